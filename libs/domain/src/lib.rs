@@ -1,0 +1,1 @@
+//! Ids, account and message states, clock: pure values without I/O.

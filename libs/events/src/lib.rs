@@ -1,0 +1,1 @@
+//! The wire contract: one struct per event or command, envelope, subjects, JSON Schema.

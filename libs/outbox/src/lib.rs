@@ -1,0 +1,1 @@
+//! Moves committed outbox rows to the bus, in order per account, with message-id dedupe.

@@ -1,0 +1,1 @@
+//! Process chassis: configuration, telemetry, life cycle, health and metrics server, exit codes.

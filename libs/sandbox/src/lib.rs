@@ -1,0 +1,1 @@
+//! A whole mail provider in one process for demos and tests, with scripted faults.

@@ -1,0 +1,1 @@
+//! Seals and opens secrets under rotating keys; types whose Debug shows nothing.

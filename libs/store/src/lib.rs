@@ -1,0 +1,1 @@
+//! All SQL: migrations, one module per table, outbox; holds only sealed secrets.

@@ -1,0 +1,1 @@
+//! Servers, GreenMail, sandbox, manual clock and waiting for tests.

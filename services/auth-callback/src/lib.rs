@@ -1,0 +1,1 @@
+//! Receives the provider's answer to a sign-in and stores the grant.

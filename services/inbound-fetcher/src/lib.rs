@@ -1,0 +1,1 @@
+//! Watches mailboxes and publishes each new mail once.

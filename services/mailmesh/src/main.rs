@@ -1,0 +1,3 @@
+//! The mailmesh binary: any one service, or all of them.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Sends queued mail by SMTP submission, once.

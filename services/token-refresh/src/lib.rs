@@ -1,0 +1,1 @@
+//! Refreshes every grant before it is needed, once across all replicas.

@@ -1,0 +1,1 @@
+//! Whole-mesh scenarios and the layering rule.
