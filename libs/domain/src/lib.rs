@@ -1,1 +1,24 @@
-//! Ids, account and message states, clock: pure values without I/O.
+//! Ids, account and message states, verdicts and the clock: pure values.
+//!
+//! Promises that every value which exists is valid: constructors refuse the rest. Knows no I/O and
+//! no async runtime, so every other crate may depend on it.
+
+mod account;
+mod clock;
+mod id;
+mod key;
+mod outbound;
+mod token;
+mod verdict;
+
+pub use account::{
+    AccountState, AfterReceive, Authorisation, Direction, Encryption, Protocol, UnknownName,
+};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use id::{
+    AccountId, ApiKeyId, ClientConfigurationId, EventId, GrantId, MailId, ReplicaId, SignInId,
+};
+pub use key::{InvalidKey, Key};
+pub use outbound::{AttemptStage, OutboundState, UncertainPolicy};
+pub use token::{GrantState, Role, TokenEndpointAuth};
+pub use verdict::{MustAct, Verdict, VerdictKind};
