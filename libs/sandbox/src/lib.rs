@@ -1,1 +1,14 @@
 //! A whole mail provider in one process for demos and tests, with scripted faults.
+//!
+//! Serves OAuth 2.0 and `OpenID` Connect, IMAP and SMTP submission on loopback, with the manners of Google, of
+//! Microsoft or of the RFCs, and a control API that expires tokens, delivers mail and sets faults at named points.
+//! Promises that every rule a real provider enforces on tokens and sign-in is enforced here too.
+//! Refuses to listen on anything but loopback: everybody who reaches it may read every mailbox.
+
+pub mod fault;
+mod settings;
+mod token;
+
+pub use fault::{Fault, FaultBook, FaultRule};
+pub use settings::{ClientSettings, MailboxSettings, Personality, Settings};
+pub use token::{GrantRequest, RefreshRefusal, TokenBook, TokenHolder, TokenRefusal, TokenSet};

@@ -1,0 +1,363 @@
+//! Scripted misbehaviour: a fault waits at a named point and is taken by whoever gets there first.
+//!
+//! | point | consulted | answers it understands |
+//! |---|---|---|
+//! | `oauth.discovery` `oauth.jwks` `oauth.authorize` `oauth.consent` `oauth.userinfo` `oauth.revoke` `oauth.introspect` | before the request is worked on | cut, stall, status, reply |
+//! | `oauth.token` | before any token request | cut, stall, status, reply |
+//! | `oauth.token.code` `oauth.token.refresh` | the same, for one grant type; knows the address | cut, stall, status, reply |
+//! | `oauth.after_token` | tokens are issued and rotated, the answer is not sent yet | cut, stall, status, reply |
+//! | `oauth.redirect` | the answer to the client's redirect URI | reply (the query in place of the right one) |
+//! | `oauth.id_token` | an id token is about to be signed | reply (a JSON object merged into the claims) |
+//! | `imap.greeting` `imap.starttls` `imap.authenticate` `imap.select` `imap.search` `imap.fetch` `imap.idle` `imap.store` `imap.move` `imap.logout` | before the command is worked on | cut, stall, reply |
+//! | `imap.fetch.body` | in the middle of a body | cut, stall, reply, huge literal |
+//! | `smtp.greeting` `smtp.ehlo` `smtp.starttls` `smtp.auth` `smtp.mail` `smtp.rcpt` `smtp.data` `smtp.quit` | before the command is worked on | cut, stall, reply |
+//! | `smtp.content` | while content arrives | cut, stall |
+//! | `smtp.final_dot` | after the final dot, before the mail is stored | cut, stall, reply |
+//! | `smtp.after_final_dot` | the mail is stored, the reply is not sent yet | cut, stall, reply |
+//!
+//! In a reply, the mail servers put the command's tag in place of `{tag}`.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// Every point at which a fault may wait.
+pub const POINTS: &[&str] = &[
+    "oauth.discovery",
+    "oauth.jwks",
+    "oauth.authorize",
+    "oauth.consent",
+    "oauth.token",
+    "oauth.token.code",
+    "oauth.token.refresh",
+    "oauth.after_token",
+    "oauth.redirect",
+    "oauth.id_token",
+    "oauth.userinfo",
+    "oauth.revoke",
+    "oauth.introspect",
+    "imap.greeting",
+    "imap.starttls",
+    "imap.authenticate",
+    "imap.select",
+    "imap.search",
+    "imap.fetch",
+    "imap.fetch.body",
+    "imap.idle",
+    "imap.store",
+    "imap.move",
+    "imap.logout",
+    "smtp.greeting",
+    "smtp.ehlo",
+    "smtp.starttls",
+    "smtp.auth",
+    "smtp.mail",
+    "smtp.rcpt",
+    "smtp.data",
+    "smtp.content",
+    "smtp.final_dot",
+    "smtp.after_final_dot",
+    "smtp.quit",
+];
+
+/// What goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// The connection ends at once, without a reply.
+    Cut,
+    /// Nothing is sent for so long, or until faults are cleared; then all goes on as if nothing had been.
+    Stall {
+        /// How long; without it, until [`FaultBook::clear`] or [`FaultBook::remove`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<u64>,
+    },
+    /// Sent in place of the right answer: protocol lines, or an HTTP body with status 200.
+    Reply {
+        /// The text as it is; the mail servers add a missing line end.
+        text: String,
+    },
+    /// An HTTP answer in place of the right one.
+    Status {
+        /// The status code.
+        code: u16,
+        /// The `Retry-After` header, in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<u64>,
+        /// The body; JSON is labelled as such.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        body: Option<String>,
+    },
+    /// A literal is announced with this size and never delivered.
+    HugeLiteral {
+        /// The announced size.
+        bytes: u64,
+    },
+}
+
+/// A fault, where it waits and for whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultRule {
+    /// One of [`POINTS`].
+    pub point: String,
+    /// Only for this mailbox; without it, for everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// How often it happens; without it, until it is removed.
+    #[serde(default = "once")]
+    pub count: Option<u64>,
+    /// How many visits pass unharmed first.
+    #[serde(default)]
+    pub after: u64,
+    /// What goes wrong.
+    pub fault: Fault,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the default of an optional field")]
+fn once() -> Option<u64> {
+    Some(1)
+}
+
+impl FaultRule {
+    /// Makes a rule that happens once, to whoever comes first.
+    pub fn once(point: &str, fault: Fault) -> Self {
+        Self {
+            point: point.to_owned(),
+            address: None,
+            count: once(),
+            after: 0,
+            fault,
+        }
+    }
+
+    fn matches(&self, point: &str, address: Option<&str>) -> bool {
+        self.point == point
+            && self.address.as_deref().is_none_or(|wanted| {
+                address.is_some_and(|address| address.eq_ignore_ascii_case(wanted))
+            })
+    }
+
+    fn is_spent(&self) -> bool {
+        self.count == Some(0)
+    }
+}
+
+/// A rule as it stands: `count` and `after` are what is left of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FaultState {
+    /// Names the rule until it is removed.
+    pub id: u64,
+    /// How often it has happened.
+    pub taken: u64,
+    /// What is left of the rule.
+    #[serde(flatten)]
+    pub rule: FaultRule,
+}
+
+/// Why a rule was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown fault point {point}")]
+pub struct UnknownPoint {
+    /// The name that is in no table.
+    pub point: String,
+}
+
+/// The faults that wait; clones share them.
+#[derive(Clone)]
+pub struct FaultBook {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    live: AtomicUsize,
+    rules: Mutex<Rules>,
+    cleared: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Rules {
+    last_id: u64,
+    states: Vec<FaultState>,
+}
+
+impl FaultBook {
+    /// Makes an empty book.
+    pub fn new() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                live: AtomicUsize::new(0),
+                rules: Mutex::new(Rules::default()),
+                cleared: watch::Sender::new(0),
+            }),
+        }
+    }
+
+    /// Returns whether no fault waits anywhere; one relaxed load.
+    pub fn is_empty(&self) -> bool {
+        self.shared.live.load(Ordering::Relaxed) == 0
+    }
+
+    /// Lets a fault wait; returns its id.
+    pub fn add(&self, rule: FaultRule) -> Result<u64, UnknownPoint> {
+        if !POINTS.contains(&rule.point.as_str()) {
+            return Err(UnknownPoint { point: rule.point });
+        }
+        let mut rules = self.lock();
+        rules.last_id += 1;
+        let id = rules.last_id;
+        rules.states.push(FaultState { id, taken: 0, rule });
+        self.recount(&rules);
+        Ok(id)
+    }
+
+    /// Takes the first fault that waits at `point` for `address`, if there is one.
+    pub fn take(&self, point: &str, address: Option<&str>) -> Option<Fault> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut rules = self.lock();
+        let state = rules
+            .states
+            .iter_mut()
+            .find(|state| !state.rule.is_spent() && state.rule.matches(point, address))?;
+        if state.rule.after > 0 {
+            state.rule.after -= 1;
+            return None;
+        }
+        state.taken += 1;
+        if let Some(left) = &mut state.rule.count {
+            *left -= 1;
+        }
+        let fault = state.rule.fault.clone();
+        self.recount(&rules);
+        Some(fault)
+    }
+
+    /// Waits as a stall says: for `seconds`, or until faults are cleared.
+    pub async fn stall(&self, seconds: Option<u64>) {
+        let mut cleared = self.shared.cleared.subscribe();
+        let released = async move {
+            // The sender lives in `self`, so the only way out is a change.
+            drop(cleared.changed().await);
+        };
+        match seconds {
+            Some(seconds) => {
+                drop(tokio::time::timeout(Duration::from_secs(seconds), released).await);
+            }
+            None => released.await,
+        }
+    }
+
+    /// Returns every rule, spent ones too, oldest first.
+    pub fn list(&self) -> Vec<FaultState> {
+        self.lock().states.clone()
+    }
+
+    /// Removes one rule and releases what stalls; returns whether it was there.
+    pub fn remove(&self, id: u64) -> bool {
+        let mut rules = self.lock();
+        let before = rules.states.len();
+        rules.states.retain(|state| state.id != id);
+        self.recount(&rules);
+        let removed = rules.states.len() < before;
+        drop(rules);
+        self.release();
+        removed
+    }
+
+    /// Removes every rule and releases what stalls.
+    pub fn clear(&self) {
+        let mut rules = self.lock();
+        rules.states.clear();
+        self.recount(&rules);
+        drop(rules);
+        self.release();
+    }
+
+    fn release(&self) {
+        self.shared.cleared.send_modify(|count| *count += 1);
+    }
+
+    fn recount(&self, rules: &Rules) {
+        let live = rules.states.iter().filter(|state| !state.rule.is_spent());
+        self.shared.live.store(live.count(), Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rules> {
+        self.shared
+            .rules
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for FaultBook {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for FaultBook {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("FaultBook")
+            .field("rules", &self.lock().states)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_happens_as_often_as_it_says() {
+        let book = FaultBook::new();
+        let mut rule = FaultRule::once("imap.fetch", Fault::Cut);
+        rule.count = Some(2);
+        rule.after = 1;
+        book.add(rule).unwrap();
+
+        let taken: Vec<bool> = (0..5)
+            .map(|_| book.take("imap.fetch", None).is_some())
+            .collect();
+
+        assert_eq!(taken, [false, true, true, false, false]);
+        assert!(book.is_empty());
+        assert_eq!(book.list()[0].taken, 2);
+    }
+
+    #[test]
+    fn fault_for_one_address_spares_the_others() {
+        let book = FaultBook::new();
+        let mut rule = FaultRule::once("oauth.token", Fault::Cut);
+        rule.address = Some("ann@sandbox.test".to_owned());
+        book.add(rule).unwrap();
+
+        assert_eq!(book.take("oauth.token", None), None);
+        assert_eq!(book.take("oauth.token", Some("bob@sandbox.test")), None);
+        assert_eq!(
+            book.take("oauth.token", Some("Ann@sandbox.test")),
+            Some(Fault::Cut)
+        );
+    }
+
+    #[test]
+    fn unknown_point_is_refused() {
+        let rule = FaultRule::once("imap.tea", Fault::Cut);
+        assert!(FaultBook::new().add(rule).is_err());
+    }
+
+    #[tokio::test]
+    async fn endless_stall_ends_when_faults_are_cleared() {
+        let book = FaultBook::new();
+        let clearing = book.clone();
+
+        tokio::join!(book.stall(None), async move { clearing.clear() });
+    }
+}

@@ -1,0 +1,120 @@
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+
+/// Whose manners the provider copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Personality {
+    /// Google: no new refresh token on refresh, `access_type=offline`, long access tokens.
+    Google,
+    /// Microsoft: AADSTS bodies, `offline_access`, old refresh tokens stay valid, long access tokens.
+    Microsoft,
+    /// RFC bodies, `iss` in the answer, rotation with reuse detection, short access tokens.
+    #[default]
+    Standard,
+}
+
+/// Everything that can be chosen before the sandbox starts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Address to listen on; loopback only.
+    pub bind: IpAddr,
+    /// Port of the OAuth server and the control API; 0 takes any free one.
+    pub oauth_port: u16,
+    /// Port of IMAP with TLS from the first byte; 0 takes any free one.
+    pub imap_tls_port: u16,
+    /// Port of plain IMAP with STARTTLS; 0 takes any free one.
+    pub imap_port: u16,
+    /// Port of submission with TLS from the first byte; 0 takes any free one.
+    pub smtp_tls_port: u16,
+    /// Port of plain submission with STARTTLS; 0 takes any free one.
+    pub smtp_port: u16,
+    /// Whose manners to copy.
+    pub personality: Personality,
+    /// The domain whose addresses are local.
+    pub domain: String,
+    /// Mailboxes that exist from the start.
+    pub mailboxes: Vec<MailboxSettings>,
+    /// Life of an access token.
+    pub access_token_seconds: u64,
+    /// Serves OAuth over TLS, with a certificate of the sandbox's own authority.
+    pub https: bool,
+    /// OAuth clients that exist from the start.
+    pub clients: Vec<ClientSettings>,
+    /// Consents without a page when `login_hint` names a mailbox.
+    pub auto_consent: bool,
+    /// Asks for the mailbox's password on the consent page.
+    pub ask_password: bool,
+    /// Keeps a copy of each submitted mail in the sender's Sent folder.
+    pub auto_sent_copy: bool,
+    /// Accepts an envelope sender other than the signed-in mailbox.
+    pub allow_any_sender: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            oauth_port: 0,
+            imap_tls_port: 0,
+            imap_port: 0,
+            smtp_tls_port: 0,
+            smtp_port: 0,
+            personality: Personality::default(),
+            domain: "sandbox.test".to_owned(),
+            mailboxes: Vec::new(),
+            access_token_seconds: 3_600,
+            https: false,
+            clients: Vec::new(),
+            auto_consent: false,
+            ask_password: false,
+            auto_sent_copy: false,
+            allow_any_sender: false,
+        }
+    }
+}
+
+/// A mailbox and the password that opens it without OAuth.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailboxSettings {
+    /// The address, which is also the login.
+    pub address: String,
+    /// The password.
+    pub password: String,
+}
+
+impl fmt::Debug for MailboxSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("MailboxSettings")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An OAuth client known to the authorisation server.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientSettings {
+    /// The public identifier.
+    pub client_id: String,
+    /// The secret; empty for a public client, which must then use PKCE.
+    #[serde(default)]
+    pub client_secret: String,
+    /// Where answers may be sent; compared character for character.
+    pub redirect_uris: Vec<String>,
+}
+
+impl fmt::Debug for ClientSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ClientSettings")
+            .field("client_id", &self.client_id)
+            .field("redirect_uris", &self.redirect_uris)
+            .finish_non_exhaustive()
+    }
+}
