@@ -1,1 +1,24 @@
-//! Seals and opens secrets under rotating keys; types whose Debug shows nothing.
+//! Seals and opens secrets under rotating keys; types whose `Debug` shows nothing.
+//!
+//! Promises that a sealed secret opens only with a private key of its recipient and only in the
+//! table, column and row it was sealed for; a byte changed anywhere, or a row copied elsewhere, is
+//! refused. Sealing needs the public key alone, so a process that takes secrets in (the
+//! administration) can be built without the means to read any back.
+//!
+//! Each secret has a key of its own, agreed between a throw-away X25519 key and the recipient's.
+//! A symmetric data key per table would be faster, but whoever writes could then also read.
+//! Rotation is a new key in front of the file: older ones go on opening until
+//! [`OpeningKeys::needs_reseal`] finds nothing more.
+//!
+//! There is no unencrypted mode, and no way to open what was sealed by a key that is lost.
+
+mod envelope;
+mod key;
+mod sealed;
+mod token;
+
+pub use envelope::{OpenError, SealContext, SealError};
+pub use key::{KeyFileError, OpeningKeys, SealingKey};
+pub use sealed::{KeyId, NotSealed, SealedSecret};
+pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
+pub use token::{random_token, sha256, verify_hash};

@@ -1,0 +1,254 @@
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::agreement::{PrivateKey, X25519};
+use aws_lc_rs::encoding::{AsBigEndian, Curve25519SeedBin};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
+
+use crate::envelope::{self, OpenError, SealContext, SealError};
+use crate::sealed::{KEY_ID_BYTES, KeyId, PUBLIC_KEY_BYTES, SealedSecret};
+use crate::token::sha256;
+
+const OPENING_PREFIX: &str = "mailmesh-opening-key:";
+const SEALING_PREFIX: &str = "mailmesh-sealing-key:";
+
+/// A key file cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyFileError {
+    /// No line holds a key.
+    #[error("key file holds no key")]
+    NoKey,
+    /// A line is no key of the expected kind.
+    #[error("line {line} of the key file is not `{expected}` and a key in base64")]
+    NotAKey {
+        /// The line, counted from one.
+        line: usize,
+        /// What the line must start with.
+        expected: &'static str,
+    },
+    /// A file of one key holds more.
+    #[error("line {line} of the key file is a second key, where one is wanted")]
+    SecondKey {
+        /// The line, counted from one.
+        line: usize,
+    },
+}
+
+/// The public half: seals, and cannot open what it sealed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SealingKey {
+    public: [u8; PUBLIC_KEY_BYTES],
+    key_id: KeyId,
+}
+
+/// The private keys, newest first: opens what any of them received.
+#[derive(Clone)]
+pub struct OpeningKeys {
+    current: OpeningKey,
+    older: Vec<OpeningKey>,
+}
+
+#[derive(Clone)]
+struct OpeningKey {
+    private: Arc<PrivateKey>,
+    sealing: SealingKey,
+}
+
+impl SealingKey {
+    /// Seals `plain` for one place in the database.
+    ///
+    /// # Errors
+    /// [`SealError`] when the system's cryptography refuses.
+    pub fn seal(
+        &self,
+        plain: &SecretString,
+        context: &SealContext,
+    ) -> Result<SealedSecret, SealError> {
+        envelope::seal(&self.public, self.key_id, plain, context).map_err(|_| SealError)
+    }
+
+    /// Returns the id that everything sealed here carries.
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// Reads a public key file.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] when it does not hold exactly one sealing key.
+    pub fn parse(text: &str) -> Result<Self, KeyFileError> {
+        let mut found = None;
+        for (line, key) in key_lines(text, SEALING_PREFIX) {
+            let public = key?;
+            if found.replace(Self::from_public(*public)).is_some() {
+                return Err(KeyFileError::SecondKey { line });
+            }
+        }
+        found.ok_or(KeyFileError::NoKey)
+    }
+
+    /// Returns the text of a public key file.
+    pub fn to_file_text(&self) -> String {
+        format!("{SEALING_PREFIX}{}\n", STANDARD.encode(self.public))
+    }
+
+    fn from_public(public: [u8; PUBLIC_KEY_BYTES]) -> Self {
+        let mut key_id = KeyId([0; KEY_ID_BYTES]);
+        key_id
+            .0
+            .iter_mut()
+            .zip(sha256(&public))
+            .for_each(|(to, from)| *to = from);
+        Self { public, key_id }
+    }
+}
+
+impl OpeningKeys {
+    /// Makes one new key.
+    ///
+    /// # Errors
+    /// [`SealError`] when the system's cryptography refuses.
+    pub fn generate() -> Result<Self, SealError> {
+        let private = PrivateKey::generate(&X25519).map_err(|_| SealError)?;
+        Ok(Self {
+            current: OpeningKey::from_private(private).ok_or(SealError)?,
+            older: Vec::new(),
+        })
+    }
+
+    /// Puts a new key in front; those there before still open.
+    ///
+    /// # Errors
+    /// [`SealError`] when the system's cryptography refuses.
+    pub fn rotate(&self) -> Result<Self, SealError> {
+        Ok(Self {
+            older: self.keys().cloned().collect(),
+            ..Self::generate()?
+        })
+    }
+
+    /// Reads a private key file: one key a line, newest first, `#` before comments.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] when a line is no opening key or there is none.
+    pub fn parse(text: &SecretString) -> Result<Self, KeyFileError> {
+        let mut keys = Vec::new();
+        for (line, seed) in key_lines(text.expose_secret(), OPENING_PREFIX) {
+            let key = PrivateKey::from_private_key(&X25519, seed?.as_slice())
+                .ok()
+                .and_then(OpeningKey::from_private);
+            keys.push(key.ok_or(KeyFileError::NotAKey {
+                line,
+                expected: OPENING_PREFIX,
+            })?);
+        }
+        let mut keys = keys.into_iter();
+        Ok(Self {
+            current: keys.next().ok_or(KeyFileError::NoKey)?,
+            older: keys.collect(),
+        })
+    }
+
+    /// Returns the text of a private key file.
+    ///
+    /// # Errors
+    /// [`SealError`] when a key cannot be exported.
+    pub fn to_file_text(&self) -> Result<SecretString, SealError> {
+        let mut text = Zeroizing::new(String::new());
+        for key in self.keys() {
+            let seed: Curve25519SeedBin<'_> = key.private.as_be_bytes().map_err(|_| SealError)?;
+            let encoded = Zeroizing::new(STANDARD.encode(seed.as_ref()));
+            text.push_str(OPENING_PREFIX);
+            text.push_str(&encoded);
+            text.push('\n');
+        }
+        Ok(SecretString::from(text.as_str()))
+    }
+
+    /// Returns the public half of the newest key.
+    pub fn sealing_key(&self) -> SealingKey {
+        self.current.sealing
+    }
+
+    /// Returns the ids of all keys, newest first.
+    pub fn key_ids(&self) -> Vec<KeyId> {
+        self.keys().map(|key| key.sealing.key_id).collect()
+    }
+
+    /// Opens a secret in the place it was sealed for.
+    ///
+    /// # Errors
+    /// [`OpenError`] when the key is unknown, or the bytes or the place do not fit.
+    pub fn open(
+        &self,
+        sealed: &SealedSecret,
+        context: &SealContext,
+    ) -> Result<SecretString, OpenError> {
+        let key_id = sealed.key_id();
+        let key = self
+            .keys()
+            .find(|key| key.sealing.key_id == key_id)
+            .ok_or(OpenError::UnknownKey { key_id })?;
+        envelope::open(&key.private, &key.sealing.public, sealed, context)
+    }
+
+    /// Returns whether it was sealed for an older key than the newest.
+    pub fn needs_reseal(&self, sealed: &SealedSecret) -> bool {
+        sealed.key_id() != self.current.sealing.key_id
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &OpeningKey> {
+        std::iter::once(&self.current).chain(&self.older)
+    }
+}
+
+impl OpeningKey {
+    fn from_private(private: PrivateKey) -> Option<Self> {
+        let public = private.compute_public_key().ok()?;
+        let public = public.as_ref().try_into().ok()?;
+        Some(Self {
+            private: Arc::new(private),
+            sealing: SealingKey::from_public(public),
+        })
+    }
+}
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "SealingKey({})", self.key_id)
+    }
+}
+
+impl fmt::Debug for OpeningKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "OpeningKeys({:?})", self.key_ids())
+    }
+}
+
+type KeyBytes = Zeroizing<[u8; PUBLIC_KEY_BYTES]>;
+
+fn key_lines(
+    text: &str,
+    expected: &'static str,
+) -> impl Iterator<Item = (usize, Result<KeyBytes, KeyFileError>)> {
+    (1..)
+        .zip(text.lines())
+        .map(|(line, content)| (line, content.trim()))
+        .filter(|(_, content)| !content.is_empty() && !content.starts_with('#'))
+        .map(move |(line, content)| {
+            let key = content.strip_prefix(expected).and_then(decode_key);
+            (line, key.ok_or(KeyFileError::NotAKey { line, expected }))
+        })
+}
+
+fn decode_key(encoded: &str) -> Option<KeyBytes> {
+    let bytes = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+    let bytes: [u8; PUBLIC_KEY_BYTES] = bytes.as_slice().try_into().ok()?;
+    Some(Zeroizing::new(bytes))
+}
+
+#[cfg(test)]
+mod tests;
