@@ -1,1 +1,20 @@
-//! Speaks IMAP and SMTP with a bearer token and judges replies; knows no accounts, bus or SQL.
+//! Speaks IMAP and SMTP with a bearer token and judges what servers answer.
+//!
+//! Promises that every wait is bounded, that no server makes it hold more memory than it was
+//! allowed to send, that a failure says at which stage it happened and, by `verdict()`, what it
+//! means and who must act, and that no error, log or `Debug` shows a token or password.
+//!
+//! Refuses tokens over unprotected connections (except to the same machine), STARTTLS that was
+//! tampered with, and certificates that do not check. Knows no accounts, bus or SQL: servers and
+//! credentials are passed in, mails are handed out.
+
+pub mod connection;
+pub mod credentials;
+pub mod imap;
+pub mod message;
+pub mod smtp;
+pub mod tls;
+
+pub use connection::{ConnectError, Connection, Server};
+pub use credentials::{Credentials, InvalidCredentials};
+pub use tls::{TlsError, client_config};

@@ -1,0 +1,1 @@
+//! Building and reading of mails.

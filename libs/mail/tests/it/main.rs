@@ -1,0 +1,5 @@
+//! Behaviour against real sockets: scripted peers play the server.
+
+mod imap;
+mod message;
+mod smtp;
