@@ -1,0 +1,95 @@
+use std::collections::BTreeMap;
+
+use mailmesh_domain::{Key, MailId, UncertainPolicy};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::envelope::command;
+use crate::{MailAddress, Recipients};
+
+/// Asks for a mail to be sent. At least one of `to`, `cc`, `bcc` must name somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct SendMail {
+    /// The outbound account's key; may be left out when the subject names it (`mail.send.<account>`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Key>,
+    /// The author; the account's first From address when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::address::one_address")]
+    pub from: Option<MailAddress>,
+    /// Where answers go.
+    #[serde(default, skip_serializing_if = "Recipients::is_empty")]
+    pub reply_to: Recipients,
+    /// Main recipients.
+    #[serde(default, skip_serializing_if = "Recipients::is_empty")]
+    pub to: Recipients,
+    /// Recipients of a copy.
+    #[serde(default, skip_serializing_if = "Recipients::is_empty")]
+    pub cc: Recipients,
+    /// Recipients of a copy, hidden from the others.
+    #[serde(default, skip_serializing_if = "Recipients::is_empty")]
+    pub bcc: Recipients,
+    /// The subject line.
+    #[serde(default)]
+    pub subject: String,
+    /// The body as plain text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The body as HTML; with `text` both are sent as alternatives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub html: Option<String>,
+    /// Files to attach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<OutgoingAttachment>,
+    /// The `Message-ID` of the mail that this one answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_reply_to: Option<String>,
+    /// The `Message-ID`s of the thread, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<String>,
+    /// Further headers, such as `X-Ticket`; those that mailmesh sets itself are refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// The same key is sent once per account, for as long as keys are kept (30 days by default).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub idempotency_key: Option<String>,
+    /// What to do when delivery stays unknown; `hold` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_uncertain: Option<UncertainPolicy>,
+}
+command!(SendMail, "mail.send");
+
+/// A file to attach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct OutgoingAttachment {
+    /// The file's name.
+    pub filename: String,
+    /// The media type; `application/octet-stream` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// The content in Base64 (RFC 4648 §4).
+    #[schemars(extend("contentEncoding" = "base64"))]
+    pub content: String,
+    /// Shows the file inside the HTML body, as `cid:<content_id>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_id: Option<String>,
+}
+
+/// Asks for a mail that was not sent yet to be taken back. Names it by id or by idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct CancelMail {
+    /// The outbound account's key; may be left out when the subject names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Key>,
+    /// The mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail_id: Option<MailId>,
+    /// The key given to `mail.send`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
+command!(CancelMail, "mail.cancel");

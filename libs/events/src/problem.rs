@@ -1,0 +1,72 @@
+use mailmesh_domain::{MustAct, Verdict, VerdictKind};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A failure, as a person needs it told: what happened, the remote side's code, who must act, what
+/// to do, and whether mail is safe meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Problem {
+    /// What happened, in one sentence.
+    pub what: String,
+    /// The remote side's own code, such as `535 5.7.3` or `AADSTS7000222`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What the failure means for the work that met it.
+    pub kind: VerdictKind,
+    /// Who must act before it can succeed.
+    pub must_act: MustAct,
+    /// What that person should do, in one sentence.
+    pub action: String,
+    /// What becomes of mail meanwhile, in one sentence.
+    pub mail: String,
+}
+
+impl Problem {
+    /// Describes a failure with the verdict that was passed on it.
+    pub fn new(what: impl Into<String>, verdict: Verdict) -> Self {
+        Self {
+            what: what.into(),
+            code: None,
+            kind: verdict.kind,
+            must_act: verdict.who,
+            action: default_action(verdict).to_owned(),
+            mail: String::new(),
+        }
+    }
+
+    /// Adds the remote side's own code.
+    #[must_use]
+    pub fn with_code(mut self, code: Option<String>) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Says what the person who must act should do.
+    #[must_use]
+    pub fn with_action(mut self, action: impl Into<String>) -> Self {
+        self.action = action.into();
+        self
+    }
+
+    /// Says what becomes of mail meanwhile.
+    #[must_use]
+    pub fn with_mail(mut self, mail: impl Into<String>) -> Self {
+        self.mail = mail.into();
+        self
+    }
+}
+
+const fn default_action(verdict: Verdict) -> &'static str {
+    match (verdict.kind, verdict.who) {
+        (VerdictKind::NeedsSignIn, _) => "Sign in again for this account.",
+        (VerdictKind::Transient | VerdictKind::Throttled, _) => {
+            "Nothing: it is tried again by itself."
+        }
+        (_, MustAct::TenantAdministrator) => {
+            "Ask the administrator of the provider's tenant to change the setting named here."
+        }
+        (_, MustAct::MailboxOwner) => "Ask the mailbox owner to correct it.",
+        (_, MustAct::Administrator) => "Correct the account or client configuration.",
+        (_, MustAct::Nobody) => "Nothing.",
+    }
+}
