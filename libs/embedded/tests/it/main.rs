@@ -1,0 +1,7 @@
+//! Real servers, found or fetched as a user's would be.
+
+mod locate;
+mod nats;
+mod postgres;
+mod scratch;
+mod supervised;
