@@ -11,7 +11,7 @@ const LOG_KEPT_BYTES: u64 = 10 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct DataFolder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl DataFolder {
@@ -29,7 +29,7 @@ impl DataFolder {
             .open(&lock_path)
             .map_err(EmbeddedError::file("write into the data folder", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => Ok(Self { path, lock }),
             Err(TryLockError::WouldBlock) => Err(EmbeddedError::FolderInUse { path }),
             Err(TryLockError::Error(source)) => Err(EmbeddedError::File {
                 action: "lock",
@@ -69,6 +69,13 @@ impl DataFolder {
     pub(crate) fn remember_port(&self, port: u16) -> Result<(), EmbeddedError> {
         let path = self.path.join("port");
         fs::write(&path, format!("{port}\n")).map_err(EmbeddedError::file("write", &path))
+    }
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that was just forked holds a copy until it runs its program.
+        self.lock.unlock().ok();
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Locator {
     pub postgres_major: Option<u32>,
     /// Folders of programs, in order.
     pub folders: Vec<PathBuf>,
+    /// Folders with one Postgres installation per major version, such as `/usr/lib/postgresql`.
+    pub postgres_homes: Vec<PathBuf>,
     /// Keeps what is fetched.
     pub cache: Cache,
     /// Whether a server may be fetched when none is found.
@@ -36,14 +38,20 @@ impl Locator {
             "/usr/sbin",
             "/usr/local/sbin",
         ];
-        let folders = std::env::split_paths(&path)
-            .chain(usual.iter().map(PathBuf::from))
-            .collect();
+        let homes = [
+            "/usr/lib/postgresql",
+            "/usr/local/pgsql",
+            "/opt/homebrew/opt",
+            "/usr/local/opt",
+        ];
         Self {
             nats_server: None,
             postgres_bin: None,
             postgres_major: None,
-            folders,
+            folders: std::env::split_paths(&path)
+                .chain(usual.iter().map(PathBuf::from))
+                .collect(),
+            postgres_homes: homes.iter().map(PathBuf::from).collect(),
             cache,
             may_fetch: true,
         }
@@ -215,25 +223,21 @@ async fn check_postgres(
 
 /// Lists folders with both programs: those of PATH, then those that distributions use, newest first.
 fn postgres_folders(locator: &Locator) -> Vec<PathBuf> {
-    let mut versioned: Vec<(u32, PathBuf)> = [
-        "/usr/lib/postgresql",
-        "/usr/local/pgsql",
-        "/opt/homebrew/opt",
-        "/usr/local/opt",
-    ]
-    .iter()
-    .filter_map(|base| std::fs::read_dir(base).ok())
-    .flat_map(|entries| entries.filter_map(Result::ok))
-    .filter_map(|entry| {
-        let name = entry.file_name();
-        let major = name
-            .to_str()?
-            .trim_start_matches("postgresql@")
-            .parse()
-            .ok()?;
-        Some((major, entry.path().join("bin")))
-    })
-    .collect();
+    let mut versioned: Vec<(u32, PathBuf)> = locator
+        .postgres_homes
+        .iter()
+        .filter_map(|base| std::fs::read_dir(base).ok())
+        .flat_map(|entries| entries.filter_map(Result::ok))
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let major = name
+                .to_str()?
+                .trim_start_matches("postgresql@")
+                .parse()
+                .ok()?;
+            Some((major, entry.path().join("bin")))
+        })
+        .collect();
     versioned.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
 
     let mut found = Vec::new();

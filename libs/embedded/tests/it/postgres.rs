@@ -1,7 +1,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use mailmesh_embedded::{
-    EmbeddedError, Postgres, PostgresBinaries, PostgresOptions, Silent, find_postgres,
+    EmbeddedError, Locator, Postgres, PostgresBinaries, PostgresOptions, Silent, find_postgres,
 };
 use tokio::process::Command;
 
@@ -127,6 +127,55 @@ async fn a_wrong_password_is_refused() {
         .unwrap();
 
     assert!(!output.status.success());
+}
+
+#[tokio::test]
+async fn the_pinned_installation_works_where_none_is_found() {
+    let nothing = Locator {
+        folders: Vec::new(),
+        postgres_homes: Vec::new(),
+        ..locator()
+    };
+    let binaries = find_postgres(&nothing, &Silent).await.unwrap();
+    let world = World {
+        scratch: Scratch::new().unwrap(),
+        binaries,
+    };
+
+    let postgres = world.start().await.unwrap();
+
+    assert!(world.binaries.bin_dir().starts_with(nothing.cache.dir()));
+    assert_eq!(
+        world
+            .run(&postgres, "SHOW server_version_num")
+            .await
+            .unwrap(),
+        "180006"
+    );
+}
+
+#[tokio::test]
+async fn an_installation_that_cannot_set_up_gives_way_to_the_next() {
+    let world = World::new().await.unwrap();
+    world
+        .scratch
+        .program("postgres", "postgres (PostgreSQL) 15.0")
+        .unwrap();
+    world
+        .scratch
+        .program("initdb", "initdb (PostgreSQL) 15.0")
+        .unwrap();
+    let mut broken_first = locator();
+    broken_first
+        .folders
+        .insert(0, world.scratch.path().to_owned());
+    let binaries = find_postgres(&broken_first, &Silent).await.unwrap();
+    assert_eq!(binaries.bin_dir(), world.scratch.path());
+    let options = PostgresOptions::new(world.scratch.path().join("data"));
+
+    let postgres = Postgres::start(binaries, options, &Silent).await.unwrap();
+
+    assert_eq!(world.run(&postgres, "SELECT 1").await.unwrap(), "1");
 }
 
 #[tokio::test]
