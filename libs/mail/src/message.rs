@@ -1,1 +1,23 @@
-//! Building and reading of mails.
+//! Builds outgoing mail from a draft, and reads received mail as far as it can be read.
+//!
+//! Promises that a built mail has only CRLF line ends, no line over 998 octets, and nothing a caller wrote that a
+//! server could take for another header; bad input is refused with the path of the field. Reading never fails and
+//! never takes more than linear time: the MIME tree is walked here, with bounds, because the parser we use for header
+//! fields nests messages without a limit and would overflow the stack when they are dropped.
+
+mod address;
+mod build;
+mod decode;
+mod draft;
+mod encode;
+mod mime;
+mod parse;
+
+pub use address::{AddressProblem, Envelope, Mailbox};
+pub use build::build;
+pub use draft::{
+    BuildContext, BuildError, BuildLimits, Built, Draft, DraftAttachment, FieldProblem,
+};
+pub use parse::{
+    Attachment, AttachmentContent, InlineText, ParseProblem, Parsed, attachment, parse,
+};

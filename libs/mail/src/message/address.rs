@@ -1,0 +1,232 @@
+use lettre::Address;
+use thiserror::Error;
+
+/// A mail address with the name shown beside it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mailbox {
+    /// The display name.
+    pub name: Option<String>,
+    /// The address, such as `jane@example.com`.
+    pub address: String,
+}
+
+/// Why an address cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AddressProblem {
+    /// It holds a line break or another control character.
+    #[error("holds a line break or another control character")]
+    ControlCharacter,
+    /// It is not one address.
+    #[error(
+        "is not one mail address such as `a@b.c` or `Name <a@b.c>` (a name with punctuation needs quotes)"
+    )]
+    Malformed,
+    /// Its part before the `@` needs SMTPUTF8, which is not supported.
+    #[error("has other than ASCII characters before the `@`, which would need SMTPUTF8")]
+    NonAsciiLocalPart,
+}
+
+impl Mailbox {
+    /// Reads one address: `a@b.c`, `Name <a@b.c>` or `"Name, Sr." <a@b.c>`.
+    pub fn parse(text: &str) -> Result<Self, AddressProblem> {
+        if text.chars().any(char::is_control) {
+            return Err(AddressProblem::ControlCharacter);
+        }
+        let text = text.trim();
+        let Some(inner) = text.strip_suffix('>') else {
+            return Self::from_checked(None, text);
+        };
+        let (name, address) = inner.rsplit_once('<').ok_or(AddressProblem::Malformed)?;
+        Self::from_checked(unquote(name.trim())?, address.trim())
+    }
+
+    fn from_checked(name: Option<String>, address: &str) -> Result<Self, AddressProblem> {
+        Ok(Self {
+            name,
+            address: canonical_address(address)?,
+        })
+    }
+}
+
+/// A name without quotes must not hold what separates addresses, or two addresses would pass for a name and one.
+fn unquote(name: &str) -> Result<Option<String>, AddressProblem> {
+    if let Some(quoted) = name
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    {
+        let plain = unescape(quoted).ok_or(AddressProblem::Malformed)?;
+        return Ok(Some(plain).filter(|plain| !plain.is_empty()));
+    }
+    if name.contains([',', ';', '<', '>', '@', '"']) {
+        return Err(AddressProblem::Malformed);
+    }
+    Ok(Some(name.to_owned()).filter(|name| !name.is_empty()))
+}
+
+/// Undoes the escapes of a quoted string; `None` when a quote or backslash stands alone.
+fn unescape(quoted: &str) -> Option<String> {
+    let mut plain = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => return None,
+            '\\' => plain.push(characters.next()?),
+            other => plain.push(other),
+        }
+    }
+    Some(plain)
+}
+
+/// Returns the address with its domain in ASCII (IDNA), or why it cannot be used.
+pub(super) fn canonical_address(address: &str) -> Result<String, AddressProblem> {
+    if address.chars().any(char::is_control) {
+        return Err(AddressProblem::ControlCharacter);
+    }
+    let (local, domain) = address.rsplit_once('@').ok_or(AddressProblem::Malformed)?;
+    if !local.is_ascii() {
+        return Err(AddressProblem::NonAsciiLocalPart);
+    }
+    if let Some(quoted) = local.strip_prefix('"') {
+        quoted
+            .strip_suffix('"')
+            .and_then(unescape)
+            .ok_or(AddressProblem::Malformed)?;
+    }
+    let domain = ascii_domain(domain)?;
+    // 254 octets: RFC 5321 bounds a path to 256, angle brackets included.
+    let address = Address::new(local, domain.as_str()).map_err(|_| AddressProblem::Malformed)?;
+    if address.as_ref() as &str != format!("{local}@{domain}") || local.len() + domain.len() > 253 {
+        return Err(AddressProblem::Malformed);
+    }
+    Ok(address.to_string())
+}
+
+fn ascii_domain(domain: &str) -> Result<String, AddressProblem> {
+    if domain.is_ascii() {
+        return Ok(domain.to_owned());
+    }
+    match url::Host::parse(domain) {
+        Ok(url::Host::Domain(ascii)) => Ok(ascii),
+        _ => Err(AddressProblem::Malformed),
+    }
+}
+
+/// Who a mail goes from and to in SMTP: checked ASCII addresses without names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    from: Option<String>,
+    recipients: Vec<String>,
+}
+
+impl Envelope {
+    /// Checks the addresses; `from` is `None` for the null reverse path.
+    pub fn try_new<'a>(
+        from: Option<&str>,
+        recipients: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, AddressProblem> {
+        let from = from.map(canonical_address).transpose()?;
+        let recipients = recipients
+            .into_iter()
+            .map(canonical_address)
+            .collect::<Result<Vec<_>, _>>()?;
+        if recipients.is_empty() {
+            return Err(AddressProblem::Malformed);
+        }
+        Ok(Self { from, recipients })
+    }
+
+    /// Takes addresses that `canonical_address` returned.
+    pub(super) fn from_canonical(from: String, recipients: Vec<String>) -> Self {
+        Self {
+            from: Some(from),
+            recipients,
+        }
+    }
+
+    /// Returns the reverse path, `None` for the null one.
+    pub fn from(&self) -> Option<&str> {
+        self.from.as_deref()
+    }
+
+    /// Returns the recipients, at least one.
+    pub fn recipients(&self) -> &[String] {
+        &self.recipients
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_with_or_without_name_is_read() {
+        for (text, name, address) in [
+            ("a@b.c", None, "a@b.c"),
+            (
+                " Jane Doe <jane@example.com> ",
+                Some("Jane Doe"),
+                "jane@example.com",
+            ),
+            (
+                r#""Doe, J. \"JD\"" <j@example.com>"#,
+                Some(r#"Doe, J. "JD""#),
+                "j@example.com",
+            ),
+            ("<a@b.c>", None, "a@b.c"),
+            (
+                "Zoë <zoe@bücher.example>",
+                Some("Zoë"),
+                "zoe@xn--bcher-kva.example",
+            ),
+            (r#""a b"@example.com"#, None, r#""a b"@example.com"#),
+        ] {
+            let mailbox = Mailbox::parse(text).unwrap();
+            assert_eq!(mailbox.name.as_deref(), name, "{text}");
+            assert_eq!(mailbox.address, address, "{text}");
+        }
+    }
+
+    #[test]
+    fn everything_but_one_address_is_refused() {
+        for text in [
+            "",
+            "a",
+            "@",
+            "a@",
+            "@b.c",
+            "a@b.c, d@e.f",
+            "a@b.c d@e.f",
+            "a@b.c, J <d@e.f>",
+            "J <a@b.c> x",
+            "J a@b.c>",
+            "a b@c.d",
+            r#""a"b"@c.d"#,
+            "a@b c.d",
+            "a@b.c>",
+            "<<a@b.c>>",
+            "J <a@b.c",
+            "a@[b",
+            "a..b@c.d",
+            "a@-b-.c",
+        ] {
+            assert_eq!(
+                Mailbox::parse(text),
+                Err(AddressProblem::Malformed),
+                "{text}"
+            );
+        }
+        let long = format!("a@{}.example", "b.".repeat(130));
+        assert_eq!(Mailbox::parse(&long), Err(AddressProblem::Malformed));
+        for text in ["a@b.c\r\nRCPT TO:<x@y.z>", "a\0@b.c", "J\n <a@b.c>"] {
+            assert_eq!(
+                Mailbox::parse(text),
+                Err(AddressProblem::ControlCharacter),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            Mailbox::parse("zoë@b.c"),
+            Err(AddressProblem::NonAsciiLocalPart)
+        );
+    }
+}

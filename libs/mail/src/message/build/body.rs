@@ -1,0 +1,126 @@
+use lettre::message::header::{
+    ContentDisposition, ContentId, ContentTransferEncoding, ContentType,
+};
+use lettre::message::{Body, MultiPart, SinglePart};
+
+use super::super::draft::{BuildError, Draft, DraftAttachment, FieldProblem};
+use super::super::encode::{base64_lines, crlf_lines};
+use super::{MAX_NAME, check_length, check_plain, message_id};
+
+/// lettre's two kinds of part share no trait that shows.
+pub(super) enum Part {
+    Single(SinglePart),
+    Multi(MultiPart),
+}
+
+impl Part {
+    pub(super) fn formatted(&self) -> Vec<u8> {
+        match self {
+            Self::Single(part) => part.formatted(),
+            Self::Multi(part) => part.formatted(),
+        }
+    }
+
+    fn add_to(self, multi: MultiPart) -> MultiPart {
+        match self {
+            Self::Single(part) => multi.singlepart(part),
+            Self::Multi(part) => multi.multipart(part),
+        }
+    }
+}
+
+/// Lays out `mixed(alternative(text, related(html, inline…)), attachments…)`, leaving out every level with one part.
+pub(super) fn lay_out(draft: &Draft) -> Result<Part, BuildError> {
+    let mut inline = Vec::new();
+    let mut attached = Vec::new();
+    for (index, attachment) in draft.attachments.iter().enumerate() {
+        let part = attachment_part(&format!("attachments[{index}]"), attachment)?;
+        if attachment.content_id.is_some() && draft.html.is_some() {
+            inline.push(part);
+        } else {
+            attached.push(part);
+        }
+    }
+    let text = text_part("text", draft.text.as_deref())?.map(SinglePart::plain);
+    let html = text_part("html", draft.html.as_deref())?.map(SinglePart::html);
+    let html = html.map(|html| {
+        if inline.is_empty() {
+            return Part::Single(html);
+        }
+        let related = MultiPart::related().singlepart(html);
+        Part::Multi(inline.into_iter().fold(related, MultiPart::singlepart))
+    });
+    let body = match (text, html) {
+        (Some(text), Some(html)) => Some(Part::Multi(
+            html.add_to(MultiPart::alternative().singlepart(text)),
+        )),
+        (Some(text), None) => Some(Part::Single(text)),
+        (None, html) => html,
+    };
+    if attached.is_empty() {
+        return Ok(body.unwrap_or_else(|| Part::Single(SinglePart::plain(String::new()))));
+    }
+    let mixed = MultiPart::mixed().build();
+    let mixed = match body {
+        Some(body) => body.add_to(mixed),
+        None => mixed,
+    };
+    Ok(Part::Multi(
+        attached.into_iter().fold(mixed, MultiPart::singlepart),
+    ))
+}
+
+fn text_part(path: &str, text: Option<&str>) -> Result<Option<String>, BuildError> {
+    let Some(text) = text else { return Ok(None) };
+    if text.contains('\0') {
+        return Err(BuildError::new(path, FieldProblem::Nul));
+    }
+    // lettre turns line ends itself, but with one insertion each into the whole text, and leaves a bare CR.
+    let mut text = crlf_lines(text);
+    // It also ends every part with CRLF.
+    if text.ends_with("\r\n") {
+        text.truncate(text.len() - 2);
+    }
+    Ok(Some(text))
+}
+
+fn attachment_part(path: &str, attachment: &DraftAttachment) -> Result<SinglePart, BuildError> {
+    let filename_path = format!("{path}.filename");
+    check_plain(&filename_path, &attachment.filename)?;
+    check_length(&filename_path, &attachment.filename, MAX_NAME)?;
+    let content_type = content_type(&format!("{path}.content_type"), attachment)?;
+    let builder = SinglePart::builder().header(content_type);
+    let builder = match &attachment.content_id {
+        None => builder.header(ContentDisposition::attachment(&attachment.filename)),
+        Some(id) => builder
+            .header(ContentId::from(message_id(
+                &format!("{path}.content_id"),
+                id,
+            )?))
+            .header(ContentDisposition::inline_with_name(&attachment.filename)),
+    };
+    Ok(builder.body(Body::dangerous_pre_encoded(
+        base64_lines(&attachment.content),
+        ContentTransferEncoding::Base64,
+    )))
+}
+
+fn content_type(path: &str, attachment: &DraftAttachment) -> Result<ContentType, BuildError> {
+    let given = attachment
+        .content_type
+        .as_deref()
+        .map(str::trim)
+        .filter(|given| !given.is_empty());
+    let mut given = given.unwrap_or("application/octet-stream");
+    check_plain(path, given)?;
+    check_length(path, given, MAX_NAME)?;
+    let lower = given.to_ascii_lowercase();
+    // RFC 2046 §5.2.1 forbids Base64 for a message, which some readers take literally: they would show an empty mail.
+    if lower.starts_with("message/") {
+        given = "application/octet-stream";
+    }
+    if lower.starts_with("multipart/") || !given.is_ascii() {
+        return Err(BuildError::new(path, FieldProblem::InvalidContentType));
+    }
+    ContentType::parse(given).map_err(|_| BuildError::new(path, FieldProblem::InvalidContentType))
+}

@@ -1,0 +1,318 @@
+use mail_parser::{MessageParser, MimeHeaders as _};
+use time::macros::datetime;
+
+use super::super::DraftAttachment;
+use super::*;
+
+fn context() -> BuildContext {
+    BuildContext {
+        message_id: "id-1@example.com".into(),
+        date: datetime!(2026-03-01 12:30:00 UTC),
+        default_from: Some(mailbox("Support <support@example.com>")),
+        limits: super::super::BuildLimits::default(),
+    }
+}
+
+fn mailbox(address: &str) -> Mailbox {
+    Mailbox {
+        name: None,
+        address: address.into(),
+    }
+}
+
+fn draft() -> Draft {
+    Draft {
+        to: vec![mailbox("a@b.c")],
+        subject: "Hi".into(),
+        text: Some("Hello\n.\nbye\r".into()),
+        ..Draft::default()
+    }
+}
+
+fn attachment(filename: &str, content_id: Option<&str>) -> DraftAttachment {
+    DraftAttachment {
+        filename: filename.into(),
+        content: Bytes::from_static(b"%PDF\n\0\xff"),
+        content_id: content_id.map(Into::into),
+        ..DraftAttachment::default()
+    }
+}
+
+/// Checks what holds for every mail, then returns it.
+fn built(draft: &Draft) -> String {
+    let built = build(draft, &context()).unwrap();
+    let text = String::from_utf8(built.raw.to_vec()).unwrap();
+    assert!(text.ends_with("\r\n"));
+    assert!(text.is_ascii() && !text.contains('\0'));
+    assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "{text:?}");
+    assert!(text.split("\r\n").all(|line| line.len() <= 998));
+    text
+}
+
+fn error(draft: &Draft) -> (String, FieldProblem) {
+    let error = build(draft, &context()).unwrap_err();
+    (error.path, error.problem)
+}
+
+#[test]
+fn plain_mail_has_the_headers_that_servers_want() {
+    let raw = built(&draft());
+
+    assert_eq!(
+        raw,
+        "Date: Sun, 01 Mar 2026 12:30:00 +0000\r\nFrom: Support <support@example.com>\r\nTo: a@b.c\r\n\
+         Message-ID: <id-1@example.com>\r\nSubject: Hi\r\nMIME-Version: 1.0\r\n\
+         Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\nHello\r\n.\r\nbye\r\n"
+    );
+}
+
+#[test]
+fn everything_together_is_read_back_by_a_parser() {
+    let mut draft = draft();
+    draft.from = Some(mailbox("Zoë, \"Q\" <zoe@example.com>"));
+    draft.from.as_mut().unwrap().name = Some("Zoë, \"Q\"".into());
+    draft.from.as_mut().unwrap().address = "zoe@bücher.example".into();
+    draft.subject = "Grüße ".repeat(60);
+    draft.text = Some(format!("Ünïcode\n{}\n", "long ".repeat(400)));
+    draft.html = Some("<img src=cid:logo>".into());
+    draft.attachments = vec![
+        attachment("logo.png", Some("logo")),
+        attachment("Rëchnung 1.pdf", None),
+    ];
+    draft.in_reply_to = Some("<p@x>".into());
+    draft.references = (0..80).map(|n| format!("r{n}@x")).collect();
+    draft.headers.insert("X-Ticket".into(), "äöü 7".into());
+
+    let raw = built(&draft);
+    let parsed = MessageParser::new().parse(raw.as_bytes()).unwrap();
+
+    let from = parsed.from().unwrap().first().unwrap();
+    assert_eq!(from.name(), Some("Zoë, \"Q\""));
+    assert_eq!(from.address(), Some("zoe@xn--bcher-kva.example"));
+    assert_eq!(parsed.subject(), Some(draft.subject.trim()));
+    assert_eq!(
+        parsed.body_text(0).unwrap().trim_end(),
+        draft.text.unwrap().trim_end().replace('\n', "\r\n")
+    );
+    assert_eq!(
+        parsed.body_html(0).unwrap().trim_end(),
+        "<img src=cid:logo>"
+    );
+    let references = parsed.references().as_text_list().unwrap();
+    assert_eq!(references.len(), 50);
+    assert_eq!((&*references[0], &*references[49]), ("r0@x", "p@x"));
+    let files: Vec<_> = parsed
+        .attachments()
+        .map(|part| (part.attachment_name(), part.content_id(), part.contents()))
+        .collect();
+    assert_eq!(
+        files,
+        [
+            (Some("logo.png"), Some("logo"), &b"%PDF\n\0\xff"[..]),
+            (Some("Rëchnung 1.pdf"), None, &b"%PDF\n\0\xff"[..]),
+        ]
+    );
+}
+
+#[test]
+fn hidden_recipients_are_in_the_envelope_alone() {
+    let mut draft = draft();
+    draft.cc = vec![mailbox("C <c@example.com>"), mailbox("a@b.c")];
+    draft.bcc = vec![mailbox("hidden@example.com")];
+    draft.sender = Some(mailbox("bot@example.com"));
+
+    let built = build(&draft, &context()).unwrap();
+
+    let raw = String::from_utf8(built.raw.to_vec()).unwrap();
+    assert!(!raw.to_lowercase().contains("bcc") && !raw.contains("hidden"));
+    assert_eq!(
+        built.envelope.recipients(),
+        ["a@b.c", "c@example.com", "hidden@example.com"]
+    );
+    assert_eq!(built.envelope.from(), Some("bot@example.com"));
+    assert_eq!(built.message_id, "<id-1@example.com>");
+}
+
+#[test]
+fn five_hundred_recipients_are_folded() {
+    let mut draft = draft();
+    draft.to = (0..500)
+        .map(|n| mailbox(&format!("Näme {n} <user{n}@example.com>")))
+        .collect();
+
+    let raw = built(&draft);
+
+    let parsed = MessageParser::new().parse(raw.as_bytes()).unwrap();
+    assert_eq!(parsed.to().unwrap().iter().count(), 500);
+    assert!(raw.split("\r\n").all(|line| line.len() <= 78));
+}
+
+#[test]
+fn bad_fields_are_named_by_their_path() {
+    use super::super::AddressProblem::{
+        ControlCharacter as AddressControl, Malformed, NonAsciiLocalPart,
+    };
+    use FieldProblem as P;
+    type Change = fn(&mut Draft);
+    let cases: [(Change, &str, FieldProblem); 22] = [
+        (
+            |d| d.subject = "a\r\nBcc: x@y.z".into(),
+            "subject",
+            P::ControlCharacter,
+        ),
+        (|d| d.subject = "a\0".into(), "subject", P::ControlCharacter),
+        (
+            |d| d.subject = "a".repeat(9000),
+            "subject",
+            P::TooLong { limit: 8192 },
+        ),
+        (
+            |d| {
+                d.to.push(Mailbox {
+                    name: Some("x\ny".into()),
+                    address: "a@b.c".into(),
+                })
+            },
+            "to[1].name",
+            P::ControlCharacter,
+        ),
+        (
+            |d| d.to[0].address = "nobody".into(),
+            "to[0]",
+            P::Address(Malformed),
+        ),
+        (
+            |d| d.to[0].address = "a@b.c, d@e.f".into(),
+            "to[0]",
+            P::Address(Malformed),
+        ),
+        (
+            |d| d.to[0].address = "a@b.c\n".into(),
+            "to[0]",
+            P::Address(AddressControl),
+        ),
+        (
+            |d| d.cc.push(mailbox("ü@b.c")),
+            "cc[0]",
+            P::Address(NonAsciiLocalPart),
+        ),
+        (|d| d.to.clear(), "to", P::NoRecipients),
+        (
+            |d| d.to = vec![mailbox("a@b.c"); 501],
+            "to",
+            P::TooMany { limit: 500 },
+        ),
+        (|d| d.text = Some("\0".into()), "text", P::Nul),
+        (
+            |d| d.in_reply_to = Some("a b".into()),
+            "in_reply_to",
+            P::InvalidMessageId,
+        ),
+        (
+            |d| d.references = vec!["<a>\r\n".into(), "<b\r\nc>".into()],
+            "references[1]",
+            P::ControlCharacter,
+        ),
+        (
+            |d| drop(d.headers.insert("X-Foo".into(), "a\nb".into())),
+            "headers.X-Foo",
+            P::ControlCharacter,
+        ),
+        (
+            |d| drop(d.headers.insert("bcc".into(), "a@b.c".into())),
+            "headers.bcc",
+            P::ReservedHeader,
+        ),
+        (
+            |d| drop(d.headers.insert("Content-Type".into(), "x".into())),
+            "headers.Content-Type",
+            P::ReservedHeader,
+        ),
+        (
+            |d| drop(d.headers.insert("X Foo".into(), "x".into())),
+            "headers.X Foo",
+            P::InvalidHeaderName,
+        ),
+        (
+            |d| drop(d.headers.insert("X\r\nTo".into(), "x".into())),
+            "headers.X\\r\\nTo",
+            P::InvalidHeaderName,
+        ),
+        (
+            |d| d.headers = [("X-A".into(), "x".into()), ("x-a".into(), "x".into())].into(),
+            "headers.x-a",
+            P::DuplicateHeader,
+        ),
+        (
+            |d| d.attachments = vec![attachment("a\nb", None)],
+            "attachments[0].filename",
+            P::ControlCharacter,
+        ),
+        (
+            |d| {
+                d.attachments = vec![DraftAttachment {
+                    content_type: Some("multipart/mixed; boundary=x".into()),
+                    ..attachment("a", None)
+                }]
+            },
+            "attachments[0].content_type",
+            P::InvalidContentType,
+        ),
+        (
+            |d| d.attachments = vec![attachment("a", None), attachment("a", Some("x y"))],
+            "attachments[1].content_id",
+            P::InvalidMessageId,
+        ),
+    ];
+    for (change, path, problem) in cases {
+        let mut draft = draft();
+        change(&mut draft);
+        assert_eq!(error(&draft), (path.to_owned(), problem));
+    }
+}
+
+#[test]
+fn a_mail_over_the_limit_is_refused_before_it_is_encoded() {
+    let mut draft = draft();
+    draft.attachments = vec![DraftAttachment {
+        content: Bytes::from(vec![0; 30_000_000]),
+        ..attachment("big", None)
+    }];
+
+    assert_eq!(
+        error(&draft),
+        (
+            "attachments[0].content".into(),
+            FieldProblem::TooLarge { limit: 36_700_160 }
+        )
+    );
+}
+
+#[test]
+fn without_a_sender_the_field_is_missing() {
+    let context = BuildContext {
+        default_from: None,
+        ..context()
+    };
+
+    assert_eq!(build(&draft(), &context).unwrap_err().path, "from");
+}
+
+#[test]
+fn header_like_text_and_boundary_like_lines_stay_text() {
+    let mut draft = draft();
+    draft.text = Some("\r\nFrom: x\r\n--\r\n.\r\nFrom here".into());
+    draft.attachments = vec![attachment("a\".pdf", None)];
+
+    let raw = built(&draft);
+
+    let parsed = MessageParser::new().parse(raw.as_bytes()).unwrap();
+    assert_eq!(
+        parsed.body_text(0).unwrap(),
+        "\r\nFrom: x\r\n--\r\n.\r\nFrom here"
+    );
+    assert_eq!(
+        parsed.attachment(0).unwrap().attachment_name(),
+        Some("a\".pdf")
+    );
+}

@@ -1,0 +1,308 @@
+use bytes::Bytes;
+use mail_parser::{DateTime, Header, HeaderName, HeaderValue};
+use thiserror::Error;
+use time::{Date, Month, OffsetDateTime, Time, UtcOffset};
+
+use super::Mailbox;
+use super::decode::{clean, cut, header_text, text};
+use super::mime::{Leaf, read_fields, split_head, walk};
+
+/// Inline text is cut to this.
+const MAX_INLINE: usize = 64 * 1024;
+/// Enough of a part in any character set to fill the inline text.
+const MAX_TEXT_SOURCE: usize = 4 * MAX_INLINE;
+const MAX_HEAD: usize = 256 * 1024;
+const MAX_FIELDS_BYTES: usize = 64 * 1024;
+const MAX_FIELD_BYTES: usize = 8 * 1024;
+const MAX_ADDRESS_BYTES: usize = 64 * 1024;
+const MAX_IDS: usize = 100;
+const MAX_ID: usize = 998;
+
+/// A received mail as far as it could be read. All text is without NUL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parsed {
+    /// The `Message-ID` with its angle brackets.
+    pub message_id: Option<String>,
+    /// The `In-Reply-To` ids with their angle brackets.
+    pub in_reply_to: Vec<String>,
+    /// The `References` ids with their angle brackets.
+    pub references: Vec<String>,
+    /// The authors.
+    pub from: Vec<Mailbox>,
+    /// The `Sender`.
+    pub sender: Option<Mailbox>,
+    /// Where answers should go.
+    pub reply_to: Vec<Mailbox>,
+    /// The main recipients.
+    pub to: Vec<Mailbox>,
+    /// The recipients of a copy.
+    pub cc: Vec<Mailbox>,
+    /// The recipients of a hidden copy, as far as the mail tells.
+    pub bcc: Vec<Mailbox>,
+    /// The subject line.
+    pub subject: Option<String>,
+    /// The `Date`.
+    pub date: Option<OffsetDateTime>,
+    /// All header fields in order, unfolded and decoded.
+    pub headers: Vec<(String, String)>,
+    /// Whether header fields or addresses were left out or cut.
+    pub headers_truncated: bool,
+    /// The plain-text body.
+    pub text: Option<InlineText>,
+    /// The HTML body.
+    pub html: Option<InlineText>,
+    /// The other parts.
+    pub attachments: Vec<Attachment>,
+    /// Whether parts are missing from `attachments`.
+    pub attachments_truncated: bool,
+    /// The `Auto-Submitted` value in lower case (RFC 3834), such as `auto-replied`.
+    pub auto_submitted: Option<String>,
+    /// Why the above is incomplete.
+    pub problem: Option<ParseProblem>,
+}
+
+/// A body text, perhaps cut.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InlineText {
+    /// The text.
+    pub content: String,
+    /// Whether it was cut.
+    pub truncated: bool,
+}
+
+/// A part that is not the mail's own text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// The part's number, for [`attachment`].
+    pub part: u32,
+    /// The file's name.
+    pub filename: Option<String>,
+    /// The media type.
+    pub content_type: String,
+    /// The id that the HTML body may refer to, without angle brackets.
+    pub content_id: Option<String>,
+    /// Whether the part may be shown inside the body.
+    pub is_inline: bool,
+    /// The decoded size.
+    pub bytes: u64,
+}
+
+/// One part's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachmentContent {
+    /// What the list of parts says about it.
+    pub attachment: Attachment,
+    /// The decoded content.
+    pub content: Bytes,
+}
+
+/// Why a mail was not read in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ParseProblem {
+    /// It has no header fields.
+    #[error("the mail has no header fields")]
+    NoHeader,
+    /// The header fields broke the parser.
+    #[error("the header fields could not be read")]
+    HeaderUnreadable,
+    /// The header is longer than what is read.
+    #[error("the header is longer than 256 KiB; the rest was not read")]
+    HeaderTooLong,
+    /// There are more or deeper parts than what is read.
+    #[error(
+        "the mail has more than 256 parts, or parts nested deeper than 16; the rest was not read"
+    )]
+    TooManyParts,
+}
+
+/// Reads a mail, or the beginning of one, as far as it goes.
+pub fn parse(raw: &[u8]) -> Parsed {
+    let (head, _) = split_head(raw);
+    let fields = read_fields(head, MAX_HEAD, read_head);
+    let (mut parsed, head_problem) = match fields {
+        None => (Parsed::default(), Some(ParseProblem::HeaderUnreadable)),
+        Some(parsed) if parsed.headers.is_empty() => (parsed, Some(ParseProblem::NoHeader)),
+        Some(parsed) if head.len() > MAX_HEAD => (parsed, Some(ParseProblem::HeaderTooLong)),
+        Some(parsed) => (parsed, None),
+    };
+    let tree = walk(raw);
+    for (part, leaf) in (1..).zip(&tree.leaves) {
+        if leaf.is_body() {
+            add_text(&mut parsed, leaf);
+        } else {
+            parsed.attachments.push(describe(part, leaf));
+        }
+    }
+    parsed.attachments_truncated = tree.is_truncated;
+    parsed.problem = head_problem.or(tree.is_truncated.then_some(ParseProblem::TooManyParts));
+    parsed
+}
+
+/// Returns one part's decoded content by the number that [`parse`] gave it.
+pub fn attachment(raw: &[u8], part: u32) -> Option<AttachmentContent> {
+    let index = usize::try_from(part.checked_sub(1)?).ok()?;
+    let tree = walk(raw);
+    let leaf = tree.leaves.get(index)?;
+    Some(AttachmentContent {
+        attachment: describe(part, leaf),
+        content: leaf.head.encoding.decode(leaf.body, usize::MAX).into(),
+    })
+}
+
+fn describe(part: u32, leaf: &Leaf<'_>) -> Attachment {
+    Attachment {
+        part,
+        filename: leaf.head.filename.clone(),
+        content_type: leaf.head.media_type.clone(),
+        content_id: leaf.head.content_id.clone(),
+        is_inline: !leaf.head.is_attachment,
+        bytes: leaf.head.encoding.decoded_len(leaf.body),
+    }
+}
+
+fn add_text(parsed: &mut Parsed, leaf: &Leaf<'_>) {
+    let target = if leaf.head.media_type == "text/html" {
+        &mut parsed.html
+    } else {
+        &mut parsed.text
+    };
+    let decoded = leaf.head.encoding.decode(leaf.body, MAX_TEXT_SOURCE);
+    let is_cut_source = decoded.len() >= MAX_TEXT_SOURCE;
+    let content = text(&decoded, leaf.head.charset.as_deref());
+    match target {
+        // Several inline texts are one body, as readers show it.
+        Some(text) => {
+            text.content.push('\n');
+            text.content.push_str(&content);
+        }
+        None => {
+            *target = Some(InlineText {
+                content,
+                truncated: false,
+            });
+        }
+    }
+    if let Some(text) = target {
+        let is_cut = cut(&mut text.content, MAX_INLINE);
+        text.truncated |= is_cut || is_cut_source;
+    }
+}
+
+fn read_head(bytes: &[u8], fields: &[Header<'_>]) -> Parsed {
+    let mut parsed = Parsed::default();
+    let mut people = People::default();
+    let mut budget = MAX_FIELDS_BYTES;
+    for field in fields {
+        read_field(&mut parsed, &mut people, field);
+        let value = slice(bytes, field.offset_start, field.offset_end);
+        if field.name == HeaderName::AutoSubmitted {
+            let value = header_text(value).to_ascii_lowercase();
+            parsed.auto_submitted = value.split([';', ' ']).next().map(ToOwned::to_owned);
+        }
+        if budget == 0 {
+            parsed.headers_truncated = true;
+            continue;
+        }
+        let name = slice(bytes, field.offset_field, field.offset_start);
+        let name = name.strip_suffix(b":").unwrap_or(name).trim_ascii();
+        let mut name = clean(String::from_utf8_lossy(name).into_owned());
+        let mut value = header_text(value.get(..4 * MAX_FIELD_BYTES).unwrap_or(value));
+        parsed.headers_truncated |=
+            cut(&mut name, MAX_FIELD_BYTES) | cut(&mut value, MAX_FIELD_BYTES);
+        budget = budget.saturating_sub(name.len() + value.len());
+        parsed.headers.push((name, value));
+    }
+    parsed.headers_truncated |= people.is_truncated;
+    parsed
+}
+
+fn slice(bytes: &[u8], from: u32, to: u32) -> &[u8] {
+    bytes.get(from as usize..to as usize).unwrap_or_default()
+}
+
+fn read_field(parsed: &mut Parsed, people: &mut People, field: &Header<'_>) {
+    match (&field.name, &field.value) {
+        (HeaderName::Subject, HeaderValue::Text(value)) if parsed.subject.is_none() => {
+            let mut subject = clean(value.to_string());
+            parsed.headers_truncated |= cut(&mut subject, MAX_FIELD_BYTES);
+            parsed.subject = Some(subject);
+        }
+        (HeaderName::Date, HeaderValue::DateTime(value)) => parsed.date = moment(value),
+        (HeaderName::MessageId, value) if parsed.message_id.is_none() => {
+            parsed.message_id = ids(value).into_iter().next();
+        }
+        (HeaderName::InReplyTo, value) => parsed.in_reply_to = ids(value),
+        (HeaderName::References, value) => parsed.references = ids(value),
+        (HeaderName::From, value) => people.add(&mut parsed.from, value),
+        (HeaderName::ReplyTo, value) => people.add(&mut parsed.reply_to, value),
+        (HeaderName::To, value) => people.add(&mut parsed.to, value),
+        (HeaderName::Cc, value) => people.add(&mut parsed.cc, value),
+        (HeaderName::Bcc, value) => people.add(&mut parsed.bcc, value),
+        (HeaderName::Sender, value) => {
+            let mut sender = Vec::new();
+            people.add(&mut sender, value);
+            parsed.sender = sender.into_iter().next();
+        }
+        _ => {}
+    }
+}
+
+/// Reads addresses up to a total, since each of them ends up in the event.
+#[derive(Default)]
+struct People {
+    used_bytes: usize,
+    is_truncated: bool,
+}
+
+impl People {
+    fn add(&mut self, list: &mut Vec<Mailbox>, value: &HeaderValue<'_>) {
+        let HeaderValue::Address(addresses) = value else {
+            return;
+        };
+        for entry in addresses.iter() {
+            let Some(address) = entry.address() else {
+                continue;
+            };
+            let name = entry.name().map(|name| clean(name.to_owned()));
+            let mailbox = Mailbox {
+                name: name.filter(|name| !name.is_empty()),
+                address: clean(address.to_owned()),
+            };
+            self.used_bytes +=
+                mailbox.address.len() + mailbox.name.as_ref().map_or(0, String::len) + 16;
+            if self.used_bytes > MAX_ADDRESS_BYTES {
+                self.is_truncated = true;
+                return;
+            }
+            list.push(mailbox);
+        }
+    }
+}
+
+fn ids(value: &HeaderValue<'_>) -> Vec<String> {
+    let all: &[std::borrow::Cow<'_, str>] = match value {
+        HeaderValue::Text(one) => std::slice::from_ref(one),
+        HeaderValue::TextList(many) => many,
+        _ => &[],
+    };
+    all.iter()
+        .filter(|id| !id.is_empty() && id.len() <= MAX_ID)
+        .take(MAX_IDS)
+        .map(|id| clean(format!("<{id}>")))
+        .collect()
+}
+
+fn moment(value: &DateTime) -> Option<OffsetDateTime> {
+    let month = Month::try_from(value.month).ok()?;
+    let date = Date::from_calendar_date(i32::from(value.year), month, value.day).ok()?;
+    // Mail may name a leap second, which the calendar here does not have.
+    let time = Time::from_hms(value.hour, value.minute, value.second.min(59)).ok()?;
+    let sign = if value.tz_before_gmt { -1 } else { 1 };
+    let hours = i8::try_from(value.tz_hour).ok()?;
+    let minutes = i8::try_from(value.tz_minute).ok()?;
+    let offset = UtcOffset::from_hms(sign * hours, sign * minutes, 0).ok()?;
+    Some(date.with_time(time).assume_offset(offset))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use time::macros::datetime;
+
+use super::*;
+
+fn text_of(parsed: &Parsed) -> &str {
+    parsed.text.as_ref().map_or("", |text| &text.content)
+}
+
+#[test]
+fn headers_addresses_and_text_are_read() {
+    let parsed = parse(
+        b"Received: from a by b;\r\n\tMon, 2 Mar 2026 10:00:00 +0000\r\nMessage-ID: <m1@x>\r\n\
+          Date: Mon, 2 Mar 2026 12:00:00 +0200\r\nFrom: =?utf-8?q?Zo=C3=AB?= <zoe@example.com>, b@c.d\r\n\
+          Sender: bot@example.com\r\nTo: \"Doe, J\" <j@example.com>, undisclosed:;\r\nTo: k@example.com\r\n\
+          Reply-To: r@example.com\r\nSubject: =?iso-8859-1?Q?Gr=FC=DFe?=\r\n folded\r\n\
+          In-Reply-To: <p@x>\r\nReferences: <r@x>\r\n <p@x>\r\nAuto-Submitted: Auto-Replied (x)\r\n\
+          X-Note: a\r\n  b\r\n\r\nHello \xc3\xa4\r\n",
+    );
+
+    let expected_from = [
+        Mailbox {
+            name: Some("Zoë".into()),
+            address: "zoe@example.com".into(),
+        },
+        Mailbox {
+            name: None,
+            address: "b@c.d".into(),
+        },
+    ];
+    assert_eq!(parsed.from, expected_from);
+    let to: Vec<_> = parsed.to.iter().map(|to| to.address.as_str()).collect();
+    assert_eq!(to, ["j@example.com", "k@example.com"]);
+    assert_eq!(parsed.sender.as_ref().unwrap().address, "bot@example.com");
+    assert_eq!(parsed.reply_to.len(), 1);
+    assert_eq!(parsed.message_id.as_deref(), Some("<m1@x>"));
+    assert_eq!(parsed.in_reply_to, ["<p@x>"]);
+    assert_eq!(parsed.references, ["<r@x>", "<p@x>"]);
+    assert_eq!(parsed.subject.as_deref(), Some("Grüße folded"));
+    assert_eq!(parsed.date, Some(datetime!(2026-03-02 12:00:00 +2)));
+    assert_eq!(parsed.auto_submitted.as_deref(), Some("auto-replied"));
+    assert_eq!(text_of(&parsed), "Hello ä\r\n");
+    assert_eq!(
+        parsed.headers.last().unwrap(),
+        &("X-Note".to_owned(), "a b".to_owned())
+    );
+    assert_eq!(parsed.headers.len(), 13);
+    assert_eq!((parsed.problem, parsed.headers_truncated), (None, false));
+}
+
+const NESTED: &[u8] = b"From: a@b.c\r\nContent-Type: multipart/mixed; boundary=\"out\"\r\n\r\npreamble\r\n--out\r\n\
+    Content-Type: multipart/alternative; boundary=in\r\n\r\n--in\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Content-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=\r\n=C3=9Fe\r\n--in  \r\nContent-Type: text/html\r\n\
+    Content-Transfer-Encoding: base64\r\n\r\nPGI+aGk8L2I+\r\n--in--\r\n--out\r\nContent-Type: image/png; name=x.png\r\n\
+    Content-ID: <logo>\r\nContent-Disposition: inline\r\nContent-Transfer-Encoding: base64\r\n\r\nAAEC\r\n--out\r\n\
+    Content-Type: text/plain\r\nContent-Disposition: attachment; filename*=utf-8''b%C3%A4r.txt\r\n\r\nnot the body\r\n--out\r\n\
+    Content-Type: message/rfc822\r\n\r\nFrom: x@y.z\r\nSubject: inner\r\n\r\ninner text\r\n--out--\r\nepilogue";
+
+#[test]
+fn nested_parts_become_text_html_and_attachments() {
+    let parsed = parse(NESTED);
+
+    assert_eq!(text_of(&parsed), "Grüße");
+    assert_eq!(parsed.html.as_ref().unwrap().content, "<b>hi</b>");
+    let parts: Vec<_> = parsed
+        .attachments
+        .iter()
+        .map(|a| {
+            (
+                a.part,
+                a.filename.as_deref(),
+                a.content_type.as_str(),
+                a.content_id.as_deref(),
+                a.is_inline,
+                a.bytes,
+            )
+        })
+        .collect();
+    assert_eq!(
+        parts,
+        [
+            (3, Some("x.png"), "image/png", Some("logo"), true, 3),
+            (4, Some("bär.txt"), "text/plain", None, false, 12),
+            (5, None, "message/rfc822", None, true, 41),
+        ]
+    );
+    assert_eq!(&attachment(NESTED, 3).unwrap().content[..], [0, 1, 2]);
+    assert_eq!(&attachment(NESTED, 4).unwrap().content[..], b"not the body");
+    assert_eq!(attachment(NESTED, 6), None);
+    assert_eq!(attachment(NESTED, 0), None);
+}
+
+#[test]
+fn odd_and_damaged_mails_are_read_as_far_as_they_go() {
+    assert_eq!(parse(b"").problem, Some(ParseProblem::NoHeader));
+    assert_eq!(text_of(&parse(b"\r\nno header")), "no header");
+
+    let header_only = parse(b"Subject: only");
+    assert_eq!(header_only.subject.as_deref(), Some("only"));
+    assert_eq!(
+        (
+            header_only.message_id,
+            header_only.date,
+            header_only.problem
+        ),
+        (None, None, None)
+    );
+
+    let broken_charset = parse(b"Content-Type: text/plain; charset=\"no-such\"\r\n\r\n\xe4\0b");
+    assert_eq!(text_of(&broken_charset), "äb");
+
+    let no_boundary = parse(b"Content-Type: multipart/mixed; boundary=x\r\n\r\njust text");
+    assert_eq!(text_of(&no_boundary), "just text");
+
+    let unclosed =
+        parse(b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\none\r\n--x\r\n\r\ntwo");
+    assert_eq!(text_of(&unclosed), "one\ntwo");
+
+    let bad_date = parse(b"Date: 99 Foo 2026 77:00\r\nMessage-ID: <>\r\n\r\n");
+    assert_eq!((bad_date.date, bad_date.message_id), (None, None));
+
+    let bare_lf = parse(b"Subject: lf\nTo: a@b.c\n\nbody\n");
+    assert_eq!(
+        (bare_lf.subject.as_deref(), text_of(&bare_lf)),
+        (Some("lf"), "body\n")
+    );
+}
+
+#[test]
+fn long_text_is_cut_between_characters_and_says_so() {
+    let mut raw = b"Subject: x\r\n\r\n".to_vec();
+    raw.extend("ä".repeat(40_000).bytes());
+
+    let text = parse(&raw).text.unwrap();
+
+    assert_eq!(text.content.len(), 64 * 1024);
+    assert!(text.truncated && text.content.chars().all(|character| character == 'ä'));
+    assert!(!parse(b"Subject: x\r\n\r\nshort").text.unwrap().truncated);
+}
+
+#[test]
+fn bounds_on_headers_are_reached_and_told() {
+    let mut raw = String::new();
+    for n in 0..5_000 {
+        write!(
+            raw,
+            "X-{n}: {}\r\nTo: user{n}@example.com\r\n",
+            "v".repeat(40)
+        )
+        .unwrap();
+    }
+    let parsed = parse(format!("{raw}\r\nbody").as_bytes());
+    assert_eq!(parsed.problem, Some(ParseProblem::HeaderTooLong));
+    assert!(parsed.headers_truncated);
+    let bytes: usize = parsed
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    assert!(bytes <= MAX_FIELDS_BYTES + 2 * MAX_FIELD_BYTES);
+    assert!(parsed.to.len() * 20 < MAX_ADDRESS_BYTES);
+
+    let long = parse(format!("Subject: {}\r\n\r\n", "x".repeat(100_000)).as_bytes());
+    assert!(long.headers_truncated && long.subject.unwrap().len() == MAX_FIELD_BYTES);
+}
+
+/// Each of these made a straightforward parser overflow the stack, or take time that grows with the square.
+#[test]
+fn hostile_nesting_takes_bounded_time() {
+    let mut multiparts = String::new();
+    let mut messages = String::new();
+    for n in 0..10_000 {
+        write!(
+            multiparts,
+            "Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n"
+        )
+        .unwrap();
+        messages.push_str("Content-Type: message/rfc822\r\n\r\n");
+    }
+    let unopened = format!(
+        "Content-Type: multipart/mixed; boundary=x\r\n\r\n{}",
+        "--x\r\nContent-Type: multipart/mixed; boundary=none\r\n\r\n".repeat(100_000)
+    );
+    let started = Instant::now();
+
+    assert_eq!(
+        parse(multiparts.as_bytes()).problem,
+        Some(ParseProblem::TooManyParts)
+    );
+    assert_eq!(parse(messages.as_bytes()).attachments.len(), 1);
+    let parsed = parse(unopened.as_bytes());
+    assert!(parsed.attachments_truncated);
+
+    // A debug build on a busy machine needs well under a second; the square would need minutes.
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn no_prefix_of_a_mail_and_no_changed_byte_breaks_the_parser() {
+    for end in 0..NESTED.len() {
+        parse(&NESTED[..end]);
+    }
+    let mut raw = NESTED.to_vec();
+    for at in 0..raw.len() {
+        let before = raw[at];
+        for byte in [0, b'\n', b'"', b'=', b'-', 0xff] {
+            raw[at] = byte;
+            parse(&raw);
+        }
+        raw[at] = before;
+    }
+}
