@@ -1,1 +1,48 @@
-//! JetStream: streams and consumers as declared data, publisher, fence, consumer loop, dead letters, raw mail blobs.
+//! JetStream for the mesh: streams as declared data, the publisher, the fence, the consumer loop, dead letters, raw mails.
+//!
+//! Promises:
+//! - A publish that answers `Ok` is stored. One that answers [`PublishError::Unknown`] may be stored: the caller keeps its
+//!   row and publishes again with the same message id.
+//! - A stale owner of an account is refused by the stream itself ([`Fence`]), whatever any lease says.
+//! - A handler sees each message at least once. The loop alone acknowledges; it returns only when asked to stop, and then
+//!   finishes what is in hand.
+//! - A message that cannot be handled is copied to the dead letters, with the reason, before it is given up.
+//! - Every queue and every wait has a bound: bytes in flight, messages in hand, time for each answer.
+//!
+//! Refuses: servers before 2.12, a consumer whose ack wait is shorter than its own work, subjects with wildcards or spaces in
+//! a publish, and header values with line breaks. No type of the NATS client leaves this crate, and callers speak in subjects
+//! without the prefix: the bus adds and removes it.
+//!
+//! Raw mails lie in a stream of our own rather than in the NATS object store: one message a mail instead of two, measured
+//! twice as fast, no orphaned chunks without an index, and any client can fetch them with one request (see [`RawMails`]).
+
+mod cause;
+mod connection;
+mod consumer;
+mod delay;
+mod direct;
+mod fence;
+mod header;
+mod publish;
+mod raw;
+mod read_back;
+mod settings;
+mod stream;
+mod subject;
+mod subscription;
+/// Carries the trace from publisher to handler in message headers (W3C Trace Context).
+pub mod trace;
+
+pub use cause::NatsCause;
+pub use connection::{Bus, BusError, Health};
+pub use consumer::{
+    BatchHandler, ConsumeError, ConsumerSettings, Delivery, Handler, HandlerError, StartAt,
+};
+pub use fence::{Fence, FenceError};
+pub use header::Headers;
+pub use publish::{Outgoing, PublishError, Published};
+pub use raw::{RawError, RawMail, RawMails, RawReader, RawWriter};
+pub use read_back::{ReadBack, ReadError, Stored};
+pub use settings::{BusCredentials, BusSettings, SettingsError, Storage, StreamSettings};
+pub use stream::{StreamError, StreamKind};
+pub use subscription::{Hint, SubscribeError, Subscription};

@@ -1,0 +1,87 @@
+use std::error::Error;
+use std::fmt;
+
+/// What the NATS client reported; prints its own words only, its cause stays behind `source()`.
+///
+/// The client's errors repeat their cause in `Display`, which would print each cause twice in a chain.
+pub struct NatsCause(Box<dyn Kinded>);
+
+trait Kinded: Error + Send + Sync + 'static {
+    fn write_kind(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+impl<K> Kinded for async_nats::error::Error<K>
+where
+    K: Clone + fmt::Debug + fmt::Display + PartialEq + Send + Sync + 'static,
+{
+    fn write_kind(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.kind(), formatter)
+    }
+}
+
+impl<K> From<async_nats::error::Error<K>> for NatsCause
+where
+    K: Clone + fmt::Debug + fmt::Display + PartialEq + Send + Sync + 'static,
+{
+    fn from(error: async_nats::error::Error<K>) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl fmt::Debug for NatsCause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, formatter)
+    }
+}
+
+impl fmt::Display for NatsCause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write_kind(formatter)
+    }
+}
+
+impl Error for NatsCause {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// An answer of the server that refuses, with its number.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the server answered {status} {text:?} (code {code})")]
+pub(crate) struct Refusal {
+    pub(crate) status: usize,
+    pub(crate) code: u64,
+    pub(crate) text: String,
+}
+
+impl From<&async_nats::jetstream::Error> for Refusal {
+    fn from(error: &async_nats::jetstream::Error) -> Self {
+        Self {
+            status: error.code(),
+            code: error.error_code().0,
+            text: error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cause_prints_once() {
+        let inner = async_nats::RequestError::with_source(
+            async_nats::RequestErrorKind::Other,
+            "broken pipe",
+        );
+
+        let cause = NatsCause::from(inner);
+
+        assert_eq!(cause.to_string(), "request failed");
+        assert_eq!(
+            cause.source().map(ToString::to_string).as_deref(),
+            Some("broken pipe")
+        );
+    }
+}

@@ -1,0 +1,143 @@
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::join_all;
+use tokio::time::{MissedTickBehavior, interval_at};
+use tracing::{Instrument, error, info_span};
+
+use super::pull::{Pull, PullError, Pulled};
+use super::settle::{Outcome, Ticket};
+use super::{BatchHandler, Delivery, Loop};
+
+pub(super) async fn run<H: BatchHandler>(of: &Loop, handler: Arc<H>) {
+    let mut failures = 0;
+    while let Some(mut pull) = of.open_pull().await {
+        let ended = pump(of, handler.as_ref(), &mut pull, &mut failures).await;
+        for message in pull.close().await {
+            if let Some(reply) = message.reply {
+                of.hand_back(&reply, Duration::ZERO).await;
+            }
+        }
+        let Some(error) = ended else { break };
+        if of.wait_after(&error, failures).await.is_none() {
+            break;
+        }
+        failures += 1;
+    }
+}
+
+/// Moves batches from the pull to the handler; none when asked to stop, else why the pull ended.
+async fn pump<H: BatchHandler>(
+    of: &Loop,
+    handler: &H,
+    pull: &mut Pull,
+    failures: &mut u32,
+) -> Option<PullError> {
+    let most = of.settings.max_in_hand;
+    loop {
+        let free = most.saturating_sub(pull.outstanding());
+        if free >= most.div_ceil(2)
+            && let Err(error) = pull.request(free).await
+        {
+            return Some(error);
+        }
+        let first = tokio::select! {
+            biased;
+            () = of.stop.cancelled() => return None,
+            pulled = pull.next() => match pulled {
+                Ok(Pulled::Message(message)) => message,
+                Ok(Pulled::RequestEnded) => { *failures = 0; continue; }
+                Err(error) => return Some(error),
+            },
+        };
+        *failures = 0;
+        let mut batch = vec![first];
+        let mut ended = None;
+        while batch.len() < most {
+            match pull.next_waiting() {
+                Ok(Some(message)) => batch.push(message),
+                Ok(None) => break,
+                Err(error) => {
+                    ended = Some(error);
+                    break;
+                }
+            }
+        }
+        let tickets = batch.into_iter().filter_map(|message| of.ticket(message));
+        work(of, handler, tickets.collect()).await;
+        if ended.is_some() {
+            return ended;
+        }
+    }
+}
+
+async fn work<H: BatchHandler>(of: &Loop, handler: &H, batch: Vec<(Delivery, Ticket)>) {
+    let (too_often, batch): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .partition(|(_, ticket)| of.is_delivered_too_often(ticket));
+    let (deliveries, tickets): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    let buried = too_often
+        .into_iter()
+        .map(|(_, ticket)| of.settle(ticket, Outcome::TooOften));
+    join_all(buried).await;
+    if tickets.is_empty() {
+        return;
+    }
+    let span = info_span!(
+        "handle_batch",
+        otel.name = of.consumer,
+        consumer = of.consumer,
+        messages = tickets.len(),
+    );
+    async {
+        let outcomes = supervise(of, handler, deliveries, &tickets).await;
+        let settled = tickets
+            .into_iter()
+            .zip(outcomes)
+            .map(|(ticket, outcome)| of.settle(ticket, outcome));
+        join_all(settled).await;
+    }
+    .instrument(span)
+    .await;
+}
+
+async fn supervise<H: BatchHandler>(
+    of: &Loop,
+    handler: &H,
+    deliveries: Vec<Delivery>,
+    tickets: &[Ticket],
+) -> Vec<Outcome> {
+    let work = AssertUnwindSafe(async move { handler.handle_batch(deliveries).await });
+    let work = tokio::time::timeout(of.settings.work_timeout, work.catch_unwind());
+    tokio::pin!(work);
+    let third = of.settings.ack_wait / 3;
+    let mut progress = interval_at(tokio::time::Instant::now() + third, third);
+    progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            _ = progress.tick() => {
+                join_all(tickets.iter().map(|ticket| of.signal_progress(ticket))).await;
+            }
+        }
+    };
+    let all = |make: fn() -> Outcome| tickets.iter().map(|_| make()).collect();
+    match done {
+        Ok(Ok(results)) if results.len() == tickets.len() => {
+            results.into_iter().map(Outcome::of).collect()
+        }
+        Ok(Ok(results)) => {
+            error!(
+                consumer = of.consumer,
+                messages = tickets.len(),
+                answers = results.len(),
+                "Batch handler did not answer for each message"
+            );
+            all(|| Outcome::Panicked)
+        }
+        Ok(Err(_)) => all(|| Outcome::Panicked),
+        Err(_) => all(|| Outcome::TimedOut),
+    }
+}

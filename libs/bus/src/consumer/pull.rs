@@ -1,0 +1,244 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use async_nats::{Message, Subscriber};
+use futures_util::{FutureExt, StreamExt};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{EnsureError, Loop};
+use crate::cause::NatsCause;
+use crate::connection::Link;
+use crate::delay::jittered;
+
+const EXPIRES: Duration = Duration::from_secs(30);
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Two heartbeats and some.
+const SILENCE: Duration = Duration::from_secs(12);
+
+/// Pull requests of one consumer and what they bring.
+///
+/// Written against the protocol: the client's own batch stream loses its wake-up on a heartbeat, and its endless stream
+/// takes messages before there is anybody free to handle them.
+pub(super) struct Pull {
+    subscriber: Subscriber,
+    client: async_nats::Client,
+    address: String,
+    inbox: String,
+    link: watch::Receiver<Link>,
+    /// Number and rest of each request that the server still serves, oldest first.
+    requests: VecDeque<(u64, usize)>,
+    next_request: u64,
+    heard_at: Instant,
+}
+
+/// What came of waiting.
+pub(super) enum Pulled {
+    Message(Message),
+    /// A request ended; there may be room for another.
+    RequestEnded,
+}
+
+/// The pull cannot go on and has to be opened anew.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PullError {
+    #[error("cannot open the consumer")]
+    Open(#[source] EnsureError),
+    #[error("cannot ask for messages")]
+    Ask(#[source] NatsCause),
+    #[error("the server ended the pull with {status} {text:?}")]
+    Ended { status: u16, text: String },
+    #[error("the server fell silent")]
+    Silent,
+    #[error("the connection was closed")]
+    Closed,
+}
+
+#[derive(Serialize)]
+struct Request {
+    batch: usize,
+    expires: u128,
+    idle_heartbeat: u128,
+}
+
+impl Loop {
+    /// Opens the pull, as often as it takes; none when asked to stop.
+    pub(super) async fn open_pull(&self) -> Option<Pull> {
+        let mut failures = 0;
+        loop {
+            let error = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                opened = Pull::open(self) => match opened {
+                    Ok(pull) => return Some(pull),
+                    Err(error) => error,
+                },
+            };
+            self.wait_after(&error, failures).await?;
+            failures += 1;
+        }
+    }
+
+    /// Logs why a pull ended and waits a little; none when asked to stop.
+    pub(super) async fn wait_after(&self, error: &PullError, failures: u32) -> Option<()> {
+        let delay = jittered(failures, Duration::from_millis(100), Duration::from_secs(5));
+        if failures < 3 {
+            let error = error as &dyn std::error::Error;
+            info!(
+                consumer = self.consumer,
+                error, "Pull ended, opening it again"
+            );
+        } else {
+            let error = error as &dyn std::error::Error;
+            warn!(
+                consumer = self.consumer,
+                error, failures, "Pull cannot be opened, trying on"
+            );
+        }
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            () = tokio::time::sleep(delay) => Some(()),
+        }
+    }
+}
+
+impl Pull {
+    async fn open(of: &Loop) -> Result<Self, PullError> {
+        of.ensure_consumer().await.map_err(PullError::Open)?;
+        let inner = &of.bus.inner;
+        let mut link = inner.link.clone();
+        link.mark_unchanged();
+        let inbox = inner.client.new_inbox();
+        let subscriber = inner
+            .client
+            .subscribe(format!("{inbox}.*"))
+            .await
+            .map_err(|error| PullError::Ask(error.into()))?;
+        let stream = inner.prefix.stream(of.settings.stream.name());
+        Ok(Self {
+            subscriber,
+            client: inner.client.clone(),
+            address: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{}", of.consumer),
+            inbox,
+            link,
+            requests: VecDeque::new(),
+            next_request: 0,
+            heard_at: Instant::now(),
+        })
+    }
+
+    /// How many messages the server may still send.
+    pub(super) fn outstanding(&self) -> usize {
+        self.requests.iter().map(|(_, rest)| rest).sum()
+    }
+
+    pub(super) async fn request(&mut self, batch: usize) -> Result<(), PullError> {
+        let request = Request {
+            batch,
+            expires: EXPIRES.as_nanos(),
+            idle_heartbeat: HEARTBEAT.as_nanos(),
+        };
+        let Ok(body) = serde_json::to_vec(&request) else {
+            return Err(PullError::Closed);
+        };
+        let number = self.next_request;
+        self.next_request += 1;
+        let reply = format!("{}.{number}", self.inbox);
+        self.client
+            .publish_with_reply(self.address.clone(), reply, body.into())
+            .await
+            .map_err(|error| PullError::Ask(error.into()))?;
+        if self.requests.is_empty() {
+            self.heard_at = Instant::now();
+        }
+        self.requests.push_back((number, batch));
+        Ok(())
+    }
+
+    /// Waits for the next message. Nothing is lost when the wait is given up half-way.
+    pub(super) async fn next(&mut self) -> Result<Pulled, PullError> {
+        loop {
+            let is_asked = !self.requests.is_empty();
+            let silence = tokio::time::sleep_until(self.heard_at + SILENCE);
+            let message = tokio::select! {
+                biased;
+                message = self.subscriber.next() => message.ok_or(PullError::Closed)?,
+                changed = self.link.changed() => {
+                    changed.map_err(|_| PullError::Closed)?;
+                    // The server forgot our requests with the old connection.
+                    if self.link.borrow_and_update().is_up && is_asked {
+                        self.requests.clear();
+                        return Ok(Pulled::RequestEnded);
+                    }
+                    continue;
+                }
+                () = silence, if is_asked && self.link.borrow().is_up => return Err(PullError::Silent),
+            };
+            self.heard_at = Instant::now();
+            if let Some(pulled) = self.sort(message)? {
+                return Ok(pulled);
+            }
+        }
+    }
+
+    /// Returns a message that is here already.
+    pub(super) fn next_waiting(&mut self) -> Result<Option<Message>, PullError> {
+        while let Some(message) = self.subscriber.next().now_or_never() {
+            let message = message.ok_or(PullError::Closed)?;
+            if let Some(Pulled::Message(message)) = self.sort(message)? {
+                return Ok(Some(message));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Stops the flow and returns what came but was not taken.
+    pub(super) async fn close(mut self) -> Vec<Message> {
+        if self.subscriber.unsubscribe().await.is_err() {
+            return Vec::new();
+        }
+        let mut left = Vec::new();
+        while let Some(Some(message)) = self.subscriber.next().now_or_never() {
+            if message.status.is_none() {
+                left.push(message);
+            }
+        }
+        left
+    }
+
+    fn sort(&mut self, message: Message) -> Result<Option<Pulled>, PullError> {
+        let Some(status) = message.status else {
+            self.take_one();
+            return Ok(Some(Pulled::Message(message)));
+        };
+        match status.as_u16() {
+            100 => Ok(None),
+            404 | 408 => Ok(self.end_request(&message).then_some(Pulled::RequestEnded)),
+            status => Err(PullError::Ended {
+                status,
+                text: message.description.unwrap_or_default(),
+            }),
+        }
+    }
+
+    /// The server serves the oldest request first.
+    fn take_one(&mut self) {
+        if let Some((_, rest)) = self.requests.front_mut() {
+            *rest = rest.saturating_sub(1);
+            if *rest == 0 {
+                self.requests.pop_front();
+            }
+        }
+    }
+
+    fn end_request(&mut self, message: &Message) -> bool {
+        let number = message.subject.rsplit_once('.');
+        let number = number.and_then(|(_, number)| number.parse::<u64>().ok());
+        let before = self.requests.len();
+        self.requests.retain(|(each, _)| Some(*each) != number);
+        self.requests.len() < before
+    }
+}

@@ -1,0 +1,120 @@
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Message;
+use futures_util::FutureExt;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval_at};
+use tracing::{Instrument, info_span, warn};
+
+use super::pull::{Pull, PullError, Pulled};
+use super::settle::{Outcome, Ticket};
+use super::{Delivery, Handler, Loop};
+use crate::trace;
+
+pub(super) async fn run<H: Handler>(of: &Loop, handler: Arc<H>) {
+    let mut tasks = JoinSet::new();
+    let mut failures = 0;
+    while let Some(mut pull) = of.open_pull().await {
+        let ended = pump(of, &handler, &mut pull, &mut tasks, &mut failures).await;
+        for message in pull.close().await {
+            if let Some(reply) = message.reply {
+                of.hand_back(&reply, Duration::ZERO).await;
+            }
+        }
+        let Some(error) = ended else { break };
+        if of.wait_after(&error, failures).await.is_none() {
+            break;
+        }
+        failures += 1;
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Moves messages from the pull to tasks; none when asked to stop, else why the pull ended.
+async fn pump<H: Handler>(
+    of: &Loop,
+    handler: &Arc<H>,
+    pull: &mut Pull,
+    tasks: &mut JoinSet<()>,
+    failures: &mut u32,
+) -> Option<PullError> {
+    let most = of.settings.max_in_hand;
+    loop {
+        let free = most.saturating_sub(tasks.len() + pull.outstanding());
+        // Not for each message that is done: a request for a quarter of the places costs as much as one for one.
+        let is_worth_asking = pull.outstanding() == 0 || free >= most.div_ceil(4);
+        if free > 0
+            && is_worth_asking
+            && let Err(error) = pull.request(free).await
+        {
+            return Some(error);
+        }
+        tokio::select! {
+            biased;
+            () = of.stop.cancelled() => return None,
+            Some(_) = tasks.join_next() => {}
+            pulled = pull.next() => match pulled {
+                Ok(Pulled::Message(message)) => {
+                    *failures = 0;
+                    tasks.spawn(work(of.clone(), Arc::clone(handler), message));
+                }
+                Ok(Pulled::RequestEnded) => *failures = 0,
+                Err(error) => return Some(error),
+            },
+        }
+    }
+}
+
+async fn work<H: Handler>(of: Loop, handler: Arc<H>, message: Message) {
+    let Some((delivery, ticket)) = of.ticket(message) else {
+        warn!(
+            consumer = of.consumer,
+            "A message came that is from no stream"
+        );
+        return;
+    };
+    if of.is_delivered_too_often(&ticket) {
+        return of.settle(ticket, Outcome::TooOften).await;
+    }
+    let span = info_span!(
+        "handle",
+        otel.name = of.consumer,
+        consumer = of.consumer,
+        delivery.attempt = delivery.attempt,
+        delivery.sequence = delivery.stream_sequence,
+    );
+    trace::continue_from(&span, &delivery.headers);
+    async {
+        let outcome = supervise(&of, handler.as_ref(), delivery, &ticket).await;
+        of.settle(ticket, outcome).await;
+    }
+    .instrument(span)
+    .await;
+}
+
+async fn supervise<H: Handler>(
+    of: &Loop,
+    handler: &H,
+    delivery: Delivery,
+    ticket: &Ticket,
+) -> Outcome {
+    // A handler that panicked may leave its own state half changed; it is built to be called again all the same.
+    let work = AssertUnwindSafe(async move { handler.handle(delivery).await }).catch_unwind();
+    let work = tokio::time::timeout(of.settings.work_timeout, work);
+    tokio::pin!(work);
+    let third = of.settings.ack_wait / 3;
+    let mut progress = interval_at(tokio::time::Instant::now() + third, third);
+    progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            done = &mut work => return match done {
+                Ok(Ok(result)) => Outcome::of(result),
+                Ok(Err(panic)) => Outcome::panicked(panic),
+                Err(_) => Outcome::TimedOut,
+            },
+            _ = progress.tick() => of.signal_progress(ticket).await,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+use async_nats::header::{
+    HeaderName, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL, NATS_ROLLUP,
+};
+use bytes::Bytes;
+
+use crate::connection::Bus;
+use crate::direct;
+use crate::publish::{Outgoing, PublishError};
+use crate::read_back::ReadError;
+use crate::stream::StreamKind;
+use crate::subject::{Prefix, is_token};
+
+const EXPECTED_SUBJECT: HeaderName =
+    HeaderName::from_static("Nats-Expected-Last-Subject-Sequence-Subject");
+
+/// The right to publish an account's events, held until somebody else takes the fence.
+///
+/// The token is the sequence of a message that the stream keeps for ever. Each fenced event tells the stream which token
+/// its owner holds; the stream itself refuses it when a newer one is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    account: String,
+    token: u64,
+}
+
+/// Why the fence was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum FenceError {
+    /// Somebody else took it at the same time.
+    #[error("somebody else took the fence of {account} at the same time")]
+    Lost {
+        /// Whose fence.
+        account: String,
+    },
+    /// The account's key cannot stand in a subject.
+    #[error("{account:?} cannot stand in a subject")]
+    BadAccount {
+        /// What was given.
+        account: String,
+    },
+    /// The present fence could not be read.
+    #[error("cannot read the fence of {account}")]
+    Read {
+        /// Whose fence.
+        account: String,
+        /// Why.
+        #[source]
+        source: ReadError,
+    },
+    /// The new fence could not be published, or it is not known whether it was.
+    #[error("cannot publish the fence of {account}")]
+    Publish {
+        /// Whose fence.
+        account: String,
+        /// Why.
+        #[source]
+        source: PublishError,
+    },
+}
+
+impl Fence {
+    /// Returns the key of the account.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// Returns the token; it grows with each owner.
+    pub const fn token(&self) -> u64 {
+        self.token
+    }
+
+    pub(crate) fn guard(&self, prefix: &Prefix) -> [(HeaderName, String); 2] {
+        [
+            (NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, self.token.to_string()),
+            (EXPECTED_SUBJECT, prefix.subject(&subject(&self.account))),
+        ]
+    }
+}
+
+impl Bus {
+    /// Takes over the account: from now on the stream refuses the events of every earlier owner.
+    pub async fn take_fence(&self, account: &str) -> Result<Fence, FenceError> {
+        if !is_token(account) {
+            return Err(FenceError::BadAccount {
+                account: account.to_owned(),
+            });
+        }
+        let subject = subject(account);
+        let last = direct::last_of_leader(self, StreamKind::Events, &subject)
+            .await
+            .map_err(|source| FenceError::Read {
+                account: account.to_owned(),
+                source,
+            })?;
+        let previous = last.map_or(0, |stored| stored.sequence);
+        let outgoing = Outgoing {
+            subject,
+            message_id: String::new(),
+            headers: Vec::new(),
+            payload: Bytes::new(),
+        };
+        let reserved = [
+            (NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, previous.to_string()),
+            (NATS_ROLLUP, "sub".to_owned()),
+            (NATS_MESSAGE_TTL, "never".to_owned()),
+        ];
+        let prepared = self.prepare(outgoing, &reserved);
+        let answer = self.send_all(vec![prepared]).await.pop();
+        match answer {
+            Some(Ok(published)) => Ok(Fence {
+                account: account.to_owned(),
+                token: published.sequence,
+            }),
+            Some(Err(PublishError::Fenced { .. })) | None => Err(FenceError::Lost {
+                account: account.to_owned(),
+            }),
+            Some(Err(source)) => Err(FenceError::Publish {
+                account: account.to_owned(),
+                source,
+            }),
+        }
+    }
+}
+
+/// Two tokens where events have three, so that the stream's republish rule leaves fences alone.
+fn subject(account: &str) -> String {
+    format!("fence.{account}")
+}

@@ -1,0 +1,158 @@
+use bytes::Bytes;
+
+use crate::cause::NatsCause;
+use crate::connection::Bus;
+use crate::direct::{BatchRequest, batch, next_of_leader};
+use crate::header::Headers;
+use crate::stream::StreamKind;
+use crate::subject::is_literal;
+
+const BATCH_MESSAGES: usize = 256;
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// A message as it lies in a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it lies.
+    pub sequence: u64,
+    /// Its subject, without the prefix.
+    pub subject: String,
+    /// Its headers, with those that the server adds (`Nats-…`).
+    pub headers: Headers,
+    /// Its body.
+    pub payload: Bytes,
+}
+
+/// Why a stream could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The question was not answered.
+    #[error("cannot read from {stream}")]
+    Asking {
+        /// The stream.
+        stream: &'static str,
+        /// Why.
+        #[source]
+        source: NatsCause,
+    },
+    /// The answer stopped in the middle.
+    #[error("{stream} stopped answering")]
+    Silent {
+        /// The stream.
+        stream: &'static str,
+    },
+    /// The server refused.
+    #[error("{stream} answered with status {status}")]
+    Status {
+        /// The stream.
+        stream: &'static str,
+        /// What it said.
+        status: u16,
+    },
+    /// The answer lacks what every stored message has.
+    #[error("an answer of {stream} lacks its sequence or subject")]
+    Unreadable {
+        /// The stream.
+        stream: &'static str,
+    },
+    /// The subject is not exactly one.
+    #[error("{subject:?} is no single subject")]
+    BadSubject {
+        /// What was given.
+        subject: String,
+    },
+    /// The question could not be written.
+    #[error("cannot write the question")]
+    Request {
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl ReadError {
+    pub(crate) const fn asking(stream: StreamKind, source: NatsCause) -> Self {
+        Self::Asking {
+            stream: stream.name(),
+            source,
+        }
+    }
+}
+
+/// Reads one subject of `EVENTS` from a sequence to its end, a bounded part at a time.
+#[derive(Debug)]
+pub struct ReadBack {
+    bus: Bus,
+    subject: String,
+    wire_subject: String,
+    next_sequence: u64,
+    is_done: bool,
+}
+
+impl Bus {
+    /// Starts to read what `EVENTS` holds on one subject after a sequence.
+    pub fn read_back(&self, subject: &str, after_sequence: u64) -> Result<ReadBack, ReadError> {
+        if !is_literal(subject) {
+            return Err(ReadError::BadSubject {
+                subject: subject.to_owned(),
+            });
+        }
+        Ok(ReadBack {
+            bus: self.clone(),
+            subject: subject.to_owned(),
+            wire_subject: self.inner.prefix.subject(subject),
+            next_sequence: after_sequence.saturating_add(1),
+            is_done: false,
+        })
+    }
+}
+
+impl ReadBack {
+    /// Returns the next messages; empty only at the end, which the stream's leader has confirmed.
+    pub async fn next_batch(&mut self) -> Result<Vec<Stored>, ReadError> {
+        if self.is_done {
+            return Ok(Vec::new());
+        }
+        let request = BatchRequest {
+            seq: self.next_sequence,
+            batch: BATCH_MESSAGES,
+            max_bytes: BATCH_BYTES,
+            next_by_subj: &self.wire_subject,
+        };
+        let (mut found, is_end) = batch(&self.bus, StreamKind::Events, &request).await?;
+        self.advance(&found);
+        if is_end {
+            // The replica that answered may lag behind; the leader has the last word.
+            let next = next_of_leader(
+                &self.bus,
+                StreamKind::Events,
+                &self.subject,
+                self.next_sequence,
+            );
+            match next.await? {
+                Some(stored) => found.push(stored),
+                None => self.is_done = true,
+            }
+            self.advance(&found);
+        }
+        Ok(found)
+    }
+
+    /// Returns everything that is left; for subjects known to hold little.
+    pub async fn collect_all(mut self) -> Result<Vec<Stored>, ReadError> {
+        let mut all = Vec::new();
+        loop {
+            let found = self.next_batch().await?;
+            if found.is_empty() {
+                return Ok(all);
+            }
+            all.extend(found);
+        }
+    }
+
+    fn advance(&mut self, found: &[Stored]) {
+        if let Some(last) = found.last() {
+            self.next_sequence = last.sequence.saturating_add(1);
+        }
+    }
+}

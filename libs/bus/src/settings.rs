@@ -1,0 +1,279 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// Where NATS is, how to prove who we are, and how large the streams may grow.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BusSettings {
+    /// One address, or several with commas between them.
+    pub url: String,
+    /// Goes before every stream and subject; empty in production, one per test.
+    pub prefix: String,
+    /// How to sign in; none for an open server or when the address carries a user.
+    pub credentials: Option<BusCredentials>,
+    /// A PEM file with a private authority to trust beside the system's.
+    pub tls_ca_file: Option<PathBuf>,
+    /// How long the first connection is tried before giving up.
+    pub connect_wait_seconds: u64,
+    /// The name that the server shows for this connection.
+    pub client_name: String,
+    /// How the streams are kept.
+    pub streams: StreamSettings,
+}
+
+/// How this process proves who it is to NATS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum BusCredentials {
+    /// A user and a file that holds the password.
+    UserPassword {
+        /// The user.
+        user: String,
+        /// The file with the password.
+        password_file: PathBuf,
+    },
+    /// A file that holds a token.
+    TokenFile(PathBuf),
+    /// A `.creds` file (JWT and seed).
+    CredentialsFile(PathBuf),
+    /// A file that holds an nkey seed.
+    NkeySeedFile(PathBuf),
+    /// A token held by the program.
+    #[serde(skip)]
+    Token(SecretString),
+    /// A user and password held by the program.
+    #[serde(skip)]
+    Password {
+        /// The user.
+        user: String,
+        /// The password.
+        password: SecretString,
+    },
+}
+
+/// How the streams are kept. A limit of 0 bytes or 0 seconds means none.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StreamSettings {
+    /// How many servers keep each message (1, 3 or 5).
+    pub replicas: usize,
+    /// Where messages lie.
+    pub storage: Storage,
+    /// How long the server recognises a message id that it has seen.
+    pub duplicate_window_seconds: u64,
+    /// When `EVENTS` refuses new events, so that mail stays on the mail server.
+    pub events_max_bytes: u64,
+    /// How long events are kept.
+    pub events_max_age_seconds: u64,
+    /// When `MAIL_SEND` refuses new mail.
+    pub mail_send_max_bytes: u64,
+    /// When `MAIL_RAW` refuses new raw mails.
+    pub raw_max_bytes: u64,
+    /// How long raw mails are kept.
+    pub raw_max_age_seconds: u64,
+    /// When `DEAD_LETTERS` refuses: what would go there is then tried again instead.
+    pub dead_letters_max_bytes: u64,
+    /// How long dead letters are kept.
+    pub dead_letters_max_age_seconds: u64,
+}
+
+/// Where messages lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Storage {
+    /// On disk.
+    File,
+    /// In memory, gone with the server: for tests.
+    Memory,
+}
+
+/// What is wrong in the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The prefix would not make valid names.
+    #[error(
+        "nats.prefix {prefix:?} may hold only lower-case letters, digits, '-' and '_', at most 32"
+    )]
+    Prefix {
+        /// What was given.
+        prefix: String,
+    },
+    /// The number of replicas is not one that JetStream takes.
+    #[error("nats.streams.replicas is {replicas}, it must be 1, 3 or 5")]
+    Replicas {
+        /// What was given.
+        replicas: usize,
+    },
+    /// The duplicate window does not fit.
+    #[error(
+        "nats.streams.duplicate_window_seconds is {seconds}, it must be at least 1 and not above any stream's max age"
+    )]
+    DuplicateWindow {
+        /// What was given.
+        seconds: u64,
+    },
+    /// A file with a secret could not be read.
+    #[error("cannot read the NATS credentials from {}", path.display())]
+    SecretFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Default for BusSettings {
+    fn default() -> Self {
+        Self {
+            url: "nats://127.0.0.1:4222".to_owned(),
+            prefix: String::new(),
+            credentials: None,
+            tls_ca_file: None,
+            connect_wait_seconds: 15,
+            client_name: "mailmesh".to_owned(),
+            streams: StreamSettings::default(),
+        }
+    }
+}
+
+// The server reserves the sum of these limits, so the defaults must fit a small machine's disk.
+impl Default for StreamSettings {
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        const GIB: u64 = 1024 * 1024 * 1024;
+        Self {
+            replicas: 1,
+            storage: Storage::File,
+            duplicate_window_seconds: 10 * 60,
+            events_max_bytes: GIB,
+            events_max_age_seconds: 14 * DAY,
+            mail_send_max_bytes: GIB,
+            raw_max_bytes: 4 * GIB,
+            raw_max_age_seconds: 30 * DAY,
+            dead_letters_max_bytes: GIB / 4,
+            dead_letters_max_age_seconds: 90 * DAY,
+        }
+    }
+}
+
+impl fmt::Debug for BusSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("BusSettings")
+            .field("url", &self.shown_url())
+            .field("prefix", &self.prefix)
+            .field("credentials", &self.credentials)
+            .field("tls_ca_file", &self.tls_ca_file)
+            .field("connect_wait_seconds", &self.connect_wait_seconds)
+            .field("client_name", &self.client_name)
+            .field("streams", &self.streams)
+            .finish()
+    }
+}
+
+impl BusSettings {
+    /// Returns the addresses without user and password, fit for logs.
+    pub fn shown_url(&self) -> String {
+        let shown = self.servers().map(|server| {
+            let (scheme, rest) = server.split_once("://").unwrap_or(("nats", server));
+            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+            format!("{scheme}://{host}")
+        });
+        shown.collect::<Vec<_>>().join(",")
+    }
+
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &str> {
+        self.url
+            .split(',')
+            .map(str::trim)
+            .filter(|server| !server.is_empty())
+    }
+
+    pub(crate) const fn connect_wait(&self) -> Duration {
+        Duration::from_secs(self.connect_wait_seconds)
+    }
+
+    /// Checks the settings against each other.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let allowed = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
+        };
+        if self.prefix.len() > 32 || !self.prefix.bytes().all(allowed) {
+            return Err(SettingsError::Prefix {
+                prefix: self.prefix.clone(),
+            });
+        }
+        self.streams.validate()
+    }
+}
+
+impl StreamSettings {
+    fn validate(&self) -> Result<(), SettingsError> {
+        if !matches!(self.replicas, 1 | 3 | 5) {
+            return Err(SettingsError::Replicas {
+                replicas: self.replicas,
+            });
+        }
+        let window = self.duplicate_window_seconds;
+        let ages = [
+            self.events_max_age_seconds,
+            self.raw_max_age_seconds,
+            self.dead_letters_max_age_seconds,
+        ];
+        if window == 0 || ages.iter().any(|&age| age != 0 && age < window) {
+            return Err(SettingsError::DuplicateWindow { seconds: window });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_password_of_the_address() {
+        let settings = BusSettings {
+            url: "nats://mesh:hunter2@one:4222, tls://two".to_owned(),
+            ..BusSettings::default()
+        };
+
+        let shown = format!("{settings:?}");
+
+        assert!(shown.contains("nats://one:4222,tls://two"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_are_refused() {
+        let fine = BusSettings::default();
+        let with_prefix = |prefix: &str| BusSettings {
+            prefix: prefix.to_owned(),
+            ..BusSettings::default()
+        };
+        let mut two_replicas = BusSettings::default();
+        two_replicas.streams.replicas = 2;
+        let mut window = BusSettings::default();
+        window.streams.events_max_age_seconds = 60;
+
+        assert!(fine.validate().is_ok());
+        assert!(with_prefix("t17_a-b").validate().is_ok());
+        assert!(matches!(
+            with_prefix("a.b").validate(),
+            Err(SettingsError::Prefix { .. })
+        ));
+        assert!(matches!(
+            two_replicas.validate(),
+            Err(SettingsError::Replicas { replicas: 2 })
+        ));
+        assert!(matches!(
+            window.validate(),
+            Err(SettingsError::DuplicateWindow { seconds: 600 })
+        ));
+    }
+}

@@ -1,0 +1,300 @@
+use std::time::Duration;
+
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, Republish, RetentionPolicy, StorageType,
+};
+use tracing::info;
+
+use crate::cause::NatsCause;
+use crate::connection::Bus;
+use crate::publish::jetstream_error;
+use crate::settings::{Storage, StreamSettings};
+use crate::subject::Prefix;
+
+/// The streams of the mesh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StreamKind {
+    /// Commands to send and to cancel: a work queue.
+    MailSend,
+    /// Every event, and the fences of the accounts.
+    Events,
+    /// What could not be handled, with the reason.
+    DeadLetters,
+    /// Raw mails, as they came from or go to the mail server.
+    MailRaw,
+}
+
+/// Why the streams are not as they must be.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// The server has no JetStream, or not for this user.
+    #[error(
+        "the NATS server has no JetStream for us: start it with --jetstream, or enable it for the account"
+    )]
+    NoJetStream {
+        /// What the server said.
+        #[source]
+        source: NatsCause,
+    },
+    /// The sizes of the streams together do not fit on the server.
+    #[error(
+        "the server has no room for stream {stream} of {max_bytes} bytes: lower nats.streams.…_max_bytes or give the server more"
+    )]
+    NoRoom {
+        /// The stream.
+        stream: String,
+        /// The size it was to have.
+        max_bytes: u64,
+        /// What the server said.
+        #[source]
+        source: NatsCause,
+    },
+    /// The stream could not be read.
+    #[error("cannot read stream {stream}")]
+    Read {
+        /// The stream.
+        stream: String,
+        /// Why.
+        #[source]
+        source: NatsCause,
+    },
+    /// The stream could not be made.
+    #[error("cannot make stream {stream}")]
+    Create {
+        /// The stream.
+        stream: String,
+        /// Why.
+        #[source]
+        source: NatsCause,
+    },
+    /// The stream is there with settings that cannot be changed into ours.
+    #[error("stream {stream} is there with other settings, and the server refuses to change it")]
+    Update {
+        /// The stream.
+        stream: String,
+        /// Why.
+        #[source]
+        source: NatsCause,
+    },
+}
+
+impl StreamKind {
+    /// All of them, in the order in which they are made.
+    pub const ALL: [Self; 4] = [
+        Self::Events,
+        Self::MailSend,
+        Self::DeadLetters,
+        Self::MailRaw,
+    ];
+
+    /// Returns the stream's name without the prefix.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MailSend => "MAIL_SEND",
+            Self::Events => "EVENTS",
+            Self::DeadLetters => "DEAD_LETTERS",
+            Self::MailRaw => "MAIL_RAW",
+        }
+    }
+
+    const fn subjects(self) -> &'static [&'static str] {
+        match self {
+            Self::MailSend => &["mail.send", "mail.send.*", "mail.cancel", "mail.cancel.*"],
+            // Mail events stand one by one, since `mail.send.*` and `mail.cancel.*` belong to another stream.
+            Self::Events => &[
+                "mail.received.*",
+                "mail.sent.*",
+                "mail.deferred.*",
+                "mail.failed.*",
+                "mail.uncertain.*",
+                "mail.rejected.*",
+                "mail.cancelled.*",
+                "mail.bounced.*",
+                "mail.quarantined.*",
+                "account.*.*",
+                "mailbox.*.*",
+                "token.*.*",
+                "client.*.*",
+                "fence.*",
+            ],
+            Self::DeadLetters => &["dead_letter.*"],
+            Self::MailRaw => &["raw.*.*"],
+        }
+    }
+
+    const fn limits(self, settings: &StreamSettings) -> (u64, u64) {
+        match self {
+            Self::MailSend => (settings.mail_send_max_bytes, 0),
+            Self::Events => (settings.events_max_bytes, settings.events_max_age_seconds),
+            Self::DeadLetters => (
+                settings.dead_letters_max_bytes,
+                settings.dead_letters_max_age_seconds,
+            ),
+            Self::MailRaw => (settings.raw_max_bytes, settings.raw_max_age_seconds),
+        }
+    }
+
+    /// Writes what this stream must be into a configuration, and leaves the rest of it alone.
+    fn shape(self, config: &mut Config, settings: &StreamSettings, prefix: &Prefix) {
+        let (max_bytes, max_age_seconds) = self.limits(settings);
+        config.name = prefix.stream(self.name());
+        config.subjects = self
+            .subjects()
+            .iter()
+            .map(|each| prefix.subject(each))
+            .collect();
+        config.num_replicas = settings.replicas;
+        config.storage = match settings.storage {
+            Storage::File => StorageType::File,
+            Storage::Memory => StorageType::Memory,
+        };
+        config.retention = match self {
+            Self::MailSend => RetentionPolicy::WorkQueue,
+            Self::Events | Self::DeadLetters | Self::MailRaw => RetentionPolicy::Limits,
+        };
+        config.max_bytes = match i64::try_from(max_bytes) {
+            Ok(0) | Err(_) => -1,
+            Ok(bytes) => bytes,
+        };
+        config.max_age = Duration::from_secs(max_age_seconds);
+        config.max_messages = -1;
+        config.max_messages_per_subject = if self == Self::MailRaw { 1 } else { -1 };
+        config.max_consumers = -1;
+        // A full stream pushes back; it never drops what nobody has read.
+        config.discard = DiscardPolicy::New;
+        config.duplicate_window = Duration::from_secs(settings.duplicate_window_seconds);
+        config.allow_direct = true;
+        if self == Self::Events {
+            config.allow_message_ttl = true;
+            config.allow_rollup = true;
+            // Three tokens: an event `<a>.<b>.<key>` is heard on `<a>.<b>`, a fence has two and is not heard.
+            config.republish = Some(Republish {
+                source: prefix.subject("*.*.*"),
+                destination: prefix.subject("{{wildcard(1)}}.{{wildcard(2)}}"),
+                headers_only: false,
+            });
+        }
+    }
+}
+
+impl Bus {
+    /// Makes the streams, or changes what differs from the settings. Several processes may do so at once.
+    pub async fn ensure_streams(&self) -> Result<(), StreamError> {
+        for kind in StreamKind::ALL {
+            self.ensure_stream(kind).await?;
+        }
+        Ok(())
+    }
+
+    async fn ensure_stream(&self, kind: StreamKind) -> Result<(), StreamError> {
+        let inner = &self.inner;
+        let stream = inner.prefix.stream(kind.name());
+        let found = match inner.jetstream.get_stream(&stream).await {
+            Ok(found) => found,
+            Err(error) => return self.create_after(kind, stream, error).await,
+        };
+        let present = &found.cached_info().config;
+        let mut wanted = present.clone();
+        kind.shape(&mut wanted, &inner.streams, &inner.prefix);
+        if wanted == *present {
+            return Ok(());
+        }
+        match inner.jetstream.update_stream(&wanted).await {
+            Ok(_) => {
+                info!(stream, "Stream changed to the settings");
+                Ok(())
+            }
+            Err(error) => {
+                let is_room = has_no_room(&error.kind());
+                let source = NatsCause::from(error);
+                Err(if is_room {
+                    no_room(kind, stream, &inner.streams, source)
+                } else {
+                    StreamError::Update { stream, source }
+                })
+            }
+        }
+    }
+
+    async fn create_after(
+        &self,
+        kind: StreamKind,
+        stream: String,
+        error: async_nats::jetstream::context::GetStreamError,
+    ) -> Result<(), StreamError> {
+        match error.kind() {
+            GetStreamErrorKind::JetStream(cause)
+                if cause.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
+            GetStreamErrorKind::JetStream(cause) if is_without_jetstream(cause.error_code()) => {
+                let source = error.into();
+                return Err(StreamError::NoJetStream { source });
+            }
+            GetStreamErrorKind::Request if is_unanswered(&error) => {
+                let source = error.into();
+                return Err(StreamError::NoJetStream { source });
+            }
+            _ => {
+                let source = error.into();
+                return Err(StreamError::Read { stream, source });
+            }
+        }
+        let inner = &self.inner;
+        let mut wanted = Config::default();
+        kind.shape(&mut wanted, &inner.streams, &inner.prefix);
+        match inner.jetstream.create_stream(wanted).await {
+            Ok(_) => {
+                info!(stream, "Stream made");
+                Ok(())
+            }
+            Err(error) => {
+                let is_room = has_no_room(&error.kind());
+                let source = NatsCause::from(error);
+                Err(if is_room {
+                    no_room(kind, stream, &inner.streams, source)
+                } else {
+                    StreamError::Create { stream, source }
+                })
+            }
+        }
+    }
+}
+
+fn is_without_jetstream(code: ErrorCode) -> bool {
+    code == ErrorCode::JETSTREAM_NOT_ENABLED || code == ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT
+}
+
+/// Nobody listens on the JetStream API: the server runs without it.
+fn is_unanswered(error: &dyn std::error::Error) -> bool {
+    use async_nats::jetstream::context::{RequestError, RequestErrorKind};
+    error
+        .source()
+        .and_then(|source| source.downcast_ref::<RequestError>())
+        .is_some_and(|request| request.kind() == RequestErrorKind::NoResponders)
+        || jetstream_error(error).is_some_and(|cause| is_without_jetstream(cause.error_code()))
+}
+
+fn has_no_room(kind: &CreateStreamErrorKind) -> bool {
+    let CreateStreamErrorKind::JetStream(error) = kind else {
+        return false;
+    };
+    let code = error.error_code();
+    code == ErrorCode::STORAGE_RESOURCES_EXCEEDED
+        || code == ErrorCode::MEMORY_RESOURCES_EXCEEDED
+        || code == ErrorCode::INSUFFICIENT_RESOURCES
+        || code == ErrorCode::STREAM_MAX_STREAM_BYTES_EXCEEDED
+}
+
+fn no_room(
+    kind: StreamKind,
+    stream: String,
+    settings: &StreamSettings,
+    source: NatsCause,
+) -> StreamError {
+    StreamError::NoRoom {
+        stream,
+        max_bytes: kind.limits(settings).0,
+        source,
+    }
+}
