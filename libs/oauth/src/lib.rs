@@ -1,1 +1,42 @@
-//! Talks to OAuth 2.0 providers: authorise URL, code exchange, refresh, identity, and a verdict on every failure.
+//! Talks to OAuth 2.0 providers: authorise URL, code exchange, refresh, identity, and a verdict on
+//! every failure.
+//!
+//! Promises that each call ends within its time limit, reads no more than [`BODY_LIMIT`] bytes,
+//! follows no redirect, and never speaks without TLS except to this machine; that whatever goes
+//! wrong comes back as an [`OAuthError`] which says what it means, who must act and what to do; and
+//! that no error, `Debug` or log line holds a token, code or secret, even if the provider echoes
+//! one.
+//!
+//! Providers are data ([`profile`], [`discover`]): no code asks which one it speaks to. Answers are
+//! read as leniently as real providers need, and identities as strictly as the standard asks.
+//!
+//! The protocol is the `oauth2` crate's; the HTTP beneath is ours, because that crate hides status
+//! and headers and would call a 503 page a parse error. It refuses implicit and password grants, and
+//! it keeps nothing: grants, retries and schedules belong to the callers.
+
+mod authorize;
+mod cause;
+mod client;
+mod discovery;
+mod error;
+mod http;
+mod id_token;
+mod identity;
+mod keys;
+pub mod profile;
+mod refusal;
+mod retry_after;
+mod scope;
+mod token;
+mod wire;
+
+pub use authorize::{AuthorizeRequest, Pkce, authorize_url, check_issuer_parameter};
+pub use client::Client;
+pub use discovery::{Endpoints, discover};
+pub use error::{OAuthError, Operation};
+pub use http::{BODY_LIMIT, HttpClient, HttpSettings, HttpSetupError, is_protected};
+pub use id_token::IdTokenError;
+pub use identity::{Identity, identify};
+pub use refusal::Refusal;
+pub use scope::missing_scopes;
+pub use token::{Revocation, TokenAnswer, exchange_code, refresh, revoke};

@@ -1,0 +1,81 @@
+use mailmesh_domain::TokenEndpointAuth;
+use mailmesh_secrets::{ExposeSecret, SecretString};
+use oauth2::basic::{
+    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
+};
+use oauth2::{
+    AuthType, AuthUrl, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RedirectUrl,
+    StandardRevocableToken, TokenUrl,
+};
+use url::Url;
+
+use crate::discovery::Endpoints;
+use crate::wire::WireTokens;
+
+/// One registration at a provider.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The public id.
+    pub client_id: String,
+    /// The secret; absent for public clients.
+    pub client_secret: Option<SecretString>,
+    /// How id and secret are sent.
+    pub auth: TokenEndpointAuth,
+    /// Where the provider sends the person back to, exactly as registered.
+    pub redirect_uri: Url,
+    /// What is asked for.
+    pub scopes: Vec<String>,
+    /// Whether scopes are sent again on refresh: Microsoft wants them, Google does not.
+    pub refresh_sends_scopes: bool,
+    /// The claim that names the mailbox; the usual ones when absent.
+    pub identity_claim: Option<String>,
+    /// Further parameters of the authorise URL.
+    pub extra_authorize: Vec<(String, String)>,
+}
+
+pub(crate) type ProtocolClient = oauth2::Client<
+    BasicErrorResponse,
+    WireTokens,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+>;
+
+impl Client {
+    /// Returns whether the person's identity is asked for.
+    pub fn asks_identity(&self) -> bool {
+        self.scopes.iter().any(|scope| scope == "openid")
+    }
+
+    pub(crate) fn protocol(&self, endpoints: &Endpoints) -> ProtocolClient {
+        let client = oauth2::Client::new(ClientId::new(self.client_id.clone()))
+            .set_auth_uri(AuthUrl::from_url(endpoints.authorize.clone()))
+            .set_token_uri(TokenUrl::from_url(endpoints.token.clone()))
+            .set_redirect_uri(RedirectUrl::from_url(self.redirect_uri.clone()))
+            .set_auth_type(match self.auth {
+                TokenEndpointAuth::ClientSecretBasic => AuthType::BasicAuth,
+                TokenEndpointAuth::ClientSecretPost | TokenEndpointAuth::None => {
+                    AuthType::RequestBody
+                }
+            });
+        match self.secret() {
+            Some(secret) => {
+                client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
+            }
+            None => client,
+        }
+    }
+
+    /// Returns the secret, unless the client is public.
+    pub(crate) fn secret(&self) -> Option<&SecretString> {
+        match self.auth {
+            TokenEndpointAuth::None => None,
+            _ => self.client_secret.as_ref(),
+        }
+    }
+}

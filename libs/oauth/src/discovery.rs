@@ -1,0 +1,278 @@
+use mailmesh_domain::TokenEndpointAuth;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use url::Url;
+
+use crate::error::{OAuthError, Operation};
+use crate::http::{HttpClient, is_protected};
+use crate::profile;
+
+const WELL_KNOWN: &str = "/.well-known/";
+const OPENID: &str = "/.well-known/openid-configuration";
+const OAUTH: &str = "/.well-known/oauth-authorization-server";
+
+/// Where a provider does what. Without secrets, so it may be stored and shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// Who signs; may hold Microsoft's `{tenantid}`.
+    pub issuer: Option<String>,
+    /// Where people sign in.
+    pub authorize: Url,
+    /// Where tokens are issued.
+    pub token: Url,
+    /// Where a token's owner is named.
+    #[serde(default)]
+    pub userinfo: Option<Url>,
+    /// Where the signing keys are.
+    #[serde(default)]
+    pub jwks: Option<Url>,
+    /// Where tokens are given back (RFC 7009).
+    #[serde(default)]
+    pub revocation: Option<Url>,
+    /// Where tokens are examined (RFC 7662).
+    #[serde(default)]
+    pub introspection: Option<Url>,
+    /// The ways of client authentication that are offered and that we know.
+    #[serde(default)]
+    pub auth_methods: Vec<TokenEndpointAuth>,
+    /// The scopes that are advertised.
+    #[serde(default)]
+    pub scopes_supported: Vec<String>,
+    /// Whether authorisation answers name their issuer (RFC 9207).
+    #[serde(default)]
+    pub iss_parameter_supported: bool,
+}
+
+impl Endpoints {
+    /// Returns a provider of which only the two necessary URLs are known.
+    pub fn new(authorize: Url, token: Url) -> Self {
+        Self {
+            issuer: None,
+            authorize,
+            token,
+            userinfo: None,
+            jwks: None,
+            revocation: None,
+            introspection: None,
+            auth_methods: Vec::new(),
+            scopes_supported: Vec::new(),
+            iss_parameter_supported: false,
+        }
+    }
+
+    /// Returns the way of client authentication to use when the administrator names none.
+    pub fn preferred_auth(&self) -> TokenEndpointAuth {
+        // RFC 8414: `client_secret_basic` when nothing is advertised.
+        [
+            TokenEndpointAuth::ClientSecretBasic,
+            TokenEndpointAuth::ClientSecretPost,
+            TokenEndpointAuth::None,
+        ]
+        .into_iter()
+        .find(|method| self.auth_methods.contains(method))
+        .unwrap_or(TokenEndpointAuth::ClientSecretBasic)
+    }
+}
+
+/// Reads a provider's metadata: OpenID Connect first, then RFC 8414. Takes the issuer, or the full
+/// URL of the document.
+///
+/// # Errors
+/// [`OAuthError`] when there is none, it belongs to another issuer, or an endpoint is missing.
+pub async fn discover(http: &HttpClient, issuer: &Url) -> Result<Endpoints, OAuthError> {
+    if let Some(asked) = issuer_of_document(issuer) {
+        return read(http, issuer, &asked).await;
+    }
+    let path = issuer.path().trim_end_matches('/');
+    let openid = with_path(issuer, &format!("{path}{OPENID}"));
+    match read(http, &openid, issuer).await {
+        Err(error) if may_be_elsewhere(&error) => {
+            let oauth = with_path(issuer, &format!("{OAUTH}{path}"));
+            // The first error is kept when the second try finds nothing either.
+            match read(http, &oauth, issuer).await {
+                Err(second) if may_be_elsewhere(&second) => Err(error),
+                found => found,
+            }
+        }
+        found => found,
+    }
+}
+
+fn may_be_elsewhere(error: &OAuthError) -> bool {
+    match error {
+        OAuthError::Refused(refusal) => matches!(refusal.status, Some(400..=428 | 430..=499)),
+        OAuthError::Redirected { .. } | OAuthError::Unreadable { .. } => true,
+        _ => false,
+    }
+}
+
+async fn read(http: &HttpClient, document: &Url, asked: &Url) -> Result<Endpoints, OAuthError> {
+    let metadata = http.get(Operation::Discover, document, None).await?;
+    let text = |name| metadata.get(name).and_then(Value::as_str);
+    let answered = text("issuer").ok_or(incomplete("no issuer"))?;
+    if !is_asked_issuer(asked, answered) {
+        return Err(OAuthError::OtherIssuer {
+            asked: asked.to_string(),
+            answered: answered.chars().take(200).collect(),
+        });
+    }
+    let url = |name| endpoint(asked, text(name)?);
+    let list = |name| strings(metadata.get(name));
+    Ok(Endpoints {
+        issuer: Some(answered.to_owned()),
+        authorize: url("authorization_endpoint").ok_or(incomplete("no authorization endpoint"))?,
+        token: url("token_endpoint").ok_or(incomplete("no token endpoint"))?,
+        userinfo: url("userinfo_endpoint"),
+        jwks: url("jwks_uri"),
+        revocation: url("revocation_endpoint"),
+        introspection: url("introspection_endpoint"),
+        auth_methods: list("token_endpoint_auth_methods_supported")
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect(),
+        scopes_supported: list("scopes_supported"),
+        iss_parameter_supported: metadata
+            .get("authorization_response_iss_parameter_supported")
+            .and_then(Value::as_bool)
+            .unwrap_or_default(),
+    })
+}
+
+const fn incomplete(problem: &'static str) -> OAuthError {
+    OAuthError::unreadable(Operation::Discover, problem)
+}
+
+fn strings(value: Option<&Value>) -> Vec<String> {
+    let items = value.and_then(Value::as_array).into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+// A document fetched over TLS must not lead to an endpoint without it.
+fn endpoint(asked: &Url, text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_allowed = url.scheme() == "https" || asked.scheme() == "http";
+    (is_allowed && is_protected(&url)).then_some(url)
+}
+
+fn with_path(url: &Url, path: &str) -> Url {
+    let mut url = url.clone();
+    url.set_path(path);
+    url.set_query(None);
+    url.set_fragment(None);
+    url
+}
+
+fn issuer_of_document(document: &Url) -> Option<Url> {
+    let (before, after) = document.path().split_once(WELL_KNOWN)?;
+    // OpenID Connect appends the suffix to the issuer's path, RFC 8414 puts it in front.
+    let inserted = after.split_once('/').map_or("", |(_, path)| path);
+    let path = if before.is_empty() { inserted } else { before };
+    Some(with_path(document, path))
+}
+
+fn is_asked_issuer(asked: &Url, answered: &str) -> bool {
+    let expected = asked.as_str().trim_end_matches('/');
+    let answered = answered.trim_end_matches('/');
+    expected == answered
+        || template_fits(answered, expected)
+        || profile::is_microsoft_alias(expected, answered)
+}
+
+// Metadata for all of Microsoft's tenants names none.
+fn template_fits(template: &str, expected: &str) -> bool {
+    let Some((before, after)) = template.split_once("{tenantid}") else {
+        return false;
+    };
+    // The tenant is a segment of the path, never a part of the host.
+    let names_host = before.ends_with('/') && before.matches('/').count() >= 3;
+    expected
+        .strip_prefix(before)
+        .filter(|_| names_host)
+        .and_then(|rest| rest.strip_suffix(after))
+        .is_some_and(|tenant| !tenant.is_empty() && !tenant.contains('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_issuer_asked_for_is_accepted() {
+        let microsoft = "https://login.microsoftonline.com";
+        let tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+        for (asked, answered, is_right) in [
+            (
+                "https://accounts.google.com",
+                "https://accounts.google.com",
+                true,
+            ),
+            (
+                "https://id.test/realms/a/",
+                "https://id.test/realms/a",
+                true,
+            ),
+            (
+                "https://id.test/realms/a",
+                "https://id.test/realms/b",
+                false,
+            ),
+            ("https://id.test", "https://evil.test", false),
+            ("https://id.test", "http://id.test", false),
+            (
+                &format!("{microsoft}/common/v2.0"),
+                &format!("{microsoft}/{{tenantid}}/v2.0"),
+                true,
+            ),
+            (
+                &format!("{microsoft}/contoso.com/v2.0"),
+                &format!("{microsoft}/{tenant}/v2.0"),
+                true,
+            ),
+            (
+                &format!("{microsoft}/{tenant}/v2.0"),
+                &format!("{microsoft}/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0"),
+                false,
+            ),
+            (
+                "https://id.test/contoso.com/v2.0",
+                &format!("https://id.test/{tenant}/v2.0"),
+                false,
+            ),
+            (
+                "https://id.test/a/b/v2.0",
+                "https://id.test/{tenantid}/v2.0",
+                false,
+            ),
+            ("https://id.test/v2.0", "https://{tenantid}/v2.0", false),
+        ] {
+            let asked = Url::parse(asked).unwrap();
+            assert_eq!(
+                is_asked_issuer(&asked, answered),
+                is_right,
+                "{asked} {answered}"
+            );
+        }
+    }
+
+    #[test]
+    fn documents_belong_to_their_issuers() {
+        for (document, issuer) in [
+            (
+                "https://id.test/.well-known/openid-configuration",
+                "https://id.test/",
+            ),
+            (
+                "https://id.test/a/b/.well-known/openid-configuration",
+                "https://id.test/a/b",
+            ),
+            (
+                "https://id.test/.well-known/oauth-authorization-server/a/b",
+                "https://id.test/a/b",
+            ),
+        ] {
+            let found = issuer_of_document(&Url::parse(document).unwrap());
+            assert_eq!(found.unwrap().as_str(), issuer);
+        }
+        assert!(issuer_of_document(&Url::parse("https://id.test/a").unwrap()).is_none());
+    }
+}

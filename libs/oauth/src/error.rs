@@ -1,0 +1,219 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+use mailmesh_domain::{MustAct, Verdict};
+
+use crate::cause::Cause;
+use crate::id_token::IdTokenError;
+use crate::refusal::Refusal;
+
+/// What was being asked of the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Reading the provider's metadata.
+    Discover,
+    /// The person's own step in the browser.
+    Authorize,
+    /// Trading the code for tokens.
+    ExchangeCode,
+    /// Trading the refresh token for a new access token.
+    Refresh,
+    /// Asking whose token it is.
+    Userinfo,
+    /// Reading the provider's signing keys.
+    FetchKeys,
+    /// Giving a token back.
+    Revoke,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Discover => "provider discovery",
+            Self::Authorize => "sign-in",
+            Self::ExchangeCode => "code exchange",
+            Self::Refresh => "token refresh",
+            Self::Userinfo => "userinfo request",
+            Self::FetchKeys => "key set request",
+            Self::Revoke => "token revocation",
+        })
+    }
+}
+
+/// Something a provider said, or did not say. Holds no token, code or secret.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OAuthError {
+    /// The URL would send secrets in clear over a network.
+    #[error("{operation} needs an https URL")]
+    Unprotected {
+        /// What was asked.
+        operation: Operation,
+    },
+    /// No connection, or it broke.
+    #[error("{operation} could not reach the provider")]
+    Unreachable {
+        /// What was asked.
+        operation: Operation,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The provider's certificate is not trusted.
+    #[error("{operation} met a certificate that is not trusted")]
+    Untrusted {
+        /// What was asked.
+        operation: Operation,
+        /// Why.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// No answer within the limit.
+    #[error("{operation} timed out")]
+    TimedOut {
+        /// What was asked.
+        operation: Operation,
+    },
+    /// More than the limit of an answer.
+    #[error("{operation} got an answer of more than {limit} bytes", limit = crate::BODY_LIMIT)]
+    TooLarge {
+        /// What was asked.
+        operation: Operation,
+    },
+    /// A redirect, which is never followed: it would carry secrets elsewhere.
+    #[error("{operation} was redirected (HTTP {status})")]
+    Redirected {
+        /// What was asked.
+        operation: Operation,
+        /// The status.
+        status: u16,
+    },
+    /// The provider said no.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+    /// A success that cannot be used.
+    #[error("{operation} got an answer that cannot be used: {problem}")]
+    Unreadable {
+        /// What was asked.
+        operation: Operation,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The metadata belongs to another issuer than the one asked for.
+    #[error("metadata of {asked} names the issuer {answered}")]
+    OtherIssuer {
+        /// The issuer asked for.
+        asked: String,
+        /// The issuer in the document.
+        answered: String,
+    },
+    /// The authorisation answer comes from another issuer (RFC 9207).
+    #[error("sign-in was answered by another issuer than it was sent to")]
+    MixedUp,
+    /// The id token does not prove what it must.
+    #[error("id token was refused: {0}")]
+    IdToken(IdTokenError),
+}
+
+impl OAuthError {
+    /// Turns the error in the query of a redirect back from the provider into one of ours.
+    pub fn from_authorization_answer(error: &str, description: Option<&str>) -> Self {
+        Self::Refused(Box::new(Refusal::from_redirect(error, description)))
+    }
+
+    /// Returns what the failure means and who must act.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } => Verdict::transient(),
+            Self::Untrusted { .. }
+            | Self::TooLarge { .. }
+            | Self::Redirected { .. }
+            | Self::Unreadable { .. } => Verdict::unknown(),
+            Self::Unprotected { .. } | Self::OtherIssuer { .. } => {
+                Verdict::needs_administrator(MustAct::Administrator)
+            }
+            Self::MixedUp => Verdict::needs_sign_in(),
+            Self::Refused(refusal) => refusal.verdict(),
+            Self::IdToken(error) => error.verdict(),
+        }
+    }
+
+    /// Returns what the person who must act should do, in a sentence or two.
+    pub fn action(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } => Cause::Transient.action(),
+            Self::Untrusted { .. } => {
+                "Check the provider's URL. If its certificate comes from a private authority, add that authority's certificate to the configuration."
+            }
+            Self::TooLarge { .. } | Self::Redirected { .. } | Self::Unreadable { .. } => {
+                "It is tried again by itself. If it stays, check the URLs of the client configuration: something other than the provider's endpoint answers there."
+            }
+            Self::Unprotected { .. } => {
+                "Use https URLs in the client configuration; http is accepted for this machine only."
+            }
+            Self::OtherIssuer { .. } => {
+                "Correct the issuer or base URL in the client configuration: it must be the one that the provider's metadata names."
+            }
+            Self::MixedUp => {
+                "Start the sign-in again from the link you were given. If it happens again, tell the administrator."
+            }
+            Self::Refused(refusal) => refusal.cause().action(),
+            Self::IdToken(error) => error.action(),
+        }
+    }
+
+    /// Returns the provider's own code, such as `AADSTS7000222` or `invalid_grant`.
+    pub fn code(&self) -> Option<String> {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            _ => None,
+        }
+    }
+
+    /// Returns the refusal, when the provider gave one.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the client configuration itself is refused, so that every grant of it fails
+    /// alike and none of them is to blame.
+    pub fn concerns_client(&self) -> bool {
+        self.refusal()
+            .is_some_and(|refusal| refusal.cause().concerns_client())
+    }
+
+    pub(crate) const fn unreadable(operation: Operation, problem: &'static str) -> Self {
+        Self::Unreadable { operation, problem }
+    }
+
+    pub(crate) fn from_transport(operation: Operation, source: reqwest::Error) -> Self {
+        // A URL may come from an administrator with a password or key in it.
+        let source = source.without_url();
+        if source.is_timeout() {
+            Self::TimedOut { operation }
+        } else if is_untrusted(&source) {
+            Self::Untrusted { operation, source }
+        } else {
+            Self::Unreachable { operation, source }
+        }
+    }
+}
+
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(error) = next {
+        // `io::Error` hides what it wraps from `source`.
+        let wrapped = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref)
+            .and_then(|inner| inner.downcast_ref());
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref().or(wrapped) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}

@@ -1,0 +1,221 @@
+use std::fmt;
+use std::time::Duration;
+
+use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use ::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use mailmesh_secrets::{ExposeSecret, SecretString};
+use url::{Host, Url};
+
+use crate::error::{OAuthError, Operation};
+use crate::keys::KeyCache;
+use crate::refusal::Refusal;
+
+/// The most bytes that are read of any answer.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How to reach providers.
+#[derive(Clone)]
+pub struct HttpSettings {
+    /// Certificates of private authorities, in PEM, trusted besides the system's.
+    pub extra_ca_pem: Option<String>,
+    /// How long one request may take, from name lookup to last byte.
+    pub timeout: Duration,
+    /// A forward proxy for all requests; proxy variables of the environment are ignored.
+    pub proxy: Option<Url>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            extra_ca_pem: None,
+            timeout: Duration::from_secs(20),
+            proxy: None,
+        }
+    }
+}
+
+impl fmt::Debug for HttpSettings {
+    // A proxy URL may hold a password.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("HttpSettings")
+            .field("extra_ca_pem", &self.extra_ca_pem.is_some())
+            .field("timeout", &self.timeout)
+            .field("proxy", &self.proxy.as_ref().and_then(Url::host_str))
+            .finish()
+    }
+}
+
+/// The HTTP client could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpSetupError {
+    /// The private authorities' PEM cannot be read.
+    #[error("certificates of private authorities cannot be read")]
+    Certificates(#[source] reqwest::Error),
+    /// The private authorities' PEM holds no certificate.
+    #[error("the PEM text of private authorities holds no certificate")]
+    NoCertificate,
+    /// The proxy's URL cannot be used.
+    #[error("proxy URL cannot be used")]
+    Proxy(#[source] reqwest::Error),
+    /// TLS could not be set up, most often because the machine has no root certificates.
+    #[error("HTTP client cannot be built")]
+    Build(#[source] reqwest::Error),
+}
+
+/// The one way to a provider: limits, TLS, and the key sets that were fetched. Clones share it.
+#[derive(Clone)]
+pub struct HttpClient {
+    inner: reqwest::Client,
+    pub(crate) keys: KeyCache,
+}
+
+impl HttpClient {
+    /// Builds a client; opens no connection.
+    ///
+    /// # Errors
+    /// [`HttpSetupError`] when certificates or proxy cannot be used.
+    pub fn try_new(settings: &HttpSettings) -> Result<Self, HttpSetupError> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("mailmesh/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            // A refresh sent twice may cost the whole family of tokens: trying again is decided above.
+            .retry(reqwest::retry::never())
+            .connect_timeout(settings.timeout.min(CONNECT_TIMEOUT))
+            .timeout(settings.timeout)
+            .tls_version_min(reqwest::tls::Version::TLS_1_2);
+        if let Some(pem) = &settings.extra_ca_pem {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
+                .map_err(HttpSetupError::Certificates)?;
+            if certificates.is_empty() {
+                return Err(HttpSetupError::NoCertificate);
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        if let Some(proxy) = &settings.proxy {
+            let proxy = reqwest::Proxy::all(proxy.as_str())
+                .map_err(|error| HttpSetupError::Proxy(error.without_url()))?;
+            builder = builder.proxy(proxy);
+        }
+        Ok(Self {
+            inner: builder.build().map_err(HttpSetupError::Build)?,
+            keys: KeyCache::default(),
+        })
+    }
+
+    /// Fetches a JSON document.
+    pub(crate) async fn get(
+        &self,
+        operation: Operation,
+        url: &Url,
+        bearer: Option<&SecretString>,
+    ) -> Result<serde_json::Value, OAuthError> {
+        let mut request = Request::get(url.as_str()).header("accept", "application/json");
+        if let Some(token) = bearer {
+            request = request.header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()));
+        }
+        let request = request
+            .body(Vec::new())
+            .map_err(|_| OAuthError::unreadable(operation, "request cannot be built"))?;
+        let secrets: Vec<&SecretString> = bearer.into_iter().collect();
+        let answer = self.send(operation, request, &secrets).await?;
+        serde_json::from_slice(answer.body())
+            .map_err(|_| OAuthError::unreadable(operation, "answer is no JSON"))
+    }
+
+    /// Sends a request and returns a successful answer; every other one is an error. `secrets` is
+    /// what the request holds, so that an echo of it can be kept out of the error.
+    pub(crate) async fn send(
+        &self,
+        operation: Operation,
+        mut request: Request<Vec<u8>>,
+        secrets: &[&SecretString],
+    ) -> Result<::http::Response<Vec<u8>>, OAuthError> {
+        if let Some(value) = request.headers_mut().get_mut(AUTHORIZATION) {
+            value.set_sensitive(true);
+        }
+        let request = reqwest::Request::try_from(request)
+            .map_err(|_| OAuthError::unreadable(operation, "request cannot be built"))?;
+        if !is_protected(request.url()) {
+            return Err(OAuthError::Unprotected { operation });
+        }
+        let answer = self.inner.execute(request).await;
+        let answer = answer.map_err(|error| OAuthError::from_transport(operation, error))?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        if status.is_redirection() {
+            let status = status.as_u16();
+            return Err(OAuthError::Redirected { operation, status });
+        }
+        let body = read_body(operation, answer).await?;
+        if !status.is_success() || is_disguised_error(&body) {
+            let refusal = Refusal::from_answer(operation, status, &headers, &body, secrets);
+            return Err(OAuthError::Refused(Box::new(refusal)));
+        }
+        Ok(accepted(status, &headers, body))
+    }
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("HttpClient").finish_non_exhaustive()
+    }
+}
+
+/// Returns whether secrets may be sent there: TLS, or no network at all.
+pub fn is_protected(url: &Url) -> bool {
+    match url.scheme() {
+        "https" => url.has_host(),
+        "http" => match url.host() {
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            None => false,
+        },
+        _ => false,
+    }
+}
+
+async fn read_body(
+    operation: Operation,
+    mut answer: reqwest::Response,
+) -> Result<Vec<u8>, OAuthError> {
+    let mut body = Vec::new();
+    loop {
+        let chunk = answer.chunk().await;
+        match chunk.map_err(|error| OAuthError::from_transport(operation, error))? {
+            Some(chunk) if body.len() + chunk.len() > BODY_LIMIT => {
+                return Err(OAuthError::TooLarge { operation });
+            }
+            Some(chunk) => body.extend_from_slice(&chunk),
+            None => return Ok(body),
+        }
+    }
+}
+
+// Some providers say 200 and put an OAuth error into the body.
+fn is_disguised_error(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Disguised {
+        #[serde(rename = "error")]
+        _error: String,
+        access_token: Option<serde::de::IgnoredAny>,
+    }
+    serde_json::from_slice::<Disguised>(body).is_ok_and(|body| body.access_token.is_none())
+}
+
+// The protocol crate wants exactly 200 and a JSON content type; some providers send 201, or JSON
+// as text. Whether it is JSON the parser finds out.
+fn accepted(status: StatusCode, headers: &HeaderMap, body: Vec<u8>) -> ::http::Response<Vec<u8>> {
+    tracing::trace!(
+        status = status.as_u16(),
+        bytes = body.len(),
+        headers = headers.len(),
+        "Provider answered"
+    );
+    let mut answer = ::http::Response::new(body);
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}

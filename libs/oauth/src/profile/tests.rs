@@ -1,0 +1,75 @@
+use super::*;
+
+fn url(text: &str) -> Url {
+    Url::parse(text).unwrap()
+}
+
+#[test]
+fn names_are_read_back() {
+    for profile in Profile::ALL {
+        assert_eq!(profile.as_str().parse(), Ok(profile));
+    }
+    assert_eq!("Google".parse::<Profile>(), Err(UnknownProfile));
+}
+
+#[test]
+fn microsoft_authorities_are_understood_as_pasted() {
+    let tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+    let login = "https://login.microsoftonline.com";
+    for (base, tenant, issuer) in [
+        (None, "common", "{tenantid}"),
+        (Some(format!("{login}/common/")), "common", "{tenantid}"),
+        (
+            Some(format!("{login}/organizations/v2.0")),
+            "organizations",
+            "{tenantid}",
+        ),
+        (
+            Some(format!("{login}/contoso.com")),
+            "contoso.com",
+            "{tenantid}",
+        ),
+        (Some(format!("{login}/{tenant}/?a=b#c")), tenant, tenant),
+    ] {
+        let base = base.as_deref().map(url);
+        let found = Profile::Microsoft
+            .defaults(base.as_ref())
+            .endpoints
+            .unwrap();
+
+        let at = |suffix: &str| format!("{login}/{tenant}{suffix}");
+        assert_eq!(found.authorize.as_str(), at("/oauth2/v2.0/authorize"));
+        assert_eq!(found.token.as_str(), at("/oauth2/v2.0/token"));
+        assert_eq!(found.jwks.unwrap().as_str(), at("/discovery/v2.0/keys"));
+        assert_eq!(found.issuer.unwrap(), format!("{login}/{issuer}/v2.0"));
+    }
+}
+
+#[test]
+fn a_sovereign_cloud_brings_its_own_hosts() {
+    let base = url("https://login.microsoftonline.us/common");
+
+    let found = Profile::Microsoft.defaults(Some(&base));
+
+    let imap = "https://outlook.office365.us/IMAP.AccessAsUser.All";
+    assert!(found.inbound_scopes.iter().any(|scope| scope == imap));
+    let servers: Vec<(&str, u16)> = found
+        .mail_servers
+        .iter()
+        .map(|server| (server.host, server.port))
+        .collect();
+    assert_eq!(
+        servers,
+        [("outlook.office365.us", 993), ("smtp.office365.us", 587)]
+    );
+}
+
+#[test]
+fn every_known_endpoint_is_protected() {
+    for profile in [Profile::Google, Profile::Microsoft] {
+        let endpoints = profile.defaults(None).endpoints.unwrap();
+        assert!(crate::is_protected(&endpoints.authorize));
+        assert!(crate::is_protected(&endpoints.token));
+        assert!(endpoints.jwks.is_some() && endpoints.issuer.is_some());
+    }
+}

@@ -1,0 +1,193 @@
+use std::fmt;
+use std::time::Duration;
+
+use ::http::{HeaderMap, StatusCode};
+use mailmesh_domain::Verdict;
+use mailmesh_secrets::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+use url::form_urlencoded;
+
+use crate::cause::Cause;
+use crate::error::Operation;
+use crate::retry_after::retry_after;
+
+const CODE_CHARACTERS: usize = 64;
+const DESCRIPTION_CHARACTERS: usize = 500;
+const REDACTED: &str = "[redacted]";
+
+/// A provider's no, with everything it said that helps to find out why.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What was asked.
+    pub operation: Operation,
+    /// The HTTP status; absent when the answer came through the browser.
+    pub status: Option<u16>,
+    /// The `error` field.
+    pub error: Option<String>,
+    /// The provider's own words, cut at 500 characters. They may name the person, so `Debug`
+    /// and `Display` leave them out: show them to people, not to logs.
+    pub description: Option<String>,
+    /// Microsoft's number.
+    pub aadsts: Option<u32>,
+    /// Google's `error_subtype` or Microsoft's `suberror`.
+    pub subtype: Option<String>,
+    /// What Microsoft's support asks for first.
+    pub correlation_id: Option<String>,
+    /// What Microsoft's support asks for next.
+    pub trace_id: Option<String>,
+    /// The server's own hint on when to come back.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    pub(crate) fn from_answer(
+        operation: Operation,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        secrets: &[&SecretString],
+    ) -> Self {
+        let body: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
+        let text = |name: &str, limit| {
+            body.get(name)
+                .and_then(|value| clean(value, secrets, limit))
+        };
+        // Google's other services put an object where OAuth puts a string.
+        let nested = |name: &str, limit| {
+            let value = body.get("error")?.get(name)?;
+            clean(value, secrets, limit)
+        };
+        let description = text("error_description", DESCRIPTION_CHARACTERS)
+            .or_else(|| nested("message", DESCRIPTION_CHARACTERS));
+        Self {
+            operation,
+            status: Some(status.as_u16()),
+            error: text("error", CODE_CHARACTERS)
+                .or_else(|| nested("status", CODE_CHARACTERS))
+                .or_else(|| nested("code", CODE_CHARACTERS)),
+            aadsts: first_code(&body).or_else(|| aadsts_prefix(description.as_deref()?)),
+            description,
+            subtype: text("error_subtype", CODE_CHARACTERS)
+                .or_else(|| text("suberror", CODE_CHARACTERS)),
+            correlation_id: text("correlation_id", CODE_CHARACTERS),
+            trace_id: text("trace_id", CODE_CHARACTERS),
+            retry_after: retry_after(headers),
+        }
+    }
+
+    pub(crate) fn from_redirect(error: &str, description: Option<&str>) -> Self {
+        let clean = |text: &str, limit| clean(&Value::from(text), &[], limit);
+        Self {
+            operation: Operation::Authorize,
+            status: None,
+            error: clean(error, CODE_CHARACTERS),
+            description: description.and_then(|text| clean(text, DESCRIPTION_CHARACTERS)),
+            aadsts: description.and_then(aadsts_prefix),
+            subtype: None,
+            correlation_id: None,
+            trace_id: None,
+            retry_after: None,
+        }
+    }
+
+    /// Returns what the refusal means and who must act.
+    pub fn verdict(&self) -> Verdict {
+        self.cause().verdict(self.retry_after)
+    }
+
+    /// Returns the most telling code: Microsoft's number, else subtype, else `error`, else status.
+    pub fn code(&self) -> Option<String> {
+        self.aadsts
+            .map(|code| format!("AADSTS{code}"))
+            .or_else(|| self.subtype.clone())
+            .or_else(|| self.error.clone())
+            .or_else(|| self.status.map(|status| format!("HTTP {status}")))
+    }
+
+    pub(crate) fn cause(&self) -> Cause {
+        // An overloaded server's body proves nothing about a grant, so the status comes first.
+        self.status
+            .and_then(Cause::of_status)
+            .or_else(|| self.aadsts.and_then(Cause::of_aadsts))
+            .or_else(|| self.error.as_deref().and_then(Cause::of_error))
+            .map_or(Cause::Unknown, |cause| match (cause, self.operation) {
+                // A code is refused with the same words as a refresh token.
+                (Cause::GrantDead, Operation::ExchangeCode) => Cause::CodeSpent,
+                (cause, _) => cause,
+            })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} was refused", self.operation)?;
+        let mut separator = ": ";
+        let status = self.status.map(|status| format!("HTTP {status}"));
+        let aadsts = self.aadsts.map(|code| format!("AADSTS{code}"));
+        let parts = [&status, &self.error, &aadsts, &self.subtype];
+        for part in parts.into_iter().flatten() {
+            write!(formatter, "{separator}{part}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Refusal")
+            .field("operation", &self.operation)
+            .field("status", &self.status)
+            .field("error", &self.error)
+            .field("aadsts", &self.aadsts)
+            .field("subtype", &self.subtype)
+            .field("correlation_id", &self.correlation_id)
+            .field("trace_id", &self.trace_id)
+            .field("retry_after", &self.retry_after)
+            .finish_non_exhaustive()
+    }
+}
+
+fn first_code(body: &Map<String, Value>) -> Option<u32> {
+    let code = body.get("error_codes")?.get(0)?.as_u64()?;
+    u32::try_from(code).ok()
+}
+
+// The browser brings Microsoft's number only as the beginning of the text.
+fn aadsts_prefix(description: &str) -> Option<u32> {
+    let rest = description.trim_start().strip_prefix("AADSTS")?;
+    rest.split(|character: char| !character.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
+}
+
+fn clean(value: &Value, secrets: &[&SecretString], limit: usize) -> Option<String> {
+    let mut text = value.as_str()?.to_owned();
+    for secret in secrets {
+        let secret = secret.expose_secret();
+        let encoded: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        for form in [secret, encoded.as_str()] {
+            if !form.is_empty() && text.contains(form) {
+                text = text.replace(form, REDACTED);
+            }
+        }
+    }
+    let text: String = text
+        .chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .take(limit)
+        .collect();
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+use std::time::Duration;
+
+use ::http::Request;
+use ::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use mailmesh_domain::TokenEndpointAuth;
+use mailmesh_secrets::{ExposeSecret, SecretString};
+use oauth2::basic::BasicErrorResponse;
+use oauth2::{
+    AuthorizationCode, HttpRequest, PkceCodeVerifier, RefreshToken, RequestTokenError, Scope,
+    TokenResponse,
+};
+use url::form_urlencoded;
+
+use crate::client::Client;
+use crate::discovery::Endpoints;
+use crate::error::{OAuthError, Operation};
+use crate::http::HttpClient;
+use crate::wire::WireTokens;
+
+/// What a provider issued.
+#[derive(Debug, Clone)]
+pub struct TokenAnswer {
+    /// The bearer token.
+    pub access_token: SecretString,
+    /// The refresh token; absent means that the one before stays good.
+    pub refresh_token: Option<SecretString>,
+    /// How long the access token lasts, if the provider says so.
+    pub expires_in: Option<Duration>,
+    /// How long the refresh token lasts, for consent with an end.
+    pub refresh_token_expires_in: Option<Duration>,
+    /// What the token is good for; as asked when the provider does not say.
+    pub scopes: Vec<String>,
+    /// The id token, not verified yet.
+    pub id_token: Option<SecretString>,
+}
+
+/// What became of a token that was to be revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// It no longer works.
+    Revoked,
+    /// The provider offers no revocation.
+    NotOffered,
+}
+
+/// Trades an authorisation code for tokens.
+///
+/// # Errors
+/// [`OAuthError`] with the provider's reason. A code works once, so only a new sign-in helps after
+/// an error that came from the provider.
+pub async fn exchange_code(
+    http: &HttpClient,
+    endpoints: &Endpoints,
+    client: &Client,
+    code: &SecretString,
+    verifier: &SecretString,
+) -> Result<TokenAnswer, OAuthError> {
+    let operation = Operation::ExchangeCode;
+    let secrets = with_client_secret(client, vec![code, verifier]);
+    let send = |request: HttpRequest| http.send(operation, request, &secrets);
+    let answer = client
+        .protocol(endpoints)
+        .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
+        .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()))
+        .request_async(&send)
+        .await;
+    TokenAnswer::try_new(operation, answer, &client.scopes)
+}
+
+/// Trades a refresh token for a new access token. `scopes` is what was asked for at sign-in; it is
+/// sent where the provider wants it.
+///
+/// # Errors
+/// [`OAuthError`] with the provider's reason; its verdict tells a dead grant from a bad moment.
+pub async fn refresh(
+    http: &HttpClient,
+    endpoints: &Endpoints,
+    client: &Client,
+    refresh_token: &SecretString,
+    scopes: &[String],
+) -> Result<TokenAnswer, OAuthError> {
+    let operation = Operation::Refresh;
+    let secrets = with_client_secret(client, vec![refresh_token]);
+    let send = |request: HttpRequest| http.send(operation, request, &secrets);
+    let token = RefreshToken::new(refresh_token.expose_secret().to_owned());
+    let wanted = if client.refresh_sends_scopes {
+        scopes
+    } else {
+        &[]
+    };
+    let answer = client
+        .protocol(endpoints)
+        .exchange_refresh_token(&token)
+        .add_scopes(wanted.iter().cloned().map(Scope::new))
+        .request_async(&send)
+        .await;
+    TokenAnswer::try_new(operation, answer, scopes)
+}
+
+/// Gives a refresh token back (RFC 7009). At Google this ends every token of that person for the
+/// whole project, so it is never a way to reset one account.
+///
+/// # Errors
+/// [`OAuthError`] with the provider's reason. A token that is unknown counts as revoked.
+pub async fn revoke(
+    http: &HttpClient,
+    endpoints: &Endpoints,
+    client: &Client,
+    refresh_token: &SecretString,
+) -> Result<Revocation, OAuthError> {
+    let operation = Operation::Revoke;
+    let Some(url) = &endpoints.revocation else {
+        return Ok(Revocation::NotOffered);
+    };
+    // The protocol crate refuses http here, even to this machine.
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("token", refresh_token.expose_secret());
+    form.append_pair("token_type_hint", "refresh_token");
+    let mut request = Request::post(url.as_str())
+        .header(ACCEPT, "application/json")
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    match (client.auth, client.secret()) {
+        (TokenEndpointAuth::ClientSecretBasic, Some(secret)) => {
+            request = request.header(AUTHORIZATION, basic(&client.client_id, secret));
+        }
+        (_, secret) => {
+            form.append_pair("client_id", &client.client_id);
+            if let Some(secret) = secret {
+                form.append_pair("client_secret", secret.expose_secret());
+            }
+        }
+    }
+    let request = request
+        .body(form.finish().into_bytes())
+        .map_err(|_| OAuthError::unreadable(operation, "request cannot be built"))?;
+    let secrets = with_client_secret(client, vec![refresh_token]);
+    match http.send(operation, request, &secrets).await {
+        Err(OAuthError::Refused(refusal)) if refusal.error.as_deref() == Some("invalid_token") => {
+            Ok(Revocation::Revoked)
+        }
+        answer => answer.map(|_| Revocation::Revoked),
+    }
+}
+
+fn basic(client_id: &str, secret: &SecretString) -> String {
+    let encode =
+        |text: &str| -> String { form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+    let pair = format!("{}:{}", encode(client_id), encode(secret.expose_secret()));
+    format!("Basic {}", STANDARD.encode(pair))
+}
+
+fn with_client_secret<'a>(
+    client: &'a Client,
+    mut secrets: Vec<&'a SecretString>,
+) -> Vec<&'a SecretString> {
+    secrets.extend(client.secret());
+    secrets
+}
+
+impl TokenAnswer {
+    fn try_new(
+        operation: Operation,
+        answer: Result<WireTokens, RequestTokenError<OAuthError, BasicErrorResponse>>,
+        asked: &[String],
+    ) -> Result<Self, OAuthError> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(RequestTokenError::Request(error)) => return Err(error),
+            // The crate's error holds the body, and with it perhaps a token: it ends here.
+            Err(_) => {
+                return Err(OAuthError::unreadable(
+                    operation,
+                    "it holds no access token",
+                ));
+            }
+        };
+        if !answer.is_bearer() {
+            return Err(OAuthError::unreadable(
+                operation,
+                "its token is no bearer token",
+            ));
+        }
+        let access_token = answer.access_token().secret();
+        let refresh_token = answer.refresh_token().map(RefreshToken::secret);
+        let tokens = [Some(access_token), refresh_token];
+        if !tokens.into_iter().flatten().all(|token| is_token(token)) {
+            return Err(OAuthError::unreadable(
+                operation,
+                "a token holds forbidden characters",
+            ));
+        }
+        let scopes = answer.scopes().map_or_else(
+            || asked.to_vec(),
+            |scopes| scopes.iter().map(|scope| scope.to_string()).collect(),
+        );
+        Ok(Self {
+            access_token: SecretString::from(access_token.as_str()),
+            refresh_token: refresh_token.map(|token| SecretString::from(token.as_str())),
+            expires_in: answer.expires_in(),
+            refresh_token_expires_in: answer.refresh_token_expires_in(),
+            scopes,
+            id_token: answer.id_token().map(SecretString::from),
+        })
+    }
+}
+
+// RFC 6749 A.12. A line break or \x01 would let a token end the SASL line it is put into.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+}
