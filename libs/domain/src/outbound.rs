@@ -10,8 +10,6 @@ named! {
         Queued = "queued",
         /// An attempt is under way.
         Sending = "sending",
-        /// Waits for a sign-in or an administrator; consumes no attempts.
-        Parked = "parked",
         /// Every recipient has an end state and at least one accepted it.
         Sent = "sent",
         /// No recipient accepted it.

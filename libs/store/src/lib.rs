@@ -1,1 +1,38 @@
-//! All SQL: migrations, one module per table, outbox; holds only sealed secrets.
+//! All SQL of the mesh: migrations, and one module a table. Holds only sealed secrets.
+//!
+//! Functions are plain and take a [`Tx`]; ids and moments come in as parameters, except that leases
+//! are judged by the database's own clock, so that replicas need not agree on the time. Rows become
+//! domain types here: a row that does not fit names its table, column and id.
+//!
+//! | table | written by |
+//! |---|---|
+//! | `client_configurations` | admin; `refusal`: token-refresh |
+//! | `accounts` | admin; `grant_id`: auth-callback |
+//! | `account_status` | inbound-fetcher, outbound-sender, each for its accounts (admin inserts the row) |
+//! | `account_leases` | inbound-fetcher, outbound-sender (admin inserts the row) |
+//! | `grants` | auth-callback inserts and replaces, token-refresh updates |
+//! | `sign_ins` | admin inserts, auth-callback consumes |
+//! | `mailbox_cursors`, `received_mails`, `quarantined_mails` | inbound-fetcher |
+//! | `outbound_mails`, `send_attempts` | outbound-sender |
+//! | `outbox` | every service inserts its events; its relay deletes them |
+//! | `replicas` | every service, its own row |
+//! | `api_keys` | admin |
+
+pub mod account;
+pub mod account_status;
+pub mod api_key;
+pub mod client_configuration;
+mod convert;
+mod database;
+mod error;
+pub mod grant;
+pub mod lease;
+pub mod mailbox;
+pub mod outbound_mail;
+pub mod outbox;
+pub mod replica;
+pub mod send_attempt;
+pub mod sign_in;
+
+pub use database::{Database, DatabaseSettings, MigrationState, Tx};
+pub use error::StoreError;

@@ -1,0 +1,267 @@
+//! `accounts`: mailboxes, each used in one direction.
+
+mod row;
+
+use mailmesh_domain::{
+    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption, GrantId,
+    Key, Protocol,
+};
+use mailmesh_secrets::{SealContext, SealedSecret};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{StoreError, Tx};
+use row::{Row, select};
+
+/// A mailbox used in one direction, as an operator set it.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// Its key, as in subjects.
+    pub key: Key,
+    /// Its name, for people.
+    pub name: String,
+    /// Whether it is to be worked on.
+    pub is_enabled: bool,
+    /// Which way mail flows.
+    pub direction: Direction,
+    /// What its server speaks.
+    pub protocol: Protocol,
+    /// The server's host.
+    pub host: String,
+    /// The server's port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub encryption: Encryption,
+    /// How the account proves itself.
+    pub authorisation: Authorisation,
+    /// The login, usually the mailbox's address.
+    pub login: String,
+    /// The password, sealed.
+    pub password: Option<SealedSecret>,
+    /// The OAuth client.
+    pub client_configuration_id: Option<ClientConfigurationId>,
+    /// The consent in use.
+    pub grant_id: Option<GrantId>,
+    /// The addresses that mail may be sent from; the first is the default.
+    pub from_addresses: Vec<String>,
+    /// The watched folders.
+    pub folders: Vec<String>,
+    /// Whether mail that lies in a folder at activation is received too.
+    pub receive_existing: bool,
+    /// How often a folder is looked at even when the server announces nothing.
+    pub poll_interval_seconds: u32,
+    /// What becomes of a mail after its event was confirmed.
+    pub after_receive: AfterReceive,
+    /// The folder that `AfterReceive::Move` moves to.
+    pub move_to: Option<String>,
+    /// How many connections may be open at once.
+    pub max_connections: u32,
+    /// The private CA of the server, in PEM.
+    pub ca_pem: Option<String>,
+    /// Counts up with every change.
+    pub revision: i64,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+    /// When it was last changed.
+    pub updated_at: OffsetDateTime,
+}
+
+impl Account {
+    /// Returns what the password of this row is sealed for.
+    pub fn password_context(id: AccountId) -> SealContext {
+        SealContext {
+            table: "accounts",
+            column: "password_sealed",
+            row: *id.as_uuid().as_bytes(),
+        }
+    }
+}
+
+/// Stores a new account, with its status and lease rows.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the key is taken.
+pub async fn insert(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
+    row::write(
+        tx,
+        account,
+        "INSERT INTO accounts
+             (account_id, key, name, is_enabled, direction, protocol, host, port, encryption,
+              authorisation, login, password_sealed, client_configuration_id, grant_id,
+              from_addresses, folders, receive_existing, poll_interval_seconds, after_receive,
+              move_to, max_connections, ca_pem, updated_at, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                 $19, $20, $21, $22, $23, $23)",
+        "insert an account",
+    )
+    .await?;
+    let state = match account.authorisation {
+        Authorisation::OAuth2 => "sign_in_needed",
+        Authorisation::Password | Authorisation::None => "active",
+    };
+    let operation = StoreError::query("insert an account's status");
+    sqlx::query("INSERT INTO account_status (account_id, state, changed_at) VALUES ($1, $2, $3)")
+        .bind(account.id.as_uuid())
+        .bind(state)
+        .bind(account.created_at)
+        .execute(tx.connection())
+        .await
+        .map_err(&operation)?;
+    sqlx::query("INSERT INTO account_leases (account_id) VALUES ($1)")
+        .bind(account.id.as_uuid())
+        .execute(tx.connection())
+        .await
+        .map_err(&operation)?;
+    Ok(())
+}
+
+/// Stores a changed account and counts its revision up.
+///
+/// # Errors
+/// [`StoreError::RowGone`] when it was deleted meanwhile.
+pub async fn update(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
+    row::write(
+        tx,
+        account,
+        "UPDATE accounts
+         SET key = $2, name = $3, is_enabled = $4, direction = $5, protocol = $6, host = $7,
+             port = $8, encryption = $9, authorisation = $10, login = $11, password_sealed = $12,
+             client_configuration_id = $13, grant_id = $14, from_addresses = $15, folders = $16,
+             receive_existing = $17, poll_interval_seconds = $18, after_receive = $19,
+             move_to = $20, max_connections = $21, ca_pem = $22, updated_at = $23,
+             revision = revision + 1
+         WHERE account_id = $1",
+        "update an account",
+    )
+    .await
+}
+
+/// Deletes an account and all that belongs to it; returns whether it was there.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete(tx: &mut Tx, id: AccountId) -> Result<bool, StoreError> {
+    let done = sqlx::query("DELETE FROM accounts WHERE account_id = $1")
+        .bind(id.as_uuid())
+        .execute(tx.connection())
+        .await
+        .map_err(StoreError::query("delete an account"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Finds an account by key.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_by_key(tx: &mut Tx, key: &Key) -> Result<Option<Account>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(select!("WHERE key = $1"))
+        .bind(key.as_str())
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(StoreError::query("find an account"))?;
+    row.map(TryFrom::try_from).transpose()
+}
+
+/// Lists accounts by key.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(tx: &mut Tx) -> Result<Vec<Account>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(select!("ORDER BY key"))
+        .fetch_all(tx.connection())
+        .await
+        .map_err(StoreError::query("list accounts"))?;
+    rows.into_iter().map(TryFrom::try_from).collect()
+}
+
+/// Loads many accounts in one statement; those that are gone are missing.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_by_ids(tx: &mut Tx, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let rows: Vec<Row> = sqlx::query_as(select!("WHERE account_id = ANY($1)"))
+        .bind(ids)
+        .fetch_all(tx.connection())
+        .await
+        .map_err(StoreError::query("load accounts"))?;
+    rows.into_iter().map(TryFrom::try_from).collect()
+}
+
+/// Lists the revision and grant of the accounts that a replica holds: what to compare a running
+/// account with, without reading all of it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_revisions(
+    tx: &mut Tx,
+    ids: &[AccountId],
+) -> Result<Vec<(AccountId, i64)>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let rows: Vec<(Uuid, i64)> =
+        sqlx::query_as("SELECT account_id, revision FROM accounts WHERE account_id = ANY($1)")
+            .bind(ids)
+            .fetch_all(tx.connection())
+            .await
+            .map_err(StoreError::query("list account revisions"))?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, revision)| (AccountId::from_uuid(id), revision))
+        .collect())
+}
+
+/// Lists the keys of the accounts that use a grant.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_keys_by_grant(tx: &mut Tx, grant: GrantId) -> Result<Vec<Key>, StoreError> {
+    let keys: Vec<String> =
+        sqlx::query_scalar("SELECT key FROM accounts WHERE grant_id = $1 ORDER BY key")
+            .bind(grant.as_uuid())
+            .fetch_all(tx.connection())
+            .await
+            .map_err(StoreError::query("list the accounts of a grant"))?;
+    Ok(keys
+        .into_iter()
+        .filter_map(|key| Key::try_new(key).ok())
+        .collect())
+}
+
+/// Gives a grant to an account and to every other of the same client configuration and login, and
+/// returns their keys.
+///
+/// # Errors
+/// [`StoreError::RowGone`] when the account was deleted meanwhile.
+pub async fn attach_grant(
+    tx: &mut Tx,
+    id: AccountId,
+    grant: GrantId,
+    now: OffsetDateTime,
+) -> Result<Vec<Key>, StoreError> {
+    let keys: Vec<String> = sqlx::query_scalar(
+        "UPDATE accounts a SET grant_id = $2, revision = a.revision + 1, updated_at = $3
+         FROM accounts signed_in
+         WHERE signed_in.account_id = $1 AND a.authorisation = 'oauth2'
+           AND (a.account_id = $1
+                OR (a.client_configuration_id = signed_in.client_configuration_id
+                    AND lower(a.login) = lower(signed_in.login)))
+         RETURNING a.key",
+    )
+    .bind(id.as_uuid())
+    .bind(grant.as_uuid())
+    .bind(now)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("give a grant to accounts"))?;
+    if keys.is_empty() {
+        return Err(StoreError::RowGone {
+            operation: "give a grant to an account",
+        });
+    }
+    Ok(keys
+        .into_iter()
+        .filter_map(|key| Key::try_new(key).ok())
+        .collect())
+}

@@ -1,0 +1,133 @@
+use mailmesh_domain::{AccountId, ClientConfigurationId, GrantId, Key};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::Account;
+use crate::convert::{RowOf, sealed_bytes};
+use crate::{StoreError, Tx};
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT account_id, key, name, is_enabled, direction, protocol, host, port, encryption,
+                    authorisation, login, password_sealed, client_configuration_id, grant_id,
+                    from_addresses, folders, receive_existing, poll_interval_seconds,
+                    after_receive, move_to, max_connections, ca_pem, revision, created_at, updated_at
+             FROM accounts ",
+            $rest
+        )
+    };
+}
+pub(super) use select;
+
+#[derive(sqlx::FromRow)]
+pub(super) struct Row {
+    account_id: Uuid,
+    key: String,
+    name: String,
+    is_enabled: bool,
+    direction: String,
+    protocol: String,
+    host: String,
+    port: i32,
+    encryption: String,
+    authorisation: String,
+    login: String,
+    password_sealed: Option<Vec<u8>>,
+    client_configuration_id: Option<Uuid>,
+    grant_id: Option<Uuid>,
+    from_addresses: Vec<String>,
+    folders: Vec<String>,
+    receive_existing: bool,
+    poll_interval_seconds: i32,
+    after_receive: String,
+    move_to: Option<String>,
+    max_connections: i32,
+    ca_pem: Option<String>,
+    revision: i64,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+}
+
+impl TryFrom<Row> for Account {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let of = RowOf {
+            table: "accounts",
+            id: row.account_id,
+        };
+        Ok(Self {
+            id: AccountId::from_uuid(row.account_id),
+            key: Key::try_new(row.key).map_err(|_| of.bad("key"))?,
+            name: row.name,
+            is_enabled: row.is_enabled,
+            direction: of.parse("direction", &row.direction)?,
+            protocol: of.parse("protocol", &row.protocol)?,
+            host: row.host,
+            port: of.number("port", row.port)?,
+            encryption: of.parse("encryption", &row.encryption)?,
+            authorisation: of.parse("authorisation", &row.authorisation)?,
+            login: row.login,
+            password: of.sealed("password_sealed", row.password_sealed)?,
+            client_configuration_id: row
+                .client_configuration_id
+                .map(ClientConfigurationId::from_uuid),
+            grant_id: row.grant_id.map(GrantId::from_uuid),
+            from_addresses: row.from_addresses,
+            folders: row.folders,
+            receive_existing: row.receive_existing,
+            poll_interval_seconds: of.number("poll_interval_seconds", row.poll_interval_seconds)?,
+            after_receive: of.parse("after_receive", &row.after_receive)?,
+            move_to: row.move_to,
+            max_connections: of.number("max_connections", row.max_connections)?,
+            ca_pem: row.ca_pem,
+            revision: row.revision,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+pub(super) async fn write(
+    tx: &mut Tx,
+    account: &Account,
+    statement: &'static str,
+    operation: &'static str,
+) -> Result<(), StoreError> {
+    let done = sqlx::query(statement)
+        .bind(account.id.as_uuid())
+        .bind(account.key.as_str())
+        .bind(&account.name)
+        .bind(account.is_enabled)
+        .bind(account.direction.as_str())
+        .bind(account.protocol.as_str())
+        .bind(&account.host)
+        .bind(i32::from(account.port))
+        .bind(account.encryption.as_str())
+        .bind(account.authorisation.as_str())
+        .bind(&account.login)
+        .bind(sealed_bytes(account.password.as_ref()))
+        .bind(
+            account
+                .client_configuration_id
+                .map(ClientConfigurationId::as_uuid),
+        )
+        .bind(account.grant_id.map(GrantId::as_uuid))
+        .bind(&account.from_addresses)
+        .bind(&account.folders)
+        .bind(account.receive_existing)
+        .bind(i32::try_from(account.poll_interval_seconds).unwrap_or(i32::MAX))
+        .bind(account.after_receive.as_str())
+        .bind(&account.move_to)
+        .bind(i32::try_from(account.max_connections).unwrap_or(i32::MAX))
+        .bind(&account.ca_pem)
+        .bind(account.updated_at)
+        .execute(tx.connection())
+        .await
+        .map_err(StoreError::query(operation))?;
+    if done.rows_affected() == 1 {
+        return Ok(());
+    }
+    Err(StoreError::RowGone { operation })
+}

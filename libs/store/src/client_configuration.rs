@@ -1,0 +1,310 @@
+//! `client_configurations`: the OAuth clients that the administrator registered.
+
+use std::collections::BTreeMap;
+
+use mailmesh_domain::{ClientConfigurationId, Key, TokenEndpointAuth};
+use mailmesh_events::Problem;
+use mailmesh_secrets::{SealContext, SealedSecret};
+use serde_json::Value;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::convert::{RowOf, sealed_bytes, to_json};
+use crate::{StoreError, Tx};
+
+/// One OAuth client.
+#[derive(Debug, Clone)]
+pub struct ClientConfiguration {
+    /// Its id.
+    pub id: ClientConfigurationId,
+    /// Its key in URLs and commands.
+    pub key: Key,
+    /// Its name, for people.
+    pub name: String,
+    /// The provider profile: `google`, `microsoft` or `custom`.
+    pub profile: String,
+    /// The client id that the provider gave.
+    pub client_id: String,
+    /// The client secret, sealed; none for a public client.
+    pub client_secret: Option<SealedSecret>,
+    /// How the client proves itself; by discovery when absent.
+    pub token_endpoint_auth: Option<TokenEndpointAuth>,
+    /// The issuer or discovery URL.
+    pub issuer: Option<String>,
+    /// The authorisation endpoint, when it is not discovered.
+    pub authorize_url: Option<String>,
+    /// The token endpoint, when it is not discovered.
+    pub token_url: Option<String>,
+    /// The userinfo endpoint, when it is not discovered.
+    pub userinfo_url: Option<String>,
+    /// The key set, when it is not discovered.
+    pub jwks_url: Option<String>,
+    /// The revocation endpoint, when it is not discovered.
+    pub revocation_url: Option<String>,
+    /// The scopes to ask for.
+    pub scopes: Vec<String>,
+    /// The claim that holds the mailbox's address.
+    pub identity_claim: Option<String>,
+    /// Further parameters of the authorisation request.
+    pub extra_authorize_parameters: BTreeMap<String, String>,
+    /// The private CA of the provider's servers, in PEM.
+    pub ca_pem: Option<String>,
+    /// Usable for inbound accounts.
+    pub is_inbound: bool,
+    /// Usable for outbound accounts.
+    pub is_outbound: bool,
+    /// Why the provider refuses the client as a whole, if it does.
+    pub refusal: Option<Problem>,
+    /// When it was made.
+    pub created_at: OffsetDateTime,
+    /// When it was last changed.
+    pub updated_at: OffsetDateTime,
+}
+
+impl ClientConfiguration {
+    /// Returns what the client secret of this row is sealed for.
+    pub fn secret_context(id: ClientConfigurationId) -> SealContext {
+        SealContext {
+            table: "client_configurations",
+            column: "client_secret_sealed",
+            row: *id.as_uuid().as_bytes(),
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    client_configuration_id: Uuid,
+    key: String,
+    name: String,
+    profile: String,
+    client_id: String,
+    client_secret_sealed: Option<Vec<u8>>,
+    token_endpoint_auth: Option<String>,
+    issuer: Option<String>,
+    authorize_url: Option<String>,
+    token_url: Option<String>,
+    userinfo_url: Option<String>,
+    jwks_url: Option<String>,
+    revocation_url: Option<String>,
+    scopes: Vec<String>,
+    identity_claim: Option<String>,
+    extra_authorize_parameters: Value,
+    ca_pem: Option<String>,
+    is_inbound: bool,
+    is_outbound: bool,
+    refusal: Option<Value>,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+}
+
+impl TryFrom<Row> for ClientConfiguration {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let of = RowOf {
+            table: "client_configurations",
+            id: row.client_configuration_id,
+        };
+        let auth = row.token_endpoint_auth.as_deref();
+        Ok(Self {
+            id: ClientConfigurationId::from_uuid(row.client_configuration_id),
+            key: Key::try_new(row.key).map_err(|_| of.bad("key"))?,
+            name: row.name,
+            profile: row.profile,
+            client_id: row.client_id,
+            client_secret: of.sealed("client_secret_sealed", row.client_secret_sealed)?,
+            token_endpoint_auth: auth
+                .map(|text| of.parse("token_endpoint_auth", text))
+                .transpose()?,
+            issuer: row.issuer,
+            authorize_url: row.authorize_url,
+            token_url: row.token_url,
+            userinfo_url: row.userinfo_url,
+            jwks_url: row.jwks_url,
+            revocation_url: row.revocation_url,
+            scopes: row.scopes,
+            identity_claim: row.identity_claim,
+            extra_authorize_parameters: of
+                .json(
+                    "extra_authorize_parameters",
+                    Some(row.extra_authorize_parameters),
+                )?
+                .unwrap_or_default(),
+            ca_pem: row.ca_pem,
+            is_inbound: row.is_inbound,
+            is_outbound: row.is_outbound,
+            refusal: of.json("refusal", row.refusal)?,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT client_configuration_id, key, name, profile, client_id, client_secret_sealed,
+                    token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
+                    revocation_url, scopes, identity_claim, extra_authorize_parameters, ca_pem,
+                    is_inbound, is_outbound, refusal, created_at, updated_at
+             FROM client_configurations ",
+            $rest
+        )
+    };
+}
+
+/// Stores a new one.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the key is taken.
+pub async fn insert(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), StoreError> {
+    write(
+        tx,
+        client,
+        "INSERT INTO client_configurations
+             (client_configuration_id, key, name, profile, client_id, client_secret_sealed,
+              token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
+              revocation_url, scopes, identity_claim, extra_authorize_parameters, ca_pem,
+              is_inbound, is_outbound, updated_at, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $20)",
+        "insert a client configuration",
+    )
+    .await
+}
+
+/// Stores a changed one; a refusal by the provider is forgotten, since the cause may be mended.
+///
+/// # Errors
+/// [`StoreError::RowGone`] when it was deleted meanwhile.
+pub async fn update(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), StoreError> {
+    write(
+        tx,
+        client,
+        "UPDATE client_configurations
+         SET key = $2, name = $3, profile = $4, client_id = $5, client_secret_sealed = $6,
+             token_endpoint_auth = $7, issuer = $8, authorize_url = $9, token_url = $10,
+             userinfo_url = $11, jwks_url = $12, revocation_url = $13, scopes = $14,
+             identity_claim = $15, extra_authorize_parameters = $16, ca_pem = $17,
+             is_inbound = $18, is_outbound = $19, updated_at = $20, refusal = NULL
+         WHERE client_configuration_id = $1",
+        "update a client configuration",
+    )
+    .await
+}
+
+async fn write(
+    tx: &mut Tx,
+    client: &ClientConfiguration,
+    statement: &'static str,
+    operation: &'static str,
+) -> Result<(), StoreError> {
+    let done = sqlx::query(statement)
+        .bind(client.id.as_uuid())
+        .bind(client.key.as_str())
+        .bind(&client.name)
+        .bind(&client.profile)
+        .bind(&client.client_id)
+        .bind(sealed_bytes(client.client_secret.as_ref()))
+        .bind(client.token_endpoint_auth.map(TokenEndpointAuth::as_str))
+        .bind(&client.issuer)
+        .bind(&client.authorize_url)
+        .bind(&client.token_url)
+        .bind(&client.userinfo_url)
+        .bind(&client.jwks_url)
+        .bind(&client.revocation_url)
+        .bind(&client.scopes)
+        .bind(&client.identity_claim)
+        .bind(Json(&client.extra_authorize_parameters))
+        .bind(&client.ca_pem)
+        .bind(client.is_inbound)
+        .bind(client.is_outbound)
+        .bind(client.updated_at)
+        .execute(tx.connection())
+        .await
+        .map_err(StoreError::query(operation))?;
+    if done.rows_affected() == 1 {
+        return Ok(());
+    }
+    Err(StoreError::RowGone { operation })
+}
+
+/// Lists all, by key.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(tx: &mut Tx) -> Result<Vec<ClientConfiguration>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(select!("ORDER BY key"))
+        .fetch_all(tx.connection())
+        .await
+        .map_err(StoreError::query("list client configurations"))?;
+    rows.into_iter().map(TryFrom::try_from).collect()
+}
+
+/// Finds one by key.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_by_key(
+    tx: &mut Tx,
+    key: &Key,
+) -> Result<Option<ClientConfiguration>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(select!("WHERE key = $1"))
+        .bind(key.as_str())
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(StoreError::query("find a client configuration"))?;
+    row.map(TryFrom::try_from).transpose()
+}
+
+/// Finds one by id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(
+    tx: &mut Tx,
+    id: ClientConfigurationId,
+) -> Result<Option<ClientConfiguration>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(select!("WHERE client_configuration_id = $1"))
+        .bind(id.as_uuid())
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(StoreError::query("find a client configuration"))?;
+    row.map(TryFrom::try_from).transpose()
+}
+
+/// Records that the provider refuses the client as a whole, or no longer does. Returns whether
+/// that changed anything.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_refusal(
+    tx: &mut Tx,
+    id: ClientConfigurationId,
+    refusal: Option<&Problem>,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE client_configurations SET refusal = $2
+         WHERE client_configuration_id = $1 AND (refusal IS NULL) <> ($2::jsonb IS NULL)",
+    )
+    .bind(id.as_uuid())
+    .bind(to_json(refusal))
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("record a client's refusal"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Deletes one and its grants; returns whether it was there.
+///
+/// # Errors
+/// [`StoreError::Conflict`] while accounts use it.
+pub async fn delete(tx: &mut Tx, id: ClientConfigurationId) -> Result<bool, StoreError> {
+    let done = sqlx::query("DELETE FROM client_configurations WHERE client_configuration_id = $1")
+        .bind(id.as_uuid())
+        .execute(tx.connection())
+        .await
+        .map_err(StoreError::query("delete a client configuration"))?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,159 @@
+use std::str::FromStr;
+use std::time::Duration;
+
+use mailmesh_secrets::{ExposeSecret, SecretString};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::{PgConnection, Postgres, Transaction};
+
+use crate::StoreError;
+
+static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+
+/// How to reach Postgres.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// `postgres://user:password@host:port/database`.
+    pub url: SecretString,
+    /// At most so many connections; the sum over all replicas must stay under the server's limit.
+    pub max_connections: u32,
+    /// How long to wait for a free connection.
+    pub acquire_timeout: Duration,
+    /// A file with the CA that signed the server's certificate, for a private CA.
+    pub ca_file: Option<std::path::PathBuf>,
+}
+
+/// A pool of connections to the mesh's database.
+#[derive(Debug, Clone)]
+pub struct Database {
+    pool: PgPool,
+}
+
+/// How the database's schema compares with this release's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MigrationState {
+    /// As this release needs it.
+    Current,
+    /// So many migrations must be applied first: `mailmesh migrate`.
+    Behind(usize),
+    /// A newer release has migrated it; this one runs against it all the same.
+    Ahead,
+}
+
+/// One transaction. Rolled back when dropped.
+#[derive(Debug)]
+pub struct Tx {
+    inner: Transaction<'static, Postgres>,
+}
+
+impl Database {
+    /// Connects, and proves it with one connection.
+    ///
+    /// # Errors
+    /// [`StoreError::Settings`] for an unusable URL, [`StoreError::Connect`] when nobody answers.
+    pub async fn connect(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+        let mut options = PgConnectOptions::from_str(settings.url.expose_secret())
+            .map_err(StoreError::settings)?
+            .application_name("mailmesh");
+        if let Some(file) = &settings.ca_file {
+            options = options.ssl_root_cert(file).ssl_mode(PgSslMode::VerifyFull);
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(settings.acquire_timeout)
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(StoreError::connect)?;
+        Ok(Self { pool })
+    }
+
+    /// Applies the migrations that are missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Migrate`].
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        MIGRATOR
+            .run(&self.pool)
+            .await
+            .map_err(|error| StoreError::Migrate(error.into()))
+    }
+
+    /// Compares the database's schema with this release's.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn migration_state(&self) -> Result<MigrationState, StoreError> {
+        let operation = StoreError::query("read the applied migrations");
+        let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(&operation)?;
+        let applied: Vec<i64> = if exists {
+            sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+                .fetch_all(&self.pool)
+                .await
+                .map_err(&operation)?
+        } else {
+            Vec::new()
+        };
+        let known: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+        let missing = known.iter().filter(|version| !applied.contains(version));
+        Ok(match missing.count() {
+            0 if applied.iter().any(|version| !known.contains(version)) => MigrationState::Ahead,
+            0 => MigrationState::Current,
+            missing => MigrationState::Behind(missing),
+        })
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Connect`] when no connection can be had.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        let inner = self.pool.begin().await.map_err(StoreError::connect)?;
+        Ok(Tx { inner })
+    }
+
+    /// Proves that the database answers, and returns its clock.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn ping(&self) -> Result<time::OffsetDateTime, StoreError> {
+        sqlx::query_scalar("SELECT now()")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::query("ask Postgres for its clock"))
+    }
+
+    /// Returns the server's version number, such as 180006.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn server_version(&self) -> Result<i32, StoreError> {
+        sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::query("ask Postgres for its version"))
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl Tx {
+    /// Makes everything done in this transaction durable.
+    ///
+    /// # Errors
+    /// When the commit fails: whether it was applied is then unknown.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let operation = StoreError::query("commit");
+        self.inner.commit().await.map_err(operation)
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.inner
+    }
+}

@@ -1,0 +1,102 @@
+use std::fmt;
+
+/// The database's own words on a failure.
+pub struct Cause(sqlx::Error);
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+/// A statement or the connection to the database failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The URL or a setting is not usable.
+    #[error("the Postgres URL or CA file is not usable")]
+    Settings(#[source] Cause),
+    /// No connection could be had.
+    #[error("cannot connect to Postgres")]
+    Connect(#[source] Cause),
+    /// A statement failed.
+    #[error("cannot {operation}")]
+    Query {
+        /// What we were doing.
+        operation: &'static str,
+        /// The database's words.
+        #[source]
+        cause: Cause,
+    },
+    /// A unique value is taken, or a row is still referred to.
+    #[error("cannot {operation}: {constraint} is violated")]
+    Conflict {
+        /// What we were doing.
+        operation: &'static str,
+        /// The constraint's name.
+        constraint: String,
+    },
+    /// A migration failed.
+    #[error("cannot migrate the database")]
+    Migrate(#[source] sqlx_migrate::Failure),
+    /// A stored value is none that this release knows.
+    #[error("row {id} of {table} has a bad {column}")]
+    BadRow {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row's id.
+        id: String,
+    },
+    /// An update that must hit one row did not.
+    #[error("cannot {operation}: the row is gone or was changed meanwhile")]
+    RowGone {
+        /// What we were doing.
+        operation: &'static str,
+    },
+}
+
+pub(crate) mod sqlx_migrate {
+    /// The migration engine's own words.
+    #[derive(Debug, thiserror::Error)]
+    #[error(transparent)]
+    pub struct Failure(#[from] sqlx::migrate::MigrateError);
+}
+
+impl StoreError {
+    pub(crate) fn settings(error: sqlx::Error) -> Self {
+        Self::Settings(Cause(error))
+    }
+
+    pub(crate) fn connect(error: sqlx::Error) -> Self {
+        Self::Connect(Cause(error))
+    }
+
+    /// Returns the error mapper of one operation.
+    pub(crate) fn query(operation: &'static str) -> impl Fn(sqlx::Error) -> Self {
+        move |error| {
+            let constraint = error.as_database_error().and_then(|error| {
+                (error.is_unique_violation() || error.is_foreign_key_violation())
+                    .then(|| error.constraint().unwrap_or("a constraint").to_owned())
+            });
+            match constraint {
+                Some(constraint) => Self::Conflict {
+                    operation,
+                    constraint,
+                },
+                None => Self::Query {
+                    operation,
+                    cause: Cause(error),
+                },
+            }
+        }
+    }
+}

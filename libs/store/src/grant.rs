@@ -1,0 +1,208 @@
+//! `grants`: consents, with their sealed tokens.
+
+mod refresh;
+
+use mailmesh_domain::{ClientConfigurationId, GrantId, GrantState};
+use mailmesh_events::Problem;
+use mailmesh_secrets::{SealContext, SealedSecret};
+use serde_json::Value;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::convert::{RowOf, sealed_bytes};
+use crate::{StoreError, Tx};
+
+pub use refresh::{
+    NewTokens, claim, claim_due, next_due_at, record_failure, record_refresh, set_due,
+};
+
+/// One consent.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// Its id.
+    pub id: GrantId,
+    /// The client that was consented to.
+    pub client_configuration_id: ClientConfigurationId,
+    /// Who consented, as the provider names them.
+    pub subject: String,
+    /// The mailbox's address, as the provider names it.
+    pub address: Option<String>,
+    /// The scopes that were granted.
+    pub scopes: Vec<String>,
+    /// Whether it can be refreshed.
+    pub state: GrantState,
+    /// Why not, if not.
+    pub problem: Option<Problem>,
+    /// The access token, sealed.
+    pub access_token: SealedSecret,
+    /// The refresh token, sealed.
+    pub refresh_token: Option<SealedSecret>,
+    /// Counts up with every stored access token.
+    pub generation: i64,
+    /// When the access token ends.
+    pub access_expires_at: OffsetDateTime,
+    /// When it is to be refreshed.
+    pub refresh_due_at: OffsetDateTime,
+    /// When the refresh token ends, if the provider said so.
+    pub refresh_expires_at: Option<OffsetDateTime>,
+    /// How many refreshes failed in a row.
+    pub failures: i32,
+}
+
+impl Grant {
+    /// Returns what the access token of this row is sealed for.
+    pub fn access_context(id: GrantId) -> SealContext {
+        SealContext {
+            table: "grants",
+            column: "access_token_sealed",
+            row: *id.as_uuid().as_bytes(),
+        }
+    }
+
+    /// Returns what the refresh token of this row is sealed for.
+    pub fn refresh_context(id: GrantId) -> SealContext {
+        SealContext {
+            table: "grants",
+            column: "refresh_token_sealed",
+            row: *id.as_uuid().as_bytes(),
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    grant_id: Uuid,
+    client_configuration_id: Uuid,
+    subject: String,
+    address: Option<String>,
+    scopes: Vec<String>,
+    state: String,
+    problem: Option<Value>,
+    access_token_sealed: Vec<u8>,
+    refresh_token_sealed: Option<Vec<u8>>,
+    generation: i64,
+    access_expires_at: OffsetDateTime,
+    refresh_due_at: OffsetDateTime,
+    refresh_expires_at: Option<OffsetDateTime>,
+    failures: i32,
+}
+
+impl TryFrom<Row> for Grant {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let of = RowOf {
+            table: "grants",
+            id: row.grant_id,
+        };
+        let client = ClientConfigurationId::from_uuid(row.client_configuration_id);
+        Ok(Self {
+            id: GrantId::from_uuid(row.grant_id),
+            client_configuration_id: client,
+            subject: row.subject,
+            address: row.address,
+            scopes: row.scopes,
+            state: of.parse("state", &row.state)?,
+            problem: of.json("problem", row.problem)?,
+            access_token: SealedSecret::from_bytes(row.access_token_sealed)
+                .map_err(|_| of.bad("access_token_sealed"))?,
+            refresh_token: of.sealed("refresh_token_sealed", row.refresh_token_sealed)?,
+            generation: row.generation,
+            access_expires_at: row.access_expires_at,
+            refresh_due_at: row.refresh_due_at,
+            refresh_expires_at: row.refresh_expires_at,
+            failures: row.failures,
+        })
+    }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT grant_id, client_configuration_id, subject, address, scopes, state, problem,
+                    access_token_sealed, refresh_token_sealed, generation, access_expires_at,
+                    refresh_due_at, refresh_expires_at, failures
+             FROM grants ",
+            $rest
+        )
+    };
+}
+
+/// Finds the grant of a client configuration and subject, locking it until the transaction ends.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_by_subject(
+    tx: &mut Tx,
+    client: ClientConfigurationId,
+    subject: &str,
+) -> Result<Option<Grant>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(select!(
+        "WHERE client_configuration_id = $1 AND subject = $2 FOR UPDATE"
+    ))
+    .bind(client.as_uuid())
+    .bind(subject)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("find a grant"))?;
+    row.map(TryFrom::try_from).transpose()
+}
+
+/// Loads many grants in one statement.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_by_ids(tx: &mut Tx, ids: &[GrantId]) -> Result<Vec<Grant>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let rows: Vec<Row> = sqlx::query_as(select!("WHERE grant_id = ANY($1)"))
+        .bind(ids)
+        .fetch_all(tx.connection())
+        .await
+        .map_err(StoreError::query("load grants"))?;
+    rows.into_iter().map(TryFrom::try_from).collect()
+}
+
+/// Stores the grant of a sign-in: a new row, or new tokens in the row that the same subject has.
+/// Whatever its state was, it is active afterwards, and a refresh under way loses its claim.
+///
+/// # Errors
+/// When the database fails.
+pub async fn save_sign_in(
+    tx: &mut Tx,
+    grant: &Grant,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO grants
+             (grant_id, client_configuration_id, subject, address, scopes, state,
+              access_token_sealed, refresh_token_sealed, generation, access_expires_at,
+              refresh_due_at, refresh_expires_at, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, 'active', $6, $7, $8, $9, $10, $11, $12, $12)
+         ON CONFLICT (grant_id) DO UPDATE
+         SET address = excluded.address, scopes = excluded.scopes, state = 'active',
+             problem = NULL, access_token_sealed = excluded.access_token_sealed,
+             refresh_token_sealed = excluded.refresh_token_sealed,
+             generation = excluded.generation, access_expires_at = excluded.access_expires_at,
+             refresh_due_at = excluded.refresh_due_at,
+             refresh_expires_at = excluded.refresh_expires_at, failures = 0,
+             claimed_by = NULL, claim_expires_at = NULL, updated_at = excluded.updated_at",
+    )
+    .bind(grant.id.as_uuid())
+    .bind(grant.client_configuration_id.as_uuid())
+    .bind(&grant.subject)
+    .bind(&grant.address)
+    .bind(&grant.scopes)
+    .bind(grant.access_token.as_bytes())
+    .bind(sealed_bytes(grant.refresh_token.as_ref()))
+    .bind(grant.generation)
+    .bind(grant.access_expires_at)
+    .bind(grant.refresh_due_at)
+    .bind(grant.refresh_expires_at)
+    .bind(now)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("store a sign-in's grant"))?;
+    Ok(())
+}
+
+pub(super) use select;

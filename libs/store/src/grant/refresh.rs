@@ -1,0 +1,188 @@
+//! One refresh in flight per grant: a claim with an end, and a generation that must not have moved.
+
+use std::time::Duration;
+
+use mailmesh_domain::{GrantId, GrantState, ReplicaId};
+use mailmesh_events::Problem;
+use mailmesh_secrets::SealedSecret;
+use time::OffsetDateTime;
+
+use super::{Grant, Row, select};
+use crate::convert::{sealed_bytes, to_json};
+use crate::{StoreError, Tx};
+
+/// The tokens of a provider's answer to a refresh.
+#[derive(Debug, Clone)]
+pub struct NewTokens {
+    /// The access token, sealed.
+    pub access_token: SealedSecret,
+    /// The refresh token, sealed, when the provider sent a new one; else the old one stays.
+    pub refresh_token: Option<SealedSecret>,
+    /// When the access token ends.
+    pub access_expires_at: OffsetDateTime,
+    /// When it is to be refreshed.
+    pub refresh_due_at: OffsetDateTime,
+    /// When the refresh token ends, if the provider said so.
+    pub refresh_expires_at: Option<OffsetDateTime>,
+}
+
+/// Claims grants whose refresh is due and that nobody else is refreshing.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim_due(
+    tx: &mut Tx,
+    replica: ReplicaId,
+    now: OffsetDateTime,
+    claim_for: Duration,
+    limit: i64,
+) -> Result<Vec<Grant>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "UPDATE grants g
+         SET claimed_by = $1, claim_expires_at = clock_timestamp() + make_interval(secs => $3)
+         FROM (
+             SELECT grant_id FROM grants
+             WHERE state <> 'sign_in_required' AND refresh_due_at <= $2
+               AND (claimed_by IS NULL OR claim_expires_at < clock_timestamp())
+             ORDER BY refresh_due_at
+             LIMIT $4
+             FOR UPDATE SKIP LOCKED
+         ) due
+         WHERE g.grant_id = due.grant_id
+         RETURNING g.grant_id, client_configuration_id, subject, address, scopes, state, problem,
+                   access_token_sealed, refresh_token_sealed, generation, access_expires_at,
+                   refresh_due_at, refresh_expires_at, failures",
+    )
+    .bind(replica.as_uuid())
+    .bind(now)
+    .bind(claim_for.as_secs_f64())
+    .bind(limit)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("claim grants to refresh"))?;
+    rows.into_iter().map(TryFrom::try_from).collect()
+}
+
+/// Makes a grant due now, if its access token is still the one that was refused. Returns whether it
+/// was.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_due(
+    tx: &mut Tx,
+    id: GrantId,
+    refused_generation: i64,
+    now: OffsetDateTime,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE grants SET refresh_due_at = least(refresh_due_at, $3)
+         WHERE grant_id = $1 AND generation <= $2 AND state = 'active' AND failures = 0",
+    )
+    .bind(id.as_uuid())
+    .bind(refused_generation)
+    .bind(now)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("make a grant due"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Loads a grant that this replica has claimed, locking it; none when the claim was lost.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim(
+    tx: &mut Tx,
+    id: GrantId,
+    replica: ReplicaId,
+) -> Result<Option<Grant>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(select!(
+        "WHERE grant_id = $1 AND claimed_by = $2 FOR UPDATE"
+    ))
+    .bind(id.as_uuid())
+    .bind(replica.as_uuid())
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("read a claimed grant again"))?;
+    row.map(TryFrom::try_from).transpose()
+}
+
+/// Stores the tokens of a refresh and gives the claim up. Returns the new generation; none when the
+/// row moved on meanwhile, because a sign-in replaced it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record_refresh(
+    tx: &mut Tx,
+    id: GrantId,
+    refreshed_generation: i64,
+    tokens: &NewTokens,
+    now: OffsetDateTime,
+) -> Result<Option<i64>, StoreError> {
+    // The claim is not asked for: an answer that came late is still newer than what is stored, and
+    // with rotation it holds the only refresh token that works.
+    sqlx::query_scalar(
+        "UPDATE grants
+         SET access_token_sealed = $3,
+             refresh_token_sealed = coalesce($4, refresh_token_sealed),
+             access_expires_at = $5, refresh_due_at = $6,
+             refresh_expires_at = coalesce($7, refresh_expires_at),
+             generation = generation + 1, state = 'active', problem = NULL, failures = 0,
+             claimed_by = NULL, claim_expires_at = NULL, updated_at = $8
+         WHERE grant_id = $1 AND generation = $2
+         RETURNING generation",
+    )
+    .bind(id.as_uuid())
+    .bind(refreshed_generation)
+    .bind(tokens.access_token.as_bytes())
+    .bind(sealed_bytes(tokens.refresh_token.as_ref()))
+    .bind(tokens.access_expires_at)
+    .bind(tokens.refresh_due_at)
+    .bind(tokens.refresh_expires_at)
+    .bind(now)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("store refreshed tokens"))
+}
+
+/// Records a failed refresh, when it is due again, and the state it leads to; gives the claim up.
+/// Returns whether the row was still the one that was refreshed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record_failure(
+    tx: &mut Tx,
+    grant: &Grant,
+    state: GrantState,
+    problem: &Problem,
+    due_at: OffsetDateTime,
+    now: OffsetDateTime,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE grants
+         SET state = $3, problem = $4, refresh_due_at = $5, failures = failures + 1,
+             claimed_by = NULL, claim_expires_at = NULL, updated_at = $6
+         WHERE grant_id = $1 AND generation = $2",
+    )
+    .bind(grant.id.as_uuid())
+    .bind(grant.generation)
+    .bind(state.as_str())
+    .bind(to_json(Some(problem)))
+    .bind(due_at)
+    .bind(now)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("record a failed refresh"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Returns when the next refresh is due.
+///
+/// # Errors
+/// When the database fails.
+pub async fn next_due_at(tx: &mut Tx) -> Result<Option<OffsetDateTime>, StoreError> {
+    sqlx::query_scalar("SELECT min(refresh_due_at) FROM grants WHERE state <> 'sign_in_required'")
+        .fetch_one(tx.connection())
+        .await
+        .map_err(StoreError::query("look for the next refresh"))
+}

@@ -1,0 +1,86 @@
+use mailmesh_domain::AccountId;
+use mailmesh_events::Problem;
+use mailmesh_events::mail::Origin;
+use time::OffsetDateTime;
+
+use crate::convert::to_json;
+use crate::{StoreError, Tx};
+
+/// Counts one failure to read a mail, and returns how many there were.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_failure(
+    tx: &mut Tx,
+    account: AccountId,
+    origin: &Origin,
+    problem: &Problem,
+    now: OffsetDateTime,
+) -> Result<i32, StoreError> {
+    sqlx::query_scalar(
+        "INSERT INTO quarantined_mails AS q
+             (account_id, folder, uid_validity, uid, attempts, problem, updated_at)
+         VALUES ($1, $2, $3, $4, 1, $5, $6)
+         ON CONFLICT (account_id, folder, uid_validity, uid) DO UPDATE
+         SET attempts = q.attempts + 1, problem = excluded.problem, updated_at = excluded.updated_at
+         RETURNING attempts",
+    )
+    .bind(account.as_uuid())
+    .bind(&origin.folder)
+    .bind(i64::from(origin.uid_validity))
+    .bind(i64::from(origin.uid))
+    .bind(to_json(Some(problem)))
+    .bind(now)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(StoreError::query("count a mail's failure"))
+}
+
+/// Gives a mail up until somebody releases it. Returns whether it was not given up before.
+///
+/// # Errors
+/// When the database fails.
+pub async fn quarantine(
+    tx: &mut Tx,
+    account: AccountId,
+    origin: &Origin,
+    now: OffsetDateTime,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE quarantined_mails SET quarantined_at = $5
+         WHERE account_id = $1 AND folder = $2 AND uid_validity = $3 AND uid = $4
+           AND quarantined_at IS NULL",
+    )
+    .bind(account.as_uuid())
+    .bind(&origin.folder)
+    .bind(i64::from(origin.uid_validity))
+    .bind(i64::from(origin.uid))
+    .bind(now)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("quarantine a mail"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Returns whether a mail was given up.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_quarantined(
+    tx: &mut Tx,
+    account: AccountId,
+    origin: &Origin,
+) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM quarantined_mails
+         WHERE account_id = $1 AND folder = $2 AND uid_validity = $3 AND uid = $4
+           AND quarantined_at IS NOT NULL)",
+    )
+    .bind(account.as_uuid())
+    .bind(&origin.folder)
+    .bind(i64::from(origin.uid_validity))
+    .bind(i64::from(origin.uid))
+    .fetch_one(tx.connection())
+    .await
+    .map_err(StoreError::query("look into the quarantine"))
+}

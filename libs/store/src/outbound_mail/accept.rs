@@ -1,0 +1,145 @@
+use std::collections::HashMap;
+
+use mailmesh_domain::{AccountId, MailId, UncertainPolicy};
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::Recipient;
+use crate::{StoreError, Tx};
+
+/// A mail to put into the queue.
+#[derive(Debug, Clone)]
+pub struct NewOutboundMail {
+    /// The mail.
+    pub id: MailId,
+    /// The account to send it through.
+    pub account_id: AccountId,
+    /// The key under which it is sent once.
+    pub idempotency_key: String,
+    /// Whether the caller chose that key.
+    pub is_key_given: bool,
+    /// What was asked for, to tell a repeated request from a different one with the same key.
+    pub content_sha256: [u8; 32],
+    /// The `Message-ID` header.
+    pub message_id: String,
+    /// The envelope's sender.
+    pub envelope_from: String,
+    /// The envelope's recipients.
+    pub recipients: Vec<Recipient>,
+    /// The raw mail's size.
+    pub size_bytes: u64,
+    /// How many chunks hold the raw mail.
+    pub chunks: u32,
+    /// What to do when delivery stays unknown.
+    pub on_uncertain: UncertainPolicy,
+    /// The trace that asked for it.
+    pub trace_parent: Option<String>,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is in the queue.
+    New,
+    /// The same request was accepted before, as this mail.
+    Repeated(MailId),
+    /// Another request was accepted under this key, as this mail.
+    KeyTaken(MailId),
+}
+
+/// Puts mails into the queue in one statement, and tells for each what became of it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    tx: &mut Tx,
+    mails: &[NewOutboundMail],
+    now: OffsetDateTime,
+) -> Result<Vec<Accepted>, StoreError> {
+    let inserted = write(tx, mails, now).await?;
+    let missing: Vec<&NewOutboundMail> = mails
+        .iter()
+        .filter(|mail| !inserted.contains(&mail.id.as_uuid()))
+        .collect();
+    let holders = if missing.is_empty() {
+        HashMap::new()
+    } else {
+        find_holders(tx, &missing).await?
+    };
+    Ok(mails
+        .iter()
+        .map(|mail| {
+            let key = (mail.account_id.as_uuid(), mail.idempotency_key.clone());
+            match holders.get(&key) {
+                Some((holder, hash)) if hash.as_slice() == mail.content_sha256 => {
+                    Accepted::Repeated(MailId::from_uuid(*holder))
+                }
+                Some((holder, _)) => Accepted::KeyTaken(MailId::from_uuid(*holder)),
+                None => Accepted::New,
+            }
+        })
+        .collect())
+}
+
+async fn write(
+    tx: &mut Tx,
+    mails: &[NewOutboundMail],
+    now: OffsetDateTime,
+) -> Result<Vec<Uuid>, StoreError> {
+    fn texts(mails: &[NewOutboundMail], of: fn(&NewOutboundMail) -> &str) -> Vec<&str> {
+        mails.iter().map(of).collect()
+    }
+    sqlx::query_scalar(
+        "INSERT INTO outbound_mails
+             (mail_id, account_id, idempotency_key, is_key_given, content_sha256, message_id,
+              envelope_from, recipients, size_bytes, chunks, on_uncertain, trace_parent, state,
+              due_at, created_at)
+         SELECT m.*, 'queued', $13, $13
+         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[], $5::bytea[], $6::text[],
+                     $7::text[], $8::jsonb[], $9::bigint[], $10::integer[], $11::text[], $12::text[]) AS m
+         ON CONFLICT (account_id, idempotency_key) DO NOTHING
+         RETURNING mail_id",
+    )
+    .bind(mails.iter().map(|m| m.id.as_uuid()).collect::<Vec<_>>())
+    .bind(mails.iter().map(|m| m.account_id.as_uuid()).collect::<Vec<_>>())
+    .bind(texts(mails, |m| &m.idempotency_key))
+    .bind(mails.iter().map(|m| m.is_key_given).collect::<Vec<_>>())
+    .bind(mails.iter().map(|m| m.content_sha256.as_slice()).collect::<Vec<_>>())
+    .bind(texts(mails, |m| &m.message_id))
+    .bind(texts(mails, |m| &m.envelope_from))
+    .bind(mails.iter().map(|m| Json(&m.recipients)).collect::<Vec<_>>())
+    .bind(mails.iter().map(|m| i64::try_from(m.size_bytes).unwrap_or(i64::MAX)).collect::<Vec<_>>())
+    .bind(mails.iter().map(|m| i32::try_from(m.chunks).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+    .bind(texts(mails, |m| m.on_uncertain.as_str()))
+    .bind(mails.iter().map(|m| m.trace_parent.as_deref()).collect::<Vec<_>>())
+    .bind(now)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("queue mails"))
+}
+
+type Holders = HashMap<(Uuid, String), (Uuid, Vec<u8>)>;
+
+async fn find_holders(tx: &mut Tx, mails: &[&NewOutboundMail]) -> Result<Holders, StoreError> {
+    let accounts: Vec<Uuid> = mails.iter().map(|m| m.account_id.as_uuid()).collect();
+    let keys: Vec<&str> = mails.iter().map(|m| m.idempotency_key.as_str()).collect();
+    let rows: Vec<(Uuid, String, Uuid, Vec<u8>)> = sqlx::query_as(
+        "SELECT m.account_id, m.idempotency_key, m.mail_id, m.content_sha256
+         FROM outbound_mails m
+         JOIN (SELECT DISTINCT account_id, idempotency_key
+               FROM unnest($1::uuid[], $2::text[]) AS u (account_id, idempotency_key)) k
+           ON k.account_id = m.account_id AND k.idempotency_key = m.idempotency_key",
+    )
+    .bind(accounts)
+    .bind(keys)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query(
+        "find the mails that hold idempotency keys",
+    ))?;
+    Ok(rows
+        .into_iter()
+        .map(|(account, key, mail, hash)| ((account, key), (mail, hash)))
+        .collect())
+}

@@ -1,0 +1,222 @@
+use std::collections::HashSet;
+
+use mailmesh_domain::{AccountId, MailId, OutboundState, ReplicaId};
+use mailmesh_events::Problem;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::row::{Row, columns};
+use super::{OutboundMail, Recipient};
+use crate::replica::DEAD_AFTER_SECONDS;
+use crate::{StoreError, Tx};
+
+/// What an attempt led to.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The mail.
+    pub mail_id: MailId,
+    /// The attempt's number.
+    pub attempt: i32,
+    /// Where the mail stands now.
+    pub state: OutboundState,
+    /// How many attempts count on the schedule now.
+    pub failures: i32,
+    /// When the next attempt is due, in state `queued`.
+    pub due_at: OffsetDateTime,
+    /// What became of each recipient.
+    pub recipients: Vec<Recipient>,
+    /// What the attempt failed with.
+    pub problem: Option<Problem>,
+    /// The server's final reply.
+    pub reply: Option<String>,
+}
+
+/// Records outcomes of many accounts in one statement, and returns the mails whose row was still
+/// at that attempt. An outcome that comes late may settle an uncertain mail, never a newer attempt.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record_outcomes(
+    tx: &mut Tx,
+    outcomes: &[Outcome],
+    now: OffsetDateTime,
+) -> Result<HashSet<MailId>, StoreError> {
+    let ids: Vec<Uuid> = outcomes.iter().map(|o| o.mail_id.as_uuid()).collect();
+    let attempts: Vec<i32> = outcomes.iter().map(|o| o.attempt).collect();
+    let updated: Vec<Uuid> = sqlx::query_scalar(
+        "WITH p AS (
+             SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::integer[],
+                                  $5::timestamptz[], $6::jsonb[], $7::jsonb[], $8::text[])
+                  AS u (mail_id, attempt, state, failures, due_at, recipients, problem, reply)
+         ), finished AS (
+             UPDATE send_attempts a
+             SET stage = 'finished', finished_at = $9, outcome = p.state
+             FROM p WHERE a.mail_id = p.mail_id AND a.attempt = p.attempt
+         )
+         UPDATE outbound_mails m
+         SET state = p.state, failures = p.failures, due_at = p.due_at,
+             recipients = p.recipients, problem = p.problem, reply = p.reply, claimed_by = NULL,
+             finished_at = CASE WHEN p.state IN ('sent', 'failed') THEN $9 END
+         FROM p
+         WHERE m.mail_id = p.mail_id AND m.attempts = p.attempt
+           AND m.state IN ('sending', 'uncertain')
+         RETURNING m.mail_id",
+    )
+    .bind(ids)
+    .bind(attempts)
+    .bind(
+        outcomes
+            .iter()
+            .map(|o| o.state.as_str())
+            .collect::<Vec<_>>(),
+    )
+    .bind(outcomes.iter().map(|o| o.failures).collect::<Vec<_>>())
+    .bind(outcomes.iter().map(|o| o.due_at).collect::<Vec<_>>())
+    .bind(
+        outcomes
+            .iter()
+            .map(|o| Json(&o.recipients))
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        outcomes
+            .iter()
+            .map(|o| o.problem.as_ref().map(Json))
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        outcomes
+            .iter()
+            .map(|o| o.reply.as_deref())
+            .collect::<Vec<_>>(),
+    )
+    .bind(now)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("record outcomes"))?;
+    Ok(updated.into_iter().map(MailId::from_uuid).collect())
+}
+
+/// Attempts that another replica left behind.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Back in the queue: surely unsent.
+    pub requeued: u64,
+    /// Uncertain now: the final dot may have been sent.
+    pub uncertain: Vec<OutboundMail>,
+}
+
+/// Ends the attempts that other replicas left behind on an account that this one holds. One that
+/// had not come to the final dot is surely unsent, and closing its row keeps it so; one that had is
+/// uncertain once its replica is dead.
+///
+/// # Errors
+/// When the database fails.
+pub async fn recover(
+    tx: &mut Tx,
+    account: AccountId,
+    replica: ReplicaId,
+    problem: &Problem,
+    now: OffsetDateTime,
+) -> Result<Recovered, StoreError> {
+    let operation = StoreError::query("recover attempts that were left behind");
+    let unsent: Vec<Uuid> = sqlx::query_scalar(
+        "UPDATE send_attempts a SET stage = 'finished', finished_at = $3, outcome = 'left_behind'
+         FROM outbound_mails m
+         WHERE m.account_id = $1 AND m.state = 'sending' AND m.claimed_by <> $2
+           AND a.mail_id = m.mail_id AND a.attempt = m.attempts AND a.stage = 'started'
+         RETURNING a.mail_id",
+    )
+    .bind(account.as_uuid())
+    .bind(replica.as_uuid())
+    .bind(now)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(&operation)?;
+    let requeued = sqlx::query(
+        "UPDATE outbound_mails SET state = 'queued', due_at = $2, claimed_by = NULL
+         WHERE mail_id = ANY($1) AND state = 'sending'",
+    )
+    .bind(unsent)
+    .bind(now)
+    .execute(tx.connection())
+    .await
+    .map_err(&operation)?;
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "UPDATE outbound_mails SET state = 'uncertain', problem = $4
+         WHERE account_id = $1 AND state = 'sending' AND claimed_by <> $2
+           AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.replica_id = claimed_by
+                AND r.seen_at > clock_timestamp() - make_interval(secs => $3))
+         RETURNING ",
+        columns!()
+    ))
+    .bind(account.as_uuid())
+    .bind(replica.as_uuid())
+    .bind(f64::from(DEAD_AFTER_SECONDS))
+    .bind(Json(problem))
+    .fetch_all(tx.connection())
+    .await
+    .map_err(&operation)?;
+    let uncertain: Result<_, StoreError> = rows.into_iter().map(TryFrom::try_from).collect();
+    Ok(Recovered {
+        requeued: requeued.rows_affected(),
+        uncertain: uncertain?,
+    })
+}
+
+/// Decides an uncertain mail: `queued` to send it again, `sent` or `failed` to end it. Returns it
+/// when it was uncertain.
+///
+/// # Errors
+/// When the database fails.
+pub async fn resolve_uncertain(
+    tx: &mut Tx,
+    id: MailId,
+    state: OutboundState,
+    now: OffsetDateTime,
+) -> Result<Option<OutboundMail>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(concat!(
+        "UPDATE outbound_mails
+         SET state = $2, due_at = $3,
+             finished_at = CASE WHEN $2 IN ('sent', 'failed') THEN $3 END
+         WHERE mail_id = $1 AND state = 'uncertain'
+         RETURNING ",
+        columns!()
+    ))
+    .bind(id.as_uuid())
+    .bind(state.as_str())
+    .bind(now)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("decide an uncertain mail"))?;
+    row.map(TryFrom::try_from).transpose()
+}
+
+/// Takes back a mail that was not sent yet, named by id or by key; returns it when it could be.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cancel(
+    tx: &mut Tx,
+    account: AccountId,
+    id: Option<MailId>,
+    idempotency_key: Option<&str>,
+    now: OffsetDateTime,
+) -> Result<Option<OutboundMail>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(concat!(
+        "UPDATE outbound_mails SET state = 'cancelled', finished_at = $4
+         WHERE account_id = $1 AND state = 'queued'
+           AND (mail_id = $2 OR ($2::uuid IS NULL AND idempotency_key = $3))
+         RETURNING ",
+        columns!()
+    ))
+    .bind(account.as_uuid())
+    .bind(id.map(MailId::as_uuid))
+    .bind(idempotency_key)
+    .bind(now)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("cancel a mail"))?;
+    row.map(TryFrom::try_from).transpose()
+}

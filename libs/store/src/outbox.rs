@@ -1,0 +1,148 @@
+//! `outbox`: events of committed changes, on their way to the bus.
+
+use mailmesh_domain::ReplicaId;
+use mailmesh_events::{Encoded, Headers};
+use serde_json::Value;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+
+use crate::convert::RowOf;
+use crate::replica::DEAD_AFTER_SECONDS;
+use crate::{StoreError, Tx};
+
+/// One event that waits to be published.
+#[derive(Debug, Clone)]
+pub struct OutboxRow {
+    /// Counts up in the order of insertion.
+    pub id: i64,
+    /// The event.
+    pub event: Encoded,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    outbox_id: i64,
+    subject: String,
+    event_id: String,
+    headers: Value,
+    payload: Vec<u8>,
+}
+
+/// Adds events in one statement. They are published once the transaction is committed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    tx: &mut Tx,
+    replica: ReplicaId,
+    events: &[Encoded],
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let subjects: Vec<&str> = events.iter().map(|event| event.subject.as_str()).collect();
+    let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
+    let headers: Vec<Json<&Headers>> = events.iter().map(|event| Json(&event.headers)).collect();
+    let payloads: Vec<&[u8]> = events
+        .iter()
+        .map(|event| event.payload.as_slice())
+        .collect();
+    sqlx::query(
+        "INSERT INTO outbox (replica_id, subject, event_id, headers, payload, created_at)
+         SELECT $1, e.subject, e.event_id, e.headers, e.payload, $6
+         FROM unnest($2::text[], $3::text[], $4::jsonb[], $5::bytea[])
+              WITH ORDINALITY AS e (subject, event_id, headers, payload, position)
+         ORDER BY e.position",
+    )
+    .bind(replica.as_uuid())
+    .bind(subjects)
+    .bind(ids)
+    .bind(headers)
+    .bind(payloads)
+    .bind(now)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("insert into the outbox"))?;
+    Ok(())
+}
+
+/// Lists the oldest rows of a replica that come after `after_id`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    tx: &mut Tx,
+    replica: ReplicaId,
+    limit: i64,
+) -> Result<Vec<OutboxRow>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT outbox_id, subject, event_id, headers, payload FROM outbox
+         WHERE replica_id = $1 ORDER BY outbox_id LIMIT $2",
+    )
+    .bind(replica.as_uuid())
+    .bind(limit)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("list the outbox"))?;
+    rows.into_iter().map(from_row).collect()
+}
+
+fn from_row(row: Row) -> Result<OutboxRow, StoreError> {
+    let of = RowOf {
+        table: "outbox",
+        id: row.outbox_id,
+    };
+    Ok(OutboxRow {
+        id: row.outbox_id,
+        event: Encoded {
+            subject: row.subject,
+            id: row.event_id,
+            headers: of.json("headers", Some(row.headers))?.unwrap_or_default(),
+            payload: row.payload,
+        },
+    })
+}
+
+/// Deletes rows that were published.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete(tx: &mut Tx, ids: &[i64]) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM outbox WHERE outbox_id = ANY($1)")
+        .bind(ids)
+        .execute(tx.connection())
+        .await
+        .map_err(StoreError::query("delete from the outbox"))?;
+    Ok(())
+}
+
+/// Takes over the rows of replicas that are dead, and returns how many there were.
+///
+/// # Errors
+/// When the database fails.
+pub async fn adopt(tx: &mut Tx, replica: ReplicaId) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "UPDATE outbox o SET replica_id = $1
+         WHERE o.replica_id <> $1 AND NOT EXISTS (
+             SELECT 1 FROM replicas r WHERE r.replica_id = o.replica_id
+               AND r.seen_at > clock_timestamp() - make_interval(secs => $2))",
+    )
+    .bind(replica.as_uuid())
+    .bind(f64::from(DEAD_AFTER_SECONDS))
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("adopt outbox rows"))?;
+    Ok(done.rows_affected())
+}
+
+/// Counts the rows that wait.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count(tx: &mut Tx) -> Result<i64, StoreError> {
+    sqlx::query_scalar("SELECT count(*) FROM outbox")
+        .fetch_one(tx.connection())
+        .await
+        .map_err(StoreError::query("count the outbox"))
+}
