@@ -1,1 +1,41 @@
-//! IMAP sessions.
+//! IMAP sessions: sign-in, reading by UID, IDLE, and what is done with a mail afterwards.
+//!
+//! A [`Session`] is usable only between complete commands. Whatever breaks one (a lost connection,
+//! a timeout, a reply over its bound, a dropped future) leaves it closed for good; a tagged `NO` or
+//! `BAD` does not, as both sides then still agree on where they are.
+//!
+//! Replies are framed and read here rather than by async-imap and imap-proto. Those allocate what
+//! a server announces, hide `NO`, `BAD` and end of file, forget the response codes that verdicts
+//! are made of, end the session at one reply they do not know, and can be brought down by a hostile
+//! server: nested parentheses overflow the stack, which no handler can catch, and
+//! `INTERNALDATE NIL` panics. We ask for five FETCH items, so the grammar needed is small.
+
+mod capability;
+mod change;
+mod command;
+mod error;
+mod fetch;
+mod folder;
+mod guard;
+mod idle;
+mod lexer;
+mod limit;
+mod name;
+mod proof;
+mod reply;
+mod search;
+mod sequence;
+mod session;
+mod sign_in;
+mod verdict;
+mod wire;
+
+pub use capability::{Capabilities, Capability};
+pub use error::{ImapError, Mechanism, Refusal, ServerText, Stage};
+pub use fetch::{FetchReport, FetchedMail};
+pub use folder::{Folder, FolderState, SelectMode, SpecialUse};
+pub use guard::GuardError;
+pub use idle::{IdleEnd, IdleReport};
+pub use limit::{ImapLimits, ImapTimeouts};
+pub use proof::ProofOfLife;
+pub use session::Session;

@@ -1,0 +1,187 @@
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::error::{ImapError, Refusal, ServerText, Stage};
+use super::reply::{Outcome, Reply, Status};
+use super::session::Session;
+
+/// A command under way.
+#[derive(Debug, Clone)]
+pub(super) struct Running {
+    pub(super) stage: Stage,
+    pub(super) tag: String,
+}
+
+impl Session {
+    /// Runs a command whose data does not matter.
+    pub(super) async fn run(&mut self, stage: Stage, command: &str) -> Result<Outcome, ImapError> {
+        self.run_with(stage, command, |_| {}).await
+    }
+
+    /// Runs a command and hands its untagged replies over; `NO` and `BAD` are errors.
+    pub(super) async fn run_with(
+        &mut self,
+        stage: Stage,
+        command: &str,
+        mut on_reply: impl FnMut(Reply) + Send,
+    ) -> Result<Outcome, ImapError> {
+        let deadline = Instant::now() + self.command_limit(stage);
+        let running = self.start(stage, command).await?;
+        loop {
+            let reply = self.next_reply(stage, deadline).await?;
+            match self.settle(&running, reply) {
+                Settled::Done(outcome) => return outcome,
+                Settled::Data(reply) => on_reply(reply),
+            }
+        }
+    }
+
+    /// Sends a command. From here to its tagged reply the session is not ready: whoever drops the
+    /// future in between leaves a connection on which the next reply could be anybody's.
+    pub(super) async fn start(
+        &mut self,
+        stage: Stage,
+        command: &str,
+    ) -> Result<Running, ImapError> {
+        if !std::mem::take(&mut self.is_ready) {
+            return Err(ImapError::Closed);
+        }
+        self.last_tag = self.last_tag.wrapping_add(1);
+        let tag = format!("A{}", self.last_tag);
+        let line = format!("{tag} {command}\r\n");
+        self.send(stage, line.as_bytes()).await?;
+        Ok(Running { stage, tag })
+    }
+
+    pub(super) async fn send(&mut self, stage: Stage, bytes: &[u8]) -> Result<(), ImapError> {
+        timeout(self.command_limit(stage), self.wire.send(bytes))
+            .await
+            .map_err(|_| ImapError::TimedOut { stage })?
+            .map_err(|source| ImapError::ConnectionLost { stage, source })
+    }
+
+    /// Tells the end of a command from its data.
+    pub(super) fn settle(&mut self, running: &Running, reply: Reply) -> Settled {
+        match reply {
+            Reply::Tagged { tag, outcome } if tag == running.tag => {
+                self.is_ready = true;
+                Settled::Done(check(running.stage, outcome))
+            }
+            // The server ends what it was not asked to do: we no longer understand each other.
+            Reply::Tagged { outcome, .. } => Settled::Done(Err(ImapError::Unreadable {
+                stage: running.stage,
+                text: outcome.text,
+            })),
+            other => Settled::Data(other),
+        }
+    }
+
+    pub(super) async fn next_reply(
+        &mut self,
+        stage: Stage,
+        deadline: Instant,
+    ) -> Result<Reply, ImapError> {
+        self.next_reply_within(stage, deadline, Duration::MAX).await
+    }
+
+    /// Reads one reply before the deadline, and with no longer silence than `silence`.
+    pub(super) async fn next_reply_within(
+        &mut self,
+        stage: Stage,
+        deadline: Instant,
+        silence: Duration,
+    ) -> Result<Reply, ImapError> {
+        loop {
+            let frame = self
+                .wire
+                .take_response()
+                .map_err(|source| ImapError::Excess { stage, source })?;
+            if let Some(frame) = frame {
+                self.proof.renew();
+                return self.take_note(stage, Reply::read(&frame));
+            }
+            let until = Instant::now()
+                .checked_add(silence)
+                .map_or(deadline, |quiet| quiet.min(deadline));
+            timeout_at(until, self.wire.fill())
+                .await
+                .map_err(|_| ImapError::TimedOut { stage })?
+                .map_err(|source| ImapError::ConnectionLost { stage, source })?;
+        }
+    }
+
+    /// Keeps what any reply may say of the folder, the server, or the session's end.
+    fn take_note(&mut self, stage: Stage, reply: Reply) -> Result<Reply, ImapError> {
+        match &reply {
+            Reply::Status(outcome) if outcome.status == Status::Bye && stage != Stage::Logout => {
+                self.is_ready = false;
+                return Err(ImapError::Bye {
+                    stage,
+                    code: outcome.code_name(),
+                    text: outcome.text.clone(),
+                });
+            }
+            Reply::Stray(line) => {
+                return Err(ImapError::Unreadable {
+                    stage,
+                    text: ServerText::new(line),
+                });
+            }
+            Reply::Capability(capabilities) => self.capabilities = Some(*capabilities),
+            Reply::Status(outcome) | Reply::Tagged { outcome, .. } => {
+                if let Some(list) = outcome.argument("CAPABILITY") {
+                    self.capabilities = Some(super::Capabilities::read(list));
+                }
+            }
+            _ => {}
+        }
+        if let Some(folder) = self.folder.as_mut() {
+            folder.take_note(&reply);
+        }
+        Ok(reply)
+    }
+}
+
+impl super::session::OpenFolder {
+    fn take_note(&mut self, reply: &Reply) {
+        match reply {
+            Reply::Exists(exists) => {
+                self.exists = *exists;
+                self.has_changed = true;
+            }
+            Reply::Expunge => {
+                self.exists = self.exists.saturating_sub(1);
+                self.expunged += 1;
+                self.has_changed = true;
+            }
+            Reply::Vanished => {
+                self.expunged += 1;
+                self.has_changed = true;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a reply was to the command under way.
+#[derive(Debug)]
+pub(super) enum Settled {
+    Done(Result<Outcome, ImapError>),
+    Data(Reply),
+}
+
+/// Turns a tagged `NO` or `BAD` into an error.
+fn check(stage: Stage, outcome: Outcome) -> Result<Outcome, ImapError> {
+    let refusal = match outcome.status {
+        Status::Ok | Status::PreAuth => return Ok(outcome),
+        Status::No | Status::Bye => Refusal::No,
+        Status::Bad => Refusal::Bad,
+    };
+    Err(ImapError::Refused {
+        stage,
+        refusal,
+        code: outcome.code_name(),
+        text: outcome.text,
+    })
+}

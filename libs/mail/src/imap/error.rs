@@ -1,0 +1,301 @@
+use std::fmt;
+use std::io;
+
+use super::guard::GuardError;
+use crate::{ConnectError, InvalidCredentials};
+
+/// What a session was doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Waiting for the first line.
+    Greeting,
+    /// Asking for TLS.
+    StartTls,
+    /// Asking what the server can do.
+    Capability,
+    /// Signing in.
+    SignIn,
+    /// Saying who we are.
+    Id,
+    /// Opening a folder.
+    Select,
+    /// Looking for mails.
+    Search,
+    /// Reading mails.
+    Fetch,
+    /// Waiting for changes.
+    Idle,
+    /// Asking for changes.
+    Noop,
+    /// Changing flags.
+    Store,
+    /// Copying mails.
+    Copy,
+    /// Moving mails.
+    Move,
+    /// Removing mails.
+    Expunge,
+    /// Listing folders.
+    List,
+    /// Saying farewell.
+    Logout,
+}
+
+impl Stage {
+    /// Returns the stage in words that complete "while …".
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Greeting => "waiting for the greeting",
+            Self::StartTls => "asking for TLS",
+            Self::Capability => "asking for capabilities",
+            Self::SignIn => "signing in",
+            Self::Id => "identifying the client",
+            Self::Select => "opening the folder",
+            Self::Search => "searching",
+            Self::Fetch => "fetching",
+            Self::Idle => "idling",
+            Self::Noop => "asking for changes",
+            Self::Store => "changing flags",
+            Self::Copy => "copying",
+            Self::Move => "moving",
+            Self::Expunge => "removing",
+            Self::List => "listing folders",
+            Self::Logout => "signing out",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// The word with which a command was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It failed.
+    No,
+    /// It was not understood, or so the server says.
+    Bad,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::No => "NO",
+            Self::Bad => "BAD",
+        })
+    }
+}
+
+/// How a session signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// Google's and Microsoft's bearer token mechanism.
+    XOAuth2,
+    /// The bearer token mechanism of RFC 7628.
+    OAuthBearer,
+    /// A password, by SASL.
+    Plain,
+    /// A password, by the LOGIN command.
+    Login,
+}
+
+impl Mechanism {
+    /// Returns whether the mechanism carries a bearer token.
+    pub const fn is_oauth2(self) -> bool {
+        matches!(self, Self::XOAuth2 | Self::OAuthBearer)
+    }
+}
+
+impl fmt::Display for Mechanism {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::XOAuth2 => "XOAUTH2",
+            Self::OAuthBearer => "OAUTHBEARER",
+            Self::Plain => "PLAIN",
+            Self::Login => "LOGIN",
+        })
+    }
+}
+
+/// Text of a server, made safe to show: short, printable, and without words long enough to be tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerText(String);
+
+const TEXT_CHARACTERS: usize = 200;
+const WORD_CHARACTERS: usize = 48;
+
+impl ServerText {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let bytes = bytes.get(..TEXT_CHARACTERS * 4).unwrap_or(bytes);
+        let text = String::from_utf8_lossy(bytes);
+        // Some servers echo the line they dislike, and that may have been AUTHENTICATE.
+        let words = text
+            .split(|character: char| character == ' ' || character.is_control())
+            .map(|word| {
+                if word.chars().count() > WORD_CHARACTERS {
+                    "…"
+                } else {
+                    word
+                }
+            });
+        let clean = words.collect::<Vec<_>>().join(" ");
+        Self(shorten(clean.trim(), TEXT_CHARACTERS))
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServerText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+pub(super) fn shorten(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
+}
+
+/// A response code as it is shown before the text.
+struct Brackets<'a>(Option<&'a str>);
+
+impl fmt::Display for Brackets<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(code) => write!(formatter, " [{code}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why an IMAP session could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ImapError {
+    /// No connection.
+    #[error("the IMAP server could not be connected")]
+    Connect(#[source] ConnectError),
+    /// The credentials cannot be put on the wire.
+    #[error("the credentials cannot be used")]
+    Credentials(#[source] InvalidCredentials),
+    /// The server offers no way to sign in with such credentials.
+    #[error("the server offers no sign-in that fits the credentials")]
+    NoMechanism,
+    /// The server did not let us in.
+    #[error(
+        "the server refused the sign-in by {mechanism}: {refusal}{} {text}",
+        Brackets(code.as_deref())
+    )]
+    SignInRefused {
+        /// How it was tried.
+        mechanism: Mechanism,
+        /// `NO` or `BAD`.
+        refusal: Refusal,
+        /// The response code.
+        code: Option<String>,
+        /// The server's words.
+        text: ServerText,
+        /// The `status` of the challenge with which bearer tokens are refused.
+        challenge_status: Option<String>,
+    },
+    /// A command was refused; the session goes on.
+    #[error(
+        "the server refused while {stage}: {refusal}{} {text}",
+        Brackets(code.as_deref())
+    )]
+    Refused {
+        /// The command.
+        stage: Stage,
+        /// `NO` or `BAD`.
+        refusal: Refusal,
+        /// The response code.
+        code: Option<String>,
+        /// The server's words.
+        text: ServerText,
+    },
+    /// The server ended the session and said so.
+    #[error(
+        "the server ended the session while {stage}: BYE{} {text}",
+        Brackets(code.as_deref())
+    )]
+    Bye {
+        /// What we were doing.
+        stage: Stage,
+        /// The response code.
+        code: Option<String>,
+        /// The server's words.
+        text: ServerText,
+    },
+    /// The connection broke or ended without a word.
+    #[error("the connection was lost while {stage}")]
+    ConnectionLost {
+        /// What we were doing.
+        stage: Stage,
+        /// What the stream said.
+        #[source]
+        source: io::Error,
+    },
+    /// The server took too long.
+    #[error("the server took too long while {stage}")]
+    TimedOut {
+        /// What we were doing.
+        stage: Stage,
+    },
+    /// The server sent or announced more than it may.
+    #[error("the server sent too much while {stage}")]
+    Excess {
+        /// What we were doing.
+        stage: Stage,
+        /// What was exceeded.
+        #[source]
+        source: GuardError,
+    },
+    /// A line that is no IMAP.
+    #[error("the server sent what is not IMAP while {stage}: {text}")]
+    Unreadable {
+        /// What we were doing.
+        stage: Stage,
+        /// The line.
+        text: ServerText,
+    },
+    /// Bytes came between the reply to STARTTLS and the handshake: somebody is on the line.
+    #[error("data was slipped in before TLS began")]
+    StartTlsTampered,
+    /// The server signed us in before TLS could begin.
+    #[error("the server skipped the sign-in before TLS could begin")]
+    PreAuthBeforeTls,
+    /// The folder has no UIDVALIDITY, so its UIDs mean nothing tomorrow.
+    #[error("the folder has no lasting UIDs")]
+    NoUidValidity,
+    /// The folder changed faster than it could be looked through.
+    #[error("the folder kept changing while it was searched")]
+    KeepsChanging,
+    /// The server lacks what is needed.
+    #[error("the server does not offer {capability}")]
+    Unsupported {
+        /// What is missing.
+        capability: &'static str,
+    },
+    /// The mail is no longer in the folder.
+    #[error("the mail is no longer there")]
+    MailGone,
+    /// The server has the mail and cannot show it, or what it shows cannot be read.
+    #[error("the server could not show the mail")]
+    MailUnreadable,
+    /// No folder is open.
+    #[error("no folder is open")]
+    NoFolder,
+    /// The search term holds characters that cannot be searched for.
+    #[error("the search term is not printable ASCII")]
+    InvalidSearchTerm,
+    /// Nobody takes the fetched mails any more.
+    #[error("the fetched mails were not taken")]
+    NotTaken,
+    /// The session is over, or a command was given up half-way.
+    #[error("the session is closed")]
+    Closed,
+}

@@ -1,0 +1,247 @@
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::command::Settled;
+use super::error::{ImapError, Stage};
+use super::reply::{BodyValue, FetchReply, Reply};
+use super::sequence::{UidSet, uid_sets};
+use super::session::Session;
+use super::verdict::is_partial_fetch;
+
+/// A mail, or its first slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedMail {
+    /// Its UID.
+    pub uid: u32,
+    /// What the server claims as its size; an estimate at Exchange.
+    pub size: Option<u32>,
+    /// When the server received it, as far as it says.
+    pub internal_date: Option<OffsetDateTime>,
+    /// Its flags.
+    pub flags: Vec<String>,
+    /// The raw mail from its first byte.
+    pub body: Bytes,
+    /// The body is the whole mail; if not, go on with `fetch_slice`.
+    pub is_complete: bool,
+}
+
+/// Which of the mails that were asked for did not come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FetchReport {
+    /// The server has them no more.
+    pub missing: Vec<u32>,
+    /// The server has them, and what it sent of them could not be read. Asked for one by one, the
+    /// good among them come.
+    pub unreadable: Vec<u32>,
+}
+
+impl Session {
+    /// Fetches the mails and hands each over as it arrives; waits while `mails` is full.
+    ///
+    /// Memory is bounded by one slice here and what the channel holds. Mails handed over are whole
+    /// and good even if the fetch fails later. `\Seen` is not set.
+    pub async fn fetch(
+        &mut self,
+        uids: &[u32],
+        slice_bytes: u32,
+        mails: &mpsc::Sender<FetchedMail>,
+    ) -> Result<FetchReport, ImapError> {
+        if self.folder.is_none() {
+            return Err(ImapError::NoFolder);
+        }
+        self.expect_bodies(slice_bytes);
+        let report = self.fetch_sets(uids, slice_bytes, mails).await;
+        self.wire.set_bounds(self.limits.bounds());
+        report
+    }
+
+    /// Fetches `bytes` of one mail from `offset` on; fewer mean that the mail ends there.
+    ///
+    /// # Errors
+    ///
+    /// A mail that is gone, or was never there, gives [`ImapError::MailGone`].
+    pub async fn fetch_slice(
+        &mut self,
+        uid: u32,
+        offset: u64,
+        bytes: u32,
+    ) -> Result<Bytes, ImapError> {
+        if self.folder.is_none() {
+            return Err(ImapError::NoFolder);
+        }
+        self.expect_bodies(bytes);
+        let command = format!("UID FETCH {uid} (UID BODY.PEEK[]<{offset}.{bytes}>)");
+        let slice = self.fetch_one(&command, uid).await;
+        self.wire.set_bounds(self.limits.bounds());
+        match slice?.ok_or(ImapError::MailGone)? {
+            BodyValue::Nil => Err(ImapError::MailUnreadable),
+            // A server that ignores the range would have us store the beginning twice.
+            BodyValue::Bytes {
+                bytes,
+                is_partial: false,
+            } if offset > 0 && !bytes.is_empty() => Err(ImapError::Unsupported {
+                capability: "partial fetch",
+            }),
+            BodyValue::Bytes { bytes, .. } => Ok(bytes),
+        }
+    }
+
+    async fn fetch_one(&mut self, command: &str, uid: u32) -> Result<Option<BodyValue>, ImapError> {
+        let running = self.start(Stage::Fetch, command).await?;
+        let deadline = Instant::now() + self.limits.timeouts.fetch_mail;
+        let mut body = None;
+        loop {
+            let reply = self.next_fetched(deadline).await?;
+            match self.settle(&running, reply) {
+                Settled::Done(outcome) => {
+                    return outcome.map(drop).or_else(forgive_partial).map(|()| body);
+                }
+                Settled::Data(Reply::Fetch(fetched)) if fetched.uid == Some(uid) => {
+                    body = fetched.body.or(body);
+                }
+                Settled::Data(Reply::BrokenFetch { uid: found })
+                    if found.is_none_or(|found| found == uid) =>
+                {
+                    body = body.or(Some(BodyValue::Nil));
+                }
+                Settled::Data(_) => {}
+            }
+        }
+    }
+
+    async fn fetch_sets(
+        &mut self,
+        uids: &[u32],
+        slice_bytes: u32,
+        mails: &mpsc::Sender<FetchedMail>,
+    ) -> Result<FetchReport, ImapError> {
+        let mut report = FetchReport::default();
+        for set in uid_sets(uids) {
+            let command = format!(
+                "UID FETCH {} (UID RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[]<0.{slice_bytes}>)",
+                set.text
+            );
+            let mut batch = Batch::new(&set, slice_bytes);
+            self.fetch_batch(&command, &mut batch, mails).await?;
+            batch.close(&mut report);
+        }
+        Ok(report)
+    }
+
+    async fn fetch_batch(
+        &mut self,
+        command: &str,
+        batch: &mut Batch,
+        mails: &mpsc::Sender<FetchedMail>,
+    ) -> Result<(), ImapError> {
+        let running = self.start(Stage::Fetch, command).await?;
+        let mut deadline = Instant::now() + self.limits.timeouts.fetch_mail;
+        loop {
+            let reply = self.next_fetched(deadline).await?;
+            match self.settle(&running, reply) {
+                Settled::Done(outcome) => {
+                    return outcome.map(drop).or_else(forgive_partial);
+                }
+                Settled::Data(Reply::Fetch(fetched)) => {
+                    if let Some(mail) = batch.take(fetched) {
+                        mails.send(mail).await.map_err(|_| ImapError::NotTaken)?;
+                        deadline = Instant::now() + self.limits.timeouts.fetch_mail;
+                    }
+                }
+                Settled::Data(Reply::BrokenFetch { uid }) => batch.note_broken(uid),
+                Settled::Data(_) => {}
+            }
+        }
+    }
+
+    async fn next_fetched(&mut self, deadline: Instant) -> Result<Reply, ImapError> {
+        let silence = self.limits.timeouts.silence;
+        self.next_reply_within(Stage::Fetch, deadline, silence)
+            .await
+    }
+
+    fn expect_bodies(&mut self, slice_bytes: u32) {
+        let slice_bytes = usize::try_from(slice_bytes).unwrap_or(usize::MAX);
+        let bounds = self.limits.bounds_with_body(slice_bytes);
+        self.wire.set_bounds(bounds);
+    }
+}
+
+fn forgive_partial(error: ImapError) -> Result<(), ImapError> {
+    if is_partial_fetch(&error) {
+        Ok(())
+    } else {
+        Err(error)
+    }
+}
+
+/// The mails of one command that are still to come.
+#[derive(Debug)]
+struct Batch {
+    pending: BTreeSet<u32>,
+    unreadable: BTreeSet<u32>,
+    has_nameless: bool,
+    slice_bytes: usize,
+}
+
+impl Batch {
+    fn new(set: &UidSet, slice_bytes: u32) -> Self {
+        Self {
+            pending: set.uids.iter().copied().collect(),
+            unreadable: BTreeSet::new(),
+            has_nameless: false,
+            slice_bytes: usize::try_from(slice_bytes).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Returns the mail if it was asked for and has a body; flag changes by others have none.
+    fn take(&mut self, fetched: FetchReply) -> Option<FetchedMail> {
+        let uid = fetched.uid?;
+        let (body, is_partial) = match fetched.body? {
+            BodyValue::Bytes { bytes, is_partial } => (bytes, is_partial),
+            BodyValue::Nil => {
+                self.note_broken(Some(uid));
+                return None;
+            }
+        };
+        if !self.pending.remove(&uid) {
+            return None;
+        }
+        self.unreadable.remove(&uid);
+        Some(FetchedMail {
+            uid,
+            size: fetched.size,
+            internal_date: fetched.internal_date,
+            flags: fetched.flags,
+            // Exactly one slice may be all of it or not, whatever the server calls it.
+            is_complete: body.len() < self.slice_bytes
+                || (!is_partial && body.len() > self.slice_bytes),
+            body,
+        })
+    }
+
+    fn note_broken(&mut self, uid: Option<u32>) {
+        match uid {
+            Some(uid) if self.pending.contains(&uid) => {
+                self.unreadable.insert(uid);
+            }
+            Some(_) => {}
+            None => self.has_nameless = true,
+        }
+    }
+
+    /// Adds what did not come to the report. After a response that could not be told whose it
+    /// was, none of them may be called missing: it could be any.
+    fn close(mut self, report: &mut FetchReport) {
+        if self.has_nameless {
+            self.unreadable.append(&mut self.pending);
+        }
+        let missing = self.pending.difference(&self.unreadable);
+        report.missing.extend(missing);
+        report.unreadable.extend(&self.unreadable);
+    }
+}

@@ -1,0 +1,134 @@
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::command::{Running, Settled};
+use super::error::{ImapError, Stage};
+use super::reply::Reply;
+use super::session::Session;
+
+/// Why waiting ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdleEnd {
+    /// The folder has changed: look for new mails.
+    Changed,
+    /// The time was up.
+    TimeUp,
+    /// The caller asked.
+    Woken,
+}
+
+/// How waiting ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdleReport {
+    /// Why.
+    pub end: IdleEnd,
+    /// The number of mails, if the folder changed at any time since it was last asked for.
+    pub exists: Option<u32>,
+}
+
+impl Session {
+    /// Waits until the server pushes a change, `at_most` has passed, or `wake` is ready.
+    ///
+    /// Returns at once if something changed since the last look. When it returns `Ok`, the server
+    /// has answered just now. Every line of the server in between (such as `* OK Still here`) renews
+    /// [`Session::proof_of_life`].
+    ///
+    /// # Errors
+    ///
+    /// See [`ImapError::is_idle_unsupported`] for servers that cannot push; the session goes on.
+    pub async fn idle(
+        &mut self,
+        at_most: Duration,
+        wake: impl Future<Output = ()> + Send,
+    ) -> Result<IdleReport, ImapError> {
+        if self.folder.is_none() {
+            return Err(ImapError::NoFolder);
+        }
+        if !self.capabilities().has_idle() {
+            return Err(ImapError::Unsupported { capability: "IDLE" });
+        }
+        if let Some(exists) = self.take_change() {
+            return Ok(changed(exists));
+        }
+        let until = Instant::now() + at_most;
+        let running = self.start(Stage::Idle, "IDLE").await?;
+        self.await_consent(&running).await?;
+        let end = self.wait_for_change(&running, until, wake).await?;
+        self.end_idle(&running).await?;
+        Ok(match self.take_change() {
+            Some(exists) => changed(exists),
+            None => IdleReport { end, exists: None },
+        })
+    }
+
+    /// Waits for `+`. What is pushed before it is kept like any other change.
+    async fn await_consent(&mut self, running: &Running) -> Result<(), ImapError> {
+        let deadline = Instant::now() + self.command_limit(Stage::Idle);
+        loop {
+            let reply = self.next_reply(Stage::Idle, deadline).await?;
+            match self.settle(running, reply) {
+                Settled::Done(outcome) => return Err(refused(outcome.err())),
+                Settled::Data(Reply::Continue(_)) => return Ok(()),
+                Settled::Data(_) => {}
+            }
+        }
+    }
+
+    async fn wait_for_change(
+        &mut self,
+        running: &Running,
+        until: Instant,
+        wake: impl Future<Output = ()> + Send,
+    ) -> Result<IdleEnd, ImapError> {
+        // The caller's future lives here, not in the caller's loop: boxed once per wait, it keeps
+        // the future of an idle session small.
+        let mut wake = Box::pin(wake);
+        while !self.folder.is_some_and(|folder| folder.has_changed) {
+            self.wire.set_idle(true);
+            let reply = tokio::select! {
+                // Read first: a change that came with the wake-up must not wait for the next look.
+                biased;
+                reply = self.next_reply(Stage::Idle, until + FAR) => reply?,
+                () = &mut wake => return Ok(IdleEnd::Woken),
+                () = sleep_until(until) => return Ok(IdleEnd::TimeUp),
+            };
+            if let Settled::Done(outcome) = self.settle(running, reply) {
+                return Err(refused(outcome.err()));
+            }
+        }
+        Ok(IdleEnd::Changed)
+    }
+
+    async fn end_idle(&mut self, running: &Running) -> Result<(), ImapError> {
+        self.wire.set_idle(false);
+        let deadline = Instant::now() + self.command_limit(Stage::Idle);
+        self.send(Stage::Idle, b"DONE\r\n").await?;
+        loop {
+            let reply = self.next_reply(Stage::Idle, deadline).await?;
+            if let Settled::Done(outcome) = self.settle(running, reply) {
+                return outcome.map(drop);
+            }
+        }
+    }
+}
+
+/// The wait itself ends by its own timer, well before this one.
+const FAR: Duration = Duration::from_mins(1);
+
+const fn changed(exists: u32) -> IdleReport {
+    IdleReport {
+        end: IdleEnd::Changed,
+        exists: Some(exists),
+    }
+}
+
+/// A tagged reply before DONE: a refusal, or an `OK` that ends the waiting without being asked.
+fn refused(error: Option<ImapError>) -> ImapError {
+    error.unwrap_or(ImapError::Refused {
+        stage: Stage::Idle,
+        refusal: super::Refusal::No,
+        code: None,
+        text: super::ServerText::default(),
+    })
+}

@@ -1,0 +1,80 @@
+use std::time::Duration;
+
+use super::guard::Bounds;
+
+/// How long each wait may take.
+#[derive(Debug, Clone, Copy)]
+pub struct ImapTimeouts {
+    /// Looking up, connecting, and agreeing on TLS.
+    pub connect: Duration,
+    /// The greeting, and each command until the session is signed in.
+    pub sign_in: Duration,
+    /// A command, from the first byte sent to its tagged reply.
+    pub command: Duration,
+    /// Silence in the middle of a fetch.
+    pub silence: Duration,
+    /// One fetched mail or slice, however steadily it trickles.
+    pub fetch_mail: Duration,
+    /// The answer to `IDLE` and to `DONE`.
+    pub idle_answer: Duration,
+    /// The whole farewell.
+    pub logout: Duration,
+}
+
+impl Default for ImapTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(20),
+            sign_in: Duration::from_secs(30),
+            command: Duration::from_secs(90),
+            silence: Duration::from_mins(1),
+            fetch_mail: Duration::from_mins(5),
+            idle_answer: Duration::from_secs(30),
+            logout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How much time and memory one session may take.
+#[derive(Debug, Clone, Copy)]
+pub struct ImapLimits {
+    /// How long each wait may take.
+    pub timeouts: ImapTimeouts,
+    /// The longest line; a search for ten thousand mails answers with about 110 KiB.
+    pub line_bytes: usize,
+    /// The largest literal outside of mail bodies, such as a folder name.
+    pub literal_bytes: usize,
+    /// The most folders that are listed.
+    pub folders: usize,
+}
+
+impl Default for ImapLimits {
+    fn default() -> Self {
+        Self {
+            timeouts: ImapTimeouts::default(),
+            line_bytes: 256 * 1024,
+            literal_bytes: 64 * 1024,
+            folders: 10_000,
+        }
+    }
+}
+
+impl ImapLimits {
+    pub(super) const fn bounds(&self) -> Bounds {
+        self.bounds_with_body(0)
+    }
+
+    /// Returns the bounds while bodies of up to `body_bytes` are expected.
+    pub(super) const fn bounds_with_body(&self, body_bytes: usize) -> Bounds {
+        let literal_bytes = if body_bytes > self.literal_bytes {
+            body_bytes
+        } else {
+            self.literal_bytes
+        };
+        Bounds {
+            line: self.line_bytes,
+            literal: literal_bytes,
+            response: self.line_bytes.saturating_add(literal_bytes),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+use bytes::Bytes;
+
+use super::capability::Capabilities;
+use super::folder::ListedFolder;
+use super::lexer::{Lexer, Token};
+
+mod fetch;
+mod status;
+
+pub(super) use fetch::{BodyValue, FetchReply};
+pub(super) use status::{Outcome, Status};
+
+/// One response of the server, as far as we have a use for it.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Tagged {
+        tag: String,
+        outcome: Outcome,
+    },
+    Status(Outcome),
+    Continue(Bytes),
+    Capability(Capabilities),
+    Exists(u32),
+    Recent,
+    Expunge,
+    Vanished,
+    Fetch(FetchReply),
+    /// A FETCH that fits no grammar, with its UID if that could be made out.
+    BrokenFetch {
+        uid: Option<u32>,
+    },
+    Search(Vec<u32>),
+    List(ListedFolder),
+    /// Data that we did not ask for or do not understand; the RFC wants it skipped.
+    Other,
+    /// Neither tagged, untagged nor a continuation.
+    Stray(Bytes),
+}
+
+impl Reply {
+    /// Reads one complete response.
+    pub(super) fn read(frame: &Bytes) -> Self {
+        match frame.as_ref() {
+            [b'+', rest @ ..] => Self::Continue(frame.slice_ref(trim(rest))),
+            [b'*', b' ', rest @ ..] => untagged(frame, rest),
+            bytes => tagged(bytes).unwrap_or_else(|| Self::Stray(frame.clone())),
+        }
+    }
+}
+
+fn trim(bytes: &[u8]) -> &[u8] {
+    bytes.trim_ascii()
+}
+
+fn tagged(bytes: &[u8]) -> Option<Reply> {
+    let space = bytes.iter().position(|byte| *byte == b' ')?;
+    let (tag, rest) = bytes.split_at_checked(space)?;
+    let outcome = Outcome::read(rest)?;
+    Some(Reply::Tagged {
+        tag: String::from_utf8_lossy(tag).into_owned(),
+        outcome,
+    })
+}
+
+fn untagged(frame: &Bytes, rest: &[u8]) -> Reply {
+    if let Some(outcome) = Outcome::read(rest) {
+        return Reply::Status(outcome);
+    }
+    let mut lexer = Lexer::new(rest);
+    match lexer.next() {
+        Some(Token::Atom(word)) if word.first().is_some_and(u8::is_ascii_digit) => {
+            numbered(frame, Token::Atom(word), lexer)
+        }
+        Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"SEARCH") => search(lexer),
+        Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"LIST") => {
+            ListedFolder::read(lexer).map_or(Reply::Other, Reply::List)
+        }
+        Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"CAPABILITY") => {
+            Reply::Capability(Capabilities::read(&String::from_utf8_lossy(rest)))
+        }
+        Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"VANISHED") => Reply::Vanished,
+        _ => Reply::Other,
+    }
+}
+
+fn numbered(frame: &Bytes, number: Token<'_>, mut lexer: Lexer<'_>) -> Reply {
+    let (Some(number), Some(Token::Atom(word))) = (number.number::<u32>(), lexer.next()) else {
+        return Reply::Other;
+    };
+    if word.eq_ignore_ascii_case(b"EXISTS") {
+        Reply::Exists(number)
+    } else if word.eq_ignore_ascii_case(b"RECENT") {
+        Reply::Recent
+    } else if word.eq_ignore_ascii_case(b"EXPUNGE") {
+        Reply::Expunge
+    } else if word.eq_ignore_ascii_case(b"FETCH") {
+        FetchReply::read(frame, number, lexer)
+    } else {
+        Reply::Other
+    }
+}
+
+fn search(mut lexer: Lexer<'_>) -> Reply {
+    let numbers = std::iter::from_fn(|| lexer.next()?.number::<u32>());
+    Reply::Search(numbers.filter(|uid| *uid > 0).collect())
+}
+
+#[cfg(test)]
+mod tests;

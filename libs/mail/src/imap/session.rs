@@ -1,0 +1,111 @@
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::capability::Capabilities;
+use super::error::{ImapError, Stage};
+use super::limit::ImapLimits;
+use super::proof::ProofOfLife;
+use super::wire::Wire;
+use crate::Connection;
+
+/// A signed-in IMAP connection.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) wire: Wire,
+    pub(super) limits: ImapLimits,
+    pub(super) capabilities: Option<Capabilities>,
+    pub(super) folder: Option<OpenFolder>,
+    pub(super) proof: ProofOfLife,
+    pub(super) last_tag: u32,
+    /// No command is under way and nothing has broken.
+    pub(super) is_ready: bool,
+}
+
+/// What we know of the open folder beyond its opening.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OpenFolder {
+    pub(super) exists: u32,
+    pub(super) uid_next: Option<u32>,
+    /// Changed since somebody asked.
+    pub(super) has_changed: bool,
+    /// Mails removed since the opening; sequence numbers shift with each.
+    pub(super) expunged: u64,
+}
+
+impl Session {
+    pub(super) fn new(stream: Connection, limits: ImapLimits) -> Self {
+        Self {
+            wire: Wire::new(stream, limits.bounds()),
+            limits,
+            capabilities: None,
+            folder: None,
+            proof: ProofOfLife::new(),
+            last_tag: 0,
+            is_ready: true,
+        }
+    }
+
+    /// Returns what the server offers.
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities.unwrap_or_default()
+    }
+
+    /// Returns a view of when the server last answered, which outlives borrows of the session.
+    pub fn proof_of_life(&self) -> ProofOfLife {
+        self.proof.clone()
+    }
+
+    /// Returns whether the session can take a command.
+    pub const fn is_healthy(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Asks for changes; returns the number of mails if the folder changed since it was last asked for.
+    pub async fn noop(&mut self) -> Result<Option<u32>, ImapError> {
+        self.run(Stage::Noop, "NOOP").await?;
+        Ok(self.take_change())
+    }
+
+    /// Says farewell and closes the connection; what goes wrong with that no longer matters.
+    pub async fn logout(mut self) {
+        let limit = self.limits.timeouts.logout;
+        if timeout(limit, self.say_farewell()).await.is_err() {
+            tracing::debug!("The server did not answer the farewell");
+        }
+    }
+
+    async fn say_farewell(&mut self) {
+        // Exchange counts sessions that were only dropped, so the answer is waited for.
+        let farewell = self.run(Stage::Logout, "LOGOUT").await;
+        if let Err(error) = farewell {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "The farewell failed"
+            );
+        }
+        if let Err(error) = self.wire.shutdown().await {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "Closing the connection failed"
+            );
+        }
+    }
+
+    pub(super) fn take_change(&mut self) -> Option<u32> {
+        let folder = self.folder.as_mut()?;
+        std::mem::take(&mut folder.has_changed).then_some(folder.exists)
+    }
+
+    pub(super) const fn command_limit(&self, stage: Stage) -> Duration {
+        let timeouts = &self.limits.timeouts;
+        match stage {
+            Stage::Greeting | Stage::StartTls | Stage::Capability | Stage::SignIn | Stage::Id => {
+                timeouts.sign_in
+            }
+            Stage::Idle => timeouts.idle_answer,
+            Stage::Logout => timeouts.logout,
+            _ => timeouts.command,
+        }
+    }
+}

@@ -1,0 +1,290 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mailmesh_domain::Encryption;
+use mailmesh_secrets::{ExposeSecret as _, SecretString};
+use tokio::time::Instant;
+
+use super::capability::Capability;
+use super::command::Settled;
+use super::error::{ImapError, Mechanism, Refusal, Stage, shorten};
+use super::limit::ImapLimits;
+use super::name::quote;
+use super::reply::{Outcome, Reply, Status};
+use super::session::Session;
+use crate::credentials::{oauthbearer, plain, xoauth2};
+use crate::{Connection, Credentials, InvalidCredentials, Server};
+
+/// Some servers (163.com, QQ) open no folder for clients that do not say who they are.
+const ID: &str = concat!(
+    r#"ID ("name" "mailmesh" "version" ""#,
+    env!("CARGO_PKG_VERSION"),
+    r#"")"#
+);
+
+/// A server that challenges more often than this does not mean to end.
+const MOST_CHALLENGES: usize = 4;
+
+impl Session {
+    /// Connects, protects the connection, and signs in.
+    pub async fn connect(
+        server: &Server,
+        credentials: &Credentials,
+        limits: ImapLimits,
+    ) -> Result<Self, ImapError> {
+        server.check(credentials).map_err(ImapError::Connect)?;
+        let stream = Connection::open(server, limits.timeouts.connect)
+            .await
+            .map_err(ImapError::Connect)?;
+        let mut session = Self::new(stream, limits);
+        let mut is_signed_in = session.read_greeting().await?;
+        if server.encryption == Encryption::StartTls {
+            if is_signed_in {
+                return Err(ImapError::PreAuthBeforeTls);
+            }
+            session = session.start_tls(server).await?;
+        }
+        if session.capabilities.is_none() {
+            session.run(Stage::Capability, "CAPABILITY").await?;
+        }
+        if matches!(credentials, Credentials::None) {
+            is_signed_in = true;
+        }
+        if !is_signed_in {
+            // Lists change with the sign-in: MOVE and others show up only after it.
+            session.sign_in(server, credentials).await?;
+            if session.capabilities.is_none() {
+                session.run(Stage::Capability, "CAPABILITY").await?;
+            }
+        }
+        session.identify().await?;
+        Ok(session)
+    }
+
+    /// Reads the first line; returns whether the server signed us in by itself.
+    async fn read_greeting(&mut self) -> Result<bool, ImapError> {
+        let stage = Stage::Greeting;
+        let deadline = Instant::now() + self.command_limit(stage);
+        self.is_ready = false;
+        let reply = self.next_reply(stage, deadline).await?;
+        let Reply::Status(outcome) = reply else {
+            return Err(ImapError::Unreadable {
+                stage,
+                text: super::ServerText::default(),
+            });
+        };
+        match outcome.status {
+            Status::Ok | Status::PreAuth => {
+                self.is_ready = true;
+                Ok(outcome.status == Status::PreAuth)
+            }
+            Status::No | Status::Bad | Status::Bye => Err(ImapError::Bye {
+                stage,
+                code: outcome.code_name(),
+                text: outcome.text,
+            }),
+        }
+    }
+
+    async fn start_tls(mut self, server: &Server) -> Result<Self, ImapError> {
+        self.run(Stage::StartTls, "STARTTLS").await?;
+        // What came in the clear after the reply would be read as if TLS had vouched for it
+        // (the NO STARTTLS attacks); what was said before it is forgotten for the same reason.
+        if self.wire.has_leftover() {
+            return Err(ImapError::StartTlsTampered);
+        }
+        let limits = self.limits;
+        let stream = self
+            .wire
+            .into_stream()
+            .start_tls(server, limits.timeouts.connect)
+            .await
+            .map_err(ImapError::Connect)?;
+        Ok(Self::new(stream, limits))
+    }
+
+    async fn sign_in(
+        &mut self,
+        server: &Server,
+        credentials: &Credentials,
+    ) -> Result<(), ImapError> {
+        let offered = self.capabilities();
+        match credentials {
+            Credentials::None => Ok(()),
+            Credentials::OAuth2 {
+                login,
+                access_token,
+            } => {
+                if offered.has(Capability::AuthOAuthBearer) {
+                    let blob = oauthbearer(login, &server.host, server.port, access_token)
+                        .map_err(ImapError::Credentials)?;
+                    return self.authenticate(Mechanism::OAuthBearer, &blob).await;
+                }
+                // Some servers take XOAUTH2 without saying so: one try tells.
+                let blob = xoauth2(login, access_token).map_err(ImapError::Credentials)?;
+                self.authenticate(Mechanism::XOAuth2, &blob).await
+            }
+            Credentials::Password { login, password } => {
+                let blob = plain(login, password).map_err(ImapError::Credentials)?;
+                if offered.has(Capability::AuthPlain) {
+                    self.authenticate(Mechanism::Plain, &blob).await
+                } else if offered.has(Capability::LoginDisabled) {
+                    Err(ImapError::NoMechanism)
+                } else {
+                    self.log_in(login, password).await
+                }
+            }
+        }
+    }
+
+    async fn log_in(&mut self, login: &str, password: &SecretString) -> Result<(), ImapError> {
+        let password = password.expose_secret();
+        if !login.is_ascii() {
+            return Err(ImapError::Credentials(InvalidCredentials::Login));
+        }
+        if !password.is_ascii() {
+            return Err(ImapError::Credentials(InvalidCredentials::Secret));
+        }
+        let command = SecretString::from(format!("LOGIN {} {}", quote(login), quote(password)));
+        self.capabilities = None;
+        self.run(Stage::SignIn, command.expose_secret())
+            .await
+            .map(drop)
+            .map_err(|error| sign_in_refused(error, Mechanism::Login, None))
+    }
+
+    async fn authenticate(
+        &mut self,
+        mechanism: Mechanism,
+        blob: &SecretString,
+    ) -> Result<(), ImapError> {
+        let stage = Stage::SignIn;
+        let is_inline = self.capabilities().has(Capability::SaslIr);
+        let command = SecretString::from(if is_inline {
+            format!("AUTHENTICATE {mechanism} {}", blob.expose_secret())
+        } else {
+            format!("AUTHENTICATE {mechanism}")
+        });
+        self.capabilities = None;
+        let deadline = Instant::now() + self.command_limit(stage);
+        let running = self.start(stage, command.expose_secret()).await?;
+
+        let mut exchange = Exchange::new(mechanism, is_inline);
+        loop {
+            let reply = self.next_reply(stage, deadline).await?;
+            match self.settle(&running, reply) {
+                Settled::Done(outcome) => {
+                    return outcome.map(drop).map_err(|error| {
+                        sign_in_refused(error, mechanism, exchange.challenge_status)
+                    });
+                }
+                Settled::Data(Reply::Continue(challenge)) => match exchange.answer(&challenge) {
+                    Some(Answer::Blob) => {
+                        let line = SecretString::from(format!("{}\r\n", blob.expose_secret()));
+                        self.send(stage, line.expose_secret().as_bytes()).await?;
+                    }
+                    Some(Answer::Acknowledge(line)) => self.send(stage, line).await?,
+                    None => return Err(ImapError::TimedOut { stage }),
+                },
+                Settled::Data(_) => {}
+            }
+        }
+    }
+
+    async fn identify(&mut self) -> Result<(), ImapError> {
+        if !self.capabilities().has(Capability::Id) {
+            return Ok(());
+        }
+        match self.run(Stage::Id, ID).await {
+            Ok(Outcome { .. }) => Ok(()),
+            // Courtesy refused is no reason to leave.
+            Err(error) if error.is_session_healthy() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The client's side of a SASL exchange.
+#[derive(Debug)]
+struct Exchange {
+    mechanism: Mechanism,
+    is_blob_sent: bool,
+    challenges: usize,
+    challenge_status: Option<String>,
+}
+
+#[derive(Debug)]
+enum Answer {
+    Blob,
+    Acknowledge(&'static [u8]),
+}
+
+impl Exchange {
+    const fn new(mechanism: Mechanism, is_blob_sent: bool) -> Self {
+        Self {
+            mechanism,
+            is_blob_sent,
+            challenges: 0,
+            challenge_status: None,
+        }
+    }
+
+    /// Returns what a challenge is to be answered with; `None` if it is one too many.
+    fn answer(&mut self, challenge: &[u8]) -> Option<Answer> {
+        self.challenges += 1;
+        if self.challenges > MOST_CHALLENGES {
+            return None;
+        }
+        // An empty challenge to a response that went inline: the server ignored it and asks.
+        if !self.is_blob_sent || (self.challenges == 1 && challenge.is_empty()) {
+            self.is_blob_sent = true;
+            return Some(Answer::Blob);
+        }
+        // The error challenge; the server waits for an answer before it says NO.
+        self.challenge_status = challenge_status(challenge);
+        Some(Answer::Acknowledge(match self.mechanism {
+            Mechanism::OAuthBearer => b"AQ==\r\n",
+            Mechanism::XOAuth2 => b"\r\n",
+            Mechanism::Plain | Mechanism::Login => b"*\r\n",
+        }))
+    }
+}
+
+/// Returns `status` of the JSON in a challenge. Its `openid-configuration` is never followed: a
+/// hostile server could send our tokens elsewhere by it.
+fn challenge_status(challenge: &[u8]) -> Option<String> {
+    let json = STANDARD.decode(challenge).ok()?;
+    let value: serde_json::Value = serde_json::from_slice(&json).ok()?;
+    let status = match value.get("status")? {
+        serde_json::Value::String(status) => shorten(status, 40),
+        serde_json::Value::Number(status) => status.to_string(),
+        _ => return None,
+    };
+    Some(status)
+}
+
+fn sign_in_refused(
+    error: ImapError,
+    mechanism: Mechanism,
+    challenge_status: Option<String>,
+) -> ImapError {
+    match error {
+        ImapError::Refused {
+            refusal,
+            code,
+            text,
+            ..
+        } => ImapError::SignInRefused {
+            mechanism,
+            // A refused bearer token may be tagged BAD after its challenge was acknowledged.
+            refusal: if challenge_status.is_some() {
+                Refusal::No
+            } else {
+                refusal
+            },
+            code,
+            text,
+            challenge_status,
+        },
+        other => other,
+    }
+}

@@ -1,0 +1,240 @@
+use std::time::Duration;
+
+use mailmesh_domain::{MustAct, Verdict};
+
+use super::error::{ImapError, Refusal, Stage};
+
+/// However long a server asks us to stay away, we look again after this.
+const LONGEST_BACKOFF: Duration = Duration::from_mins(15);
+
+/// What a refusal says of the access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TokenState {
+    NotAtFault,
+    Refused,
+    Stale,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Judgement {
+    verdict: Verdict,
+    token: TokenState,
+}
+
+const fn fine(verdict: Verdict) -> Judgement {
+    Judgement {
+        verdict,
+        token: TokenState::NotAtFault,
+    }
+}
+
+/// Replies whose meaning providers put in their text alone; no code tells them apart.
+const TEXTS: &[(&str, Judgement)] = &[
+    // Exchange: the token is good, the mailbox is not. IMAP off, wrong login, missing permission or
+    // licence, too many connections, and twice a fault of the service: bounded tries, then a person.
+    (
+        "user is authenticated but not connected",
+        fine(Verdict {
+            who: MustAct::TenantAdministrator,
+            ..Verdict::unknown()
+        }),
+    ),
+    // Exchange, as BYE in IDLE or as the tagged end of SELECT and SEARCH.
+    ("accesstokenexpired", STALE),
+    // Gmail ends a session with its token, after about an hour.
+    ("session expired, please login again", STALE),
+    // Exchange, without the hint that is read apart.
+    ("request is throttled", fine(Verdict::throttled(None))),
+    // Gmail: `NO [ALERT] Too many simultaneous connections. (Failure)`, 15 per account.
+    (
+        "too many simultaneous connections",
+        fine(Verdict::throttled(Some(Duration::from_mins(1)))),
+    ),
+    // Gmail's daily bandwidth, when the code is missing.
+    (
+        "exceeded command or bandwidth limits",
+        fine(Verdict::throttled(None)),
+    ),
+    // Gmail: the user has switched IMAP off.
+    (
+        "not enabled for imap use",
+        fine(Verdict::needs_administrator(MustAct::MailboxOwner)),
+    ),
+    // Gmail, for passwords of accounts with two-step verification.
+    (
+        "application-specific password required",
+        fine(Verdict::needs_administrator(MustAct::MailboxOwner)),
+    ),
+    // Exchange: `Server Unavailable. 15`, often without a proper tag.
+    ("server unavailable", fine(Verdict::transient())),
+];
+
+const STALE: Judgement = Judgement {
+    verdict: Verdict::transient(),
+    token: TokenState::Stale,
+};
+
+impl ImapError {
+    /// Returns what the failure means and who must act.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Connect(error) => error.verdict(),
+            Self::Credentials(error) => error.verdict(),
+            Self::SignInRefused { .. } | Self::Refused { .. } | Self::Bye { .. } => {
+                self.judge().verdict
+            }
+            Self::Unreadable { .. } => self.judge().verdict,
+            Self::ConnectionLost { .. }
+            | Self::TimedOut { .. }
+            | Self::KeepsChanging
+            | Self::NotTaken
+            | Self::Closed => Verdict::transient(),
+            Self::Excess { .. } | Self::MailUnreadable => Verdict::unknown(),
+            Self::NoMechanism | Self::StartTlsTampered | Self::PreAuthBeforeTls => {
+                Verdict::needs_administrator(MustAct::Administrator)
+            }
+            Self::NoUidValidity
+            | Self::Unsupported { .. }
+            | Self::NoFolder
+            | Self::MailGone
+            | Self::InvalidSearchTerm => Verdict::permanent(MustAct::Administrator),
+        }
+    }
+
+    /// Returns whether the access token was refused: refresh it once, and if that one is refused too, sign in anew.
+    pub fn is_token_refused(&self) -> bool {
+        self.judge().token == TokenState::Refused
+    }
+
+    /// Returns whether the session ended with its token's life: connect again with a fresh one.
+    pub fn is_token_stale(&self) -> bool {
+        self.judge().token == TokenState::Stale
+    }
+
+    /// Returns whether the server cannot push changes to this folder, so that it must be polled.
+    pub fn is_idle_unsupported(&self) -> bool {
+        matches!(
+            self,
+            Self::Unsupported { capability: "IDLE" }
+                | Self::Refused {
+                    stage: Stage::Idle,
+                    ..
+                }
+        )
+    }
+
+    /// Returns whether the session can go on after this failure.
+    pub const fn is_session_healthy(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused { .. }
+                | Self::Unsupported { .. }
+                | Self::NoUidValidity
+                | Self::NoFolder
+                | Self::MailGone
+                | Self::MailUnreadable
+                | Self::KeepsChanging
+                | Self::InvalidSearchTerm
+        )
+    }
+
+    /// Returns the server's response code, for people to look up.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::SignInRefused { code, .. }
+            | Self::Refused { code, .. }
+            | Self::Bye { code, .. } => code.as_deref(),
+            _ => None,
+        }
+    }
+
+    fn judge(&self) -> Judgement {
+        match self {
+            Self::SignInRefused {
+                mechanism,
+                refusal,
+                code,
+                text,
+                ..
+            } => judge_reply(code.as_deref(), text.as_str())
+                .unwrap_or_else(|| judge_sign_in(mechanism.is_oauth2(), *refusal, code.as_deref())),
+            Self::Refused { code, text, .. } => judge_reply(code.as_deref(), text.as_str())
+                .unwrap_or_else(|| fine(Verdict::unknown())),
+            Self::Bye { code, text, .. } => judge_reply(code.as_deref(), text.as_str())
+                .unwrap_or_else(|| fine(Verdict::transient())),
+            Self::Unreadable { text, .. } => {
+                judge_reply(None, text.as_str()).unwrap_or_else(|| fine(Verdict::unknown()))
+            }
+            _ => fine(Verdict::unknown()),
+        }
+    }
+}
+
+/// Exchange refuses tokens with a bare `NO AUTHENTICATE failed.`, Gmail with a code.
+fn judge_sign_in(is_oauth2: bool, refusal: Refusal, code: Option<&str>) -> Judgement {
+    let is_about_credentials = matches!(
+        (refusal, code),
+        (_, Some("AUTHENTICATIONFAILED" | "EXPIRED")) | (Refusal::No, None | Some("ALERT"))
+    );
+    match (is_about_credentials, is_oauth2, refusal) {
+        (true, true, _) => Judgement {
+            verdict: Verdict::needs_sign_in(),
+            token: TokenState::Refused,
+        },
+        (true, false, _) | (false, _, Refusal::Bad) => {
+            fine(Verdict::needs_administrator(MustAct::Administrator))
+        }
+        (false, _, Refusal::No) => fine(Verdict::unknown()),
+    }
+}
+
+/// Judges by the provider's own hint, its known texts, and the response codes of RFC 5530.
+fn judge_reply(code: Option<&str>, text: &str) -> Option<Judgement> {
+    let text = text.to_ascii_lowercase();
+    if let Some(delay) = backoff(&text) {
+        return Some(fine(Verdict::throttled(Some(delay))));
+    }
+    if let Some((_, judgement)) = TEXTS.iter().find(|(known, _)| text.contains(known)) {
+        return Some(*judgement);
+    }
+    let verdict = match code? {
+        "UNAVAILABLE" | "INUSE" | "SERVERBUG" | "EXPUNGEISSUED" => Verdict::transient(),
+        // Gmail means bandwidth by OVERQUOTA, and we never store.
+        "OVERQUOTA" | "LIMIT" | "THROTTLED" => Verdict::throttled(None),
+        "AUTHORIZATIONFAILED" | "PRIVACYREQUIRED" | "NONEXISTENT" | "TRYCREATE" => {
+            Verdict::needs_administrator(MustAct::Administrator)
+        }
+        "NOPERM" | "CONTACTADMIN" => Verdict::needs_administrator(MustAct::TenantAdministrator),
+        // Gmail wants the owner to pass a check in the browser.
+        "WEBALERT" => Verdict::needs_administrator(MustAct::MailboxOwner),
+        "CANNOT" | "CLIENTBUG" | "CORRUPTION" | "ALREADYEXISTS" => {
+            Verdict::permanent(MustAct::Administrator)
+        }
+        _ => return None,
+    };
+    Some(fine(verdict))
+}
+
+/// Exchange: `BAD Request is throttled. Suggested Backoff Time: 92415 milliseconds`.
+fn backoff(text: &str) -> Option<Duration> {
+    let (_, hint) = text.split_once("suggested backoff time: ")?;
+    let (number, unit) = hint.split_once(' ')?;
+    if !unit.starts_with("milliseconds") {
+        return None;
+    }
+    // A number too large for us is a long time.
+    let milliseconds = number.parse().unwrap_or(u64::MAX);
+    Some(Duration::from_millis(milliseconds).min(LONGEST_BACKOFF))
+}
+
+/// Exchange ends a FETCH so when some of the mails were expunged meanwhile; the others came.
+pub(super) fn is_partial_fetch(error: &ImapError) -> bool {
+    matches!(
+        error,
+        ImapError::Refused { refusal: Refusal::No, text, .. }
+            if text.as_str().to_ascii_lowercase().contains("no longer exist")
+    )
+}
+
+#[cfg(test)]
+mod tests;
