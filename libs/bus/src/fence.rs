@@ -1,11 +1,16 @@
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_nats::header::{
     HeaderName, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL, NATS_ROLLUP,
 };
 use bytes::Bytes;
+use tokio::sync::Mutex;
 
 use crate::connection::Bus;
+use crate::delay::jittered;
 use crate::direct;
-use crate::publish::{Outgoing, PublishError};
+use crate::publish::{Outgoing, PublishError, Published};
 use crate::read_back::ReadError;
 use crate::stream::StreamKind;
 use crate::subject::{Prefix, is_token};
@@ -13,14 +18,17 @@ use crate::subject::{Prefix, is_token};
 const EXPECTED_SUBJECT: HeaderName =
     HeaderName::from_static("Nats-Expected-Last-Subject-Sequence-Subject");
 
+const BUSY_TRIES: u32 = 12;
+
 /// The right to publish an account's events, held until somebody else takes the fence.
 ///
 /// The token is the sequence of a message that the stream keeps for ever. Each fenced event tells the stream which token
-/// its owner holds; the stream itself refuses it when a newer one is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// its owner holds; the stream itself refuses it when a newer one is there. Clones share one turn to publish.
+#[derive(Debug, Clone)]
 pub struct Fence {
     account: String,
     token: u64,
+    turn: Arc<Mutex<()>>,
 }
 
 /// Why the fence was not taken.
@@ -104,20 +112,59 @@ impl Bus {
             (NATS_ROLLUP, "sub".to_owned()),
             (NATS_MESSAGE_TTL, "never".to_owned()),
         ];
-        let prepared = self.prepare(outgoing, &reserved);
-        let answer = self.send_all(vec![prepared]).await.pop();
-        match answer {
-            Some(Ok(published)) => Ok(Fence {
+        match self.publish_when_free(&outgoing, &reserved).await {
+            Ok(published) => Ok(Fence {
                 account: account.to_owned(),
                 token: published.sequence,
+                turn: Arc::default(),
             }),
-            Some(Err(PublishError::Fenced { .. })) | None => Err(FenceError::Lost {
+            Err(PublishError::Fenced { .. }) => Err(FenceError::Lost {
                 account: account.to_owned(),
             }),
-            Some(Err(source)) => Err(FenceError::Publish {
+            Err(source) => Err(FenceError::Publish {
                 account: account.to_owned(),
                 source,
             }),
+        }
+    }
+
+    /// As [`Bus::publish_all`], but the stream refuses each message once another owner holds the fence.
+    pub async fn publish_fenced_all(
+        &self,
+        fence: &Fence,
+        outgoing: Vec<Outgoing>,
+    ) -> Vec<Result<Published, PublishError>> {
+        let guard = fence.guard(&self.inner.prefix);
+        if self.inner.streams.replicas == 1 {
+            let prepared = outgoing.into_iter().map(|each| self.prepare(each, &guard));
+            return self.send_all(prepared.collect()).await;
+        }
+        // A replicated stream refuses a check on a subject while another is on its way through the replicas.
+        let _turn = fence.turn.lock().await;
+        let mut answers = Vec::with_capacity(outgoing.len());
+        for each in &outgoing {
+            answers.push(self.publish_when_free(each, &guard).await);
+        }
+        answers
+    }
+
+    /// Publishes one guarded message, again if the stream was busy with another one under the same fence.
+    async fn publish_when_free(
+        &self,
+        outgoing: &Outgoing,
+        guard: &[(HeaderName, String)],
+    ) -> Result<Published, PublishError> {
+        let mut tries = 0;
+        loop {
+            let prepared = self.prepare(outgoing.clone(), guard);
+            let answer = self.send_one(prepared).await;
+            let is_busy = answer.as_ref().is_err_and(PublishError::is_busy);
+            if !is_busy || tries == BUSY_TRIES {
+                return answer;
+            }
+            let delay = jittered(tries, Duration::from_millis(2), Duration::from_millis(200));
+            tokio::time::sleep(delay).await;
+            tries += 1;
         }
     }
 }

@@ -12,12 +12,13 @@ use tokio::time::Instant;
 
 use crate::cause::{NatsCause, Refusal};
 use crate::connection::Bus;
-use crate::fence::Fence;
 use crate::header::{BadHeader, Headers, to_map};
 use crate::subject::is_literal;
 
 /// How long a call to publish may take to hand everything over; acks may take one request timeout more.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a call waits for a lost connection before it says that nothing was sent.
+const LINK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The weight of a small message. With the budget it bounds the acks in flight, too.
 const UNIT_BYTES: usize = 16 * 1024;
 /// 32 MiB, or 2,048 small messages, in flight per connection.
@@ -144,6 +145,7 @@ impl PublishError {
                 code == ErrorCode::CLUSTER_NOT_AVAILABLE
                     || code == ErrorCode::STREAM_TOO_MANY_REQUESTS
                     || code == ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT
+                    || code == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT
             }
             Self::Fenced { .. }
             | Self::TooLarge { .. }
@@ -160,6 +162,12 @@ impl PublishError {
     /// Says whether the stream is full.
     pub const fn is_full(&self) -> bool {
         matches!(self, Self::StreamFull { .. })
+    }
+
+    /// Says whether the stream was busy with another message under the same fence.
+    pub(crate) fn is_busy(&self) -> bool {
+        let busy = ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT;
+        matches!(self, Self::Refused { source, .. } if ErrorCode(source.code()) == busy)
     }
 
     /// Says whether another owner has taken over.
@@ -180,8 +188,7 @@ impl Bus {
     /// Publishes one message and waits for the stream's word.
     pub async fn publish(&self, outgoing: Outgoing) -> Result<Published, PublishError> {
         let prepared = self.prepare(outgoing, &[]);
-        let mut results = self.send_all(vec![prepared]).await;
-        results.pop().unwrap_or_else(nothing_sent)
+        self.send_one(prepared).await
     }
 
     /// Publishes all messages in their order without waiting in between; answers in the same order.
@@ -190,17 +197,6 @@ impl Bus {
         outgoing: Vec<Outgoing>,
     ) -> Vec<Result<Published, PublishError>> {
         let prepared = outgoing.into_iter().map(|each| self.prepare(each, &[]));
-        self.send_all(prepared.collect()).await
-    }
-
-    /// As [`Bus::publish_all`], but the stream refuses each message once another owner holds the fence.
-    pub async fn publish_fenced_all(
-        &self,
-        fence: &Fence,
-        outgoing: Vec<Outgoing>,
-    ) -> Vec<Result<Published, PublishError>> {
-        let guard = fence.guard(&self.inner.prefix);
-        let prepared = outgoing.into_iter().map(|each| self.prepare(each, &guard));
         self.send_all(prepared.collect()).await
     }
 
@@ -244,6 +240,14 @@ impl Bus {
             message: PublishMessage::build().headers(map).payload(payload),
             units: u32::try_from(units).unwrap_or(u32::MAX),
         })
+    }
+
+    pub(crate) async fn send_one(
+        &self,
+        prepared: Result<Prepared, PublishError>,
+    ) -> Result<Published, PublishError> {
+        let mut results = self.send_all(vec![prepared]).await;
+        results.pop().unwrap_or_else(nothing_sent)
     }
 
     pub(crate) async fn send_all(
@@ -297,7 +301,8 @@ impl Bus {
     /// Waits for a connection and for room in flight; none when the deadline comes first.
     async fn room(&self, units: u32, deadline: Instant) -> Option<OwnedSemaphorePermit> {
         // Sending without a connection would queue the message: unknown to us, stored some time later.
-        if !self.link_is_up_before(deadline).await {
+        let link_deadline = deadline.min(Instant::now() + LINK_TIMEOUT);
+        if !self.link_is_up_before(link_deadline).await {
             return None;
         }
         let permits = std::sync::Arc::clone(&self.inner.in_flight).acquire_many_owned(units);

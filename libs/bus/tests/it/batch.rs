@@ -1,0 +1,165 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use mailmesh_bus::{BatchHandler, ConsumerSettings, Delivery, HandlerError, StreamKind};
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{background, bus_with, eventually, outgoing, plain_client, settings, url};
+
+/// Notes the sizes of its batches; refuses what says so.
+#[derive(Default)]
+struct Gatherer {
+    sizes: Mutex<Vec<usize>>,
+    retried: AtomicUsize,
+}
+
+impl BatchHandler for Gatherer {
+    const CONSUMER: &'static str = "gatherer";
+
+    async fn handle_batch(&self, deliveries: Vec<Delivery>) -> Vec<Result<(), HandlerError>> {
+        self.sizes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(deliveries.len());
+        // As long as a transaction takes, so that the next batch can gather.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let answer = |delivery: Delivery| match delivery.payload.as_ref() {
+            b"bad" => Err(HandlerError::dead_letter("bad", anyhow!("as it says"))),
+            b"retry once" if delivery.attempt == 1 => {
+                self.retried.fetch_add(1, Ordering::SeqCst);
+                Err(HandlerError::retry(anyhow!("not yet")).after(Duration::from_millis(10)))
+            }
+            b"panic once" => {
+                assert!(delivery.attempt > 1, "as it says");
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        deliveries.into_iter().map(answer).collect()
+    }
+}
+
+fn consumer(max_in_hand: usize) -> ConsumerSettings {
+    ConsumerSettings {
+        max_in_hand,
+        retry_delays: vec![Duration::from_millis(10)],
+        ..ConsumerSettings::new(StreamKind::MailSend, &["mail.send", "mail.send.*"])
+    }
+}
+
+#[tokio::test]
+async fn batches_gather_what_has_come_and_never_exceed_their_bound() -> Result<()> {
+    let settings = settings(&url()?);
+    let bus = bus_with(&settings).await?;
+    let many = (0..1_000).map(|n| outgoing("mail.send", &n.to_string(), b"fine"));
+    for answer in bus.publish_all(many.collect()).await {
+        answer?;
+    }
+
+    let gatherer = Arc::new(Gatherer::default());
+    run_until_empty(&settings, &bus, &gatherer, 100).await?;
+
+    let sizes = gatherer.sizes.lock().expect("no panic holds it").clone();
+    assert_eq!(sizes.iter().sum::<usize>(), 1_000);
+    assert!(sizes.iter().all(|&size| size <= 100), "{sizes:?}");
+    assert!(sizes.len() < 100, "{sizes:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_message_of_a_batch_has_its_own_fate() -> Result<()> {
+    let settings = settings(&url()?);
+    let bus = bus_with(&settings).await?;
+    let bodies = ["fine", "bad", "retry once", "fine too"];
+    let many = bodies
+        .iter()
+        .map(|body| outgoing("mail.send", body, body.as_bytes()));
+    for answer in bus.publish_all(many.collect()).await {
+        answer?;
+    }
+
+    let gatherer = Arc::new(Gatherer::default());
+    run_until_empty(&settings, &bus, &gatherer, 10).await?;
+
+    assert_eq!(gatherer.retried.load(Ordering::SeqCst), 1);
+    assert_eq!(left(&settings, "DEAD_LETTERS").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn panic_in_a_batch_brings_all_of_it_again() -> Result<()> {
+    let settings = settings(&url()?);
+    let bus = bus_with(&settings).await?;
+    let bodies = ["fine", "panic once"];
+    let many = bodies
+        .iter()
+        .map(|body| outgoing("mail.send", body, body.as_bytes()));
+    for answer in bus.publish_all(many.collect()).await {
+        answer?;
+    }
+
+    let gatherer = Arc::new(Gatherer::default());
+    run_until_empty(&settings, &bus, &gatherer, 10).await?;
+
+    assert_eq!(left(&settings, "DEAD_LETTERS").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn message_is_handed_over_at_once_without_waiting_for_others() -> Result<()> {
+    let settings = settings(&url()?);
+    let bus = bus_with(&settings).await?;
+    let gatherer = Arc::new(Gatherer::default());
+    let stop = CancellationToken::new();
+    let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(&gatherer));
+    let task = background(async move { of.consume_batches(handler, consumer(100), token).await });
+    bus.publish(outgoing("mail.send", "warm-up", b"fine"))
+        .await?;
+    eventually("the loop runs", async || {
+        Ok((left(&settings, "MAIL_SEND").await? == 0).then_some(()))
+    })
+    .await?;
+
+    let started = std::time::Instant::now();
+    bus.publish(outgoing("mail.send", "alone", b"fine")).await?;
+    eventually("the second batch came", async || {
+        Ok((gatherer.sizes.lock().expect("no panic holds it").len() == 2).then_some(()))
+    })
+    .await?;
+
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+    stop.cancel();
+    task.finish().await??;
+    Ok(())
+}
+
+async fn run_until_empty(
+    settings: &mailmesh_bus::BusSettings,
+    bus: &mailmesh_bus::Bus,
+    gatherer: &Arc<Gatherer>,
+    most: usize,
+) -> Result<()> {
+    let stop = CancellationToken::new();
+    let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(gatherer));
+    let task = background(async move { of.consume_batches(handler, consumer(most), token).await });
+    eventually("all are handled", async || {
+        Ok((left(settings, "MAIL_SEND").await? == 0).then_some(()))
+    })
+    .await?;
+    stop.cancel();
+    Ok(task.finish().await??)
+}
+
+async fn left(settings: &mailmesh_bus::BusSettings, stream: &str) -> Result<u64> {
+    let jetstream = async_nats::jetstream::new(plain_client().await?);
+    let stream = jetstream
+        .get_stream(format!("{}_{stream}", settings.prefix))
+        .await?;
+    Ok(stream.cached_info().state.messages)
+}

@@ -1,0 +1,13 @@
+//! The bus against a real nats-server.
+
+mod batch;
+mod cluster;
+mod consume;
+mod fence;
+mod publish;
+mod raw;
+mod read_back;
+mod restart;
+mod streams;
+mod subscription;
+mod world;
