@@ -1,0 +1,52 @@
+use mailmesh_bus::{Bus, BusError, BusSettings, StreamError};
+use mailmesh_store::{Database, MigrationState, StoreError};
+
+use crate::{KeysError, PostgresSettings};
+
+/// The connections that all services of one process share.
+#[derive(Debug, Clone)]
+pub struct Connections {
+    /// The mesh's database, migrated.
+    pub database: Database,
+    /// The mesh's bus, its streams in place.
+    pub bus: Bus,
+}
+
+/// The mesh's servers cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The Postgres section is not usable.
+    #[error("the [postgres] settings are not usable")]
+    Settings(#[from] KeysError),
+    /// Postgres does not answer, or refuses.
+    #[error("Postgres is not usable")]
+    Database(#[from] StoreError),
+    /// The database has another shape than this release needs.
+    #[error("the database lacks {missing} migrations; apply them with: mailmesh migrate")]
+    NotMigrated {
+        /// How many are missing.
+        missing: usize,
+    },
+    /// NATS does not answer, or refuses.
+    #[error("NATS is not usable")]
+    Bus(#[from] BusError),
+    /// The streams cannot be made or changed.
+    #[error("the streams are not usable")]
+    Streams(#[from] StreamError),
+}
+
+impl Connections {
+    /// Connects to both, refuses a database that is not migrated, and makes the streams.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what to do.
+    pub async fn open(postgres: &PostgresSettings, nats: &BusSettings) -> Result<Self, OpenError> {
+        let database = Database::connect(&postgres.resolve()?).await?;
+        if let MigrationState::Behind(missing) = database.migration_state().await? {
+            return Err(OpenError::NotMigrated { missing });
+        }
+        let bus = Bus::connect(nats).await?;
+        bus.ensure_streams().await?;
+        Ok(Self { database, bus })
+    }
+}

@@ -1,0 +1,144 @@
+//! What makes a process one replica of a service: its connections to NATS and Postgres, its
+//! heartbeat, the accounts it holds, and the relay of its outbox.
+//!
+//! Promises that replicas of a service share accounts evenly, that those of a dead one are taken
+//! over within 15 seconds, and that an event whose transaction is committed is published, by this
+//! process or by another. Leases decide who tries and nothing more: correctness rests on the
+//! stream's fence and on the attempt rows.
+//!
+//! Five services need exactly this, so it is a library, though it lengthens the chain of arrows.
+
+mod connections;
+mod lease;
+mod settings;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailmesh_bus::Bus;
+use mailmesh_domain::{Clock, EventId, ReplicaId};
+use mailmesh_events::{Encoded, Event};
+use mailmesh_outbox::{Relay, RelayHandle};
+use mailmesh_store::{Database, StoreError, replica};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+pub use connections::{Connections, OpenError};
+pub use lease::{LeaseChange, LeaseKeeper, Leases};
+pub use settings::{KeySettings, KeysError, PostgresSettings};
+
+const HEARTBEAT: Duration = Duration::from_secs(3);
+
+/// One replica of a service, shared by all its tasks.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    /// Its id, new with every start.
+    pub id: ReplicaId,
+    /// The service's name, such as `inbound-fetcher`.
+    pub service: &'static str,
+    /// The mesh's database.
+    pub database: Database,
+    /// The mesh's bus.
+    pub bus: Bus,
+    /// Wakes the relay after a commit that added to the outbox.
+    pub outbox: RelayHandle,
+    /// The present moment.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The tasks that keep a replica alive; run them until the service has stopped.
+#[derive(Debug)]
+pub struct Membership {
+    replica: Replica,
+    relay: Relay,
+}
+
+impl Replica {
+    /// Makes this process a replica of `service` and announces it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn join(
+        service: &'static str,
+        connections: &Connections,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Membership), StoreError> {
+        let id = ReplicaId::generate(&*clock);
+        let (relay, outbox) = Relay::new(connections.database.clone(), connections.bus.clone(), id);
+        let joined = Self {
+            id,
+            service,
+            database: connections.database.clone(),
+            bus: connections.bus.clone(),
+            outbox,
+            clock,
+        };
+        joined.beat().await?;
+        let membership = Membership {
+            replica: joined.clone(),
+            relay,
+        };
+        Ok((joined, membership))
+    }
+
+    /// Encodes an event of this service, with a new id and the present moment.
+    ///
+    /// # Errors
+    /// When the event cannot be written as JSON.
+    pub fn encode<E: Event>(&self, event: &E) -> Result<Encoded, serde_json::Error> {
+        let id = EventId::generate(&*self.clock);
+        mailmesh_events::encode(event, id, &self.source(), self.clock.now())
+    }
+
+    /// Returns the CloudEvents source of this service's events.
+    pub fn source(&self) -> String {
+        format!("mailmesh/{}", self.service)
+    }
+
+    async fn beat(&self) -> Result<i64, StoreError> {
+        let mut tx = self.database.begin().await?;
+        let alive = replica::beat(&mut tx, self.id, self.service).await?;
+        tx.commit().await?;
+        Ok(alive)
+    }
+}
+
+impl Membership {
+    /// Beats and relays until `stop`; then relays what is left and says good-bye. Stop it after the
+    /// service's own tasks have ended, since they still add to the outbox.
+    pub async fn run(self, stop: CancellationToken) {
+        let Self { replica, relay } = self;
+        let relaying = relay.run(stop.clone());
+        let beating = beat_until(&replica, &stop);
+        tokio::join!(relaying, beating);
+        if let Err(error) = leave(&replica).await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "The replica could not say good-bye; others notice by its silence"
+            );
+        }
+    }
+}
+
+async fn beat_until(replica: &Replica, stop: &CancellationToken) {
+    let mut ticks = tokio::time::interval(HEARTBEAT);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = replica.beat().await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "The heartbeat failed; it is tried again"
+            );
+        }
+    }
+}
+
+async fn leave(replica: &Replica) -> Result<(), StoreError> {
+    let mut tx = replica.database.begin().await?;
+    mailmesh_store::replica::remove(&mut tx, replica.id).await?;
+    tx.commit().await
+}
