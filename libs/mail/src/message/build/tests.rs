@@ -147,14 +147,69 @@ fn five_hundred_recipients_are_folded() {
     assert!(raw.split("\r\n").all(|line| line.len() <= 78));
 }
 
+type Change = fn(&mut Draft);
+
+fn assert_refused(cases: impl IntoIterator<Item = (Change, &'static str, FieldProblem)>) {
+    for (change, path, problem) in cases {
+        let mut draft = draft();
+        change(&mut draft);
+        assert_eq!(error(&draft), (path.to_owned(), problem));
+    }
+}
+
 #[test]
-fn bad_fields_are_named_by_their_path() {
-    use super::super::AddressProblem::{
-        ControlCharacter as AddressControl, Malformed, NonAsciiLocalPart,
-    };
+fn bad_people_are_named_by_their_path() {
+    use super::super::AddressProblem as A;
     use FieldProblem as P;
-    type Change = fn(&mut Draft);
-    let cases: [(Change, &str, FieldProblem); 22] = [
+    let cases: [(Change, _, _); 8] = [
+        (
+            |d| d.to[0].name = Some("x\ny".into()),
+            "to[0].name",
+            P::ControlCharacter,
+        ),
+        (
+            |d| d.to[0].address = "nobody".into(),
+            "to[0]",
+            P::Address(A::Malformed),
+        ),
+        (
+            |d| d.to[0].address = "a@b.c,d@e.f".into(),
+            "to[0]",
+            P::Address(A::Malformed),
+        ),
+        (
+            |d| d.to[0].address = "a@b.c\n".into(),
+            "to[0]",
+            P::Address(A::ControlCharacter),
+        ),
+        (
+            |d| d.cc = vec![mailbox("ü@b.c")],
+            "cc[0]",
+            P::Address(A::NonAsciiLocalPart),
+        ),
+        (
+            |d| d.bcc = vec![mailbox("a@b.c"), mailbox("")],
+            "bcc[1]",
+            P::Address(A::Malformed),
+        ),
+        (|d| d.to.clear(), "to", P::NoRecipients),
+        (
+            |d| d.to = vec![mailbox("a@b.c"); 501],
+            "to",
+            P::TooMany { limit: 500 },
+        ),
+    ];
+
+    assert_refused(cases);
+}
+
+#[test]
+fn bad_text_and_headers_are_named_by_their_path() {
+    use FieldProblem as P;
+    fn header(draft: &mut Draft, name: &str, value: &str) {
+        draft.headers.insert(name.into(), value.into());
+    }
+    let cases: [(Change, _, _); 12] = [
         (
             |d| d.subject = "a\r\nBcc: x@y.z".into(),
             "subject",
@@ -166,42 +221,6 @@ fn bad_fields_are_named_by_their_path() {
             "subject",
             P::TooLong { limit: 8192 },
         ),
-        (
-            |d| {
-                d.to.push(Mailbox {
-                    name: Some("x\ny".into()),
-                    address: "a@b.c".into(),
-                })
-            },
-            "to[1].name",
-            P::ControlCharacter,
-        ),
-        (
-            |d| d.to[0].address = "nobody".into(),
-            "to[0]",
-            P::Address(Malformed),
-        ),
-        (
-            |d| d.to[0].address = "a@b.c, d@e.f".into(),
-            "to[0]",
-            P::Address(Malformed),
-        ),
-        (
-            |d| d.to[0].address = "a@b.c\n".into(),
-            "to[0]",
-            P::Address(AddressControl),
-        ),
-        (
-            |d| d.cc.push(mailbox("ü@b.c")),
-            "cc[0]",
-            P::Address(NonAsciiLocalPart),
-        ),
-        (|d| d.to.clear(), "to", P::NoRecipients),
-        (
-            |d| d.to = vec![mailbox("a@b.c"); 501],
-            "to",
-            P::TooMany { limit: 500 },
-        ),
         (|d| d.text = Some("\0".into()), "text", P::Nul),
         (
             |d| d.in_reply_to = Some("a b".into()),
@@ -209,66 +228,77 @@ fn bad_fields_are_named_by_their_path() {
             P::InvalidMessageId,
         ),
         (
-            |d| d.references = vec!["<a>\r\n".into(), "<b\r\nc>".into()],
+            |d| d.references = vec!["<a>".into(), "<b\r\nc>".into()],
             "references[1]",
             P::ControlCharacter,
         ),
         (
-            |d| drop(d.headers.insert("X-Foo".into(), "a\nb".into())),
+            |d| header(d, "X-Foo", "a\nb"),
             "headers.X-Foo",
             P::ControlCharacter,
         ),
         (
-            |d| drop(d.headers.insert("bcc".into(), "a@b.c".into())),
+            |d| header(d, "bcc", "a@b.c"),
             "headers.bcc",
             P::ReservedHeader,
         ),
         (
-            |d| drop(d.headers.insert("Content-Type".into(), "x".into())),
+            |d| header(d, "Content-Type", "x"),
             "headers.Content-Type",
             P::ReservedHeader,
         ),
         (
-            |d| drop(d.headers.insert("X Foo".into(), "x".into())),
+            |d| header(d, "X Foo", "x"),
             "headers.X Foo",
             P::InvalidHeaderName,
         ),
         (
-            |d| drop(d.headers.insert("X\r\nTo".into(), "x".into())),
+            |d| header(d, "X\r\nTo", "x"),
             "headers.X\\r\\nTo",
             P::InvalidHeaderName,
         ),
         (
-            |d| d.headers = [("X-A".into(), "x".into()), ("x-a".into(), "x".into())].into(),
+            |d| ["X-A", "x-a"].iter().for_each(|name| header(d, name, "x")),
             "headers.x-a",
             P::DuplicateHeader,
         ),
+    ];
+
+    assert_refused(cases);
+}
+
+#[test]
+fn bad_attachments_are_named_by_their_path() {
+    use FieldProblem as P;
+    fn typed(draft: &mut Draft, content_type: &str) {
+        let mut file = attachment("a", None);
+        file.content_type = Some(content_type.into());
+        draft.attachments.push(file);
+    }
+    let cases: [(Change, _, _); 4] = [
         (
             |d| d.attachments = vec![attachment("a\nb", None)],
             "attachments[0].filename",
             P::ControlCharacter,
         ),
         (
-            |d| {
-                d.attachments = vec![DraftAttachment {
-                    content_type: Some("multipart/mixed; boundary=x".into()),
-                    ..attachment("a", None)
-                }]
-            },
+            |d| typed(d, "multipart/mixed; boundary=x"),
             "attachments[0].content_type",
             P::InvalidContentType,
         ),
         (
-            |d| d.attachments = vec![attachment("a", None), attachment("a", Some("x y"))],
-            "attachments[1].content_id",
+            |d| typed(d, "pdf"),
+            "attachments[0].content_type",
+            P::InvalidContentType,
+        ),
+        (
+            |d| d.attachments = vec![attachment("a", Some("x y"))],
+            "attachments[0].content_id",
             P::InvalidMessageId,
         ),
     ];
-    for (change, path, problem) in cases {
-        let mut draft = draft();
-        change(&mut draft);
-        assert_eq!(error(&draft), (path.to_owned(), problem));
-    }
+
+    assert_refused(cases);
 }
 
 #[test]
