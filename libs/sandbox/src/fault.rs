@@ -17,6 +17,8 @@
 //!
 //! In a reply, the mail servers put the command's tag in place of `{tag}`.
 
+pub(crate) mod http;
+
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

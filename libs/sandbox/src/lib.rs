@@ -5,10 +5,26 @@
 //! Promises that every rule a real provider enforces on tokens and sign-in is enforced here too.
 //! Refuses to listen on anything but loopback: everybody who reaches it may read every mailbox.
 
+pub mod control;
 pub mod fault;
+mod imap;
+mod mailbox;
+mod oauth;
+mod page;
+mod sandbox;
+mod server;
 mod settings;
+mod smtp;
+mod tls;
 mod token;
 
 pub use fault::{Fault, FaultBook, FaultRule};
+pub use mailbox::{
+    Flags, FolderState, MailCounters, MailStore, MailStoreError, StoredMail, Submission,
+};
+pub use oauth::{InvalidRedirectUri, MailboxCounts, OAuthCounters, SigningKeyError};
+pub use sandbox::{Addresses, Sandbox, SandboxError};
+pub use server::{MailAddresses, MailParts, MailServer, MailServerError};
 pub use settings::{ClientSettings, MailboxSettings, Personality, Settings};
+pub use tls::{TlsAuthority, TlsError};
 pub use token::{GrantRequest, RefreshRefusal, TokenBook, TokenHolder, TokenRefusal, TokenSet};

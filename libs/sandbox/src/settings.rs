@@ -17,6 +17,10 @@ pub enum Personality {
 }
 
 /// Everything that can be chosen before the sandbox starts.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches of a configuration, independent of each other"
+)]
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mailmesh_domain::Clock;
+use serde::Deserialize;
 use time::{Duration, OffsetDateTime};
 
 use crate::settings::Personality;
@@ -54,7 +55,8 @@ pub enum RefreshRefusal {
 }
 
 /// A consent that is about to become tokens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct GrantRequest {
     /// The mailbox.
     pub address: String,
@@ -63,6 +65,7 @@ pub struct GrantRequest {
     /// What was consented to.
     pub scopes: Vec<String>,
     /// Whether a refresh token is wanted.
+    #[serde(default)]
     pub offline: bool,
 }
 
@@ -410,12 +413,17 @@ fn narrow(
 
 /// Returns `BYTES` unpredictable bytes as URL-safe text.
 pub(crate) fn random_text<const BYTES: usize>() -> String {
+    URL_SAFE_NO_PAD.encode(random_bytes::<BYTES>())
+}
+
+/// Returns unpredictable bytes.
+pub(crate) fn random_bytes<const BYTES: usize>() -> [u8; BYTES] {
     let mut bytes = [0_u8; BYTES];
     // Cannot fail in practice: the generator is seeded by the operating system and reseeds itself.
     if aws_lc_rs::rand::fill(&mut bytes).is_err() {
         tracing::error!("No randomness");
     }
-    URL_SAFE_NO_PAD.encode(bytes)
+    bytes
 }
 
 #[cfg(test)]

@@ -1,0 +1,58 @@
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use super::counter::Counters;
+use super::failure::TokenFailure;
+use super::{Fields, Provider};
+use crate::fault::http::stumble;
+
+/// Tells whether a token is live and whom it speaks for (RFC 7662).
+pub(super) async fn introspect(
+    State(provider): State<Arc<Provider>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    Counters::add(&provider.counters.introspections);
+    let fields = Fields::parse(&body);
+    if let Some(response) = stumble(&provider.faults, "oauth.introspect", None).await {
+        return response;
+    }
+    if let Err(failure) = provider.clients.authenticate(&headers, &fields) {
+        return failure.into_response(&provider);
+    }
+    match fields.get("token") {
+        Some(token) => Json(describe(&provider, token)).into_response(),
+        None => TokenFailure::Missing("token").into_response(&provider),
+    }
+}
+
+fn describe(provider: &Provider, token: &str) -> Value {
+    let (holder, kind) = match provider.tokens.check_access(token) {
+        Ok(holder) => (Some(holder), "Bearer"),
+        Err(_) => (provider.tokens.check_refresh(token), "refresh_token"),
+    };
+    let (Some(holder), Some((client_id, _))) = (holder, provider.tokens.find_owner(token)) else {
+        return json!({"active": false});
+    };
+    let mut answer = Map::new();
+    let mut tell = |name: &str, value: Value| {
+        answer.insert(name.to_owned(), value);
+    };
+    tell("active", json!(true));
+    tell("scope", json!(holder.scopes.join(" ")));
+    tell("client_id", json!(client_id));
+    tell("username", json!(holder.address));
+    tell("token_type", json!(kind));
+    tell("sub", json!(provider.subject(&holder.address)));
+    tell("iss", json!(provider.base_url));
+    if let Some(expires_at) = provider.tokens.find_expiry(token) {
+        tell("exp", json!(expires_at.unix_timestamp()));
+    }
+    Value::Object(answer)
+}

@@ -1,0 +1,60 @@
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::counter::Counters;
+use super::failure::TokenFailure;
+use super::{Fields, Provider};
+use crate::fault::http::stumble;
+use crate::settings::Personality;
+
+/// Ends the grant behind a token (RFC 7009).
+pub(super) async fn revoke(
+    State(provider): State<Arc<Provider>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    Counters::add(&provider.counters.revocations);
+    let fields = Fields::parse(&body);
+    let owner = fields
+        .get("token")
+        .and_then(|token| provider.tokens.find_owner(token));
+    let address = owner.as_ref().map(|(_, address)| address.as_str());
+    if let Some(response) = stumble(&provider.faults, "oauth.revoke", address).await {
+        return response;
+    }
+    match end_grant(&provider, &headers, &fields, owner.as_ref()) {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(failure) => failure.into_response(&provider),
+    }
+}
+
+fn end_grant(
+    provider: &Provider,
+    headers: &HeaderMap,
+    fields: &Fields,
+    owner: Option<&(String, String)>,
+) -> Result<(), TokenFailure> {
+    let token = fields.get("token").ok_or(TokenFailure::Missing("token"))?;
+    // Google asks for no client here: whoever holds a token may end it.
+    let client = match provider.personality {
+        Personality::Google => None,
+        _ => Some(provider.clients.authenticate(headers, fields)?),
+    };
+    match (owner, client) {
+        (Some((owner, _)), Some(client)) if *owner != client.client_id => {
+            Err(TokenFailure::OtherClient)
+        }
+        (Some((_, address)), _) => {
+            provider.tokens.revoke(token);
+            provider.consents.forget(address);
+            Ok(())
+        }
+        // RFC 7009 §2.2: an unknown token is as good as a revoked one; Google says so instead.
+        (None, Some(_)) => Ok(()),
+        (None, None) => Err(TokenFailure::UnknownToken),
+    }
+}
