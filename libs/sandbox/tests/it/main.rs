@@ -1,0 +1,7 @@
+//! The sandbox as its clients meet it: over sockets.
+
+mod control;
+mod imap;
+mod oauth;
+mod peer;
+mod smtp;
