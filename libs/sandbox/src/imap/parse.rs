@@ -187,6 +187,9 @@ impl Parser {
     pub(super) fn flags(&mut self) -> Result<crate::mailbox::Flags, Malformed> {
         let mut flags = crate::mailbox::Flags::default();
         let is_list = self.take(b'(');
+        if !is_list && self.is_at_end() {
+            return Err(Malformed);
+        }
         while self.peek().is_some_and(|byte| byte != b')') {
             flags.add_name(&self.flag()?);
         }
