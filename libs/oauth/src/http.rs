@@ -12,6 +12,7 @@ use crate::refusal::Refusal;
 
 /// The most bytes that are read of any answer.
 pub const BODY_LIMIT: usize = 1024 * 1024;
+const LOOPBACK: &str = "localhost,.localhost,127.0.0.0/8,::1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How to reach providers.
@@ -94,8 +95,10 @@ impl HttpClient {
             builder = builder.tls_certs_merge(certificates);
         }
         if let Some(proxy) = &settings.proxy {
+            // What may go without TLS to this machine must not travel to a proxy.
             let proxy = reqwest::Proxy::all(proxy.as_str())
-                .map_err(|error| HttpSetupError::Proxy(error.without_url()))?;
+                .map_err(|error| HttpSetupError::Proxy(error.without_url()))?
+                .no_proxy(reqwest::NoProxy::from_string(LOOPBACK));
             builder = builder.proxy(proxy);
         }
         Ok(Self {
@@ -118,22 +121,26 @@ impl HttpClient {
         let request = request
             .body(Vec::new())
             .map_err(|_| OAuthError::unreadable(operation, "request cannot be built"))?;
-        let secrets: Vec<&SecretString> = bearer.into_iter().collect();
-        let answer = self.send(operation, request, &secrets).await?;
+        let answer = self.send(operation, request, &[]).await?;
         serde_json::from_slice(answer.body())
             .map_err(|_| OAuthError::unreadable(operation, "answer is no JSON"))
     }
 
     /// Sends a request and returns a successful answer; every other one is an error. `secrets` is
-    /// what the request holds, so that an echo of it can be kept out of the error.
+    /// what the body holds, so that an echo of it can be kept out of the error.
     pub(crate) async fn send(
         &self,
         operation: Operation,
         mut request: Request<Vec<u8>>,
         secrets: &[&SecretString],
     ) -> Result<::http::Response<Vec<u8>>, OAuthError> {
+        let mut credentials = None;
         if let Some(value) = request.headers_mut().get_mut(AUTHORIZATION) {
             value.set_sensitive(true);
+            let text = value.to_str().unwrap_or_default();
+            credentials = text
+                .split_once(' ')
+                .map(|(_, text)| SecretString::from(text));
         }
         let request = reqwest::Request::try_from(request)
             .map_err(|_| OAuthError::unreadable(operation, "request cannot be built"))?;
@@ -149,7 +156,8 @@ impl HttpClient {
         }
         let body = read_body(operation, answer).await?;
         if !status.is_success() || is_disguised_error(&body) {
-            let refusal = Refusal::from_answer(operation, status, &headers, &body, secrets);
+            let secrets: Vec<_> = secrets.iter().copied().chain(&credentials).collect();
+            let refusal = Refusal::from_answer(operation, status, &headers, &body, &secrets);
             return Err(OAuthError::Refused(Box::new(refusal)));
         }
         Ok(accepted(status, &headers, body))

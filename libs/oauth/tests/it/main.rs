@@ -1,0 +1,16 @@
+//! Real sockets against scripted providers on this machine.
+
+#[cfg(test)]
+mod discovery;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod identity;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod secrecy;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod tokens;
