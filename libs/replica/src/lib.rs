@@ -25,7 +25,7 @@ use tracing::warn;
 
 pub use connections::{Connections, OpenError};
 pub use lease::{LeaseChange, LeaseKeeper, Leases};
-pub use settings::{KeySettings, KeysError, PostgresSettings};
+pub use settings::{KeySettings, KeysError, PostgresSettings, PublicSettings};
 
 const HEARTBEAT: Duration = Duration::from_secs(3);
 
