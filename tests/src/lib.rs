@@ -1,1 +1,1 @@
-//! Whole-mesh scenarios and the layering rule.
+//! Whole-mesh scenarios, and the rule of layers. See `tests/`.
