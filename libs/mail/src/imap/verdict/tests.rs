@@ -1,14 +1,5 @@
-use mailmesh_domain::VerdictKind;
-
 use super::*;
 use crate::imap::{Mechanism, ServerText};
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Token {
-    Ok,
-    Refused,
-    Stale,
-}
 
 /// Builds the error as the session would from the server's line.
 fn error_from(line: &str, stage: Stage, mechanism: Option<Mechanism>) -> ImapError {
@@ -41,230 +32,70 @@ fn error_from(line: &str, stage: Stage, mechanism: Option<Mechanism>) -> ImapErr
     }
 }
 
+/// Sign-in mechanism or `-`, kind, who must act, state of the token, and what the server said.
+const REPLIES: &str = "
+-- Gmail
+XOAuth2 NeedsSignIn        MailboxOwner        refused NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)
+Plain   NeedsAdministrator Administrator       fine    NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)
+XOAuth2 NeedsSignIn        MailboxOwner        refused NO [ALERT] Invalid credentials (Failure)
+XOAuth2 Throttled          Nobody              fine    NO [ALERT] Too many simultaneous connections. (Failure)
+Plain   NeedsAdministrator MailboxOwner        fine    NO [ALERT] Application-specific password required: https://support.google.com/x (Failure)
+XOAuth2 NeedsAdministrator MailboxOwner        fine    NO [ALERT] Your account is not enabled for IMAP use. Please visit your Gmail settings page
+XOAuth2 NeedsAdministrator MailboxOwner        fine    NO [WEBALERT https://accounts.google.com/x] Web login required.
+XOAuth2 Transient          Nobody              fine    NO [UNAVAILABLE] Temporary System Problem (Failure)
+-       Transient          Nobody              fine    NO [UNAVAILABLE] Temporary System Problem (Failure)
+-       Throttled          Nobody              fine    NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)
+-       Throttled          Nobody              fine    BYE [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)
+-       Transient          Nobody              stale   BYE Session expired, please login again.
+-       NeedsAdministrator Administrator       fine    NO [NONEXISTENT] Unknown Mailbox: x (Failure)
+-- Exchange
+XOAuth2 NeedsSignIn        MailboxOwner        refused NO AUTHENTICATE failed.
+-       Unknown            TenantAdministrator fine    BAD User is authenticated but not connected.
+-       Transient          Nobody              fine    BYE Connection closed. 14
+-       Transient          Nobody              stale   BYE Session invalidated - AccessTokenExpired
+-       Transient          Nobody              stale   NO Session invalidated - AccessTokenExpired
+-       Throttled          Nobody              fine    BAD Request is throttled. Suggested Backoff Time: 92415 milliseconds
+XOAuth2 Throttled          Nobody              fine    BAD Request is throttled. Suggested Backoff Time: 92415 milliseconds
+-       Unknown            Administrator       fine    BAD Command Error. 12
+XOAuth2 Transient          Nobody              fine    NO Server Unavailable. 15
+-- RFC 5530, GreenMail, Dovecot
+XOAuth2 NeedsAdministrator Administrator       fine    NO [AUTHORIZATIONFAILED] no
+Plain   NeedsAdministrator Administrator       fine    NO [EXPIRED] password has expired
+-       NeedsAdministrator TenantAdministrator fine    NO [CONTACTADMIN] call us
+-       Transient          Nobody              fine    NO [INUSE] Mailbox in use
+-       Transient          Nobody              fine    NO [SERVERBUG] Internal error
+-       Permanent          Administrator       fine    NO [CANNOT] Invalid mailbox name
+XOAuth2 NeedsAdministrator Administrator       fine    BAD Invalid command.
+-       Unknown            Administrator       fine    NO SELECT failed.
+";
+
 #[test]
 fn real_replies_are_judged() {
-    use MustAct::{Administrator, MailboxOwner, Nobody, TenantAdministrator};
-    use VerdictKind::{NeedsAdministrator, NeedsSignIn, Permanent, Throttled, Transient, Unknown};
-    let oauth = Some(Mechanism::XOAuth2);
-    let password = Some(Mechanism::Plain);
-    let table = [
-        // Gmail.
-        (
-            "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)",
-            oauth,
-            NeedsSignIn,
-            MailboxOwner,
-            Token::Refused,
-        ),
-        (
-            "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)",
-            password,
-            NeedsAdministrator,
-            Administrator,
-            Token::Ok,
-        ),
-        (
-            "NO [ALERT] Invalid credentials (Failure)",
-            oauth,
-            NeedsSignIn,
-            MailboxOwner,
-            Token::Refused,
-        ),
-        (
-            "NO [ALERT] Too many simultaneous connections. (Failure)",
-            oauth,
-            Throttled,
-            Nobody,
-            Token::Ok,
-        ),
-        (
-            "NO [ALERT] Application-specific password required: https://support.google.com/x (Failure)",
-            password,
-            NeedsAdministrator,
-            MailboxOwner,
-            Token::Ok,
-        ),
-        (
-            "NO [ALERT] Your account is not enabled for IMAP use. Please visit your Gmail settings page",
-            oauth,
-            NeedsAdministrator,
-            MailboxOwner,
-            Token::Ok,
-        ),
-        (
-            "NO [WEBALERT https://accounts.google.com/x] Web login required.",
-            oauth,
-            NeedsAdministrator,
-            MailboxOwner,
-            Token::Ok,
-        ),
-        (
-            "NO [UNAVAILABLE] Temporary System Problem (Failure)",
-            oauth,
-            Transient,
-            Nobody,
-            Token::Ok,
-        ),
-        (
-            "NO [UNAVAILABLE] Temporary System Problem (Failure)",
-            None,
-            Transient,
-            Nobody,
-            Token::Ok,
-        ),
-        (
-            "NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)",
-            None,
-            Throttled,
-            Nobody,
-            Token::Ok,
-        ),
-        (
-            "BYE [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)",
-            None,
-            Throttled,
-            Nobody,
-            Token::Ok,
-        ),
-        (
-            "BYE Session expired, please login again.",
-            None,
-            Transient,
-            Nobody,
-            Token::Stale,
-        ),
-        (
-            "NO [NONEXISTENT] Unknown Mailbox: x (Failure)",
-            None,
-            NeedsAdministrator,
-            Administrator,
-            Token::Ok,
-        ),
-        // Exchange.
-        (
-            "NO AUTHENTICATE failed.",
-            oauth,
-            NeedsSignIn,
-            MailboxOwner,
-            Token::Refused,
-        ),
-        (
-            "BAD User is authenticated but not connected.",
-            None,
-            Unknown,
-            TenantAdministrator,
-            Token::Ok,
-        ),
-        (
-            "BYE Connection closed. 14",
-            None,
-            Transient,
-            Nobody,
-            Token::Ok,
-        ),
-        (
-            "BYE Session invalidated - AccessTokenExpired",
-            None,
-            Transient,
-            Nobody,
-            Token::Stale,
-        ),
-        (
-            "NO Session invalidated - AccessTokenExpired",
-            None,
-            Transient,
-            Nobody,
-            Token::Stale,
-        ),
-        (
-            "BAD Request is throttled. Suggested Backoff Time: 92415 milliseconds",
-            None,
-            Throttled,
-            Nobody,
-            Token::Ok,
-        ),
-        (
-            "BAD Request is throttled. Suggested Backoff Time: 92415 milliseconds",
-            oauth,
-            Throttled,
-            Nobody,
-            Token::Ok,
-        ),
-        (
-            "BAD Command Error. 12",
-            None,
-            Unknown,
-            Administrator,
-            Token::Ok,
-        ),
-        (
-            "NO Server Unavailable. 15",
-            oauth,
-            Transient,
-            Nobody,
-            Token::Ok,
-        ),
-        // RFC 5530, GreenMail, Dovecot.
-        (
-            "NO [AUTHORIZATIONFAILED] no",
-            oauth,
-            NeedsAdministrator,
-            Administrator,
-            Token::Ok,
-        ),
-        (
-            "NO [EXPIRED] password has expired",
-            password,
-            NeedsAdministrator,
-            Administrator,
-            Token::Ok,
-        ),
-        (
-            "NO [CONTACTADMIN] call us",
-            None,
-            NeedsAdministrator,
-            TenantAdministrator,
-            Token::Ok,
-        ),
-        (
-            "NO [INUSE] Mailbox in use",
-            None,
-            Transient,
-            Nobody,
-            Token::Ok,
-        ),
-        (
-            "NO [SERVERBUG] Internal error",
-            None,
-            Transient,
-            Nobody,
-            Token::Ok,
-        ),
-        (
-            "NO [CANNOT] Invalid mailbox name",
-            None,
-            Permanent,
-            Administrator,
-            Token::Ok,
-        ),
-        (
-            "BAD Invalid command.",
-            oauth,
-            NeedsAdministrator,
-            Administrator,
-            Token::Ok,
-        ),
-        ("NO SELECT failed.", None, Unknown, Administrator, Token::Ok),
-    ];
-    for (line, mechanism, kind, who, token) in table {
-        let error = error_from(line, Stage::Select, mechanism);
+    let rows = REPLIES
+        .lines()
+        .filter(|row| !row.is_empty() && !row.starts_with("--"));
+    for row in rows {
+        let mut columns = row.split_ascii_whitespace();
+        let [mechanism, kind, who, token] = [(); 4].map(|()| columns.next().unwrap());
+        let line = columns.collect::<Vec<_>>().join(" ");
+        let mechanism = match mechanism {
+            "XOAuth2" => Some(Mechanism::XOAuth2),
+            "Plain" => Some(Mechanism::Plain),
+            _ => None,
+        };
+
+        let error = error_from(&line, Stage::Select, mechanism);
 
         let verdict = error.verdict();
-
-        assert_eq!((verdict.kind, verdict.who), (kind, who), "{line}");
-        assert_eq!(error.is_token_refused(), token == Token::Refused, "{line}");
-        assert_eq!(error.is_token_stale(), token == Token::Stale, "{line}");
+        assert_eq!(
+            format!("{:?} {:?}", verdict.kind, verdict.who),
+            format!("{kind} {who}"),
+            "{row}"
+        );
+        assert_eq!(error.is_token_refused(), token == "refused", "{row}");
+        assert_eq!(error.is_token_stale(), token == "stale", "{row}");
     }
+    assert_eq!(REPLIES.lines().count(), 34);
 }
 
 #[test]

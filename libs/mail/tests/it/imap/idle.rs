@@ -1,0 +1,192 @@
+use std::future::{pending, ready};
+use std::time::Duration;
+
+use mailmesh_mail::imap::{IdleEnd, IdleReport, ImapError, ImapLimits};
+
+use super::peer::{Peer, TestResult, hasty, open_inbox, play};
+
+const LONG: Duration = Duration::from_secs(15);
+
+const fn changed(exists: u32) -> IdleReport {
+    IdleReport {
+        end: IdleEnd::Changed,
+        exists: Some(exists),
+    }
+}
+
+/// Hears IDLE, consents, and returns the tag.
+async fn consent(peer: &mut Peer) -> std::io::Result<String> {
+    let tag = peer.expect("IDLE").await?;
+    peer.say("+ idling\r\n").await?;
+    Ok(tag)
+}
+
+async fn end(peer: &mut Peer, tag: &str, data: &str) -> std::io::Result<()> {
+    assert_eq!(peer.hear().await?, "DONE");
+    peer.say(&format!("{data}{tag} OK done\r\n")).await
+}
+
+#[tokio::test]
+async fn a_push_ends_the_wait() -> TestResult {
+    play(
+        async |mut peer: Peer| {
+            peer.open("IDLE", 3).await?;
+            let tag = consent(&mut peer).await?;
+            peer.say("* OK Still here\r\n* 1 FETCH (FLAGS (\\Seen))\r\n")
+                .await?;
+            peer.say("* 4 EXISTS\r\n").await?;
+            end(&mut peer, &tag, "").await
+        },
+        async |server| {
+            let mut session = open_inbox(server, ImapLimits::default()).await?;
+            assert_eq!(session.idle(LONG, pending()).await?, changed(4));
+            Ok(())
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn what_is_pushed_while_idle_begins_or_ends_is_not_lost() -> TestResult {
+    play(
+        async |mut peer: Peer| {
+            peer.open("IDLE", 3).await?;
+            let tag = peer.expect("IDLE").await?;
+            peer.say("* 4 EXISTS\r\n+ idling\r\n").await?;
+            end(&mut peer, &tag, "").await?;
+            let tag = consent(&mut peer).await?;
+            end(&mut peer, &tag, "* 5 EXISTS\r\n").await?;
+            // A push between commands ends the next wait before it begins.
+            peer.answer("UID SEARCH UID 4:*", "* SEARCH 4 5\r\n* 6 EXISTS\r\n")
+                .await?;
+            peer.answer("NOOP", "* 7 EXISTS\r\n").await?;
+            let tag = consent(&mut peer).await?;
+            end(&mut peer, &tag, "").await
+        },
+        async |server| {
+            let mut session = open_inbox(server, ImapLimits::default()).await?;
+            assert_eq!(session.idle(LONG, pending()).await?, changed(4));
+            assert_eq!(session.idle(LONG, ready(())).await?, changed(5));
+            session.uids_after(3).await?;
+            assert_eq!(session.idle(LONG, pending()).await?, changed(6));
+            assert_eq!(session.noop().await?, Some(7));
+            let woken = session.idle(LONG, ready(())).await?;
+            assert_eq!((woken.end, woken.exists), (IdleEnd::Woken, None));
+            Ok(())
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn time_is_up_after_a_while_and_signs_of_life_are_noted() -> TestResult {
+    play(
+        async |mut peer: Peer| {
+            peer.open("IDLE", 3).await?;
+            let tag = consent(&mut peer).await?;
+            peer.say("* OK Still here\r\n").await?;
+            end(&mut peer, &tag, "").await
+        },
+        async |server| {
+            let mut session = open_inbox(server, ImapLimits::default()).await?;
+            let proof = session.proof_of_life();
+            let before = proof.last_at();
+            let report = session.idle(Duration::from_millis(50), pending()).await?;
+            assert_eq!((report.end, report.exists), (IdleEnd::TimeUp, None));
+            assert!(proof.last_at() > before);
+            Ok(())
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_idle_can_still_be_polled() -> TestResult {
+    play(
+        async |mut peer: Peer| {
+            peer.open("IDLE", 3).await?;
+            let tag = peer.expect("IDLE").await?;
+            peer.say(&format!("{tag} NO not here\r\n")).await?;
+            peer.answer("NOOP", "").await
+        },
+        async |server| {
+            let mut session = open_inbox(server, ImapLimits::default()).await?;
+            let refused = session.idle(LONG, pending()).await;
+            assert!(matches!(refused, Err(error) if error.is_idle_unsupported()));
+            assert_eq!(session.noop().await?, None);
+            Ok(())
+        },
+    )
+    .await?;
+    play(
+        async |mut peer: Peer| {
+            peer.open("", 3).await?;
+            peer.answer("NOOP", "").await
+        },
+        async |server| {
+            let mut session = open_inbox(server, ImapLimits::default()).await?;
+            let refused = session.idle(LONG, pending()).await;
+            assert!(matches!(refused, Err(error) if error.is_idle_unsupported()));
+            session.noop().await?;
+            Ok(())
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn silence_when_idle_begins_or_ends_closes_the_session() -> TestResult {
+    for is_consenting in [true, false] {
+        play(
+            async |mut peer: Peer| {
+                peer.open("IDLE", 3).await?;
+                peer.expect("IDLE").await?;
+                if is_consenting {
+                    peer.say("+ idling\r\n").await?;
+                }
+                peer.wait_for_end().await
+            },
+            async |server| {
+                let mut session = open_inbox(server, hasty()).await?;
+                let silent = session.idle(Duration::from_millis(20), pending()).await;
+                assert!(matches!(silent, Err(ImapError::TimedOut { .. })));
+                assert!(!session.is_healthy());
+                Ok(())
+            },
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_idle_says_why() -> TestResult {
+    play(
+        async |mut peer: Peer| {
+            peer.open("IDLE", 3).await?;
+            consent(&mut peer).await?;
+            peer.say("* BYE Session invalidated - AccessTokenExpired\r\n")
+                .await
+        },
+        async |server| {
+            let mut session = open_inbox(server, ImapLimits::default()).await?;
+            let ended = session.idle(LONG, pending()).await;
+            assert!(matches!(ended, Err(error) if error.is_token_stale()));
+            Ok(())
+        },
+    )
+    .await?;
+    play(
+        async |mut peer: Peer| {
+            peer.open("IDLE", 3).await?;
+            consent(&mut peer).await.map(drop)
+        },
+        async |server| {
+            let mut session = open_inbox(server, ImapLimits::default()).await?;
+            let ended = session.idle(LONG, pending()).await;
+            assert!(matches!(ended, Err(ImapError::ConnectionLost { .. })));
+            Ok(())
+        },
+    )
+    .await
+}
