@@ -5,12 +5,14 @@
 //! page on OAuth for legacy protocols; hosts of the sovereign clouds as mail clients ship them.
 
 use mailmesh_domain::{Encryption, Protocol, TokenEndpointAuth};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::discovery::Endpoints;
 
 /// A provider whose settings are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// Gmail and Google Workspace.
     Google,

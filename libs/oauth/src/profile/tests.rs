@@ -8,6 +8,7 @@ fn url(text: &str) -> Url {
 fn names_are_read_back() {
     for profile in Profile::ALL {
         assert_eq!(profile.as_str().parse(), Ok(profile));
+        assert_eq!(serde_json::to_value(profile).unwrap(), profile.as_str());
     }
     assert_eq!("Google".parse::<Profile>(), Err(UnknownProfile));
 }
