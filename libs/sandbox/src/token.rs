@@ -1,4 +1,5 @@
-use std::collections::HashMap;
+mod ledger;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use time::{Duration, OffsetDateTime};
 
 use crate::settings::Personality;
+use ledger::{AccessToken, Grant, Ledger, RefreshToken, first_resource, narrow};
 
 /// Whom an access token speaks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,37 +112,6 @@ struct Shared {
     ledger: Mutex<Ledger>,
 }
 
-#[derive(Default)]
-struct Ledger {
-    last_grant: u64,
-    grants: HashMap<u64, Grant>,
-    access: HashMap<String, AccessToken>,
-    refresh: HashMap<String, RefreshToken>,
-    prune_at: usize,
-}
-
-struct Grant {
-    client_id: String,
-    address: Arc<str>,
-    scopes: Arc<[String]>,
-    revoked: bool,
-}
-
-struct AccessToken {
-    grant: u64,
-    scopes: Arc<[String]>,
-    expires_at: OffsetDateTime,
-}
-
-struct RefreshToken {
-    grant: u64,
-    used: bool,
-}
-
-/// Expired access tokens are remembered this long, so that they are refused as expired.
-const REMEMBERED: Duration = Duration::hours(1);
-const PRUNE_FROM: usize = 16_384;
-
 impl TokenBook {
     /// Makes an empty book.
     pub fn new(clock: Arc<dyn Clock>, personality: Personality, access_seconds: u64) -> Self {
@@ -187,6 +158,9 @@ impl TokenBook {
         };
         let (address, scopes) = (Arc::clone(&entry.address), Arc::clone(&entry.scopes));
         ledger.grants.insert(grant, entry);
+        if request.offline && self.shared.personality == Personality::Google {
+            ledger.cap_offline(&request.client_id, &address, grant);
+        }
         let refresh_token = request
             .offline
             .then(|| self.add_refresh(&mut ledger, grant));
@@ -330,6 +304,10 @@ impl TokenBook {
     ) -> TokenSet {
         let now = self.shared.clock.now();
         ledger.prune(now);
+        let scopes = match self.shared.personality {
+            Personality::Microsoft => first_resource(&scopes),
+            Personality::Google | Personality::Standard => scopes,
+        };
         let seconds = self.shared.access_seconds.load(Ordering::Relaxed);
         let access_token = match self.shared.personality {
             Personality::Google => format!("ya29.{}", random_text::<768>()),
@@ -380,35 +358,6 @@ impl fmt::Debug for TokenBook {
             .field("personality", &self.shared.personality)
             .finish_non_exhaustive()
     }
-}
-
-impl Ledger {
-    fn find_grant(&self, token: &str) -> Option<u64> {
-        let access = self.access.get(token).map(|token| token.grant);
-        access.or_else(|| self.refresh.get(token).map(|token| token.grant))
-    }
-
-    fn prune(&mut self, now: OffsetDateTime) {
-        if self.access.len() < self.prune_at.max(PRUNE_FROM) {
-            return;
-        }
-        self.access
-            .retain(|_, token| token.expires_at + REMEMBERED > now);
-        self.prune_at = self.access.len() * 2;
-    }
-}
-
-fn narrow(
-    consented: &Arc<[String]>,
-    wanted: Option<&[String]>,
-) -> Result<Arc<[String]>, RefreshRefusal> {
-    let Some(wanted) = wanted.filter(|scopes| !scopes.is_empty()) else {
-        return Ok(Arc::clone(consented));
-    };
-    if wanted.iter().any(|scope| !consented.contains(scope)) {
-        return Err(RefreshRefusal::ScopeTooWide);
-    }
-    Ok(wanted.to_vec().into())
 }
 
 /// Returns `BYTES` unpredictable bytes as URL-safe text.

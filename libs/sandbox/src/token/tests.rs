@@ -116,3 +116,36 @@ fn long_tokens_exercise_two_step_sign_in() {
     let (book, _) = book(Personality::Microsoft);
     assert!(book.issue(&request()).access_token.len() > 1_000);
 }
+
+#[test]
+fn hundred_and_first_google_token_kills_the_oldest() {
+    let (book, _) = book(Personality::Google);
+    let tokens: Vec<String> = (0..101)
+        .filter_map(|_| book.issue(&request()).refresh_token)
+        .collect();
+
+    let oldest = book.refresh(&tokens[0], "mesh", None).unwrap_err();
+
+    assert_eq!(oldest, RefreshRefusal::Revoked);
+    assert!(book.refresh(&tokens[1], "mesh", None).is_ok());
+}
+
+#[test]
+fn microsoft_token_serves_the_first_resource_alone() {
+    let (book, _) = book(Personality::Microsoft);
+    let mut request = request();
+    let scopes = [
+        "openid",
+        "https://outlook.office.com/IMAP.AccessAsUser.All",
+        "https://graph.microsoft.com/Mail.Read",
+        "https://outlook.office365.com/SMTP.Send",
+    ];
+    request.scopes = scopes.map(str::to_owned).to_vec();
+
+    let first = book.issue(&request);
+    let graph = [scopes[2].to_owned()];
+    let second = book.refresh(&first.refresh_token.unwrap(), "mesh", Some(&graph));
+
+    assert_eq!(first.scopes, [scopes[0], scopes[1], scopes[3]]);
+    assert_eq!(second.unwrap().scopes, [scopes[2]]);
+}
