@@ -125,6 +125,8 @@ impl<'a> Lexer<'a> {
             }
             b'\r' | b'\n' => true,
             b' ' | b'(' | b')' | b'"' => !is_in_section,
+            // GreenMail sets no space between `BODY[]<0>` and its literal.
+            b'{' => has_section && !is_in_section,
             _ => false,
         });
         let (atom, after) = self.rest.split_at_checked(end.unwrap_or(self.rest.len()))?;
@@ -165,7 +167,7 @@ mod tests {
     #[test]
     fn sections_strings_and_literals_are_single_tokens() {
         assert_eq!(
-            tokens(b"(BODY[HEADER.FIELDS (A B)]<0> {3}\r\n) ( \"x \\\" y\" $a])\r\n"),
+            tokens(b"(BODY[HEADER.FIELDS (A B)]<0>{3}\r\n) ( \"x \\\" y\" $a])\r\n"),
             [
                 Token::Open,
                 Token::Atom(b"BODY[HEADER.FIELDS (A B)]<0>"),
