@@ -99,6 +99,9 @@ pub enum OAuthError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// Neither endpoints nor an issuer are given.
+    #[error("nothing says where the provider's endpoints are")]
+    NoEndpoints,
     /// The metadata belongs to another issuer than the one asked for.
     #[error("metadata of {asked} names the issuer {answered}")]
     OtherIssuer {
@@ -129,7 +132,7 @@ impl OAuthError {
             | Self::TooLarge { .. }
             | Self::Redirected { .. }
             | Self::Unreadable { .. } => Verdict::unknown(),
-            Self::Unprotected { .. } | Self::OtherIssuer { .. } => {
+            Self::Unprotected { .. } | Self::NoEndpoints | Self::OtherIssuer { .. } => {
                 Verdict::needs_administrator(MustAct::Administrator)
             }
             Self::MixedUp => Verdict::needs_sign_in(),
@@ -150,6 +153,9 @@ impl OAuthError {
             }
             Self::Unprotected { .. } => {
                 "Use https URLs in the client configuration; http is accepted for this machine only."
+            }
+            Self::NoEndpoints => {
+                "Give the client configuration an issuer, or an authorisation and a token endpoint."
             }
             Self::OtherIssuer { .. } => {
                 "Correct the issuer or base URL in the client configuration: it must be the one that the provider's metadata names."

@@ -25,6 +25,7 @@ mod identity;
 mod keys;
 pub mod profile;
 mod refusal;
+mod registration;
 mod retry_after;
 mod scope;
 mod token;
@@ -38,5 +39,6 @@ pub use http::{BODY_LIMIT, HttpClient, HttpSettings, HttpSetupError, is_protecte
 pub use id_token::IdTokenError;
 pub use identity::{Identity, identify};
 pub use refusal::Refusal;
+pub use registration::Registration;
 pub use scope::missing_scopes;
 pub use token::{Revocation, TokenAnswer, exchange_code, refresh, revoke};

@@ -10,6 +10,7 @@
 
 mod connections;
 mod lease;
+mod provider;
 mod settings;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use tracing::warn;
 
 pub use connections::{Connections, OpenError};
 pub use lease::{LeaseChange, LeaseKeeper, Leases};
+pub use provider::{Provider, ProviderError, Providers};
 pub use settings::{KeySettings, KeysError, PostgresSettings, PublicSettings};
 
 const HEARTBEAT: Duration = Duration::from_secs(3);

@@ -1,0 +1,148 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailmesh_domain::ClientConfigurationId;
+use mailmesh_oauth::profile::{Profile, UnknownProfile};
+use mailmesh_oauth::{
+    Client, Endpoints, HttpClient, HttpSettings, HttpSetupError, OAuthError, Registration,
+};
+use mailmesh_secrets::{OpenError, OpeningKeys};
+use mailmesh_store::client_configuration::ClientConfiguration;
+use time::OffsetDateTime;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+
+/// How long what a provider said of itself is believed.
+const KEEP: Duration = Duration::from_hours(1);
+
+/// A provider and our registration there, ready to be asked.
+#[derive(Debug)]
+pub struct Provider {
+    /// The way to it.
+    pub http: HttpClient,
+    /// Its endpoints.
+    pub endpoints: Endpoints,
+    /// Our registration, its secret opened.
+    pub client: Client,
+}
+
+/// Turns stored client configurations into providers, and keeps what it found for a while.
+#[derive(Debug)]
+pub struct Providers {
+    keys: OpeningKeys,
+    redirect_uri: Url,
+    https: Mutex<HashMap<Option<String>, HttpClient>>,
+    known: Mutex<HashMap<ClientConfigurationId, Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    configured_at: OffsetDateTime,
+    found_at: Instant,
+    provider: Arc<Provider>,
+}
+
+/// A client configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// The client secret does not open with our keys.
+    #[error("the client secret cannot be opened")]
+    Secret(#[from] OpenError),
+    /// The profile is none of this release's.
+    #[error("the profile is not known")]
+    Profile(#[from] UnknownProfile),
+    /// A stored URL is none.
+    #[error("{field} is no URL")]
+    BadUrl {
+        /// The field.
+        field: &'static str,
+    },
+    /// The private CA cannot be used.
+    #[error("the HTTP client cannot be set up")]
+    Http(#[from] HttpSetupError),
+    /// The provider's endpoints were not found.
+    #[error("the provider's endpoints were not found")]
+    Discovery(#[from] OAuthError),
+}
+
+impl Providers {
+    /// Starts with nothing known.
+    pub fn new(keys: OpeningKeys, redirect_uri: Url) -> Self {
+        Self {
+            keys,
+            redirect_uri,
+            https: Mutex::default(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Returns the provider of a client configuration, discovering it when it is new, changed, or
+    /// was found long ago.
+    ///
+    /// # Errors
+    /// [`ProviderError`]; nothing is kept then, so the next call tries again.
+    pub async fn get(&self, row: &ClientConfiguration) -> Result<Arc<Provider>, ProviderError> {
+        if let Some(known) = self.known.lock().await.get(&row.id)
+            && known.configured_at == row.updated_at
+            && known.found_at.elapsed() < KEEP
+        {
+            return Ok(Arc::clone(&known.provider));
+        }
+        let http = self.http(row.ca_pem.as_ref()).await?;
+        let registration = self.registration(row)?;
+        let (endpoints, client) = registration.resolve(&http, &self.redirect_uri).await?;
+        let provider = Arc::new(Provider {
+            http,
+            endpoints,
+            client,
+        });
+        let known = Known {
+            configured_at: row.updated_at,
+            found_at: Instant::now(),
+            provider: Arc::clone(&provider),
+        };
+        self.known.lock().await.insert(row.id, known);
+        Ok(provider)
+    }
+
+    async fn http(&self, ca_pem: Option<&String>) -> Result<HttpClient, HttpSetupError> {
+        let mut https = self.https.lock().await;
+        if let Some(http) = https.get(&ca_pem.cloned()) {
+            return Ok(http.clone());
+        }
+        let http = HttpClient::try_new(&HttpSettings {
+            extra_ca_pem: ca_pem.cloned(),
+            ..HttpSettings::default()
+        })?;
+        https.insert(ca_pem.cloned(), http.clone());
+        Ok(http)
+    }
+
+    fn registration(&self, row: &ClientConfiguration) -> Result<Registration, ProviderError> {
+        let context = ClientConfiguration::secret_context(row.id);
+        let secret = row.client_secret.as_ref();
+        let url = |field: &'static str, text: &Option<String>| {
+            let parsed = text.as_ref().map(|text| Url::parse(text)).transpose();
+            parsed.map_err(|_| ProviderError::BadUrl { field })
+        };
+        Ok(Registration {
+            profile: row.profile.parse::<Profile>()?,
+            client_id: row.client_id.clone(),
+            client_secret: secret
+                .map(|secret| self.keys.open(secret, &context))
+                .transpose()?,
+            auth: row.token_endpoint_auth,
+            issuer: url("issuer", &row.issuer)?,
+            authorize: url("authorize_url", &row.authorize_url)?,
+            token: url("token_url", &row.token_url)?,
+            userinfo: url("userinfo_url", &row.userinfo_url)?,
+            jwks: url("jwks_url", &row.jwks_url)?,
+            revocation: url("revocation_url", &row.revocation_url)?,
+            scopes: row.scopes.clone(),
+            identity_claim: row.identity_claim.clone(),
+            extra_authorize: row.extra_authorize_parameters.clone().into_iter().collect(),
+        })
+    }
+}
