@@ -1,0 +1,128 @@
+use std::time::Duration;
+
+use super::capability::Capabilities;
+use super::connect::connect;
+use super::error::{SmtpError, WireError};
+use super::settings::{SmtpSettings, SmtpTimeouts};
+use super::verdict::Phase;
+use super::wire::{Pending, Wire};
+use crate::{Credentials, Server};
+
+/// How long a good-bye may take: nothing depends on it.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Whether the next command would meet the server in the state that we think.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// No mail is under way.
+    Ready,
+    /// A refused mail is still open in the server; RSET goes with the next one.
+    Open,
+    /// Unknown, or closed.
+    Broken,
+}
+
+/// A signed-in connection, which sends one mail after the other.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) wire: Wire,
+    pub(super) capabilities: Capabilities,
+    pub(super) timeouts: SmtpTimeouts,
+    pub(super) state: State,
+    pub(super) mails: u32,
+}
+
+impl Connection {
+    /// Connects and signs in.
+    pub async fn connect(
+        server: &Server,
+        credentials: &Credentials,
+        settings: &SmtpSettings,
+    ) -> Result<Self, SmtpError> {
+        let (wire, capabilities) = connect(server, credentials, settings).await?;
+        Ok(Self {
+            wire,
+            capabilities,
+            timeouts: settings.timeouts,
+            state: State::Ready,
+            mails: 0,
+        })
+    }
+
+    /// Returns what the server can do.
+    pub const fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Returns whether another mail can be sent on this connection.
+    pub fn is_reusable(&self) -> bool {
+        let has_room = self
+            .capabilities
+            .max_mails()
+            .is_none_or(|most| self.mails < most);
+        self.state != State::Broken && has_room
+    }
+
+    /// Drops a mail that was refused half-way; the next mail would do it too.
+    pub async fn reset(&mut self) -> Result<(), SmtpError> {
+        self.keep_house("RSET").await
+    }
+
+    /// Asks for a sign of life.
+    pub async fn noop(&mut self) -> Result<(), SmtpError> {
+        self.keep_house("NOOP").await
+    }
+
+    /// Says good-bye, without waiting long for the answer.
+    pub async fn quit(mut self) {
+        if self.state == State::Broken {
+            return;
+        }
+        if let Err(error) = self.wire.command(&["QUIT"], GOODBYE).await {
+            tracing::trace!(
+                error = &error as &dyn std::error::Error,
+                "The server did not say good-bye"
+            );
+        }
+        self.wire.close(GOODBYE).await;
+    }
+
+    async fn keep_house(&mut self, command: &str) -> Result<(), SmtpError> {
+        self.check_idle().await?;
+        let before = std::mem::replace(&mut self.state, State::Broken);
+        let reply = self
+            .wire
+            .command(&[command], self.timeouts.command)
+            .await
+            .map_err(SmtpError::wire(Phase::Housekeeping))?;
+        if !reply.is_positive() {
+            return Err(SmtpError::refused(Phase::Housekeeping, reply));
+        }
+        self.state = if command == "RSET" {
+            State::Ready
+        } else {
+            before
+        };
+        Ok(())
+    }
+
+    /// Finds out whether the server hung up meanwhile, as Gmail and Exchange do after minutes.
+    pub(super) async fn check_idle(&mut self) -> Result<(), SmtpError> {
+        if self.state == State::Broken {
+            return Err(SmtpError::Unusable);
+        }
+        let pending = self.wire.pending().await;
+        if pending == Pending::Nothing {
+            return Ok(());
+        }
+        self.state = State::Broken;
+        if pending == Pending::Closed {
+            return Err(SmtpError::ClosedWhileIdle);
+        }
+        match self.wire.reply(GOODBYE).await {
+            Ok(reply) if reply.code() == 421 => Err(SmtpError::ClosedWhileIdle),
+            Ok(_) => Err(SmtpError::wire(Phase::Housekeeping)(WireError::Unsolicited)),
+            Err(source) => Err(SmtpError::wire(Phase::Housekeeping)(source)),
+        }
+    }
+}

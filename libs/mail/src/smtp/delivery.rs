@@ -1,0 +1,225 @@
+use std::time::Duration;
+
+use mailmesh_domain::Verdict;
+
+use super::connection::{Connection, State};
+use super::content::{BLOCK, Stuffed, is_wire_ready};
+use super::error::{CommitError, SmtpError, UncertainCause, WireError};
+use super::reply::Reply;
+use super::transaction::Transaction;
+use super::verdict::{Phase, Scope, is_too_many_recipients, judge};
+use super::wire::Pending;
+use crate::message::Envelope;
+
+/// How long to wait for the reason why a server stopped taking content.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What the server said to one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipientResult {
+    /// The recipient's address.
+    pub address: String,
+    /// The server's reply.
+    pub reply: Reply,
+}
+
+impl RecipientResult {
+    /// Returns whether the server takes the mail for this recipient.
+    pub const fn is_accepted(&self) -> bool {
+        self.reply.is_positive()
+    }
+
+    /// Returns what a refusal means; a recipient over the server's number per mail may be tried at once in another.
+    pub fn verdict(&self) -> Verdict {
+        judge(Phase::Recipient, &self.reply).0
+    }
+
+    /// Returns what a refusal concerns: rarely more than this recipient.
+    pub fn scope(&self) -> Scope {
+        judge(Phase::Recipient, &self.reply).1
+    }
+
+    /// Returns whether the recipient was refused only because the mail has too many.
+    pub fn is_over_the_number(&self) -> bool {
+        is_too_many_recipients(&self.reply)
+    }
+}
+
+/// How far a mail came before its final dot.
+#[derive(Debug)]
+pub enum Preparation<'a> {
+    /// The server has the content and waits for the dot.
+    Ready(Prepared<'a>),
+    /// No recipient was accepted; nothing was sent and the connection can go on.
+    Refused(Vec<RecipientResult>),
+}
+
+/// A mail that the server has but for its final dot. Dropped, it stays unsent and the connection unusable.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    connection: &'a mut Connection,
+    recipients: Vec<RecipientResult>,
+}
+
+impl Prepared<'_> {
+    /// Returns each recipient's result; at least one is accepted.
+    pub fn recipients(&self) -> &[RecipientResult] {
+        &self.recipients
+    }
+
+    /// Sends the final dot and waits for the verdict on the mail.
+    ///
+    /// Refused and unsent are certain. After the dot, silence and a broken connection are not (RFC 1047).
+    pub async fn commit(self) -> Result<Reply, CommitError> {
+        let connection = self.connection;
+        connection.check_before_dot().await?;
+        let limit = connection.timeouts.commit;
+        match connection.wire.write(b".\r\n", limit).await {
+            // The system did not take the dot whole; what waits in a TLS buffer is dropped with the connection.
+            Err(source @ (WireError::Io { .. } | WireError::Closed)) => {
+                return Err(CommitError::Unsent { source });
+            }
+            other => other.map_err(CommitError::uncertain)?,
+        }
+        connection
+            .wire
+            .flush(limit)
+            .await
+            .map_err(CommitError::uncertain)?;
+        let reply = connection
+            .wire
+            .reply(limit)
+            .await
+            .map_err(CommitError::uncertain)?;
+        connection.conclude(reply)
+    }
+
+    /// Closes the connection without the dot: the mail is surely unsent.
+    pub async fn abandon(self) {
+        self.connection.wire.close(LAST_WORDS).await;
+    }
+}
+
+impl Connection {
+    /// A server that spoke or hung up before the dot has not taken the mail.
+    async fn check_before_dot(&mut self) -> Result<(), CommitError> {
+        match self.wire.pending().await {
+            Pending::Nothing => Ok(()),
+            Pending::Closed => Err(CommitError::Unsent {
+                source: WireError::Closed,
+            }),
+            Pending::Input => match self.wire.reply(LAST_WORDS).await {
+                Ok(reply) if !reply.is_positive() => Err(CommitError::Refused { reply }),
+                Ok(_) => Err(CommitError::Unsent {
+                    source: WireError::Unsolicited,
+                }),
+                Err(source) => Err(CommitError::Unsent { source }),
+            },
+        }
+    }
+
+    fn conclude(&mut self, reply: Reply) -> Result<Reply, CommitError> {
+        match reply.code() {
+            200..=299 => {
+                self.state = State::Ready;
+                Ok(reply)
+            }
+            // A shutdown or an idle timer may cut in after the mail was queued; only a reason that concerns this mail
+            // (address, mailbox, content, policy such as Gmail's rate limits) is the answer to the dot.
+            421 if !reply
+                .enhanced()
+                .is_some_and(|code| matches!(code.subject, 1 | 2 | 6 | 7)) =>
+            {
+                Err(CommitError::Uncertain {
+                    source: UncertainCause::Reply { reply },
+                })
+            }
+            // RFC 5321 §4.2.5: after any 4yz or 5yz the server has no responsibility for the mail.
+            400..=599 => {
+                if reply.code() != 421 {
+                    self.state = State::Ready;
+                }
+                Err(CommitError::Refused { reply })
+            }
+            _ => Err(CommitError::Uncertain {
+                source: UncertainCause::Reply { reply },
+            }),
+        }
+    }
+
+    /// Hands over envelope and content, all but the final dot. Any failure in here is a mail surely unsent.
+    pub async fn prepare(
+        &mut self,
+        envelope: &Envelope,
+        raw: &[u8],
+    ) -> Result<Preparation<'_>, SmtpError> {
+        let bytes = raw.len() as u64;
+        if let Some(limit) = self.capabilities.size().filter(|limit| bytes > *limit) {
+            return Err(SmtpError::TooLarge { bytes, limit });
+        }
+        self.check_idle().await?;
+        let must_reset = std::mem::replace(&mut self.state, State::Broken) == State::Open;
+        self.mails = self.mails.saturating_add(1);
+        let opened = Transaction::new(self, envelope, must_reset)
+            .open(raw)
+            .await?;
+        let is_waiting = opened
+            .data
+            .as_ref()
+            .is_some_and(|reply| reply.code() == 354);
+        if !is_waiting {
+            self.state = State::Open;
+        }
+        if let Some(reply) = opened.mail_refusal {
+            return Err(SmtpError::refused(Phase::Mail, reply));
+        }
+        // A server that wants content for nobody gets none: it would have to be told that the mail is empty.
+        if !opened.results.iter().any(RecipientResult::is_accepted) {
+            return Ok(Preparation::Refused(opened.results));
+        }
+        match opened.data {
+            Some(reply) if !is_waiting => {
+                if reply.is_positive() || reply.code() < 400 {
+                    self.state = State::Broken;
+                }
+                Err(SmtpError::refused(Phase::Data, reply))
+            }
+            _ => {
+                self.send_content(raw).await?;
+                Ok(Preparation::Ready(Prepared {
+                    connection: self,
+                    recipients: opened.results,
+                }))
+            }
+        }
+    }
+
+    async fn send_content(&mut self, raw: &[u8]) -> Result<(), SmtpError> {
+        let Err(source) = self.write_content(raw).await else {
+            return Ok(());
+        };
+        match self.wire.reply(LAST_WORDS).await {
+            Ok(reply) if !reply.is_positive() => Err(SmtpError::refused(Phase::Content, reply)),
+            _ => Err(SmtpError::wire(Phase::Content)(source)),
+        }
+    }
+
+    async fn write_content(&mut self, raw: &[u8]) -> Result<(), WireError> {
+        let limit = self.timeouts.block;
+        if is_wire_ready(raw) {
+            for block in raw.chunks(BLOCK) {
+                self.wire.write(block, limit).await?;
+            }
+        } else {
+            let mut stuffed = Stuffed::new(raw);
+            let mut block = Vec::with_capacity(raw.len().min(BLOCK) + 64);
+            let mut is_more = true;
+            while is_more {
+                is_more = stuffed.fill(&mut block);
+                self.wire.write(&block, limit).await?;
+                block.clear();
+            }
+        }
+        self.wire.flush(limit).await
+    }
+}

@@ -1,0 +1,267 @@
+use std::io;
+use std::time::Duration;
+
+use mailmesh_domain::{MustAct, Verdict};
+use thiserror::Error;
+
+use super::reply::Reply;
+use super::verdict::{Phase, Scope, is_token_refused, judge};
+use crate::{ConnectError, InvalidCredentials};
+
+/// What went wrong on the wire itself.
+#[derive(Debug, Error)]
+pub enum WireError {
+    /// The stream failed.
+    #[error("the connection failed")]
+    Io {
+        /// What the stream said.
+        #[source]
+        source: io::Error,
+    },
+    /// The server closed the connection.
+    #[error("the server closed the connection")]
+    Closed,
+    /// The server did not answer, or did not take what we sent, in time.
+    #[error("the server did not answer in time")]
+    TimedOut,
+    /// A reply line is longer than allowed.
+    #[error("the server sent a line that is too long")]
+    LineTooLong,
+    /// A reply has more lines than allowed.
+    #[error("the server sent a reply that is too long")]
+    ReplyTooLong,
+    /// What the server sent is not an SMTP reply.
+    #[error("the server sent something that is not an SMTP reply")]
+    NotAReply,
+    /// The server spoke unasked, so that replies could no longer be told apart.
+    #[error("the server sent a reply that nothing had asked for")]
+    Unsolicited,
+}
+
+impl WireError {
+    const fn verdict(&self) -> Verdict {
+        match self {
+            Self::Io { .. } | Self::Closed | Self::TimedOut => Verdict::transient(),
+            Self::LineTooLong | Self::ReplyTooLong | Self::NotAReply | Self::Unsolicited => {
+                Verdict::unknown()
+            }
+        }
+    }
+}
+
+/// A failure before the final dot: the mail is surely unsent.
+#[derive(Debug, Error)]
+pub enum SmtpError {
+    /// The connection could not be made.
+    #[error("connecting to the mail server failed")]
+    Connect {
+        /// Why.
+        #[source]
+        source: ConnectError,
+    },
+    /// The credentials cannot be put on the wire.
+    #[error("the credentials cannot be used")]
+    Credentials {
+        /// Why.
+        #[source]
+        source: InvalidCredentials,
+    },
+    /// The EHLO name is not a host name or address literal.
+    #[error("the EHLO name is not a host name or address literal")]
+    InvalidEhloName,
+    /// The connection broke.
+    #[error("the session broke at {phase}")]
+    Wire {
+        /// What we were doing.
+        phase: Phase,
+        /// What happened.
+        #[source]
+        source: WireError,
+    },
+    /// The server refused.
+    #[error("the server refused {phase} with {}", reply.status())]
+    Refused {
+        /// What it refused.
+        phase: Phase,
+        /// Its reply.
+        reply: Reply,
+    },
+    /// The server refused the bearer token; one refresh may help.
+    #[error("the server refused the access token with {}", reply.status())]
+    TokenRefused {
+        /// Its reply.
+        reply: Reply,
+    },
+    /// STARTTLS is required and not offered.
+    #[error("the server does not offer STARTTLS, and the account requires it")]
+    StartTlsMissing,
+    /// Bytes came between STARTTLS and the handshake.
+    #[error("something was injected before the TLS handshake")]
+    StartTlsInjected,
+    /// No common way to sign in.
+    #[error("the server offers no way to sign in that fits the account (it offers: {offered})")]
+    NoMechanism {
+        /// What the server offers.
+        offered: String,
+    },
+    /// The mail is larger than the server takes.
+    #[error("the mail has {bytes} octets and the server takes {limit}")]
+    TooLarge {
+        /// The mail's size.
+        bytes: u64,
+        /// The server's limit.
+        limit: u64,
+    },
+    /// The server closed an idle connection; open another.
+    #[error("the server closed the idle connection")]
+    ClosedWhileIdle,
+    /// An earlier failure left the connection unusable.
+    #[error("the connection is no longer usable")]
+    Unusable,
+}
+
+impl SmtpError {
+    pub(super) const fn wire(phase: Phase) -> impl FnOnce(WireError) -> Self {
+        move |source| Self::Wire { phase, source }
+    }
+
+    pub(super) fn refused(phase: Phase, reply: Reply) -> Self {
+        Self::Refused { phase, reply }
+    }
+
+    /// For sign-in with a bearer token.
+    pub(super) fn refused_sign_in(reply: Reply, is_oauth2: bool) -> Self {
+        if is_oauth2 && is_token_refused(&reply) {
+            Self::TokenRefused { reply }
+        } else {
+            Self::refused(Phase::Auth, reply)
+        }
+    }
+
+    /// Returns what the failure means and who must act.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Connect { source } => source.verdict(),
+            Self::Credentials { source } => source.verdict(),
+            Self::Wire { source, .. } => source.verdict(),
+            Self::Refused { phase, reply } => judge(*phase, reply).0,
+            Self::TokenRefused { .. } => Verdict::needs_sign_in(),
+            Self::InvalidEhloName
+            | Self::StartTlsMissing
+            | Self::StartTlsInjected
+            | Self::NoMechanism { .. } => Verdict::needs_administrator(MustAct::Administrator),
+            Self::TooLarge { .. } => Verdict::permanent(MustAct::Nobody),
+            Self::ClosedWhileIdle | Self::Unusable => Verdict::transient().after(Duration::ZERO),
+        }
+    }
+
+    /// Returns what the failure concerns.
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::Refused { phase, reply } => judge(*phase, reply).1,
+            Self::Credentials { .. } | Self::TokenRefused { .. } | Self::NoMechanism { .. } => {
+                Scope::Account
+            }
+            Self::TooLarge { .. } => Scope::Message,
+            _ => Scope::Host,
+        }
+    }
+
+    /// Returns whether a fresh access token may help; ask for one once, then believe the refusal.
+    pub const fn is_token_refused(&self) -> bool {
+        matches!(self, Self::TokenRefused { .. })
+    }
+
+    /// Returns the server's reply, if it gave one.
+    pub const fn reply(&self) -> Option<&Reply> {
+        match self {
+            Self::Refused { reply, .. } | Self::TokenRefused { reply } => Some(reply),
+            _ => None,
+        }
+    }
+}
+
+/// Why it is not known whether the server has the mail.
+#[derive(Debug, Error)]
+pub enum UncertainCause {
+    /// The connection broke before the reply.
+    #[error("the session broke before the reply")]
+    Wire {
+        /// What happened.
+        #[source]
+        source: WireError,
+    },
+    /// The reply does not tell.
+    #[error("the reply {} does not tell", reply.status())]
+    Reply {
+        /// The reply.
+        reply: Reply,
+    },
+}
+
+/// A failure of the last stage.
+#[derive(Debug, Error)]
+pub enum CommitError {
+    /// The server refused the mail: it surely does not have it.
+    #[error("the server refused the mail with {}", reply.status())]
+    Refused {
+        /// Its reply.
+        reply: Reply,
+    },
+    /// The connection ended before the final dot was sent: the server surely does not have the mail.
+    #[error("the connection ended before the final dot")]
+    Unsent {
+        /// What happened.
+        #[source]
+        source: WireError,
+    },
+    /// The server may have the mail.
+    #[error("the server may or may not have taken the mail")]
+    Uncertain {
+        /// Why.
+        #[source]
+        source: UncertainCause,
+    },
+}
+
+impl CommitError {
+    pub(super) const fn uncertain(source: WireError) -> Self {
+        Self::Uncertain {
+            source: UncertainCause::Wire { source },
+        }
+    }
+
+    /// Returns what the failure means and who must act. For an uncertain mail it does not say to try again.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Refused { reply } => judge(Phase::Content, reply).0,
+            Self::Unsent { source } => source.verdict(),
+            Self::Uncertain { .. } => Verdict::unknown(),
+        }
+    }
+
+    /// Returns what the failure concerns.
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::Refused { reply } => judge(Phase::Content, reply).1,
+            Self::Unsent { .. } => Scope::Host,
+            Self::Uncertain { .. } => Scope::Message,
+        }
+    }
+
+    /// Returns whether the server may have the mail.
+    pub const fn is_uncertain(&self) -> bool {
+        matches!(self, Self::Uncertain { .. })
+    }
+
+    /// Returns the server's reply, if it gave one.
+    pub const fn reply(&self) -> Option<&Reply> {
+        match self {
+            Self::Refused { reply }
+            | Self::Uncertain {
+                source: UncertainCause::Reply { reply },
+            } => Some(reply),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+use std::time::Duration;
+
+/// How to talk to a submission server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpSettings {
+    /// The name given with EHLO: a host name or an address literal.
+    pub ehlo_name: String,
+    /// How long to wait for what.
+    pub timeouts: SmtpTimeouts,
+}
+
+impl Default for SmtpSettings {
+    fn default() -> Self {
+        Self {
+            // Submission servers authenticate the user, not the name; one that is not a domain of ours is still refused.
+            ehlo_name: "[127.0.0.1]".to_owned(),
+            timeouts: SmtpTimeouts::default(),
+        }
+    }
+}
+
+/// How long to wait for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SmtpTimeouts {
+    /// Name lookup, TCP and, for implicit TLS, the handshake; also the one after STARTTLS.
+    pub connect: Duration,
+    /// The greeting and every command up to DATA.
+    pub command: Duration,
+    /// One block of content.
+    pub block: Duration,
+    /// The reply to the final dot.
+    pub commit: Duration,
+}
+
+impl Default for SmtpTimeouts {
+    /// RFC 5321 §4.5.3.2 where waiting decides about a mail, shorter where another try costs nothing.
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(30),
+            command: Duration::from_mins(2),
+            block: Duration::from_mins(3),
+            commit: Duration::from_mins(10),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+use super::capability::Extension;
+use super::connection::Connection;
+use super::delivery::RecipientResult;
+use super::error::SmtpError;
+use super::reply::Reply;
+use super::verdict::Phase;
+use crate::message::Envelope;
+
+/// RCPTs in one pipelined group: their replies must fit the buffers between us while we still write.
+const GROUP: usize = 100;
+
+/// MAIL, RCPT and DATA of one mail.
+pub(super) struct Transaction<'a> {
+    connection: &'a mut Connection,
+    envelope: &'a Envelope,
+    parameters: String,
+    must_reset: bool,
+}
+
+/// What the server said to them.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    pub(super) mail_refusal: Option<Reply>,
+    pub(super) results: Vec<RecipientResult>,
+    pub(super) data: Option<Reply>,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) const fn new(
+        connection: &'a mut Connection,
+        envelope: &'a Envelope,
+        must_reset: bool,
+    ) -> Self {
+        Self {
+            connection,
+            envelope,
+            parameters: String::new(),
+            must_reset,
+        }
+    }
+
+    pub(super) async fn open(mut self, raw: &[u8]) -> Result<Opened, SmtpError> {
+        let capabilities = &self.connection.capabilities;
+        if capabilities.size().is_some() {
+            self.parameters = format!(" SIZE={}", raw.len());
+        }
+        // Without 8BITMIME the octets are sent all the same, as every mail program does: they arrive more often than not.
+        if capabilities.has(Extension::EightBitMime) && !raw.is_ascii() {
+            self.parameters.push_str(" BODY=8BITMIME");
+        }
+        let mut opened = Opened::default();
+        if capabilities.has(Extension::Pipelining) {
+            self.in_groups(&mut opened).await?;
+        } else {
+            self.one_by_one(&mut opened).await?;
+        }
+        Ok(opened)
+    }
+
+    async fn in_groups(&mut self, opened: &mut Opened) -> Result<(), SmtpError> {
+        let envelope = self.envelope;
+        let mut groups = envelope.recipients().chunks(GROUP).peekable();
+        let mut is_first = true;
+        while let Some(group) = groups.next() {
+            let is_last = groups.peek().is_none();
+            if is_first {
+                self.queue_mail();
+            }
+            for recipient in group {
+                self.queue_recipient(recipient);
+            }
+            if is_last {
+                self.connection.wire.queue(&["DATA"]);
+            }
+            self.send().await?;
+            if is_first {
+                self.read_mail(opened).await?;
+            }
+            for recipient in group {
+                self.read_recipient(opened, recipient).await?;
+            }
+            if is_last {
+                opened.data = Some(self.answer(Phase::Data).await?);
+            }
+            if opened.mail_refusal.is_some() {
+                return Ok(());
+            }
+            is_first = false;
+        }
+        Ok(())
+    }
+
+    async fn one_by_one(&mut self, opened: &mut Opened) -> Result<(), SmtpError> {
+        if self.must_reset {
+            self.connection.wire.queue(&["RSET"]);
+            self.send().await?;
+            self.read_reset().await?;
+            self.must_reset = false;
+        }
+        self.queue_mail();
+        self.send().await?;
+        self.read_mail(opened).await?;
+        if opened.mail_refusal.is_some() {
+            return Ok(());
+        }
+        let envelope = self.envelope;
+        for recipient in envelope.recipients() {
+            self.queue_recipient(recipient);
+            self.send().await?;
+            self.read_recipient(opened, recipient).await?;
+        }
+        if opened.results.iter().any(RecipientResult::is_accepted) {
+            self.connection.wire.queue(&["DATA"]);
+            self.send().await?;
+            opened.data = Some(self.answer(Phase::Data).await?);
+        }
+        Ok(())
+    }
+
+    fn queue_mail(&mut self) {
+        let wire = &mut self.connection.wire;
+        if self.must_reset {
+            wire.queue(&["RSET"]);
+        }
+        let from = self.envelope.from().unwrap_or_default();
+        wire.queue(&["MAIL FROM:<", from, ">", &self.parameters]);
+    }
+
+    fn queue_recipient(&mut self, recipient: &str) {
+        self.connection.wire.queue(&["RCPT TO:<", recipient, ">"]);
+    }
+
+    async fn send(&mut self) -> Result<(), SmtpError> {
+        let limit = self.connection.timeouts.command;
+        self.connection
+            .wire
+            .send_queued(limit)
+            .await
+            .map_err(SmtpError::wire(Phase::Mail))
+    }
+
+    async fn read_reset(&mut self) -> Result<(), SmtpError> {
+        let reply = self.answer(Phase::Housekeeping).await?;
+        if reply.is_positive() {
+            return Ok(());
+        }
+        Err(SmtpError::refused(Phase::Housekeeping, reply))
+    }
+
+    async fn read_mail(&mut self, opened: &mut Opened) -> Result<(), SmtpError> {
+        if self.must_reset {
+            self.read_reset().await?;
+        }
+        let reply = self.answer(Phase::Mail).await?;
+        opened.mail_refusal = (!reply.is_positive()).then_some(reply);
+        Ok(())
+    }
+
+    async fn read_recipient(
+        &mut self,
+        opened: &mut Opened,
+        recipient: &str,
+    ) -> Result<(), SmtpError> {
+        let reply = self.answer(Phase::Recipient).await?;
+        opened.results.push(RecipientResult {
+            address: recipient.to_owned(),
+            reply,
+        });
+        Ok(())
+    }
+
+    /// Reads one reply; 421 ends the session whatever it answers.
+    async fn answer(&mut self, phase: Phase) -> Result<Reply, SmtpError> {
+        let limit = self.connection.timeouts.command;
+        let reply = self
+            .connection
+            .wire
+            .reply(limit)
+            .await
+            .map_err(SmtpError::wire(phase))?;
+        if reply.code() == 421 {
+            return Err(SmtpError::refused(phase, reply));
+        }
+        Ok(reply)
+    }
+}

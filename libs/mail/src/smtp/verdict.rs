@@ -1,0 +1,205 @@
+use std::fmt;
+use std::time::Duration;
+
+use mailmesh_domain::{MustAct, Verdict};
+
+use super::reply::Reply;
+
+/// What we were doing when the server answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Waiting for the greeting.
+    Greeting,
+    /// EHLO or HELO.
+    Hello,
+    /// STARTTLS.
+    StartTls,
+    /// AUTH.
+    Auth,
+    /// MAIL.
+    Mail,
+    /// RCPT.
+    Recipient,
+    /// DATA.
+    Data,
+    /// The content, up to and with the final dot.
+    Content,
+    /// RSET, NOOP or QUIT.
+    Housekeeping,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Greeting => "the greeting",
+            Self::Hello => "EHLO",
+            Self::StartTls => "STARTTLS",
+            Self::Auth => "sign-in",
+            Self::Mail => "the sender",
+            Self::Recipient => "the recipient",
+            Self::Data => "DATA",
+            Self::Content => "the content",
+            Self::Housekeeping => "RSET or NOOP",
+        })
+    }
+}
+
+/// What a failure concerns, and so what else need not be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything that the account sends.
+    Account,
+    /// Mail from this sender address.
+    Sender,
+    /// This recipient; others may go on.
+    Recipient,
+    /// This mail.
+    Message,
+    /// Everything that goes to this server.
+    Host,
+}
+
+/// Gmail and Exchange count over a rolling day, so a part of it may pass soon; asking more often gains nothing.
+const QUOTA_PAUSE: Duration = Duration::from_hours(4);
+/// Gmail wants an account that signed in too often left alone.
+const LOGIN_PAUSE: Duration = Duration::from_mins(15);
+/// Exchange counts mails by the minute.
+const RATE_PAUSE: Duration = Duration::from_mins(1);
+/// Gmail's `421 4.7.0 Try again later` names no time.
+const POLICY_PAUSE: Duration = Duration::from_mins(5);
+/// Exchange's limit on concurrent submissions.
+const CONCURRENCY_PAUSE: Duration = Duration::from_secs(5);
+
+/// Meanings for which a provider gives nothing but a text.
+const TEXTS: [(&str, Meaning); 3] = [
+    // Gmail: 454 4.7.0 also stands for an outage of its own.
+    ("too many login attempts", Meaning::TooManyLogins),
+    // Exchange: 554 5.2.0 STOREDRV.Submission.Exception:… also stands for other exceptions.
+    ("submissionquotaexceeded", Meaning::Quota),
+    ("sendasdenied", Meaning::SendAsDenied),
+];
+
+#[derive(Debug, Clone, Copy)]
+enum Meaning {
+    TooManyLogins,
+    Quota,
+    SendAsDenied,
+}
+
+/// Returns what a refusal means and what it concerns. The three-digit code decides about retrying, the enhanced code
+/// about the reason (RFC 3463), except where a provider is known to answer 5xx for what passes by itself.
+pub(super) fn judge(phase: Phase, reply: &Reply) -> (Verdict, Scope) {
+    by_text(reply)
+        .or_else(|| by_enhanced_code(phase, reply))
+        .or_else(|| by_code(phase, reply))
+        .unwrap_or_else(|| by_class(phase, reply))
+}
+
+/// Returns whether sign-in failed because of the token, so that a fresh one may help.
+pub(super) fn is_token_refused(reply: &Reply) -> bool {
+    // 535 5.7.139 is a switch that somebody has to turn: Exchange refuses every token alike.
+    reply.code() == 535 && !has(reply, 7, 139)
+}
+
+/// Returns whether the server takes fewer recipients at once than it was given (RFC 5321 §4.5.3.1.10).
+pub(super) fn is_too_many_recipients(reply: &Reply) -> bool {
+    matches!(reply.code(), 452 | 552) && has(reply, 5, 3)
+}
+
+fn has(reply: &Reply, subject: u16, detail: u16) -> bool {
+    reply
+        .enhanced()
+        .is_some_and(|enhanced| enhanced.is(subject, detail))
+}
+
+fn by_text(reply: &Reply) -> Option<(Verdict, Scope)> {
+    if !matches!(
+        (reply.code(), reply.enhanced()),
+        (454, _) | (550 | 554, None)
+    ) && !has(reply, 2, 0)
+    {
+        return None;
+    }
+    let text = reply.text().to_ascii_lowercase();
+    let (_, meaning) = TEXTS.iter().find(|(needle, _)| text.contains(needle))?;
+    Some(match meaning {
+        Meaning::TooManyLogins => (Verdict::throttled(Some(LOGIN_PAUSE)), Scope::Account),
+        Meaning::Quota => (Verdict::throttled(Some(QUOTA_PAUSE)), Scope::Account),
+        Meaning::SendAsDenied => (Verdict::permanent(MustAct::Administrator), Scope::Sender),
+    })
+}
+
+fn by_enhanced_code(phase: Phase, reply: &Reply) -> Option<(Verdict, Scope)> {
+    let enhanced = reply.enhanced()?;
+    let tenant = Verdict::needs_administrator(MustAct::TenantAdministrator);
+    let administrator = Verdict::needs_administrator(MustAct::Administrator);
+    Some(match (reply.code(), enhanced.subject, enhanced.detail) {
+        // Gmail's daily limit; Exchange's for the tenant (trial: 232): 5xx, and temporary all the same.
+        (550, 4, 5) | (_, 7, 232 | 233) => (Verdict::throttled(Some(QUOTA_PAUSE)), Scope::Account),
+        // Exchange: SMTP AUTH switched off, security defaults; not signed in; tenant blocked for spam.
+        (_, 7, 139 | 57 | 705 | 708) => (tenant, Scope::Account),
+        // Exchange: this sender is blocked for outbound spam.
+        (550, 1, 8) => (tenant, Scope::Sender),
+        // Exchange: passwords are no longer taken here.
+        (550, 7, 30) => (administrator, Scope::Account),
+        // Exchange: the mailbox may not send as this From.
+        (_, 7, 60) | (_, 2, 252) => (Verdict::permanent(MustAct::Administrator), Scope::Sender),
+        // Exchange: more than thirty mails a minute.
+        (421, 4, 2) => (Verdict::throttled(Some(RATE_PAUSE)), Scope::Account),
+        (421, 7, _) => (Verdict::throttled(Some(POLICY_PAUSE)), Scope::Account),
+        // Exchange: more than three submissions at once.
+        (432, 3, 2) => (Verdict::throttled(Some(CONCURRENCY_PAUSE)), Scope::Account),
+        // Not a fault of the recipient: the next transaction may take it.
+        (452 | 552, 5, 3) => (Verdict::transient().after(Duration::ZERO), Scope::Recipient),
+        // RFC 3463 x.1.y speaks of an address even with codes that else mean a bug of ours, such as 501.
+        (500.., 1, _) if phase == Phase::Recipient => {
+            (Verdict::permanent(MustAct::Nobody), Scope::Recipient)
+        }
+        (500.., 1, _) if phase == Phase::Mail => {
+            (Verdict::permanent(MustAct::Administrator), Scope::Sender)
+        }
+        // The system is full or goes down, whoever the sender is.
+        (400..=499, 3, _) if phase == Phase::Mail => (Verdict::transient(), Scope::Host),
+        _ => return None,
+    })
+}
+
+fn by_code(phase: Phase, reply: &Reply) -> Option<(Verdict, Scope)> {
+    let administrator = Verdict::needs_administrator(MustAct::Administrator);
+    Some(match (phase, reply.code()) {
+        (Phase::Auth, 535 | 534 | 432) => (Verdict::needs_sign_in(), Scope::Account),
+        // Else: authentication or STARTTLS is required, a setting of the account.
+        (Phase::Auth, 500..) | (_, 530 | 538) => (administrator, Scope::Account),
+        // A block of our address or name; also 550 and 501 for the EHLO name.
+        (Phase::Greeting | Phase::Hello | Phase::StartTls, 500..) => (administrator, Scope::Host),
+        (_, 421) => (Verdict::transient(), Scope::Host),
+        // MAIL told the size (RFC 1870 §6.1).
+        (Phase::Mail, 552) => (Verdict::permanent(MustAct::Nobody), Scope::Message),
+        // We spoke wrongly, or the server thinks so: never a bounce, never blindly again.
+        (_, 500..=504 | 555) => (Verdict::unknown(), own_scope(phase)),
+        _ => return None,
+    })
+}
+
+fn by_class(phase: Phase, reply: &Reply) -> (Verdict, Scope) {
+    let verdict = match reply.code() {
+        400..=499 => Verdict::transient(),
+        500..=599 if phase == Phase::Mail => Verdict::permanent(MustAct::Administrator),
+        500..=599 => Verdict::permanent(MustAct::Nobody),
+        _ => Verdict::unknown(),
+    };
+    (verdict, own_scope(phase))
+}
+
+const fn own_scope(phase: Phase) -> Scope {
+    match phase {
+        Phase::Greeting | Phase::Hello | Phase::StartTls | Phase::Housekeeping => Scope::Host,
+        Phase::Auth => Scope::Account,
+        Phase::Mail => Scope::Sender,
+        Phase::Recipient => Scope::Recipient,
+        Phase::Data | Phase::Content => Scope::Message,
+    }
+}
+
+#[cfg(test)]
+mod tests;
