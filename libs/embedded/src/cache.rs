@@ -115,7 +115,7 @@ fn remove_folder(path: &Path) -> Result<(), EmbeddedError> {
 /// # Errors
 ///
 /// Fails when it has another one or cannot be read.
-pub(crate) fn verify_sha256(path: &Path, pinned: &str) -> Result<(), EmbeddedError> {
+pub fn verify_sha256(path: &Path, pinned: &str) -> Result<(), EmbeddedError> {
     let mut file = File::open(path).map_err(EmbeddedError::file("open", path))?;
     let mut context = digest::Context::new(&digest::SHA256);
     let mut buffer = vec![0; 64 * 1024];

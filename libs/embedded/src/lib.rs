@@ -31,7 +31,7 @@ mod progress;
 mod supervised;
 mod wheel;
 
-pub use cache::Cache;
+pub use cache::{Cache, verify_sha256};
 pub use error::EmbeddedError;
 pub use locate::{Locator, NatsBinary, PostgresBinaries, find_nats, find_postgres};
 pub use nats::{Nats, NatsOptions};

@@ -24,7 +24,8 @@ echo "$server"
 ( exec >/dev/null 2>&1
   read -r line <&3
   kill -s "$stop" "$server"
-  sleep 10
+  tries=0
+  while kill -0 "$server" && [ "$tries" -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
   kill -s KILL "$server" ) &
 watcher=$!
 exec >/dev/null
@@ -33,6 +34,9 @@ code=$?
 kill "$watcher" 2>/dev/null
 exit "$code"
 "#;
+
+const DROP_PAUSE: Duration = Duration::from_millis(5);
+const DROP_LOOKS: u32 = 200;
 
 /// How a server is asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,10 +243,16 @@ impl Supervised {
 }
 
 impl Drop for Supervised {
+    /// Waits a moment, so that whoever uses the folder next usually finds it free; a server that
+    /// takes longer is still stopped by the shell.
     fn drop(&mut self) {
         drop(self.pipe.take());
-        // Reaps the shell if it has already ended; else it ends with us.
-        self.supervisor.try_wait().ok();
+        for _ in 0..DROP_LOOKS {
+            if !matches!(self.supervisor.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(DROP_PAUSE);
+        }
     }
 }
 
