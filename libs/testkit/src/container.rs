@@ -1,0 +1,110 @@
+use std::time::Duration;
+
+use anyhow::Context;
+use mailmesh_embedded::Supervised;
+use testcontainers::core::{ContainerPort, IntoContainerPort};
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{ContainerAsync, GenericImage, ImageExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use crate::tidy;
+
+/// Downloading an image is part of it.
+const START_LIMIT: Duration = Duration::from_mins(5);
+
+/// What to run in a container.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ContainerSpec {
+    pub(crate) image: &'static str,
+    pub(crate) tag: &'static str,
+    pub(crate) ports: &'static [u16],
+    pub(crate) environment: &'static [(&'static str, &'static str)],
+    pub(crate) command: &'static [&'static str],
+}
+
+/// A container that is removed when this process ends.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) host: String,
+    /// As published, in the order of the specification.
+    pub(crate) ports: Vec<u16>,
+    _tidy: Supervised,
+}
+
+impl ContainerSpec {
+    /// Starts the container; whether the server in it answers is for the caller to see.
+    pub(crate) async fn start(self) -> anyhow::Result<Container> {
+        let Self {
+            image,
+            tag,
+            ports,
+            environment,
+            command,
+        } = self;
+        let what = || format!("cannot run {image}:{tag} in a container");
+        let mut generic = GenericImage::new(image, tag);
+        for port in ports {
+            generic = generic.with_exposed_port(port.tcp());
+        }
+        let mut request = generic
+            .with_startup_timeout(START_LIMIT)
+            .with_label("mailmesh.test.pid", std::process::id().to_string());
+        for (name, value) in environment {
+            request = request.with_env_var(*name, *value);
+        }
+        if !command.is_empty() {
+            request = request.with_cmd(command.iter().copied());
+        }
+        let container = request.start().await.with_context(what)?;
+        let tidy = tidy::remove_container_at_end(container.id()).await?;
+        let (host, ports) = published(&container, ports).await.with_context(what)?;
+        // Dropping would remove it at the end of the test that happened to come first.
+        std::mem::forget(container);
+        Ok(Container {
+            host,
+            ports,
+            _tidy: tidy,
+        })
+    }
+}
+
+async fn published(
+    container: &ContainerAsync<GenericImage>,
+    ports: &[u16],
+) -> anyhow::Result<(String, Vec<u16>)> {
+    let host = match container.get_host().await?.to_string() {
+        // The ports are published on IPv4.
+        name if name == "localhost" => "127.0.0.1".to_owned(),
+        other => other,
+    };
+    let mut published = Vec::new();
+    for port in ports {
+        published.push(
+            container
+                .get_host_port_ipv4(ContainerPort::Tcp(*port))
+                .await?,
+        );
+    }
+    Ok((host, published))
+}
+
+/// Returns whether a Docker engine answers; one named by `DOCKER_HOST` is taken at its word.
+pub(crate) async fn is_engine_there() -> bool {
+    if std::env::var_os("DOCKER_HOST").is_some_and(|host| !host.is_empty()) {
+        return true;
+    }
+    let ping = async {
+        let mut stream = UnixStream::connect("/var/run/docker.sock").await?;
+        stream
+            .write_all(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            .await?;
+        let mut reply = Vec::new();
+        stream.take(4096).read_to_end(&mut reply).await?;
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&reply).contains(" 200 "))
+    };
+    matches!(
+        tokio::time::timeout(Duration::from_secs(3), ping).await,
+        Ok(Ok(true))
+    )
+}

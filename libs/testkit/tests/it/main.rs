@@ -1,0 +1,4 @@
+//! The servers that all other tests stand on.
+
+mod greenmail;
+mod servers;
