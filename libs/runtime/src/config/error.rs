@@ -1,0 +1,228 @@
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+
+use figment::error::{Actual, Kind};
+use figment::{Figment, Source};
+
+/// What is wrong with the configuration, and where it says so.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration file {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is no TOML.
+    #[error("{place} is no valid TOML: {text}")]
+    Syntax {
+        /// Which file.
+        place: Place,
+        /// The parser's words, with line and column.
+        text: String,
+    },
+    /// A key or section that nobody knows.
+    #[error("{key} in {place} is no setting{}", hint(suggestion.as_deref()))]
+    Unknown {
+        /// Its path.
+        key: String,
+        /// Where it stands.
+        place: Place,
+        /// What was probably meant.
+        suggestion: Option<String>,
+    },
+    /// A variable with our prefix that sets nothing.
+    #[error("variable {name} is no setting{}", hint(suggestion.as_deref()))]
+    Variable {
+        /// The variable.
+        name: String,
+        /// What was probably meant.
+        suggestion: Option<String>,
+    },
+    /// A value of the wrong kind.
+    #[error("{key} in {place}: {problem}")]
+    Wrong {
+        /// Its path.
+        key: String,
+        /// Where it stands.
+        place: Place,
+        /// What was expected, and what was found.
+        problem: String,
+    },
+    /// A setting without a default that was not set.
+    #[error(
+        "{key} is not set: add it to the configuration file or set {}",
+        variable(key)
+    )]
+    Missing {
+        /// Its path.
+        key: String,
+    },
+    /// A value that does not fit the others.
+    #[error("{key} does not fit")]
+    Invalid {
+        /// Its path.
+        key: String,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+/// Where a setting stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Compiled in.
+    Defaults,
+    /// A file.
+    File(PathBuf),
+    /// A variable of the environment.
+    Variable(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Defaults => formatter.write_str("the defaults"),
+            Self::File(path) => write!(formatter, "{}", path.display()),
+            Self::Variable(name) => write!(formatter, "variable {name}"),
+        }
+    }
+}
+
+impl ConfigError {
+    /// Says that a value, well-formed by itself, does not fit.
+    pub fn invalid(key: &str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Invalid {
+            key: key.to_owned(),
+            source: source.into(),
+        }
+    }
+
+    pub(super) fn unknown(key: String, figment: &Figment, known: &[&str]) -> Self {
+        let (parent, name) = key
+            .rsplit_once('.')
+            .map_or(("", key.as_str()), |split| split);
+        let suggestion = closest(name, known).map(|name| join(parent, name));
+        Self::Unknown {
+            place: place_of(figment, &key),
+            key,
+            suggestion,
+        }
+    }
+
+    pub(super) fn of(error: figment::Error, figment: &Figment) -> Self {
+        let path = error.path.join(".");
+        match error.kind {
+            // The path of an unknown field ends with the field already.
+            Kind::UnknownField(name, known) if error.path.last() == Some(&name) => {
+                Self::unknown(path, figment, known)
+            }
+            Kind::UnknownField(name, known) => Self::unknown(join(&path, &name), figment, known),
+            Kind::MissingField(name) => Self::Missing {
+                key: join(&path, &name),
+            },
+            Kind::Message(text) if path.is_empty() => Self::Syntax {
+                place: place(error.metadata.as_ref()),
+                text: text.trim().to_owned(),
+            },
+            kind => {
+                let place = match error.metadata {
+                    Some(metadata) => place(Some(&metadata)),
+                    None => place_of(figment, &path),
+                };
+                Self::Wrong {
+                    problem: problem(&path, kind),
+                    key: path,
+                    place,
+                }
+            }
+        }
+    }
+}
+
+fn place_of(figment: &Figment, key: &str) -> Place {
+    place(figment.find_metadata(key))
+}
+
+fn place(metadata: Option<&figment::Metadata>) -> Place {
+    match metadata.and_then(|metadata| metadata.source.as_ref()) {
+        Some(Source::File(path)) => Place::File(path.clone()),
+        Some(Source::Custom(name)) => Place::Variable(name.clone()),
+        _ => Place::Defaults,
+    }
+}
+
+fn problem(path: &str, kind: Kind) -> String {
+    match kind {
+        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            format!("expected {expected}, found {}", shown(path, &found))
+        }
+        Kind::UnknownVariant(found, known) => {
+            let found = shown(path, &Actual::Str(found));
+            format!("expected one of {}, found {found}", known.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A secret that was put where its file's name belongs must not end in a log.
+fn shown(path: &str, found: &Actual) -> String {
+    let name = path.rsplit('.').next().unwrap_or_default();
+    let is_secret = ["secret", "password", "token", "key", "seed", "credential"]
+        .iter()
+        .any(|word| name.contains(word));
+    match found {
+        Actual::Str(text) if is_secret => format!("text of {} bytes", text.len()),
+        _ if is_secret => "something else".to_owned(),
+        Actual::Str(text) => format!("{text:?}"),
+        other => other.to_string(),
+    }
+}
+
+fn join(parent: &str, name: &str) -> String {
+    if parent.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{parent}.{name}")
+    }
+}
+
+fn variable(key: &str) -> String {
+    let name = key.replace('.', "__").to_ascii_uppercase();
+    format!("{}{name}", super::environment::PREFIX)
+}
+
+fn hint(suggestion: Option<&str>) -> String {
+    suggestion.map_or_else(String::new, |name| format!(", did you mean {name}?"))
+}
+
+/// Returns the known name that is nearest, if it is near at all.
+pub(super) fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let near = known
+        .iter()
+        .map(|known| (distance(name, known), *known))
+        .min()?;
+    (near.0 <= name.len().div_ceil(3).max(1)).then_some(near.1)
+}
+
+/// Levenshtein's distance.
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, from) in left.chars().enumerate() {
+        let mut next = vec![index + 1];
+        for (at, to) in right.iter().enumerate() {
+            let replaced = row.get(at).copied().unwrap_or(0) + usize::from(from != *to);
+            let removed = row.get(at + 1).copied().unwrap_or(0) + 1;
+            let added = next.last().copied().unwrap_or(0) + 1;
+            next.push(replaced.min(removed).min(added));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}

@@ -1,0 +1,160 @@
+use std::error::Error;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tracing::{error, info};
+
+use crate::config::{ConfigError, Loader};
+use crate::exit::{code, exit_code_of};
+use crate::lifecycle::Lifecycle;
+use crate::ops::{OpsServer, OpsSettings};
+use crate::telemetry::{Telemetry, TelemetrySettings};
+
+/// The sections that every process has.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct RuntimeSettings {
+    /// Logs and traces.
+    pub telemetry: TelemetrySettings,
+    /// Health and metrics.
+    pub ops: OpsSettings,
+    /// How the process stops.
+    pub shutdown: ShutdownSettings,
+}
+
+/// How a process stops.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShutdownSettings {
+    /// How long tasks may take to finish what is in hand.
+    pub grace_seconds: u64,
+}
+
+impl Default for ShutdownSettings {
+    fn default() -> Self {
+        Self { grace_seconds: 25 }
+    }
+}
+
+/// Runs a process from its configuration to its exit code.
+///
+/// Loads and checks the configuration, sets up telemetry, builds the services, and runs what they have spawned until it
+/// is told to stop. `build` spawns through the life cycle and returns; readiness begins when it has.
+pub fn run<C, B>(name: &str, loader: &Loader, build: B) -> ExitCode
+where
+    C: DeserializeOwned,
+    B: AsyncFnOnce(C, Lifecycle) -> anyhow::Result<()>,
+{
+    let (settings, config) = match load(loader) {
+        Ok(both) => both,
+        Err(error) => return refuse(name, &error, code::CONFIG),
+    };
+    start(name, &settings, async move |lifecycle| {
+        build(config, lifecycle).await
+    })
+}
+
+/// As [`run`], with configuration that is loaded already.
+pub fn start<B>(name: &str, settings: &RuntimeSettings, build: B) -> ExitCode
+where
+    B: AsyncFnOnce(Lifecycle) -> anyhow::Result<()>,
+{
+    crate::install_crypto_provider();
+    let telemetry = match Telemetry::init(name, &settings.telemetry) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return refuse(name, &error, code::CONFIG),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let exit_code = match runtime {
+        Ok(runtime) => {
+            let exit_code = runtime.block_on(live(name, settings, &telemetry, build));
+            // Blocking work that has not ended must not hold up the exit.
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            exit_code
+        }
+        Err(error) => {
+            error!(%error, "Cannot start the async runtime");
+            code::FAILED
+        }
+    };
+    telemetry.shut_down();
+    ExitCode::from(exit_code)
+}
+
+fn load<C: DeserializeOwned>(loader: &Loader) -> Result<(RuntimeSettings, C), ConfigError> {
+    let settings: RuntimeSettings = loader.load()?;
+    let checked = settings.telemetry.validate();
+    checked.map_err(|source| ConfigError::invalid("telemetry", source))?;
+    Ok((settings, loader.load()?))
+}
+
+async fn live<B>(name: &str, settings: &RuntimeSettings, telemetry: &Telemetry, build: B) -> u8
+where
+    B: AsyncFnOnce(Lifecycle) -> anyhow::Result<()>,
+{
+    let lifecycle = Lifecycle::new(name);
+    let grace = Duration::from_secs(settings.shutdown.grace_seconds);
+    // Signals are heard from here on, so that a start that hangs can be stopped.
+    let ending = lifecycle.run_until_stopped(grace);
+    tokio::pin!(ending);
+    let starting = start_up(settings, telemetry, &lifecycle, build);
+    let started = tokio::select! {
+        report = &mut ending => {
+            info!("Stopped before it had started");
+            return report.exit_code();
+        }
+        started = starting => started,
+    };
+    if let Err(error) = started {
+        error!(error = AsRef::<dyn Error>::as_ref(&error), "Cannot start");
+        lifecycle.stop();
+        ending.await;
+        return exit_code_of(&error);
+    }
+    info!("Started");
+    let report = ending.await;
+    info!(exit.code = report.exit_code(), "Stopped");
+    report.exit_code()
+}
+
+async fn start_up<B>(
+    settings: &RuntimeSettings,
+    telemetry: &Telemetry,
+    lifecycle: &Lifecycle,
+    build: B,
+) -> anyhow::Result<()>
+where
+    B: AsyncFnOnce(Lifecycle) -> anyhow::Result<()>,
+{
+    let ops = OpsServer::bind(&settings.ops, lifecycle, telemetry.registry()).await?;
+    let started = ops.started();
+    // It serves while the others stop, so it must not be waited for: it lasts as long as the process.
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(ops.serve());
+    serving.detach_all();
+    build(lifecycle.clone())
+        .await
+        .context("the services could not be built")?;
+    started.cancel();
+    Ok(())
+}
+
+/// Tells why the process does not start, before there is a log.
+fn refuse(name: &str, error: &dyn Error, exit_code: u8) -> ExitCode {
+    let mut text = format!("{name}: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    // If standard error is closed there is nobody to tell.
+    drop(writeln!(std::io::stderr(), "{text}"));
+    ExitCode::from(exit_code)
+}

@@ -1,0 +1,5 @@
+//! The chassis with real signals, sockets and processes.
+
+mod lifecycle;
+mod ops;
+mod process;
