@@ -294,8 +294,13 @@ impl Session {
     }
 
     async fn expire(&mut self) -> Result<(), Ended> {
+        let is_exchange = self.site.personality == Personality::Microsoft;
         let wire = self.wire()?;
-        wire.put(b"* BYE Session invalidated - AccessTokenExpired\r\n");
+        wire.put(if is_exchange {
+            b"* BYE Session invalidated - AccessTokenExpired\r\n"
+        } else {
+            b"* BYE Session expired, please login again.\r\n"
+        });
         wire.flush().await?;
         Err(Ended::ByUs)
     }

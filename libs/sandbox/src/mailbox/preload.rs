@@ -16,15 +16,16 @@ impl MailStore {
     ) -> Result<(), MailStoreError> {
         let now = self.now();
         self.change(address, "INBOX", |folder| {
-            for number in 0..count {
-                let raw = make_mail(address, number, bytes_each);
+            for _ in 0..count {
+                // Numbered by UID, so that a second call makes other mails than the first.
+                let raw = make_mail(address, folder.uid_next, bytes_each);
                 folder.append(raw, Flags::default(), now);
             }
         })
     }
 }
 
-fn make_mail(address: &str, number: usize, bytes: usize) -> Bytes {
+fn make_mail(address: &str, number: u32, bytes: usize) -> Bytes {
     let mut text = String::with_capacity(bytes.max(256));
     // Writing into a String cannot fail.
     write!(

@@ -235,6 +235,16 @@ pub(crate) fn expect_ok(lines: &[String]) -> TestResult {
     }
 }
 
+/// Waits until something that other tasks do has happened.
+pub(crate) async fn eventually(is_so: impl Fn() -> bool) -> TestResult {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    Ok(timeout(PATIENCE, waiting).await?)
+}
+
 pub(crate) fn encode(text: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(text)

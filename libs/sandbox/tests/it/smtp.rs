@@ -202,6 +202,41 @@ async fn bare_line_feeds_end_no_mail_and_are_refused() -> TestResult {
 }
 
 #[tokio::test]
+async fn three_failed_sign_ins_end_the_session() -> TestResult {
+    let sandbox = start(Personality::Microsoft).await?;
+    let mut peer = greet_smtp(&sandbox).await?;
+    let attempt = format!("AUTH XOAUTH2 {}", xoauth2(ALICE, "dead"));
+
+    let first = peer.smtp(&attempt).await?;
+    let second = peer.smtp("AUTH PLAIN !").await?;
+    peer.send(format!("{attempt}\r\n")).await?;
+
+    assert_eq!(first, "535 5.7.3 Authentication unsuccessful [SANDBOX]");
+    assert!(second.starts_with("501"), "{second}");
+    assert!(peer.rest().await?.starts_with("421 4.7.0"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn lines_beyond_every_bound_are_refused_and_the_session_goes_on() -> TestResult {
+    let sandbox = start(Personality::Standard).await?;
+    let mut peer = open_smtp(&sandbox, ALICE).await?;
+
+    for length in [3_000, 20_000, 200_000] {
+        let reply = peer.smtp(&format!("NOOP {}", "x".repeat(length))).await?;
+        assert_eq!(reply, "500 5.5.2 Line too long", "{length}");
+    }
+    let large = "x".repeat(998) + "\r\n";
+    begin_mail(&mut peer).await?;
+    let refused = peer.smtp(&format!("{}.", large.repeat(36_000))).await?;
+    let after = peer.smtp("NOOP").await?;
+
+    assert!(refused.starts_with("552 5.3.4"), "{refused}");
+    assert!(after.starts_with("250"), "{after}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn many_recipients_are_cut_off_where_google_does() -> TestResult {
     let sandbox = start(Personality::Google).await?;
     let mut peer = open_smtp(&sandbox, ALICE).await?;
