@@ -108,3 +108,23 @@ fn other_lines_are_told_apart() {
         Reply::Stray(_)
     ));
 }
+
+#[test]
+fn damaged_replies_never_panic() {
+    let whole: [&[u8]; 4] = [
+        b"* 12 FETCH (FLAGS (\\Seen) BODY[]<0> {6}\r\na\r\nb)c UID 7 INTERNALDATE \"7-Feb-2026 09:08:07 +0130\")\r\n",
+        b"* LIST (\\Sent) \"/\" \"Entw&APw-rfe \\\"x\"\r\n",
+        b"A1 NO [COPYUID 1 2:3 4] text\r\n",
+        b"* SEARCH 1 2 (MODSEQ 3)\r\n",
+    ];
+    for reply in whole {
+        for index in 0..reply.len() {
+            read(&reply[..index]);
+            for byte in *b"\0 (){}[]<>\"\\*+~&9\r\n\xff" {
+                let mut damaged = reply.to_vec();
+                damaged[index] = byte;
+                read(&damaged);
+            }
+        }
+    }
+}

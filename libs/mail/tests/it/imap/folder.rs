@@ -216,3 +216,24 @@ async fn the_farewell_waits_for_its_answer() -> TestResult {
     )
     .await
 }
+
+#[tokio::test]
+async fn no_more_folders_are_kept_than_allowed() -> TestResult {
+    let limits = ImapLimits {
+        folders: 2,
+        ..ImapLimits::default()
+    };
+    play(
+        async |mut peer: Peer| {
+            peer.greet("").await?;
+            peer.answer("LIST \"\" \"*\"", &"* LIST () \"/\" a\r\n".repeat(3))
+                .await
+        },
+        async |server| {
+            let mut session = Session::connect(&server, &Credentials::None, limits).await?;
+            assert_eq!(session.list_folders().await?.len(), 2);
+            Ok(())
+        },
+    )
+    .await
+}

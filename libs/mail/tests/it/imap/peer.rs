@@ -108,9 +108,9 @@ pub(crate) fn bearer(login: &str, token: &str) -> Credentials {
     }
 }
 
-/// Limits that let silence fail quickly.
+/// Limits that let silence fail soon, yet not because the machine is busy.
 pub(crate) fn hasty() -> ImapLimits {
-    let short = Duration::from_millis(250);
+    let short = Duration::from_secs(1);
     ImapLimits {
         timeouts: ImapTimeouts {
             sign_in: short,

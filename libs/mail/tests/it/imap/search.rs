@@ -127,3 +127,28 @@ async fn a_sent_mail_is_found_by_the_id_that_exchange_keeps() -> TestResult {
     )
     .await
 }
+
+#[tokio::test]
+async fn more_finds_than_memory_is_meant_for_end_the_session() -> TestResult {
+    let limits = ImapLimits {
+        line_bytes: 128,
+        ..ImapLimits::default()
+    };
+    play(
+        async |mut peer: Peer| {
+            peer.open("", 3).await?;
+            let line = format!("* SEARCH{}\r\n", " 1".repeat(50));
+            peer.answer("UID SEARCH UID 1:*", &line.repeat(3)).await
+        },
+        async |server| {
+            let mut session = open_inbox(server, limits).await?;
+            assert!(matches!(
+                session.uids_after(0).await,
+                Err(ImapError::Unreadable { .. })
+            ));
+            assert!(!session.is_healthy());
+            Ok(())
+        },
+    )
+    .await
+}
