@@ -124,10 +124,14 @@ impl Wire {
             return Pending::Input;
         }
         self.input.reserve(1024);
-        match timeout(Duration::ZERO, self.stream.read_buf(&mut self.input)).await {
-            Err(_) => Pending::Nothing,
-            Ok(Ok(1..)) => Pending::Input,
-            Ok(Ok(0) | Err(_)) => Pending::Closed,
+        // A time limit of zero would look only at what the runtime already knows; the yield lets it ask the system.
+        tokio::select! {
+            biased;
+            read = self.stream.read_buf(&mut self.input) => match read {
+                Ok(1..) => Pending::Input,
+                Ok(0) | Err(_) => Pending::Closed,
+            },
+            () = tokio::task::yield_now() => Pending::Nothing,
         }
     }
 

@@ -1,1 +1,75 @@
+use bytes::Bytes;
+use mailmesh_mail::message::{
+    BuildContext, BuildLimits, Draft, DraftAttachment, Mailbox, attachment, build, parse,
+};
+use time::macros::datetime;
 
+#[test]
+fn built_mail_is_read_back_as_it_was_meant() {
+    let draft = Draft {
+        to: vec![Mailbox {
+            name: Some("Zoë, \"Q\"".into()),
+            address: "zoe@bücher.example".into(),
+        }],
+        subject: "Grüße, a long subject ".repeat(20),
+        text: Some("Ünïcode\n.\nlast\n".into()),
+        html: Some("<img src=cid:logo>".into()),
+        attachments: vec![
+            file("logo.png", Some("logo")),
+            file(&format!("{}.pdf", "Rëchnung ".repeat(10)), None),
+        ],
+        in_reply_to: Some("parent@example.com".into()),
+        ..Draft::default()
+    };
+    let context = BuildContext {
+        message_id: "<id@example.com>".into(),
+        date: datetime!(2026-03-01 12:30:00 +1),
+        default_from: Some(Mailbox {
+            name: None,
+            address: "Support <support@example.com>".into(),
+        }),
+        limits: BuildLimits::default(),
+    };
+
+    let built = build(&draft, &context).unwrap();
+    let parsed = parse(&built.raw);
+
+    assert_eq!(parsed.problem, None);
+    assert_eq!(parsed.message_id, Some(built.message_id));
+    assert_eq!(parsed.date, Some(context.date));
+    assert_eq!(parsed.from[0].name.as_deref(), Some("Support"));
+    assert_eq!(parsed.to[0].name, draft.to[0].name);
+    assert_eq!(parsed.to[0].address, "zoe@xn--bcher-kva.example");
+    assert_eq!(parsed.subject.as_deref(), Some(draft.subject.trim()));
+    assert_eq!(parsed.in_reply_to, ["<parent@example.com>"]);
+    assert_eq!(parsed.references, ["<parent@example.com>"]);
+    assert_eq!(parsed.text.unwrap().content, "Ünïcode\r\n.\r\nlast");
+    assert_eq!(parsed.html.unwrap().content, "<img src=cid:logo>");
+    let files: Vec<_> = parsed
+        .attachments
+        .iter()
+        .map(|file| file.filename.clone())
+        .collect();
+    let given: Vec<_> = draft
+        .attachments
+        .iter()
+        .map(|file| Some(file.filename.clone()))
+        .collect();
+    assert_eq!(files, given);
+    for found in &parsed.attachments {
+        assert_eq!(found.bytes, 5);
+        assert_eq!(
+            attachment(&built.raw, found.part).unwrap().content,
+            &b"%PDF\0"[..]
+        );
+    }
+}
+
+fn file(name: &str, content_id: Option<&str>) -> DraftAttachment {
+    DraftAttachment {
+        filename: name.into(),
+        content_type: Some("application/pdf".into()),
+        content: Bytes::from_static(b"%PDF\0"),
+        content_id: content_id.map(Into::into),
+    }
+}

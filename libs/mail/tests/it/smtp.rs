@@ -1,1 +1,6 @@
-
+mod commit;
+mod delivery;
+mod peer;
+mod session;
+mod sign_in;
+mod stage;
