@@ -23,6 +23,7 @@ mod delay;
 mod direct;
 mod fence;
 mod header;
+mod metric;
 mod publish;
 mod raw;
 mod read_back;

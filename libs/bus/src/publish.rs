@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::cause::{NatsCause, Refusal};
 use crate::connection::Bus;
 use crate::header::{BadHeader, Headers, to_map};
+use crate::metric;
 use crate::subject::is_literal;
 
 /// How long a call to publish may take to hand everything over; acks may take one request timeout more.
@@ -343,6 +344,7 @@ fn settle(
     index: usize,
     result: Result<Published, PublishError>,
 ) {
+    metric::published(&result);
     if let Some(slot) = results.get_mut(index) {
         *slot = Some(result);
     }

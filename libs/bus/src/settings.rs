@@ -276,4 +276,24 @@ mod tests {
             Err(SettingsError::DuplicateWindow { seconds: 600 })
         ));
     }
+
+    #[test]
+    fn credentials_are_named_by_their_files() {
+        for (text, shown) in [
+            (r#"{"token_file": "/run/t"}"#, "TokenFile(\"/run/t\")"),
+            (
+                r#"{"nkey_seed_file": "/run/n"}"#,
+                "NkeySeedFile(\"/run/n\")",
+            ),
+            (
+                r#"{"user_password": {"user": "mesh", "password_file": "/run/p"}}"#,
+                "UserPassword { user: \"mesh\", password_file: \"/run/p\" }",
+            ),
+        ] {
+            let credentials: BusCredentials = serde_json::from_str(text).unwrap();
+
+            assert_eq!(format!("{credentials:?}"), shown);
+        }
+        assert!(serde_json::from_str::<BusCredentials>(r#"{"token": "t"}"#).is_err());
+    }
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use tokio::time::{MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Instrument, error, info_span};
 
 use super::pull::{Pull, PullError, Pulled};
 use super::settle::{Outcome, Ticket};
 use super::{BatchHandler, Delivery, Loop};
+use crate::metric;
 
 pub(super) async fn run<H: BatchHandler>(of: &Loop, handler: Arc<H>) {
     let mut failures = 0;
@@ -92,7 +93,9 @@ async fn work<H: BatchHandler>(of: &Loop, handler: &H, batch: Vec<(Delivery, Tic
         messages = tickets.len(),
     );
     async {
+        let began = Instant::now();
         let outcomes = supervise(of, handler, deliveries, &tickets).await;
+        metric::worked(of.consumer, began.elapsed().as_secs_f64());
         let settled = tickets
             .into_iter()
             .zip(outcomes)
@@ -113,7 +116,7 @@ async fn supervise<H: BatchHandler>(
     let work = tokio::time::timeout(of.settings.work_timeout, work.catch_unwind());
     tokio::pin!(work);
     let third = of.settings.ack_wait / 3;
-    let mut progress = interval_at(tokio::time::Instant::now() + third, third);
+    let mut progress = interval_at(Instant::now() + third, third);
     progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let done = loop {
         tokio::select! {

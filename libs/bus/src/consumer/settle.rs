@@ -8,6 +8,7 @@ use tracing::{debug, error, warn};
 
 use super::{Action, Delivery, HandlerError, Loop};
 use crate::header::{Headers, from_map, printable};
+use crate::metric;
 use crate::publish::{Outgoing, PublishError};
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -102,7 +103,10 @@ impl Loop {
     /// Tells the server what became of the message, and logs it if it failed.
     pub(super) async fn settle(&self, ticket: Ticket, outcome: Outcome) {
         let source: anyhow::Error = match outcome {
-            Outcome::Done => return self.confirm(&ticket, Bytes::from_static(b"+ACK")).await,
+            Outcome::Done => {
+                metric::handled(self.consumer, "done");
+                return self.confirm(&ticket, Bytes::from_static(b"+ACK")).await;
+            }
             Outcome::Failed(HandlerError { action, source }) => match action {
                 Action::Retry { after } => return self.retry(ticket, source, after).await,
                 Action::DeadLetter { reason } => source.context(reason),
@@ -119,6 +123,7 @@ impl Loop {
             let reason = format!("gave up after {} attempts", ticket.attempt);
             return self.bury(ticket, source.context(reason)).await;
         }
+        metric::handled(self.consumer, "retry");
         let delay = after.unwrap_or_else(|| self.settings.delay_after(ticket.attempt));
         warn!(
             consumer = self.consumer,
@@ -151,6 +156,7 @@ impl Loop {
             );
             return self.hand_back(&ticket.reply, DEAD_LETTER_RETRY).await;
         }
+        metric::handled(self.consumer, "dead_letter");
         error!(
             consumer = self.consumer,
             delivery.attempt = ticket.attempt,

@@ -5,13 +5,13 @@ use std::time::Duration;
 use async_nats::Message;
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Instrument, info_span, warn};
 
 use super::pull::{Pull, PullError, Pulled};
 use super::settle::{Outcome, Ticket};
 use super::{Delivery, Handler, Loop};
-use crate::trace;
+use crate::{metric, trace};
 
 pub(super) async fn run<H: Handler>(of: &Loop, handler: Arc<H>) {
     let mut tasks = JoinSet::new();
@@ -87,7 +87,9 @@ async fn work<H: Handler>(of: Loop, handler: Arc<H>, message: Message) {
     );
     trace::continue_from(&span, &delivery.headers);
     async {
+        let began = Instant::now();
         let outcome = supervise(&of, handler.as_ref(), delivery, &ticket).await;
+        metric::worked(of.consumer, began.elapsed().as_secs_f64());
         of.settle(ticket, outcome).await;
     }
     .instrument(span)
@@ -105,7 +107,7 @@ async fn supervise<H: Handler>(
     let work = tokio::time::timeout(of.settings.work_timeout, work);
     tokio::pin!(work);
     let third = of.settings.ack_wait / 3;
-    let mut progress = interval_at(tokio::time::Instant::now() + third, third);
+    let mut progress = interval_at(Instant::now() + third, third);
     progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

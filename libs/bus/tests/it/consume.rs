@@ -362,6 +362,77 @@ async fn many_messages_are_each_handled_once() -> Result<()> {
 }
 
 #[tokio::test]
+async fn message_that_took_the_process_down_too_often_is_not_handled_again() -> Result<()> {
+    use futures_util::StreamExt;
+    let settings = settings(&url()?);
+    let bus = bus_with(&settings).await?;
+    run(&bus, quick()).finish().await?;
+    send(&bus, "fine").await?;
+    let jetstream = async_nats::jetstream::new(plain_client().await?);
+    let stream = format!("{}_MAIL_SEND", settings.prefix);
+    let consumer: async_nats::jetstream::consumer::PullConsumer = jetstream
+        .get_consumer_from_stream("scripted", stream)
+        .await?;
+    // As three processes that took it and died.
+    for _ in 0..3 {
+        let mut batch = consumer
+            .batch()
+            .max_messages(1)
+            .expires(Duration::from_secs(10))
+            .messages()
+            .await?;
+        let message = batch.next().await.context("delivered")?;
+        let message = message.map_err(|error| anyhow!("{error}"))?;
+        let nak = async_nats::jetstream::AckKind::Nak(None);
+        message
+            .ack_with(nak)
+            .await
+            .map_err(|error| anyhow!("{error}"))?;
+    }
+
+    let mut running = run(&bus, quick());
+    eventually("it is a dead letter", async || {
+        Ok((left(&settings, "DEAD_LETTERS").await? == 1).then_some(()))
+    })
+    .await?;
+
+    assert!(running.seen.try_recv().is_err());
+    running.finish().await?;
+    assert_eq!(left(&settings, "MAIL_SEND").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_replicas_share_the_work() -> Result<()> {
+    let settings = settings(&url()?);
+    let (left_bus, right_bus) = (bus_with(&settings).await?, bus_with(&settings).await?);
+    let slow = ConsumerSettings {
+        max_in_hand: 2,
+        ..quick()
+    };
+    let (mut left_run, mut right_run) = (run(&left_bus, slow.clone()), run(&right_bus, slow));
+    let many = (0..200).map(|n| outgoing("mail.send", &n.to_string(), b"fine"));
+    for answer in left_bus.publish_all(many.collect()).await {
+        answer?;
+    }
+    eventually("all are handled", async || {
+        Ok((left(&settings, "MAIL_SEND").await? == 0).then_some(()))
+    })
+    .await?;
+
+    let mut counts = [0, 0];
+    for (count, running) in counts.iter_mut().zip([&mut left_run, &mut right_run]) {
+        while running.seen.try_recv().is_ok() {
+            *count += 1;
+        }
+    }
+    assert_eq!(counts[0] + counts[1], 200, "{counts:?}");
+    assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
+    left_run.finish().await?;
+    right_run.finish().await
+}
+
+#[tokio::test]
 async fn deleted_consumer_is_made_again() -> Result<()> {
     let settings = settings(&url()?);
     let bus = bus_with(&settings).await?;

@@ -1,5 +1,6 @@
 //! The bus against a real nats-server.
 
+mod access;
 mod batch;
 mod cluster;
 mod consume;
@@ -10,4 +11,5 @@ mod read_back;
 mod restart;
 mod streams;
 mod subscription;
+mod trace;
 mod world;
