@@ -4,11 +4,11 @@
 //! a timeout, a reply over its bound, a dropped future) leaves it closed for good; a tagged `NO` or
 //! `BAD` does not, as both sides then still agree on where they are.
 //!
-//! Replies are framed and read here rather than by async-imap and imap-proto. Those allocate what
-//! a server announces, hide `NO`, `BAD` and end of file, forget the response codes that verdicts
-//! are made of, end the session at one reply they do not know, and can be brought down by a hostile
-//! server: nested parentheses overflow the stack, which no handler can catch, and
-//! `INTERNALDATE NIL` panics. We ask for five FETCH items, so the grammar needed is small.
+//! async-imap gives the grammar of folder lists; replies that mail depends on are framed and read
+//! here. Its session allocates what a server announces, hides `NO`, `BAD` and end of file, forgets
+//! the response codes that verdicts are made of, ends at one reply it does not know, and can be
+//! brought down by a hostile server: nested parentheses overflow the stack, which no handler can
+//! catch, and `INTERNALDATE NIL` panics. We ask for five FETCH items, so the grammar is small.
 
 mod capability;
 mod change;

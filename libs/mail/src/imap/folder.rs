@@ -1,6 +1,7 @@
+use async_imap::imap_proto::{MailboxDatum, NameAttribute, Response};
+
 use super::capability::Capability;
 use super::error::{ImapError, Stage};
-use super::lexer::{Lexer, Token};
 use super::name::{decode_mailbox, quote_mailbox};
 use super::reply::Reply;
 use super::session::{OpenFolder, Session};
@@ -48,16 +49,6 @@ pub enum SpecialUse {
     Trash,
 }
 
-const SPECIAL_USES: [(&[u8], SpecialUse); 7] = [
-    (b"\\All", SpecialUse::All),
-    (b"\\Archive", SpecialUse::Archive),
-    (b"\\Drafts", SpecialUse::Drafts),
-    (b"\\Flagged", SpecialUse::Flagged),
-    (b"\\Junk", SpecialUse::Junk),
-    (b"\\Sent", SpecialUse::Sent),
-    (b"\\Trash", SpecialUse::Trash),
-];
-
 /// A folder of the mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folder {
@@ -75,47 +66,58 @@ pub struct Folder {
 pub(super) type ListedFolder = Folder;
 
 impl Folder {
-    /// Reads what follows `LIST`.
-    pub(super) fn read(mut lexer: Lexer<'_>) -> Option<Self> {
-        let mut folder = Self {
-            name: String::new(),
-            delimiter: None,
-            special_use: None,
-            is_selectable: true,
-        };
-        if lexer.next()? != Token::Open {
+    /// Reads a LIST response. Its grammar is the library's: attributes, delimiter and name, without
+    /// the nesting that its reader of body structures follows without bound.
+    pub(super) fn read(frame: &[u8]) -> Option<Self> {
+        let Ok((_, Response::MailboxData(MailboxDatum::List(data)))) = Response::parse(frame)
+        else {
             return None;
-        }
-        loop {
-            match lexer.next()? {
-                Token::Close => break,
-                Token::Atom(attribute) => folder.add_attribute(attribute),
-                _ => return None,
+        };
+        let attributes = &data.name_attributes;
+        let is_closed = |attribute: &NameAttribute<'_>| match attribute {
+            NameAttribute::NoSelect => true,
+            NameAttribute::Extension(name) => {
+                let name = name.trim_start_matches('\\');
+                name.eq_ignore_ascii_case("NonExistent")
             }
-        }
-        if let Token::Quoted(raw) = lexer.next()? {
-            let delimiter = Token::Quoted(raw).bytes()?;
-            folder.delimiter = delimiter.first().copied().map(char::from);
-        }
-        let name = lexer.next()?.bytes()?;
-        folder.name = decode_mailbox(&String::from_utf8_lossy(&name));
-        Some(folder)
+            _ => false,
+        };
+        Some(Self {
+            name: decode_mailbox(&unescaped(&data.name)),
+            delimiter: data.delimiter.as_ref().and_then(|text| {
+                let text = text.strip_prefix('\\').unwrap_or(text);
+                text.chars().next()
+            }),
+            special_use: attributes.iter().find_map(special_use),
+            is_selectable: !attributes.iter().any(is_closed),
+        })
     }
+}
 
-    fn add_attribute(&mut self, attribute: &[u8]) {
-        if [&b"\\Noselect"[..], b"\\NonExistent"]
-            .iter()
-            .any(|closed| attribute.eq_ignore_ascii_case(closed))
-        {
-            self.is_selectable = false;
-        }
-        let found = SPECIAL_USES
-            .iter()
-            .find(|(name, _)| attribute.eq_ignore_ascii_case(name));
-        if let Some((_, special_use)) = found {
-            self.special_use = Some(*special_use);
+/// The library leaves the backslashes of a quoted string in place.
+fn unescaped(quoted: &str) -> String {
+    let mut text = String::with_capacity(quoted.len());
+    let mut characters = quoted.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => text.extend(characters.next()),
+            _ => text.push(character),
         }
     }
+    text
+}
+
+const fn special_use(attribute: &NameAttribute<'_>) -> Option<SpecialUse> {
+    Some(match attribute {
+        NameAttribute::All => SpecialUse::All,
+        NameAttribute::Archive => SpecialUse::Archive,
+        NameAttribute::Drafts => SpecialUse::Drafts,
+        NameAttribute::Flagged => SpecialUse::Flagged,
+        NameAttribute::Junk => SpecialUse::Junk,
+        NameAttribute::Sent => SpecialUse::Sent,
+        NameAttribute::Trash => SpecialUse::Trash,
+        _ => return None,
+    })
 }
 
 impl Session {
@@ -194,7 +196,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<Folder> {
-        Folder::read(Lexer::new(text.as_bytes()))
+        Folder::read(format!("* LIST {text}\r\n").as_bytes())
     }
 
     #[test]
@@ -207,10 +209,7 @@ mod tests {
         let root = read(r#"(\noselect) NIL "a \"b\"""#).unwrap();
         assert_eq!((root.name.as_str(), root.delimiter), ("a \"b\"", None));
         assert!(!root.is_selectable);
-        assert_eq!(
-            read("() \".\" {3}\r\na)b\r\n").unwrap().name,
-            "a)b".to_owned()
-        );
+        assert_eq!(read("() \".\" {3}\r\na)b").unwrap().name, "a)b".to_owned());
         assert_eq!(read(r#"(\Sent "/" "x""#), None);
     }
 }

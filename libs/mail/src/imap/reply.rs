@@ -73,7 +73,7 @@ fn untagged(frame: &Bytes, rest: &[u8]) -> Reply {
         }
         Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"SEARCH") => search(lexer),
         Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"LIST") => {
-            ListedFolder::read(lexer).map_or(Reply::Other, Reply::List)
+            ListedFolder::read(frame).map_or(Reply::Other, Reply::List)
         }
         Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"CAPABILITY") => {
             Reply::Capability(Capabilities::read(&String::from_utf8_lossy(rest)))
