@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mailmesh_embedded::Supervised;
+use testcontainers::bollard::models::{HostConfig, PortBinding};
 use testcontainers::core::{ContainerPort, IntoContainerPort};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
@@ -50,6 +51,9 @@ impl ContainerSpec {
         let mut request = generic
             .with_startup_timeout(START_LIMIT)
             .with_label("mailmesh.test.pid", std::process::id().to_string());
+        if !is_engine_remote() {
+            request = request.with_host_config_modifier(|host| on_loopback(host, ports));
+        }
         for (name, value) in environment {
             request = request.with_env_var(*name, *value);
         }
@@ -67,6 +71,25 @@ impl ContainerSpec {
             _tidy: tidy,
         })
     }
+}
+
+/// Publishes the ports to this machine alone: the servers' passwords are no secrets.
+fn on_loopback(host: &mut HostConfig, ports: &[u16]) {
+    let binding = || PortBinding {
+        host_ip: Some("127.0.0.1".to_owned()),
+        host_port: Some(String::new()),
+    };
+    let bindings = ports
+        .iter()
+        .map(|port| (format!("{port}/tcp"), Some(vec![binding()])));
+    host.port_bindings = Some(bindings.collect());
+    host.publish_all_ports = Some(false);
+}
+
+fn is_engine_remote() -> bool {
+    let host = std::env::var_os("DOCKER_HOST").unwrap_or_default();
+    host.to_str()
+        .is_some_and(|host| !host.is_empty() && !host.starts_with("unix:"))
 }
 
 async fn published(

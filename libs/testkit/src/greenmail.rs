@@ -14,6 +14,8 @@ use crate::wait::within;
 mod fetch;
 mod smtp;
 
+pub(crate) use fetch::jar;
+
 const READY_LIMIT: Duration = Duration::from_mins(1);
 
 const CONTAINER: ContainerSpec = ContainerSpec {

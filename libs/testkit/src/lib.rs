@@ -9,11 +9,13 @@
 //! servers fails with the command that would install them: no test is skipped.
 
 mod container;
+mod fetched;
 mod greenmail;
 mod servers;
 mod tidy;
 mod wait;
 
+pub use fetched::FetchedServers;
 pub use greenmail::{GreenMail, GreenMailPorts, StoredMail};
 pub use mailmesh_embedded::free_port;
 pub use servers::{ServerKind, TestServers, fresh_prefix};

@@ -23,7 +23,7 @@ const FETCH_LIMIT: Duration = Duration::from_mins(10);
 
 /// Returns GreenMail's jar, fetched once into the cache: with Maven, or with a Python client of
 /// Maven repositories where there is none.
-pub(super) async fn jar(cache: &Cache) -> anyhow::Result<PathBuf> {
+pub(crate) async fn jar(cache: &Cache) -> anyhow::Result<PathBuf> {
     let entry = cache
         .entry(&format!("greenmail-standalone-{VERSION}"), &tell, async |folder: &Path| {
             fetch_into(folder, cache).await.map_err(|error| EmbeddedError::Fetch {
