@@ -17,6 +17,7 @@ mod settings;
 mod smtp;
 mod tls;
 mod token;
+mod visitor;
 
 pub use fault::{Fault, FaultBook, FaultRule};
 pub use mailbox::{
@@ -28,3 +29,4 @@ pub use server::{MailAddresses, MailParts, MailServer, MailServerError};
 pub use settings::{ClientSettings, MailboxSettings, Personality, Settings};
 pub use tls::{TlsAuthority, TlsError};
 pub use token::{GrantRequest, RefreshRefusal, TokenBook, TokenHolder, TokenRefusal, TokenSet};
+pub use visitor::{LastPage, VisitError, Visitor};
