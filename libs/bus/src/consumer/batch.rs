@@ -2,6 +2,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Message;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -54,24 +55,32 @@ async fn pump<H: BatchHandler>(
             },
         };
         *failures = 0;
-        let mut batch = vec![first];
-        let mut ended = None;
-        while batch.len() < most {
-            match pull.next_waiting() {
-                Ok(Some(message)) => batch.push(message),
-                Ok(None) => break,
-                Err(error) => {
-                    ended = Some(error);
-                    break;
-                }
-            }
-        }
+        let (batch, ended) = gather(pull, first, most).await;
         let tickets = batch.into_iter().filter_map(|message| of.ticket(message));
         work(of, handler, tickets.collect()).await;
         if ended.is_some() {
             return ended;
         }
     }
+}
+
+/// Takes what is here, and what comes while others have their turn; does not wait for more.
+async fn gather(pull: &mut Pull, first: Message, most: usize) -> (Vec<Message>, Option<PullError>) {
+    let mut batch = vec![first];
+    let mut before = 0;
+    while batch.len() > before && batch.len() < most {
+        before = batch.len();
+        while batch.len() < most {
+            match pull.next_waiting() {
+                Ok(Some(message)) => batch.push(message),
+                Ok(None) => break,
+                Err(error) => return (batch, Some(error)),
+            }
+        }
+        // The task's budget of tokio ends after some 128 messages, and then all looks empty.
+        tokio::task::yield_now().await;
+    }
+    (batch, None)
 }
 
 async fn work<H: BatchHandler>(of: &Loop, handler: &H, batch: Vec<(Delivery, Ticket)>) {
