@@ -1,4 +1,5 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
 
 use mail_parser::parsers::MessageStream;
 use mail_parser::{ContentType, Header, HeaderName, HeaderValue, MessageParser};
@@ -152,6 +153,7 @@ fn without_line_end(part: &[u8]) -> &[u8] {
 
 /// Reads header fields; the end that `head` may lack is added. `None` when the parser panicked.
 pub(super) fn read_fields<T>(
+    parser: &MessageParser,
     head: &[u8],
     limit: usize,
     read: impl FnOnce(&[u8], &[Header<'_>]) -> T,
@@ -161,11 +163,17 @@ pub(super) fn read_fields<T>(
     // mail-parser has had panics on damaged mail (its issues 120, 145, 155); one mail must not stop the next.
     catch_unwind(AssertUnwindSafe(|| {
         let mut fields = Vec::new();
-        MessageStream::new(&bounded).parse_headers(&MessageParser::new(), &mut fields);
+        MessageStream::new(&bounded).parse_headers(parser, &mut fields);
         read(&bounded, &fields)
     }))
     .ok()
 }
+
+static PARSER: LazyLock<MessageParser> = LazyLock::new(|| {
+    MessageParser::new()
+        .with_mime_headers()
+        .default_header_ignore()
+});
 
 fn part_head(head: &[u8], default_type: &str) -> PartHead {
     let read = |_: &[u8], fields: &[Header<'_>]| {
@@ -187,7 +195,7 @@ fn part_head(head: &[u8], default_type: &str) -> PartHead {
         }
         part
     };
-    let mut part = read_fields(head, MAX_PART_HEAD, read).unwrap_or_default();
+    let mut part = read_fields(&PARSER, head, MAX_PART_HEAD, read).unwrap_or_default();
     if part.media_type.is_empty() {
         default_type.clone_into(&mut part.media_type);
     }

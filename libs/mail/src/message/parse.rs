@@ -1,5 +1,7 @@
+use std::sync::LazyLock;
+
 use bytes::Bytes;
-use mail_parser::{DateTime, Header, HeaderName, HeaderValue};
+use mail_parser::{DateTime, Header, HeaderName, HeaderValue, MessageParser};
 use thiserror::Error;
 use time::{Date, Month, OffsetDateTime, Time, UtcOffset};
 
@@ -14,6 +16,8 @@ const MAX_TEXT_SOURCE: usize = 4 * MAX_INLINE;
 const MAX_HEAD: usize = 256 * 1024;
 const MAX_FIELDS_BYTES: usize = 64 * 1024;
 const MAX_FIELD_BYTES: usize = 8 * 1024;
+/// What a field costs besides its text, so that empty ones are bounded too.
+const FIELD_OVERHEAD: usize = 32;
 const MAX_ADDRESS_BYTES: usize = 64 * 1024;
 const MAX_IDS: usize = 100;
 const MAX_ID: usize = 998;
@@ -115,10 +119,22 @@ pub enum ParseProblem {
     TooManyParts,
 }
 
+/// Only the fields that are used: reading a parameter list takes time by its square.
+static PARSER: LazyLock<MessageParser> = LazyLock::new(|| {
+    MessageParser::new()
+        .with_address_headers()
+        .with_date_headers()
+        .with_message_ids()
+        .header_text(HeaderName::Subject)
+        .default_header_ignore()
+});
+
 /// Reads a mail, or the beginning of one, as far as it goes.
+///
+/// Takes some milliseconds for each megabyte: read large mails where blocking is allowed.
 pub fn parse(raw: &[u8]) -> Parsed {
     let (head, _) = split_head(raw);
-    let fields = read_fields(head, MAX_HEAD, read_head);
+    let fields = read_fields(&PARSER, head, MAX_HEAD, read_head);
     let (mut parsed, head_problem) = match fields {
         None => (Parsed::default(), Some(ParseProblem::HeaderUnreadable)),
         Some(parsed) if parsed.headers.is_empty() => (parsed, Some(ParseProblem::NoHeader)),
@@ -209,7 +225,7 @@ fn read_head(bytes: &[u8], fields: &[Header<'_>]) -> Parsed {
         let mut value = header_text(value.get(..4 * MAX_FIELD_BYTES).unwrap_or(value));
         parsed.headers_truncated |=
             cut(&mut name, MAX_FIELD_BYTES) | cut(&mut value, MAX_FIELD_BYTES);
-        budget = budget.saturating_sub(name.len() + value.len());
+        budget = budget.saturating_sub(name.len() + value.len() + FIELD_OVERHEAD);
         parsed.headers.push((name, value));
     }
     parsed.headers_truncated |= people.is_truncated;
