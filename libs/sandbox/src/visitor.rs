@@ -140,9 +140,10 @@ impl Visitor {
         let cookies: Vec<String> = mine
             .map(|((_, name), value)| format!("{name}={value}"))
             .collect();
-        let request = match cookies.is_empty() {
-            true => request,
-            false => request.header(COOKIE, cookies.join("; ")),
+        let request = if cookies.is_empty() {
+            request
+        } else {
+            request.header(COOKIE, cookies.join("; "))
         };
         let answer = request.send().await.map_err(|source| VisitError::Silent {
             host: host.clone(),
