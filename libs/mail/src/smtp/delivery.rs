@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use mailmesh_domain::Verdict;
+use tokio::time::Instant;
 
 use super::connection::{Connection, State};
 use super::content::{BLOCK, Stuffed, is_wire_ready};
 use super::error::{CommitError, SmtpError, UncertainCause, WireError};
 use super::reply::Reply;
-use super::transaction::Transaction;
+use super::transaction::{Transaction, left};
 use super::verdict::{Phase, Scope, is_too_many_recipients, judge};
 use super::wire::Pending;
 use crate::message::Envelope;
@@ -160,7 +161,8 @@ impl Connection {
         self.check_idle().await?;
         let must_reset = std::mem::replace(&mut self.state, State::Broken) == State::Open;
         self.mails = self.mails.saturating_add(1);
-        let opened = Transaction::new(self, envelope, must_reset)
+        let deadline = Instant::now() + self.timeouts.transaction;
+        let opened = Transaction::new(self, envelope, must_reset, deadline)
             .open(raw)
             .await?;
         let is_waiting = opened
@@ -185,7 +187,7 @@ impl Connection {
                 Err(SmtpError::refused(Phase::Data, reply))
             }
             _ => {
-                self.send_content(raw).await?;
+                self.send_content(raw, deadline).await?;
                 Ok(Preparation::Ready(Prepared {
                     connection: self,
                     recipients: opened.results,
@@ -194,8 +196,8 @@ impl Connection {
         }
     }
 
-    async fn send_content(&mut self, raw: &[u8]) -> Result<(), SmtpError> {
-        let Err(source) = self.write_content(raw).await else {
+    async fn send_content(&mut self, raw: &[u8], deadline: Instant) -> Result<(), SmtpError> {
+        let Err(source) = self.write_content(raw, deadline).await else {
             return Ok(());
         };
         match self.wire.reply(LAST_WORDS).await {
@@ -204,11 +206,12 @@ impl Connection {
         }
     }
 
-    async fn write_content(&mut self, raw: &[u8]) -> Result<(), WireError> {
-        let limit = self.timeouts.block;
+    async fn write_content(&mut self, raw: &[u8], deadline: Instant) -> Result<(), WireError> {
+        let block_limit = self.timeouts.block;
+        let limit = || block_limit.min(left(deadline));
         if is_wire_ready(raw) {
             for block in raw.chunks(BLOCK) {
-                self.wire.write(block, limit).await?;
+                self.wire.write(block, limit()).await?;
             }
         } else {
             let mut stuffed = Stuffed::new(raw);
@@ -216,10 +219,10 @@ impl Connection {
             let mut is_more = true;
             while is_more {
                 is_more = stuffed.fill(&mut block);
-                self.wire.write(&block, limit).await?;
+                self.wire.write(&block, limit()).await?;
                 block.clear();
             }
         }
-        self.wire.flush(limit).await
+        self.wire.flush(limit()).await
     }
 }

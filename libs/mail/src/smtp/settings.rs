@@ -28,6 +28,8 @@ pub struct SmtpTimeouts {
     pub command: Duration,
     /// One block of content.
     pub block: Duration,
+    /// All of a mail before its final dot, however many recipients and blocks it has.
+    pub transaction: Duration,
     /// The reply to the final dot.
     pub commit: Duration,
 }
@@ -39,6 +41,7 @@ impl Default for SmtpTimeouts {
             connect: Duration::from_secs(30),
             command: Duration::from_mins(2),
             block: Duration::from_mins(3),
+            transaction: Duration::from_mins(30),
             commit: Duration::from_mins(10),
         }
     }

@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::capability::Extension;
 use super::connection::Connection;
 use super::delivery::RecipientResult;
@@ -15,6 +19,7 @@ pub(super) struct Transaction<'a> {
     envelope: &'a Envelope,
     parameters: String,
     must_reset: bool,
+    deadline: Instant,
 }
 
 /// What the server said to them.
@@ -30,12 +35,14 @@ impl<'a> Transaction<'a> {
         connection: &'a mut Connection,
         envelope: &'a Envelope,
         must_reset: bool,
+        deadline: Instant,
     ) -> Self {
         Self {
             connection,
             envelope,
             parameters: String::new(),
             must_reset,
+            deadline,
         }
     }
 
@@ -131,7 +138,7 @@ impl<'a> Transaction<'a> {
     }
 
     async fn send(&mut self) -> Result<(), SmtpError> {
-        let limit = self.connection.timeouts.command;
+        let limit = self.connection.timeouts.command.min(left(self.deadline));
         self.connection
             .wire
             .send_queued(limit)
@@ -171,7 +178,7 @@ impl<'a> Transaction<'a> {
 
     /// Reads one reply; 421 ends the session whatever it answers.
     async fn answer(&mut self, phase: Phase) -> Result<Reply, SmtpError> {
-        let limit = self.connection.timeouts.command;
+        let limit = self.connection.timeouts.command.min(left(self.deadline));
         let reply = self
             .connection
             .wire
@@ -183,4 +190,9 @@ impl<'a> Transaction<'a> {
         }
         Ok(reply)
     }
+}
+
+/// Returns how long a step may take until `deadline`.
+pub(super) fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }

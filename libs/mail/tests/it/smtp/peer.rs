@@ -209,6 +209,7 @@ pub(super) fn impatient() -> SmtpSettings {
             connect: Duration::from_secs(5),
             command: Duration::from_millis(700),
             block: Duration::from_secs(5),
+            transaction: Duration::from_secs(2),
             commit: Duration::from_millis(700),
         },
     }

@@ -276,3 +276,65 @@ async fn replies_that_nothing_asked_for_are_never_taken_for_ours() {
         }
     ));
 }
+
+#[tokio::test]
+async fn dripping_replies_do_not_stretch_a_mail_without_end() {
+    let many: Vec<String> = (0..100).map(|n| format!("user{n}@b.c")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let drip = async |peer: &mut Peer| {
+        let mut between = tokio::time::interval(std::time::Duration::from_millis(200));
+        while peer.hear().await?.is_some() {
+            between.tick().await;
+            peer.say("250 ok").await.ok();
+        }
+        Ok(())
+    };
+
+    let error = deliver("", drip, async |mut connection| {
+        match connection.prepare(&envelope(&many)?, RAW).await {
+            Ok(_) => Err("it was accepted".into()),
+            Err(error) => Ok(error),
+        }
+    })
+    .await
+    .unwrap();
+
+    assert!(matches!(
+        error,
+        SmtpError::Wire {
+            phase: Phase::Recipient | Phase::Mail,
+            source: WireError::TimedOut
+        }
+    ));
+}
+
+#[tokio::test]
+async fn server_that_stops_reading_content_is_left() {
+    let (tell, told) = tokio::sync::oneshot::channel::<()>();
+    let big = b"x".repeat(20_000_000);
+    let stop = async |peer: &mut Peer| {
+        take_content(peer).await?;
+        told.await.ok();
+        Ok(())
+    };
+
+    let error = deliver("", stop, async |mut connection| {
+        let result = connection
+            .prepare(&envelope(&["a@b.c"])?, &big)
+            .await
+            .map(drop);
+        drop(tell);
+        Ok(result)
+    })
+    .await
+    .unwrap()
+    .unwrap_err();
+
+    assert!(matches!(
+        error,
+        SmtpError::Wire {
+            phase: Phase::Content,
+            source: WireError::TimedOut
+        }
+    ));
+}
