@@ -95,6 +95,12 @@ impl Bus {
 }
 
 impl RawMails {
+    /// Returns how many chunks a mail of so many bytes lies in.
+    pub fn chunk_count(bytes: u64) -> u32 {
+        let count = bytes.div_ceil(CHUNK_BYTES as u64).max(1);
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
     /// Stores many mails at once; answers in the same order.
     pub async fn put_all(&self, mails: Vec<RawMail>) -> Vec<Result<(), PublishError>> {
         let mut chunks = Vec::with_capacity(mails.len());

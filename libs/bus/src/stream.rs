@@ -5,6 +5,9 @@ use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, Republish, RetentionPolicy, StorageType,
 };
+use mailmesh_events::subject::{
+    DEAD_LETTERS_STREAM, EVENT_NAMES, EVENTS_STREAM, MAIL_RAW_STREAM, MAIL_SEND_STREAM, of_event,
+};
 use tracing::info;
 
 use crate::cause::NatsCause;
@@ -92,27 +95,18 @@ impl StreamKind {
     /// Returns the stream's name without the prefix.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::MailSend => "MAIL_SEND",
-            Self::Events => "EVENTS",
-            Self::DeadLetters => "DEAD_LETTERS",
-            Self::MailRaw => "MAIL_RAW",
+            Self::MailSend => MAIL_SEND_STREAM,
+            Self::Events => EVENTS_STREAM,
+            Self::DeadLetters => DEAD_LETTERS_STREAM,
+            Self::MailRaw => MAIL_RAW_STREAM,
         }
     }
 
-    const fn subjects(self) -> &'static [&'static str] {
-        match self {
+    fn subjects(self) -> Vec<String> {
+        let fixed: &[&str] = match self {
             Self::MailSend => &["mail.send", "mail.send.*", "mail.cancel", "mail.cancel.*"],
             // Mail events stand one by one, since `mail.send.*` and `mail.cancel.*` belong to another stream.
             Self::Events => &[
-                "mail.received.*",
-                "mail.sent.*",
-                "mail.deferred.*",
-                "mail.failed.*",
-                "mail.uncertain.*",
-                "mail.rejected.*",
-                "mail.cancelled.*",
-                "mail.bounced.*",
-                "mail.quarantined.*",
                 "account.*.*",
                 "mailbox.*.*",
                 "token.*.*",
@@ -121,7 +115,13 @@ impl StreamKind {
             ],
             Self::DeadLetters => &["dead_letter.*"],
             Self::MailRaw => &["raw.*.*"],
+        };
+        let mut subjects: Vec<String> = fixed.iter().map(|&each| each.to_owned()).collect();
+        if self == Self::Events {
+            let names = EVENT_NAMES.iter().filter(|name| name.starts_with("mail."));
+            subjects.extend(names.map(|name| of_event(name, "*")));
         }
+        subjects
     }
 
     const fn limits(self, settings: &StreamSettings) -> (u64, u64) {
@@ -140,11 +140,13 @@ impl StreamKind {
     fn shape(self, config: &mut Config, settings: &StreamSettings, prefix: &Prefix) {
         let (max_bytes, max_age_seconds) = self.limits(settings);
         config.name = prefix.stream(self.name());
-        config.subjects = self
-            .subjects()
-            .iter()
-            .map(|each| prefix.subject(each))
-            .collect();
+        // Never fewer: while versions change, an old process would take away what a new one publishes.
+        for subject in self.subjects() {
+            let subject = prefix.subject(&subject);
+            if !config.subjects.contains(&subject) {
+                config.subjects.push(subject);
+            }
+        }
         config.num_replicas = settings.replicas;
         config.storage = match settings.storage {
             Storage::File => StorageType::File,

@@ -1,5 +1,6 @@
 use anyhow::Result;
 use mailmesh_bus::{Bus, BusError, BusSettings, StreamError};
+use mailmesh_events::subject::{EVENT_NAMES, of_event};
 
 use crate::world::{background, bus, bus_with, outgoing, plain_client, settings, start_own, url};
 
@@ -44,6 +45,9 @@ async fn changed_limit_is_applied_and_foreign_settings_stay() -> Result<()> {
         .config
         .clone();
     config.description = Some("ours".to_owned());
+    config
+        .subjects
+        .push(format!("{}.mail.later.*", settings.prefix));
     jetstream.update_stream(&config).await?;
 
     settings.streams.events_max_bytes = 6 * 1024 * 1024;
@@ -57,6 +61,8 @@ async fn changed_limit_is_applied_and_foreign_settings_stay() -> Result<()> {
         .clone();
     assert_eq!(config.max_bytes, 6 * 1024 * 1024);
     assert_eq!(config.description.as_deref(), Some("ours"));
+    let later = format!("{}.mail.later.*", settings.prefix);
+    assert!(config.subjects.contains(&later), "{:?}", config.subjects);
     Ok(())
 }
 
@@ -113,19 +119,15 @@ async fn default_settings_make_the_documented_subjects() -> Result<()> {
     };
     let bus = bus_with(&settings).await?;
 
-    for subject in [
+    let commands = [
         "mail.send",
         "mail.send.support",
         "mail.cancel",
         "mail.cancel.support",
-        "mail.received.support",
-        "mail.quarantined.support",
-        "account.authenticated.support",
-        "mailbox.reset.support",
-        "token.refresh_failed.g1",
-        "client.secret_expiring.c1",
-    ] {
-        bus.publish(outgoing(subject, subject, b"x")).await?;
+    ];
+    let events = EVENT_NAMES.iter().map(|name| of_event(name, "support"));
+    for subject in commands.map(str::to_owned).into_iter().chain(events) {
+        bus.publish(outgoing(&subject, &subject, b"x")).await?;
     }
     Ok(())
 }
