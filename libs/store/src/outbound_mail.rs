@@ -2,6 +2,8 @@
 
 mod accept;
 mod outcome;
+mod park;
+mod recover;
 mod row;
 
 use mailmesh_domain::{AccountId, MailId, OutboundState, UncertainPolicy};
@@ -13,7 +15,9 @@ use uuid::Uuid;
 
 use crate::{StoreError, Tx};
 pub use accept::{Accepted, NewOutboundMail, insert};
-pub use outcome::{Outcome, Recovered, cancel, record_outcomes, recover, resolve_uncertain};
+pub use outcome::{Outcome, cancel, record_outcomes, resolve_uncertain};
+pub use park::{Parking, claim_uncertain, list_known, park, resume, set_uncertain_due};
+pub use recover::{Recovered, recover, recover_lost};
 use row::{Row, columns};
 
 /// A recipient of an outbound mail and what became of it.

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use mailmesh_domain::{AccountId, MailId, OutboundState, ReplicaId};
+use mailmesh_domain::{AccountId, MailId, OutboundState};
 use mailmesh_events::Problem;
 use sqlx::types::Json;
 use time::OffsetDateTime;
@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::row::{Row, columns};
 use super::{OutboundMail, Recipient};
-use crate::replica::DEAD_AFTER_SECONDS;
 use crate::{StoreError, Tx};
 
 /// What an attempt led to.
@@ -96,73 +95,6 @@ pub async fn record_outcomes(
     .await
     .map_err(StoreError::query("record outcomes"))?;
     Ok(updated.into_iter().map(MailId::from_uuid).collect())
-}
-
-/// Attempts that another replica left behind.
-#[derive(Debug, Default)]
-pub struct Recovered {
-    /// Back in the queue: surely unsent.
-    pub requeued: u64,
-    /// Uncertain now: the final dot may have been sent.
-    pub uncertain: Vec<OutboundMail>,
-}
-
-/// Ends the attempts that other replicas left behind on an account that this one holds. One that
-/// had not come to the final dot is surely unsent, and closing its row keeps it so; one that had is
-/// uncertain once its replica is dead.
-///
-/// # Errors
-/// When the database fails.
-pub async fn recover(
-    tx: &mut Tx,
-    account: AccountId,
-    replica: ReplicaId,
-    problem: &Problem,
-    now: OffsetDateTime,
-) -> Result<Recovered, StoreError> {
-    let operation = StoreError::query("recover attempts that were left behind");
-    let unsent: Vec<Uuid> = sqlx::query_scalar(
-        "UPDATE send_attempts a SET stage = 'finished', finished_at = $3, outcome = 'left_behind'
-         FROM outbound_mails m
-         WHERE m.account_id = $1 AND m.state = 'sending' AND m.claimed_by <> $2
-           AND a.mail_id = m.mail_id AND a.attempt = m.attempts AND a.stage = 'started'
-         RETURNING a.mail_id",
-    )
-    .bind(account.as_uuid())
-    .bind(replica.as_uuid())
-    .bind(now)
-    .fetch_all(tx.connection())
-    .await
-    .map_err(&operation)?;
-    let requeued = sqlx::query(
-        "UPDATE outbound_mails SET state = 'queued', due_at = $2, claimed_by = NULL
-         WHERE mail_id = ANY($1) AND state = 'sending'",
-    )
-    .bind(unsent)
-    .bind(now)
-    .execute(tx.connection())
-    .await
-    .map_err(&operation)?;
-    let rows: Vec<Row> = sqlx::query_as(concat!(
-        "UPDATE outbound_mails SET state = 'uncertain', problem = $4
-         WHERE account_id = $1 AND state = 'sending' AND claimed_by <> $2
-           AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.replica_id = claimed_by
-                AND r.seen_at > clock_timestamp() - make_interval(secs => $3))
-         RETURNING ",
-        columns!()
-    ))
-    .bind(account.as_uuid())
-    .bind(replica.as_uuid())
-    .bind(f64::from(DEAD_AFTER_SECONDS))
-    .bind(Json(problem))
-    .fetch_all(tx.connection())
-    .await
-    .map_err(&operation)?;
-    let uncertain: Result<_, StoreError> = rows.into_iter().map(TryFrom::try_from).collect();
-    Ok(Recovered {
-        requeued: requeued.rows_affected(),
-        uncertain: uncertain?,
-    })
 }
 
 /// Decides an uncertain mail: `queued` to send it again, `sent` or `failed` to end it. Returns it

@@ -1,0 +1,148 @@
+use mailmesh_domain::{AccountId, MailId, ReplicaId};
+use mailmesh_events::Problem;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::OutboundMail;
+use super::row::{Row, columns};
+use crate::{StoreError, Tx};
+
+/// How long due mails wait, and why.
+#[derive(Debug, Clone, Copy)]
+pub struct Parking<'a> {
+    /// What keeps the account from sending.
+    pub problem: &'a Problem,
+    /// When it is looked at again.
+    pub until: OffsetDateTime,
+    /// Now.
+    pub now: OffsetDateTime,
+}
+
+/// Puts the due mails of an account off without an attempt, because the account itself cannot
+/// send. Returns those that did not wait for the same reason before.
+///
+/// # Errors
+/// When the database fails.
+pub async fn park(
+    tx: &mut Tx,
+    replica: ReplicaId,
+    account: AccountId,
+    parking: Parking<'_>,
+    limit: i64,
+) -> Result<Vec<OutboundMail>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "WITH due AS (
+             SELECT mail_id, problem ->> 'what' AS known FROM outbound_mails
+             WHERE account_id = $1 AND state = 'queued' AND due_at <= $2
+               AND EXISTS (SELECT 1 FROM account_leases l
+                           WHERE l.account_id = $1 AND l.replica_id = $6)
+             ORDER BY due_at, mail_id LIMIT $5
+             FOR UPDATE SKIP LOCKED
+         ), parked AS (
+             UPDATE outbound_mails m SET due_at = $3, problem = $4
+             FROM due WHERE m.mail_id = due.mail_id
+             RETURNING m.*, due.known
+         )
+         SELECT ",
+        columns!(),
+        " FROM parked WHERE known IS DISTINCT FROM $7"
+    ))
+    .bind(account.as_uuid())
+    .bind(parking.now)
+    .bind(parking.until)
+    .bind(Json(parking.problem))
+    .bind(limit)
+    .bind(replica.as_uuid())
+    .bind(&parking.problem.what)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("put mails off"))?;
+    rows.into_iter().map(TryFrom::try_from).collect()
+}
+
+/// Makes the mails due that wait for their account alone, and returns how many there were.
+///
+/// # Errors
+/// When the database fails.
+pub async fn resume(
+    tx: &mut Tx,
+    account: AccountId,
+    now: OffsetDateTime,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "UPDATE outbound_mails SET due_at = $2
+         WHERE account_id = $1 AND state = 'queued' AND due_at > $2
+           AND (failures = 0 OR problem ->> 'kind' IN ('needs_sign_in', 'needs_administrator'))",
+    )
+    .bind(account.as_uuid())
+    .bind(now)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("make parked mails due"))?;
+    Ok(done.rows_affected())
+}
+
+/// Takes the uncertain mails that are due to be looked after, and makes them due again at `until`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim_uncertain(
+    tx: &mut Tx,
+    accounts: &[AccountId],
+    now: OffsetDateTime,
+    until: OffsetDateTime,
+    limit: i64,
+) -> Result<Vec<OutboundMail>, StoreError> {
+    let accounts: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "UPDATE outbound_mails SET due_at = $3
+         WHERE mail_id IN (
+             SELECT mail_id FROM outbound_mails
+             WHERE account_id = ANY($1) AND state = 'uncertain' AND due_at <= $2
+             ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+         RETURNING ",
+        columns!()
+    ))
+    .bind(accounts)
+    .bind(now)
+    .bind(until)
+    .bind(limit)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("take uncertain mails"))?;
+    rows.into_iter().map(TryFrom::try_from).collect()
+}
+
+/// Sets when an uncertain mail is looked after next.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_uncertain_due(
+    tx: &mut Tx,
+    id: MailId,
+    due_at: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE outbound_mails SET due_at = $2 WHERE mail_id = $1 AND state = 'uncertain'")
+        .bind(id.as_uuid())
+        .bind(due_at)
+        .execute(tx.connection())
+        .await
+        .map_err(StoreError::query("set when an uncertain mail is due"))?;
+    Ok(())
+}
+
+/// Returns which of these mails are in the table.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_known(tx: &mut Tx, ids: &[MailId]) -> Result<Vec<MailId>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let known: Vec<Uuid> =
+        sqlx::query_scalar("SELECT mail_id FROM outbound_mails WHERE mail_id = ANY($1)")
+            .bind(ids)
+            .fetch_all(tx.connection())
+            .await
+            .map_err(StoreError::query("look for known mails"))?;
+    Ok(known.into_iter().map(MailId::from_uuid).collect())
+}

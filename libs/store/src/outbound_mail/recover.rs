@@ -1,0 +1,155 @@
+use mailmesh_domain::{AccountId, MailId, ReplicaId};
+use mailmesh_events::Problem;
+use sqlx::types::Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::OutboundMail;
+use super::row::{Row, columns};
+use crate::replica::DEAD_AFTER_SECONDS;
+use crate::{StoreError, Tx};
+
+/// Attempts that were left behind.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Back in the queue: surely unsent.
+    pub requeued: Vec<AccountId>,
+    /// Uncertain now: the final dot may have been sent.
+    pub uncertain: Vec<OutboundMail>,
+}
+
+/// Ends the attempts that other replicas left behind on accounts that this one holds. One that had
+/// not come to the final dot is surely unsent, and closing its row keeps it so; one that had is
+/// uncertain once its replica is dead.
+///
+/// # Errors
+/// When the database fails.
+pub async fn recover(
+    tx: &mut Tx,
+    accounts: &[AccountId],
+    replica: ReplicaId,
+    problem: &Problem,
+    now: OffsetDateTime,
+) -> Result<Recovered, StoreError> {
+    let operation = StoreError::query("recover attempts that were left behind");
+    let accounts: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
+    let unsent: Vec<Uuid> = sqlx::query_scalar(
+        "UPDATE send_attempts a SET stage = 'finished', finished_at = $3, outcome = 'left_behind'
+         FROM outbound_mails m
+         WHERE m.account_id = ANY($1) AND m.state = 'sending' AND m.claimed_by <> $2
+           AND a.mail_id = m.mail_id AND a.attempt = m.attempts AND a.stage = 'started'
+         RETURNING a.mail_id",
+    )
+    .bind(&accounts)
+    .bind(replica.as_uuid())
+    .bind(now)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(&operation)?;
+    let requeued = requeue(tx, &unsent, now).await?;
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "UPDATE outbound_mails SET state = 'uncertain', problem = $4, due_at = $5
+         WHERE account_id = ANY($1) AND state = 'sending' AND claimed_by <> $2
+           AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.replica_id = claimed_by
+                AND r.seen_at > clock_timestamp() - make_interval(secs => $3))
+         RETURNING ",
+        columns!()
+    ))
+    .bind(&accounts)
+    .bind(replica.as_uuid())
+    .bind(f64::from(DEAD_AFTER_SECONDS))
+    .bind(Json(problem))
+    .bind(now)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(&operation)?;
+    let uncertain: Result<_, StoreError> = rows.into_iter().map(TryFrom::try_from).collect();
+    Ok(Recovered {
+        requeued,
+        uncertain: uncertain?,
+    })
+}
+
+/// Ends the attempts of this very replica that it knows nothing of: claimed before `started_before`
+/// by a transaction whose answer was lost, or dropped by a task that failed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn recover_lost(
+    tx: &mut Tx,
+    accounts: &[AccountId],
+    replica: ReplicaId,
+    in_hand: &[MailId],
+    problem: &Problem,
+    (started_before, now): (OffsetDateTime, OffsetDateTime),
+) -> Result<Recovered, StoreError> {
+    let operation = StoreError::query("recover attempts that were lost");
+    let accounts: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
+    let in_hand: Vec<Uuid> = in_hand.iter().map(|id| id.as_uuid()).collect();
+    let lost: Vec<(Uuid, String)> = sqlx::query_as(
+        "SELECT m.mail_id, a.stage FROM outbound_mails m
+         JOIN send_attempts a ON a.mail_id = m.mail_id AND a.attempt = m.attempts
+         WHERE m.account_id = ANY($1) AND m.state = 'sending' AND m.claimed_by = $2
+           AND m.mail_id <> ALL($3) AND a.started_at < $4
+         FOR UPDATE OF m, a",
+    )
+    .bind(&accounts)
+    .bind(replica.as_uuid())
+    .bind(&in_hand)
+    .bind(started_before)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(&operation)?;
+    let of_stage = |is_unsent: bool| -> Vec<Uuid> {
+        let chosen = lost
+            .iter()
+            .filter(|(_, stage)| (stage == "started") == is_unsent);
+        chosen.map(|(id, _)| *id).collect()
+    };
+    let unsent = of_stage(true);
+    sqlx::query(
+        "UPDATE send_attempts a SET stage = 'finished', finished_at = $2, outcome = 'left_behind'
+         FROM outbound_mails m
+         WHERE m.mail_id = ANY($1) AND a.mail_id = m.mail_id AND a.attempt = m.attempts",
+    )
+    .bind(&unsent)
+    .bind(now)
+    .execute(tx.connection())
+    .await
+    .map_err(&operation)?;
+    let requeued = requeue(tx, &unsent, now).await?;
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "UPDATE outbound_mails SET state = 'uncertain', problem = $2, due_at = $3
+         WHERE mail_id = ANY($1) AND state = 'sending' RETURNING ",
+        columns!()
+    ))
+    .bind(of_stage(false))
+    .bind(Json(problem))
+    .bind(now)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(&operation)?;
+    let uncertain: Result<_, StoreError> = rows.into_iter().map(TryFrom::try_from).collect();
+    Ok(Recovered {
+        requeued,
+        uncertain: uncertain?,
+    })
+}
+
+async fn requeue(
+    tx: &mut Tx,
+    mails: &[Uuid],
+    now: OffsetDateTime,
+) -> Result<Vec<AccountId>, StoreError> {
+    let accounts: Vec<Uuid> = sqlx::query_scalar(
+        "UPDATE outbound_mails SET state = 'queued', due_at = $2, claimed_by = NULL
+         WHERE mail_id = ANY($1) AND state = 'sending'
+         RETURNING account_id",
+    )
+    .bind(mails)
+    .bind(now)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("queue mails again"))?;
+    Ok(accounts.into_iter().map(AccountId::from_uuid).collect())
+}
