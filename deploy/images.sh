@@ -26,8 +26,8 @@ build_base() {
   rm -rf "$context/root"
 }
 
-fetched=
-# Reads nats_server, postgres, java and greenmail.
+fetched='' nats_server='' postgres='' java='' greenmail=''
+# Sets the variables above to where the pinned servers are.
 fetch() {
   [ -z "$fetched" ] || return 0
   fetched=$(cd "$here/.." && cargo run --quiet -p mailmesh-testkit --example fetch_servers)
