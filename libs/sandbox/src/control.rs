@@ -144,6 +144,7 @@ async fn show(State(desk): State<Arc<Desk>>) -> Json<Value> {
         "sandbox": true,
         "personality": desk.provider.personality,
         "issuer": desk.addresses.issuer,
+        "host": desk.addresses.host,
         "imap_tls": desk.addresses.mail.imap_tls,
         "imap": desk.addresses.mail.imap,
         "smtp_tls": desk.addresses.mail.smtp_tls,

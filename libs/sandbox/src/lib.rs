@@ -3,10 +3,12 @@
 //! Serves OAuth 2.0 and `OpenID` Connect, IMAP and SMTP submission on loopback, with the manners of Google, of
 //! Microsoft or of the RFCs, and a control API that expires tokens, delivers mail and sets faults at named points.
 //! Promises that every rule a real provider enforces on tokens and sign-in is enforced here too.
-//! Refuses to listen on anything but loopback: everybody who reaches it may read every mailbox.
+//! Refuses to listen on anything but loopback unless [`Settings::reachable_by_others`] says so: everybody who
+//! reaches it may read every mailbox, deliver mail and issue tokens.
 
 pub mod control;
 pub mod fault;
+mod host;
 mod imap;
 mod mailbox;
 mod oauth;
@@ -20,6 +22,7 @@ mod token;
 mod visitor;
 
 pub use fault::{Fault, FaultBook, FaultRule};
+pub use host::HostError;
 pub use mailbox::{
     Flags, FolderState, MailCounters, MailStore, MailStoreError, StoredMail, Submission,
 };

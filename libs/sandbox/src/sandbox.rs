@@ -16,6 +16,7 @@ use tracing::info;
 use crate::control::{self, Desk};
 use crate::fault::FaultBook;
 use crate::fault::http::{CutSwitch, honour_cuts};
+use crate::host::{self, HostError};
 use crate::mailbox::{MailStore, MailStoreError};
 use crate::oauth::SigningKeyError;
 use crate::oauth::listener::FrontDoor;
@@ -31,12 +32,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// Why the sandbox could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// The address to listen on can be reached from elsewhere.
-    #[error("refusing to listen on {address}, which is not loopback")]
-    NotLoopback {
-        /// The address asked for.
-        address: std::net::IpAddr,
-    },
+    /// The address to listen on can be reached from elsewhere, or clients could not use the host.
+    #[error(transparent)]
+    Host(HostError),
     /// The port of the OAuth server could not be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -72,6 +70,8 @@ pub enum SandboxError {
 /// Where the sandbox listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Addresses {
+    /// The name by which clients reach every server.
+    pub host: String,
     /// The OAuth server and the control API.
     pub oauth: SocketAddr,
     /// The issuer, which is also the base URL of every endpoint.
@@ -95,14 +95,10 @@ pub struct Sandbox {
 impl Sandbox {
     /// Makes the certificates, keys, mailboxes and clients and starts every server.
     pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, SandboxError> {
-        if !settings.bind.is_loopback() {
-            let address = settings.bind;
-            return Err(SandboxError::NotLoopback { address });
-        }
-        let tls = TlsAuthority::generate().map_err(SandboxError::Tls)?;
+        let host = host::choose(&settings).map_err(SandboxError::Host)?;
+        let tls = TlsAuthority::generate(&host).map_err(SandboxError::Tls)?;
         let (listener, oauth) = listen(SocketAddr::new(settings.bind, settings.oauth_port)).await?;
-        let scheme = if settings.https { "https" } else { "http" };
-        let issuer = format!("{scheme}://{oauth}");
+        let issuer = host::url(&host, oauth.port(), settings.https);
         let provider = Arc::new(make_provider(&settings, clock, issuer.clone())?);
         let parts = MailParts {
             store: provider.mail.clone(),
@@ -112,6 +108,7 @@ impl Sandbox {
         };
         let mail_server = MailServer::start(&settings, parts).map_err(SandboxError::Mail)?;
         let addresses = Addresses {
+            host,
             oauth,
             control: format!("{issuer}/control"),
             issuer,

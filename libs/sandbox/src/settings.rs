@@ -24,8 +24,12 @@ pub enum Personality {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Address to listen on; loopback only.
+    /// Address to listen on; loopback, unless `reachable_by_others`.
     pub bind: IpAddr,
+    /// Lets `bind` be an address that other machines reach; all of them may then read every mailbox.
+    pub reachable_by_others: bool,
+    /// The name by which clients reach it: stands in the issuer and in the certificate; `bind` when left out.
+    pub host: Option<String>,
     /// Port of the OAuth server and the control API; 0 takes any free one.
     pub oauth_port: u16,
     /// Port of IMAP with TLS from the first byte; 0 takes any free one.
@@ -62,6 +66,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            reachable_by_others: false,
+            host: None,
             oauth_port: 0,
             imap_tls_port: 0,
             imap_port: 0,

@@ -36,11 +36,11 @@ pub struct TlsAuthority {
 }
 
 impl TlsAuthority {
-    /// Makes a fresh authority; nothing is kept on disk.
-    pub fn generate() -> Result<Self, TlsError> {
+    /// Makes a fresh authority whose certificate is also valid for `host`; nothing is kept on disk.
+    pub fn generate(host: &str) -> Result<Self, TlsError> {
         let authority = make_authority().map_err(TlsError::Certificate)?;
         let key = KeyPair::generate().map_err(TlsError::Certificate)?;
-        let certificate = server_params()
+        let certificate = server_params(host)
             .and_then(|params| params.signed_by(&key, &authority))
             .map_err(TlsError::Certificate)?;
         let chain = vec![certificate.der().clone(), authority.der().clone()];
@@ -85,8 +85,14 @@ fn make_authority() -> Result<CertifiedIssuer<'static, KeyPair>, rcgen::Error> {
     CertifiedIssuer::self_signed(params, KeyPair::generate()?)
 }
 
-fn server_params() -> Result<CertificateParams, rcgen::Error> {
-    let names: Vec<String> = NAMES.iter().map(|&name| name.to_owned()).collect();
+fn server_params(host: &str) -> Result<CertificateParams, rcgen::Error> {
+    let other = Some(host).filter(|host| !NAMES.contains(host));
+    let names: Vec<String> = NAMES
+        .iter()
+        .copied()
+        .chain(other)
+        .map(str::to_owned)
+        .collect();
     let mut params = CertificateParams::new(names)?;
     params
         .distinguished_name
