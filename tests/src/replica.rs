@@ -1,0 +1,139 @@
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::Context;
+use mailmesh_embedded::{StopSignal, Supervised, free_port};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A debug build on a busy machine.
+const READY_LIMIT: Duration = Duration::from_secs(40);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// One of the five services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// HTTP API and pages.
+    Admin,
+    /// Sign-ins.
+    AuthCallback,
+    /// Refreshes.
+    TokenRefresh,
+    /// Inbound mail.
+    InboundFetcher,
+    /// Outbound mail.
+    OutboundSender,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Admin,
+        Self::AuthCallback,
+        Self::TokenRefresh,
+        Self::InboundFetcher,
+        Self::OutboundSender,
+    ];
+
+    /// Returns its subcommand.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::AuthCallback => "auth-callback",
+            Self::TokenRefresh => "token-refresh",
+            Self::InboundFetcher => "inbound-fetcher",
+            Self::OutboundSender => "outbound-sender",
+        }
+    }
+}
+
+/// A process of the binary that runs one service; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    pub(crate) service: Service,
+    pub(crate) log: PathBuf,
+    process: Supervised,
+    ops: SocketAddr,
+    has_ended: bool,
+}
+
+impl Replica {
+    /// Starts the process; `config` is the mesh's file, to which its own health port is added.
+    pub(crate) async fn start(
+        binary: &Path,
+        service: Service,
+        config: &str,
+        stem: &Path,
+    ) -> anyhow::Result<Self> {
+        let ops = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let file = stem.with_extension("toml");
+        let log = stem.with_extension("log");
+        std::fs::write(&file, format!("{config}\n[ops]\nlisten = \"{ops}\"\n"))?;
+        let arguments: Vec<OsString> = vec![
+            service.name().into(),
+            "--config".into(),
+            file.into_os_string(),
+        ];
+        let process = Supervised::start(
+            service.name(),
+            binary,
+            arguments,
+            &log,
+            StopSignal::Terminate,
+        )
+        .await?;
+        Ok(Self {
+            service,
+            log,
+            process,
+            ops,
+            has_ended: false,
+        })
+    }
+
+    /// Waits until the service says that it is ready.
+    pub(crate) async fn ready(&mut self, http: &reqwest::Client) -> anyhow::Result<()> {
+        let url = format!("http://{}/ready", self.ops);
+        let is_ready = async || {
+            let answer = http.get(&url).send().await;
+            answer.is_ok_and(|answer| answer.status().is_success())
+        };
+        let ready = self.process.ready(READY_LIMIT, is_ready).await;
+        ready.with_context(|| format!("{} is not ready", self.service.name()))
+    }
+
+    pub(crate) async fn kill9(&mut self) {
+        self.has_ended = true;
+        self.process.kill().await;
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(self.process.pid()).context("no process id")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Asks the process to stop and waits for its exit status.
+    pub(crate) async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
+        self.signal(Signal::TERM)
+            .with_context(|| format!("{} has ended by itself", self.service.name()))?;
+        let status = tokio::time::timeout(STOP_LIMIT, self.process.exited()).await;
+        let status = status.with_context(|| format!("{} does not stop", self.service.name()))?;
+        self.has_ended = true;
+        Ok(status)
+    }
+
+    pub(crate) const fn is_running(&self) -> bool {
+        !self.has_ended
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            // Nobody waits for a clean stop of a test that failed; a frozen one would not hear of it.
+            self.signal(Signal::KILL).ok();
+        }
+    }
+}

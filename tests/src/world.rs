@@ -1,0 +1,307 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use bytes::Bytes;
+use mailmesh_bus::{Bus, BusSettings, Outgoing};
+use mailmesh_domain::{Key, SystemClock};
+use mailmesh_sandbox::{ClientSettings, Sandbox, Settings as SandboxSettings};
+use mailmesh_secrets::{ExposeSecret, SecretString};
+use mailmesh_store::grant::{self, Grant};
+use mailmesh_store::{Database, DatabaseSettings, account, outbox};
+use mailmesh_testkit::{TestServers, eventually, fresh_prefix};
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::events::Events;
+use crate::leak::check_no_secrets;
+use crate::mesh::{Mesh, MeshSettings, check_no_errors};
+use crate::replica::Service;
+
+pub(crate) const CLIENT: &str = "sandbox";
+const CLIENT_ID: &str = "mailmesh-e2e";
+const CLIENT_SECRET: &str = "the-planted-client-secret-Qk7";
+
+/// What a world begins with.
+#[derive(Debug, Default)]
+pub struct WorldSettings {
+    /// Servers of the test's own, as URLs; those that all tests share otherwise.
+    pub servers: Option<(String, SecretString)>,
+    /// The provider.
+    pub sandbox: SandboxSettings,
+    /// One replica for each mention.
+    pub services: Vec<Service>,
+    /// Further sections of the configuration, as TOML.
+    pub extra: String,
+}
+
+/// What a test may leave behind.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Leftovers {
+    /// Dead letters that the test made on purpose.
+    pub dead_letters: u64,
+    /// Whether something broke that must be logged as an error.
+    pub has_errors: bool,
+}
+
+/// A mesh, a provider, and all that a test needs to work on them.
+#[derive(Debug)]
+pub struct World {
+    /// The processes.
+    pub mesh: Mesh,
+    /// The provider, in this process.
+    pub sandbox: Sandbox,
+    /// The admin API, with the first key.
+    pub api: Api,
+    /// What was published.
+    pub events: Events,
+    /// The mesh's database.
+    pub database: Database,
+    /// The mesh's bus, as a business system uses it.
+    pub bus: Bus,
+    /// Before every stream and subject, and in the addresses of shared servers.
+    pub prefix: String,
+    secrets: Vec<(String, String)>,
+}
+
+impl World {
+    /// Starts servers, provider and services, and registers the OAuth client.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the end of a log when a service does not come up.
+    pub async fn start(settings: WorldSettings) -> anyhow::Result<Self> {
+        let (nats_url, postgres_url) = if let Some(given) = settings.servers {
+            given
+        } else {
+            let shared = TestServers::shared().await?;
+            (shared.nats_url().to_owned(), shared.fresh_database().await?)
+        };
+        let prefix = fresh_prefix();
+        let mut mesh = Mesh::prepare(&MeshSettings {
+            nats_url: nats_url.clone(),
+            postgres_url: postgres_url.clone(),
+            prefix: prefix.clone(),
+            extra: settings.extra,
+        })
+        .await?;
+        let sandbox = start_sandbox(settings.sandbox, &mesh).await?;
+        for number in launch_all(&mut mesh, &settings.services).await? {
+            mesh.ready(number).await?;
+        }
+        let key = mesh.first_key().await?;
+        let bus = BusSettings {
+            url: nats_url.clone(),
+            prefix: prefix.clone(),
+            ..BusSettings::default()
+        };
+        let world = Self {
+            api: Api::try_new(&mesh.admin_url(), Some(key.clone()))?,
+            events: Events::connect(&nats_url, &prefix).await?,
+            database: connect(postgres_url).await?,
+            bus: Bus::connect(&bus).await?,
+            mesh,
+            sandbox,
+            prefix,
+            secrets: vec![
+                ("client secret".to_owned(), CLIENT_SECRET.to_owned()),
+                ("first API key".to_owned(), key.expose_secret().to_owned()),
+            ],
+        };
+        world.register_client().await?;
+        Ok(world)
+    }
+
+    async fn register_client(&self) -> anyhow::Result<()> {
+        let client = json!({
+            "key": CLIENT,
+            "profile": "custom",
+            "issuer": self.sandbox.addresses().issuer,
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "scopes": ["openid", "email", "offline_access"],
+        });
+        self.api.post("/v1/client-configurations", &client).await?;
+        Ok(())
+    }
+
+    /// Publishes a command as plain JSON, as a business system would, and waits for the stream's word.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the stream does not take it.
+    pub async fn publish(&self, subject: &str, body: &Value) -> anyhow::Result<()> {
+        self.publish_raw(subject, &[], body.to_string()).await
+    }
+
+    /// Publishes any bytes with any headers.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the stream does not take them.
+    pub async fn publish_raw(
+        &self,
+        subject: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<()> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let outgoing = Outgoing {
+            subject: subject.to_owned(),
+            message_id: String::new(),
+            headers: headers.collect(),
+            payload: body.into(),
+        };
+        self.bus.publish(outgoing).await?;
+        Ok(())
+    }
+
+    /// Returns the grant of an account.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it has none.
+    pub async fn grant(&self, account: &str) -> anyhow::Result<Grant> {
+        let mut tx = self.database.begin().await?;
+        let found = account::find_by_key(&mut tx, &Key::try_new(account)?).await?;
+        let id = found.context("no such account")?.grant_id;
+        let id = id.with_context(|| format!("{account} has no grant"))?;
+        let grants = grant::list_by_ids(&mut tx, &[id]).await?;
+        grants.into_iter().next().context("no such grant")
+    }
+
+    /// Returns the access token of an account as the mesh keeps it; from here on it counts as a
+    /// planted secret, and so does the refresh token.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is none or the test's key does not open it.
+    pub async fn access_token(&mut self, account: &str) -> anyhow::Result<String> {
+        let grant = self.grant(account).await?;
+        let generation = grant.generation;
+        let keys = self.mesh.keys();
+        let access = keys.open(&grant.access_token, &Grant::access_context(grant.id))?;
+        let refresh = grant.refresh_token.as_ref();
+        let refresh = refresh
+            .map(|sealed| keys.open(sealed, &Grant::refresh_context(grant.id)))
+            .transpose()?;
+        let access = access.expose_secret().to_owned();
+        let named = |kind: &str| format!("{kind} token {generation} of {account}");
+        if let Some(refresh) = refresh {
+            self.plant(&named("refresh"), refresh.expose_secret());
+        }
+        self.plant(&named("access"), &access);
+        Ok(access)
+    }
+
+    /// Names a text that must be found in no log and no stream.
+    pub fn plant(&mut self, name: &str, secret: &str) {
+        self.secrets.push((name.to_owned(), secret.to_owned()));
+    }
+
+    /// Waits until the account's own server was reached with its credentials.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the account's state when it is not.
+    pub async fn active(&self, account: &str) -> anyhow::Result<()> {
+        let path = format!("/v1/accounts/{account}");
+        eventually(&format!("{account} is active"), async || {
+            let found = self.api.get(&path).await?;
+            let state = found.get("state").and_then(Value::as_str);
+            if state == Some("active") {
+                return Ok(());
+            }
+            bail!("{found}")
+        })
+        .await
+    }
+
+    /// Stops everything and fails on what is left behind.
+    ///
+    /// # Errors
+    ///
+    /// Says what is left, and where.
+    pub async fn finish(mut self, leftovers: Leftovers) -> anyhow::Result<()> {
+        eventually("every event of the outbox is published", async || {
+            let mut tx = self.database.begin().await?;
+            let waiting = outbox::count(&mut tx).await?;
+            ensure!(waiting == 0, "{waiting} wait");
+            anyhow::Ok(())
+        })
+        .await?;
+        eventually("every command is taken", async || {
+            let waiting = self.events.count("MAIL_SEND").await?;
+            ensure!(waiting == 0, "{waiting} wait");
+            anyhow::Ok(())
+        })
+        .await?;
+        let logs = self.mesh.stop_all().await?;
+        let dead = self.events.count("DEAD_LETTERS").await?;
+        ensure!(
+            dead == leftovers.dead_letters,
+            "{dead} dead letters instead of {}",
+            leftovers.dead_letters
+        );
+        if !leftovers.has_errors {
+            check_no_errors(&logs)?;
+        }
+        // Those that came with later refreshes, too.
+        let mut tx = self.database.begin().await?;
+        let accounts = account::list(&mut tx).await?;
+        drop(tx);
+        for account in accounts.iter().filter(|account| account.grant_id.is_some()) {
+            self.access_token(account.key.as_str()).await?;
+        }
+        // The first key is written to the terminal on purpose, once, and nowhere else.
+        let key_line = |line: &&str| !line.contains("shown this once");
+        let logs = logs.into_iter().map(|(name, text)| {
+            let lines: Vec<&str> = text.lines().filter(key_line).collect();
+            (name, lines.join("\n").into_bytes())
+        });
+        check_no_secrets(&self.secrets, logs)?;
+        check_no_secrets(&self.secrets, self.events.everything().await?)?;
+        self.events.delete_streams().await?;
+        self.database.close().await;
+        self.sandbox.stop().await;
+        self.mesh.set_finished();
+        Ok(())
+    }
+}
+
+async fn launch_all(
+    mesh: &mut Mesh,
+    services: &[Service],
+) -> anyhow::Result<Vec<crate::mesh::ReplicaNumber>> {
+    let services = if services.is_empty() {
+        Service::ALL.as_slice()
+    } else {
+        services
+    };
+    let mut numbers = Vec::new();
+    for service in services {
+        numbers.push(mesh.launch(*service).await?);
+    }
+    Ok(numbers)
+}
+
+async fn start_sandbox(mut settings: SandboxSettings, mesh: &Mesh) -> anyhow::Result<Sandbox> {
+    settings.clients.push(ClientSettings {
+        client_id: CLIENT_ID.to_owned(),
+        client_secret: CLIENT_SECRET.to_owned(),
+        redirect_uris: vec![format!("{}/oauth/callback", mesh.public_url())],
+    });
+    Ok(Sandbox::start(settings, Arc::new(SystemClock)).await?)
+}
+
+async fn connect(url: SecretString) -> anyhow::Result<Database> {
+    let settings = DatabaseSettings {
+        url,
+        max_connections: 2,
+        acquire_timeout: Duration::from_secs(15),
+        ca_file: None,
+    };
+    Ok(Database::connect(&settings).await?)
+}

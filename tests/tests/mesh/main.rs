@@ -1,0 +1,3 @@
+//! Whole-mesh scenarios: the real binary, one process a service.
+
+mod api_key;
