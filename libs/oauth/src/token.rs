@@ -1,3 +1,4 @@
+use std::pin::Pin;
 use std::time::Duration;
 
 use ::http::Request;
@@ -8,8 +9,8 @@ use mailmesh_domain::TokenEndpointAuth;
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use oauth2::basic::BasicErrorResponse;
 use oauth2::{
-    AuthorizationCode, HttpRequest, PkceCodeVerifier, RefreshToken, RequestTokenError, Scope,
-    TokenResponse,
+    AsyncHttpClient, AuthorizationCode, HttpRequest, HttpResponse, PkceCodeVerifier, RefreshToken,
+    RequestTokenError, Scope, TokenResponse,
 };
 use url::form_urlencoded;
 
@@ -45,6 +46,23 @@ pub enum Revocation {
     NotOffered,
 }
 
+/// Gives requests of the protocol crate to our client. A closure would do, but the future around it
+/// could then not be moved to another thread (rust-lang/rust#64552).
+struct Sender<'a> {
+    http: &'a HttpClient,
+    operation: Operation,
+    secrets: &'a [&'a SecretString],
+}
+
+impl<'c> AsyncHttpClient<'c> for Sender<'_> {
+    type Error = OAuthError;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, OAuthError>> + Send + 'c>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.http.send(self.operation, request, self.secrets))
+    }
+}
+
 /// Trades an authorisation code for tokens.
 ///
 /// # Errors
@@ -59,12 +77,16 @@ pub async fn exchange_code(
 ) -> Result<TokenAnswer, OAuthError> {
     let operation = Operation::ExchangeCode;
     let secrets = with_client_secret(client, vec![code, verifier]);
-    let send = |request: HttpRequest| http.send(operation, request, &secrets);
+    let sender = Sender {
+        http,
+        operation,
+        secrets: &secrets,
+    };
     let answer = client
         .protocol(endpoints)
         .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
         .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()))
-        .request_async(&send)
+        .request_async(&sender)
         .await;
     TokenAnswer::try_new(operation, answer, &client.scopes)
 }
@@ -83,7 +105,11 @@ pub async fn refresh(
 ) -> Result<TokenAnswer, OAuthError> {
     let operation = Operation::Refresh;
     let secrets = with_client_secret(client, vec![refresh_token]);
-    let send = |request: HttpRequest| http.send(operation, request, &secrets);
+    let sender = Sender {
+        http,
+        operation,
+        secrets: &secrets,
+    };
     let token = RefreshToken::new(refresh_token.expose_secret().to_owned());
     let wanted = if client.refresh_sends_scopes {
         scopes
@@ -94,7 +120,7 @@ pub async fn refresh(
         .protocol(endpoints)
         .exchange_refresh_token(&token)
         .add_scopes(wanted.iter().cloned().map(Scope::new))
-        .request_async(&send)
+        .request_async(&sender)
         .await;
     TokenAnswer::try_new(operation, answer, scopes)
 }
