@@ -13,7 +13,8 @@ use crate::convert::{RowOf, sealed_bytes};
 use crate::{StoreError, Tx};
 
 pub use refresh::{
-    NewTokens, claim, claim_due, next_due_at, record_failure, record_refresh, set_due,
+    NewTokens, claim, claim_due, next_due_at, postpone, record_failure, record_refresh,
+    resume_client, resume_corrected, set_due,
 };
 
 /// One consent.
@@ -160,6 +161,25 @@ pub async fn list_by_ids(tx: &mut Tx, ids: &[GrantId]) -> Result<Vec<Grant>, Sto
         .await
         .map_err(StoreError::query("load grants"))?;
     rows.into_iter().map(TryFrom::try_from).collect()
+}
+
+/// Counts the grants that cannot be refreshed, by state.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_stuck(tx: &mut Tx) -> Result<Vec<(GrantState, i64)>, StoreError> {
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT state, count(*) FROM grants WHERE state <> 'active' GROUP BY state")
+            .fetch_all(tx.connection())
+            .await
+            .map_err(StoreError::query("count the grants that are stuck"))?;
+    let of = RowOf {
+        table: "grants",
+        id: "of a count",
+    };
+    rows.into_iter()
+        .map(|(state, count)| Ok((of.parse("state", &state)?, count)))
+        .collect()
 }
 
 /// Stores the grant of a sign-in: a new row, or new tokens in the row that the same subject has.

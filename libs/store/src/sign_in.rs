@@ -103,6 +103,18 @@ pub async fn find_link(
     Ok(row.map(|(id, account)| (SignInId::from_uuid(id), AccountId::from_uuid(account))))
 }
 
+/// Says whether a link was ever made, as long as it is remembered.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_known_link(tx: &mut Tx, link_hash: &[u8; 32]) -> Result<bool, StoreError> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sign_ins WHERE link_hash = $1)")
+        .bind(link_hash.as_slice())
+        .fetch_one(tx.connection())
+        .await
+        .map_err(StoreError::query("look for a sign-in link"))
+}
+
 /// Binds a sign-in to a state, a browser, a nonce and a verifier. Following the link again starts
 /// anew and voids what came before.
 ///

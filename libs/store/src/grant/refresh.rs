@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailmesh_domain::{GrantId, GrantState, ReplicaId};
+use mailmesh_domain::{ClientConfigurationId, GrantId, GrantState, ReplicaId};
 use mailmesh_events::Problem;
 use mailmesh_secrets::SealedSecret;
 use time::OffsetDateTime;
@@ -176,13 +176,82 @@ pub async fn record_failure(
     Ok(done.rows_affected() == 1)
 }
 
-/// Returns when the next refresh is due.
+/// Gives a claim up without a try; it is due again later.
+///
+/// # Errors
+/// When the database fails.
+pub async fn postpone(
+    tx: &mut Tx,
+    id: GrantId,
+    replica: ReplicaId,
+    due_at: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE grants SET claimed_by = NULL, claim_expires_at = NULL, refresh_due_at = $3
+         WHERE grant_id = $1 AND claimed_by = $2",
+    )
+    .bind(id.as_uuid())
+    .bind(replica.as_uuid())
+    .bind(due_at)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("postpone a refresh"))?;
+    Ok(())
+}
+
+/// Makes the suspended grants of a client configuration due, because it is accepted again. Returns
+/// how many there were.
+///
+/// # Errors
+/// When the database fails.
+pub async fn resume_client(
+    tx: &mut Tx,
+    client: ClientConfigurationId,
+    now: OffsetDateTime,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "UPDATE grants SET refresh_due_at = $2
+         WHERE client_configuration_id = $1 AND state = 'suspended' AND refresh_due_at > $2",
+    )
+    .bind(client.as_uuid())
+    .bind(now)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("resume the grants of a client"))?;
+    Ok(done.rows_affected())
+}
+
+/// Makes the suspended grants due whose client configuration was changed since they failed. Returns
+/// how many there were.
+///
+/// # Errors
+/// When the database fails.
+pub async fn resume_corrected(tx: &mut Tx, now: OffsetDateTime) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "UPDATE grants g SET refresh_due_at = $1
+         FROM client_configurations c
+         WHERE c.client_configuration_id = g.client_configuration_id AND g.state = 'suspended'
+           AND g.refresh_due_at > $1 AND c.updated_at > g.updated_at",
+    )
+    .bind(now)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("resume grants of corrected clients"))?;
+    Ok(done.rows_affected())
+}
+
+/// Returns when the next refresh is due that nobody is at.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn next_due_at(tx: &mut Tx) -> Result<Option<OffsetDateTime>, StoreError> {
-    sqlx::query_scalar("SELECT min(refresh_due_at) FROM grants WHERE state <> 'sign_in_required'")
-        .fetch_one(tx.connection())
-        .await
-        .map_err(StoreError::query("look for the next refresh"))
+    sqlx::query_scalar(
+        "SELECT refresh_due_at FROM grants
+         WHERE state <> 'sign_in_required'
+           AND (claimed_by IS NULL OR claim_expires_at < clock_timestamp())
+         ORDER BY refresh_due_at LIMIT 1",
+    )
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("look for the next refresh"))
 }
