@@ -1,1 +1,31 @@
 //! Refreshes every grant before it is needed, once across all replicas.
+//!
+//! Hears `token.refresh`; publishes `token.refreshed`, `token.refresh_failed`,
+//! `account.sign_in_required`, `account.failing`, `account.recovered` and `client.refused`; writes
+//! `grants` and the refusal in `client_configurations`.
+//!
+//! Promises: at most one refresh is in flight per grant (a claim in the database, longer than any
+//! request may take). New tokens are committed before anybody can use them. A timeout, a 429 or a
+//! broken server changes no state and loses no token. A provider's `invalid_grant` is believed only
+//! if the row is still the one that was sent. A client that is refused as a whole is reported once,
+//! its grants wait and are probed slowly, and they go on by themselves once it is corrected.
+//! Every grant is refreshed at least weekly, used or not, so none dies of disuse.
+//!
+//! An answer that is lost on the way may have rotated the refresh token. The old one is kept and
+//! tried again: most providers accept it, and one that takes it for theft refuses, which is then
+//! visible as a sign-in that is required. Nothing better is possible: RFC 6749 gives the client no
+//! way to ask for the answer again.
+
+mod ask;
+mod config;
+mod decide;
+mod failure;
+mod gate;
+mod metric;
+mod record;
+mod refresh;
+mod schedule;
+mod service;
+
+pub use config::{Config, ConfigProblem};
+pub use service::Service;

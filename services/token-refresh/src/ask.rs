@@ -1,0 +1,63 @@
+//! Hears `token.refresh`: a server refused an access token.
+
+use std::sync::Arc;
+
+use mailmesh_bus::{SubscribeError, Subscription};
+use mailmesh_events::subject::TOKEN_REFRESH;
+use mailmesh_events::token::RefreshToken;
+use mailmesh_replica::Replica;
+use mailmesh_store::{StoreError, grant};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info_span, warn};
+
+use crate::service::NAME;
+
+pub(crate) async fn subscribe(replica: &Replica) -> Result<Subscription, SubscribeError> {
+    replica.bus.subscribe(TOKEN_REFRESH, Some(NAME)).await
+}
+
+/// Makes grants due that are asked for, until `stop`. A question that is lost is asked again by
+/// whoever needs the token.
+pub(crate) async fn run(
+    replica: Replica,
+    mut questions: Subscription,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    loop {
+        let question = tokio::select! {
+            () = stop.cancelled() => return,
+            question = questions.next() => question,
+        };
+        let Some(question) = question else {
+            return;
+        };
+        let span = info_span!("handle.refresh_token");
+        mailmesh_bus::trace::continue_from(&span, &question.headers);
+        let Ok(asked) = serde_json::from_slice::<RefreshToken>(&question.payload) else {
+            warn!(parent: &span, "A question for a token cannot be read");
+            continue;
+        };
+        match make_due(&replica, &asked).await {
+            Ok(true) => wake.notify_one(),
+            Ok(false) => {
+                debug!(parent: &span, grant.id = %asked.grant_id, "The token asked for is there or on its way");
+            }
+            Err(error) => warn!(
+                parent: &span,
+                grant.id = %asked.grant_id,
+                error = &error as &dyn std::error::Error,
+                "A grant could not be made due"
+            ),
+        }
+    }
+}
+
+async fn make_due(replica: &Replica, asked: &RefreshToken) -> Result<bool, StoreError> {
+    let mut tx = replica.database.begin().await?;
+    let now = replica.clock.now();
+    let is_due = grant::set_due(&mut tx, asked.grant_id, asked.refused_generation, now).await?;
+    tx.commit().await?;
+    Ok(is_due)
+}

@@ -1,0 +1,270 @@
+//! Writes what became of a refresh, with its events, in one transaction.
+
+use std::time::Duration;
+
+use mailmesh_domain::{AccountState, GrantState, Key};
+use mailmesh_events::account::{
+    AccountFailing, AccountRecovered, AccountSignInRequired, ClientRefused,
+};
+use mailmesh_events::token::{TokenRefreshFailed, TokenRefreshed};
+use mailmesh_events::{Encoded, Event, Problem};
+use mailmesh_replica::Replica;
+use mailmesh_store::client_configuration::{self, ClientConfiguration};
+use mailmesh_store::grant::{self, Grant, NewTokens};
+use mailmesh_store::{StoreError, Tx, account, outbox};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::decide::{Decision, is_told};
+use crate::failure::Failure;
+use crate::refresh::{Refresher, spread_of};
+
+/// How long new tokens are held in memory while the database is away.
+const HOLD_LIMIT: Duration = Duration::from_mins(10);
+/// The same once the process was told to stop.
+const HOLD_LIMIT_AT_STOP: Duration = Duration::from_secs(10);
+const HOLD_PAUSE: Duration = Duration::from_millis(500);
+
+impl Refresher {
+    /// Stores new tokens. With rotation they are the only ones that work, so a database that is
+    /// away is waited for.
+    pub(crate) async fn store(
+        &self,
+        grant: &Grant,
+        client: &ClientConfiguration,
+        tokens: &NewTokens,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let mut stopped: Option<Instant> = None;
+        loop {
+            let error = match self.try_store(grant, client, tokens).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            if stop.is_cancelled() {
+                stopped.get_or_insert_with(Instant::now);
+            }
+            let is_over = started.elapsed() > HOLD_LIMIT
+                || stopped.is_some_and(|since| since.elapsed() > HOLD_LIMIT_AT_STOP);
+            if is_over {
+                return Err(error);
+            }
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "New tokens cannot be stored yet; they are held"
+            );
+            sleep(HOLD_PAUSE).await;
+        }
+    }
+
+    async fn try_store(
+        &self,
+        grant: &Grant,
+        client: &ClientConfiguration,
+        tokens: &NewTokens,
+    ) -> Result<(), StoreError> {
+        let now = self.replica.clock.now();
+        let mut tx = self.replica.database.begin().await?;
+        let stored =
+            grant::record_refresh(&mut tx, grant.id, grant.generation, tokens, now).await?;
+        let Some(generation) = stored else {
+            // A sign-in has replaced it, or an earlier commit went through after all.
+            self.metrics.count("overtaken");
+            return Ok(());
+        };
+        let mut events = Events::new(&self.replica);
+        events.push(&TokenRefreshed {
+            grant_id: grant.id,
+            generation,
+            expires_at: tokens.access_expires_at,
+        });
+        if grant.state == GrantState::Suspended {
+            for account in account::list_keys_by_grant(&mut tx, grant.id).await? {
+                events.push(&AccountRecovered {
+                    account,
+                    was: AccountState::Failing,
+                });
+            }
+        }
+        if client.refusal.is_some()
+            && client_configuration::set_refusal(&mut tx, client.id, None).await?
+        {
+            let resumed = grant::resume_client(&mut tx, client.id, now).await?;
+            info!(client.key = %client.key, resumed, "A client configuration is accepted again");
+        }
+        events.commit(tx).await?;
+        self.metrics.count("refreshed");
+        info!(generation, "A grant was refreshed");
+        Ok(())
+    }
+
+    /// Records a failure, unless the row is no longer the one that was sent.
+    pub(crate) async fn record_failure(
+        &self,
+        grant: &Grant,
+        client: &ClientConfiguration,
+        failure: &Failure,
+        decision: Decision,
+    ) -> Result<(), StoreError> {
+        let now = self.replica.clock.now();
+        let problem = failure.problem();
+        let mut tx = self.replica.database.begin().await?;
+        let current = grant::claim(&mut tx, grant.id, self.replica.id).await?;
+        if current.is_none_or(|current| current.generation != grant.generation) {
+            self.metrics.count("overtaken");
+            info!("A refusal is not believed: the grant has new tokens");
+            return Ok(());
+        }
+        let (state, after, outcome) = match decision {
+            Decision::Retry { after } => (grant.state, after, "retried"),
+            Decision::RequireSignIn => (
+                GrantState::SignInRequired,
+                Duration::ZERO,
+                "sign_in_required",
+            ),
+            Decision::Suspend { after } => (GrantState::Suspended, after, "suspended"),
+        };
+        let due_at = now + after + jitter(after, spread_of(grant));
+        grant::record_failure(&mut tx, grant, state, &problem, due_at, now).await?;
+
+        let mut events = Events::new(&self.replica);
+        if is_told(grant.failures) || state != grant.state {
+            events.push(&TokenRefreshFailed {
+                grant_id: grant.id,
+                generation: grant.generation,
+                problem: problem.clone(),
+            });
+        }
+        if state != grant.state {
+            self.tell_accounts(&mut tx, &mut events, grant, state, failure, &problem)
+                .await?;
+        }
+        if failure.concerns_client() && state == GrantState::Suspended {
+            refuse_client(&mut tx, &mut events, client, &problem).await?;
+        }
+        events.commit(tx).await?;
+        self.metrics.count(outcome);
+        Ok(())
+    }
+
+    async fn tell_accounts(
+        &self,
+        tx: &mut Tx,
+        events: &mut Events<'_>,
+        grant: &Grant,
+        state: GrantState,
+        failure: &Failure,
+        problem: &Problem,
+    ) -> Result<(), StoreError> {
+        // A refused client is one event, whatever the number of its accounts.
+        if state == GrantState::Suspended && failure.concerns_client() {
+            return Ok(());
+        }
+        for account in account::list_keys_by_grant(tx, grant.id).await? {
+            events.push_state(account, state, problem);
+        }
+        if state == GrantState::SignInRequired {
+            warn!(
+                code = problem.code.as_deref(),
+                "A mailbox owner must sign in again"
+            );
+        }
+        Ok(())
+    }
+
+    /// Lets a grant wait whose client configuration is known to be refused.
+    pub(crate) async fn wait_for_client(
+        &self,
+        grant: &Grant,
+        client: &ClientConfiguration,
+    ) -> Result<(), StoreError> {
+        let Some(problem) = &client.refusal else {
+            return Ok(());
+        };
+        let now = self.replica.clock.now();
+        let after = self.config.slow_probe();
+        let due_at = now + after + jitter(after, spread_of(grant));
+        let mut tx = self.replica.database.begin().await?;
+        grant::record_failure(&mut tx, grant, GrantState::Suspended, problem, due_at, now).await?;
+        tx.commit().await?;
+        self.metrics.count("waiting_for_client");
+        Ok(())
+    }
+}
+
+async fn refuse_client(
+    tx: &mut Tx,
+    events: &mut Events<'_>,
+    client: &ClientConfiguration,
+    problem: &Problem,
+) -> Result<(), StoreError> {
+    let present = client_configuration::find(tx, client.id).await?;
+    // What was corrected while the request was under way is not refused yet.
+    let is_same = present.is_some_and(|present| present.updated_at == client.updated_at);
+    if is_same && client_configuration::set_refusal(tx, client.id, Some(problem)).await? {
+        error!(
+            client.key = %client.key,
+            code = problem.code.as_deref(),
+            "The provider refuses a client configuration"
+        );
+        events.push(&ClientRefused {
+            client_configuration: client.key.clone(),
+            problem: problem.clone(),
+        });
+    }
+    Ok(())
+}
+
+/// Up to a tenth, so that grants which failed together are not tried together for ever.
+fn jitter(after: Duration, spread: u8) -> Duration {
+    after / 10 * u32::from(spread) / u32::from(u8::MAX)
+}
+
+/// Events of one transaction.
+struct Events<'a> {
+    replica: &'a Replica,
+    encoded: Vec<Encoded>,
+}
+
+impl<'a> Events<'a> {
+    fn new(replica: &'a Replica) -> Self {
+        Self {
+            replica,
+            encoded: Vec::new(),
+        }
+    }
+
+    fn push<E: Event>(&mut self, event: &E) {
+        match self.replica.encode(event) {
+            Ok(mut encoded) => {
+                mailmesh_bus::trace::inject(&mut encoded.headers);
+                self.encoded.push(encoded);
+            }
+            // Plain structs always encode; the state in the database is the truth all the same.
+            Err(error) => error!(
+                error = &error as &dyn std::error::Error,
+                event = E::NAME,
+                "An event cannot be written"
+            ),
+        }
+    }
+
+    fn push_state(&mut self, account: Key, state: GrantState, problem: &Problem) {
+        let problem = problem.clone();
+        match state {
+            GrantState::SignInRequired => self.push(&AccountSignInRequired { account, problem }),
+            GrantState::Suspended => self.push(&AccountFailing { account, problem }),
+            GrantState::Active => {}
+        }
+    }
+
+    async fn commit(self, mut tx: Tx) -> Result<(), StoreError> {
+        let now = self.replica.clock.now();
+        outbox::insert(&mut tx, self.replica.id, &self.encoded, now).await?;
+        tx.commit().await?;
+        self.replica.outbox.wake();
+        Ok(())
+    }
+}

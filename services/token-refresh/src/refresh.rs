@@ -1,0 +1,195 @@
+//! One refresh: from a claimed grant to tokens in the database, or to a failure that is told.
+
+use std::time::Duration;
+
+use mailmesh_oauth::{TokenAnswer, missing_scopes};
+use mailmesh_replica::{Provider, Providers, Replica};
+use mailmesh_secrets::OpeningKeys;
+use mailmesh_store::StoreError;
+use mailmesh_store::client_configuration::{self, ClientConfiguration};
+use mailmesh_store::grant::{self, Grant, NewTokens};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, instrument, warn};
+
+use crate::config::Config;
+use crate::decide::decide;
+use crate::failure::Failure;
+use crate::gate::Gate;
+use crate::metric::Metrics;
+
+/// Two requests of twenty seconds at most, cut short: the claim must outlast this and the refresh.
+const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
+/// A process that was frozen must not use a claim that is about to end: the refresh itself takes up
+/// to twenty seconds of it.
+const CLAIM_IS_SAFE_FOR: Duration = Duration::from_secs(50);
+/// How long until a grant is tried again that found no place at its client configuration.
+const QUEUE_PAUSE: Duration = Duration::from_secs(1);
+
+/// What all refreshes share.
+#[derive(Debug)]
+pub(crate) struct Refresher {
+    pub(crate) config: Config,
+    pub(crate) replica: Replica,
+    pub(crate) keys: OpeningKeys,
+    pub(crate) providers: Providers,
+    pub(crate) gate: Gate,
+    pub(crate) metrics: Metrics,
+}
+
+impl Refresher {
+    /// Refreshes a grant that this replica has claimed.
+    #[instrument(name = "refresh.grant", skip_all, fields(grant.id = %grant.id))]
+    pub(crate) async fn refresh(
+        &self,
+        grant: Grant,
+        claimed_at: Instant,
+        stop: &CancellationToken,
+    ) {
+        if let Err(error) = self.try_refresh(&grant, claimed_at, stop).await {
+            // The claim ends by itself, and any replica tries again.
+            self.metrics.count("not_recorded");
+            error!(
+                error = &error as &dyn std::error::Error,
+                "What became of a refresh could not be recorded"
+            );
+        }
+    }
+
+    async fn try_refresh(
+        &self,
+        grant: &Grant,
+        claimed_at: Instant,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let Some(client) = self.load_client(grant).await? else {
+            return Ok(());
+        };
+        let Some(_place) = self.gate.try_enter(client.id) else {
+            return self.put_off(grant, QUEUE_PAUSE).await;
+        };
+        if client.refusal.is_some() && !self.gate.may_probe(client.id, client.updated_at) {
+            return self.wait_for_client(grant, &client).await;
+        }
+        match self.ask_provider(grant, &client, claimed_at).await {
+            Ok(Some(tokens)) => self.store(grant, &client, &tokens, stop).await,
+            Ok(None) => self.put_off(grant, Duration::ZERO).await,
+            Err(failure) => self.fail(grant, &client, &failure).await,
+        }
+    }
+
+    async fn load_client(&self, grant: &Grant) -> Result<Option<ClientConfiguration>, StoreError> {
+        let mut tx = self.replica.database.begin().await?;
+        client_configuration::find(&mut tx, grant.client_configuration_id).await
+    }
+
+    /// Returns the new tokens, sealed; none when the claim became too old to be used.
+    async fn ask_provider(
+        &self,
+        grant: &Grant,
+        client: &ClientConfiguration,
+        claimed_at: Instant,
+    ) -> Result<Option<NewTokens>, Failure> {
+        let Some(sealed) = &grant.refresh_token else {
+            return Err(Failure::NoRefreshToken);
+        };
+        let context = Grant::refresh_context(grant.id);
+        let refresh_token = self.keys.open(sealed, &context).map_err(Failure::Open)?;
+        let limit = DISCOVERY_LIMIT;
+        let provider = timeout(limit, self.providers.get(client))
+            .await
+            .map_err(|_| Failure::DiscoveryTimedOut { limit })??;
+        if claimed_at.elapsed() > CLAIM_IS_SAFE_FOR {
+            warn!("A claim became too old before it was used");
+            return Ok(None);
+        }
+        let Provider {
+            http,
+            endpoints,
+            client,
+        } = &*provider;
+        let asked = still_granted(&client.scopes, &grant.scopes);
+        let answer =
+            mailmesh_oauth::refresh(http, endpoints, client, &refresh_token, &asked).await?;
+        self.seal(grant, &answer).map(Some)
+    }
+
+    fn seal(&self, grant: &Grant, answer: &TokenAnswer) -> Result<NewTokens, Failure> {
+        let now = self.replica.clock.now();
+        let key = self.keys.sealing_key();
+        let access = key.seal(&answer.access_token, &Grant::access_context(grant.id));
+        let refresh = answer.refresh_token.as_ref();
+        let refresh = refresh.map(|token| key.seal(token, &Grant::refresh_context(grant.id)));
+        let access_expires_at = mailmesh_oauth::access_expires_at(answer.expires_in, now);
+        let refresh_expires_at = answer.refresh_token_expires_in.map(|life| now + life);
+        let known_end = refresh_expires_at.or(grant.refresh_expires_at);
+        Ok(NewTokens {
+            access_token: access.map_err(Failure::Seal)?,
+            refresh_token: refresh.transpose().map_err(Failure::Seal)?,
+            access_expires_at,
+            refresh_due_at: mailmesh_oauth::refresh_due_at(
+                now,
+                access_expires_at,
+                known_end,
+                spread_of(grant),
+            ),
+            refresh_expires_at,
+        })
+    }
+
+    async fn put_off(&self, grant: &Grant, by: Duration) -> Result<(), StoreError> {
+        let due_at = self.replica.clock.now() + by;
+        let mut tx = self.replica.database.begin().await?;
+        grant::postpone(&mut tx, grant.id, self.replica.id, due_at).await?;
+        tx.commit().await
+    }
+
+    /// A refused token cannot be replaced before its end either.
+    async fn fail(
+        &self,
+        grant: &Grant,
+        client: &ClientConfiguration,
+        failure: &Failure,
+    ) -> Result<(), StoreError> {
+        let now = self.replica.clock.now();
+        if matches!(failure, Failure::NoRefreshToken) && now < grant.access_expires_at {
+            let left = Duration::try_from(grant.access_expires_at - now).unwrap_or_default();
+            return self.put_off(grant, left).await;
+        }
+        let decision = decide(failure.verdict(), grant.failures, &self.config);
+        info!(
+            error = failure as &dyn std::error::Error,
+            ?decision,
+            failures = grant.failures,
+            "A refresh failed"
+        );
+        self.record_failure(grant, client, failure, decision).await
+    }
+}
+
+/// Grants that were stored in the same moment differ in the random end of their ids.
+pub(crate) fn spread_of(grant: &Grant) -> u8 {
+    grant.id.as_uuid().as_bytes().last().copied().unwrap_or(0)
+}
+
+/// Returns the scopes to ask for again: a scope that was added to the configuration since needs a
+/// new sign-in, and asking for it here would cost the grant.
+fn still_granted(configured: &[String], granted: &[String]) -> Vec<String> {
+    let missing = missing_scopes(configured, granted);
+    let kept = configured.iter().filter(|scope| !missing.contains(scope));
+    kept.cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_that_were_added_later_are_not_asked_for() {
+        let owned = |scopes: &[&str]| -> Vec<String> {
+            scopes.iter().map(|scope| (*scope).to_owned()).collect()
+        };
+        let asked = still_granted(&owned(&["openid", "mail", "new"]), &owned(&["mail"]));
+        assert_eq!(asked, owned(&["openid", "mail"]));
+    }
+}
