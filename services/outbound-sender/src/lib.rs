@@ -1,1 +1,40 @@
 //! Sends queued mail by SMTP submission, once.
+//!
+//! | | |
+//! |---|---|
+//! | consumes | `mail.send`, `mail.cancel` (durable `outbound-sender-send-mail`); hints: `account.changed`, `token.refreshed`, `outbound.due` |
+//! | publishes | `mail.sent`, `mail.deferred`, `mail.failed`, `mail.uncertain`, `mail.rejected`, `mail.cancelled`; `account.*` of its accounts; asks `token.refresh` |
+//! | writes | `outbound_mails`, `send_attempts`, its rows of `account_status`, `account_leases`, `outbox`, `replicas` |
+//!
+//! Promises that a command which NATS has acknowledged becomes one mail or one `mail.rejected`; that
+//! the same idempotency key is sent once; that the final dot of an attempt is written only after the
+//! database knows that it may be, so that of two replicas that believe they hold an account one
+//! stops; and that a mail whose fate is unknown is never sent again in silence. Mail of an account
+//! that waits for a sign-in waits with it and loses no attempt.
+//!
+//! Refuses on the way in: unknown fields and accounts, foreign senders, line breaks in headers,
+//! mail that is too large. A mail's id begins with the moment at which the stream stored the
+//! command, so that ids sort by age, and a command that comes twice is the same mail.
+
+mod access;
+mod account;
+mod config;
+mod decide;
+mod delivery;
+mod directory;
+mod draft;
+mod event;
+mod handlers;
+mod job;
+mod raw_cache;
+mod recorder;
+mod retention;
+mod sent_folder;
+mod service;
+mod shared;
+mod status;
+mod supervisor;
+mod uncertain;
+
+pub use config::{Config, ConfigProblem};
+pub use service::Service;

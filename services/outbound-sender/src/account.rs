@@ -1,0 +1,284 @@
+//! The worker of one account: decides when mail is claimed and how many connections are open.
+
+mod gate;
+mod lane;
+mod supply;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailmesh_mail::smtp::Connection;
+use mailmesh_mail::{Credentials, Server};
+use mailmesh_store::account::Account;
+use mailmesh_store::{StoreError, outbound_mail};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::access::{Access, Denied};
+use crate::decide::{Ended, decide};
+use crate::delivery::of_smtp;
+use crate::job::Job;
+use crate::recorder::Recorded;
+use crate::shared::Shared;
+use gate::Gate;
+use lane::{Lane, LaneEnd};
+
+/// Mails claimed for each open connection at a time.
+const CLAIM_PER_LANE: usize = 4;
+/// How long connections may finish what is in hand when the worker stops.
+const FINISH: Duration = Duration::from_secs(20);
+
+/// What the supervisor holds of a worker.
+#[derive(Debug)]
+pub(crate) struct WorkerHandle {
+    pub(crate) stop: CancellationToken,
+    pub(crate) settings: watch::Sender<Arc<Account>>,
+}
+
+/// Sends the mail of one account for as long as this replica holds it.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    shared: Arc<Shared>,
+    account: Arc<Account>,
+    settings: watch::Receiver<Arc<Account>>,
+    wake: Arc<Notify>,
+    stop: CancellationToken,
+    /// Ends the connections of an older revision, and all when the worker stops.
+    lane_stop: CancellationToken,
+    lanes: JoinSet<LaneEnd>,
+    feed: mpsc::Sender<Job>,
+    jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
+    gate: Gate,
+    /// The grant and generation of the token last signed in with.
+    token: Option<(mailmesh_domain::GrantId, i64)>,
+}
+
+impl Worker {
+    pub(crate) fn new(shared: Arc<Shared>, account: Arc<Account>) -> (Self, WorkerHandle) {
+        let (sender, settings) = watch::channel(Arc::clone(&account));
+        let stop = CancellationToken::new();
+        let wake = shared.wakes.add(account.id);
+        let (feed, jobs) = mpsc::channel(CLAIM_PER_LANE);
+        let worker = Self {
+            shared,
+            account,
+            settings,
+            wake,
+            lane_stop: stop.child_token(),
+            stop: stop.clone(),
+            lanes: JoinSet::new(),
+            feed,
+            jobs: Arc::new(Mutex::new(jobs)),
+            gate: Gate::default(),
+            token: None,
+        };
+        let handle = WorkerHandle {
+            stop,
+            settings: sender,
+        };
+        (worker, handle)
+    }
+
+    /// Sends until it is stopped; then finishes what is in hand and gives the rest back.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let look_again = self.gate.look_again(self.shared.replica.clock.now());
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                Some(end) = self.lanes.join_next(), if !self.lanes.is_empty() => {
+                    self.take_end(end.ok()).await;
+                }
+                changed = self.settings.changed() => {
+                    if changed.is_err() { break; }
+                    self.take_settings().await;
+                }
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(look_again.unwrap_or_default()), if look_again.is_some() => {}
+            }
+            if let Err(error) = self.work().await {
+                warn!(
+                    account.id = %self.account.id,
+                    error = &error as &dyn std::error::Error,
+                    "Mail waits for the database; it is tried again"
+                );
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Claims and sends until nothing is due or the account cannot send.
+    async fn work(&mut self) -> Result<(), StoreError> {
+        while !self.stop.is_cancelled() {
+            if !self.pass_gate().await? {
+                return self.park().await;
+            }
+            if self.lanes.is_empty() {
+                if !self.has_due().await? {
+                    return Ok(());
+                }
+                if !self.open_first().await? {
+                    continue;
+                }
+            }
+            let limit = CLAIM_PER_LANE * self.lanes.len().max(1);
+            let claimed = self.claim(limit).await?;
+            if claimed.is_empty() {
+                return Ok(());
+            }
+            let most = usize::try_from(self.account.max_connections).unwrap_or(1);
+            if claimed.len() == limit && self.lanes.len() < most {
+                self.add_lane(None);
+            }
+            self.supply(claimed).await;
+        }
+        Ok(())
+    }
+
+    async fn has_due(&self) -> Result<bool, StoreError> {
+        let now = self.shared.replica.clock.now();
+        let mut tx = self.shared.replica.database.begin().await?;
+        let due = outbound_mail::next_due(&mut tx, &[self.account.id]).await?;
+        tx.commit().await?;
+        Ok(due.iter().any(|(_, due_at)| *due_at <= now))
+    }
+
+    async fn claim(&self, limit: usize) -> Result<Vec<outbound_mail::OutboundMail>, StoreError> {
+        let replica = &self.shared.replica;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let now = replica.clock.now();
+        let mut tx = replica.database.begin().await?;
+        let claimed =
+            outbound_mail::claim_due(&mut tx, replica.id, self.account.id, limit, now).await?;
+        self.shared.in_hand.add(&claimed);
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    /// Opens the first connection before any mail is claimed, so that an account that cannot sign in
+    /// costs no attempts. Returns whether there is one now.
+    async fn open_first(&mut self) -> Result<bool, StoreError> {
+        let (server, credentials) = match self.passport().await {
+            Ok(both) => both,
+            Err(Denied::Store(error)) => return Err(error),
+            Err(denied) => {
+                self.bar(denied).await?;
+                return Ok(false);
+            }
+        };
+        let settings = self.shared.config.smtp();
+        match Connection::connect(&server, &credentials, &settings).await {
+            Ok(connection) => {
+                self.signed_in().await?;
+                self.add_lane(Some(connection));
+                Ok(true)
+            }
+            Err(error) => {
+                self.block(of_smtp(&error)).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn passport(&mut self) -> Result<(Server, Credentials), Denied> {
+        let server = Access::server(&self.account).map_err(Denied::Problem)?;
+        let replica = &self.shared.replica;
+        let now = replica.clock.now();
+        let access = &self.shared.access;
+        let pass = access.pass(&replica.database, &self.account, now).await?;
+        self.token = pass.token;
+        Ok((server, pass.credentials))
+    }
+
+    /// A further connection opens itself, while those that are open go on.
+    fn add_lane(&mut self, connection: Option<Connection>) {
+        let lane = Lane {
+            shared: Arc::clone(&self.shared),
+            account: Arc::clone(&self.account),
+            jobs: Arc::clone(&self.jobs),
+            stop: self.lane_stop.clone(),
+        };
+        self.lanes.spawn(lane.run(connection));
+    }
+
+    async fn take_end(&mut self, end: Option<LaneEnd>) {
+        let result = match end {
+            Some(LaneEnd::Blocked(failure)) => self.block(failure).await,
+            Some(LaneEnd::NotOpened(failure)) if self.lanes.is_empty() => self.block(failure).await,
+            Some(LaneEnd::NotOpened(failure)) => {
+                debug!(account.id = %self.account.id, code = failure.code, "No further connection");
+                Ok(())
+            }
+            Some(LaneEnd::Done) => Ok(()),
+            None => {
+                warn!(account.id = %self.account.id, "A connection's task failed");
+                Ok(())
+            }
+        };
+        if let Err(error) = result {
+            warn!(
+                account.id = %self.account.id,
+                error = &error as &dyn std::error::Error,
+                "The account's state was not recorded"
+            );
+        }
+    }
+
+    /// Connections with the old settings finish what is in hand.
+    async fn take_settings(&mut self) {
+        let account = Arc::clone(&self.settings.borrow_and_update());
+        if account.revision == self.account.revision {
+            return;
+        }
+        self.account = account;
+        self.lane_stop.cancel();
+        self.gate = Gate::default();
+        self.end_lanes().await;
+        self.lane_stop = self.stop.child_token();
+    }
+
+    async fn finish(mut self) {
+        self.end_lanes().await;
+        self.shared.wakes.remove(self.account.id, &self.wake);
+    }
+
+    async fn end_lanes(&mut self) {
+        let all = async { while self.lanes.join_next().await.is_some() {} };
+        if tokio::time::timeout(FINISH, all).await.is_err() {
+            // Others find the attempts by their stage.
+            self.lanes.shutdown().await;
+        }
+        self.give_back_waiting().await;
+    }
+
+    async fn give_back_waiting(&self) {
+        let mut jobs = self.jobs.lock().await;
+        let mut waiting = Vec::new();
+        while let Ok(job) = jobs.try_recv() {
+            waiting.push(job);
+        }
+        drop(jobs);
+        for job in waiting {
+            self.give_back(&job.mail).await;
+        }
+    }
+
+    async fn give_back(&self, mail: &outbound_mail::OutboundMail) {
+        let now = self.shared.replica.clock.now();
+        let decision = decide(mail, Ended::Unattempted, &self.shared.rules, now);
+        let recorded = Recorded {
+            outcome: decision.outcome,
+            events: Vec::new(),
+        };
+        self.shared.recorder.record(recorded).await;
+    }
+
+    /// Ends the connections after what they have in hand, because the account cannot send.
+    async fn stop_lanes(&mut self) {
+        self.lane_stop.cancel();
+        self.lane_stop = self.stop.child_token();
+        self.give_back_waiting().await;
+    }
+}

@@ -1,0 +1,306 @@
+//! What keeps an account from sending, and when it is looked at again. Mail that is due meanwhile is
+//! put off without an attempt, told once why, and made due when a sign-in succeeds.
+
+use std::time::Duration;
+
+use mailmesh_domain::{AccountState, Authorisation, GrantId, GrantState, VerdictKind};
+use mailmesh_events::{Encoded, Problem};
+use mailmesh_store::outbound_mail::Parking;
+use mailmesh_store::{StoreError, grant, outbound_mail, outbox};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::Worker;
+use crate::access::{Denied, ask_refresh, token_over, waiting};
+use crate::decide::{Failure, WAITS};
+use crate::event;
+use crate::status;
+
+/// A lost hint costs no more than this.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN_AT_MOST: Duration = Duration::from_mins(1);
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// An hour without a hint that the account works again.
+const LONG_WAIT: Duration = Duration::from_hours(1);
+/// A stale token, and then two fresh ones.
+const REFUSALS: u32 = 3;
+/// After some five minutes without a connection the account is called failing.
+const FAILURES_UNTIL_FAILING: u32 = 6;
+const PARK_BATCH: i64 = 500;
+
+#[derive(Debug)]
+struct Obstacle {
+    problem: Problem,
+    until: OffsetDateTime,
+    /// The grant, and the generation that is over.
+    awaits: Option<(GrantId, i64)>,
+    asked_at: Instant,
+}
+
+/// Whether an account may send.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    obstacle: Option<Obstacle>,
+    /// Connections that failed in a row.
+    failures: u32,
+    /// Tokens that were refused in a row, and the last one's generation.
+    refusals: u32,
+    refused_generation: Option<i64>,
+    /// Whether the account's row says that it works.
+    is_active_recorded: bool,
+}
+
+impl Gate {
+    pub(crate) const fn is_open(&self) -> bool {
+        self.obstacle.is_none()
+    }
+
+    /// Returns how long to wait before the obstacle is looked at again.
+    pub(crate) fn look_again(&self, now: OffsetDateTime) -> Option<Duration> {
+        let obstacle = self.obstacle.as_ref()?;
+        if obstacle.awaits.is_some() {
+            return Some(ASK_AGAIN);
+        }
+        let left = Duration::try_from(obstacle.until - now).unwrap_or_default();
+        Some(left.clamp(Duration::from_millis(100), LOOK_AGAIN_AT_MOST))
+    }
+
+    fn pause(&self) -> Duration {
+        let doubled = 2_u32.saturating_pow(self.failures.saturating_sub(1));
+        FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
+    }
+}
+
+impl Worker {
+    /// Returns whether mail may be claimed now; tries the account again when it is time to.
+    pub(super) async fn pass_gate(&mut self) -> Result<bool, StoreError> {
+        let now = self.shared.replica.clock.now();
+        let Some(obstacle) = &self.gate.obstacle else {
+            return Ok(true);
+        };
+        // Connections that were told to end may still be busy with their last mail.
+        if !self.lanes.is_empty() {
+            return Ok(false);
+        }
+        let is_time = match obstacle.awaits {
+            Some((grant, generation)) => self.has_moved_on(grant, generation).await?,
+            None => obstacle.until <= now,
+        };
+        if !is_time {
+            return Ok(false);
+        }
+        self.open_first().await
+    }
+
+    async fn has_moved_on(&mut self, id: GrantId, generation: i64) -> Result<bool, StoreError> {
+        let mut tx = self.shared.replica.database.begin().await?;
+        let grants = grant::list_by_ids(&mut tx, &[id]).await?;
+        tx.commit().await?;
+        let has_moved_on = grants
+            .first()
+            .is_none_or(|grant| grant.generation > generation || grant.state != GrantState::Active);
+        if let (false, Some(obstacle)) = (has_moved_on, &mut self.gate.obstacle)
+            && obstacle.asked_at.elapsed() >= ASK_AGAIN
+        {
+            obstacle.asked_at = Instant::now();
+            ask_refresh(&self.shared.replica, id, generation).await;
+        }
+        Ok(has_moved_on)
+    }
+
+    /// The account could not even be tried.
+    pub(super) async fn bar(&mut self, denied: Denied) -> Result<(), StoreError> {
+        let now = self.shared.replica.clock.now();
+        match denied {
+            Denied::Store(error) => Err(error),
+            Denied::TokenOver(grant, generation) => {
+                self.await_token(grant, generation, token_over()).await;
+                Ok(())
+            }
+            Denied::Problem(problem) => {
+                if problem.kind == VerdictKind::NeedsAdministrator {
+                    self.report(AccountState::Failing, &problem).await?;
+                }
+                let until = now + LOOK_AGAIN_AT_MOST;
+                self.set_obstacle(problem, until, None);
+                Ok(())
+            }
+        }
+    }
+
+    /// The server refused the account, or was not reached.
+    pub(super) async fn block(&mut self, failure: Failure) -> Result<(), StoreError> {
+        self.stop_lanes().await;
+        if let (true, Some((grant, generation))) = (failure.is_token_refused, self.token) {
+            return self.take_refused_token(grant, generation, failure).await;
+        }
+        let now = self.shared.replica.clock.now();
+        let problem = failure.problem().with_mail(WAITS);
+        let rest = self.shared.rules.rest_after(failure.verdict);
+        let until = match failure.verdict.kind {
+            VerdictKind::Throttled => now + rest,
+            VerdictKind::Transient | VerdictKind::Unknown => {
+                self.gate.failures = self.gate.failures.saturating_add(1);
+                if self.gate.failures >= FAILURES_UNTIL_FAILING {
+                    self.report(AccountState::Failing, &problem).await?;
+                }
+                now + self.gate.pause()
+            }
+            VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator | VerdictKind::Permanent => {
+                let is_person = failure.verdict.kind == VerdictKind::NeedsSignIn
+                    && self.account.authorisation == Authorisation::OAuth2;
+                let state = if is_person {
+                    AccountState::SignInRequired
+                } else {
+                    AccountState::Failing
+                };
+                self.report(state, &problem).await?;
+                now + self.shared.rules.slow_probe()
+            }
+        };
+        self.set_obstacle(problem, until, None);
+        Ok(())
+    }
+
+    async fn take_refused_token(
+        &mut self,
+        grant: GrantId,
+        generation: i64,
+        failure: Failure,
+    ) -> Result<(), StoreError> {
+        if self.gate.refused_generation != Some(generation) {
+            self.gate.refused_generation = Some(generation);
+            self.gate.refusals = self.gate.refusals.saturating_add(1);
+        }
+        let problem = if self.gate.refusals >= REFUSALS {
+            let problem = failure.problem().with_mail(WAITS);
+            self.report(AccountState::SignInRequired, &problem).await?;
+            problem
+        } else {
+            waiting(&token_over().what, token_over_verdict()).with_code(failure.code)
+        };
+        self.await_token(grant, generation, problem).await;
+        Ok(())
+    }
+
+    async fn await_token(&mut self, grant: GrantId, generation: i64, problem: Problem) {
+        ask_refresh(&self.shared.replica, grant, generation).await;
+        let until = self.shared.replica.clock.now() + LOOK_AGAIN_AT_MOST;
+        self.set_obstacle(problem, until, Some((grant, generation)));
+    }
+
+    fn set_obstacle(
+        &mut self,
+        problem: Problem,
+        until: OffsetDateTime,
+        awaits: Option<(GrantId, i64)>,
+    ) {
+        info!(
+            account.id = %self.account.id,
+            kind = ?problem.kind,
+            code = problem.code,
+            "Account cannot send for now"
+        );
+        self.gate.is_active_recorded = false;
+        self.gate.obstacle = Some(Obstacle {
+            problem,
+            until,
+            awaits,
+            asked_at: Instant::now(),
+        });
+    }
+
+    async fn report(&self, state: AccountState, problem: &Problem) -> Result<(), StoreError> {
+        status::set_failing(&self.shared.replica, &self.account, state, problem).await
+    }
+
+    /// The account works: what waited for it alone is due.
+    pub(super) async fn signed_in(&mut self) -> Result<(), StoreError> {
+        if !self.gate.is_active_recorded {
+            let replica = &self.shared.replica;
+            status::set_active(replica, &self.account).await?;
+            let now = replica.clock.now();
+            let mut tx = replica.database.begin().await?;
+            outbound_mail::resume(&mut tx, self.account.id, now).await?;
+            tx.commit().await?;
+        }
+        self.gate = Gate {
+            is_active_recorded: true,
+            ..Gate::default()
+        };
+        Ok(())
+    }
+
+    /// Puts off what is due, and tells once why.
+    pub(super) async fn park(&mut self) -> Result<(), StoreError> {
+        while let Some(obstacle) = &self.gate.obstacle
+            && self.has_due().await?
+        {
+            let replica = &self.shared.replica;
+            let now = replica.clock.now();
+            let (until, next) = wait_of(obstacle, now);
+            let parking = Parking {
+                problem: &obstacle.problem,
+                until,
+                now,
+            };
+            let mut tx = replica.database.begin().await?;
+            let id = self.account.id;
+            let told = outbound_mail::park(&mut tx, replica.id, id, parking, PARK_BATCH).await?;
+            let key = &self.account.key;
+            let events: Vec<Encoded> = told
+                .iter()
+                .flat_map(|mail| event::of_parked(replica, key, mail, next, &obstacle.problem))
+                .collect();
+            outbox::insert(&mut tx, replica.id, &events, now).await?;
+            tx.commit().await?;
+            replica.outbox.wake();
+            if told.is_empty() && self.has_due().await? {
+                warn!(account.id = %id, "Mail is due that is not ours to put off");
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Until when mail is put off, and what is told of it: nothing while a person has to act.
+fn wait_of(obstacle: &Obstacle, now: OffsetDateTime) -> (OffsetDateTime, Option<OffsetDateTime>) {
+    match obstacle.problem.kind {
+        VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator | VerdictKind::Permanent => {
+            (now + LONG_WAIT, None)
+        }
+        _ if obstacle.awaits.is_some() => (now + LONG_WAIT, Some(obstacle.until)),
+        _ => {
+            let until = obstacle.until.max(now + Duration::from_millis(100));
+            (until, Some(until))
+        }
+    }
+}
+
+const fn token_over_verdict() -> mailmesh_domain::Verdict {
+    mailmesh_domain::Verdict::transient()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_five_minutes() {
+        let pauses: Vec<u64> = [1, 2, 3, 6, 7, 8, 40]
+            .into_iter()
+            .map(|failures| {
+                let gate = Gate {
+                    failures,
+                    ..Gate::default()
+                };
+                gate.pause().as_secs()
+            })
+            .collect();
+
+        assert_eq!(pauses, [5, 10, 20, 160, 300, 300, 300]);
+    }
+}

@@ -1,0 +1,167 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailmesh_bus::trace;
+use mailmesh_mail::smtp::Connection;
+use mailmesh_store::account::Account;
+use mailmesh_store::outbound_mail::OutboundMail;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, debug, field, info_span};
+
+use crate::access::{Access, Denied};
+use crate::decide::{Decision, Ended, Failure, decide};
+use crate::delivery::{Delivered, deliver, of_smtp};
+use crate::event;
+use crate::job::Job;
+use crate::recorder::Recorded;
+use crate::shared::Shared;
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum LaneEnd {
+    /// Nothing more to do, or the server closed it.
+    Done,
+    /// It could not be opened.
+    NotOpened(Failure),
+    /// The account cannot send for now.
+    Blocked(Failure),
+}
+
+/// One connection of an account, which sends one mail after the other.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) account: Arc<Account>,
+    pub(crate) jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Lane {
+    pub(crate) async fn run(self, connection: Option<Connection>) -> LaneEnd {
+        let mut connection = match connection {
+            Some(connection) => connection,
+            None => match self.connect().await {
+                Ok(Some(connection)) => connection,
+                Ok(None) => return LaneEnd::Done,
+                Err(failure) => return LaneEnd::NotOpened(failure),
+            },
+        };
+        let idle = Duration::from_secs(self.shared.config.idle_seconds);
+        loop {
+            let job = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => None,
+                job = self.next_job() => job,
+                () = tokio::time::sleep(idle) => None,
+            };
+            let Some(job) = job else {
+                connection.quit().await;
+                return LaneEnd::Done;
+            };
+            if let Err(end) = self.send(&mut connection, job).await {
+                return end;
+            }
+            if !connection.is_reusable() {
+                connection.quit().await;
+                return LaneEnd::Done;
+            }
+        }
+    }
+
+    async fn next_job(&self) -> Option<Job> {
+        self.jobs.lock().await.recv().await
+    }
+
+    /// Opens a connection with the account's present token; none when it cannot be tried now.
+    async fn connect(&self) -> Result<Option<Connection>, Failure> {
+        let Ok(server) = Access::server(&self.account) else {
+            return Ok(None);
+        };
+        let replica = &self.shared.replica;
+        let now = replica.clock.now();
+        let access = &self.shared.access;
+        let pass = match access.pass(&replica.database, &self.account, now).await {
+            Ok(pass) => pass,
+            // The worker meets the same when it opens its next connection, and deals with it.
+            Err(Denied::Problem(_) | Denied::TokenOver(..) | Denied::Store(_)) => return Ok(None),
+        };
+        let settings = self.shared.config.smtp();
+        let opened = Connection::connect(&server, &pass.credentials, &settings).await;
+        opened.map(Some).map_err(|error| of_smtp(&error))
+    }
+
+    /// Sends one mail; an error ends the connection.
+    async fn send(&self, connection: &mut Connection, job: Job) -> Result<(), LaneEnd> {
+        let span = info_span!(
+            "deliver.mail",
+            mail.id = %job.mail.id,
+            account.id = %self.account.id,
+            delivery.attempt = job.mail.attempts,
+            outcome = field::Empty,
+        );
+        if let Some(parent) = &job.mail.trace_parent {
+            trace::continue_from(&span, &[("traceparent".to_owned(), parent.clone())]);
+        }
+        self.send_in_span(connection, job).instrument(span).await
+    }
+
+    async fn send_in_span(&self, connection: &mut Connection, job: Job) -> Result<(), LaneEnd> {
+        let recorder = &self.shared.recorder;
+        let mut delivered = deliver(connection, recorder, &job.mail, &job.raw).await;
+        if matches!(delivered, Delivered::ConnectionGone) {
+            match self.connect().await {
+                Ok(Some(fresh)) => {
+                    *connection = fresh;
+                    delivered = deliver(connection, recorder, &job.mail, &job.raw).await;
+                }
+                Ok(None) => {}
+                Err(failure) => {
+                    self.settle(&job.mail, Ended::Unattempted).await;
+                    return Err(LaneEnd::NotOpened(failure));
+                }
+            }
+        }
+        match delivered {
+            Delivered::Ended(ended) => match self.settle(&job.mail, ended).await {
+                Some(failure) => Err(LaneEnd::Blocked(failure)),
+                None => Ok(()),
+            },
+            Delivered::TakenOver => {
+                self.shared.in_hand.remove(job.mail.id);
+                debug!(mail.id = %job.mail.id, "Another replica has taken the mail over");
+                Ok(())
+            }
+            Delivered::ConnectionGone => {
+                self.settle(&job.mail, Ended::Unattempted).await;
+                Err(LaneEnd::Done)
+            }
+        }
+    }
+
+    /// Decides and hands the outcome to the recorder; returns what keeps the account from sending.
+    async fn settle(&self, mail: &OutboundMail, ended: Ended) -> Option<Failure> {
+        let replica = &self.shared.replica;
+        let now = replica.clock.now();
+        let Decision {
+            outcome,
+            notice,
+            obstacle,
+        } = decide(mail, ended, &self.shared.rules, now);
+        Span::current().record("outcome", outcome.state.as_str());
+        debug!(
+            mail.id = %mail.id,
+            state = %outcome.state,
+            code = outcome.problem.as_ref().and_then(|problem| problem.code.as_deref()),
+            "Attempt ended"
+        );
+        let key = &self.account.key;
+        let events = notice.map(|notice| event::of_notice(replica, key, mail, &outcome, notice));
+        let recorded = Recorded {
+            outcome,
+            events: events.unwrap_or_default(),
+        };
+        self.shared.recorder.record(recorded).await;
+        obstacle.map(|(failure, _)| failure)
+    }
+}

@@ -1,0 +1,380 @@
+//! What an attempt means for the mail and its account. Pure: the same end at the same moment is
+//! always the same decision.
+
+use std::time::Duration;
+
+use mailmesh_domain::{OutboundState, UncertainPolicy, Verdict, VerdictKind};
+use mailmesh_events::Problem;
+use mailmesh_mail::smtp::{RecipientResult, Reply, Scope};
+use mailmesh_store::outbound_mail::{OutboundMail, Outcome, Recipient};
+use time::OffsetDateTime;
+
+use crate::config::Config;
+
+/// How often a reply that fits no rule is met again.
+const UNKNOWN_TRIES: i32 = 6;
+/// A throttle without a hint, and an account whose token is being refreshed.
+const SHORT_PAUSE: Duration = Duration::from_mins(1);
+
+/// What failed, without the types of the protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) what: String,
+    pub(crate) code: Option<String>,
+    pub(crate) verdict: Verdict,
+    pub(crate) scope: Scope,
+    pub(crate) is_token_refused: bool,
+}
+
+impl Failure {
+    pub(crate) fn problem(&self) -> Problem {
+        Problem::new(self.what.clone(), self.verdict).with_code(self.code.clone())
+    }
+
+    fn of_recipient(result: &RecipientResult) -> Self {
+        Self {
+            what: format!("The server refused a recipient: {}", result.reply),
+            code: Some(result.reply.status()),
+            verdict: result.verdict(),
+            scope: result.scope(),
+            is_token_refused: false,
+        }
+    }
+
+    /// Whether the account cannot send, whatever the mail.
+    const fn concerns_account(&self) -> bool {
+        matches!(
+            self.verdict.kind,
+            VerdictKind::Throttled | VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator
+        )
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone)]
+pub(crate) enum Ended {
+    /// The server took the mail for those recipients that it accepted.
+    Accepted {
+        results: Vec<RecipientResult>,
+        reply: Reply,
+    },
+    /// The server accepted no recipient.
+    Refused(Vec<RecipientResult>),
+    /// The mail is surely unsent.
+    Failed(Failure),
+    /// The server may have it.
+    Uncertain {
+        results: Vec<RecipientResult>,
+        failure: Failure,
+    },
+    /// Nothing was tried, or nothing that could count.
+    Unattempted,
+}
+
+/// What there is to tell about a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notice {
+    Sent,
+    Deferred,
+    Failed,
+    Uncertain,
+}
+
+/// What follows from an attempt.
+#[derive(Debug, Clone)]
+pub(crate) struct Decision {
+    pub(crate) outcome: Outcome,
+    pub(crate) notice: Option<Notice>,
+    /// What keeps the whole account from sending, until when.
+    pub(crate) obstacle: Option<(Failure, OffsetDateTime)>,
+}
+
+/// The schedule.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    delays: Vec<Duration>,
+    give_up_after: Duration,
+    slow_probe: Duration,
+    look_after: Duration,
+}
+
+impl Rules {
+    pub(crate) fn of(config: &Config) -> Self {
+        let seconds = config.retry_delays_seconds.iter();
+        Self {
+            delays: seconds.copied().map(Duration::from_secs).collect(),
+            give_up_after: Duration::from_secs(config.give_up_after_hours * 3_600),
+            slow_probe: Duration::from_secs(config.slow_probe_seconds),
+            look_after: Duration::from_secs(config.sent_folder_delay_seconds),
+        }
+    }
+
+    fn delay_after(&self, failures: i32) -> Duration {
+        let index = usize::try_from(failures.saturating_sub(1)).unwrap_or_default();
+        let delay = self.delays.get(index).or(self.delays.last());
+        delay.copied().unwrap_or(SHORT_PAUSE)
+    }
+
+    pub(crate) const fn slow_probe(&self) -> Duration {
+        self.slow_probe
+    }
+
+    pub(crate) const fn look_after(&self) -> Duration {
+        self.look_after
+    }
+
+    /// How long an account rests after a failure that concerns it.
+    pub(crate) fn rest_after(&self, verdict: Verdict) -> Duration {
+        let default = match verdict.kind {
+            VerdictKind::NeedsAdministrator => self.slow_probe,
+            VerdictKind::NeedsSignIn
+            | VerdictKind::Throttled
+            | VerdictKind::Transient
+            | VerdictKind::Permanent
+            | VerdictKind::Unknown => SHORT_PAUSE,
+        };
+        verdict.retry_after.unwrap_or(default)
+    }
+}
+
+/// Decides what becomes of a mail after an attempt.
+pub(crate) fn decide(
+    mail: &OutboundMail,
+    ended: Ended,
+    rules: &Rules,
+    now: OffsetDateTime,
+) -> Decision {
+    let case = Case { mail, rules, now };
+    let recipients = mail.recipients.clone();
+    match ended {
+        Ended::Unattempted => case.give_back(),
+        Ended::Failed(failure) => case.failed(recipients, failure),
+        Ended::Refused(results) => case.answered(&results, None),
+        Ended::Accepted { results, reply } => case.answered(&results, Some(reply.to_string())),
+        Ended::Uncertain { results, failure } => case.uncertain(&results, failure),
+    }
+}
+
+/// Ends an uncertain mail as sent: what was not refused was accepted.
+pub(crate) fn assume_sent(mail: &OutboundMail, reply: &str, now: OffsetDateTime) -> Outcome {
+    let mut recipients = mail.recipients.clone();
+    for recipient in &mut recipients {
+        recipient.accepted = recipient.accepted.or(Some(true));
+    }
+    Outcome {
+        mail_id: mail.id,
+        attempt: mail.attempts,
+        state: OutboundState::Sent,
+        failures: mail.failures,
+        due_at: now,
+        recipients,
+        problem: None,
+        reply: Some(reply.to_owned()),
+    }
+}
+
+struct Case<'a> {
+    mail: &'a OutboundMail,
+    rules: &'a Rules,
+    now: OffsetDateTime,
+}
+
+impl Case<'_> {
+    fn outcome(&self, state: OutboundState, recipients: Vec<Recipient>) -> Outcome {
+        Outcome {
+            mail_id: self.mail.id,
+            attempt: self.mail.attempts,
+            state,
+            failures: self.mail.failures,
+            due_at: self.now,
+            recipients,
+            problem: None,
+            reply: self.mail.reply.clone(),
+        }
+    }
+
+    fn give_back(&self) -> Decision {
+        let mut outcome = self.outcome(OutboundState::Queued, self.mail.recipients.clone());
+        outcome.problem.clone_from(&self.mail.problem);
+        Decision {
+            outcome,
+            notice: None,
+            obstacle: None,
+        }
+    }
+
+    /// The server has answered for each recipient, and for the mail if it was handed over.
+    fn answered(&self, results: &[RecipientResult], reply: Option<String>) -> Decision {
+        let was_taken = reply.is_some();
+        let recipients = self.merge(results, was_taken);
+        let waiting = results.iter().filter(|result| {
+            let name = &result.address;
+            let is_open = |one: &Recipient| one.address == *name && one.accepted.is_none();
+            !result.is_accepted() && recipients.iter().any(is_open)
+        });
+        let waiting: Vec<&RecipientResult> = waiting.collect();
+        let concerns_account = |result: &&&RecipientResult| {
+            result.scope() != Scope::Recipient && Failure::of_recipient(result).concerns_account()
+        };
+        let worst = waiting.iter().find(concerns_account).or(waiting.first());
+        let mut decision = match worst {
+            None => {
+                let refused = results.iter().find(|result| !result.is_accepted());
+                self.finish(recipients, refused.map(Failure::of_recipient).as_ref())
+            }
+            // The server takes the rest in another mail, at once; each round makes progress.
+            Some(_) if was_taken && waiting.iter().all(|result| result.is_over_the_number()) => {
+                Decision {
+                    outcome: self.outcome(OutboundState::Queued, recipients),
+                    notice: None,
+                    obstacle: None,
+                }
+            }
+            Some(worst) => self.failed_for_some(recipients, Failure::of_recipient(worst)),
+        };
+        decision.outcome.reply = reply.or(decision.outcome.reply);
+        decision
+    }
+
+    fn merge(&self, results: &[RecipientResult], was_taken: bool) -> Vec<Recipient> {
+        let mut recipients = self.mail.recipients.clone();
+        for recipient in &mut recipients {
+            let result = results
+                .iter()
+                .find(|result| result.address == recipient.address);
+            let (None, Some(result)) = (recipient.accepted, result) else {
+                continue;
+            };
+            recipient.reply = Some(result.reply.to_string());
+            if result.is_accepted() {
+                recipient.accepted = was_taken.then_some(true);
+            } else if result.verdict().kind == VerdictKind::Permanent {
+                recipient.accepted = Some(false);
+            }
+        }
+        recipients
+    }
+
+    fn failed_for_some(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
+        if failure.scope == Scope::Recipient {
+            return self.defer(recipients, &failure);
+        }
+        self.failed(recipients, failure)
+    }
+
+    fn failed(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
+        match failure.verdict.kind {
+            VerdictKind::Permanent => self.finish(recipients, Some(&failure)),
+            VerdictKind::Transient | VerdictKind::Unknown => self.defer(recipients, &failure),
+            VerdictKind::Throttled if self.is_too_old() => self.finish(recipients, Some(&failure)),
+            VerdictKind::Throttled | VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator => {
+                self.hold(recipients, failure)
+            }
+        }
+    }
+
+    /// Counts a failure and sets the next attempt, unless it was the last.
+    fn defer(&self, recipients: Vec<Recipient>, failure: &Failure) -> Decision {
+        let failures = self.mail.failures.saturating_add(1);
+        let is_hopeless = failure.verdict.kind == VerdictKind::Unknown && failures >= UNKNOWN_TRIES;
+        if is_hopeless || self.is_too_old() {
+            return self.finish(recipients, Some(failure));
+        }
+        let hint = failure.verdict.retry_after.unwrap_or_default();
+        let mut outcome = self.outcome(OutboundState::Queued, recipients);
+        outcome.failures = failures;
+        outcome.due_at = self.now + self.rules.delay_after(failures).max(hint);
+        let problem = failure.problem();
+        outcome.problem = Some(problem.with_mail("It stays queued and is tried again by itself."));
+        Decision {
+            outcome,
+            notice: Some(Notice::Deferred),
+            obstacle: None,
+        }
+    }
+
+    /// Waits with the account: no attempt is counted, and the reason is told once.
+    fn hold(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
+        let until = self.now + self.rules.rest_after(failure.verdict);
+        let mut outcome = self.outcome(OutboundState::Queued, recipients);
+        outcome.due_at = until;
+        let problem = failure.problem().with_mail(WAITS);
+        let known = self.mail.problem.as_ref().map(|known| &known.what);
+        let notice = (known != Some(&problem.what)).then_some(Notice::Deferred);
+        outcome.problem = Some(problem);
+        Decision {
+            outcome,
+            notice,
+            obstacle: Some((failure, until)),
+        }
+    }
+
+    fn finish(&self, mut recipients: Vec<Recipient>, failure: Option<&Failure>) -> Decision {
+        for recipient in &mut recipients {
+            recipient.accepted = recipient.accepted.or(Some(false));
+        }
+        let is_sent = recipients.iter().any(|one| one.accepted == Some(true));
+        let (state, notice) = if is_sent {
+            (OutboundState::Sent, Notice::Sent)
+        } else {
+            (OutboundState::Failed, Notice::Failed)
+        };
+        let mut outcome = self.outcome(state, recipients);
+        let told = failure.filter(|_| !is_sent).map(Failure::problem);
+        outcome.problem = told.map(|problem| {
+            problem.with_mail("It was not sent to anybody; its body is kept for a while.")
+        });
+        Decision {
+            outcome,
+            notice: Some(notice),
+            obstacle: None,
+        }
+    }
+
+    /// Those whom the server refused before it got the mail surely have no copy; they are not tried
+    /// again, because the others would have to be told apart at every later step.
+    fn uncertain(&self, results: &[RecipientResult], failure: Failure) -> Decision {
+        let mut recipients = self.merge(results, false);
+        for result in results.iter().filter(|result| !result.is_accepted()) {
+            let same = recipients
+                .iter_mut()
+                .find(|one| one.address == result.address);
+            if let Some(recipient) = same {
+                recipient.accepted = Some(false);
+            }
+        }
+        let mut outcome = self.outcome(OutboundState::Uncertain, recipients);
+        outcome.due_at = self.now + self.rules.look_after;
+        outcome.problem = Some(failure.problem().with_mail(uncertain_mail(self.mail)));
+        Decision {
+            outcome,
+            notice: Some(Notice::Uncertain),
+            obstacle: None,
+        }
+    }
+
+    fn is_too_old(&self) -> bool {
+        self.now >= self.mail.created_at + self.rules.give_up_after
+    }
+}
+
+/// What becomes of mail that waits with its account.
+pub(crate) const WAITS: &str = "It stays queued and is sent once this is solved.";
+
+/// What becomes of an uncertain mail.
+pub(crate) const fn uncertain_mail(mail: &OutboundMail) -> &'static str {
+    match mail.on_uncertain {
+        UncertainPolicy::Hold => {
+            "The server may have it; it is held for a person to decide unless the Sent folder tells."
+        }
+        UncertainPolicy::Resend => {
+            "The server may have it; it is sent again unless the Sent folder has it."
+        }
+        UncertainPolicy::AssumeSent => {
+            "The server may have it; it counts as sent unless the Sent folder lacks it."
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

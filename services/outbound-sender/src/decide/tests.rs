@@ -1,0 +1,202 @@
+use mailmesh_domain::MustAct;
+
+use super::*;
+use crate::event::sample::mail;
+
+const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+fn rules() -> Rules {
+    Rules::of(&Config::default())
+}
+
+fn result(address: &str, reply: &str) -> RecipientResult {
+    RecipientResult {
+        address: address.to_owned(),
+        reply: Reply::parse(reply).unwrap(),
+    }
+}
+
+fn accepted(results: &[(&str, &str)]) -> Ended {
+    Ended::Accepted {
+        results: results
+            .iter()
+            .map(|(address, reply)| result(address, reply))
+            .collect(),
+        reply: Reply::parse("250 2.0.0 queued").unwrap(),
+    }
+}
+
+fn failure(verdict: Verdict, scope: Scope) -> Failure {
+    Failure {
+        what: "It failed".to_owned(),
+        code: Some("421 4.7.0".to_owned()),
+        verdict,
+        scope,
+        is_token_refused: false,
+    }
+}
+
+fn states(decision: &Decision) -> Vec<Option<bool>> {
+    let recipients = decision.outcome.recipients.iter();
+    recipients.map(|one| one.accepted).collect()
+}
+
+#[test]
+fn each_recipient_gets_its_own_end() {
+    const OK: &str = "250 2.1.5 OK";
+    const NO: &str = "550 5.1.1 no such user";
+    const LATER: &str = "450 4.2.1 later";
+    const MANY: &str = "452 4.5.3 too many";
+    let (yes, no, open) = (Some(true), Some(false), None);
+    for (first, second, state, notice, ends, failures) in [
+        (
+            OK,
+            OK,
+            OutboundState::Sent,
+            Some(Notice::Sent),
+            [yes, yes],
+            0,
+        ),
+        (
+            OK,
+            NO,
+            OutboundState::Sent,
+            Some(Notice::Sent),
+            [yes, no],
+            0,
+        ),
+        (
+            OK,
+            LATER,
+            OutboundState::Queued,
+            Some(Notice::Deferred),
+            [yes, open],
+            1,
+        ),
+        (OK, MANY, OutboundState::Queued, None, [yes, open], 0),
+    ] {
+        let ended = accepted(&[("a@x", first), ("b@x", second)]);
+
+        let decision = decide(&mail(&["a@x", "b@x"]), ended, &rules(), NOW);
+
+        assert_eq!(decision.outcome.state, state, "{second}");
+        assert_eq!(decision.notice, notice, "{second}");
+        assert_eq!(states(&decision), ends, "{second}");
+        assert_eq!(decision.outcome.failures, failures, "{second}");
+        assert_eq!(decision.outcome.reply.as_deref(), Some("250 2.0.0 queued"));
+    }
+}
+
+#[test]
+fn nobody_accepted_fails_for_good_or_waits() {
+    let all = |reply| Ended::Refused(vec![result("a@x", reply)]);
+
+    let failed = decide(&mail(&["a@x"]), all("550 5.1.1 no"), &rules(), NOW);
+    let waits = decide(&mail(&["a@x"]), all("450 4.2.1 later"), &rules(), NOW);
+    let quota = decide(&mail(&["a@x"]), all("550 5.4.5 daily limit"), &rules(), NOW);
+
+    assert_eq!(failed.notice, Some(Notice::Failed));
+    assert!(failed.outcome.problem.is_some());
+    assert_eq!(waits.outcome.due_at, NOW + Duration::from_mins(1));
+    assert_eq!(quota.outcome.failures, 0);
+    assert!(quota.obstacle.is_some());
+}
+
+#[test]
+fn recipient_that_was_accepted_before_keeps_its_end() {
+    let mut half = mail(&["a@x", "b@x"]);
+    half.recipients[0].accepted = Some(true);
+
+    let ended = Ended::Refused(vec![result("b@x", "550 5.1.1 no")]);
+    let decision = decide(&half, ended, &rules(), NOW);
+
+    assert_eq!(decision.notice, Some(Notice::Sent));
+    assert_eq!(states(&decision), [Some(true), Some(false)]);
+}
+
+#[test]
+fn failures_follow_the_schedule_until_the_mail_is_too_old() {
+    let transient = || Ended::Failed(failure(Verdict::transient(), Scope::Host));
+    let minutes: Vec<i64> = (0..9)
+        .map(|failures| {
+            let mut mail = mail(&["a@x"]);
+            mail.failures = failures;
+            let decision = decide(&mail, transient(), &rules(), NOW);
+            (decision.outcome.due_at - NOW).whole_minutes()
+        })
+        .collect();
+    let late = NOW + Duration::from_hours(96);
+    let given_up = decide(&mail(&["a@x"]), transient(), &rules(), late);
+
+    assert_eq!(minutes, [1, 5, 15, 30, 60, 120, 180, 180, 180]);
+    assert_eq!(given_up.notice, Some(Notice::Failed));
+    assert_eq!(states(&given_up), [Some(false)]);
+}
+
+#[test]
+fn failure_of_the_account_counts_for_no_mail_and_is_told_once() {
+    let administrator = Verdict::needs_administrator(MustAct::TenantAdministrator);
+    let hint = Duration::from_secs(90);
+    for (verdict, rest) in [
+        (Verdict::throttled(Some(hint)), hint),
+        (Verdict::throttled(None), SHORT_PAUSE),
+        (Verdict::needs_sign_in(), SHORT_PAUSE),
+        (administrator, Duration::from_mins(15)),
+    ] {
+        let ended = Ended::Failed(failure(verdict, Scope::Account));
+        let first = decide(&mail(&["a@x"]), ended.clone(), &rules(), NOW);
+        let mut known = mail(&["a@x"]);
+        known.problem.clone_from(&first.outcome.problem);
+        let second = decide(&known, ended, &rules(), NOW);
+
+        assert_eq!(first.outcome.state, OutboundState::Queued);
+        assert_eq!(first.outcome.failures, 0);
+        assert_eq!(first.outcome.due_at, NOW + rest);
+        assert_eq!(first.notice, Some(Notice::Deferred));
+        assert_eq!(second.notice, None);
+        assert!(second.obstacle.is_some());
+    }
+}
+
+#[test]
+fn reply_that_fits_no_rule_is_met_a_bounded_number_of_times() {
+    let mut old = mail(&["a@x"]);
+    old.failures = UNKNOWN_TRIES - 1;
+    let ended = || Ended::Failed(failure(Verdict::unknown(), Scope::Message));
+
+    let first = decide(&mail(&["a@x"]), ended(), &rules(), NOW);
+    let last = decide(&old, ended(), &rules(), NOW);
+
+    assert_eq!(first.notice, Some(Notice::Deferred));
+    assert_eq!(last.notice, Some(Notice::Failed));
+}
+
+#[test]
+fn uncertain_mail_waits_to_be_looked_for() {
+    let ended = Ended::Uncertain {
+        results: vec![result("a@x", "250 OK"), result("b@x", "450 later")],
+        failure: failure(Verdict::unknown(), Scope::Message),
+    };
+
+    let decision = decide(&mail(&["a@x", "b@x"]), ended, &rules(), NOW);
+    let mut uncertain = mail(&["a@x", "b@x"]);
+    uncertain
+        .recipients
+        .clone_from(&decision.outcome.recipients);
+    let sent = assume_sent(&uncertain, "found", NOW);
+
+    assert_eq!(decision.outcome.state, OutboundState::Uncertain);
+    assert_eq!(decision.notice, Some(Notice::Uncertain));
+    assert_eq!(states(&decision), [None, Some(false)]);
+    assert_eq!(sent.recipients[0].accepted, Some(true));
+    assert_eq!(sent.recipients[1].accepted, Some(false));
+}
+
+#[test]
+fn what_was_not_tried_is_due_at_once_and_told_to_nobody() {
+    let decision = decide(&mail(&["a@x"]), Ended::Unattempted, &rules(), NOW);
+
+    assert_eq!(decision.outcome.state, OutboundState::Queued);
+    assert_eq!(decision.outcome.due_at, NOW);
+    assert_eq!(decision.notice, None);
+}

@@ -1,0 +1,121 @@
+//! One mail over one connection, in stages that cannot be skipped: prepared, entered, committed.
+
+use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_mail::message::Envelope;
+use mailmesh_mail::smtp::{
+    CommitError, Connection, Preparation, Prepared, RecipientResult, Scope, SmtpError,
+};
+use mailmesh_store::outbound_mail::OutboundMail;
+
+use crate::decide::{Ended, Failure};
+use crate::recorder::{Entry, RecorderHandle};
+
+/// How far a mail came on one connection.
+#[derive(Debug)]
+pub(crate) enum Delivered {
+    /// The attempt has an end to be recorded.
+    Ended(Ended),
+    /// Another replica has taken the mail over: there is nothing of ours to record.
+    TakenOver,
+    /// The server hung up between two mails: nothing was tried, another connection may do it.
+    ConnectionGone,
+}
+
+/// The database knows that the final dot may be sent.
+struct Entered<'a>(Prepared<'a>);
+
+/// Sends one mail to the recipients that still wait.
+pub(crate) async fn deliver(
+    connection: &mut Connection,
+    recorder: &RecorderHandle,
+    mail: &OutboundMail,
+    raw: &[u8],
+) -> Delivered {
+    let waiting = mail.recipients.iter().filter(|one| one.accepted.is_none());
+    let waiting = waiting.map(|one| one.address.as_str());
+    let envelope = match Envelope::try_new(Some(&mail.envelope_from), waiting) {
+        Ok(envelope) => envelope,
+        Err(error) => return Delivered::Ended(Ended::Failed(unsendable(&error.to_string()))),
+    };
+    let prepared = match connection.prepare(&envelope, raw).await {
+        Ok(Preparation::Ready(prepared)) => prepared,
+        Ok(Preparation::Refused(results)) => return Delivered::Ended(Ended::Refused(results)),
+        Err(SmtpError::ClosedWhileIdle | SmtpError::Unusable) => return Delivered::ConnectionGone,
+        Err(error) => return Delivered::Ended(Ended::Failed(of_smtp(&error))),
+    };
+    match recorder.enter_final_dot(mail.id, mail.attempts).await {
+        Entry::Entered => commit(Entered(prepared)).await,
+        Entry::TakenOver => {
+            prepared.abandon().await;
+            Delivered::TakenOver
+        }
+        Entry::NotRecorded => {
+            prepared.abandon().await;
+            Delivered::Ended(Ended::Unattempted)
+        }
+    }
+}
+
+async fn commit(Entered(prepared): Entered<'_>) -> Delivered {
+    let results: Vec<RecipientResult> = prepared.recipients().to_vec();
+    Delivered::Ended(match prepared.commit().await {
+        Ok(reply) => Ended::Accepted { results, reply },
+        Err(error) if error.is_uncertain() => Ended::Uncertain {
+            results,
+            failure: of_commit(&error),
+        },
+        Err(error) => Ended::Failed(of_commit(&error)),
+    })
+}
+
+/// A mail that no server could be given.
+pub(crate) fn unsendable(why: &str) -> Failure {
+    Failure {
+        what: format!("The mail cannot be sent: {why}"),
+        code: None,
+        verdict: Verdict::permanent(MustAct::Administrator),
+        scope: Scope::Message,
+        is_token_refused: false,
+    }
+}
+
+pub(crate) fn of_smtp(error: &SmtpError) -> Failure {
+    Failure {
+        what: tell(error, error.reply().map(ToString::to_string)),
+        code: error.reply().map(|reply| reply.status()),
+        verdict: error.verdict(),
+        scope: error.scope(),
+        is_token_refused: error.is_token_refused(),
+    }
+}
+
+fn of_commit(error: &CommitError) -> Failure {
+    Failure {
+        what: tell(error, error.reply().map(ToString::to_string)),
+        code: error.reply().map(|reply| reply.status()),
+        verdict: error.verdict(),
+        scope: error.scope(),
+        is_token_refused: false,
+    }
+}
+
+/// Says what happened, with its causes and the server's own words.
+pub(crate) fn tell(error: &dyn std::error::Error, reply: Option<String>) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    if let Some(reply) = reply {
+        text.push_str(" (");
+        text.push_str(&reply);
+        text.push(')');
+    }
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().chain(characters).collect(),
+        None => text,
+    }
+}

@@ -1,0 +1,235 @@
+//! The events that tell what became of a mail.
+
+use mailmesh_bus::trace;
+use mailmesh_domain::{AttemptStage, Key};
+use mailmesh_events::mail::{MailDeferred, MailFailed, MailSent, MailUncertain, RecipientOutcome};
+use mailmesh_events::{Encoded, Event, Problem};
+use mailmesh_replica::Replica;
+use mailmesh_store::outbound_mail::{OutboundMail, Outcome};
+use time::OffsetDateTime;
+use tracing::error;
+
+use crate::decide::Notice;
+
+/// Encodes the event of a notice, in the trace of its mail.
+pub(crate) fn of_notice(
+    replica: &Replica,
+    account: &Key,
+    mail: &OutboundMail,
+    outcome: &Outcome,
+    notice: Notice,
+) -> Vec<Encoded> {
+    let recipients = recipients(outcome);
+    let encoded = match notice {
+        Notice::Sent => encode(
+            replica,
+            &MailSent {
+                mail_id: mail.id,
+                account: account.clone(),
+                idempotency_key: mail.given_key(),
+                message_id: mail.message_id.clone(),
+                reply: outcome.reply.clone().unwrap_or_default(),
+                attempts: mail.attempts,
+                sent_at: replica.clock.now(),
+                recipients,
+            },
+        ),
+        Notice::Deferred => {
+            let is_open = |one: &RecipientOutcome| is_waiting(outcome, &one.address);
+            let recipients = recipients.into_iter().filter(is_open).collect();
+            let next = Some(outcome.due_at);
+            let problem = problem(outcome);
+            return of_deferral(replica, account, mail, next, problem, recipients);
+        }
+        Notice::Failed => encode(
+            replica,
+            &MailFailed {
+                mail_id: mail.id,
+                account: account.clone(),
+                idempotency_key: mail.given_key(),
+                attempts: mail.attempts,
+                problem: problem(outcome),
+                recipients,
+            },
+        ),
+        Notice::Uncertain => return of_uncertain(replica, account, mail, problem(outcome)),
+    };
+    traced(mail, encoded)
+}
+
+/// Encodes the event of a mail that waits with its account.
+pub(crate) fn of_parked(
+    replica: &Replica,
+    account: &Key,
+    mail: &OutboundMail,
+    next: Option<OffsetDateTime>,
+    problem: &Problem,
+) -> Vec<Encoded> {
+    let waiting = mail.recipients.iter().filter(|one| one.accepted.is_none());
+    let recipients = waiting.map(mailmesh_store::outbound_mail::Recipient::outcome);
+    of_deferral(
+        replica,
+        account,
+        mail,
+        next,
+        problem.clone(),
+        recipients.collect(),
+    )
+}
+
+fn of_deferral(
+    replica: &Replica,
+    account: &Key,
+    mail: &OutboundMail,
+    next_attempt_at: Option<OffsetDateTime>,
+    problem: Problem,
+    recipients: Vec<RecipientOutcome>,
+) -> Vec<Encoded> {
+    let event = MailDeferred {
+        mail_id: mail.id,
+        account: account.clone(),
+        idempotency_key: mail.given_key(),
+        attempts: mail.attempts,
+        next_attempt_at,
+        problem,
+        recipients,
+    };
+    traced(mail, encode(replica, &event))
+}
+
+/// Encodes the event of a mail that the server may have.
+pub(crate) fn of_uncertain(
+    replica: &Replica,
+    account: &Key,
+    mail: &OutboundMail,
+    problem: Problem,
+) -> Vec<Encoded> {
+    let event = MailUncertain {
+        mail_id: mail.id,
+        account: account.clone(),
+        idempotency_key: mail.given_key(),
+        message_id: mail.message_id.clone(),
+        stage: AttemptStage::FinalDot,
+        problem,
+    };
+    traced(mail, encode(replica, &event))
+}
+
+/// Encodes any event; one that cannot be written is logged and missing, which no type of ours is.
+pub(crate) fn encode<E: Event>(replica: &Replica, event: &E) -> Vec<Encoded> {
+    match replica.encode(event) {
+        Ok(encoded) => vec![encoded],
+        Err(error) => {
+            error!(
+                event = E::NAME,
+                error = &error as &dyn std::error::Error,
+                "Event could not be written"
+            );
+            Vec::new()
+        }
+    }
+}
+
+fn traced(mail: &OutboundMail, mut encoded: Vec<Encoded>) -> Vec<Encoded> {
+    for event in &mut encoded {
+        trace::inject(&mut event.headers);
+        let is_traced = event
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("traceparent"));
+        if let (false, Some(parent)) = (is_traced, &mail.trace_parent) {
+            let header = ("traceparent".to_owned(), parent.clone());
+            event.headers.push(header);
+        }
+    }
+    encoded
+}
+
+fn recipients(outcome: &Outcome) -> Vec<RecipientOutcome> {
+    let each = outcome.recipients.iter();
+    each.map(mailmesh_store::outbound_mail::Recipient::outcome)
+        .collect()
+}
+
+fn is_waiting(outcome: &Outcome, address: &str) -> bool {
+    let mut each = outcome.recipients.iter();
+    each.any(|one| one.address == address && one.accepted.is_none())
+}
+
+fn problem(outcome: &Outcome) -> Problem {
+    let problem = outcome.problem.clone();
+    problem.unwrap_or_else(|| Problem::new("unknown", mailmesh_domain::Verdict::unknown()))
+}
+
+#[cfg(test)]
+pub(crate) mod sample {
+    use mailmesh_domain::{
+        AccountId, AfterReceive, Authorisation, Direction, Encryption, Key, MailId, OutboundState,
+        Protocol, UncertainPolicy,
+    };
+    use mailmesh_store::account::Account;
+    use mailmesh_store::outbound_mail::{OutboundMail, Recipient};
+    use time::OffsetDateTime;
+    use uuid::Uuid;
+
+    pub(crate) fn account() -> Account {
+        Account {
+            id: AccountId::from_uuid(Uuid::from_u128(1)),
+            key: Key::try_new("support").unwrap(),
+            name: String::new(),
+            is_enabled: true,
+            direction: Direction::Outbound,
+            protocol: Protocol::Smtp,
+            host: "localhost".into(),
+            port: 465,
+            encryption: Encryption::Tls,
+            authorisation: Authorisation::Password,
+            login: "support@example.com".into(),
+            password: None,
+            client_configuration_id: None,
+            grant_id: None,
+            from_addresses: vec!["support@example.com".into(), "sales@example.com".into()],
+            folders: Vec::new(),
+            receive_existing: false,
+            poll_interval_seconds: 60,
+            after_receive: AfterReceive::Keep,
+            move_to: None,
+            max_connections: 2,
+            ca_pem: None,
+            revision: 1,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            updated_at: OffsetDateTime::UNIX_EPOCH,
+        }
+    }
+
+    pub(crate) fn mail(recipients: &[&str]) -> OutboundMail {
+        OutboundMail {
+            id: MailId::from_uuid(Uuid::from_u128(2)),
+            account_id: account().id,
+            idempotency_key: "k".into(),
+            is_key_given: true,
+            message_id: "<m@example.com>".into(),
+            envelope_from: "support@example.com".into(),
+            recipients: recipients
+                .iter()
+                .map(|address| Recipient {
+                    address: (*address).to_owned(),
+                    accepted: None,
+                    reply: None,
+                })
+                .collect(),
+            size_bytes: 10,
+            chunks: 1,
+            state: OutboundState::Sending,
+            attempts: 1,
+            failures: 0,
+            due_at: OffsetDateTime::UNIX_EPOCH,
+            on_uncertain: UncertainPolicy::Hold,
+            problem: None,
+            reply: None,
+            trace_parent: None,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            finished_at: None,
+        }
+    }
+}

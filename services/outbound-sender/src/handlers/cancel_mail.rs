@@ -1,0 +1,34 @@
+use mailmesh_bus::Delivery;
+use mailmesh_domain::Key;
+use mailmesh_events::decode_command;
+use mailmesh_events::mail::CancelMail;
+
+use super::account_of;
+use crate::draft::Refusal;
+
+/// A `mail.cancel` that was read.
+#[derive(Debug)]
+pub(super) struct Cancel {
+    pub(super) account: Key,
+    pub(super) command: CancelMail,
+}
+
+impl Cancel {
+    pub(super) fn read(delivery: &Delivery) -> Result<Self, (Option<Key>, Refusal)> {
+        let of_subject = || account_of(delivery, None).ok();
+        let read = decode_command::<CancelMail>(&delivery.headers, &delivery.payload)
+            .map_err(|error| (of_subject(), Refusal::from(error)))?;
+        let command = read.data;
+        let account = account_of(delivery, command.account.clone())?;
+        if command.mail_id.is_none() && command.idempotency_key.is_none() {
+            let reason = "is missing, and so is idempotency_key";
+            return Err((Some(account), Refusal::new("mail_id", reason)));
+        }
+        let key = command.idempotency_key.as_deref();
+        if key.is_some_and(|key| key.contains('\0')) {
+            let refusal = Refusal::new("idempotency_key", "must not hold control characters");
+            return Err((Some(account), refusal));
+        }
+        Ok(Self { account, command })
+    }
+}

@@ -1,0 +1,154 @@
+use bytes::Bytes;
+
+use super::*;
+use crate::event::sample;
+
+fn delivery(subject: &str, body: &str) -> Delivery {
+    Delivery {
+        subject: subject.to_owned(),
+        headers: Vec::new(),
+        payload: Bytes::from(body.to_owned()),
+        stream_sequence: 7,
+        timestamp: OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap(),
+        attempt: 1,
+        is_last_attempt: false,
+    }
+}
+
+fn rejection(subject: &str, body: &str) -> Rejection {
+    match read(&delivery(subject, body)) {
+        Read::Rejected(rejection) => rejection,
+        Read::Send(_) | Read::Cancel(_) => panic!("{body} was read"),
+    }
+}
+
+#[test]
+fn field_at_fault_and_account_are_named_as_far_as_they_can_be_read() {
+    for (subject, body, account, field) in [
+        ("mail.send", "no json", None, ""),
+        ("mail.send", "[]", None, ""),
+        ("mail.send", "{}", None, "account"),
+        ("mail.send.support", "{", Some("support"), ""),
+        ("mail.send.Support", "{}", None, "account"),
+        (
+            "mail.send.support",
+            r#"{"too":"a"}"#,
+            Some("support"),
+            "too",
+        ),
+        (
+            "mail.send.support",
+            r#"{"to":[1]}"#,
+            Some("support"),
+            "to[0]",
+        ),
+        (
+            "mail.send.support",
+            r#"{"account":"x"}"#,
+            Some("support"),
+            "account",
+        ),
+        ("mail.send", r#"{"account":"A"}"#, None, "account"),
+        (
+            "mail.send",
+            r#"{"account":"support","idempotency_key":""}"#,
+            Some("support"),
+            "idempotency_key",
+        ),
+        (
+            "mail.send",
+            r#"{"account":"support","idempotency_key":"a\u0000b"}"#,
+            Some("support"),
+            "idempotency_key",
+        ),
+        (
+            "mail.cancel",
+            r#"{"account":"support"}"#,
+            Some("support"),
+            "mail_id",
+        ),
+        (
+            "mail.cancel.support",
+            r#"{"mail_id":"x"}"#,
+            Some("support"),
+            "mail_id",
+        ),
+    ] {
+        let rejection = rejection(subject, body);
+
+        assert_eq!(
+            rejection.account.as_ref().map(Key::as_str),
+            account,
+            "{body}"
+        );
+        assert_eq!(rejection.refusal.field, field, "{body}");
+    }
+}
+
+#[test]
+fn same_delivery_is_the_same_mail_and_another_is_not() {
+    let one = delivery("mail.send", "{}");
+    let again = Delivery {
+        attempt: 2,
+        ..one.clone()
+    };
+    let other = Delivery {
+        stream_sequence: 8,
+        ..one.clone()
+    };
+
+    assert_eq!(send_mail::mail_id(&one), send_mail::mail_id(&again));
+    assert_ne!(send_mail::mail_id(&one), send_mail::mail_id(&other));
+    assert_eq!(send_mail::mail_id(&one).as_uuid().get_version_num(), 7);
+}
+
+#[test]
+fn built_mail_bears_the_accounts_address_and_its_own_id() {
+    let body =
+        r#"{"account":"support","to":"a@b.c","bcc":"h@b.c","text":"x","idempotency_key":"k"}"#;
+    let delivery = delivery("mail.send", body);
+    let Read::Send(send) = read(&delivery) else {
+        panic!("not read");
+    };
+
+    let new = send
+        .build(
+            &delivery,
+            Some(&Arc::new(sample::account())),
+            &Config::default(),
+        )
+        .unwrap();
+
+    let text = String::from_utf8(new.raw.to_vec()).unwrap();
+    assert_eq!(new.row.message_id, format!("<{}@example.com>", new.row.id));
+    assert_eq!(new.row.envelope_from, "support@example.com");
+    assert_eq!(new.row.recipients.len(), 2);
+    assert!(new.row.is_key_given);
+    assert!(!text.contains("h@b.c"), "{text}");
+    assert!(text.contains("Date: Fri, 15 Jan 2027"), "{text}");
+}
+
+#[test]
+fn bad_fields_are_refused_where_the_mail_is_built() {
+    for (body, field) in [
+        (r#"{"subject":"x"}"#, "to"),
+        (r#"{"to":"a"}"#, "to[0]"),
+        (r#"{"to":"a@b.c","from":"x@y.z"}"#, "from"),
+        (r#"{"to":"a@b.c","subject":"a\r\nBcc: x@y.z"}"#, "subject"),
+        (r#"{"to":"a@b.c","headers":{"X-A":"a\nb"}}"#, "headers.X-A"),
+        (
+            r#"{"to":"a@b.c","attachments":[{"filename":"a","content":"*"}]}"#,
+            "attachments[0].content",
+        ),
+    ] {
+        let delivery = delivery("mail.send.support", body);
+        let Read::Send(send) = read(&delivery) else {
+            panic!("{body} was not read");
+        };
+
+        let account = Arc::new(sample::account());
+        let refused = send.build(&delivery, Some(&account), &Config::default());
+
+        assert_eq!(refused.unwrap_err().field, field, "{body}");
+    }
+}

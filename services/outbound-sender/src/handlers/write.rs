@@ -1,0 +1,172 @@
+use std::collections::HashSet;
+
+use mailmesh_bus::HandlerError;
+use mailmesh_domain::{AccountId, EventId, MailId};
+use mailmesh_events::mail::{MailCancelled, MailRejected};
+use mailmesh_events::{Encoded, encode};
+use mailmesh_store::account::Account;
+use mailmesh_store::outbound_mail::{self, Accepted, NewOutboundMail};
+use mailmesh_store::{StoreError, Tx, outbox};
+use tracing::{error, info};
+
+use super::cancel_mail::Cancel;
+use super::send_mail::{NewMail, rejection_id};
+use super::{Intake, Ready, Rejection};
+use crate::draft::Refusal;
+use crate::event;
+use crate::retention::delete_raws;
+use crate::shared::wake_holders;
+
+/// What one transaction did.
+#[derive(Default)]
+struct Written {
+    queued: Vec<NewMail>,
+    /// Bodies of commands that did not become mails.
+    orphans: Vec<MailId>,
+    events: Vec<Encoded>,
+}
+
+impl Intake {
+    /// Queues, takes back and rejects in one transaction; nothing is told before it is committed.
+    pub(super) async fn write(
+        &self,
+        ready: Vec<Ready>,
+    ) -> Result<Vec<Result<(), HandlerError>>, StoreError> {
+        let mut results = Vec::with_capacity(ready.len());
+        let (mut mails, mut cancels, mut written) = (Vec::new(), Vec::new(), Written::default());
+        for each in ready {
+            match each {
+                Ready::New(new) => mails.push(*new),
+                Ready::Cancel(cancel, account) => cancels.push((cancel, account)),
+                Ready::Rejected(rejected) => written.events.extend(self.rejection(rejected)),
+                Ready::Later(error) => {
+                    results.push(Err(error));
+                    continue;
+                }
+            }
+            results.push(Ok(()));
+        }
+        let now = self.replica.clock.now();
+        let mut tx = self.replica.database.begin().await?;
+        self.queue(&mut tx, mails, &mut written).await?;
+        for (cancel, account) in cancels {
+            let event = self.cancel(&mut tx, cancel, &account).await?;
+            written.events.extend(event);
+        }
+        outbox::insert(&mut tx, self.replica.id, &written.events, now).await?;
+        tx.commit().await?;
+        self.after_commit(written).await;
+        Ok(results)
+    }
+
+    /// Two commands of one batch may bear the same key, and a statement sees no row of its own: the
+    /// second of them goes with the next round.
+    async fn queue(
+        &self,
+        tx: &mut Tx,
+        mut mails: Vec<NewMail>,
+        written: &mut Written,
+    ) -> Result<(), StoreError> {
+        let now = self.replica.clock.now();
+        while !mails.is_empty() {
+            let mut seen = HashSet::new();
+            let (round, later): (Vec<NewMail>, Vec<NewMail>) = mails.into_iter().partition(|new| {
+                seen.insert((new.row.account_id, new.row.idempotency_key.clone()))
+            });
+            mails = later;
+            let rows: Vec<NewOutboundMail> = round.iter().map(|new| new.row.clone()).collect();
+            let accepted = outbound_mail::insert(tx, &rows, now).await?;
+            for (new, accepted) in round.into_iter().zip(accepted) {
+                match accepted {
+                    Accepted::New => written.queued.push(new),
+                    // The same command, delivered again after its acknowledgement was lost.
+                    Accepted::Repeated(id) if id == new.row.id => {}
+                    Accepted::Repeated(id) => {
+                        info!(mail.id = %id, "The same mail was asked for before");
+                        written.orphans.push(new.row.id);
+                    }
+                    Accepted::KeyTaken(_) => {
+                        written.orphans.push(new.row.id);
+                        written.events.extend(self.rejection(key_taken(&new)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn cancel(
+        &self,
+        tx: &mut Tx,
+        Cancel { command, .. }: Cancel,
+        account: &Account,
+    ) -> Result<Vec<Encoded>, StoreError> {
+        let now = self.replica.clock.now();
+        let key = command.idempotency_key.as_deref();
+        let found = outbound_mail::cancel(tx, account.id, command.mail_id, key, now).await?;
+        let Some(mail) = found else {
+            // What became of the mail is told by its own event.
+            info!(account.id = %account.id, "No queued mail to take back");
+            return Ok(Vec::new());
+        };
+        let event = MailCancelled {
+            mail_id: mail.id,
+            account: account.key.clone(),
+            idempotency_key: mail.given_key(),
+        };
+        Ok(event::encode(&self.replica, &event))
+    }
+
+    /// The id follows from the command, so that a command which is read twice is rejected once.
+    fn rejection(&self, rejection: Rejection) -> Option<Encoded> {
+        info!(
+            delivery.sequence = rejection.stream_sequence,
+            field = rejection.refusal.field,
+            "Command rejected"
+        );
+        let id = rejection_id(rejection.stream_sequence, rejection.timestamp);
+        let event = MailRejected {
+            account: rejection.account.unwrap_or_else(|| self.unknown.clone()),
+            idempotency_key: rejection.idempotency_key,
+            field: rejection.refusal.field,
+            reason: rejection.refusal.reason,
+            stream_sequence: rejection.stream_sequence,
+        };
+        let now = self.replica.clock.now();
+        match encode(&event, EventId::from_uuid(id), &self.replica.source(), now) {
+            Ok(encoded) => Some(encoded),
+            Err(error) => {
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "Rejection could not be written"
+                );
+                None
+            }
+        }
+    }
+
+    async fn after_commit(&self, written: Written) {
+        if !written.events.is_empty() {
+            self.replica.outbox.wake();
+        }
+        let mut accounts: HashSet<AccountId> = HashSet::new();
+        for new in written.queued {
+            accounts.insert(new.row.account_id);
+            self.raws.put(new.row.id, new.raw);
+        }
+        wake_holders(&self.replica, &self.wakes, accounts).await;
+        if !written.orphans.is_empty() {
+            delete_raws(&self.replica.bus.raw_mails(), &written.orphans).await;
+        }
+    }
+}
+
+fn key_taken(new: &NewMail) -> Rejection {
+    Rejection {
+        account: Some(new.account.key.clone()),
+        idempotency_key: new.given_key.clone(),
+        refusal: Refusal::new("idempotency_key", "was used for another mail"),
+        stream_sequence: new.stream_sequence,
+        timestamp: new.timestamp,
+    }
+}

@@ -1,0 +1,134 @@
+use std::sync::Arc;
+
+use anyhow::Context;
+use mailmesh_domain::{Clock, Key};
+use mailmesh_replica::{Connections, Membership, Replica};
+use mailmesh_runtime::Lifecycle;
+use mailmesh_secrets::OpeningKeys;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Access;
+use crate::config::Config;
+use crate::decide::Rules;
+use crate::directory::Directory;
+use crate::handlers::Intake;
+use crate::job::InHand;
+use crate::raw_cache::RawCache;
+use crate::recorder::Recorder;
+use crate::retention;
+use crate::shared::{Memory, OUTBOUND_DUE, Shared, Wakes};
+use crate::supervisor::{Hints, Supervisor};
+
+const NAME: &str = "outbound-sender";
+
+/// One replica of the service, ready to run.
+#[derive(Debug)]
+pub struct Service {
+    replica: Replica,
+    membership: Membership,
+    config: Arc<Config>,
+    shared: Arc<Shared>,
+    recorder: Recorder,
+    directory: Arc<Directory>,
+    hints: Hints,
+    unknown: Key,
+}
+
+impl Service {
+    /// Checks the configuration, joins the mesh and subscribes to the hints.
+    ///
+    /// # Errors
+    /// When the configuration is not usable, or NATS or Postgres does not answer.
+    pub async fn build(
+        config: Config,
+        keys: OpeningKeys,
+        connections: &Connections,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        config.validate()?;
+        let (replica, membership) = Replica::join(NAME, connections, clock)
+            .await
+            .context("cannot join the mesh")?;
+        let config = Arc::new(config);
+        let in_hand = Arc::new(InHand::default());
+        let (recorder, handle) = Recorder::new(replica.clone(), Arc::clone(&in_hand));
+        let shared = Shared {
+            rules: Rules::of(&config),
+            recorder: handle,
+            access: Access::new(keys),
+            wakes: Arc::new(Wakes::default()),
+            raws: Arc::new(RawCache::default()),
+            raw_mails: replica.bus.raw_mails(),
+            in_hand,
+            memory: Memory::new(config.raw_memory_bytes),
+            config: Arc::clone(&config),
+            replica: replica.clone(),
+        };
+        let hints = Hints {
+            changed: replica.bus.subscribe("account.changed", None).await?,
+            refreshed: replica.bus.subscribe("token.refreshed", None).await?,
+            due: replica.bus.subscribe(OUTBOUND_DUE, None).await?,
+        };
+        Ok(Self {
+            directory: Arc::new(Directory::new(replica.database.clone())),
+            unknown: Key::try_new("unknown").context("the key of no account")?,
+            shared: Arc::new(shared),
+            membership,
+            recorder,
+            replica,
+            config,
+            hints,
+        })
+    }
+
+    /// Runs until the process stops.
+    pub fn start(self, lifecycle: &Lifecycle) {
+        let stop = lifecycle.stop_token();
+        lifecycle.spawn("send", self.run(stop));
+    }
+
+    /// Runs until `stop`; then finishes what is in hand.
+    ///
+    /// # Errors
+    /// When the consumer is refused.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let changed = self.replica.bus.subscribe("account.changed", None).await?;
+        let intake = Arc::new(Intake {
+            replica: self.replica.clone(),
+            config: Arc::clone(&self.config),
+            directory: Arc::clone(&self.directory),
+            wakes: Arc::clone(&self.shared.wakes),
+            raws: Arc::clone(&self.shared.raws),
+            unknown: self.unknown,
+        });
+        // The recorder outlives those who send, the membership outlives the recorder.
+        let recorder_stop = CancellationToken::new();
+        let membership_stop = CancellationToken::new();
+        let own = async {
+            let stop_all = stop.clone();
+            let bus = self.replica.bus.clone();
+            let taking_in = async {
+                let taken = bus.consume_batches(intake, Intake::settings(), stop.clone());
+                let taken = taken.await;
+                // Without it there is no service; in the other case it was told to stop.
+                stop_all.cancel();
+                taken
+            };
+            let sending = async {
+                Supervisor::run(self.shared, self.hints, stop.clone()).await;
+                recorder_stop.cancel();
+            };
+            let (taken, (), (), (), ()) = tokio::join!(
+                taking_in,
+                sending,
+                self.recorder.run(recorder_stop.clone()),
+                retention::run(self.replica.clone(), self.config, stop.clone()),
+                self.directory.forget_changed(changed, stop.clone()),
+            );
+            membership_stop.cancel();
+            taken
+        };
+        let (taken, ()) = tokio::join!(own, self.membership.run(membership_stop.clone()));
+        taken.context("cannot take commands in")
+    }
+}

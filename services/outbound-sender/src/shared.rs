@@ -1,0 +1,131 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use mailmesh_bus::RawMails;
+use mailmesh_domain::{AccountId, MailId};
+use mailmesh_replica::Replica;
+use tokio::sync::{Notify, Semaphore};
+use tracing::warn;
+
+use crate::access::Access;
+use crate::config::Config;
+use crate::decide::Rules;
+use crate::job::InHand;
+use crate::raw_cache::RawCache;
+use crate::recorder::RecorderHandle;
+
+/// A hint that an account has mail to send, for whichever replica holds it.
+pub(crate) const OUTBOUND_DUE: &str = "outbound.due";
+const UNIT_BYTES: usize = 1_024;
+
+/// What all workers of a process share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) replica: Replica,
+    pub(crate) config: Arc<Config>,
+    pub(crate) rules: Rules,
+    pub(crate) recorder: RecorderHandle,
+    pub(crate) access: Access,
+    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) raws: Arc<RawCache>,
+    pub(crate) raw_mails: RawMails,
+    pub(crate) in_hand: Arc<InHand>,
+    pub(crate) memory: Memory,
+}
+
+/// Bounds the raw mails in memory.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    units: Arc<Semaphore>,
+    most: u32,
+}
+
+impl Memory {
+    pub(crate) fn new(bytes: usize) -> Self {
+        let most = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        let permits = usize::try_from(most).unwrap_or(usize::MAX);
+        Self {
+            units: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
+            most,
+        }
+    }
+
+    /// Waits for room; none when the process is ending.
+    pub(crate) async fn room(&self, bytes: u64) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        let units = bytes
+            .div_ceil(UNIT_BYTES as u64)
+            .clamp(1, u64::from(self.most));
+        let units = u32::try_from(units).unwrap_or(self.most);
+        Arc::clone(&self.units).acquire_many_owned(units).await.ok()
+    }
+}
+
+/// Wakes the workers of this process.
+#[derive(Debug, Default)]
+pub(crate) struct Wakes {
+    workers: Mutex<HashMap<AccountId, Arc<Notify>>>,
+}
+
+impl Wakes {
+    pub(crate) fn add(&self, account: AccountId) -> Arc<Notify> {
+        let wake = Arc::new(Notify::new());
+        self.lock().insert(account, Arc::clone(&wake));
+        wake
+    }
+
+    /// Forgets a worker, unless another has come in its place.
+    pub(crate) fn remove(&self, account: AccountId, wake: &Arc<Notify>) {
+        let mut workers = self.lock();
+        if workers
+            .get(&account)
+            .is_some_and(|known| Arc::ptr_eq(known, wake))
+        {
+            workers.remove(&account);
+        }
+    }
+
+    /// Wakes a worker; returns whether this process has it.
+    pub(crate) fn wake(&self, account: AccountId) -> bool {
+        let workers = self.lock();
+        let wake = workers.get(&account);
+        if let Some(wake) = wake {
+            wake.notify_one();
+        }
+        wake.is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Arc<Notify>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes whoever holds the accounts, here or in another replica.
+pub(crate) async fn wake_holders(
+    replica: &Replica,
+    wakes: &Wakes,
+    accounts: impl IntoIterator<Item = AccountId>,
+) {
+    for account in accounts {
+        if wakes.wake(account) {
+            continue;
+        }
+        let body = Bytes::from(account.to_string());
+        if let Err(error) = replica.bus.publish_core(OUTBOUND_DUE, &[], body).await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "The hint was not sent; the holder finds the mail within seconds"
+            );
+        }
+    }
+}
+
+/// Reads the account that a hint names.
+pub(crate) fn account_of_hint(payload: &[u8]) -> Option<AccountId> {
+    std::str::from_utf8(payload).ok()?.parse().ok()
+}
+
+/// Names a raw mail as `mail.send` stored it.
+pub(crate) fn raw_name(id: MailId) -> String {
+    id.to_string()
+}

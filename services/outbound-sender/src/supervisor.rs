@@ -1,0 +1,329 @@
+//! Starts and stops the workers of the accounts that this replica holds, and wakes them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailmesh_bus::{Hint, Subscription};
+use mailmesh_domain::{AccountId, Direction, Verdict};
+use mailmesh_events::{Encoded, Problem};
+use mailmesh_replica::{LeaseChange, LeaseKeeper, Leases};
+use mailmesh_store::account::Account;
+use mailmesh_store::outbound_mail::Recovered;
+use mailmesh_store::{StoreError, account, outbound_mail, outbox};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::account::{Worker, WorkerHandle};
+use crate::event;
+use crate::shared::{Shared, account_of_hint};
+use crate::uncertain::UncertainDesk;
+
+const DUE_EVERY: Duration = Duration::from_secs(2);
+const RECOVER_EVERY: Duration = Duration::from_secs(5);
+const REVISIONS_EVERY: Duration = Duration::from_secs(30);
+/// A claim whose answer was lost is known by now to be nobody's.
+const LOST_AFTER: Duration = Duration::from_mins(2);
+
+/// The hints that concern workers.
+#[derive(Debug)]
+pub(crate) struct Hints {
+    pub(crate) changed: Subscription,
+    pub(crate) refreshed: Subscription,
+    pub(crate) due: Subscription,
+}
+
+#[derive(Debug)]
+struct Held {
+    account: Arc<Account>,
+    worker: WorkerHandle,
+}
+
+/// Runs one worker for each account that this replica holds.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    shared: Arc<Shared>,
+    leases: Leases,
+    held: HashMap<AccountId, Held>,
+    workers: JoinSet<AccountId>,
+    desk: UncertainDesk,
+}
+
+impl Supervisor {
+    pub(crate) async fn run(shared: Arc<Shared>, mut hints: Hints, stop: CancellationToken) {
+        let direction = Direction::Outbound;
+        let (keeper, mut changes, leases) = LeaseKeeper::new(shared.replica.clone(), direction);
+        let mut supervisor = Self {
+            shared,
+            leases,
+            held: HashMap::new(),
+            workers: JoinSet::new(),
+            desk: UncertainDesk::default(),
+        };
+        let keeping = keeper.run(stop.clone());
+        let working = supervisor.work(&mut changes, &mut hints, &stop);
+        tokio::join!(keeping, working);
+        supervisor.end().await;
+    }
+
+    async fn work(
+        &mut self,
+        changes: &mut mpsc::Receiver<LeaseChange>,
+        hints: &mut Hints,
+        stop: &CancellationToken,
+    ) {
+        let ticks = |every| {
+            let mut ticks = tokio::time::interval(every);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let (mut due, mut recover) = (ticks(DUE_EVERY), ticks(RECOVER_EVERY));
+        let mut revisions = ticks(REVISIONS_EVERY);
+        loop {
+            let result = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                Some(change) = changes.recv() => self.take_change(change).await,
+                Some(hint) = hints.due.next() => {
+                    account_of_hint(&hint.payload).map(|id| self.shared.wakes.wake(id));
+                    Ok(())
+                }
+                Some(hint) = hints.changed.next() => self.take_changed(&hint).await,
+                Some(hint) = hints.refreshed.next() => {
+                    self.take_refreshed(&hint);
+                    Ok(())
+                }
+                Some(_) = self.workers.join_next(), if !self.workers.is_empty() => Ok(()),
+                _ = due.tick() => self.wake_due().await,
+                _ = recover.tick() => self.recover().await,
+                _ = revisions.tick() => self.compare_revisions().await,
+            };
+            if let Err(error) = result {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "The database did not answer; it is asked again"
+                );
+            }
+        }
+    }
+
+    async fn take_change(&mut self, change: LeaseChange) -> Result<(), StoreError> {
+        match change {
+            LeaseChange::Gained(ids) => self.gain(&ids).await,
+            LeaseChange::Lost(ids) => {
+                self.stop_workers(&ids);
+                Ok(())
+            }
+            LeaseChange::Surplus(ids) => {
+                self.stop_workers(&ids);
+                // A connection that is busy with its last mail is told from the new holder's by the
+                // stage of its attempt.
+                self.leases.release(&ids).await
+            }
+        }
+    }
+
+    async fn gain(&mut self, ids: &[AccountId]) -> Result<(), StoreError> {
+        let accounts = match self.load(ids).await {
+            Ok(accounts) => accounts,
+            Err(error) => {
+                // The keeper announces an account once: give it back, and gain it again.
+                self.leases.release(ids).await.ok();
+                return Err(error);
+            }
+        };
+        for account in accounts {
+            self.start_worker(account);
+        }
+        self.recover().await?;
+        self.wake_due().await
+    }
+
+    async fn load(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
+        let mut tx = self.shared.replica.database.begin().await?;
+        let accounts = account::list_by_ids(&mut tx, ids).await?;
+        tx.commit().await?;
+        Ok(accounts)
+    }
+
+    fn start_worker(&mut self, account: Account) {
+        let id = account.id;
+        if self.held.contains_key(&id) {
+            return;
+        }
+        let account = Arc::new(account);
+        let (worker, handle) = Worker::new(Arc::clone(&self.shared), Arc::clone(&account));
+        self.workers.spawn(async move {
+            worker.run().await;
+            id
+        });
+        let held = Held {
+            account,
+            worker: handle,
+        };
+        self.held.insert(id, held);
+    }
+
+    fn stop_workers(&mut self, ids: &[AccountId]) {
+        for id in ids {
+            if let Some(held) = self.held.remove(id) {
+                held.worker.stop.cancel();
+            }
+        }
+    }
+
+    fn held_ids(&self) -> Vec<AccountId> {
+        self.held.keys().copied().collect()
+    }
+
+    /// One question for all accounts, whatever a hint said or did not say.
+    async fn wake_due(&mut self) -> Result<(), StoreError> {
+        let ids = self.held_ids();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let now = self.shared.replica.clock.now();
+        let mut tx = self.shared.replica.database.begin().await?;
+        let due = outbound_mail::next_due(&mut tx, &ids).await?;
+        tx.commit().await?;
+        for (id, due_at) in due {
+            if due_at <= now {
+                self.shared.wakes.wake(id);
+            }
+        }
+        self.desk.look(&self.shared, &ids).await
+    }
+
+    /// Ends what others, or our own lost claims, left behind.
+    async fn recover(&mut self) -> Result<(), StoreError> {
+        let ids = self.held_ids();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let replica = &self.shared.replica;
+        let now = replica.clock.now();
+        let problem = left_behind();
+        let in_hand = self.shared.in_hand.list();
+        let lost = (now - LOST_AFTER, now);
+        let mut tx = replica.database.begin().await?;
+        let others = outbound_mail::recover(&mut tx, &ids, replica.id, &problem, now).await?;
+        let ours = outbound_mail::recover_lost(&mut tx, &ids, replica.id, &in_hand, &problem, lost)
+            .await?;
+        let recovered = [others, ours];
+        let events: Vec<Encoded> = recovered
+            .iter()
+            .flat_map(|each| self.tell(each, &problem))
+            .collect();
+        outbox::insert(&mut tx, replica.id, &events, now).await?;
+        tx.commit().await?;
+        if !events.is_empty() {
+            replica.outbox.wake();
+        }
+        for account in recovered.iter().flat_map(|each| &each.requeued) {
+            self.shared.wakes.wake(*account);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, recovered: &Recovered, problem: &Problem) -> Vec<Encoded> {
+        let (requeued, uncertain) = (recovered.requeued.len(), recovered.uncertain.len());
+        if requeued + uncertain > 0 {
+            info!(
+                requeued,
+                uncertain, "Attempts that were left behind have ended"
+            );
+        }
+        let told = recovered.uncertain.iter().filter_map(|mail| {
+            let held = self.held.get(&mail.account_id)?;
+            let problem = problem
+                .clone()
+                .with_mail(crate::decide::uncertain_mail(mail));
+            let key = &held.account.key;
+            Some(event::of_uncertain(
+                &self.shared.replica,
+                key,
+                mail,
+                problem,
+            ))
+        });
+        told.flatten().collect()
+    }
+
+    async fn take_changed(&mut self, hint: &Hint) -> Result<(), StoreError> {
+        self.leases.wake();
+        let key = hint.subject.rsplit('.').next().unwrap_or_default();
+        let of_key =
+            |(id, held): (&AccountId, &Held)| (held.account.key.as_str() == key).then_some(*id);
+        let ids: Vec<AccountId> = self.held.iter().filter_map(of_key).collect();
+        self.take_settings(&ids).await
+    }
+
+    async fn take_settings(&mut self, ids: &[AccountId]) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        for account in self.load(ids).await? {
+            let Some(held) = self.held.get_mut(&account.id) else {
+                continue;
+            };
+            held.account = Arc::new(account);
+            // A worker that has ended needs no settings.
+            held.worker.settings.send(Arc::clone(&held.account)).ok();
+        }
+        Ok(())
+    }
+
+    /// A hint may be lost.
+    async fn compare_revisions(&mut self) -> Result<(), StoreError> {
+        let ids = self.held_ids();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.shared.replica.database.begin().await?;
+        let revisions = account::list_revisions(&mut tx, &ids).await?;
+        tx.commit().await?;
+        let is_stale = |(id, revision): &(AccountId, i64)| {
+            let held = self.held.get(id);
+            held.is_some_and(|held| held.account.revision != *revision)
+        };
+        let stale: Vec<AccountId> = revisions
+            .iter()
+            .filter(|each| is_stale(each))
+            .map(|(id, _)| *id)
+            .collect();
+        self.take_settings(&stale).await
+    }
+
+    fn take_refreshed(&self, hint: &Hint) {
+        let grant = hint.subject.rsplit('.').next().unwrap_or_default();
+        for (id, held) in &self.held {
+            let is_of_grant = held.account.grant_id.map(|id| id.to_string());
+            if is_of_grant.as_deref() == Some(grant) {
+                self.shared.wakes.wake(*id);
+            }
+        }
+    }
+
+    /// Stops every worker, waits for what is in hand, and gives the accounts up.
+    async fn end(&mut self) {
+        let ids = self.held_ids();
+        self.stop_workers(&ids);
+        while self.workers.join_next().await.is_some() {}
+        if let Err(error) = self.leases.release(&ids).await {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "The leases were not given up; they end by themselves"
+            );
+        }
+    }
+}
+
+fn left_behind() -> Problem {
+    let what = "The process that sent the mail ended before it had the server's final reply";
+    Problem::new(what, Verdict::unknown()).with_action(
+        "Look for the mail in the Sent folder, then decide: send again or count as sent.",
+    )
+}

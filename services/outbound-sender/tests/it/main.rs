@@ -1,0 +1,7 @@
+//! The sender against real NATS, Postgres and a scripted provider.
+
+mod accept;
+mod deliver;
+mod token;
+mod uncertain;
+mod world;

@@ -1,0 +1,188 @@
+//! Mail of an account whose access token is refused.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use bytes::Bytes;
+use mailmesh_bus::Subscription;
+use mailmesh_domain::{
+    Authorisation, ClientConfigurationId, Clock, GrantId, GrantState, Key, SystemClock,
+};
+use mailmesh_events::token::RefreshToken;
+use mailmesh_sandbox::GrantRequest;
+use mailmesh_secrets::SecretString;
+use mailmesh_store::account::Account;
+use mailmesh_store::client_configuration::{self, ClientConfiguration};
+use mailmesh_store::grant::{self, Grant, NewTokens};
+
+use crate::world::{World, quick, send_body};
+
+fn client() -> Result<ClientConfiguration> {
+    let now = SystemClock.now();
+    Ok(ClientConfiguration {
+        id: ClientConfigurationId::generate(&SystemClock),
+        key: Key::try_new("sandbox")?,
+        name: "Sandbox".to_owned(),
+        profile: "generic".to_owned(),
+        client_id: "client".to_owned(),
+        client_secret: None,
+        token_endpoint_auth: None,
+        issuer: None,
+        authorize_url: None,
+        token_url: None,
+        userinfo_url: None,
+        jwks_url: None,
+        revocation_url: None,
+        scopes: Vec::new(),
+        identity_claim: None,
+        extra_authorize_parameters: std::collections::BTreeMap::new(),
+        ca_pem: None,
+        is_inbound: true,
+        is_outbound: true,
+        refusal: None,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+fn token(world: &World, key: &str) -> SecretString {
+    let set = world.sandbox.tokens().issue(&GrantRequest {
+        address: format!("{key}@sandbox.test"),
+        client_id: "client".to_owned(),
+        scopes: vec!["mail".to_owned(), "smtp".to_owned()],
+        offline: true,
+    });
+    SecretString::from(set.access_token)
+}
+
+/// Stores an account with a grant whose token the server does not know.
+async fn add_stale_account(world: &World) -> Result<(Account, GrantId)> {
+    let client = client()?;
+    let id = GrantId::generate(&SystemClock);
+    let now = SystemClock.now();
+    let sealed = world
+        .keys
+        .sealing_key()
+        .seal(&SecretString::from("stale"), &Grant::access_context(id))?;
+    let grant = Grant {
+        id,
+        client_configuration_id: client.id,
+        subject: "one".to_owned(),
+        address: None,
+        scopes: Vec::new(),
+        state: GrantState::Active,
+        problem: None,
+        access_token: sealed,
+        refresh_token: None,
+        generation: 1,
+        access_expires_at: now + Duration::from_secs(3_600),
+        refresh_due_at: now + Duration::from_secs(3_600),
+        refresh_expires_at: None,
+        failures: 0,
+    };
+    let mut account = world.password_account("one", 2)?;
+    account.authorisation = Authorisation::OAuth2;
+    account.password = None;
+    account.client_configuration_id = Some(client.id);
+    account.grant_id = Some(id);
+    let mut tx = world.connections.database.begin().await?;
+    client_configuration::insert(&mut tx, &client).await?;
+    grant::save_sign_in(&mut tx, &grant, now).await?;
+    mailmesh_store::account::insert(&mut tx, &account).await?;
+    tx.commit().await?;
+    Ok((account, id))
+}
+
+/// Does what `token-refresh` does: waits to be asked, stores a token, tells of it.
+async fn refresh(
+    world: &World,
+    asked: &mut Subscription,
+    id: GrantId,
+    token: &SecretString,
+) -> Result<i64> {
+    let refused = loop {
+        let hint = asked
+            .next()
+            .await
+            .ok_or_else(|| anyhow::anyhow!("no ask"))?;
+        let request: RefreshToken = serde_json::from_slice(&hint.payload)?;
+        let mut tx = world.connections.database.begin().await?;
+        let grants = grant::list_by_ids(&mut tx, &[id]).await?;
+        if grants[0].generation == request.refused_generation {
+            break request.refused_generation;
+        }
+    };
+    let now = SystemClock.now();
+    let sealing = world.keys.sealing_key();
+    let tokens = NewTokens {
+        access_token: sealing.seal(token, &Grant::access_context(id))?,
+        refresh_token: None,
+        access_expires_at: now + Duration::from_secs(3_600),
+        refresh_due_at: now + Duration::from_secs(3_600),
+        refresh_expires_at: None,
+    };
+    let mut tx = world.connections.database.begin().await?;
+    grant::record_refresh(&mut tx, id, refused, &tokens, now).await?;
+    tx.commit().await?;
+    let subject = format!("token.refreshed.{id}");
+    world.publish(&subject, Bytes::from_static(b"{}")).await?;
+    Ok(refused)
+}
+
+#[tokio::test]
+async fn refused_token_defers_mail_without_an_attempt_until_it_is_refreshed() -> Result<()> {
+    let mut world = World::new().await?;
+    let (_, grant) = add_stale_account(&world).await?;
+    let mut asked = world
+        .connections
+        .bus
+        .subscribe("token.refresh", None)
+        .await?;
+    world.start_sender(quick()).await?;
+
+    world
+        .publish("mail.send", send_body("one", "a@elsewhere.test", "x"))
+        .await?;
+    let deferred = world.event("mail.deferred").await?;
+    let token = token(&world, "one");
+    let refused = refresh(&world, &mut asked, grant, &token).await?;
+    let sent = world.event("mail.sent").await?;
+
+    assert_eq!(refused, 1);
+    assert_eq!(deferred["attempts"], 0);
+    assert_eq!(deferred["problem"]["kind"], "transient");
+    assert_eq!(sent["attempts"], 1);
+    assert_eq!(world.mail(&sent).await?.failures, 0);
+    world.finish().await
+}
+
+#[tokio::test]
+async fn two_fresh_tokens_refused_ask_for_a_sign_in_and_mail_survives_it() -> Result<()> {
+    let mut world = World::new().await?;
+    let (_, grant) = add_stale_account(&world).await?;
+    let mut asked = world
+        .connections
+        .bus
+        .subscribe("token.refresh", None)
+        .await?;
+    world.start_sender(quick()).await?;
+
+    world
+        .publish("mail.send", send_body("one", "a@elsewhere.test", "x"))
+        .await?;
+    for _ in 0..2 {
+        let bad = SecretString::from("bad as well");
+        refresh(&world, &mut asked, grant, &bad).await?;
+    }
+    let required = world.event("account.sign_in_required").await?;
+    let token = token(&world, "one");
+    refresh(&world, &mut asked, grant, &token).await?;
+    let recovered = world.event("account.recovered").await?;
+    let sent = world.event("mail.sent").await?;
+
+    assert_eq!(required["problem"]["kind"], "needs_sign_in");
+    assert_eq!(recovered["was"], "sign_in_required");
+    assert_eq!(sent["attempts"], 1);
+    world.forget("mail.deferred").await?;
+    world.finish().await
+}
