@@ -162,7 +162,8 @@ fn with_path(url: &Url, path: &str) -> Url {
     url
 }
 
-fn issuer_of_document(document: &Url) -> Option<Url> {
+/// Returns whose metadata a well-known URL is; none for other URLs.
+pub(crate) fn issuer_of_document(document: &Url) -> Option<Url> {
     let (before, after) = document.path().split_once(WELL_KNOWN)?;
     // OpenID Connect appends the suffix to the issuer's path, RFC 8414 puts it in front.
     let inserted = after.split_once('/').map_or("", |(_, path)| path);
