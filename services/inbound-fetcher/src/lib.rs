@@ -1,1 +1,49 @@
-//! Watches mailboxes and publishes each new mail once.
+//! Watches mailboxes and publishes each new mail once, as `mail.received`.
+//!
+//! Listens to the hints `account.changed`, `account.authenticated` and `token.refreshed`. Publishes `mail.received` under the
+//! account's fence; `mail.quarantined`, `mailbox.reset`, `account.failing`, `account.recovered` and
+//! `account.sign_in_required` through the outbox; asks for `token.refresh`. Writes
+//! `mailbox_cursors`, `received_mails`, `quarantined_mails`, and `account_status` of its accounts.
+//!
+//! Promises that every mail of a watched folder that is there when the server is next reached
+//! becomes exactly one event: the cursor moves only after the stream has confirmed the event, and
+//! whoever publishes has taken the account's fence first and then read back what an earlier owner
+//! published without recording it. Leases only decide who tries. The fence is taken before the first
+//! mail is published rather than when the account is: until then there is nothing it could protect,
+//! and ten thousand accounts that change hands would cost as many synced writes for nothing.
+//!
+//! Events of one folder come in the order of UIDs. When the stream refuses one event out of a batch
+//! (it is full, or a server went away), the later ones of that batch may stand before it.
+//!
+//! A mail of up to 16 MiB is held in memory while it is published; a larger one is read twice, first
+//! for the hash that its id is made of, then into the raw store. All accounts together hold no more
+//! than the budget in the settings.
+//!
+//! Refuses to guess: if the account's events cannot be read back, nothing is published.
+
+mod account;
+mod budget;
+mod config;
+mod context;
+mod credentials;
+mod failure;
+mod fetch;
+mod folder;
+mod gate;
+mod health;
+mod intake;
+mod large;
+mod ledger;
+mod metric;
+mod ownership;
+mod post_action;
+mod prepare;
+mod quarantine;
+mod recorder;
+mod roster;
+mod seed;
+mod service;
+mod supervisor;
+
+pub use config::{Config, Settings, SettingsError};
+pub use service::Service;

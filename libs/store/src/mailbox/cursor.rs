@@ -138,6 +138,7 @@ pub async fn move_cursors(
 }
 
 /// Starts a renumbered folder from the beginning; until `rescan_until_uid` fingerprints decide.
+/// Returns whether it had another UIDVALIDITY before.
 ///
 /// # Errors
 /// When the database fails.
@@ -148,8 +149,8 @@ pub async fn reset(
     uid_validity: u32,
     rescan_until_uid: u32,
     now: OffsetDateTime,
-) -> Result<(), StoreError> {
-    sqlx::query(
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
         "UPDATE mailbox_cursors
          SET uid_validity = $3, last_uid = 0, rescan_until_uid = $4, updated_at = $5
          WHERE account_id = $1 AND folder = $2 AND uid_validity <> $3",
@@ -162,7 +163,7 @@ pub async fn reset(
     .execute(tx.connection())
     .await
     .map_err(StoreError::query("reset a mailbox cursor"))?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// Ends the reading again of a renumbered folder.

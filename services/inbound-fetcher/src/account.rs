@@ -1,0 +1,370 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailmesh_domain::{AccountState, AfterReceive, Verdict};
+use mailmesh_events::Problem;
+use mailmesh_mail::imap::{IdleEnd, ImapLimits, Session};
+use mailmesh_mail::{Credentials, Server};
+use mailmesh_store::account::Account;
+use mailmesh_store::grant::Grant;
+use mailmesh_store::mailbox::Cursor;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::context::{Context, Signals, backoff, jittered};
+use crate::credentials::{self, Access};
+use crate::failure::Failure;
+use crate::health::Health;
+use crate::ownership::Ownership;
+use crate::seed::Seed;
+
+/// A fresh token that is refused so often in a row is not at fault by its age.
+const REFUSALS_TO_REPORT: u32 = 3;
+const REFUSED_RETRY: Duration = Duration::from_mins(15);
+const TOKEN_WAIT_LIMIT: Duration = Duration::from_mins(1);
+/// A server whose refusal only a person can end is not asked every few seconds.
+const PERMANENT_SHIFT: u32 = 3;
+
+/// What the account is about to do.
+#[derive(Debug)]
+enum State {
+    Connecting,
+    Watching(Box<Session>),
+    /// No grant, or one that waits for a person.
+    WaitingForSignIn,
+    WaitingForToken {
+        generation: i64,
+    },
+    BackingOff(Duration),
+    Stopped,
+}
+
+/// Watches one account until it is stopped. Its failures end no other's work.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) context: Arc<Context>,
+    pub(crate) account: Box<Account>,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) cursors: Vec<Cursor>,
+    pub(crate) ownership: Option<Box<Ownership>>,
+    /// Up to this UID of a folder mails are asked for one by one, as a batch of them broke.
+    pub(crate) singly: Option<(String, u32)>,
+    /// The server refuses what is to be done with received mails.
+    pub(crate) post_problem: Option<Box<Problem>>,
+    grant: Option<Box<Grant>>,
+    health: Health,
+    failures: u32,
+    refused_generation: Option<i64>,
+    refusals: u32,
+    can_idle: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        context: Arc<Context>,
+        seed: Seed,
+        signals: Arc<Signals>,
+        stop: CancellationToken,
+    ) -> Self {
+        let health = match seed.status {
+            Some(status) => Health::new(status.state, status.problem),
+            None => Health::new(AccountState::Active, None),
+        };
+        Self {
+            context,
+            account: Box::new(seed.account),
+            signals,
+            stop,
+            cursors: seed.cursors,
+            ownership: None,
+            singly: None,
+            post_problem: None,
+            grant: seed.grant.map(Box::new),
+            health,
+            failures: 0,
+            refused_generation: None,
+            refusals: 0,
+            can_idle: true,
+        }
+    }
+
+    /// Runs until the account is to be given up.
+    pub(crate) async fn run(mut self) {
+        let mut state = State::Connecting;
+        loop {
+            if self.stop.is_cancelled() && !matches!(state, State::Watching(_)) {
+                return;
+            }
+            // Boxed, so that a waiting account keeps no room for what it does when busy.
+            state = match state {
+                State::Connecting => Box::pin(self.connect()).await,
+                State::Watching(session) => self.watch(session).await,
+                State::WaitingForSignIn => self.rest(None).await,
+                State::WaitingForToken { generation } => self.await_token(generation).await,
+                State::BackingOff(delay) => self.rest(Some(delay)).await,
+                State::Stopped => return,
+            };
+        }
+    }
+
+    async fn connect(&mut self) -> State {
+        let known = self.grant.take().map(|grant| *grant);
+        let refused = self.refused_generation;
+        let access = credentials::load(&self.context, &self.account, known, refused).await;
+        let (credentials, generation) = match access {
+            Ok(Access::Ready {
+                credentials,
+                generation,
+            }) => (credentials, generation),
+            Ok(Access::NoGrant) => return State::WaitingForSignIn,
+            Ok(Access::Stale { generation }) => return State::WaitingForToken { generation },
+            Err(failure) => return self.fail(failure).await,
+        };
+        let stop = self.stop.clone();
+        let session = tokio::select! {
+            () = stop.cancelled() => return State::Stopped,
+            session = self.sign_in(&credentials) => session,
+        };
+        match session {
+            Ok(session) => State::Watching(Box::new(session)),
+            Err(Failure::Imap(error)) if error.is_token_refused() && generation.is_some() => {
+                let generation = generation.unwrap_or_default();
+                self.refuse(Failure::Imap(error), generation).await
+            }
+            Err(failure) => self.fail(failure).await,
+        }
+    }
+
+    async fn sign_in(&self, credentials: &Credentials) -> Result<Session, Failure> {
+        let account = &*self.account;
+        let server = Server {
+            host: account.host.clone(),
+            port: account.port,
+            encryption: account.encryption,
+            tls: self.context.gate.tls(account.ca_pem.as_deref())?,
+        };
+        let _entry = self.context.gate.enter(&account.host).await;
+        let session = Session::connect(&server, credentials, ImapLimits::default()).await?;
+        debug!(account.id = %account.id, "Signed in");
+        Ok(session)
+    }
+
+    /// Notes that the server refused the access token itself.
+    async fn refuse(&mut self, failure: Failure, generation: i64) -> State {
+        if self.refused_generation != Some(generation) {
+            self.refusals += 1;
+        }
+        self.refused_generation = Some(generation);
+        if self.refusals >= REFUSALS_TO_REPORT {
+            let problem = failure.problem(Verdict::needs_sign_in());
+            let state = AccountState::SignInRequired;
+            self.health
+                .set(&self.context, &self.account, state, Some(&problem))
+                .await;
+        }
+        State::WaitingForToken { generation }
+    }
+
+    async fn watch(&mut self, mut session: Box<Session>) -> State {
+        let mut is_first = true;
+        loop {
+            let checked = Box::pin(self.check(&mut session, is_first)).await;
+            match checked {
+                Ok(()) => is_first = false,
+                Err(failure) => {
+                    // Exchange counts sessions that were only dropped against the account's limit.
+                    if session.is_healthy() {
+                        Box::pin(session.logout()).await;
+                    } else {
+                        drop(session);
+                    }
+                    return self.fail(failure).await;
+                }
+            }
+            if let Err(failure) = self.wait(&mut session).await {
+                return self.fail(failure).await;
+            }
+            if self.stop.is_cancelled() {
+                Box::pin(session.logout()).await;
+                return State::Stopped;
+            }
+        }
+    }
+
+    /// Looks into every folder and receives what is new.
+    async fn check(&mut self, session: &mut Session, is_first: bool) -> Result<(), Failure> {
+        let folders = self.account.folders.clone();
+        let is_only = folders.len() == 1;
+        for folder in &folders {
+            if is_first || !is_only {
+                self.open_folder(session, folder).await?;
+            }
+            self.receive_folder(session, folder).await?;
+        }
+        if let (Some(first), false) = (folders.first(), is_only) {
+            self.open_folder(session, first).await?;
+        }
+        self.succeed().await;
+        Ok(())
+    }
+
+    async fn succeed(&mut self) {
+        let now = self.context.now();
+        if let Some(before) = self.signals.proved_at().filter(|_| self.failures > 0) {
+            let dark_seconds = (now - before).whole_seconds();
+            info!(account.id = %self.account.id, dark_seconds, "The account is watched again");
+        }
+        self.signals.prove(now);
+        self.failures = 0;
+        self.refusals = 0;
+        self.refused_generation = None;
+        let problem = self.post_problem.as_deref();
+        let state = match problem {
+            Some(_) => AccountState::Failing,
+            None => AccountState::Active,
+        };
+        self.health
+            .set(&self.context, &self.account, state, problem)
+            .await;
+    }
+
+    /// Waits for a change, the poll interval, a wake-up or the stop.
+    async fn wait(&mut self, session: &mut Session) -> Result<(), Failure> {
+        let poll = Duration::from_secs(u64::from(self.account.poll_interval_seconds.max(1)));
+        let (stop, signals) = (self.stop.clone(), Arc::clone(&self.signals));
+        let woken = async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = signals.wake.notified() => {}
+            }
+        };
+        if self.can_idle {
+            let limit = Duration::from_secs(self.context.settings.idle_limit_seconds);
+            match session.idle(jittered(poll.min(limit)), woken).await {
+                Ok(report) => {
+                    if report.end == IdleEnd::TimeUp {
+                        session.noop().await?;
+                    }
+                    return Ok(());
+                }
+                Err(error) if error.is_idle_unsupported() && session.is_healthy() => {
+                    self.can_idle = false;
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        tokio::select! {
+            () = woken => {}
+            () = tokio::time::sleep(jittered(poll)) => {}
+        }
+        if !self.stop.is_cancelled() {
+            session.noop().await?;
+        }
+        Ok(())
+    }
+
+    /// Decides what a failure means for the account, and how long to stay away.
+    async fn fail(&mut self, failure: Failure) -> State {
+        if self.stop.is_cancelled() {
+            return State::Stopped;
+        }
+        if failure.breaks_ownership() {
+            self.ownership = None;
+        }
+        let first = self.failures == 0;
+        self.failures = self.failures.saturating_add(1);
+        self.context.metrics.count_failure();
+        if let Failure::Imap(error) = &failure
+            && error.is_token_stale()
+            && first
+        {
+            return State::Connecting;
+        }
+        warn!(
+            account.id = %self.account.id,
+            failures = self.failures,
+            error = &failure as &dyn std::error::Error,
+            "The account is not watched for a while"
+        );
+        let settings = &self.context.settings;
+        let (base, limit) = (settings.backoff_base(), settings.backoff_limit());
+        let Some(verdict) = failure.verdict() else {
+            return State::BackingOff(backoff(self.failures - 1, base, limit));
+        };
+        let is_reported = !verdict.is_retryable()
+            || verdict.who != mailmesh_domain::MustAct::Nobody
+            || self.failures >= settings.failures_to_report;
+        if is_reported {
+            let problem = failure.problem(verdict);
+            let state = AccountState::Failing;
+            self.health
+                .set(&self.context, &self.account, state, Some(&problem))
+                .await;
+        }
+        let shift = if verdict.is_retryable() {
+            0
+        } else {
+            PERMANENT_SHIFT
+        };
+        let delay = backoff(self.failures - 1 + shift, base, limit);
+        State::BackingOff(verdict.retry_after.map_or(delay, |hint| hint.max(delay)))
+    }
+
+    /// Waits for a time, a wake-up or the stop.
+    async fn rest(&mut self, at_most: Option<Duration>) -> State {
+        let sleep = async {
+            match at_most {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => State::Stopped,
+            () = self.signals.wake.notified() => State::Connecting,
+            () = sleep => State::Connecting,
+        }
+    }
+
+    /// Asks for a newer token until there is one. The supervisor looks for all that wait, and wakes.
+    async fn await_token(&mut self, generation: i64) -> State {
+        let Some(grant_id) = self.account.grant_id else {
+            return State::WaitingForSignIn;
+        };
+        self.signals.wait_for_newer(Some(generation));
+        let base = Duration::from_secs(self.context.settings.token_wait_seconds);
+        let is_hopeless = self.refusals >= REFUSALS_TO_REPORT;
+        let limit = if is_hopeless {
+            REFUSED_RETRY
+        } else {
+            TOKEN_WAIT_LIMIT
+        };
+        let mut asked = 0;
+        let state = loop {
+            credentials::ask_for_refresh(&self.context, grant_id, generation).await;
+            let pause = if is_hopeless {
+                limit
+            } else {
+                backoff(asked, base, limit)
+            };
+            asked += 1;
+            tokio::select! {
+                () = self.stop.cancelled() => break State::Stopped,
+                () = self.signals.wake.notified() => break State::Connecting,
+                () = tokio::time::sleep(pause) => {}
+            }
+            if is_hopeless {
+                // A server that was wrong about the token gets another chance now and then.
+                self.refused_generation = None;
+                break State::Connecting;
+            }
+        };
+        self.signals.wait_for_newer(None);
+        state
+    }
+
+    pub(crate) fn opens_for_changes(&self) -> bool {
+        self.account.after_receive != AfterReceive::Keep
+    }
+}

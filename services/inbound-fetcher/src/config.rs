@@ -1,0 +1,196 @@
+use std::time::Duration;
+
+use mailmesh_secrets::OpeningKeys;
+use serde::Deserialize;
+
+/// What the service is built with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The section `[inbound_fetcher]`.
+    pub settings: Settings,
+    /// Opens access tokens and passwords.
+    pub keys: OpeningKeys,
+}
+
+/// The section `[inbound_fetcher]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// At most so many sign-ins under way at once.
+    pub connects_in_flight: usize,
+    /// At most so many sign-ins begun per second.
+    pub connects_per_second: u32,
+    /// At most so many sign-ins under way at one host.
+    pub connects_per_host: usize,
+    /// At most so many mails are asked for with one look.
+    pub chunk_mails: usize,
+    /// The first slice of a mail; smaller mails come in one piece.
+    pub slice_bytes: u32,
+    /// Mail of all accounts that may be in memory.
+    pub memory_bytes: usize,
+    /// A larger mail is read twice rather than held in memory; beyond it nothing is parsed.
+    pub parse_bytes: usize,
+    /// After so many failures a mail is set aside.
+    pub quarantine_attempts: i32,
+    /// The first wait after a failure; it doubles.
+    pub backoff_milliseconds: u64,
+    /// The longest wait after failures.
+    pub backoff_limit_seconds: u64,
+    /// So many failures in a row are reported even if each passes by itself.
+    pub failures_to_report: u32,
+    /// IDLE is begun anew after this time, whatever the poll interval is.
+    pub idle_limit_seconds: u64,
+    /// How often waiting accounts and changes are looked for in the database.
+    pub check_seconds: u64,
+    /// How often proofs of life are recorded.
+    pub proof_seconds: u64,
+    /// The first wait for a fresh token before it is asked for again; it doubles up to a minute.
+    pub token_wait_seconds: u64,
+    /// How long work in hand may go on after the stop.
+    pub stop_seconds: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connects_in_flight: 64,
+            connects_per_second: 100,
+            connects_per_host: 32,
+            chunk_mails: 200,
+            slice_bytes: 512 * 1024,
+            memory_bytes: 64 * 1024 * 1024,
+            parse_bytes: 16 * 1024 * 1024,
+            quarantine_attempts: 3,
+            backoff_milliseconds: 2_000,
+            backoff_limit_seconds: 300,
+            failures_to_report: 3,
+            idle_limit_seconds: 300,
+            check_seconds: 30,
+            proof_seconds: 30,
+            token_wait_seconds: 5,
+            stop_seconds: 10,
+        }
+    }
+}
+
+/// A setting is out of its range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("inbound_fetcher.{setting} must be {range}")]
+pub struct SettingsError {
+    /// The setting.
+    pub setting: &'static str,
+    /// What it may be.
+    pub range: &'static str,
+}
+
+/// A setting, its range, and whether it is in it.
+type Check = (&'static str, &'static str, bool);
+
+const AT_LEAST_1: &str = "at least 1";
+
+impl Settings {
+    /// Checks the settings against their ranges and each other.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for the first one that is out of range.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let mut checks = self.check_rates().into_iter().chain(self.check_sizes());
+        let failed = checks.find(|(_, _, is_good)| !is_good);
+        failed.map_or(Ok(()), |(setting, range, _)| {
+            Err(SettingsError { setting, range })
+        })
+    }
+
+    fn check_rates(&self) -> [Check; 8] {
+        [
+            (
+                "connects_in_flight",
+                AT_LEAST_1,
+                self.connects_in_flight >= 1,
+            ),
+            (
+                "connects_per_second",
+                AT_LEAST_1,
+                self.connects_per_second >= 1,
+            ),
+            ("connects_per_host", AT_LEAST_1, self.connects_per_host >= 1),
+            (
+                "quarantine_attempts",
+                AT_LEAST_1,
+                self.quarantine_attempts >= 1,
+            ),
+            ("check_seconds", AT_LEAST_1, self.check_seconds >= 1),
+            ("proof_seconds", AT_LEAST_1, self.proof_seconds >= 1),
+            (
+                "token_wait_seconds",
+                AT_LEAST_1,
+                self.token_wait_seconds >= 1,
+            ),
+            (
+                "backoff_milliseconds",
+                "at least 10",
+                self.backoff_milliseconds >= 10,
+            ),
+        ]
+    }
+
+    fn check_sizes(&self) -> [Check; 5] {
+        let slice_bytes = usize::try_from(self.slice_bytes).unwrap_or(usize::MAX);
+        let idle_seconds = self.idle_limit_seconds;
+        [
+            (
+                "chunk_mails",
+                "1 to 1000",
+                (1..=1_000).contains(&self.chunk_mails),
+            ),
+            (
+                "slice_bytes",
+                "16 KiB to 4 MiB",
+                (16 * 1024..=4 * 1024 * 1024).contains(&slice_bytes),
+            ),
+            (
+                "parse_bytes",
+                "at least slice_bytes",
+                self.parse_bytes >= slice_bytes,
+            ),
+            (
+                "memory_bytes",
+                "at least 4 times parse_bytes and at most 1 GiB",
+                self.memory_bytes / 4 >= self.parse_bytes && self.memory_bytes <= 1 << 30,
+            ),
+            (
+                "idle_limit_seconds",
+                "1 to 1740, as servers end a silent session after 30 minutes",
+                (1..=1_740).contains(&idle_seconds),
+            ),
+        ]
+    }
+
+    pub(crate) const fn backoff_limit(&self) -> Duration {
+        Duration::from_secs(self.backoff_limit_seconds)
+    }
+
+    pub(crate) const fn backoff_base(&self) -> Duration {
+        Duration::from_millis(self.backoff_milliseconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_a_bad_setting_is_named() {
+        assert_eq!(Settings::default().validate(), Ok(()));
+
+        let bad = Settings {
+            chunk_mails: 0,
+            ..Settings::default()
+        };
+        assert_eq!(
+            bad.validate().unwrap_err().to_string(),
+            "inbound_fetcher.chunk_mails must be 1 to 1000"
+        );
+        assert!(serde_json::from_str::<Settings>(r#"{"chunk_mail": 1}"#).is_err());
+    }
+}

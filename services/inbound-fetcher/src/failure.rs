@@ -1,0 +1,103 @@
+use mailmesh_bus::{FenceError, PublishError, ReadError};
+use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_events::{DecodeError, Problem};
+use mailmesh_mail::TlsError;
+use mailmesh_mail::imap::ImapError;
+use mailmesh_secrets::OpenError;
+use mailmesh_store::StoreError;
+
+/// Why an attempt to watch an account ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("the mail server failed")]
+    Imap(#[source] ImapError),
+    #[error("the server's private CA cannot be used")]
+    Tls(#[from] TlsError),
+    #[error("the account has no password")]
+    NoPassword,
+    #[error("the account's secret cannot be opened")]
+    Secret(#[from] OpenError),
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+    #[error("the fence was not taken")]
+    Fence(#[from] FenceError),
+    #[error("the account's events cannot be read back")]
+    ReadBack(#[from] ReadError),
+    #[error("an event of the account cannot be read")]
+    Decode(#[from] DecodeError),
+    #[error("an event was not published")]
+    Publish(#[source] PublishError),
+    #[error("a raw mail was not stored")]
+    Raw(#[source] PublishError),
+    #[error("an event cannot be written as JSON")]
+    Encode(#[from] serde_json::Error),
+    #[error("published mails were not recorded")]
+    NotRecorded,
+    #[error("the mail changed while it was read")]
+    MailChanged,
+    #[error("the service stops")]
+    Stopping,
+}
+
+impl From<ImapError> for Failure {
+    fn from(error: ImapError) -> Self {
+        Self::Imap(error)
+    }
+}
+
+impl Failure {
+    /// Returns what the failure says of the account; none if it is the mesh that fails.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        match self {
+            Self::Imap(error) => Some(error.verdict()),
+            Self::Tls(error) => Some(error.verdict()),
+            Self::NoPassword | Self::Secret(_) => {
+                Some(Verdict::needs_administrator(MustAct::Administrator))
+            }
+            Self::Publish(error) | Self::Raw(error) if error.is_full() => Some(
+                // It passes by itself once consumers or retention make room, but somebody must know.
+                Verdict {
+                    who: MustAct::Administrator,
+                    ..Verdict::transient()
+                },
+            ),
+            _ => None,
+        }
+    }
+
+    /// Returns whether an event may lie in the stream that we do not know of, or another owner was there.
+    pub(crate) const fn breaks_ownership(&self) -> bool {
+        matches!(
+            self,
+            Self::Publish(_) | Self::NotRecorded | Self::Fence(_) | Self::ReadBack(_)
+        )
+    }
+
+    pub(crate) fn problem(&self, verdict: Verdict) -> Problem {
+        let (what, code) = match self {
+            Self::Imap(error) => (with_causes(error), error.code().map(ToOwned::to_owned)),
+            Self::Publish(error) | Self::Raw(error) if error.is_full() => {
+                let what = "The stream is full, so that no mail can be published.";
+                let problem = Problem::new(what, verdict)
+                    .with_action("Let consumers catch up, or give the stream more room.")
+                    .with_mail(SAFE);
+                return problem;
+            }
+            other => (with_causes(other), None),
+        };
+        Problem::new(what, verdict).with_code(code).with_mail(SAFE)
+    }
+}
+
+const SAFE: &str = "Mail stays on the server and is received once this is solved.";
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,377 @@
+use std::collections::{BTreeSet, HashSet, VecDeque};
+
+use mailmesh_bus::RawMail;
+use mailmesh_mail::imap::{FetchReport, ImapError, Session};
+use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
+use tokio::sync::mpsc;
+use tracing::instrument;
+
+use crate::account::Worker;
+use crate::failure::Failure;
+use crate::intake::{Held, Intake};
+use crate::post_action::{self, Due};
+use crate::prepare::{Place, Prepared, Whole, prepare};
+use crate::quarantine;
+use crate::recorder::{Receipt, Record};
+
+/// Some mails of a folder that are fetched with one command.
+#[derive(Debug)]
+pub(crate) struct Chunk<'a> {
+    pub(crate) folder: &'a str,
+    /// What is still to be dealt with; the cursor stays before the first of it.
+    pub(crate) pending: BTreeSet<u32>,
+    last: u32,
+    receipt: Option<Receipt>,
+    due: Vec<Due>,
+}
+
+impl Worker {
+    /// Fetches, publishes and records some mails, each stage while the one before it goes on.
+    #[instrument(name = "receive.mails", skip_all, fields(account.id = %self.account.id, mails = uids.len()))]
+    pub(crate) async fn receive_chunk(
+        &mut self,
+        session: &mut Session,
+        folder: &str,
+        uids: &[u32],
+    ) -> Result<(), Failure> {
+        let mut chunk = Chunk {
+            folder,
+            pending: uids.iter().copied().collect(),
+            last: uids.last().copied().unwrap_or_default(),
+            receipt: None,
+            due: Vec::new(),
+        };
+        if let Some(ownership) = &self.ownership {
+            let ledger = &ownership.ledger;
+            chunk.pending.retain(|uid| !ledger.contains(folder, *uid));
+        }
+        let mut outcome = Ok(());
+        while outcome.is_ok() && !chunk.pending.is_empty() {
+            outcome = self.fetch_pending(session, &mut chunk).await;
+        }
+        // What was published before a failure is recorded all the same.
+        self.record(&mut chunk, Vec::new()).await?;
+        let settled = self.settle(&mut chunk).await;
+        outcome.and(settled)?;
+        let due = std::mem::take(&mut chunk.due);
+        if !due.is_empty() {
+            let refusal = post_action::run(&self.context, &self.account, session, &due).await?;
+            self.note_post_action(refusal);
+        }
+        Ok(())
+    }
+
+    /// Fetches what is pending once; a large mail ends the batch and what came after it follows.
+    async fn fetch_pending(
+        &mut self,
+        session: &mut Session,
+        chunk: &mut Chunk<'_>,
+    ) -> Result<(), Failure> {
+        let uids: Vec<u32> = chunk.pending.iter().copied().collect();
+        let slice = self.context.settings.slice_bytes;
+        let context = std::sync::Arc::clone(&self.context);
+        // The intake counts bytes; the channel only hands over.
+        let (sender, receiver) = mpsc::channel(1);
+        let mut intake = Intake::new(receiver, &context.budget);
+        let fetching = async {
+            let report = session.fetch(&uids, slice, &sender).await;
+            drop(sender);
+            report
+        };
+        let (report, taken) = tokio::join!(fetching, self.take_in(chunk, &mut intake));
+        let behind = intake.into_behind();
+        taken?;
+        let report = self.judge_report(chunk, &uids, report).await?;
+        self.take_behind(session, chunk, behind).await?;
+        for uid in report.missing {
+            chunk.pending.remove(&uid);
+        }
+        Ok(())
+    }
+
+    async fn take_in(
+        &mut self,
+        chunk: &mut Chunk<'_>,
+        intake: &mut Intake<'_>,
+    ) -> Result<(), Failure> {
+        while let Some(batch) = intake.next_batch().await {
+            let publishing = self.publish_held(chunk, batch);
+            tokio::pin!(publishing);
+            loop {
+                tokio::select! {
+                    outcome = &mut publishing => break outcome?,
+                    () = intake.gather(), if intake.has_room() => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what did not come. A mail that was asked for alone answers for the failure.
+    async fn judge_report(
+        &mut self,
+        chunk: &mut Chunk<'_>,
+        uids: &[u32],
+        report: Result<FetchReport, ImapError>,
+    ) -> Result<FetchReport, Failure> {
+        let error = match report {
+            Ok(report) if report.unreadable.is_empty() => return Ok(report),
+            Ok(_) => ImapError::MailUnreadable,
+            // The mails were not taken because publishing failed, which was told already.
+            Err(error) => error,
+        };
+        if let [uid] = uids {
+            let is_healthy = error.is_session_healthy();
+            let is_over = self.blame(chunk, *uid, &error).await?;
+            if is_over && is_healthy {
+                return Ok(FetchReport::default());
+            }
+            return Err(error.into());
+        }
+        self.singly = Some((chunk.folder.to_owned(), chunk.last));
+        Err(error.into())
+    }
+
+    /// Counts a failure of one mail; if that was the last, the cursor passes the mail.
+    pub(crate) async fn blame(
+        &mut self,
+        chunk: &mut Chunk<'_>,
+        uid: u32,
+        error: &ImapError,
+    ) -> Result<bool, Failure> {
+        let Some(cursor) = self.cursor(chunk.folder) else {
+            return Ok(false);
+        };
+        let is_over = quarantine::count(&self.context, &self.account, cursor, uid, error).await?;
+        if is_over {
+            chunk.pending.remove(&uid);
+        }
+        Ok(is_over)
+    }
+
+    async fn take_behind(
+        &mut self,
+        session: &mut Session,
+        chunk: &mut Chunk<'_>,
+        mut behind: VecDeque<Held>,
+    ) -> Result<(), Failure> {
+        while let Some(first) = behind.pop_front() {
+            if first.mail.is_complete {
+                let mut batch = vec![first];
+                while let Some(next) = behind.pop_front_if(|held| held.mail.is_complete) {
+                    batch.push(next);
+                }
+                self.publish_held(chunk, batch).await?;
+            } else {
+                Box::pin(self.receive_large(session, chunk, first)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish_held(
+        &mut self,
+        chunk: &mut Chunk<'_>,
+        batch: Vec<Held>,
+    ) -> Result<(), Failure> {
+        let mut permits = Vec::with_capacity(batch.len());
+        let mut mails = Vec::with_capacity(batch.len());
+        for held in batch {
+            let (mail, permit) = held.into_parts();
+            permits.push(permit);
+            if chunk.pending.contains(&mail.uid) {
+                mails.push(Whole::of(mail));
+            }
+        }
+        let mails = self.leave_out_known(chunk, mails).await?;
+        let prepared = self.prepare_all(chunk, mails).await?;
+        self.store_raw(&prepared).await?;
+        self.publish(chunk, prepared).await
+    }
+
+    /// In a folder that is read again, leaves out what was received before it was renumbered.
+    pub(crate) async fn leave_out_known(
+        &mut self,
+        chunk: &mut Chunk<'_>,
+        mut mails: Vec<Whole>,
+    ) -> Result<Vec<Whole>, Failure> {
+        let Some(cursor) = self.cursor(chunk.folder) else {
+            return Ok(mails);
+        };
+        let Some(until) = cursor.rescan_until_uid else {
+            return Ok(mails);
+        };
+        // INTERNALDATE has whole seconds: a mail of the same second may have come after.
+        let activated_at = cursor.activated_at.unix_timestamp();
+        let hashes: Vec<[u8; 32]> = mails
+            .iter()
+            .filter(|mail| mail.uid <= until)
+            .map(|mail| mail.sha256)
+            .collect();
+        if hashes.is_empty() {
+            return Ok(mails);
+        }
+        let mut tx = self.context.replica.database.begin().await?;
+        let known: HashSet<[u8; 32]> =
+            mailbox::find_known(&mut tx, self.account.id, &hashes).await?;
+        tx.commit().await?;
+        let receive_existing = self.account.receive_existing;
+        mails.retain(|mail| {
+            let is_older = !receive_existing
+                && mail
+                    .internal_date
+                    .is_some_and(|date| date.unix_timestamp() < activated_at);
+            let is_known = known.contains(&mail.sha256) || is_older;
+            let is_left_out = mail.uid <= until && is_known;
+            if is_left_out {
+                chunk.pending.remove(&mail.uid);
+            }
+            !is_left_out
+        });
+        Ok(mails)
+    }
+
+    pub(crate) async fn prepare_all(
+        &self,
+        chunk: &Chunk<'_>,
+        mails: Vec<Whole>,
+    ) -> Result<Vec<Prepared>, Failure> {
+        let Some(cursor) = self.cursor(chunk.folder) else {
+            return Ok(Vec::new());
+        };
+        let place = Place {
+            account: &self.account,
+            folder: chunk.folder,
+            uid_validity: cursor.uid_validity,
+        };
+        let source = self.context.replica.source();
+        let now = self.context.now();
+        let mut prepared = Vec::with_capacity(mails.len());
+        for mail in mails {
+            prepared.push(prepare(place, mail, &source, now).await?);
+        }
+        Ok(prepared)
+    }
+
+    async fn store_raw(&self, prepared: &[Prepared]) -> Result<(), Failure> {
+        let raw = prepared.iter().map(|mail| RawMail {
+            mail_id: mail.record.id.to_string(),
+            bytes: mail.raw.clone(),
+        });
+        let store = self.context.replica.bus.raw_mails();
+        let answers = store.put_all(raw.collect()).await;
+        let stored: Result<(), _> = answers.into_iter().collect();
+        stored.map_err(Failure::Raw)
+    }
+
+    /// Publishes under the fence, and hands over to the recorder what the stream has confirmed.
+    pub(crate) async fn publish(
+        &mut self,
+        chunk: &mut Chunk<'_>,
+        prepared: Vec<Prepared>,
+    ) -> Result<(), Failure> {
+        let Some(ownership) = &mut self.ownership else {
+            return Err(Failure::NotRecorded);
+        };
+        let (events, records): (Vec<_>, Vec<_>) = prepared
+            .into_iter()
+            .map(|mail| (mail.event, mail.record))
+            .unzip();
+        let bus = &self.context.replica.bus;
+        let answers = bus.publish_fenced_all(&ownership.fence, events).await;
+        let mut confirmed = Vec::with_capacity(records.len());
+        let mut failed = None;
+        for (answer, record) in answers.into_iter().zip(records) {
+            match answer {
+                Ok(published) => {
+                    let sequence = published.sequence;
+                    ownership.ledger.note(chunk.folder, record.uid, sequence);
+                    chunk.pending.remove(&record.uid);
+                    confirmed.push(record);
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        let bytes = confirmed.iter().map(|record| record.size_bytes).sum();
+        self.context.metrics.count_received(confirmed.len(), bytes);
+        self.record(chunk, confirmed).await?;
+        failed.map_or(Ok(()), |error| Err(Failure::Publish(error)))
+    }
+
+    /// Records the mails and the cursor as far as it may move. At most one record is under way, so
+    /// that none is made durable after an earlier one was lost.
+    async fn record(
+        &mut self,
+        chunk: &mut Chunk<'_>,
+        mails: Vec<ReceivedMail>,
+    ) -> Result<(), Failure> {
+        self.settle(chunk).await?;
+        let reached = match chunk.pending.first() {
+            Some(first) => first.saturating_sub(1),
+            None => chunk.last,
+        };
+        let cursor = self.advance(chunk.folder, reached);
+        if mails.is_empty() && cursor.is_none() {
+            return Ok(());
+        }
+        if self.opens_for_changes() {
+            let due = mails.iter().map(|mail| Due {
+                mail_id: mail.id,
+                uid: mail.uid,
+            });
+            chunk.due.extend(due);
+        }
+        let sequence = self
+            .ownership
+            .as_ref()
+            .map(|ownership| ownership.ledger.safe_sequence());
+        let record = Record {
+            account_id: self.account.id,
+            mails,
+            cursor,
+            sequence,
+        };
+        chunk.receipt = Some(self.context.recorder.record(record).await);
+        Ok(())
+    }
+
+    /// Waits until what was handed over is recorded.
+    async fn settle(&mut self, chunk: &mut Chunk<'_>) -> Result<(), Failure> {
+        let Some(receipt) = chunk.receipt.take() else {
+            return Ok(());
+        };
+        if receipt.wait().await {
+            return Ok(());
+        }
+        // The cursors in memory are ahead of the database's: both are read again with the fence.
+        self.ownership = None;
+        Err(Failure::NotRecorded)
+    }
+
+    /// Moves the cursor in memory; returns it if it moved.
+    fn advance(&mut self, folder: &str, reached: u32) -> Option<Cursor> {
+        let cursor = self.cursor_mut(folder)?;
+        if reached <= cursor.last_uid {
+            return None;
+        }
+        cursor.last_uid = reached;
+        let moved = cursor.clone();
+        if let Some(ownership) = &mut self.ownership {
+            ownership.ledger.cover(folder, reached);
+        }
+        Some(moved)
+    }
+
+    /// Moves the cursor to a UID before which nothing is left.
+    pub(crate) async fn pass(&mut self, folder: &str, uid: u32) -> Result<(), Failure> {
+        let mut chunk = Chunk {
+            folder,
+            pending: BTreeSet::new(),
+            last: uid,
+            receipt: None,
+            due: Vec::new(),
+        };
+        self.record(&mut chunk, Vec::new()).await?;
+        self.settle(&mut chunk).await
+    }
+}

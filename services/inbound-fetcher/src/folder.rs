@@ -1,0 +1,251 @@
+use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_events::Problem;
+use mailmesh_events::mail::MailboxReset;
+use mailmesh_mail::imap::{FolderState, ImapError, SelectMode, Session};
+use mailmesh_store::mailbox::{self, Cursor};
+use mailmesh_store::outbox;
+use tracing::{info, instrument};
+
+use crate::account::Worker;
+use crate::failure::Failure;
+use crate::ownership;
+use crate::post_action;
+
+impl Worker {
+    /// Opens a folder and makes its cursor fit the folder's UIDVALIDITY.
+    pub(crate) async fn open_folder(
+        &mut self,
+        session: &mut Session,
+        folder: &str,
+    ) -> Result<(), Failure> {
+        let mode = if self.opens_for_changes() {
+            SelectMode::ReadWrite
+        } else {
+            SelectMode::ReadOnly
+        };
+        let found = session.select(folder, mode).await?;
+        let cursor = match self.cursor(folder) {
+            None => self.activate(session, folder, found).await?,
+            Some(cursor) if cursor.uid_validity != found.uid_validity => {
+                let cursor = cursor.clone();
+                self.renumber(session, cursor, found).await?
+            }
+            Some(cursor) => cursor.clone(),
+        };
+        self.set_cursor(cursor.clone());
+        let refusal = post_action::catch_up(&self.context, &self.account, session, &cursor).await?;
+        self.note_post_action(refusal);
+        Ok(())
+    }
+
+    /// Receives what lies beyond the cursor of the open folder.
+    pub(crate) async fn receive_folder(
+        &mut self,
+        session: &mut Session,
+        folder: &str,
+    ) -> Result<(), Failure> {
+        loop {
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+            let Some(cursor) = self.cursor(folder) else {
+                return Ok(());
+            };
+            let uids = session.uids_after(cursor.last_uid).await?;
+            let Some(last) = uids.last().copied() else {
+                return self.finish_scan(folder).await;
+            };
+            if self.ownership.is_none() {
+                self.take_ownership(folder).await?;
+                continue;
+            }
+            self.receive_all(session, folder, &uids).await?;
+            // Nothing lies between what was listed, so all of it was dealt with.
+            self.pass(folder, last).await?;
+        }
+    }
+
+    async fn receive_all(
+        &mut self,
+        session: &mut Session,
+        folder: &str,
+        uids: &[u32],
+    ) -> Result<(), Failure> {
+        let mut rest = uids;
+        while !rest.is_empty() {
+            if self.stop.is_cancelled() {
+                return Err(Failure::Stopping);
+            }
+            let size = self.chunk_size(folder, rest);
+            let (chunk, later) = rest.split_at(size.min(rest.len()));
+            Box::pin(self.receive_chunk(session, folder, chunk)).await?;
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// After a batch broke, its mails are asked for one by one, so that the good ones come.
+    fn chunk_size(&mut self, folder: &str, uids: &[u32]) -> usize {
+        let is_single = match (&self.singly, uids.first()) {
+            (Some((name, last)), Some(uid)) if name == folder => uid <= last,
+            _ => false,
+        };
+        if is_single {
+            return 1;
+        }
+        if self.singly.as_ref().is_some_and(|(name, _)| name == folder) {
+            self.singly = None;
+        }
+        self.context.settings.chunk_mails
+    }
+
+    #[instrument(name = "take.fence", skip_all, fields(account.id = %self.account.id))]
+    async fn take_ownership(&mut self, folder: &str) -> Result<(), Failure> {
+        let (ownership, cursors) = ownership::take(&self.context, &self.account).await?;
+        let before = self.cursor(folder).map(|cursor| cursor.uid_validity);
+        self.cursors = cursors;
+        self.ownership = Some(Box::new(ownership));
+        if self.cursor(folder).map(|cursor| cursor.uid_validity) == before {
+            return Ok(());
+        }
+        // Another owner has seen a later numbering of the folder than this session shows.
+        Err(ImapError::KeepsChanging.into())
+    }
+
+    /// Ends a look that found nothing more.
+    async fn finish_scan(&mut self, folder: &str) -> Result<(), Failure> {
+        // What was published beyond the cursor and is listed no more was removed meanwhile.
+        let beyond = self
+            .ownership
+            .as_ref()
+            .and_then(|ownership| ownership.ledger.last_uid(folder));
+        if let Some(uid) = beyond {
+            self.pass(folder, uid).await?;
+        }
+        let is_rescan = self
+            .cursor(folder)
+            .is_some_and(|cursor| cursor.rescan_until_uid.is_some());
+        if is_rescan {
+            let mut tx = self.context.replica.database.begin().await?;
+            mailbox::finish_rescan(&mut tx, self.account.id, folder).await?;
+            tx.commit().await?;
+            if let Some(cursor) = self.cursor_mut(folder) {
+                cursor.rescan_until_uid = None;
+            }
+        }
+        Ok(())
+    }
+
+    async fn activate(
+        &mut self,
+        session: &mut Session,
+        folder: &str,
+        found: FolderState,
+    ) -> Result<Cursor, Failure> {
+        let last_uid = if self.account.receive_existing {
+            0
+        } else {
+            last_uid_of(session, found).await?
+        };
+        let id = self.account.id;
+        let now = self.context.now();
+        let mut tx = self.context.replica.database.begin().await?;
+        mailbox::activate(&mut tx, id, folder, found.uid_validity, last_uid, now).await?;
+        // Another owner may have been first.
+        let cursors = mailbox::list_cursors(&mut tx, &[id]).await?;
+        tx.commit().await?;
+        info!(account.id = %id, "A folder is watched from now on");
+        let cursor = cursors.into_iter().find(|cursor| cursor.folder == folder);
+        match cursor {
+            Some(cursor) if cursor.uid_validity == found.uid_validity => Ok(cursor),
+            Some(cursor) => self.renumber(session, cursor, found).await,
+            None => Err(mailmesh_store::StoreError::RowGone {
+                operation: "activate a folder",
+            }
+            .into()),
+        }
+    }
+
+    /// Starts a folder anew that the server has renumbered; fingerprints then tell seen from new.
+    async fn renumber(
+        &mut self,
+        session: &mut Session,
+        cursor: Cursor,
+        found: FolderState,
+    ) -> Result<Cursor, Failure> {
+        // What was published and not recorded must be known by its fingerprint first.
+        let (ownership, cursors) = ownership::take(&self.context, &self.account).await?;
+        self.cursors = cursors;
+        self.ownership = Some(Box::new(ownership));
+        let rescan_until = last_uid_of(session, found).await?;
+        let replica = &self.context.replica;
+        let now = self.context.now();
+        let folder = cursor.folder.as_str();
+        let id = self.account.id;
+        let mut tx = replica.database.begin().await?;
+        let (validity, until) = (found.uid_validity, rescan_until);
+        if mailbox::reset(&mut tx, id, folder, validity, until, now).await? {
+            let event = replica.encode(&MailboxReset {
+                account: self.account.key.clone(),
+                folder: folder.to_owned(),
+                previous_uid_validity: cursor.uid_validity,
+                uid_validity: validity,
+            })?;
+            outbox::insert(&mut tx, replica.id, &[event], now).await?;
+        }
+        tx.commit().await?;
+        replica.outbox.wake();
+        info!(account.id = %id, "The server renumbered a folder; it is read again");
+        if let Some(ownership) = &mut self.ownership {
+            ownership.ledger.forget(folder);
+        }
+        Ok(Cursor {
+            uid_validity: validity,
+            last_uid: 0,
+            rescan_until_uid: Some(until),
+            ..cursor
+        })
+    }
+
+    pub(crate) fn note_post_action(&mut self, refusal: Option<ImapError>) {
+        self.post_problem = refusal.map(|error| {
+            let what = format!("Received mails cannot be marked, moved or deleted: {error}.");
+            let problem = Problem::new(what, Verdict::needs_administrator(MustAct::Administrator))
+                .with_code(error.code().map(ToOwned::to_owned))
+                .with_mail("Mail is received; it stays where it is on the server.");
+            Box::new(problem)
+        });
+    }
+
+    pub(crate) fn cursor(&self, folder: &str) -> Option<&Cursor> {
+        self.cursors.iter().find(|cursor| cursor.folder == folder)
+    }
+
+    pub(crate) fn cursor_mut(&mut self, folder: &str) -> Option<&mut Cursor> {
+        self.cursors
+            .iter_mut()
+            .find(|cursor| cursor.folder == folder)
+    }
+
+    fn set_cursor(&mut self, cursor: Cursor) {
+        match self.cursor_mut(&cursor.folder) {
+            Some(known) => *known = cursor,
+            None => self.cursors.push(cursor),
+        }
+    }
+}
+
+/// Returns the last UID that is in use now. A mail that comes later has a higher one.
+async fn last_uid_of(session: &mut Session, found: FolderState) -> Result<u32, Failure> {
+    if let Some(next) = found.uid_next {
+        return Ok(next.saturating_sub(1));
+    }
+    let mut last = 0;
+    loop {
+        let uids = session.uids_after(last).await?;
+        match uids.last() {
+            Some(uid) => last = *uid,
+            None => return Ok(last),
+        }
+    }
+}

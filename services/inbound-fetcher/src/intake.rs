@@ -1,0 +1,124 @@
+use std::collections::VecDeque;
+
+use mailmesh_mail::imap::FetchedMail;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::budget::Budget;
+
+/// At most so many mails, or so many bytes of them, are published with one step.
+const BATCH_MAILS: usize = 128;
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Mails that came after a large one wait for it, up to so many bytes; the rest is fetched again.
+const BEHIND_BYTES: usize = 4 * 1024 * 1024;
+
+/// A mail and its share of the memory budget.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) mail: FetchedMail,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Held {
+    pub(crate) fn into_parts(self) -> (FetchedMail, Option<OwnedSemaphorePermit>) {
+        (self.mail, self.permit)
+    }
+}
+
+/// Takes fetched mails while earlier ones are published.
+#[derive(Debug)]
+pub(crate) struct Intake<'a> {
+    mails: mpsc::Receiver<FetchedMail>,
+    budget: &'a Budget,
+    /// Taken from the channel, still without its share of the budget.
+    pending: Option<FetchedMail>,
+    ready: Vec<Held>,
+    ready_bytes: usize,
+    /// A large mail and what came after it: order within a folder is kept.
+    behind: VecDeque<Held>,
+    behind_bytes: usize,
+    is_blocked: bool,
+    is_discarding: bool,
+    is_closed: bool,
+}
+
+impl<'a> Intake<'a> {
+    pub(crate) const fn new(mails: mpsc::Receiver<FetchedMail>, budget: &'a Budget) -> Self {
+        Self {
+            mails,
+            budget,
+            pending: None,
+            ready: Vec::new(),
+            ready_bytes: 0,
+            behind: VecDeque::new(),
+            behind_bytes: 0,
+            is_blocked: false,
+            is_discarding: false,
+            is_closed: false,
+        }
+    }
+
+    /// Returns whether [`Intake::gather`] may be called.
+    pub(crate) const fn has_room(&self) -> bool {
+        !self.is_closed
+            && (self.is_blocked
+                || (self.ready.len() < BATCH_MAILS && self.ready_bytes < BATCH_BYTES))
+    }
+
+    /// Takes one mail in. May be dropped at any await without losing a mail.
+    pub(crate) async fn gather(&mut self) {
+        if self.pending.is_none() {
+            self.pending = self.mails.recv().await;
+            self.is_closed = self.pending.is_none();
+        }
+        let Some(mail) = &self.pending else {
+            return;
+        };
+        if self.is_blocked || !mail.is_complete {
+            self.is_blocked = true;
+            if let Some(mail) = self.pending.take() {
+                self.put_behind(mail);
+            }
+            return;
+        }
+        let bytes = mail.body.len();
+        let permit = self.budget.take(bytes).await;
+        if let Some(mail) = self.pending.take() {
+            self.ready_bytes += bytes;
+            self.ready.push(Held { mail, permit });
+        }
+    }
+
+    /// Waits for the next mails to publish; none when no more come, or only behind a large one.
+    pub(crate) async fn next_batch(&mut self) -> Option<Vec<Held>> {
+        while self.ready.is_empty() && !self.is_closed {
+            self.gather().await;
+        }
+        self.ready_bytes = 0;
+        let mut batch = std::mem::take(&mut self.ready);
+        // Servers may answer in any order.
+        batch.sort_by_key(|held| held.mail.uid);
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    /// Returns the first large mail and what came after it.
+    pub(crate) fn into_behind(self) -> VecDeque<Held> {
+        self.behind
+    }
+
+    fn put_behind(&mut self, mut mail: FetchedMail) {
+        let bytes = mail.body.len();
+        let fits = !self.is_discarding && self.behind_bytes + bytes <= BEHIND_BYTES;
+        let permit = fits.then(|| self.budget.try_take(bytes)).flatten();
+        if permit.is_none() {
+            // Once one is left out, so are all that follow it. The first large one itself goes on
+            // without its beginning, so that each round comes further.
+            if !self.behind.is_empty() || mail.is_complete {
+                self.is_discarding = true;
+                return;
+            }
+            mail.body.clear();
+        }
+        self.behind_bytes += mail.body.len();
+        self.behind.push_back(Held { mail, permit });
+    }
+}

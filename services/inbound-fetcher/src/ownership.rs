@@ -1,0 +1,131 @@
+use mailmesh_bus::{Fence, Stored};
+use mailmesh_domain::{AccountId, AfterReceive, MailId};
+use mailmesh_events::decode_event;
+use mailmesh_events::mail::{MailReceived, Origin};
+use mailmesh_store::account::Account;
+use mailmesh_store::account_status;
+use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
+use tracing::{info, instrument};
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::ledger::Ledger;
+use crate::prepare::{from_hex, mail_id};
+
+/// The right to publish an account's mails, and what is known to be published.
+#[derive(Debug)]
+pub(crate) struct Ownership {
+    pub(crate) fence: Fence,
+    pub(crate) ledger: Ledger,
+}
+
+/// Takes the fence, then loads how far the account was recorded and reads back what was published
+/// beyond it. From then on nobody else can publish, and nothing that was published is unknown.
+#[instrument(name = "own.account", skip_all, fields(account.id = %account.id))]
+pub(crate) async fn take(
+    context: &Context,
+    account: &Account,
+) -> Result<(Ownership, Vec<Cursor>), Failure> {
+    let fence = context.replica.bus.take_fence(account.key.as_str()).await?;
+    let mut tx = context.replica.database.begin().await?;
+    // The sequence before the cursors: an earlier owner may record in between, and a sequence newer
+    // than its cursor would hide events.
+    let status = account_status::list_by_ids(&mut tx, &[account.id]).await?;
+    let cursors = mailbox::list_cursors(&mut tx, &[account.id]).await?;
+    tx.commit().await?;
+
+    let recorded = status.first().map_or(0, |status| status.event_sequence);
+    let recorded = u64::try_from(recorded).unwrap_or(0);
+    let mut ledger = Ledger::starting_at(recorded);
+    let subject = format!("mail.received.{}", account.key);
+    let mut events = context.replica.bus.read_back(&subject, recorded)?;
+    let mut found = 0;
+    loop {
+        let batch = events.next_batch().await?;
+        if batch.is_empty() {
+            break;
+        }
+        found += note_batch(context, account, &cursors, &mut ledger, &batch).await?;
+    }
+    if found > 0 {
+        info!(account.id = %account.id, mails = found, "Read back published mails");
+    }
+    Ok((Ownership { fence, ledger }, cursors))
+}
+
+async fn note_batch(
+    context: &Context,
+    account: &Account,
+    cursors: &[Cursor],
+    ledger: &mut Ledger,
+    batch: &[Stored],
+) -> Result<usize, Failure> {
+    let mut mails = Vec::with_capacity(batch.len());
+    for stored in batch {
+        ledger.see(stored.sequence);
+        let Some(mail) = read_event(&context.replica.source(), account, stored)? else {
+            continue;
+        };
+        let is_beyond = cursors.iter().any(|cursor| {
+            cursor.folder == mail.folder
+                && cursor.uid_validity == mail.uid_validity
+                && cursor.last_uid < mail.uid
+        });
+        if is_beyond {
+            ledger.note(&mail.folder, mail.uid, stored.sequence);
+        }
+        mails.push(mail);
+    }
+    let mut tx = context.replica.database.begin().await?;
+    mailbox::insert(&mut tx, &mails, context.now()).await?;
+    tx.commit().await?;
+    Ok(mails.len())
+}
+
+/// Reads an event back; none if it is not one of this account's mails.
+///
+/// Another account may have had the same key before, and whoever may publish on the subject may
+/// have put something else there: neither must stop this account. What bears our own name and
+/// cannot be read must, since the mail behind it would be published again.
+fn read_event(
+    source: &str,
+    account: &Account,
+    stored: &Stored,
+) -> Result<Option<ReceivedMail>, Failure> {
+    let event = match decode_event::<MailReceived>(&stored.headers, &stored.payload) {
+        Ok(event) => event.data,
+        Err(error) => {
+            let is_ours = stored
+                .headers
+                .iter()
+                .any(|(name, value)| name.eq_ignore_ascii_case("ce-source") && value == source);
+            return if is_ours { Err(error.into()) } else { Ok(None) };
+        }
+    };
+    Ok(from_event(account.id, account.after_receive, event))
+}
+
+fn from_event(
+    account_id: AccountId,
+    after_receive: AfterReceive,
+    event: MailReceived,
+) -> Option<ReceivedMail> {
+    let sha256 = from_hex(&event.raw.sha256)?;
+    let Origin {
+        folder,
+        uid_validity,
+        uid,
+    } = event.origin;
+    let id: MailId = mail_id(account_id, &folder, uid_validity, uid, &sha256);
+    (id == event.mail_id).then_some(ReceivedMail {
+        id,
+        account_id,
+        folder,
+        uid_validity,
+        uid,
+        sha256,
+        size_bytes: event.raw.bytes,
+        chunks: event.raw.chunks,
+        is_post_action_due: after_receive != AfterReceive::Keep,
+    })
+}

@@ -1,0 +1,128 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use mailmesh_domain::{Clock, Direction};
+use mailmesh_replica::{Connections, LeaseKeeper, Membership, Replica};
+use mailmesh_runtime::Lifecycle;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::budget::Budget;
+use crate::config::Config;
+use crate::context::Context;
+use crate::gate::Gate;
+use crate::metric::Metrics;
+use crate::recorder::Recorder;
+use crate::supervisor::Supervisor;
+
+const NAME: &str = "inbound-fetcher";
+/// How long the last records and events may take once the workers have ended.
+const REST: Duration = Duration::from_secs(10);
+
+/// One replica of the inbound fetcher.
+#[derive(Debug)]
+pub struct Service {
+    config: Config,
+    replica: Replica,
+    membership: Membership,
+}
+
+impl Service {
+    /// Checks the settings and announces the replica.
+    ///
+    /// # Errors
+    /// When a setting is out of its range or the database fails.
+    pub async fn build(
+        config: Config,
+        connections: &Connections,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        config.settings.validate()?;
+        let (replica, membership) = Replica::join(NAME, connections, clock)
+            .await
+            .context("cannot announce the inbound fetcher")?;
+        Ok(Self {
+            config,
+            replica,
+            membership,
+        })
+    }
+
+    /// Runs the service within the process's life cycle.
+    pub fn start(self, lifecycle: &Lifecycle) {
+        let stop = lifecycle.stop_token();
+        lifecycle.spawn(NAME, self.run(stop));
+    }
+
+    /// Watches accounts until `stop`, then brings what is in hand to its end.
+    ///
+    /// # Errors
+    /// When a part of the service ended before it was told to.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self {
+            config,
+            replica,
+            membership,
+        } = self;
+        let (recorder, recorder_handle) = Recorder::new(replica.clone());
+        let (keeper, changes, leases) = LeaseKeeper::new(replica.clone(), Direction::Inbound);
+        let context = Arc::new(Context {
+            gate: Gate::new(&config.settings),
+            budget: Budget::new(config.settings.memory_bytes),
+            metrics: Metrics::new(),
+            settings: config.settings,
+            keys: config.keys,
+            recorder: recorder_handle,
+            replica,
+        });
+        // The membership outlives all else: workers add to the outbox until their end.
+        let leave = CancellationToken::new();
+        let mut parts = JoinSet::new();
+        let left = leave.clone();
+        parts.spawn(async move {
+            membership.run(left).await;
+            "membership"
+        });
+        parts.spawn(async move {
+            recorder.run().await;
+            "recorder"
+        });
+        let keep = stop.child_token();
+        parts.spawn(async move {
+            keeper.run(keep.clone()).await;
+            if !keep.is_cancelled() {
+                return "lease keeper";
+            }
+            ""
+        });
+        let supervising = Supervisor::new(context, leases, changes).run(stop.clone());
+        tokio::pin!(supervising);
+        let broken = tokio::select! {
+            () = &mut supervising => None,
+            broken = first_to_break(&mut parts) => Some(broken),
+        };
+        if let Some(part) = broken {
+            anyhow::bail!("the {part} of the inbound fetcher ended by itself");
+        }
+        leave.cancel();
+        let rest = async { while parts.join_next().await.is_some() {} };
+        if tokio::time::timeout(REST, rest).await.is_err() {
+            warn!("The inbound fetcher left work behind; other replicas take it over");
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a part that ends though nobody told it to.
+async fn first_to_break(parts: &mut JoinSet<&'static str>) -> String {
+    while let Some(ended) = parts.join_next().await {
+        match ended {
+            Ok("") => {}
+            Ok(part) => return part.to_owned(),
+            Err(error) => return format!("part ({error})"),
+        }
+    }
+    std::future::pending().await
+}

@@ -1,0 +1,167 @@
+//! Servers that fail: mail waits, others are not held up, and people are told.
+
+use anyhow::Result;
+use mailmesh_domain::{AccountState, MustAct};
+use mailmesh_events::account::{AccountFailing, AccountRecovered};
+use mailmesh_events::mail::MailQuarantined;
+use mailmesh_sandbox::{Fault, FaultRule};
+use mailmesh_testkit::eventually;
+
+use crate::world::{ALICE, PASSWORD, World, mail};
+
+fn rule(point: &str, fault: Fault, count: Option<u64>) -> FaultRule {
+    FaultRule {
+        point: point.to_owned(),
+        address: None,
+        count,
+        after: 0,
+        fault,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connection_that_is_cut_in_a_fetch_loses_and_doubles_nothing() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    for number in 1..=30 {
+        world.deliver(mail(number))?;
+    }
+    for (after, point) in [
+        (0, "imap.fetch"),
+        (12, "imap.fetch.body"),
+        (0, "imap.search"),
+    ] {
+        let fault = FaultRule {
+            after,
+            ..rule(point, Fault::Cut, Some(1))
+        };
+        world.sandbox.faults().add(fault)?;
+    }
+    let replica = world.start().await?;
+
+    world.mails("support", 30).await?;
+
+    world.recorded(&account, 30).await?;
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_breaks_the_session_is_set_aside_and_stops_no_other() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    world.deliver(mail(1))?;
+    let replica = world.start().await?;
+    world.mails("support", 1).await?;
+    world.recorded(&account, 1).await?;
+    // Once for the batch, then three times for the mail alone.
+    let fault = Fault::HugeLiteral { bytes: 1 << 40 };
+    world
+        .sandbox
+        .faults()
+        .add(rule("imap.fetch.body", fault, Some(3)))?;
+
+    world.deliver(mail(2))?;
+    let event: MailQuarantined = world.first("support").await?;
+    world.deliver(mail(3))?;
+
+    let mails = world.mails("support", 2).await?;
+    assert_eq!(mails[1].origin.uid, 3);
+    assert_eq!((event.origin.uid, event.attempts), (2, 3));
+    assert_eq!(event.problem.must_act, MustAct::Administrator);
+    world.recorded(&account, 3).await?;
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_password_is_told_once_and_recovery_too() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    world.sandbox.mail().set_password(ALICE, "another")?;
+    world.deliver(mail(1))?;
+    let replica = world.start().await?;
+    let failing: AccountFailing = world.first("support").await?;
+    assert_eq!(failing.problem.must_act, MustAct::Administrator);
+    assert_eq!(world.state(&account).await?, AccountState::Failing);
+
+    world.sandbox.mail().set_password(ALICE, PASSWORD)?;
+
+    world.mails("support", 1).await?;
+    let recovered: AccountRecovered = world.first("support").await?;
+    assert_eq!(recovered.was, AccountState::Failing);
+    assert_eq!(world.state(&account).await?, AccountState::Active);
+    assert_eq!(world.events::<AccountFailing>("support").await?.len(), 1);
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_stream_holds_mail_back_until_there_is_room() -> Result<()> {
+    let world = World::with_streams(|streams| {
+        streams.events_max_bytes = 300 * 1024;
+        streams.events_max_age_seconds = 8;
+        streams.duplicate_window_seconds = 2;
+    })
+    .await?;
+    let account = world.account("support", |_| {}).await?;
+    let body = "x".repeat(60_000);
+    for number in 1..=8 {
+        let raw = format!("Subject: {number}\r\n\r\n{body}\r\n");
+        world.deliver(raw)?;
+    }
+    let mut received = world
+        .connections
+        .bus
+        .subscribe("mail.received", None)
+        .await?;
+    let replica = world.start().await?;
+    eventually("the full stream is told", async || {
+        let state = world.state(&account).await?;
+        anyhow::ensure!(state == AccountState::Failing, "{state}");
+        anyhow::Ok(())
+    })
+    .await?;
+
+    // The oldest events age out; what was held back follows.
+    world.recorded(&account, 8).await?;
+
+    let mut subjects = Vec::new();
+    while subjects.len() < 8 {
+        let hint = received.next().await.expect("the subscription is open");
+        let event: mailmesh_events::mail::MailReceived = serde_json::from_slice(&hint.payload)?;
+        subjects.push(event.subject.unwrap_or_default());
+    }
+    subjects.sort_unstable();
+    assert_eq!(subjects, ["1", "2", "3", "4", "5", "6", "7", "8"]);
+    replica.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn disabled_account_is_given_up_and_a_changed_one_starts_anew() -> Result<()> {
+    let world = World::new().await?;
+    let mut account = world.account("support", |_| {}).await?;
+    let replica = world.start().await?;
+    world.deliver(mail(1))?;
+    world.mails("support", 1).await?;
+    world.recorded(&account, 1).await?;
+
+    account.folders = vec!["INBOX".to_owned(), "Archive".to_owned()];
+    world.update(&account).await?;
+    let archive = world.sandbox.mail();
+    archive.append(
+        ALICE,
+        "Archive",
+        mail(2),
+        mailmesh_sandbox::Flags::default(),
+    )?;
+    let mails = world.mails("support", 2).await?;
+    assert_eq!(mails[1].origin.folder, "Archive");
+
+    account.is_enabled = false;
+    world.update(&account).await?;
+    eventually("the session has ended", async || {
+        let counters = world.sandbox.mail().counters();
+        anyhow::ensure!(counters.imap_connections == 0, "{counters:?}");
+        anyhow::Ok(())
+    })
+    .await?;
+    world.finish(replica).await
+}

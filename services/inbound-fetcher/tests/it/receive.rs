@@ -1,0 +1,196 @@
+//! Mails of every kind become one event each.
+
+use anyhow::Result;
+use bytes::Bytes;
+use mailmesh_domain::AfterReceive;
+use mailmesh_events::mail::{MailReceived, Truncated};
+use mailmesh_testkit::eventually;
+
+use crate::world::{ALICE, World, mail};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mails_of_every_kind_become_one_event_each() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    let multipart = "From: a@example.com\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nh\u{e4}llo\r\n--b\r\nContent-Type: text/csv; name=t.csv\r\nContent-Disposition: attachment; filename=t.csv\r\n\r\n1,2\r\n--b--\r\n";
+    let kinds: [Bytes; 5] = [
+        mail(1),
+        Bytes::from(multipart),
+        Bytes::from_static(b"Subject: raw eight bit \xe4\xf6\r\n\r\n\xff\xfe\r\n"),
+        Bytes::new(),
+        Bytes::from_static(b"\0\0no header at all"),
+    ];
+    for raw in &kinds {
+        world.deliver(raw.clone())?;
+    }
+    let replica = world.start().await?;
+
+    let mails = world.mails("support", kinds.len()).await?;
+
+    for (mail, raw) in mails.iter().zip(&kinds) {
+        assert_eq!(world.raw_of(mail).await?, raw);
+        assert_eq!(mail.raw.bytes, raw.len() as u64);
+        assert!(mail.received_at.is_some());
+    }
+    let uids: Vec<u32> = mails.iter().map(|mail| mail.origin.uid).collect();
+    assert_eq!(uids, [1, 2, 3, 4, 5]);
+    assert_eq!(mails[0].subject.as_deref(), Some("Mail 1"));
+    assert_eq!(mails[0].message_id.as_deref(), Some("<1@example.com>"));
+    assert_eq!(mails[0].from[0].address, "bob@example.com");
+    assert_eq!(mails[0].text.as_deref(), Some("Body 1\r\n"));
+    assert_eq!(mails[1].subject.as_deref(), Some("Grüße"));
+    assert_eq!(mails[1].attachments[0].filename.as_deref(), Some("t.csv"));
+    assert_eq!(mails[2].message_id, None);
+    assert!(mails[3].parse_problem.is_some() && mails[4].parse_problem.is_some());
+    world.recorded(&account, 5).await?;
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_arrives_while_idle_is_published_at_once() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    let replica = world.start().await?;
+    world.deliver(mail(1))?;
+    world.mails("support", 1).await?;
+    world.recorded(&account, 1).await?;
+
+    for number in 2..=20 {
+        world.deliver(mail(number))?;
+        world.mails("support", number as usize).await?;
+    }
+
+    world.recorded(&account, 20).await?;
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_mails_keep_their_place_and_their_bytes() -> Result<()> {
+    let mut world = World::new().await?;
+    world.settings.parse_bytes = 2 << 20;
+    let account = world.account("support", |_| {}).await?;
+    let large = |bytes: usize| {
+        let mut raw = b"Subject: large\r\n\r\n".to_vec();
+        raw.resize(bytes, b'x');
+        Bytes::from(raw)
+    };
+    let kinds = [
+        mail(1),
+        large(600_000),
+        mail(2),
+        large(20 << 20),
+        mail(3),
+        large(512 * 1024),
+        mail(4),
+    ];
+    for raw in &kinds {
+        world.deliver(raw.clone())?;
+    }
+    let replica = world.start().await?;
+
+    let mails = world.mails("support", kinds.len()).await?;
+
+    for (number, (mail, raw)) in (1_u32..).zip(mails.iter().zip(&kinds)) {
+        assert_eq!(mail.origin.uid, number);
+        assert!(world.raw_of(mail).await? == *raw, "mail {number}");
+    }
+    assert!(mails[3].truncated.contains(&Truncated::Attachments));
+    assert!(mails[3].truncated.contains(&Truncated::Text));
+    assert!(!mails[1].truncated.contains(&Truncated::Attachments));
+    world.recorded(&account, 7).await?;
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_run_and_a_human_reading_publish_nothing_again() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    for number in 1..=300 {
+        world.deliver(mail(number))?;
+    }
+    let replica = world.start().await?;
+    world.mails("support", 300).await?;
+    world.recorded(&account, 300).await?;
+    replica.stop().await?;
+    world.sandbox.mail().remove(ALICE, "INBOX", 7)?;
+
+    let replica = world.start().await?;
+    world.deliver(mail(301))?;
+
+    world.mails("support", 301).await?;
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_of_before_the_activation_is_left_alone_if_asked() -> Result<()> {
+    let world = World::new().await?;
+    world.deliver(mail(1))?;
+    let account = world
+        .account("support", |account| account.receive_existing = false)
+        .await?;
+    let replica = world.start().await?;
+    world.recorded(&account, 1).await?;
+
+    world.deliver(mail(2))?;
+
+    let mails = world.mails("support", 1).await?;
+    assert_eq!(mails[0].origin.uid, 2);
+    world.sandbox.mail().reset_uid_validity(ALICE, "INBOX")?;
+    world.sandbox.mail().expire_sessions(ALICE)?;
+    world.deliver(mail(3))?;
+    let count = async |subject: &str| -> Result<usize> {
+        let mails = world.events::<MailReceived>("support").await?;
+        let is_it = |mail: &&MailReceived| mail.subject.as_deref() == Some(subject);
+        Ok(mails.iter().filter(is_it).count())
+    };
+    eventually("the new mail is published", async || {
+        anyhow::ensure!(count("Mail 3").await? == 1, "not yet");
+        anyhow::Ok(())
+    })
+    .await?;
+    assert_eq!(count("Mail 2").await?, 1);
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn received_mails_are_marked_moved_or_deleted() -> Result<()> {
+    for (action, target) in [
+        (AfterReceive::MarkSeen, None),
+        (AfterReceive::Move, Some("Archive")),
+        (AfterReceive::Delete, None),
+    ] {
+        let world = World::new().await?;
+        world
+            .account("support", |account| {
+                account.after_receive = action;
+                account.move_to = target.map(str::to_owned);
+            })
+            .await?;
+        world.deliver(mail(1))?;
+        world.deliver(mail(2))?;
+        let replica = world.start().await?;
+        world.mails("support", 2).await?;
+
+        eventually("the mails are dealt with", async || {
+            let mails = world.sandbox.mail().list(ALICE, "INBOX")?;
+            let is_done = match action {
+                AfterReceive::MarkSeen => {
+                    mails.len() == 2
+                        && mails
+                            .iter()
+                            .all(|mail| mail.flags.to_string().contains("Seen"))
+                }
+                _ => mails.is_empty(),
+            };
+            anyhow::ensure!(is_done, "{} mails left", mails.len());
+            anyhow::Ok(())
+        })
+        .await?;
+
+        if let Some(target) = target {
+            assert_eq!(world.sandbox.mail().list(ALICE, target)?.len(), 2);
+        }
+        world.finish(replica).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Owners that die, freeze or are two: each mail is published once.
+
+use std::collections::HashSet;
+
+use anyhow::Result;
+use mailmesh_domain::{AccountState, Clock as _, SystemClock};
+use mailmesh_events::mail::MailReceived;
+use mailmesh_store::account_status;
+use mailmesh_testkit::eventually;
+
+use crate::world::{ALICE, World, mail};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn owner_killed_between_publish_and_record_leaves_no_second_event() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    let first = world.start().await?;
+    world.deliver(mail(1))?;
+    world.mails("support", 1).await?;
+    world.recorded(&account, 1).await?;
+    // The recorder waits for this row, and so publishes without recording.
+    let mut lock = world.connections.database.begin().await?;
+    let now = SystemClock.now();
+    account_status::set_state(&mut lock, account.id, AccountState::Active, None, now).await?;
+    world.deliver(mail(2))?;
+    world.mails("support", 2).await?;
+
+    first.kill().await;
+    drop(lock);
+    world.deliver(mail(3))?;
+    let second = world.start().await?;
+
+    let mails = world.mails("support", 3).await?;
+    let uids: Vec<u32> = mails.iter().map(|mail| mail.origin.uid).collect();
+    assert_eq!(uids, [1, 2, 3]);
+    world.recorded(&account, 3).await?;
+    world.finish(second).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_replicas_share_accounts_and_publish_each_mail_once() -> Result<()> {
+    let world = World::new().await?;
+    let mut accounts = Vec::new();
+    for number in 0..6 {
+        accounts.push(world.account(&format!("a{number}"), |_| {}).await?);
+    }
+    let first = world.start().await?;
+    for number in 1..=50 {
+        world.deliver(mail(number))?;
+    }
+    let second = world.start().await?;
+    for number in 51..=100 {
+        world.deliver(mail(number))?;
+    }
+    for account in &accounts {
+        world.mails(account.key.as_str(), 100).await?;
+    }
+
+    first.stop().await?;
+    for number in 101..=110 {
+        world.deliver(mail(number))?;
+    }
+
+    for account in &accounts {
+        let mails = world.mails(account.key.as_str(), 110).await?;
+        let uids: HashSet<u32> = mails.iter().map(|mail| mail.origin.uid).collect();
+        assert_eq!(uids.len(), 110);
+        world.recorded(account, 110).await?;
+    }
+    world.finish(second).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renumbered_folder_is_read_again_without_a_second_event() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    for number in 1..=10 {
+        world.deliver(mail(number))?;
+    }
+    let replica = world.start().await?;
+    world.mails("support", 10).await?;
+    world.recorded(&account, 10).await?;
+
+    world.sandbox.mail().reset_uid_validity(ALICE, "INBOX")?;
+    world.sandbox.mail().expire_sessions(ALICE)?;
+    world.deliver(mail(11))?;
+
+    let mails = world.mails("support", 11).await?;
+    assert_eq!(mails[10].subject.as_deref(), Some("Mail 11"));
+    let reset: mailmesh_events::mail::MailboxReset = world.first("support").await?;
+    assert_ne!(reset.previous_uid_validity, reset.uid_validity);
+    assert_eq!(reset.uid_validity, mails[10].origin.uid_validity);
+    world.recorded(&account, 11).await?;
+    eventually("the second reading has ended", async || {
+        let mut tx = world.connections.database.begin().await?;
+        let cursors = mailmesh_store::mailbox::list_cursors(&mut tx, &[account.id]).await?;
+        let until = cursors.first().and_then(|cursor| cursor.rescan_until_uid);
+        anyhow::ensure!(until.is_none(), "{until:?}");
+        anyhow::Ok(())
+    })
+    .await?;
+    assert_eq!(world.events::<MailReceived>("support").await?.len(), 11);
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stale_owner_is_refused_by_the_stream_and_publishes_nothing() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    let replica = world.start().await?;
+    world.deliver(mail(1))?;
+    world.mails("support", 1).await?;
+    world.recorded(&account, 1).await?;
+
+    // Somebody else takes the account over, whatever the lease says.
+    world.connections.bus.take_fence("support").await?;
+    world.deliver(mail(2))?;
+
+    // The replica is refused, fences anew, reads back, and only then publishes.
+    let mails = world.mails("support", 2).await?;
+    assert_eq!(mails[1].origin.uid, 2);
+    let fence = world.stored("fence.support").await?;
+    assert_eq!(fence.len(), 1);
+    world.recorded(&account, 2).await?;
+    world.finish(replica).await
+}
