@@ -125,16 +125,17 @@ impl World {
         Ok(())
     }
 
-    /// Publishes a command as plain JSON, as a business system would, and waits for the stream's word.
+    /// Publishes a command as plain JSON, as a business system would, and returns its sequence in the
+    /// stream.
     ///
     /// # Errors
     ///
     /// Fails when the stream does not take it.
-    pub async fn publish(&self, subject: &str, body: &Value) -> anyhow::Result<()> {
+    pub async fn publish(&self, subject: &str, body: &Value) -> anyhow::Result<u64> {
         self.publish_raw(subject, &[], body.to_string()).await
     }
 
-    /// Publishes any bytes with any headers.
+    /// Publishes any bytes with any headers, and returns their sequence in the stream.
     ///
     /// # Errors
     ///
@@ -144,7 +145,7 @@ impl World {
         subject: &str,
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<u64> {
         let headers = headers
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -154,8 +155,7 @@ impl World {
             headers: headers.collect(),
             payload: body.into(),
         };
-        self.bus.publish(outgoing).await?;
-        Ok(())
+        Ok(self.bus.publish(outgoing).await?.sequence)
     }
 
     /// Returns the grant of an account.
@@ -299,7 +299,7 @@ async fn start_sandbox(mut settings: SandboxSettings, mesh: &Mesh) -> anyhow::Re
 async fn connect(url: SecretString) -> anyhow::Result<Database> {
     let settings = DatabaseSettings {
         url,
-        max_connections: 2,
+        max_connections: 1,
         acquire_timeout: Duration::from_secs(15),
         ca_file: None,
     };
