@@ -116,7 +116,8 @@ pub async fn is_known_link(tx: &mut Tx, link_hash: &[u8; 32]) -> Result<bool, St
 }
 
 /// Binds a sign-in to a state, a browser, a nonce and a verifier. Following the link again starts
-/// anew and voids what came before.
+/// anew and voids what came before; the link itself keeps its end, because mail scanners open links
+/// before people do.
 ///
 /// # Errors
 /// [`StoreError::RowGone`] when it is gone.
@@ -129,7 +130,7 @@ pub async fn start(
     let operation = "start a sign-in";
     let done = sqlx::query(
         "UPDATE sign_ins SET state_hash = $2, browser_hash = $3, nonce = $4, verifier_sealed = $5,
-                             expires_at = $6, started_at = $7
+                             expires_at = greatest(expires_at, $6), started_at = $7
          WHERE sign_in_id = $1 AND finished_at IS NULL",
     )
     .bind(id.as_uuid())
@@ -169,6 +170,7 @@ pub async fn consume(
     let row: Option<Row> = sqlx::query_as(
         "UPDATE sign_ins SET finished_at = $2
          WHERE state_hash = $1 AND finished_at IS NULL AND expires_at > $2
+           AND started_at > $2 - interval '15 minutes'
          RETURNING sign_in_id, account_id, browser_hash, nonce, verifier_sealed",
     )
     .bind(state_hash.as_slice())
