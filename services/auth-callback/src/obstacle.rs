@@ -1,0 +1,237 @@
+//! What can stop a sign-in, and the page that says so.
+
+use mailmesh_domain::{MustAct, VerdictKind};
+use mailmesh_oauth::OAuthError;
+use mailmesh_replica::ProviderError;
+use mailmesh_secrets::{OpenError, SealError};
+use mailmesh_store::StoreError;
+
+use crate::page::{Page, Tone};
+
+const UNCHANGED: &str = "The account is as it was before. No mail is lost: inbound mail stays on the server, outbound mail waits.";
+const START_AGAIN: &str = "Open the link that you were given again, and sign in once more.";
+
+/// Why a sign-in did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Obstacle {
+    #[error("the link is not known")]
+    UnknownLink,
+    #[error("the link was used or has ended")]
+    UsedLink,
+    #[error("the state is not known, was used or is late")]
+    UnknownState,
+    #[error("the answer came to another browser than the one that started")]
+    OtherBrowser,
+    #[error("the answer holds neither a code nor an error")]
+    NoCode,
+    #[error("the account needs no sign-in")]
+    NothingToSignIn,
+    #[error("the provider failed")]
+    OAuth(#[from] OAuthError),
+    #[error("the client configuration cannot be used")]
+    Provider(#[from] ProviderError),
+    #[error("scopes were not granted")]
+    MissingScopes { scopes: Vec<String> },
+    #[error("another mailbox signed in than the account's")]
+    OtherMailbox {
+        expected: String,
+        signed_in: String,
+        claim: Option<String>,
+    },
+    #[error("the provider gave no refresh token")]
+    NoRefreshToken,
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+    #[error("a secret cannot be opened")]
+    Open(#[from] OpenError),
+    #[error("a secret cannot be sealed")]
+    Seal(#[from] SealError),
+    #[error("an event cannot be written as JSON")]
+    Encode(#[from] serde_json::Error),
+    #[error("too many requests are under way")]
+    Busy,
+}
+
+impl Obstacle {
+    /// Returns a name for logs and metrics.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::UnknownLink | Self::UsedLink => "bad_link",
+            Self::UnknownState => "unknown_state",
+            Self::OtherBrowser => "other_browser",
+            Self::NoCode => "no_code",
+            Self::NothingToSignIn => "nothing_to_sign_in",
+            Self::OAuth(_) => "refused",
+            Self::Provider(_) => "provider_unusable",
+            Self::MissingScopes { .. } => "missing_scopes",
+            Self::OtherMailbox { .. } => "other_mailbox",
+            Self::NoRefreshToken => "no_refresh_token",
+            Self::Store(_) | Self::Open(_) | Self::Seal(_) | Self::Encode(_) => "internal",
+            Self::Busy => "busy",
+        }
+    }
+
+    /// Returns whether the fault is ours rather than the visitor's or the provider's.
+    pub(crate) const fn is_ours(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(_) | Self::Open(_) | Self::Seal(_) | Self::Encode(_)
+        )
+    }
+
+    pub(crate) fn page(&self) -> Page {
+        match self {
+            Self::UnknownLink => dead_link(404, "This link is not known here."),
+            Self::UsedLink => dead_link(410, "This link was used already, or its time is over."),
+            Self::UnknownState => stopped(
+                400,
+                "This answer belongs to no sign-in that is under way: it was used already, took longer than fifteen minutes, or was not started here.",
+            )
+            .act(MustAct::MailboxOwner, START_AGAIN),
+            Self::OtherBrowser => stopped(
+                400,
+                "This answer came to another browser than the one in which the sign-in was started, or that browser keeps no cookies.",
+            )
+            .act(
+                MustAct::MailboxOwner,
+                "Ask for a new link, and open it in the browser in which you sign in. Allow cookies for this site.",
+            ),
+            Self::NoCode => stopped(400, "The provider's answer holds neither a code nor an error.")
+                .act(MustAct::MailboxOwner, START_AGAIN),
+            Self::NothingToSignIn => stopped(
+                409,
+                "The account of this link no longer exists, or it does not sign in with OAuth 2.0.",
+            )
+            .act(MustAct::Administrator, "Check the account, and make a new link."),
+            Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => refused(error),
+            Self::Provider(error) => stopped(500, sentence(error)).act(
+                MustAct::Administrator,
+                "Correct the client configuration: what is named here cannot be used.",
+            ),
+            Self::MissingScopes { scopes } => missing_scopes(scopes),
+            Self::OtherMailbox {
+                expected,
+                signed_in,
+                claim,
+            } => other_mailbox(expected, signed_in, claim.as_deref()),
+            Self::NoRefreshToken => no_refresh_token(),
+            Self::Store(_) | Self::Open(_) | Self::Seal(_) | Self::Encode(_) => stopped(
+                500,
+                "Something failed on our side, and the sign-in was not stored.",
+            )
+            .act(
+                MustAct::MailboxOwner,
+                "Ask for a new link in a few minutes. If it fails again, tell the administrator: the cause is in the log.",
+            ),
+            Self::Busy => stopped(503, "Too many sign-ins are under way at this moment.")
+                .act(MustAct::MailboxOwner, "Load this page again in a minute."),
+        }
+        .mail(UNCHANGED)
+    }
+}
+
+fn stopped(status: u16, what: impl Into<String>) -> Page {
+    Page::new(status, Tone::Bad, "The mailbox was not connected", what)
+}
+
+fn dead_link(status: u16, what: &str) -> Page {
+    stopped(status, what).act(
+        MustAct::Administrator,
+        "Make a new link for the account. Each works for one sign-in.",
+    )
+}
+
+fn refused(error: &OAuthError) -> Page {
+    let verdict = error.verdict();
+    let status = match verdict.kind {
+        VerdictKind::Transient | VerdictKind::Throttled => 503,
+        VerdictKind::NeedsSignIn => 403,
+        VerdictKind::NeedsAdministrator | VerdictKind::Permanent | VerdictKind::Unknown => 502,
+    };
+    let (who, action) = if verdict.is_retryable() {
+        // Nothing tries a sign-in again by itself.
+        (
+            MustAct::MailboxOwner,
+            "Ask for a new link in a few minutes and sign in again. If it stays, tell the administrator.",
+        )
+    } else {
+        (verdict.who, error.action())
+    };
+    let mut page = stopped(status, capitalised(&sentence(error))).act(who, action);
+    if let Some(code) = error.code() {
+        page = page.fact("The provider's code", code);
+    }
+    let refusal = error.refusal();
+    if let Some(words) = refusal.and_then(|refusal| refusal.description.as_deref()) {
+        page = page.fact("The provider's words", words);
+    }
+    if let Some(id) = refusal.and_then(|refusal| refusal.correlation_id.as_deref()) {
+        page = page.fact("Correlation id", id);
+    }
+    page
+}
+
+fn missing_scopes(scopes: &[String]) -> Page {
+    stopped(
+        403,
+        "You signed in, but did not allow everything that the mailbox needs.",
+    )
+    .fact("Not allowed", scopes.join(" "))
+    .act(
+        MustAct::MailboxOwner,
+        "Ask for a new link, sign in again, and leave every box ticked. If the provider offers no such box, the administrator must add these scopes to the application.",
+    )
+}
+
+fn no_refresh_token() -> Page {
+    stopped(
+        403,
+        "The provider allowed access for a short time only: it gave no refresh token, so the connection would end within hours.",
+    )
+    .act(
+        MustAct::MailboxOwner,
+        "Remove this application from your account at the provider, ask for a new link and consent again. If that does not help, the administrator must ask for offline access: at Google access_type=offline and prompt=consent, elsewhere the scope offline_access.",
+    )
+}
+
+fn other_mailbox(expected: &str, signed_in: &str, claim: Option<&str>) -> Page {
+    let page = stopped(
+        403,
+        "You signed in with another mailbox than the one that is to be connected.",
+    )
+    .fact("To be connected", expected)
+    .fact("Signed in", signed_in)
+    .act(
+        MustAct::MailboxOwner,
+        "Sign out at the provider, ask for a new link, and sign in with the mailbox that is to be connected. If both are the same mailbox, the administrator must enter the login as the provider writes it, or name another identity claim.",
+    );
+    match claim {
+        Some(claim) => page.fact("Identity claim", claim),
+        None => page,
+    }
+}
+
+pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+pub(crate) fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(char::to_uppercase);
+    let mut capitalised: String = first.into_iter().flatten().collect();
+    capitalised.extend(characters);
+    if !capitalised.ends_with('.') {
+        capitalised.push('.');
+    }
+    capitalised
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+pub(crate) mod callback;
+pub(crate) mod connect;
+pub(crate) mod connected;

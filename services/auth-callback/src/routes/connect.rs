@@ -1,0 +1,130 @@
+//! `GET /connect/{link}`: the one-time link that starts a sign-in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::http::header::SET_COOKIE;
+use axum::response::{IntoResponse, Redirect, Response};
+use mailmesh_domain::{Authorisation, SignInId};
+use mailmesh_oauth::{AuthorizeRequest, Pkce, authorize_url};
+use mailmesh_replica::Provider;
+use mailmesh_secrets::{ExposeSecret, SecretString, random_token, sha256};
+use mailmesh_store::Tx;
+use mailmesh_store::account::{self, Account};
+use mailmesh_store::client_configuration::{self, ClientConfiguration};
+use mailmesh_store::sign_in::{self, SignIn, Start};
+use tracing::{info, instrument};
+use url::Url;
+
+use crate::app::App;
+use crate::obstacle::Obstacle;
+use crate::sign_in::{log, provider_of};
+
+const STATE_LIFE: Duration = Duration::from_mins(15);
+
+#[instrument(name = "connect.follow_link", skip_all)]
+pub(crate) async fn follow_link(
+    State(app): State<Arc<App>>,
+    Path(link): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    match start_sign_in(&app, &link, &headers).await {
+        Ok(response) => response,
+        Err(obstacle) => {
+            log(&obstacle);
+            obstacle.page().into_response()
+        }
+    }
+}
+
+async fn start_sign_in(app: &App, link: &str, headers: &HeaderMap) -> Result<Response, Obstacle> {
+    let (id, account, client) = load_link(app, link).await?;
+    let provider = provider_of(app, &client).await?;
+    let browser = app.jar.browser_or_new(headers);
+    let url = record_start(app, id, &account, &provider, &browser).await?;
+    info!(sign_in.id = %id, account.id = %account.id, "A sign-in was started");
+    let mut response = Redirect::to(url.as_str()).into_response();
+    let cookie = app.jar.set_browser(&browser, is_posted(&provider));
+    if let Some(cookie) = cookie {
+        response.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+async fn load_link(
+    app: &App,
+    link: &str,
+) -> Result<(SignInId, Account, ClientConfiguration), Obstacle> {
+    let hash = sha256(link.as_bytes());
+    let mut tx = app.replica.database.begin().await?;
+    let Some((id, account)) = sign_in::find_link(&mut tx, &hash, app.replica.clock.now()).await?
+    else {
+        return Err(if sign_in::is_known_link(&mut tx, &hash).await? {
+            Obstacle::UsedLink
+        } else {
+            Obstacle::UnknownLink
+        });
+    };
+    let (account, client) = load_account(&mut tx, account).await?;
+    Ok((id, account, client))
+}
+
+/// Loads an account and the client that it signs in with.
+pub(crate) async fn load_account(
+    tx: &mut Tx,
+    id: mailmesh_domain::AccountId,
+) -> Result<(Account, ClientConfiguration), Obstacle> {
+    let account = account::list_by_ids(tx, &[id]).await?.pop();
+    let account = account
+        .filter(|account| account.authorisation == Authorisation::OAuth2)
+        .ok_or(Obstacle::NothingToSignIn)?;
+    let client = account
+        .client_configuration_id
+        .ok_or(Obstacle::NothingToSignIn)?;
+    let client = client_configuration::find(tx, client).await?;
+    Ok((account, client.ok_or(Obstacle::NothingToSignIn)?))
+}
+
+async fn record_start(
+    app: &App,
+    id: SignInId,
+    account: &Account,
+    provider: &Provider,
+    browser: &SecretString,
+) -> Result<Url, Obstacle> {
+    let (state, nonce, pkce) = (random_token(32), random_token(24), Pkce::generate());
+    let key = app.keys.sealing_key();
+    let verifier = key.seal(&pkce.verifier, &SignIn::verifier_context(id))?;
+    let now = app.replica.clock.now();
+    let start = Start {
+        state_hash: &sha256(state.expose_secret().as_bytes()),
+        browser_hash: &sha256(browser.expose_secret().as_bytes()),
+        nonce: nonce.expose_secret(),
+        verifier: &verifier,
+        expires_at: now + STATE_LIFE,
+    };
+    let mut tx = app.replica.database.begin().await?;
+    sign_in::start(&mut tx, id, &start, now).await?;
+    tx.commit().await?;
+    let request = AuthorizeRequest {
+        state: state.expose_secret(),
+        nonce: Some(nonce.expose_secret()),
+        challenge: &pkce.challenge,
+        login_hint: Some(&account.login),
+        prompt: None,
+    };
+    Ok(authorize_url(
+        &provider.endpoints,
+        &provider.client,
+        &request,
+    ))
+}
+
+fn is_posted(provider: &Provider) -> bool {
+    let mut extra = provider.client.extra_authorize.iter();
+    let in_extra = extra.any(|(name, value)| name == "response_mode" && value == "form_post");
+    let mut query = provider.endpoints.authorize.query_pairs();
+    in_extra || query.any(|(name, value)| name == "response_mode" && value == "form_post")
+}

@@ -1,0 +1,88 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use mailmesh_domain::Clock;
+use mailmesh_replica::{Connections, Membership, PublicSettings, Replica};
+use mailmesh_runtime::Lifecycle;
+use mailmesh_secrets::OpeningKeys;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{App, app};
+use crate::config::Config;
+
+const NAME: &str = "auth-callback";
+
+/// One replica of the service that browsers reach.
+#[derive(Debug)]
+pub struct Service {
+    app: Arc<App>,
+    membership: Membership,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Service {
+    /// Opens the listener and announces the replica.
+    ///
+    /// # Errors
+    /// When the address is taken or the database fails.
+    pub async fn build(
+        config: Config,
+        public: PublicSettings,
+        keys: OpeningKeys,
+        connections: &Connections,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let listener =
+            mailmesh_runtime::listen(config.listen, "sign-ins", "auth_callback.listen").await?;
+        let address = listener.local_addr().context("cannot read the address")?;
+        let (replica, membership) = Replica::join(NAME, connections, clock)
+            .await
+            .context("cannot announce the auth callback")?;
+        Ok(Self {
+            app: Arc::new(App::new(replica, keys, public)),
+            membership,
+            listener,
+            address,
+        })
+    }
+
+    /// Returns where browsers are answered.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs the service within the process's life cycle.
+    pub fn start(self, lifecycle: &Lifecycle) {
+        let stop = lifecycle.stop_token();
+        lifecycle.spawn(NAME, self.run(stop));
+    }
+
+    /// Answers browsers until `stop`; then brings sign-ins that are under way to their end.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Self {
+            app: state,
+            membership,
+            listener,
+            ..
+        } = self;
+        // The membership relays the outbox, to which sign-ins add until their end.
+        let leave = CancellationToken::new();
+        let serving = async {
+            let served = axum::serve(listener, app(Arc::clone(&state)))
+                .with_graceful_shutdown(stop.cancelled_owned())
+                .await;
+            state.endings.close();
+            state.endings.wait().await;
+            leave.cancel();
+            served.context("browsers can no longer be answered")
+        };
+        let ((), served) = tokio::join!(membership.run(leave.clone()), serving);
+        served
+    }
+}

@@ -1,0 +1,152 @@
+//! The end of a sign-in: from the provider's answer to a grant that works.
+
+use std::time::Duration;
+
+use mailmesh_oauth::{
+    Identity, OAuthError, TokenAnswer, check_issuer_parameter, exchange_code, identify,
+    missing_scopes,
+};
+use mailmesh_replica::{Provider, ProviderError};
+use mailmesh_secrets::SecretString;
+use mailmesh_store::account::Account;
+use mailmesh_store::client_configuration::ClientConfiguration;
+use mailmesh_store::sign_in::SignIn;
+use std::sync::Arc;
+use tokio::time::timeout;
+use tracing::{error, info, warn};
+
+use crate::app::App;
+use crate::obstacle::Obstacle;
+use crate::page::Page;
+use crate::proof;
+use crate::routes::connect::load_account;
+use crate::storing::{Consent, store};
+
+const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
+
+/// What the provider sent through the browser.
+pub(crate) struct Answer {
+    pub(crate) code: Option<SecretString>,
+    pub(crate) error: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) issuer: Option<String>,
+}
+
+/// Ends a sign-in whose state and browser were checked, and says how.
+pub(crate) async fn finish(app: &App, sign_in: &SignIn, answer: Answer) -> Page {
+    let stored = match accept(app, sign_in, answer).await {
+        Ok(stored) => stored,
+        Err(obstacle) => {
+            app.metrics.count(obstacle.kind());
+            log(&obstacle);
+            return obstacle.page();
+        }
+    };
+    let (account, access_token) = stored;
+    info!("A mailbox was connected");
+    let proof = proof::prove(&account, access_token).await;
+    app.metrics.count(proof.kind());
+    proof.page(&account)
+}
+
+async fn accept(
+    app: &App,
+    sign_in: &SignIn,
+    answer: Answer,
+) -> Result<(Account, SecretString), Obstacle> {
+    let mut tx = app.replica.database.begin().await?;
+    let (account, client) = load_account(&mut tx, sign_in.account_id).await?;
+    drop(tx);
+    let provider = provider_of(app, &client).await?;
+    check_issuer_parameter(&provider.endpoints, answer.issuer.as_deref())?;
+    if let Some(error) = &answer.error {
+        let description = answer.description.as_deref();
+        return Err(OAuthError::from_authorization_answer(error, description).into());
+    }
+    let code = answer.code.ok_or(Obstacle::NoCode)?;
+    let verifier = app
+        .keys
+        .open(&sign_in.verifier, &SignIn::verifier_context(sign_in.id))?;
+    let Provider {
+        http,
+        endpoints,
+        client: registered,
+    } = &*provider;
+    let tokens = exchange_code(http, endpoints, registered, &code, &verifier).await?;
+    let scopes = missing_scopes(&registered.scopes, &tokens.scopes);
+    if !scopes.is_empty() {
+        return Err(Obstacle::MissingScopes { scopes });
+    }
+    let identity = identify_twice(app, &provider, &tokens, &sign_in.nonce).await?;
+    check_mailbox(&account, identity.as_ref())?;
+    let access_token = tokens.access_token.clone();
+    let consent = Consent {
+        account: &account,
+        client: &client,
+        tokens: &tokens,
+        identity: identity.as_ref(),
+    };
+    store(app, &consent).await?;
+    Ok((account, access_token))
+}
+
+/// The code is spent and the tokens are good: one bad moment of the key server must not cost them.
+async fn identify_twice(
+    app: &App,
+    provider: &Provider,
+    tokens: &TokenAnswer,
+    nonce: &str,
+) -> Result<Option<Identity>, OAuthError> {
+    let Provider {
+        http,
+        endpoints,
+        client,
+    } = provider;
+    let nonce = client.asks_identity().then_some(nonce);
+    let now = app.replica.clock.now();
+    match identify(http, endpoints, client, tokens, nonce, now).await {
+        Err(error) if error.verdict().is_retryable() => {
+            identify(http, endpoints, client, tokens, nonce, now).await
+        }
+        answer => answer,
+    }
+}
+
+fn check_mailbox(account: &Account, identity: Option<&Identity>) -> Result<(), Obstacle> {
+    let Some((identity, address)) =
+        identity.and_then(|identity| Some((identity, identity.address.as_ref()?)))
+    else {
+        return Ok(());
+    };
+    if address.to_lowercase() == account.login.to_lowercase() {
+        return Ok(());
+    }
+    Err(Obstacle::OtherMailbox {
+        expected: account.login.clone(),
+        signed_in: address.clone(),
+        claim: identity.claim.clone(),
+    })
+}
+
+pub(crate) async fn provider_of(
+    app: &App,
+    client: &ClientConfiguration,
+) -> Result<Arc<Provider>, Obstacle> {
+    match timeout(DISCOVERY_LIMIT, app.providers.get(client)).await {
+        Ok(found) => Ok(found?),
+        Err(_) => Err(ProviderError::Discovery(OAuthError::TimedOut {
+            operation: mailmesh_oauth::Operation::Discover,
+        })
+        .into()),
+    }
+}
+
+/// Ours are errors, the visitor's and the provider's are warnings.
+pub(crate) fn log(obstacle: &Obstacle) {
+    let (kind, error) = (obstacle.kind(), obstacle as &dyn std::error::Error);
+    if obstacle.is_ours() {
+        error!(kind, error, "A sign-in failed");
+    } else {
+        warn!(kind, error, "A sign-in was stopped");
+    }
+}

@@ -1,0 +1,151 @@
+//! Stores a consent: the grant, the accounts that use it, and their events, in one transaction.
+
+use std::time::Duration;
+
+use mailmesh_domain::{GrantId, GrantState, Key};
+use mailmesh_events::Encoded;
+use mailmesh_events::account::AccountAuthenticated;
+use mailmesh_events::token::TokenRefreshed;
+use mailmesh_oauth::{Identity, TokenAnswer, access_expires_at, refresh_due_at};
+use mailmesh_secrets::SealedSecret;
+use mailmesh_store::account::{self, Account};
+use mailmesh_store::client_configuration::ClientConfiguration;
+use mailmesh_store::grant::{self, Grant};
+use mailmesh_store::{StoreError, outbox};
+use time::OffsetDateTime;
+
+use crate::app::App;
+use crate::obstacle::Obstacle;
+
+/// Without a refresh token a grant is only worth storing if it lasts.
+const SHORTEST_WITHOUT_REFRESH: Duration = Duration::from_hours(24);
+
+/// What a person consented to.
+pub(crate) struct Consent<'a> {
+    pub(crate) account: &'a Account,
+    pub(crate) client: &'a ClientConfiguration,
+    pub(crate) tokens: &'a TokenAnswer,
+    pub(crate) identity: Option<&'a Identity>,
+}
+
+/// Stores a consent, or says why it is not worth it.
+pub(crate) async fn store(app: &App, consent: &Consent<'_>) -> Result<(), Obstacle> {
+    match try_store(app, consent).await {
+        // Two sign-ins of one person ended at once: the second finds the row of the first.
+        Err(Obstacle::Store(StoreError::Conflict { .. })) => try_store(app, consent).await,
+        stored => stored,
+    }
+}
+
+async fn try_store(app: &App, consent: &Consent<'_>) -> Result<(), Obstacle> {
+    let Consent {
+        account,
+        client,
+        identity,
+        ..
+    } = consent;
+    let now = app.replica.clock.now();
+    let subject = identity.map_or(account.login.as_str(), |identity| &identity.subject);
+    let mut tx = app.replica.database.begin().await?;
+    let before = grant::find_by_subject(&mut tx, client.id, subject).await?;
+    let grant = new_grant(app, consent, subject, before.as_ref(), now)?;
+    grant::save_sign_in(&mut tx, &grant, now).await?;
+    account::attach_grant(&mut tx, account.id, grant.id, now).await?;
+    let keys = account::list_keys_by_grant(&mut tx, grant.id).await?;
+    let events = events(app, &grant, keys)?;
+    outbox::insert(&mut tx, app.replica.id, &events, now).await?;
+    tx.commit().await?;
+    app.replica.outbox.wake();
+    Ok(())
+}
+
+fn new_grant(
+    app: &App,
+    consent: &Consent<'_>,
+    subject: &str,
+    before: Option<&Grant>,
+    now: OffsetDateTime,
+) -> Result<Grant, Obstacle> {
+    let Consent {
+        account,
+        client,
+        tokens,
+        identity,
+    } = consent;
+    let clock = &*app.replica.clock;
+    let id = before.map_or_else(|| GrantId::generate(clock), |grant| grant.id);
+    let key = app.keys.sealing_key();
+    let access_token = key.seal(&tokens.access_token, &Grant::access_context(id))?;
+    let refresh_token = refresh_token(app, tokens, id, before)?;
+    let access_expires_at = access_expires_at(tokens.expires_in, now);
+    // One that was kept keeps its end too.
+    let refresh_expires_at = match (&tokens.refresh_token, tokens.refresh_token_expires_in) {
+        (Some(_), life) => life.map(|life| now + life),
+        (None, _) => before.and_then(|grant| grant.refresh_expires_at),
+    };
+    let spread = id.as_uuid().as_bytes().last().copied().unwrap_or(0);
+    let refresh_due_at = match refresh_token {
+        Some(_) => refresh_due_at(now, access_expires_at, refresh_expires_at, spread),
+        None => access_expires_at,
+    };
+    let address = identity.and_then(|identity| identity.address.clone());
+    Ok(Grant {
+        id,
+        client_configuration_id: client.id,
+        subject: subject.to_owned(),
+        address: address.or_else(|| Some(account.login.clone())),
+        scopes: tokens.scopes.clone(),
+        state: GrantState::Active,
+        problem: None,
+        access_token,
+        refresh_token,
+        generation: before.map_or(1, |grant| grant.generation + 1),
+        access_expires_at,
+        refresh_due_at,
+        refresh_expires_at,
+        failures: 0,
+    })
+}
+
+/// Google gives a refresh token with the first consent only, so that of an earlier sign-in is kept.
+fn refresh_token(
+    app: &App,
+    tokens: &TokenAnswer,
+    id: GrantId,
+    before: Option<&Grant>,
+) -> Result<Option<SealedSecret>, Obstacle> {
+    if let Some(token) = &tokens.refresh_token {
+        let key = app.keys.sealing_key();
+        return Ok(Some(key.seal(token, &Grant::refresh_context(id))?));
+    }
+    // One that was refused is dead, whoever consents again.
+    let alive = before.filter(|grant| grant.state != GrantState::SignInRequired);
+    let kept = alive.and_then(|grant| grant.refresh_token.clone());
+    let is_lasting = tokens
+        .expires_in
+        .is_some_and(|life| life >= SHORTEST_WITHOUT_REFRESH);
+    if kept.is_none() && !is_lasting {
+        return Err(Obstacle::NoRefreshToken);
+    }
+    Ok(kept)
+}
+
+fn events(app: &App, grant: &Grant, keys: Vec<Key>) -> Result<Vec<Encoded>, Obstacle> {
+    let refreshed = TokenRefreshed {
+        grant_id: grant.id,
+        generation: grant.generation,
+        expires_at: grant.access_expires_at,
+    };
+    let mut events = vec![app.replica.encode(&refreshed)?];
+    for account in keys {
+        let authenticated = AccountAuthenticated {
+            account,
+            scopes: grant.scopes.clone(),
+        };
+        events.push(app.replica.encode(&authenticated)?);
+    }
+    for event in &mut events {
+        mailmesh_bus::trace::inject(&mut event.headers);
+    }
+    Ok(events)
+}
