@@ -229,6 +229,34 @@ pub async fn list_keys_by_grant(tx: &mut Tx, grant: GrantId) -> Result<Vec<Key>,
         .collect())
 }
 
+/// Finds an inbound account of the mailbox that an account sends from: one that shares its grant, or
+/// its login and client.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_inbound_of(
+    tx: &mut Tx,
+    account: &Account,
+) -> Result<Option<Account>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(select!(
+        "WHERE direction = 'inbound'
+           AND (grant_id = $1
+                OR (lower(login) = lower($2) AND client_configuration_id IS NOT DISTINCT FROM $3))
+         ORDER BY is_enabled DESC, created_at LIMIT 1"
+    ))
+    .bind(account.grant_id.map(GrantId::as_uuid))
+    .bind(&account.login)
+    .bind(
+        account
+            .client_configuration_id
+            .map(ClientConfigurationId::as_uuid),
+    )
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("find the inbound account of a mailbox"))?;
+    row.map(TryFrom::try_from).transpose()
+}
+
 /// Gives a grant to an account and to every other of the same client configuration and login, and
 /// returns their keys.
 ///

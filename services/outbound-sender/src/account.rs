@@ -89,16 +89,17 @@ impl Worker {
                 biased;
                 () = self.stop.cancelled() => break,
                 Some(end) = self.lanes.join_next(), if !self.lanes.is_empty() => {
-                    self.take_end(end.ok()).await;
+                    Box::pin(self.take_end(end.ok())).await;
                 }
                 changed = self.settings.changed() => {
                     if changed.is_err() { break; }
-                    self.take_settings().await;
+                    Box::pin(self.take_settings()).await;
                 }
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(look_again.unwrap_or_default()), if look_again.is_some() => {}
             }
-            if let Err(error) = self.work().await {
+            // Boxed, so that the ten thousand accounts that wait hold no room for it.
+            if let Err(error) = Box::pin(self.work()).await {
                 warn!(
                     account.id = %self.account.id,
                     error = &error as &dyn std::error::Error,

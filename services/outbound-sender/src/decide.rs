@@ -151,7 +151,7 @@ pub(crate) fn decide(
         Ended::Failed(failure) => case.failed(recipients, failure),
         Ended::Refused(results) => case.answered(&results, None),
         Ended::Accepted { results, reply } => case.answered(&results, Some(reply.to_string())),
-        Ended::Uncertain { results, failure } => case.uncertain(&results, failure),
+        Ended::Uncertain { results, failure } => case.uncertain(&results, &failure),
     }
 }
 
@@ -333,7 +333,7 @@ impl Case<'_> {
 
     /// Those whom the server refused before it got the mail surely have no copy; they are not tried
     /// again, because the others would have to be told apart at every later step.
-    fn uncertain(&self, results: &[RecipientResult], failure: Failure) -> Decision {
+    fn uncertain(&self, results: &[RecipientResult], failure: &Failure) -> Decision {
         let mut recipients = self.merge(results, false);
         for result in results.iter().filter(|result| !result.is_accepted()) {
             let same = recipients

@@ -3,7 +3,7 @@
 use mailmesh_domain::{MustAct, Verdict};
 use mailmesh_mail::message::Envelope;
 use mailmesh_mail::smtp::{
-    CommitError, Connection, Preparation, Prepared, RecipientResult, Scope, SmtpError,
+    CommitError, Connection, Preparation, Prepared, RecipientResult, Reply, Scope, SmtpError,
 };
 use mailmesh_store::outbound_mail::OutboundMail;
 
@@ -82,7 +82,7 @@ pub(crate) fn unsendable(why: &str) -> Failure {
 pub(crate) fn of_smtp(error: &SmtpError) -> Failure {
     Failure {
         what: tell(error, error.reply().map(ToString::to_string)),
-        code: error.reply().map(|reply| reply.status()),
+        code: error.reply().map(Reply::status),
         verdict: error.verdict(),
         scope: error.scope(),
         is_token_refused: error.is_token_refused(),
@@ -92,7 +92,7 @@ pub(crate) fn of_smtp(error: &SmtpError) -> Failure {
 fn of_commit(error: &CommitError) -> Failure {
     Failure {
         what: tell(error, error.reply().map(ToString::to_string)),
-        code: error.reply().map(|reply| reply.status()),
+        code: error.reply().map(Reply::status),
         verdict: error.verdict(),
         scope: error.scope(),
         is_token_refused: false,

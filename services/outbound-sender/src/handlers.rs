@@ -151,13 +151,13 @@ impl Intake {
     ) -> Ready {
         match read {
             Read::Rejected(rejected) => Ready::Rejected(rejected),
-            Read::Cancel(cancel) => match accounts.get(&cancel.account) {
-                Some(account) => Ready::Cancel(cancel, Arc::clone(account)),
-                None => {
-                    let refusal = Refusal::new("account", "is not known");
-                    Ready::Rejected(Rejection::new(delivery, Some(cancel.account), refusal))
+            Read::Cancel(cancel) => {
+                if let Some(account) = accounts.get(&cancel.account) {
+                    return Ready::Cancel(cancel, Arc::clone(account));
                 }
-            },
+                let refusal = Refusal::new("account", "is not known");
+                Ready::Rejected(Rejection::new(delivery, Some(cancel.account), refusal))
+            }
             Read::Send(send) => {
                 let (key, account) = (send.account.clone(), accounts.get(&send.account));
                 let given = send.command.idempotency_key.clone();

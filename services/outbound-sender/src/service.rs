@@ -115,7 +115,7 @@ impl Service {
                 taken
             };
             let sending = async {
-                Supervisor::run(self.shared, self.hints, stop.clone()).await;
+                Box::pin(Supervisor::run(self.shared, self.hints, stop.clone())).await;
                 recorder_stop.cancel();
             };
             let (taken, (), (), (), ()) = tokio::join!(

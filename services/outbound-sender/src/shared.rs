@@ -85,6 +85,11 @@ impl Wakes {
         }
     }
 
+    /// Returns the accounts that have a worker here.
+    pub(crate) fn list(&self) -> Vec<AccountId> {
+        self.lock().keys().copied().collect()
+    }
+
     /// Wakes a worker; returns whether this process has it.
     pub(crate) fn wake(&self, account: AccountId) -> bool {
         let workers = self.lock();

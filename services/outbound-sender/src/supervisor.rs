@@ -49,7 +49,6 @@ pub(crate) struct Supervisor {
     leases: Leases,
     held: HashMap<AccountId, Held>,
     workers: JoinSet<AccountId>,
-    desk: UncertainDesk,
 }
 
 impl Supervisor {
@@ -61,11 +60,11 @@ impl Supervisor {
             leases,
             held: HashMap::new(),
             workers: JoinSet::new(),
-            desk: UncertainDesk::default(),
         };
+        let (desk, of_desk) = (UncertainDesk::default(), Arc::clone(&supervisor.shared));
         let keeping = keeper.run(stop.clone());
         let working = supervisor.work(&mut changes, &mut hints, &stop);
-        tokio::join!(keeping, working);
+        tokio::join!(keeping, working, desk.run(&of_desk, &stop));
         supervisor.end().await;
     }
 
@@ -194,7 +193,7 @@ impl Supervisor {
                 self.shared.wakes.wake(id);
             }
         }
-        self.desk.look(&self.shared, &ids).await
+        Ok(())
     }
 
     /// Ends what others, or our own lost claims, left behind.

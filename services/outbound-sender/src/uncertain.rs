@@ -1,14 +1,16 @@
 //! Mail that the server may have: the Sent folder tells, else the caller's policy.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mailmesh_domain::{AccountId, MailId, OutboundState, UncertainPolicy};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{OutboundMail, Outcome};
 use mailmesh_store::{StoreError, account, outbound_mail};
-use tracing::info;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use crate::decide::{Notice, assume_sent};
 use crate::event;
@@ -19,28 +21,60 @@ use crate::shared::Shared;
 const BATCH: i64 = 50;
 /// Absence is believed after so many looks, with the configured delay before each.
 const LOOKS: u32 = 2;
+/// A Sent folder that cannot be read is given up after so many looks.
+const TRIES: u32 = 6;
 /// A held mail waits for a person; the Sent folder is asked again now and then.
 const HELD: Duration = Duration::from_hours(6);
+const TICK: Duration = Duration::from_secs(2);
 
 /// Looks after the uncertain mails of the accounts that this replica holds.
 #[derive(Debug, Default)]
 pub(crate) struct UncertainDesk {
-    /// How often a mail was found absent.
-    absent: Mutex<HashMap<MailId, u32>>,
+    looks: Mutex<HashMap<MailId, Looks>>,
+}
+
+/// How often a mail was looked for in vain.
+#[derive(Debug, Clone, Copy, Default)]
+struct Looks {
+    absent: u32,
+    failed: u32,
 }
 
 impl UncertainDesk {
+    /// Runs until `stop`, apart from the workers: servers may be slow to answer.
+    pub(crate) async fn run(&self, shared: &Shared, stop: &CancellationToken) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let looking = self.look(shared);
+            let result = tokio::select! {
+                () = stop.cancelled() => return,
+                result = looking => result,
+            };
+            if let Err(error) = result {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Uncertain mails wait for the database"
+                );
+            }
+        }
+    }
+
     /// Decides those that are due.
-    pub(crate) async fn look(
-        &self,
-        shared: &Shared,
-        accounts: &[AccountId],
-    ) -> Result<(), StoreError> {
+    async fn look(&self, shared: &Shared) -> Result<(), StoreError> {
+        let accounts = shared.wakes.list();
+        if accounts.is_empty() {
+            return Ok(());
+        }
         let replica = &shared.replica;
         let now = replica.clock.now();
-        let until = now + shared.rules.look_after().max(Duration::from_secs(30));
+        let until = now + shared.rules.look_after();
         let mut tx = replica.database.begin().await?;
-        let mails = outbound_mail::claim_uncertain(&mut tx, accounts, now, until, BATCH).await?;
+        let mails = outbound_mail::claim_uncertain(&mut tx, &accounts, now, until, BATCH).await?;
         let ids: Vec<AccountId> = mails.iter().map(|mail| mail.account_id).collect();
         let known = account::list_by_ids(&mut tx, &ids).await?;
         tx.commit().await?;
@@ -58,37 +92,58 @@ impl UncertainDesk {
         account: &Account,
         mail: &OutboundMail,
     ) -> Result<(), StoreError> {
-        let look = sent_folder::look(shared, account, &mail.message_id).await;
-        match look {
+        let looks = self.looks_of(mail.id);
+        match sent_folder::look(shared, account, &mail.message_id).await? {
             Look::Found => {
                 self.end(shared, account, mail, "found in the Sent folder")
                     .await;
+                Ok(())
             }
-            Look::Absent if self.note_absent(mail.id) < LOOKS => {
+            Look::Absent if looks.absent + 1 < LOOKS => {
                 info!(mail.id = %mail.id, "Not in the Sent folder; it is looked for again");
+                let absent = looks.absent + 1;
+                self.note(mail.id, Looks { absent, ..looks });
+                Ok(())
             }
-            Look::Absent => self.send_again(shared, mail).await,
-            Look::Unknown => match mail.on_uncertain {
-                UncertainPolicy::Resend => self.send_again(shared, mail).await,
-                UncertainPolicy::AssumeSent => {
-                    self.end(shared, account, mail, "assumed sent").await;
-                }
-                UncertainPolicy::Hold => {
-                    let due_at = shared.replica.clock.now() + HELD;
-                    let mut tx = shared.replica.database.begin().await?;
-                    outbound_mail::set_uncertain_due(&mut tx, mail.id, due_at).await?;
-                    tx.commit().await?;
-                }
-            },
+            Look::Absent => {
+                self.send_again(shared, mail).await;
+                Ok(())
+            }
+            Look::Failed if looks.failed + 1 < TRIES => {
+                let failed = looks.failed + 1;
+                self.note(mail.id, Looks { failed, ..looks });
+                Ok(())
+            }
+            Look::Failed | Look::Unknown => self.follow_policy(shared, account, mail).await,
+        }
+    }
+
+    async fn follow_policy(
+        &self,
+        shared: &Shared,
+        account: &Account,
+        mail: &OutboundMail,
+    ) -> Result<(), StoreError> {
+        match mail.on_uncertain {
+            UncertainPolicy::Resend => self.send_again(shared, mail).await,
+            UncertainPolicy::AssumeSent => self.end(shared, account, mail, "assumed sent").await,
+            UncertainPolicy::Hold => {
+                self.forget(mail.id);
+                let due_at = shared.replica.clock.now() + HELD;
+                let mut tx = shared.replica.database.begin().await?;
+                outbound_mail::set_uncertain_due(&mut tx, mail.id, due_at).await?;
+                tx.commit().await?;
+            }
         }
         Ok(())
     }
 
-    fn note_absent(&self, id: MailId) -> u32 {
-        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
-        let looks = absent.entry(id).or_default();
-        *looks += 1;
-        *looks
+    fn looks_of(&self, id: MailId) -> Looks {
+        self.lock().get(&id).copied().unwrap_or_default()
+    }
+
+    fn note(&self, id: MailId, looks: Looks) {
+        self.lock().insert(id, looks);
     }
 
     async fn end(&self, shared: &Shared, account: &Account, mail: &OutboundMail, how: &str) {
@@ -121,7 +176,10 @@ impl UncertainDesk {
     }
 
     fn forget(&self, id: MailId) {
-        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
-        absent.remove(&id);
+        self.lock().remove(&id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<MailId, Looks>> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

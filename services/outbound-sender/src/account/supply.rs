@@ -30,8 +30,8 @@ impl Worker {
     /// Hands claimed mails to the connections, which take them as they get free.
     pub(super) async fn supply(&mut self, claimed: Vec<OutboundMail>) {
         let shared = std::sync::Arc::clone(&self.shared);
-        let fetches = claimed.into_iter().map(|mail| fetch(&shared, mail));
-        let mut fetched = stream::iter(fetches).buffered(PREFETCH);
+        let each = claimed.into_iter().map(|mail| fetch(&shared, mail));
+        let mut fetched = stream::iter(each).buffered(PREFETCH);
         while let Some(result) = fetched.next().await {
             match result {
                 Ok(job) => self.hand_over(job).await,
@@ -99,22 +99,22 @@ async fn fetch(shared: &Shared, mail: OutboundMail) -> Result<Job, (OutboundMail
     let Some(memory) = shared.memory.room(mail.size_bytes).await else {
         return Err((mail, NoBody::NotNow));
     };
-    let raw = match shared.raws.take(mail.id) {
-        Some(raw) => raw,
-        None => {
-            let limit = usize::try_from(mail.size_bytes).unwrap_or(usize::MAX);
-            match shared.raw_mails.get_whole(&raw_name(mail.id), limit).await {
-                Ok(Some(raw)) => raw,
-                Ok(None) => return Err((mail, NoBody::Missing)),
-                Err(error) => {
-                    warn!(
-                        mail.id = %mail.id,
-                        error = &error as &dyn std::error::Error,
-                        "The mail's body could not be fetched; it is tried again"
-                    );
-                    return Err((mail, NoBody::NotNow));
-                }
-            }
+    let raw = if let Some(raw) = shared.raws.take(mail.id) {
+        Ok(Some(raw))
+    } else {
+        let limit = usize::try_from(mail.size_bytes).unwrap_or(usize::MAX);
+        shared.raw_mails.get_whole(&raw_name(mail.id), limit).await
+    };
+    let raw = match raw {
+        Ok(Some(raw)) => raw,
+        Ok(None) => return Err((mail, NoBody::Missing)),
+        Err(error) => {
+            warn!(
+                mail.id = %mail.id,
+                error = &error as &dyn std::error::Error,
+                "The mail's body could not be fetched; it is tried again"
+            );
+            return Err((mail, NoBody::NotNow));
         }
     };
     Ok(Job {

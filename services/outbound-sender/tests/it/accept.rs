@@ -1,7 +1,7 @@
 //! What becomes of commands before they are sent.
 
 use anyhow::{Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{World, send_body};
 
@@ -68,10 +68,9 @@ async fn same_key_is_sent_once_and_with_other_content_rejected() -> Result<()> {
     world.finish().await
 }
 
-#[tokio::test]
-async fn what_cannot_be_sent_is_rejected_by_its_field_and_loses_nothing_else() -> Result<()> {
-    let (mut world, _) = World::with_sender().await?;
-    let bad = [
+fn bad_commands() -> Vec<(&'static str, Value, &'static str)> {
+    let attached = json!([{ "filename": "f", "content": "!" }]);
+    vec![
         (
             "mail.send",
             json!({ "account": "nobody", "to": "a@b.c" }),
@@ -100,22 +99,26 @@ async fn what_cannot_be_sent_is_rejected_by_its_field_and_loses_nothing_else() -
         ),
         (
             "mail.send.one",
-            json!({ "to": "a@b.c", "attachments": [{ "filename": "f", "content": "!" }] }),
+            json!({ "to": "a@b.c", "attachments": attached }),
             "attachments[0].content",
         ),
         ("mail.send", json!("text"), ""),
-    ];
+    ]
+}
 
+#[tokio::test]
+async fn what_cannot_be_sent_is_rejected_by_its_field_and_loses_nothing_else() -> Result<()> {
+    let (mut world, _) = World::with_sender().await?;
     let mut expected = Vec::new();
-    for (subject, body, field) in &bad {
+    for (subject, body, field) in bad_commands() {
         let sequence = world.publish(subject, body.to_string()).await?;
-        expected.push((sequence, *field));
+        expected.push((sequence, field.to_owned()));
     }
-    world
-        .publish("mail.send", send_body("one", "a@elsewhere.test", "good"))
-        .await?;
+    let good = send_body("one", "a@elsewhere.test", "good");
+    world.publish("mail.send", good).await?;
+
     let mut found = Vec::new();
-    for _ in &bad {
+    for _ in &expected {
         let rejected = world.event("mail.rejected").await?;
         let field = rejected["field"].as_str().unwrap_or_default().to_owned();
         found.push((
@@ -126,10 +129,6 @@ async fn what_cannot_be_sent_is_rejected_by_its_field_and_loses_nothing_else() -
     world.event("mail.sent").await?;
 
     found.sort();
-    let found: Vec<(u64, &str)> = found
-        .iter()
-        .map(|(at, field)| (*at, field.as_str()))
-        .collect();
     assert_eq!(found, expected);
     assert_eq!(world.outbox_texts().len(), 1);
     world.finish().await

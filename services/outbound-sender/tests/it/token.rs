@@ -75,8 +75,8 @@ async fn add_stale_account(world: &World) -> Result<(Account, GrantId)> {
         access_token: sealed,
         refresh_token: None,
         generation: 1,
-        access_expires_at: now + Duration::from_secs(3_600),
-        refresh_due_at: now + Duration::from_secs(3_600),
+        access_expires_at: now + Duration::from_hours(1),
+        refresh_due_at: now + Duration::from_hours(1),
         refresh_expires_at: None,
         failures: 0,
     };
@@ -108,7 +108,7 @@ async fn refresh(
         let request: RefreshToken = serde_json::from_slice(&hint.payload)?;
         let mut tx = world.connections.database.begin().await?;
         let grants = grant::list_by_ids(&mut tx, &[id]).await?;
-        if grants[0].generation == request.refused_generation {
+        if grants.first().map(|grant| grant.generation) == Some(request.refused_generation) {
             break request.refused_generation;
         }
     };
@@ -117,8 +117,8 @@ async fn refresh(
     let tokens = NewTokens {
         access_token: sealing.seal(token, &Grant::access_context(id))?,
         refresh_token: None,
-        access_expires_at: now + Duration::from_secs(3_600),
-        refresh_due_at: now + Duration::from_secs(3_600),
+        access_expires_at: now + Duration::from_hours(1),
+        refresh_due_at: now + Duration::from_hours(1),
         refresh_expires_at: None,
     };
     let mut tx = world.connections.database.begin().await?;

@@ -4,7 +4,97 @@ use anyhow::Result;
 use mailmesh_sandbox::{Fault, FaultRule};
 use serde_json::json;
 
+use mailmesh_domain::{AccountId, Direction, Protocol, SystemClock};
+use mailmesh_store::account::Account;
+
 use crate::world::World;
+
+/// Adds the inbound account of the mailbox that `one` sends from.
+async fn add_inbound(world: &World) -> Result<()> {
+    let outbound = world.password_account("one", 1)?;
+    let id = AccountId::generate(&SystemClock);
+    let password = mailmesh_secrets::SecretString::from(crate::world::PASSWORD);
+    let sealed = world
+        .keys
+        .sealing_key()
+        .seal(&password, &Account::password_context(id))?;
+    let inbound = Account {
+        id,
+        key: mailmesh_domain::Key::try_new("one-in")?,
+        direction: Direction::Inbound,
+        protocol: Protocol::Imap,
+        port: world.sandbox.addresses().mail.imap_tls.port(),
+        password: Some(sealed),
+        folders: vec!["INBOX".to_owned()],
+        ..outbound
+    };
+    world.insert(&inbound).await
+}
+
+#[tokio::test]
+async fn sent_folder_tells_that_the_mail_was_sent() -> Result<()> {
+    let (mut world, _) = World::with_sender().await?;
+    add_inbound(&world).await?;
+    world.sandbox.mail().set_sent_copy(true);
+    world
+        .sandbox
+        .faults()
+        .add(FaultRule::once("smtp.after_final_dot", Fault::Cut))?;
+
+    let body = json!({ "to": "a@elsewhere.test", "text": "x" });
+    world.publish("mail.send.one", body.to_string()).await?;
+    world.event("mail.uncertain").await?;
+    let sent = world.event("mail.sent").await?;
+
+    assert_eq!(sent["reply"], "found in the Sent folder");
+    assert_eq!(world.outbox_texts().len(), 1);
+    world.finish().await
+}
+
+#[tokio::test]
+async fn mail_that_is_surely_absent_from_the_sent_folder_is_sent_again() -> Result<()> {
+    let (mut world, _) = World::with_sender().await?;
+    add_inbound(&world).await?;
+    world.sandbox.mail().set_sent_copy(true);
+    let body = json!({ "to": "a@elsewhere.test", "text": "x" });
+    world.publish("mail.send.one", body.to_string()).await?;
+    world.event("mail.sent").await?;
+    // The server loses the mail with the connection.
+    world
+        .sandbox
+        .faults()
+        .add(FaultRule::once("smtp.final_dot", Fault::Cut))?;
+
+    world.publish("mail.send.one", body.to_string()).await?;
+    let uncertain = world.event("mail.uncertain").await?;
+    let sent = world.event("mail.sent").await?;
+
+    assert_eq!(sent["mail_id"], uncertain["mail_id"]);
+    assert_eq!(sent["attempts"], 2);
+    assert_eq!(world.outbox_texts().len(), 2);
+    world.finish().await
+}
+
+#[tokio::test]
+async fn absence_proves_nothing_where_the_server_keeps_no_copies() -> Result<()> {
+    let (mut world, _) = World::with_sender().await?;
+    add_inbound(&world).await?;
+    let body = json!({ "to": "a@elsewhere.test", "text": "x", "on_uncertain": "assume_sent" });
+    world.publish("mail.send.one", body.to_string()).await?;
+    world.event("mail.sent").await?;
+    world
+        .sandbox
+        .faults()
+        .add(FaultRule::once("smtp.after_final_dot", Fault::Cut))?;
+
+    world.publish("mail.send.one", body.to_string()).await?;
+    world.event("mail.uncertain").await?;
+    let sent = world.event("mail.sent").await?;
+
+    assert_eq!(sent["reply"], "assumed sent");
+    assert_eq!(world.outbox_texts().len(), 2);
+    world.finish().await
+}
 
 #[tokio::test]
 async fn lost_reply_to_the_final_dot_is_uncertain_and_held() -> Result<()> {
