@@ -2,5 +2,7 @@
 
 mod fault;
 mod receive;
+mod restart;
 mod takeover;
+mod token;
 mod world;
