@@ -1,0 +1,70 @@
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use mailmesh_domain::Protocol;
+
+use crate::table::{note, print, rate, rate_row};
+use crate::world::World;
+use crate::{limit, mesh};
+
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// How many mails wait.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[arg(long, default_value_t = 5_000)]
+    mails: usize,
+    #[arg(long, default_value_t = 10_000)]
+    bytes: usize,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let client = mesh::add_client(&world).await?;
+    let address = mesh::add_account(&world, client, "backlog", Protocol::Imap, 1).await?;
+    world
+        .provider
+        .preload(&address, arguments.mails, arguments.bytes)
+        .await?;
+    let mut events = world
+        .connections
+        .bus
+        .subscribe("mail.received.*", None)
+        .await?;
+
+    let started = Instant::now();
+    let lifecycle = mesh::start_fetcher(&world).await?;
+    let mut seen = HashSet::new();
+    let mut first = None;
+    while seen.len() < arguments.mails {
+        let event = tokio::time::timeout(PATIENCE, events.next()).await;
+        let event = event.context("events stopped")?.context("NATS closed")?;
+        first.get_or_insert_with(Instant::now);
+        let id = event.headers.iter().find(|(name, _)| name == "ce-id");
+        let (_, id) = id.context("an event without an id")?;
+        ensure!(seen.insert(id.clone()), "an event came twice");
+    }
+    let took = started.elapsed();
+    let streaming = first.map_or(took, |first| first.elapsed());
+    let report = mesh::stop(lifecycle).await;
+    note(format!("fetcher stopped: {report:?}"));
+
+    let nats = world.nats.url();
+    let (count, limit) = limit::imap::fetch_and_publish(&world.provider, &nats, &address).await?;
+    ensure!(count == arguments.mails, "the limit saw {count} mails");
+    let ratio = rate(arguments.mails, took) / rate(count, limit) * 100.0;
+    print(
+        &format!(
+            "inbound backlog: {} mails of {} bytes",
+            arguments.mails, arguments.bytes
+        ),
+        &[
+            rate_row("mailmesh, from start of the service", arguments.mails, took),
+            rate_row("mailmesh, from the first event", arguments.mails, streaming),
+            rate_row("limit: bare UID FETCH, then publish", count, limit),
+            ("ratio".to_owned(), format!("{ratio:.0} %")),
+        ],
+    );
+    Ok(())
+}
