@@ -1,3 +1,88 @@
-//! The mailmesh binary: any one service, or all of them.
+//! The mailmesh binary: any one service, or all of them with embedded NATS and Postgres; and the
+//! commands that help to run and to try it.
 
-fn main() {}
+mod command;
+mod config;
+mod console;
+mod embedded;
+mod mesh;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use command::{demo, doctor, healthcheck, keys, migrate, sandbox, send, service, tail, up};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Send and receive mail through real mailboxes, over NATS.
+#[derive(Debug, Parser)]
+#[command(name = "mailmesh", version)]
+struct Cli {
+    #[command(flatten)]
+    config: ConfigArguments,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where the configuration is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigArguments {
+    /// The configuration file; every setting may also come from a variable such as MAILMESH_NATS__URL.
+    #[arg(long, global = true, env = "MAILMESH_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the HTTP API and the operators' page.
+    Admin,
+    /// Run the service that receives the answers of sign-ins.
+    AuthCallback,
+    /// Run the service that refreshes tokens.
+    TokenRefresh,
+    /// Run the service that watches mailboxes.
+    InboundFetcher,
+    /// Run the service that sends mail.
+    OutboundSender,
+    /// Run all services in one process, with NATS and Postgres of its own unless URLs are given.
+    Up(up::Arguments),
+    /// Show the whole story with a sandbox provider: sign in, receive a mail, send one.
+    Demo(demo::Arguments),
+    /// Bring the database to this release's shape.
+    Migrate,
+    /// Make the keys that seal secrets.
+    Keys(keys::Arguments),
+    /// Publish a mail on `mail.send`.
+    Send(send::Arguments),
+    /// Print events as they come.
+    Tail(tail::Arguments),
+    /// Check servers, settings and accounts, and say what to do about each finding.
+    Doctor,
+    /// Run a whole mail provider for demos and rehearsals; no real mailbox is involved.
+    Sandbox(sandbox::Arguments),
+    /// Ask a running process whether it is ready; exits with 0 if so.
+    Healthcheck(healthcheck::Arguments),
+}
+
+fn main() -> ExitCode {
+    let Cli { config, command } = Cli::parse();
+    match command {
+        Command::Admin => service::run(service::Kind::Admin, &config),
+        Command::AuthCallback => service::run(service::Kind::AuthCallback, &config),
+        Command::TokenRefresh => service::run(service::Kind::TokenRefresh, &config),
+        Command::InboundFetcher => service::run(service::Kind::InboundFetcher, &config),
+        Command::OutboundSender => service::run(service::Kind::OutboundSender, &config),
+        Command::Up(arguments) => up::run(&config, arguments),
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Migrate => migrate::run(&config),
+        Command::Keys(arguments) => keys::run(&arguments),
+        Command::Send(arguments) => send::run(&config, arguments),
+        Command::Tail(arguments) => tail::run(&config, arguments),
+        Command::Doctor => doctor::run(&config),
+        Command::Sandbox(arguments) => sandbox::run(&config, arguments),
+        Command::Healthcheck(arguments) => healthcheck::run(&config, &arguments),
+    }
+}

@@ -1,0 +1,12 @@
+//! The commands, one file each.
+
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod healthcheck;
+pub(crate) mod keys;
+pub(crate) mod migrate;
+pub(crate) mod sandbox;
+pub(crate) mod send;
+pub(crate) mod service;
+pub(crate) mod tail;
+pub(crate) mod up;

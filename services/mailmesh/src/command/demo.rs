@@ -1,0 +1,126 @@
+mod api;
+mod story;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use mailmesh_domain::SystemClock;
+use mailmesh_replica::PublicSettings;
+use mailmesh_runtime::{Lifecycle, Loader, OpsSettings, RuntimeSettings, TelemetrySettings};
+use mailmesh_sandbox::{ClientSettings, MailboxSettings, Sandbox, Settings as SandboxSettings};
+use mailmesh_secrets::ExposeSecret;
+
+use crate::config::Config;
+use crate::console::{say, warn};
+
+use super::up;
+
+/// How the demo ends.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Exits when the story is told, instead of staying up.
+    #[arg(long)]
+    once: bool,
+    /// Logs of the services as well.
+    #[arg(long)]
+    verbose: bool,
+}
+
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
+    let folder = std::env::temp_dir().join(format!("mailmesh-demo-{}", std::process::id()));
+    let settings = RuntimeSettings {
+        telemetry: TelemetrySettings {
+            level: if arguments.verbose { "info" } else { "warn" }.to_owned(),
+            ..TelemetrySettings::default()
+        },
+        ops: OpsSettings {
+            listen: ([127, 0, 0, 1], 0).into(),
+        },
+        ..RuntimeSettings::default()
+    };
+    let at = folder.clone();
+    let code = mailmesh_runtime::start("demo", &settings, async move |lifecycle| {
+        tell(at, arguments, lifecycle).await
+    });
+    remove(&folder);
+    code
+}
+
+async fn tell(folder: PathBuf, arguments: Arguments, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let port = mailmesh_embedded::free_port();
+    let public = PublicSettings {
+        url: format!("http://localhost:{port}").parse()?,
+        redirect_path: "/oauth/callback".to_owned(),
+    };
+    say("1. Starting NATS, Postgres and the five services");
+    let mut config = Config {
+        public: Some(public.clone()),
+        ..Config::default()
+    };
+    config.auth_callback.listen = ([127, 0, 0, 1], port).into();
+    config.admin.listen = ([127, 0, 0, 1], 0).into();
+    // The demo is the same whatever the environment says.
+    let running = up::start(&folder, &Loader::new(&[]), config, &lifecycle).await?;
+    say(format!("   NATS        {}", running.nats_url));
+    say(format!("   admin page  {}", running.admin_url));
+
+    say("2. Starting the sandbox, a whole mail provider in this process");
+    let sandbox = Sandbox::start(provider(&public), Arc::new(SystemClock)).await?;
+    let addresses = sandbox.addresses().clone();
+    say(format!("   OAuth 2.0   {}", addresses.issuer));
+    say(format!(
+        "   IMAP, SMTP  {}, {}",
+        addresses.mail.imap_tls, addresses.mail.smtp_tls
+    ));
+
+    story::tell(&running, &sandbox).await?;
+
+    if arguments.once {
+        sandbox.stop().await;
+        lifecycle.stop();
+        return Ok(());
+    }
+    say("");
+    say(format!(
+        "Everything stays up until Ctrl-C. Admin page: {}",
+        running.admin_url
+    ));
+    if let Some(key) = &running.first_key {
+        say(format!("API key: {}", key.expose_secret()));
+    }
+    let stop = lifecycle.stop_token();
+    lifecycle.spawn("sandbox", async move {
+        stop.cancelled().await;
+        sandbox.stop().await;
+    });
+    Ok(())
+}
+
+fn provider(public: &PublicSettings) -> SandboxSettings {
+    let mailbox = |name: &str| MailboxSettings {
+        address: format!("{name}@sandbox.test"),
+        password: name.to_owned(),
+    };
+    SandboxSettings {
+        mailboxes: vec![mailbox("support"), mailbox("customer")],
+        clients: vec![ClientSettings {
+            client_id: story::CLIENT_ID.to_owned(),
+            client_secret: story::CLIENT_SECRET.to_owned(),
+            redirect_uris: vec![public.redirect_uri().to_string()],
+        }],
+        ..SandboxSettings::default()
+    }
+}
+
+/// As root, Postgres's files may lie elsewhere, behind a link in the folder.
+fn remove(folder: &std::path::Path) {
+    let elsewhere = std::fs::read_link(folder.join("postgres")).ok();
+    for path in elsewhere.iter().map(PathBuf::as_path).chain([folder]) {
+        if let Err(error) = std::fs::remove_dir_all(path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            warn(format!("cannot remove {}: {error}", path.display()));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Sign in, receive a mail, send one; each step with what was published.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use mailmesh_bus::{Bus, BusSettings, Hint, Outgoing, Subscription};
+use mailmesh_sandbox::{Sandbox, Visitor};
+use serde_json::{Value, json};
+
+use super::api::Api;
+use crate::command::up::Running;
+use crate::console::say;
+
+pub(super) const CLIENT_ID: &str = "mailmesh";
+pub(super) const CLIENT_SECRET: &str = "sandbox";
+const SUPPORT: &str = "support@sandbox.test";
+const CUSTOMER: &str = "customer@sandbox.test";
+const PATIENCE: Duration = Duration::from_secs(30);
+const QUESTION: &[u8] = b"From: Customer <customer@sandbox.test>\r\n\
+    To: Support <support@sandbox.test>\r\n\
+    Subject: Where is my order?\r\n\
+    Message-ID: <question@sandbox.test>\r\n\
+    Date: Tue, 24 Nov 2026 09:00:00 +0000\r\n\
+    \r\n\
+    It is number 4711.\r\n";
+
+pub(super) async fn tell(running: &Running, sandbox: &Sandbox) -> anyhow::Result<()> {
+    let key = running.first_key.clone().context("admin made no key")?;
+    let api = Api::try_new(&running.admin_url, key)?;
+    let bus = Bus::connect(&BusSettings {
+        url: running.nats_url.clone(),
+        ..BusSettings::default()
+    })
+    .await?;
+    let mut events = bus.subscribe("*.*.*", None).await?;
+
+    connect(&api, sandbox).await?;
+    event(&mut events, "account.authenticated").await?;
+
+    say("4. A customer's mail arrives in the mailbox");
+    sandbox.mail().deliver(SUPPORT, QUESTION.into())?;
+    let received = event(&mut events, "mail.received").await?;
+    ensure!(
+        text(&received, "text")?.contains("4711"),
+        "the event lacks the mail's text"
+    );
+
+    say("5. A business system publishes mail.send");
+    let answer = json!({
+        "account": "support-out",
+        "to": CUSTOMER,
+        "subject": "Re: Where is my order?",
+        "text": "It is on its way.",
+        "in_reply_to": "<question@sandbox.test>",
+        "idempotency_key": "order-4711",
+    });
+    say(format!("   {answer}"));
+    bus.publish(Outgoing {
+        subject: "mail.send".to_owned(),
+        payload: serde_json::to_vec(&answer)?.into(),
+        ..Outgoing::default()
+    })
+    .await?;
+    let sent = event(&mut events, "mail.sent").await?;
+    let reply = text(&sent, "reply")?;
+    say(format!("   the server's final reply: {reply}"));
+    let inbox = sandbox.mail().list(CUSTOMER, "INBOX")?;
+    ensure!(
+        inbox.len() == 1,
+        "{} mails reached the customer",
+        inbox.len()
+    );
+    say("   the customer has it, once");
+    Ok(())
+}
+
+async fn connect(api: &Api, sandbox: &Sandbox) -> anyhow::Result<()> {
+    let addresses = sandbox.addresses();
+    say("3. Registering the OAuth client and connecting the mailbox through the provider's pages");
+    api.post(
+        "/v1/client-configurations",
+        &json!({
+            "key": "sandbox",
+            "profile": "custom",
+            "issuer": addresses.issuer,
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "scopes": ["openid", "email", "offline_access"],
+        }),
+    )
+    .await?;
+    for (key, protocol, port) in [
+        ("support", "imap", addresses.mail.imap_tls.port()),
+        ("support-out", "smtp", addresses.mail.smtp_tls.port()),
+    ] {
+        api.post(
+            "/v1/accounts",
+            &json!({
+                "key": key,
+                "protocol": protocol,
+                "host": "localhost",
+                "port": port,
+                "encryption": "tls",
+                "login": SUPPORT,
+                "client_configuration": "sandbox",
+                "ca_pem": sandbox.ca_pem(),
+            }),
+        )
+        .await?;
+    }
+    let sign_in = api.post("/v1/accounts/support/sign-in", &json!({})).await?;
+    let link = text(&sign_in, "url")?;
+    say(format!("   link for the mailbox owner: {link}"));
+    let page = Visitor::try_new(None)?
+        .sign_in(&link.parse()?, SUPPORT, true)
+        .await?;
+    ensure!(
+        page.status == 200,
+        "the sign-in ended at {} with status {}: {}",
+        page.url,
+        page.status,
+        page.html
+    );
+    let account = api.get("/v1/accounts/support-out").await?;
+    ensure!(
+        account.get("grant").is_some_and(Value::is_object),
+        "the outbound account did not get the grant of the same mailbox"
+    );
+    say("   signed in; both accounts share the grant");
+    Ok(())
+}
+
+/// Waits for an event, showing it and all that come before it.
+async fn event(events: &mut Subscription, name: &str) -> anyhow::Result<Value> {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while let Some(event) = events.next().await {
+            let Some(data) = read(&event) else { continue };
+            say(format!(
+                "   published {}: {}",
+                event.subject,
+                shortened(&data)
+            ));
+            if event.subject.starts_with(name) {
+                return Ok(data);
+            }
+        }
+        bail!("NATS closed the connection")
+    });
+    waited
+        .await
+        .with_context(|| format!("{name} was not published within {} s", PATIENCE.as_secs()))?
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> anyhow::Result<&'a str> {
+    let text = value.get(field).and_then(Value::as_str);
+    text.with_context(|| format!("no {field} in {value}"))
+}
+
+fn read(event: &Hint) -> Option<Value> {
+    let has_envelope = event.headers.iter().any(|(name, _)| name == "ce-id");
+    has_envelope
+        .then(|| serde_json::from_slice(&event.payload).ok())
+        .flatten()
+}
+
+fn shortened(data: &Value) -> String {
+    const MOST: usize = 240;
+    let text = data.to_string();
+    if text.chars().count() <= MOST {
+        return text;
+    }
+    text.chars().take(MOST).chain(" …".chars()).collect()
+}

@@ -1,0 +1,189 @@
+mod account;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use mailmesh_bus::Bus;
+use mailmesh_domain::{Clock, SystemClock};
+use mailmesh_store::{Database, MigrationState};
+
+use crate::ConfigArguments;
+use crate::config::{Config, client_loader};
+use crate::console::{block_on, say};
+
+const LARGEST_CLOCK_DIFFERENCE: time::Duration = time::Duration::seconds(5);
+
+/// One thing that was looked at.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    what: String,
+    /// What is wrong and what to do; none when it is well.
+    problem: Option<(String, String)>,
+}
+
+impl Finding {
+    pub(crate) fn well(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            problem: None,
+        }
+    }
+
+    pub(crate) fn bad(
+        what: impl Into<String>,
+        problem: impl Into<String>,
+        action: impl Into<String>,
+    ) -> Self {
+        Self {
+            what: what.into(),
+            problem: Some((problem.into(), action.into())),
+        }
+    }
+
+    fn show(&self) {
+        match &self.problem {
+            None => say(format!("ok    {}", self.what)),
+            Some((problem, action)) => {
+                say(format!("BAD   {}: {problem}", self.what));
+                say(format!("      → {action}"));
+            }
+        }
+    }
+}
+
+pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
+    let loader = client_loader(config);
+    block_on(async move {
+        let findings = examine(&loader.load()?).await;
+        findings.iter().for_each(Finding::show);
+        let bad = findings.iter().filter(|finding| finding.problem.is_some());
+        match bad.count() {
+            0 => Ok(()),
+            count => bail!("{count} findings need somebody"),
+        }
+    })
+}
+
+async fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![keys(config), public(config)];
+    findings.push(nats(config).await);
+    match database(config, &mut findings).await {
+        Some(database) => account::examine(config, &database, &mut findings).await,
+        None => say("Accounts are not checked while Postgres does not answer."),
+    }
+    findings
+}
+
+fn keys(config: &Config) -> Finding {
+    match config.keys.opening_keys() {
+        Ok(_) => Finding::well("the keys that open secrets"),
+        Err(error) => Finding::bad(
+            "the keys that open secrets",
+            chain(&error),
+            "Make them with: mailmesh keys; then name them in [keys].",
+        ),
+    }
+}
+
+fn public(config: &Config) -> Finding {
+    let what = "the public URL";
+    let Some(public) = &config.public else {
+        return Finding::well(format!(
+            "{what}: not set, so sign-ins come back to localhost"
+        ));
+    };
+    let url = &public.url;
+    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    if url.scheme() == "https" || is_local {
+        return Finding::well(format!("{what}; register {}", public.redirect_uri()));
+    }
+    Finding::bad(
+        what,
+        format!("{url} is not https, and providers refuse that"),
+        "Put auth-callback behind TLS and set public.url to its https address.",
+    )
+}
+
+async fn nats(config: &Config) -> Finding {
+    let what = format!("NATS at {}", config.nats.shown_url());
+    let checked = async {
+        let bus = Bus::connect(&config.nats).await?;
+        bus.check().await?;
+        bus.ensure_streams().await?;
+        anyhow::Ok(())
+    };
+    match checked.await {
+        Ok(()) => Finding::well(format!("{what}, with its streams")),
+        Err(error) => Finding::bad(
+            what,
+            format!("{error:#}"),
+            "Start nats-server 2.12 or newer with JetStream (nats-server -js), or set nats.url.",
+        ),
+    }
+}
+
+async fn database(config: &Config, findings: &mut Vec<Finding>) -> Option<Database> {
+    let opened = async {
+        let Some(postgres) = &config.postgres else {
+            bail!("no database is named");
+        };
+        Ok(Database::connect(&postgres.resolve()?).await?)
+    };
+    let database = match opened.await {
+        Ok(database) => database,
+        Err(error) => {
+            findings.push(Finding::bad(
+                "Postgres",
+                format!("{error:#}"),
+                "Start Postgres 15 or newer and set postgres.url.",
+            ));
+            return None;
+        }
+    };
+    findings.push(shape(&database).await);
+    findings.push(clock(&database).await);
+    Some(database)
+}
+
+async fn shape(database: &Database) -> Finding {
+    let what = "Postgres and its tables";
+    match database.migration_state().await {
+        Ok(MigrationState::Current) => Finding::well(what),
+        Ok(MigrationState::Ahead) => Finding::well(format!("{what}: migrated by a newer release")),
+        Ok(MigrationState::Behind(missing)) => Finding::bad(
+            what,
+            format!("{missing} migrations are missing"),
+            "Apply them with: mailmesh migrate",
+        ),
+        Err(error) => Finding::bad(what, chain(&error), "See Postgres's log."),
+    }
+}
+
+async fn clock(database: &Database) -> Finding {
+    let what = "the clock, against Postgres's";
+    match database.ping().await {
+        Ok(theirs) => {
+            let difference = (SystemClock.now() - theirs).abs();
+            if difference <= LARGEST_CLOCK_DIFFERENCE {
+                return Finding::well(what);
+            }
+            Finding::bad(
+                what,
+                format!("differs by {} s", difference.whole_seconds()),
+                "Synchronise the machines' clocks (NTP): tokens and schedules depend on them.",
+            )
+        }
+        Err(error) => Finding::bad(what, chain(&error), "See Postgres's log."),
+    }
+}
+
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}

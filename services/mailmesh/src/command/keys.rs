@@ -1,0 +1,102 @@
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use mailmesh_replica::KeySettings;
+use mailmesh_secrets::{ExposeSecret, OpeningKeys, SecretString};
+
+use crate::console::{finish, say};
+
+/// Where the keys go.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The folder for `opening.key` (private) and `sealing.key` (public).
+    #[arg(long, default_value = "keys")]
+    out: PathBuf,
+    /// Put a new key in front of an existing one; what the old one sealed still opens.
+    #[arg(long)]
+    rotate: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    finish(make(arguments))
+}
+
+fn make(arguments: &Arguments) -> anyhow::Result<()> {
+    let files = files(&arguments.out);
+    let exists = files.opening.exists();
+    let keys = match (exists, arguments.rotate) {
+        (true, true) => {
+            let text = SecretString::from(std::fs::read_to_string(&files.opening)?);
+            OpeningKeys::parse(&text)?.rotate()?
+        }
+        (true, false) => bail!(
+            "{} exists; add --rotate to put a new key in front of it",
+            files.opening.display()
+        ),
+        (false, _) => OpeningKeys::generate()?,
+    };
+    write(&files, &keys)?;
+    say(format!(
+        "{}: private, for every service but admin",
+        files.opening.display()
+    ));
+    say(format!("{}: public, for admin", files.sealing.display()));
+    Ok(())
+}
+
+struct Files {
+    opening: PathBuf,
+    sealing: PathBuf,
+}
+
+fn files(folder: &Path) -> Files {
+    Files {
+        opening: folder.join("opening.key"),
+        sealing: folder.join("sealing.key"),
+    }
+}
+
+/// Makes the keys of a data folder unless it has some, and returns where they are.
+pub(crate) fn ensure(folder: &Path) -> anyhow::Result<KeySettings> {
+    let files = files(folder);
+    if !files.opening.exists() {
+        write(&files, &OpeningKeys::generate()?)?;
+    }
+    Ok(KeySettings {
+        opening_key_file: Some(files.opening),
+        sealing_key_file: Some(files.sealing),
+    })
+}
+
+fn write(files: &Files, keys: &OpeningKeys) -> anyhow::Result<()> {
+    if let Some(folder) = files.opening.parent() {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    // The public file first: whoever finds the private one finds both.
+    write_file(&files.sealing, 0o644, &keys.sealing_key().to_file_text())?;
+    write_file(&files.opening, 0o600, keys.to_file_text()?.expose_secret())
+}
+
+/// Replaces a file in one step, so that a crash leaves the old one or the new one.
+pub(super) fn write_file(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
+    let draft = path.with_extension("new");
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&draft)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+        })
+        .and_then(|()| std::fs::rename(&draft, path));
+    written.with_context(|| format!("cannot write {}", path.display()))
+}

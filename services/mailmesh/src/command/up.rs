@@ -1,0 +1,143 @@
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use mailmesh_replica::PublicSettings;
+use mailmesh_runtime::{Lifecycle, Loader, run as run_process};
+use mailmesh_secrets::{ExposeSecret, SecretString};
+use mailmesh_store::Database;
+
+use crate::ConfigArguments;
+use crate::config::{CONNECTION_FILE, Config, DATA_FOLDER, Given, loader};
+use crate::console::say;
+use crate::embedded;
+use crate::mesh::{self, Kind};
+
+use super::keys;
+
+/// Where the mesh lives.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The folder that holds everything: keys, NATS, Postgres.
+    #[arg(long, default_value = DATA_FOLDER)]
+    data: PathBuf,
+}
+
+/// A mesh that runs in this process.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) admin_url: String,
+    pub(crate) nats_url: String,
+    pub(crate) redirect_uri: String,
+    pub(crate) first_key: Option<SecretString>,
+}
+
+pub(crate) fn run(arguments: &ConfigArguments, up: Arguments) -> ExitCode {
+    let loader = loader(arguments);
+    let for_given = loader.clone();
+    run_process(
+        "mailmesh",
+        &loader,
+        async move |config: Config, lifecycle: Lifecycle| {
+            let running = start(&up.data, &for_given, config, &lifecycle).await?;
+            introduce(&running);
+            Ok(())
+        },
+    )
+}
+
+/// Starts servers and services in this process.
+pub(crate) async fn start(
+    folder: &Path,
+    loader: &Loader,
+    mut config: Config,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<Running> {
+    let given: Given = loader.load()?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the data folder {}", folder.display()))?;
+    if config.keys.opening_key_file.is_none() && config.keys.sealing_key_file.is_none() {
+        config.keys = keys::ensure(&folder.join("keys"))?;
+    }
+    let public = match &config.public {
+        Some(public) => public.clone(),
+        None => default_public(&config)?,
+    };
+    let redirect_uri = public.redirect_uri().to_string();
+    config.public = Some(public);
+
+    let servers = embedded::start(folder, &given, &mut config).await?;
+    write_connection(folder, &config)?;
+    servers.spawn(lifecycle);
+    if !given.has_postgres() {
+        migrate(&config).await?;
+    }
+    let connections = mesh::connect(&config).await?;
+    let mut running = Running {
+        admin_url: String::new(),
+        nats_url: config.nats.shown_url(),
+        redirect_uri,
+        first_key: None,
+    };
+    for kind in Kind::ALL {
+        let started = mesh::start(kind, &config, &connections, lifecycle).await?;
+        if kind == Kind::Admin {
+            running.first_key = started.first_key;
+            let address = started.address.context("admin has no address")?;
+            running.admin_url = format!("http://{address}");
+        }
+    }
+    Ok(running)
+}
+
+/// Says to other commands how to reach this mesh.
+fn write_connection(folder: &Path, config: &Config) -> anyhow::Result<()> {
+    let postgres = config.postgres.as_ref().context("no database is named")?;
+    let postgres = postgres.resolve()?;
+    let key = config.keys.opening_key_file.as_deref();
+    let mut text = String::from("# Written by `mailmesh up`: how to reach it.\n");
+    let mut section = |name: &str, field: &str, value: &str| {
+        // A TOML basic string has the escapes of a JSON string.
+        let value = serde_json::Value::from(value);
+        text = format!("{text}[{name}]\n{field} = {value}\n");
+    };
+    section("nats", "url", &config.nats.url);
+    section("postgres", "url", postgres.url.expose_secret());
+    if let Some(key) = key.and_then(Path::to_str) {
+        section("keys", "opening_key_file", key);
+    }
+    if let Some(public) = &config.public {
+        section("public", "url", public.url.as_str());
+    }
+    keys::write_file(&folder.join(CONNECTION_FILE), 0o600, &text)
+}
+
+/// Only this process uses a database of its own, so it may change it without being asked.
+async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let postgres = config.postgres.as_ref().context("no database is named")?;
+    let database = Database::connect(&postgres.resolve()?).await?;
+    database.migrate().await?;
+    database.close().await;
+    Ok(())
+}
+
+fn default_public(config: &Config) -> anyhow::Result<PublicSettings> {
+    let url = format!("http://localhost:{}", config.auth_callback.listen.port());
+    Ok(PublicSettings {
+        url: url.parse()?,
+        redirect_path: "/oauth/callback".to_owned(),
+    })
+}
+
+fn introduce(running: &Running) {
+    say(format!("Admin page and API  {}", running.admin_url));
+    say(format!("NATS                {}", running.nats_url));
+    say(format!("Redirect URI        {}", running.redirect_uri));
+    if let Some(key) = &running.first_key {
+        say(format!(
+            "The first administrator's API key, shown this once: {}",
+            key.expose_secret()
+        ));
+    }
+    say("Ready. Ctrl-C stops it; the same command brings it back with everything it had.");
+}

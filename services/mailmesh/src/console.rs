@@ -1,0 +1,51 @@
+//! What a person at a terminal reads. Logs go to standard error, results to standard output.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::process::ExitCode;
+
+use mailmesh_runtime::exit_code_of;
+
+/// Writes one line to standard output. A closed pipe is the reader's wish and no failure.
+pub(crate) fn say(line: impl Display) {
+    let mut out = std::io::stdout().lock();
+    let _closed = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Writes one line to standard error.
+pub(crate) fn warn(line: impl Display) {
+    let _closed = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// Turns the end of a short command into an exit code, saying why it failed and how to go on.
+pub(crate) fn finish(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            warn(format!("error: {error:#}"));
+            if let Some(hint) = hint(&error) {
+                warn(format!("hint: {hint}"));
+            }
+            ExitCode::from(exit_code_of(&error))
+        }
+    }
+}
+
+/// Runs a short command on its own async runtime.
+pub(crate) fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    mailmesh_runtime::install_crypto_provider();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => finish(runtime.block_on(work)),
+        Err(error) => finish(Err(error.into())),
+    }
+}
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        let embedded = cause.downcast_ref::<mailmesh_embedded::EmbeddedError>();
+        embedded.map(mailmesh_embedded::EmbeddedError::hint)
+    })
+}

@@ -1,0 +1,114 @@
+//! NATS and Postgres as child processes of this one, their data in one folder.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mailmesh_embedded::{
+    Cache, EmbeddedError, Locator, Nats, NatsOptions, Postgres, PostgresOptions, find_nats,
+    find_postgres,
+};
+use mailmesh_replica::PostgresSettings;
+use mailmesh_runtime::Lifecycle;
+
+use crate::config::{Config, Given};
+use crate::console::warn;
+
+/// How often the servers look whether the services have ended.
+const LOOK: Duration = Duration::from_millis(20);
+const MAX_CONNECTIONS: u32 = 16;
+
+/// The servers that this process runs itself.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    nats: Option<Nats>,
+    postgres: Option<Postgres>,
+}
+
+/// Starts the servers that were not given, both at once, and puts their URLs into the configuration.
+pub(crate) async fn start(
+    folder: &Path,
+    given: &Given,
+    config: &mut Config,
+) -> Result<Servers, EmbeddedError> {
+    let (nats, postgres) = tokio::try_join!(
+        async {
+            if given.has_nats() {
+                return Ok(None);
+            }
+            start_nats(folder.join("nats")).await.map(Some)
+        },
+        async {
+            if given.has_postgres() {
+                return Ok(None);
+            }
+            start_postgres(folder.join("postgres")).await.map(Some)
+        },
+    )?;
+    if let Some(nats) = &nats {
+        config.nats.url = nats.url();
+    }
+    if let Some(postgres) = &postgres {
+        config.postgres = Some(PostgresSettings::of_url(postgres.url(), MAX_CONNECTIONS));
+    }
+    Ok(Servers { nats, postgres })
+}
+
+async fn start_nats(folder: PathBuf) -> Result<Nats, EmbeddedError> {
+    let locator = Locator::new(Cache::of_user());
+    let binary = find_nats(&locator, &progress).await?;
+    Nats::start(binary, NatsOptions::new(folder)).await
+}
+
+async fn start_postgres(folder: PathBuf) -> Result<Postgres, EmbeddedError> {
+    let mut locator = Locator::new(Cache::of_user());
+    locator.postgres_major = Postgres::major_of(&folder);
+    let binaries = find_postgres(&locator, &progress).await?;
+    Postgres::start(binaries, PostgresOptions::new(folder), &progress).await
+}
+
+fn progress(line: &str) {
+    warn(line);
+}
+
+impl Servers {
+    /// Watches the servers as a task of the process: one that ends by itself stops it; when the
+    /// process stops, they run on until every other task has ended.
+    pub(crate) fn spawn(self, lifecycle: &Lifecycle) {
+        let Self {
+            mut nats,
+            mut postgres,
+        } = self;
+        let process = lifecycle.clone();
+        lifecycle.spawn("servers", async move {
+            tokio::select! {
+                () = process.stopping() => {}
+                status = ended(&mut nats, Nats::exited) => {
+                    anyhow::bail!("nats-server ended: {status}");
+                }
+                status = ended(&mut postgres, Postgres::exited) => {
+                    anyhow::bail!("Postgres ended: {status}");
+                }
+            }
+            while process.running().len() > 1 {
+                tokio::time::sleep(LOOK).await;
+            }
+            if let Some(nats) = &mut nats {
+                nats.stop().await;
+            }
+            if let Some(postgres) = &mut postgres {
+                postgres.stop().await;
+            }
+            Ok(())
+        });
+    }
+}
+
+async fn ended<S>(
+    server: &mut Option<S>,
+    exited: impl AsyncFnOnce(&mut S) -> std::process::ExitStatus,
+) -> std::process::ExitStatus {
+    match server {
+        Some(server) => exited(server).await,
+        None => std::future::pending().await,
+    }
+}

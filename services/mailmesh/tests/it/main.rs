@@ -1,0 +1,10 @@
+//! The command line as a person meets it: the real binary, its words and its exit codes.
+
+#[cfg(test)]
+mod command;
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod up;
