@@ -100,9 +100,9 @@ impl Worker {
             state = match state {
                 State::Connecting => Box::pin(self.connect()).await,
                 State::Watching(session) => self.watch(session).await,
-                State::WaitingForSignIn => self.rest(None).await,
+                State::WaitingForSignIn => self.await_sign_in().await,
                 State::WaitingForToken { generation } => self.await_token(generation).await,
-                State::BackingOff(delay) => self.rest(Some(delay)).await,
+                State::BackingOff(delay) => self.rest(delay).await,
                 State::Stopped => return,
             };
         }
@@ -163,7 +163,8 @@ impl Worker {
                 .set(&self.context, &self.account, state, Some(&problem))
                 .await;
         }
-        State::WaitingForToken { generation }
+        // A newer token may be there already; if not, it is asked for.
+        State::Connecting
     }
 
     async fn watch(&mut self, mut session: Box<Session>) -> State {
@@ -207,6 +208,12 @@ impl Worker {
         }
         self.succeed().await;
         Ok(())
+    }
+
+    /// Notes that the server has just handed mail over; a long backlog is no silence.
+    pub(crate) fn note_progress(&mut self) {
+        self.signals.prove(self.context.now());
+        self.failures = 0;
     }
 
     async fn succeed(&mut self) {
@@ -294,7 +301,7 @@ impl Worker {
             return State::BackingOff(backoff(self.failures - 1, base, limit));
         };
         let is_reported = !verdict.is_retryable()
-            || verdict.who != mailmesh_domain::MustAct::Nobody
+            || failure.is_full()
             || self.failures >= settings.failures_to_report;
         if is_reported {
             let problem = failure.problem(verdict);
@@ -312,18 +319,19 @@ impl Worker {
         State::BackingOff(verdict.retry_after.map_or(delay, |hint| hint.max(delay)))
     }
 
-    /// Waits for a time, a wake-up or the stop.
-    async fn rest(&mut self, at_most: Option<Duration>) -> State {
-        let sleep = async {
-            match at_most {
-                Some(delay) => tokio::time::sleep(delay).await,
-                None => std::future::pending().await,
-            }
-        };
+    /// Waits for a time or the stop; a hint must not cut the wait short that a server asked for.
+    async fn rest(&self, delay: Duration) -> State {
+        tokio::select! {
+            () = self.stop.cancelled() => State::Stopped,
+            () = tokio::time::sleep(delay) => State::Connecting,
+        }
+    }
+
+    /// Waits for a wake-up or the stop.
+    async fn await_sign_in(&self) -> State {
         tokio::select! {
             () = self.stop.cancelled() => State::Stopped,
             () = self.signals.wake.notified() => State::Connecting,
-            () = sleep => State::Connecting,
         }
     }
 
@@ -366,5 +374,21 @@ impl Worker {
 
     pub(crate) fn opens_for_changes(&self) -> bool {
         self.account.after_receive != AfterReceive::Keep
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes_of<Task>(_task: impl Fn(Worker) -> Task) -> usize {
+        size_of::<Task>()
+    }
+
+    #[test]
+    fn waiting_account_keeps_no_room_for_what_it_does_when_busy() {
+        let bytes = bytes_of(Worker::run);
+
+        assert!(bytes <= 8 * 1024, "{bytes}");
     }
 }

@@ -54,7 +54,7 @@ impl Failure {
             Self::NoPassword | Self::Secret(_) => {
                 Some(Verdict::needs_administrator(MustAct::Administrator))
             }
-            Self::Publish(error) | Self::Raw(error) if error.is_full() => Some(
+            Self::Publish(_) | Self::Raw(_) if self.is_full() => Some(
                 // It passes by itself once consumers or retention make room, but somebody must know.
                 Verdict {
                     who: MustAct::Administrator,
@@ -63,6 +63,11 @@ impl Failure {
             ),
             _ => None,
         }
+    }
+
+    /// Returns whether a stream has no room for more.
+    pub(crate) const fn is_full(&self) -> bool {
+        matches!(self, Self::Publish(error) | Self::Raw(error) if error.is_full())
     }
 
     /// Returns whether an event may lie in the stream that we do not know of, or another owner was there.
@@ -76,7 +81,7 @@ impl Failure {
     pub(crate) fn problem(&self, verdict: Verdict) -> Problem {
         let (what, code) = match self {
             Self::Imap(error) => (with_causes(error), error.code().map(ToOwned::to_owned)),
-            Self::Publish(error) | Self::Raw(error) if error.is_full() => {
+            Self::Publish(_) | Self::Raw(_) if self.is_full() => {
                 let what = "The stream is full, so that no mail can be published.";
                 let problem = Problem::new(what, verdict)
                     .with_action("Let consumers catch up, or give the stream more room.")

@@ -53,6 +53,7 @@ impl Worker {
         self.record(&mut chunk, Vec::new()).await?;
         let settled = self.settle(&mut chunk).await;
         outcome.and(settled)?;
+        self.note_progress();
         let due = std::mem::take(&mut chunk.due);
         if !due.is_empty() {
             let refusal = post_action::run(&self.context, &self.account, session, &due).await?;
@@ -90,6 +91,18 @@ impl Worker {
     }
 
     async fn take_in(
+        &mut self,
+        chunk: &mut Chunk<'_>,
+        intake: &mut Intake<'_>,
+    ) -> Result<(), Failure> {
+        let outcome = self.publish_as_they_come(chunk, intake).await;
+        if outcome.is_err() {
+            intake.close();
+        }
+        outcome
+    }
+
+    async fn publish_as_they_come(
         &mut self,
         chunk: &mut Chunk<'_>,
         intake: &mut Intake<'_>,

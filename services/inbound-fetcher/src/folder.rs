@@ -177,6 +177,11 @@ impl Worker {
         let (ownership, cursors) = ownership::take(&self.context, &self.account).await?;
         self.cursors = cursors;
         self.ownership = Some(Box::new(ownership));
+        let fresh = self.cursor(&cursor.folder);
+        if let Some(fresh) = fresh.filter(|fresh| fresh.uid_validity == found.uid_validity) {
+            // Another owner was here first.
+            return Ok(fresh.clone());
+        }
         let rescan_until = last_uid_of(session, found).await?;
         let replica = &self.context.replica;
         let now = self.context.now();

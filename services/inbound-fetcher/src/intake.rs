@@ -100,6 +100,11 @@ impl<'a> Intake<'a> {
         (!batch.is_empty()).then_some(batch)
     }
 
+    /// Takes nothing more, so that the fetch ends instead of waiting.
+    pub(crate) fn close(&mut self) {
+        self.mails.close();
+    }
+
     /// Returns the first large mail and what came after it.
     pub(crate) fn into_behind(self) -> VecDeque<Held> {
         self.behind
@@ -108,7 +113,7 @@ impl<'a> Intake<'a> {
     fn put_behind(&mut self, mut mail: FetchedMail) {
         let bytes = mail.body.len();
         let fits = !self.is_discarding && self.behind_bytes + bytes <= BEHIND_BYTES;
-        let permit = fits.then(|| self.budget.try_take(bytes)).flatten();
+        let permit = fits.then(|| self.budget.try_take_behind(bytes)).flatten();
         if permit.is_none() {
             // Once one is left out, so are all that follow it. The first large one itself goes on
             // without its beginning, so that each round comes further.

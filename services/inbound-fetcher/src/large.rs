@@ -12,6 +12,8 @@ use crate::prepare::Whole;
 /// Beyond any mail that a provider takes: a server that goes on for ever is not followed.
 const LONGEST_BYTES: u64 = 1 << 30;
 
+const SPARE_BYTES: usize = 64 * 1024;
+
 /// What the first reading of a large mail gave.
 struct Reading {
     sha256: [u8; 32],
@@ -30,9 +32,9 @@ impl Worker {
     ) -> Result<(), Failure> {
         let (mail, first_permit) = held.into_parts();
         let uid = mail.uid;
-        let most = self.context.settings.parse_bytes;
+        let most = held_bytes(mail.size, self.context.settings.parse_bytes);
         let _room = self.context.budget.take_large(most).await;
-        let outcome = self.read_and_publish(session, chunk, mail).await;
+        let outcome = self.read_and_publish(session, chunk, mail, most).await;
         drop(first_permit);
         match outcome {
             Err(Failure::Imap(ImapError::MailGone)) => {
@@ -55,9 +57,10 @@ impl Worker {
         session: &mut Session,
         chunk: &mut Chunk<'_>,
         mail: FetchedMail,
+        most: usize,
     ) -> Result<(), Failure> {
         let uid = mail.uid;
-        let reading = self.read_whole(session, &mail).await?;
+        let reading = self.read_whole(session, &mail, most).await?;
         let whole = Whole {
             uid,
             internal_date: mail.internal_date,
@@ -98,8 +101,8 @@ impl Worker {
         &self,
         session: &mut Session,
         mail: &FetchedMail,
+        most: usize,
     ) -> Result<Reading, Failure> {
-        let most = self.context.settings.parse_bytes;
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(&mail.body);
         let mut head = BytesMut::from(&mail.body[..]);
@@ -118,6 +121,12 @@ impl Worker {
             head: head.freeze(),
         })
     }
+}
+
+/// Returns how much of a mail to hold: all of it with some room, as Exchange only estimates sizes.
+fn held_bytes(size: Option<u32>, limit: usize) -> usize {
+    let claimed = size.and_then(|size| usize::try_from(size).ok());
+    claimed.map_or(limit, |size| (size + size / 4 + SPARE_BYTES).min(limit))
 }
 
 /// Reads a mail slice by slice.

@@ -1,4 +1,4 @@
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{MustAct, Verdict, VerdictKind};
 use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailQuarantined, Origin};
 use mailmesh_mail::imap::ImapError;
@@ -61,10 +61,14 @@ fn attempts_allowed(error: &ImapError, limit: i32) -> Option<i32> {
             Some(limit)
         }
         ImapError::Unsupported { .. } => Some(1),
-        ImapError::Refused { .. } if !error.verdict().is_retryable() => Some(limit),
-        ImapError::Refused { .. }
-        | ImapError::ConnectionLost { .. }
-        | ImapError::TimedOut { .. } => Some(limit.saturating_mul(LOST_FACTOR)),
+        // A throttle or an outage says nothing of the mail.
+        ImapError::Refused { .. } => match error.verdict().kind {
+            VerdictKind::Transient | VerdictKind::Throttled => None,
+            _ => Some(limit),
+        },
+        ImapError::ConnectionLost { .. } | ImapError::TimedOut { .. } => {
+            Some(limit.saturating_mul(LOST_FACTOR))
+        }
         _ => None,
     }
 }

@@ -144,7 +144,7 @@ async fn disabled_account_is_given_up_and_a_changed_one_starts_anew() -> Result<
     world.recorded(&account, 1).await?;
 
     account.folders = vec!["INBOX".to_owned(), "Archive".to_owned()];
-    world.update(&account).await?;
+    world.update(&mut account).await?;
     let archive = world.sandbox.mail();
     archive.append(
         ALICE,
@@ -156,7 +156,7 @@ async fn disabled_account_is_given_up_and_a_changed_one_starts_anew() -> Result<
     assert_eq!(mails[1].origin.folder, "Archive");
 
     account.is_enabled = false;
-    world.update(&account).await?;
+    world.update(&mut account).await?;
     eventually("the session has ended", async || {
         let counters = world.sandbox.mail().counters();
         anyhow::ensure!(counters.imap_connections == 0, "{counters:?}");

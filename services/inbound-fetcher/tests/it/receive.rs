@@ -194,3 +194,23 @@ async fn received_mails_are_marked_moved_or_deleted() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backlog_is_received_in_order_at_a_pace() -> Result<()> {
+    let world = World::with_streams(|streams| streams.events_max_bytes = 256 << 20).await?;
+    let account = world.account("support", |_| {}).await?;
+    let body = "x".repeat(10_000);
+    for number in 1..=3_000 {
+        world.deliver(format!("Subject: {number}\r\n\r\n{body}\r\n"))?;
+    }
+    let begun = std::time::Instant::now();
+    let replica = world.start().await?;
+
+    world.recorded(&account, 3_000).await?;
+
+    println!("3,000 mails in {:?}", begun.elapsed());
+    let mails = world.mails("support", 3_000).await?;
+    let uids = mails.iter().map(|mail| mail.origin.uid);
+    assert!(uids.eq(1..=3_000));
+    world.finish(replica).await
+}

@@ -124,3 +124,27 @@ async fn stale_owner_is_refused_by_the_stream_and_publishes_nothing() -> Result<
     world.recorded(&account, 2).await?;
     world.finish(replica).await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fence_that_is_taken_away_within_a_backlog_loses_and_doubles_nothing() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    for number in 1..=2_000 {
+        world.deliver(mail(number))?;
+    }
+    let replica = world.start().await?;
+
+    for round in 0..5 {
+        eventually("the backlog goes on", async || {
+            let published = world.stored("mail.received.support").await?.len();
+            anyhow::ensure!(published >= 300 * round, "{published}");
+            anyhow::Ok(())
+        })
+        .await?;
+        world.connections.bus.take_fence("support").await?;
+    }
+
+    world.recorded(&account, 2_000).await?;
+    world.mails("support", 2_000).await?;
+    world.finish(replica).await
+}

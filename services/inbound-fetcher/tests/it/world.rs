@@ -109,10 +109,13 @@ impl World {
         Ok(account)
     }
 
-    pub(crate) async fn update(&self, account: &Account) -> Result<()> {
+    pub(crate) async fn update(&self, account: &mut Account) -> Result<()> {
         let mut tx = self.connections.database.begin().await?;
         account::update(&mut tx, account).await?;
-        Ok(tx.commit().await?)
+        let stored = account::list_by_ids(&mut tx, &[account.id]).await?;
+        tx.commit().await?;
+        *account = stored.into_iter().next().context("no account")?;
+        Ok(())
     }
 
     fn plain_account(&self, key: &str) -> Result<Account> {
