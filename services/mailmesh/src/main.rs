@@ -30,7 +30,7 @@ struct Cli {
 /// Where the configuration is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigArguments {
-    /// The configuration file; every setting may also come from a variable such as MAILMESH_NATS__URL.
+    /// The configuration file; every setting may also come from a variable such as `MAILMESH_NATS__URL`.
     #[arg(long, global = true, env = "MAILMESH_CONFIG")]
     config: Option<PathBuf>,
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use mailmesh_domain::{Clock, SystemClock};
 use mailmesh_replica::{Connections, PublicSettings};
 use mailmesh_runtime::{ConfigError, Lifecycle, Unavailable};
-use mailmesh_secrets::SecretString;
+use mailmesh_secrets::{OpeningKeys, SecretString};
 
 use crate::config::Config;
 
@@ -58,6 +58,14 @@ pub(crate) async fn connect(config: &Config) -> anyhow::Result<Connections> {
     connections.map_err(|error| Unavailable::new(error).into())
 }
 
+/// What each service is built on.
+struct Foundation<'a> {
+    config: &'a Config,
+    connections: &'a Connections,
+    clock: Arc<dyn Clock>,
+    lifecycle: Lifecycle,
+}
+
 /// Starts one service on connections that it may share with others.
 pub(crate) async fn start(
     kind: Kind,
@@ -65,70 +73,94 @@ pub(crate) async fn start(
     connections: &Connections,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<Started> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let lifecycle = lifecycle.child(kind.name());
-    let keys = || {
-        let keys = config.keys.opening_keys();
-        keys.map_err(|source| ConfigError::invalid("keys", source))
+    let on = Foundation {
+        config,
+        connections,
+        clock: Arc::new(SystemClock),
+        lifecycle: lifecycle.child(kind.name()),
     };
-    let mut started = Started::default();
     match kind {
-        Kind::Admin => {
-            let key = config.keys.sealing_key();
-            let key = key.map_err(|source| ConfigError::invalid("keys", source))?;
-            let service = mailmesh_admin::Service::build(
-                config.admin.clone(),
-                public(config)?,
-                key,
-                connections,
-                clock,
-            )
-            .await?;
-            started.address = Some(service.address());
-            started.first_key = service.first_key();
-            service.start(&lifecycle);
-        }
-        Kind::AuthCallback => {
-            let service = mailmesh_auth_callback::Service::build(
-                config.auth_callback.clone(),
-                public(config)?,
-                keys()?,
-                connections,
-                clock,
-            )
-            .await?;
-            started.address = Some(service.address());
-            service.start(&lifecycle);
-        }
-        Kind::TokenRefresh => {
-            let settings = config.token_refresh.clone();
-            mailmesh_token_refresh::Service::build(
-                settings,
-                public(config)?,
-                keys()?,
-                connections,
-                clock,
-            )
-            .await?
-            .start(&lifecycle);
-        }
-        Kind::InboundFetcher => {
-            let settings = mailmesh_inbound_fetcher::Config {
-                settings: config.inbound_fetcher.clone(),
-                keys: keys()?,
-            };
-            mailmesh_inbound_fetcher::Service::build(settings, connections, clock)
-                .await?
-                .start(&lifecycle);
-        }
-        Kind::OutboundSender => {
-            let settings = config.outbound_sender.clone();
-            mailmesh_outbound_sender::Service::build(settings, keys()?, connections, clock)
-                .await?
-                .start(&lifecycle);
-        }
+        Kind::Admin => on.admin().await,
+        Kind::AuthCallback => on.auth_callback().await,
+        Kind::TokenRefresh => on.token_refresh().await,
+        Kind::InboundFetcher => on.inbound_fetcher().await,
+        Kind::OutboundSender => on.outbound_sender().await,
     }
-    Ok(started)
+}
+
+impl Foundation<'_> {
+    async fn admin(self) -> anyhow::Result<Started> {
+        let key = self.config.keys.sealing_key();
+        let key = key.map_err(|source| ConfigError::invalid("keys", source))?;
+        let settings = self.config.admin.clone();
+        let public = public(self.config)?;
+        let service =
+            mailmesh_admin::Service::build(settings, public, key, self.connections, self.clock)
+                .await?;
+        let started = Started {
+            address: Some(service.address()),
+            first_key: service.first_key(),
+        };
+        service.start(&self.lifecycle);
+        Ok(started)
+    }
+
+    async fn auth_callback(self) -> anyhow::Result<Started> {
+        let (public, keys) = (public(self.config)?, self.keys()?);
+        let service = mailmesh_auth_callback::Service::build(
+            self.config.auth_callback.clone(),
+            public,
+            keys,
+            self.connections,
+            self.clock,
+        )
+        .await?;
+        let address = Some(service.address());
+        service.start(&self.lifecycle);
+        Ok(Started {
+            address,
+            ..Started::default()
+        })
+    }
+
+    async fn token_refresh(self) -> anyhow::Result<Started> {
+        let (public, keys) = (public(self.config)?, self.keys()?);
+        let settings = self.config.token_refresh.clone();
+        mailmesh_token_refresh::Service::build(
+            settings,
+            public,
+            keys,
+            self.connections,
+            self.clock,
+        )
+        .await?
+        .start(&self.lifecycle);
+        Ok(Started::default())
+    }
+
+    async fn inbound_fetcher(self) -> anyhow::Result<Started> {
+        let settings = mailmesh_inbound_fetcher::Config {
+            settings: self.config.inbound_fetcher.clone(),
+            keys: self.keys()?,
+        };
+        mailmesh_inbound_fetcher::Service::build(settings, self.connections, self.clock)
+            .await?
+            .start(&self.lifecycle);
+        Ok(Started::default())
+    }
+
+    async fn outbound_sender(self) -> anyhow::Result<Started> {
+        let (settings, keys) = (self.config.outbound_sender.clone(), self.keys()?);
+        mailmesh_outbound_sender::Service::build(settings, keys, self.connections, self.clock)
+            .await?
+            .start(&self.lifecycle);
+        Ok(Started::default())
+    }
+
+    fn keys(&self) -> anyhow::Result<OpeningKeys> {
+        let keys = self.config.keys.opening_keys();
+        Ok(keys.map_err(|source| ConfigError::invalid("keys", source))?)
+    }
 }
 
 fn public(config: &Config) -> anyhow::Result<PublicSettings> {
