@@ -85,3 +85,33 @@ pub(crate) fn client_loader(arguments: &ConfigArguments) -> Loader {
         _ => loader,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The block of the page about configuration.
+    fn documented() -> String {
+        let page = include_str!("../../../docs/configuration.md");
+        let (_, rest) = page.split_once("```toml\n").unwrap();
+        rest.split_once("```").unwrap().0.to_owned()
+    }
+
+    #[test]
+    fn the_documented_settings_are_known_and_are_the_defaults() {
+        let loader = Loader::new(&SECTIONS).defaults(&documented());
+
+        let documented: Config = loader.load().unwrap();
+        let runtime: mailmesh_runtime::RuntimeSettings = loader.load().unwrap();
+
+        let defaults = Config {
+            postgres: documented.postgres.clone(),
+            keys: documented.keys.clone(),
+            public: documented.public.clone(),
+            ..Config::default()
+        };
+        assert_eq!(format!("{documented:#?}"), format!("{defaults:#?}"));
+        let defaults = mailmesh_runtime::RuntimeSettings::default();
+        assert_eq!(format!("{runtime:#?}"), format!("{defaults:#?}"));
+    }
+}
