@@ -62,6 +62,16 @@ impl Database {
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
             .test_before_acquire(false)
+            .after_connect(|connection, _| {
+                // A frozen process must not keep its locks: they would stop whoever takes over. Not
+                // a startup parameter, as PgBouncer refuses those.
+                Box::pin(async move {
+                    sqlx::query("SET idle_in_transaction_session_timeout = '5s'")
+                        .execute(connection)
+                        .await
+                        .map(drop)
+                })
+            })
             .connect_with(options)
             .await
             .map_err(StoreError::connect)?;
