@@ -148,3 +148,45 @@ async fn fence_that_is_taken_away_within_a_backlog_loses_and_doubles_nothing() -
     world.mails("support", 2_000).await?;
     world.finish(replica).await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn owner_frozen_beyond_its_lease_publishes_nothing_a_second_time() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    let first = world.start_freezable();
+    world.deliver(mail(1))?;
+    world.mails("support", 1).await?;
+    world.recorded(&account, 1).await?;
+
+    // In the middle of a backlog: some of it is published, some is on its way, some is fetched.
+    for number in 2..=1_500 {
+        world.deliver(mail(number))?;
+    }
+    eventually("the backlog is begun", async || {
+        let published = world.stored("mail.received.support").await?.len();
+        anyhow::ensure!(published > 100, "{published}");
+        anyhow::Ok(())
+    })
+    .await?;
+    let frozen = first.freeze().await?;
+    let second = world.start().await?;
+    // The lease has to end first.
+    let begun = world.stored("mail.received.support").await?.len();
+    eventually("the second replica has taken over", async || {
+        let published = world.stored("mail.received.support").await?.len();
+        anyhow::ensure!(published > begun, "{published}");
+        anyhow::Ok(())
+    })
+    .await?;
+    world.recorded(&account, 1_500).await?;
+
+    frozen.thaw();
+    world.deliver(mail(1_501))?;
+
+    world.recorded(&account, 1_501).await?;
+    first.stop().await?;
+    world.deliver(mail(1_502))?;
+    world.recorded(&account, 1_502).await?;
+    world.mails("support", 1_502).await?;
+    world.finish(second).await
+}

@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
     pub(crate) keys: OpeningKeys,
     pub(crate) settings: Settings,
+    bus: BusSettings,
+    database: DatabaseSettings,
 }
 
 /// One replica of the service.
@@ -65,21 +67,20 @@ impl World {
             ..StreamSettings::default()
         };
         adjust(&mut streams);
-        let bus = Bus::connect(&BusSettings {
+        let bus = BusSettings {
             url: nats_url,
             prefix: fresh_prefix(),
             streams,
             ..BusSettings::default()
-        })
-        .await?;
-        bus.ensure_streams().await?;
-        let database = Database::connect(&DatabaseSettings {
+        };
+        let database = DatabaseSettings {
             url: postgres_url,
             max_connections: 8,
             acquire_timeout: Duration::from_secs(10),
             ca_file: None,
-        })
-        .await?;
+        };
+        let connections = connect(&bus, &database).await?;
+        connections.bus.ensure_streams().await?;
         let settings = mailmesh_sandbox::Settings {
             mailboxes: vec![MailboxSettings {
                 address: ALICE.to_owned(),
@@ -88,11 +89,30 @@ impl World {
             ..mailmesh_sandbox::Settings::default()
         };
         Ok(Self {
-            connections: Connections { database, bus },
+            connections,
             sandbox: Sandbox::start(settings, Arc::new(SystemClock)).await?,
             keys: OpeningKeys::generate().map_err(|_| anyhow!("no keys"))?,
             settings: quick_settings(),
+            bus,
+            database,
         })
+    }
+
+    /// Starts a replica on a thread of its own, which can be frozen.
+    pub(crate) fn start_freezable(&self) -> Freezable {
+        let (bus, database) = (self.bus.clone(), self.database.clone());
+        let config = Config {
+            settings: self.settings.clone(),
+            keys: self.keys.clone(),
+        };
+        let (frosts, orders) = tokio::sync::mpsc::channel(1);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(run_freezable(bus, database, config, orders))
+        });
+        Freezable { frosts, thread }
     }
 
     /// Makes an account that signs in with a password.
@@ -257,6 +277,72 @@ impl World {
         }
         self.sandbox.stop().await;
         Ok(())
+    }
+}
+
+async fn connect(bus: &BusSettings, database: &DatabaseSettings) -> Result<Connections> {
+    Ok(Connections {
+        database: Database::connect(database).await?,
+        bus: Bus::connect(bus).await?,
+    })
+}
+
+/// A replica that can be frozen as a stopped process or a paused machine would be.
+pub(crate) struct Freezable {
+    frosts: tokio::sync::mpsc::Sender<Frost>,
+    thread: std::thread::JoinHandle<Result<()>>,
+}
+
+/// Told when the replica is frozen; the replica is, until the other end is dropped.
+struct Frost {
+    begun: tokio::sync::oneshot::Sender<()>,
+    thaw: std::sync::mpsc::Receiver<()>,
+}
+
+/// While this lives, the replica does nothing at all.
+pub(crate) struct Frozen(std::sync::mpsc::SyncSender<()>);
+
+async fn run_freezable(
+    bus: BusSettings,
+    database: DatabaseSettings,
+    config: Config,
+    mut orders: tokio::sync::mpsc::Receiver<Frost>,
+) -> Result<()> {
+    let connections = connect(&bus, &database).await?;
+    let service = Service::build(config, &connections, Arc::new(SystemClock)).await?;
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(service.run(stop.clone()));
+    while let Some(frost) = orders.recv().await {
+        frost.begun.send(()).ok();
+        // Blocks the only thread of this runtime, and so everything of the replica.
+        frost.thaw.recv().ok();
+    }
+    stop.cancel();
+    let ended = tasks.join_next().await.context("no task")?;
+    ended?
+}
+
+impl Freezable {
+    pub(crate) async fn freeze(&self) -> Result<Frozen> {
+        let (begun, is_begun) = tokio::sync::oneshot::channel();
+        let (hold, thaw) = std::sync::mpsc::sync_channel(1);
+        let order = Frost { begun, thaw };
+        self.frosts.send(order).await.ok().context("it has ended")?;
+        is_begun.await?;
+        Ok(Frozen(hold))
+    }
+
+    pub(crate) async fn stop(self) -> Result<()> {
+        drop(self.frosts);
+        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await?;
+        joined.map_err(|_| anyhow!("the replica panicked"))?
+    }
+}
+
+impl Frozen {
+    pub(crate) fn thaw(self) {
+        drop(self.0);
     }
 }
 
