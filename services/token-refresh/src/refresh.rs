@@ -23,8 +23,9 @@ const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
 /// A process that was frozen must not use a claim that is about to end: the refresh itself takes up
 /// to twenty seconds of it.
 const CLAIM_IS_SAFE_FOR: Duration = Duration::from_secs(50);
-/// How long until a grant is tried again that found no place at its client configuration.
-const QUEUE_PAUSE: Duration = Duration::from_secs(1);
+/// How long until a grant is tried again that found no place at its client configuration: those of
+/// other clients come first then.
+const QUEUE_PAUSE: Duration = Duration::from_secs(15);
 
 /// What all refreshes share.
 #[derive(Debug)]
@@ -65,7 +66,7 @@ impl Refresher {
         let Some(client) = self.load_client(grant).await? else {
             return Ok(());
         };
-        let Some(_place) = self.gate.try_enter(client.id) else {
+        let Some(_place) = self.gate.enter(client.id).await else {
             return self.put_off(grant, QUEUE_PAUSE).await;
         };
         if client.refusal.is_some() && !self.gate.may_probe(client.id, client.updated_at) {

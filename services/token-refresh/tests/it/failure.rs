@@ -1,0 +1,215 @@
+use std::time::Duration;
+
+use anyhow::Result;
+use mailmesh_domain::{Clock, GrantState, MustAct};
+use mailmesh_events::account::AccountSignInRequired;
+use mailmesh_events::decode_event;
+use mailmesh_sandbox::{Fault, Personality};
+use mailmesh_store::grant;
+use mailmesh_testkit::eventually;
+
+use crate::world::World;
+
+fn status(code: u16, retry_after: Option<u64>) -> Fault {
+    Fault::Status {
+        code,
+        retry_after,
+        body: None,
+    }
+}
+
+#[tokio::test]
+async fn what_passes_by_itself_costs_neither_state_nor_token() -> Result<()> {
+    for fault in [
+        status(503, None),
+        status(500, None),
+        status(429, Some(1)),
+        Fault::Cut,
+        Fault::Reply {
+            text: "<html>Maintenance</html>".to_owned(),
+        },
+        Fault::Status {
+            code: 503,
+            retry_after: None,
+            body: Some(r#"{"error":"invalid_grant"}"#.to_owned()),
+        },
+    ] {
+        let world = World::new(Personality::Standard).await?;
+        let grant = world.grant("alice").await?;
+        world.fail_refreshes(Some(1), fault.clone())?;
+        let replica = world.start().await?;
+
+        world.ask(&grant, 1).await?;
+        let failed = world
+            .until("a failure", &grant, |grant| grant.failures == 1)
+            .await?;
+        world.advance(1);
+        let recovered = world
+            .until("a new token", &grant, |grant| grant.generation == 2)
+            .await?;
+
+        assert_eq!(failed.state, GrantState::Active, "{fault:?}");
+        assert_eq!(world.opened(&failed)?, world.opened(&grant)?);
+        assert!(failed.problem.is_some());
+        assert_eq!((recovered.failures, recovered.problem), (0, None));
+        world
+            .events(&format!("token.refresh_failed.{}", grant.id), 1)
+            .await?;
+        world.events("account.sign_in_required.alice", 0).await?;
+        replica.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_servers_own_hint_is_kept_to() -> Result<()> {
+    let world = World::new(Personality::Standard).await?;
+    let grant = world.grant("alice").await?;
+    world.fail_refreshes(Some(1), status(429, Some(600)))?;
+    let replica = world.start().await?;
+
+    world.ask(&grant, 1).await?;
+    let failed = world
+        .until("a failure", &grant, |grant| grant.failures == 1)
+        .await?;
+
+    assert!(failed.refresh_due_at >= world.clock.now() + Duration::from_secs(600));
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_dead_grant_is_told_for_each_of_its_accounts() -> Result<()> {
+    let world = World::new(Personality::Google).await?;
+    let grant = world.grant("alice").await?;
+    let other = world.grant("bob").await?;
+    world.sandbox.tokens().revoke_address("alice@sandbox.test");
+    let replica = world.start().await?;
+
+    world.advance(51);
+    let refused = world
+        .until("a refusal", &grant, |grant| {
+            grant.state == GrantState::SignInRequired
+        })
+        .await?;
+    world
+        .until("the other's token", &other, |grant| grant.generation == 2)
+        .await?;
+
+    let problem = refused.problem.expect("a problem");
+    assert_eq!(problem.code.as_deref(), Some("invalid_grant"));
+    assert_eq!(problem.must_act, MustAct::MailboxOwner);
+    for key in ["alice", "alice-out"] {
+        let events = world
+            .events(&format!("account.sign_in_required.{key}"), 1)
+            .await?;
+        let event = decode_event::<AccountSignInRequired>(&Vec::new(), &events[0])?.data;
+        assert_eq!(event.problem, problem);
+    }
+    assert_eq!(world.refreshes(&grant), (0, 1), "it is not tried again");
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_lost_answer_under_rotation_ends_in_a_visible_sign_in() -> Result<()> {
+    let world = World::new(Personality::Standard).await?;
+    let grant = world.grant("alice").await?;
+    world.fail_at("oauth.after_token", Some(1), Fault::Cut)?;
+    let replicas = [world.start().await?, world.start().await?];
+
+    world.ask(&grant, 1).await?;
+    let failed = world
+        .until("a lost answer", &grant, |grant| grant.failures == 1)
+        .await?;
+    world.advance(1);
+    world
+        .until("a refusal", &grant, |grant| {
+            grant.state == GrantState::SignInRequired
+        })
+        .await?;
+
+    assert_eq!(failed.state, GrantState::Active);
+    world.events("account.sign_in_required.alice", 1).await?;
+    for replica in replicas {
+        replica.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_survived_where_old_tokens_stay_good() -> Result<()> {
+    let world = World::new(Personality::Microsoft).await?;
+    let grant = world.grant("alice").await?;
+    world.fail_at("oauth.after_token", Some(1), Fault::Cut)?;
+    let replica = world.start().await?;
+
+    world.ask(&grant, 1).await?;
+    world
+        .until("a lost answer", &grant, |grant| grant.failures == 1)
+        .await?;
+    world.advance(1);
+    world
+        .until("a new token", &grant, |grant| grant.generation == 2)
+        .await?;
+
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_believed_when_a_sign_in_came_first() -> Result<()> {
+    let world = World::new(Personality::Google).await?;
+    let grant = world.grant("alice").await?;
+    world.fail_refreshes(Some(1), Fault::Stall { seconds: None })?;
+    let replica = world.start().await?;
+    world.ask(&grant, 1).await?;
+    eventually("the request is there", async || {
+        let faults = world.sandbox.faults().list();
+        faults.is_empty() || faults.iter().any(|fault| fault.taken == 1)
+    })
+    .await?;
+
+    world.sandbox.tokens().revoke_address(&grant.subject);
+    let renewed = world.new_grant(grant.id, &grant.subject, 2)?;
+    let mut tx = world.connections.database.begin().await?;
+    grant::save_sign_in(&mut tx, &renewed, world.clock.now()).await?;
+    tx.commit().await?;
+    world.sandbox.faults().clear();
+    eventually("the old token is refused", async || {
+        world.refreshes(&grant) == (0, 1)
+    })
+    .await?;
+    replica.stop().await?;
+
+    let found = world.reload(&grant).await?;
+    assert_eq!((found.state, found.generation), (GrantState::Active, 2));
+    assert_eq!(world.opened(&found)?, world.opened(&renewed)?);
+    world.events("account.sign_in_required.alice", 0).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_grant_without_a_refresh_token_works_until_its_end() -> Result<()> {
+    let world = World::new(Personality::Google).await?;
+    let mut grant = world.grant("alice").await?;
+    grant.refresh_token = None;
+    let mut tx = world.connections.database.begin().await?;
+    grant::save_sign_in(&mut tx, &grant, world.clock.now()).await?;
+    tx.commit().await?;
+    let replica = world.start().await?;
+
+    world.advance(51);
+    let postponed = world
+        .until("a look", &grant, |grant| {
+            grant.refresh_due_at == grant.access_expires_at
+        })
+        .await?;
+    world.advance(10);
+    world
+        .until("its end", &grant, |grant| {
+            grant.state == GrantState::SignInRequired
+        })
+        .await?;
+
+    assert_eq!(postponed.state, GrantState::Active);
+    world.events("account.sign_in_required.alice", 1).await?;
+    replica.stop().await
+}

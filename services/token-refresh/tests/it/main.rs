@@ -1,0 +1,7 @@
+//! Grants, the sandbox's provider, and real NATS and Postgres.
+
+mod client;
+mod failure;
+mod refresh;
+mod secret;
+mod world;
