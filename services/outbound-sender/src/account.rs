@@ -27,6 +27,8 @@ use lane::{Lane, LaneEnd};
 
 /// Mails claimed for each open connection at a time.
 const CLAIM_PER_LANE: usize = 4;
+/// Connections beyond these need no deeper queue.
+const MOST_FED: usize = 16;
 /// How long connections may finish what is in hand when the worker stops.
 const FINISH: Duration = Duration::from_secs(20);
 
@@ -60,7 +62,9 @@ impl Worker {
         let (sender, settings) = watch::channel(Arc::clone(&account));
         let stop = CancellationToken::new();
         let wake = shared.wakes.add(account.id);
-        let (feed, jobs) = mpsc::channel(CLAIM_PER_LANE);
+        // What waits here feeds the connections while the next mails are claimed.
+        let most = usize::try_from(account.max_connections).unwrap_or(1);
+        let (feed, jobs) = mpsc::channel(CLAIM_PER_LANE * most.clamp(1, MOST_FED));
         let worker = Self {
             shared,
             account,

@@ -3,6 +3,7 @@
 
 mod cancel_mail;
 mod send_mail;
+mod spread;
 mod write;
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +28,7 @@ use crate::raw_cache::RawCache;
 use crate::shared::{Wakes, raw_name};
 use cancel_mail::Cancel;
 use send_mail::{NewMail, Send};
+use spread::spread;
 
 /// Takes in `mail.send` and `mail.cancel`.
 #[derive(Debug)]
@@ -97,22 +99,35 @@ impl Intake {
         &self,
         deliveries: &[Delivery],
     ) -> Result<Vec<Result<(), HandlerError>>, StoreError> {
-        let read: Vec<Read> = deliveries.iter().map(read).collect();
-        let accounts = self.accounts(&read).await?;
-        let known = self.known(deliveries, &read).await?;
-        let mut ready: Vec<Ready> = deliveries
-            .iter()
-            .zip(read)
-            .map(|(delivery, read)| self.prepare(delivery, read, &accounts))
-            .collect();
+        let read = spread(deliveries.to_vec(), weight, |delivery| {
+            let read = read_safely(&delivery);
+            (delivery, read)
+        });
+        let Some(read) = read.await else {
+            return Ok(deliveries.iter().map(|_| Err(ending())).collect());
+        };
+        let accounts = Arc::new(self.accounts(&read).await?);
+        let known = self.known(&read).await?;
+        let config = Arc::clone(&self.config);
+        let ready = spread(
+            read,
+            |(delivery, _)| weight(delivery),
+            move |(delivery, read)| prepare(&delivery, read, &accounts, &config),
+        );
+        let Some(mut ready) = ready.await else {
+            return Ok(deliveries.iter().map(|_| Err(ending())).collect());
+        };
         self.store_bodies(&mut ready, &known).await;
         self.write(ready).await
     }
 
-    async fn accounts(&self, read: &[Read]) -> Result<HashMap<Key, Arc<Account>>, StoreError> {
+    async fn accounts(
+        &self,
+        read: &[(Delivery, Read)],
+    ) -> Result<HashMap<Key, Arc<Account>>, StoreError> {
         let keys: HashSet<Key> = read
             .iter()
-            .filter_map(|read| match read {
+            .filter_map(|(_, read)| match read {
                 Read::Send(send) => Some(send.account.clone()),
                 Read::Cancel(cancel) => Some(cancel.account.clone()),
                 Read::Rejected(_) => None,
@@ -122,13 +137,9 @@ impl Intake {
     }
 
     /// The mails of commands that came before: their bodies are stored, and may be on their way.
-    async fn known(
-        &self,
-        deliveries: &[Delivery],
-        read: &[Read],
-    ) -> Result<HashSet<MailId>, StoreError> {
-        let repeated = deliveries.iter().zip(read);
-        let repeated: Vec<MailId> = repeated
+    async fn known(&self, read: &[(Delivery, Read)]) -> Result<HashSet<MailId>, StoreError> {
+        let repeated: Vec<MailId> = read
+            .iter()
             .filter_map(|(delivery, read)| match read {
                 Read::Send(_) if delivery.attempt > 1 => Some(send_mail::mail_id(delivery)),
                 _ => None,
@@ -141,39 +152,6 @@ impl Intake {
         let known = outbound_mail::list_known(&mut tx, &repeated).await?;
         tx.commit().await?;
         Ok(known.into_iter().collect())
-    }
-
-    fn prepare(
-        &self,
-        delivery: &Delivery,
-        read: Read,
-        accounts: &HashMap<Key, Arc<Account>>,
-    ) -> Ready {
-        match read {
-            Read::Rejected(rejected) => Ready::Rejected(rejected),
-            Read::Cancel(cancel) => {
-                if let Some(account) = accounts.get(&cancel.account) {
-                    return Ready::Cancel(cancel, Arc::clone(account));
-                }
-                let refusal = Refusal::new("account", "is not known");
-                Ready::Rejected(Rejection::new(delivery, Some(cancel.account), refusal))
-            }
-            Read::Send(send) => {
-                let (key, account) = (send.account.clone(), accounts.get(&send.account));
-                let given = send.command.idempotency_key.clone();
-                // Whatever a hostile mail does to the code that builds it, its neighbours go on.
-                let built = AssertUnwindSafe(|| send.build(delivery, account, &self.config));
-                let built = catch_unwind(built)
-                    .unwrap_or_else(|_| Err(Refusal::new("", "cannot be built into a mail")));
-                match built {
-                    Ok(mail) => Ready::New(Box::new(mail)),
-                    Err(refusal) => Ready::Rejected(Rejection {
-                        idempotency_key: given,
-                        ..Rejection::new(delivery, Some(key), refusal)
-                    }),
-                }
-            }
-        }
     }
 
     async fn store_bodies(&self, ready: &mut [Ready], known: &HashSet<MailId>) {
@@ -222,11 +200,19 @@ impl Intake {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the database is away")]
-struct DatabaseAway;
+enum NotNow {
+    #[error("the database is away")]
+    DatabaseAway,
+    #[error("the process is ending")]
+    Ending,
+}
 
 fn away() -> HandlerError {
-    HandlerError::retry(DatabaseAway)
+    HandlerError::retry(NotNow::DatabaseAway)
+}
+
+fn ending() -> HandlerError {
+    HandlerError::retry(NotNow::Ending)
 }
 
 impl BatchHandler for Intake {
@@ -255,6 +241,46 @@ impl BatchHandler for Intake {
     }
 }
 
+fn prepare(
+    delivery: &Delivery,
+    read: Read,
+    accounts: &HashMap<Key, Arc<Account>>,
+    config: &Config,
+) -> Ready {
+    match read {
+        Read::Rejected(rejected) => Ready::Rejected(rejected),
+        Read::Cancel(cancel) => {
+            if let Some(account) = accounts.get(&cancel.account) {
+                return Ready::Cancel(cancel, Arc::clone(account));
+            }
+            let refusal = Refusal::new("account", "is not known");
+            Ready::Rejected(Rejection::new(delivery, Some(cancel.account), refusal))
+        }
+        Read::Send(send) => {
+            let (key, account) = (send.account.clone(), accounts.get(&send.account));
+            let given = send.command.idempotency_key.clone();
+            // Whatever a hostile mail does to the code that builds it, its neighbours go on.
+            let built = AssertUnwindSafe(|| send.build(delivery, account, config));
+            let built = catch_unwind(built)
+                .unwrap_or_else(|_| Err(Refusal::new("", "cannot be built into a mail")));
+            match built {
+                Ok(mail) => Ready::New(Box::new(mail)),
+                Err(refusal) => Ready::Rejected(Rejection {
+                    idempotency_key: given,
+                    ..Rejection::new(delivery, Some(key), refusal)
+                }),
+            }
+        }
+    }
+}
+
+fn read_safely(delivery: &Delivery) -> Read {
+    catch_unwind(AssertUnwindSafe(|| read(delivery))).unwrap_or_else(|_| {
+        let refusal = Refusal::new("", "cannot be read");
+        Read::Rejected(Rejection::new(delivery, None, refusal))
+    })
+}
+
 fn read(delivery: &Delivery) -> Read {
     let read = if is_of(delivery, CancelMail::NAME) {
         Cancel::read(delivery).map(Read::Cancel)
@@ -264,6 +290,10 @@ fn read(delivery: &Delivery) -> Read {
     read.unwrap_or_else(|(account, refusal)| {
         Read::Rejected(Rejection::new(delivery, account, refusal))
     })
+}
+
+fn weight(delivery: &Delivery) -> usize {
+    delivery.payload.len()
 }
 
 fn is_of(delivery: &Delivery, command: &str) -> bool {
