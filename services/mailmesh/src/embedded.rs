@@ -16,6 +16,17 @@ use crate::console::warn;
 /// How often the servers look whether the services have ended.
 const LOOK: Duration = Duration::from_millis(20);
 const MAX_CONNECTIONS: u32 = 16;
+/// Where clients look for NATS unless they are told otherwise.
+const NATS_PORT: u16 = 4222;
+
+/// Which ports the servers of a new folder take; later starts keep them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ports {
+    /// The usual one where clients look, if it is free.
+    Usual,
+    /// Any that are free.
+    Any,
+}
 
 /// The servers that this process runs itself.
 #[derive(Debug)]
@@ -27,6 +38,7 @@ pub(crate) struct Servers {
 /// Starts the servers that were not given, both at once, and puts their URLs into the configuration.
 pub(crate) async fn start(
     folder: &Path,
+    ports: Ports,
     given: &Given,
     config: &mut Config,
 ) -> Result<Servers, EmbeddedError> {
@@ -35,7 +47,7 @@ pub(crate) async fn start(
             if given.has_nats() {
                 return Ok(None);
             }
-            start_nats(folder.join("nats")).await.map(Some)
+            start_nats(folder.join("nats"), ports).await.map(Some)
         },
         async {
             if given.has_postgres() {
@@ -53,10 +65,19 @@ pub(crate) async fn start(
     Ok(Servers { nats, postgres })
 }
 
-async fn start_nats(folder: PathBuf) -> Result<Nats, EmbeddedError> {
+async fn start_nats(folder: PathBuf, ports: Ports) -> Result<Nats, EmbeddedError> {
     let locator = Locator::new(Cache::of_user());
     let binary = find_nats(&locator, &progress).await?;
-    Nats::start(binary, NatsOptions::new(folder)).await
+    let is_new = !folder.exists();
+    let mut options = NatsOptions::new(folder);
+    if ports == Ports::Usual && is_new && is_free(NATS_PORT) {
+        options.port = NATS_PORT;
+    }
+    Nats::start(binary, options).await
+}
+
+fn is_free(port: u16) -> bool {
+    std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
 async fn start_postgres(folder: PathBuf) -> Result<Postgres, EmbeddedError> {

@@ -13,6 +13,7 @@ use mailmesh_secrets::ExposeSecret;
 
 use crate::config::Config;
 use crate::console::{say, warn};
+use crate::embedded::Ports;
 
 use super::up;
 
@@ -61,7 +62,7 @@ async fn tell(folder: PathBuf, arguments: Arguments, lifecycle: Lifecycle) -> an
     config.auth_callback.listen = ([127, 0, 0, 1], port).into();
     config.admin.listen = ([127, 0, 0, 1], 0).into();
     // The demo is the same whatever the environment says.
-    let running = up::start(&folder, &Loader::new(&[]), config, &lifecycle).await?;
+    let running = up::start(&folder, Ports::Any, &Loader::new(&[]), config, &lifecycle).await?;
     say(format!("   NATS        {}", running.nats_url));
     say(format!("   admin page  {}", running.admin_url));
 

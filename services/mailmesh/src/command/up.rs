@@ -10,7 +10,7 @@ use mailmesh_store::Database;
 use crate::ConfigArguments;
 use crate::config::{CONNECTION_FILE, Config, DATA_FOLDER, Given, loader};
 use crate::console::say;
-use crate::embedded;
+use crate::embedded::{self, Ports};
 use crate::mesh::{self, Kind};
 
 use super::keys;
@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &ConfigArguments, up: Arguments) -> ExitCode {
         "mailmesh",
         &loader,
         async move |config: Config, lifecycle: Lifecycle| {
-            let running = start(&up.data, &for_given, config, &lifecycle).await?;
+            let running = start(&up.data, Ports::Usual, &for_given, config, &lifecycle).await?;
             introduce(&running);
             Ok(())
         },
@@ -49,6 +49,7 @@ pub(crate) fn run(arguments: &ConfigArguments, up: Arguments) -> ExitCode {
 /// Starts servers and services in this process.
 pub(crate) async fn start(
     folder: &Path,
+    ports: Ports,
     loader: &Loader,
     mut config: Config,
     lifecycle: &Lifecycle,
@@ -56,6 +57,9 @@ pub(crate) async fn start(
     let given: Given = loader.load()?;
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot make the data folder {}", folder.display()))?;
+    // Absolute, so that what other commands read holds wherever they are called.
+    let folder = &std::fs::canonicalize(folder)
+        .with_context(|| format!("cannot use the data folder {}", folder.display()))?;
     if config.keys.opening_key_file.is_none() && config.keys.sealing_key_file.is_none() {
         config.keys = keys::ensure(&folder.join("keys"))?;
     }
@@ -66,7 +70,7 @@ pub(crate) async fn start(
     let redirect_uri = public.redirect_uri().to_string();
     config.public = Some(public);
 
-    let servers = embedded::start(folder, &given, &mut config).await?;
+    let servers = embedded::start(folder, ports, &given, &mut config).await?;
     write_connection(folder, &config)?;
     servers.spawn(lifecycle);
     if !given.has_postgres() {
