@@ -79,3 +79,28 @@ impl Gate {
         Ok(config)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn sign_ins_are_spread_and_bounded_at_one_host() {
+        let gate = Gate::new(&Settings {
+            connects_per_second: 10,
+            connects_per_host: 2,
+            ..Settings::default()
+        });
+        let begun = Instant::now();
+
+        let _first = gate.enter("one").await;
+        let second = gate.enter("one").await;
+        let _other = gate.enter("two").await;
+        assert!(begun.elapsed() >= Duration::from_millis(200));
+
+        let third = tokio::time::timeout(Duration::from_mins(1), gate.enter("one"));
+        assert!(third.await.is_err());
+        drop(second);
+        gate.enter("one").await;
+    }
+}

@@ -127,3 +127,6 @@ impl<'a> Intake<'a> {
         self.behind.push_back(Held { mail, permit });
     }
 }
+
+#[cfg(test)]
+mod tests;
