@@ -104,7 +104,7 @@ impl Obstacle {
             )
             .act(MustAct::Administrator, "Check the account, and make a new link."),
             Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => refused(error),
-            Self::Provider(error) => stopped(500, sentence(error)).act(
+            Self::Provider(error) => stopped(500, capitalised(&sentence(error))).act(
                 MustAct::Administrator,
                 "Correct the client configuration: what is named here cannot be used.",
             ),

@@ -1,0 +1,117 @@
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use mailmesh_domain::{Clock, GrantState, Protocol, Verdict};
+use mailmesh_events::Problem;
+use mailmesh_sandbox::{Personality, Visitor};
+use mailmesh_store::grant;
+
+use crate::world::{ALICE, World};
+
+const GMAIL: &str = "https://mail.google.com/";
+
+async fn google() -> Result<World> {
+    World::with(
+        |provider| provider.personality = Personality::Google,
+        |client, _| {
+            let extra = &mut client.extra_authorize_parameters;
+            extra.insert("access_type".to_owned(), "offline".to_owned());
+            client.scopes.push(GMAIL.to_owned());
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn signing_in_again_replaces_the_tokens_of_the_same_grant() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let mut browser = Visitor::try_new(None)?;
+    browser
+        .sign_in(&world.link(&account).await?, ALICE, true)
+        .await?;
+    let first = world.grant_of(&account).await?.context("no grant")?;
+    let problem = Problem::new("refused", Verdict::needs_sign_in());
+    let now = world.clock.now();
+    let mut tx = world.connections.database.begin().await?;
+    let state = GrantState::SignInRequired;
+    grant::record_failure(&mut tx, &first, state, &problem, now, now).await?;
+    tx.commit().await?;
+
+    let page = browser
+        .sign_in(&world.link(&account).await?, ALICE, true)
+        .await?;
+
+    assert!(page.html.contains("is connected"), "{}", page.html);
+    let second = world.grant_of(&account).await?.context("no grant")?;
+    assert_eq!((second.id, second.generation), (first.id, 2));
+    assert_eq!(
+        (second.state, second.problem.as_ref()),
+        (GrantState::Active, None)
+    );
+    assert_ne!(world.opened(&second)?, world.opened(&first)?);
+    world.finish().await
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_is_given_once_only_is_kept() -> Result<()> {
+    let world = google().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let mut browser = Visitor::try_new(None)?;
+    browser
+        .sign_in(&world.link(&account).await?, ALICE, true)
+        .await?;
+    let first = world.grant_of(&account).await?.context("no grant")?;
+    world.clock.advance(Duration::from_mins(1));
+
+    let page = browser
+        .sign_in(&world.link(&account).await?, ALICE, true)
+        .await?;
+
+    assert!(page.html.contains("is connected"), "{}", page.html);
+    let second = world.grant_of(&account).await?.context("no grant")?;
+    assert_eq!(second.generation, 2);
+    assert_eq!(world.opened(&second)?.1, world.opened(&first)?.1);
+    assert_ne!(world.opened(&second)?.0, world.opened(&first)?.0);
+    world.finish().await
+}
+
+#[tokio::test]
+async fn access_that_ends_within_hours_is_not_stored() -> Result<()> {
+    let world = World::with(
+        |provider| provider.personality = Personality::Google,
+        |_, _| {},
+    )
+    .await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let link = world.link(&account).await?;
+
+    let page = Visitor::try_new(None)?.sign_in(&link, ALICE, true).await?;
+
+    assert_eq!(page.status, 403);
+    assert!(page.html.contains("no refresh token"), "{}", page.html);
+    assert!(world.grant_of(&account).await?.is_none());
+    world.finish().await
+}
+
+#[tokio::test]
+async fn access_that_lasts_is_stored_without_a_refresh_token() -> Result<()> {
+    let world = World::with(
+        |provider| {
+            provider.personality = Personality::Google;
+            provider.access_token_seconds = 90 * 86_400;
+        },
+        |client, _| client.scopes.push(GMAIL.to_owned()),
+    )
+    .await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let link = world.link(&account).await?;
+
+    let page = Visitor::try_new(None)?.sign_in(&link, ALICE, true).await?;
+
+    assert!(page.html.contains("is connected"), "{}", page.html);
+    let grant = world.grant_of(&account).await?.context("no grant")?;
+    assert!(grant.refresh_token.is_none());
+    assert_eq!(grant.refresh_due_at, grant.access_expires_at);
+    world.finish().await
+}

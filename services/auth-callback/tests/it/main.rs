@@ -1,0 +1,9 @@
+//! Sign-ins in a browser, at the sandbox's provider, with real NATS and Postgres.
+
+mod browser;
+mod grant;
+mod page;
+mod refusal;
+mod secret;
+mod sign_in;
+mod world;
