@@ -2,7 +2,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | consumes | `mail.send`, `mail.cancel` (durable `outbound-sender-send-mail`); hints: `account.changed`, `token.refreshed`, `outbound.due` |
+//! | consumes | `mail.send`, `mail.cancel` (durable `outbound-sender-send-mail`); hints: `account.changed`, `account.authenticated`, `token.refreshed`, `outbound.due` |
 //! | publishes | `mail.sent`, `mail.deferred`, `mail.failed`, `mail.uncertain`, `mail.rejected`, `mail.cancelled`; `account.*` of its accounts; asks `token.refresh` |
 //! | writes | `outbound_mails`, `send_attempts`, its rows of `account_status`, `account_leases`, `outbox`, `replicas` |
 //!

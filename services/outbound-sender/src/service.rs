@@ -66,6 +66,7 @@ impl Service {
         };
         let hints = Hints {
             changed: replica.bus.subscribe("account.changed", None).await?,
+            authenticated: replica.bus.subscribe("account.authenticated", None).await?,
             refreshed: replica.bus.subscribe("token.refreshed", None).await?,
             due: replica.bus.subscribe(OUTBOUND_DUE, None).await?,
         };

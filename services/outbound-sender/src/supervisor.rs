@@ -32,6 +32,7 @@ const LOST_AFTER: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub(crate) struct Hints {
     pub(crate) changed: Subscription,
+    pub(crate) authenticated: Subscription,
     pub(crate) refreshed: Subscription,
     pub(crate) due: Subscription,
 }
@@ -91,6 +92,8 @@ impl Supervisor {
                     Ok(())
                 }
                 Some(hint) = hints.changed.next() => self.take_changed(&hint).await,
+                // A sign-in gives the account its grant.
+                Some(hint) = hints.authenticated.next() => self.take_changed(&hint).await,
                 Some(hint) = hints.refreshed.next() => {
                     self.take_refreshed(&hint);
                     Ok(())
