@@ -187,6 +187,14 @@ pub fn decode_event<E: Event>(
     decode(headers, payload, &type_of(E::NAME, E::VERSION), false)
 }
 
+/// Reads JSON from outside the bus with the same care: the path of the field at fault, unknown fields refused.
+///
+/// # Errors
+/// [`DecodeError`] with the path of the field at fault.
+pub fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
+    read_slice(body, true)
+}
+
 /// Returns the CloudEvents type, such as `mail.received.v1`.
 pub(crate) fn type_of(name: &str, version: u32) -> String {
     format!("{name}.v{version}")

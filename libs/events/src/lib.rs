@@ -20,6 +20,7 @@ pub mod token;
 
 pub use address::{MailAddress, Recipients};
 pub use envelope::{
-    CloudEvent, Command, DecodeError, Encoded, Event, Headers, decode_command, decode_event, encode,
+    CloudEvent, Command, DecodeError, Encoded, Event, Headers, decode_command, decode_event,
+    encode, read_json,
 };
 pub use problem::Problem;

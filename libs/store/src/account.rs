@@ -1,5 +1,6 @@
 //! `accounts`: mailboxes, each used in one direction.
 
+mod lookup;
 mod row;
 
 use mailmesh_domain::{
@@ -11,6 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{StoreError, Tx};
+pub use lookup::{count_by_client, find_for_update, find_grant, list_by_client};
 use row::{Row, select};
 
 /// A mailbox used in one direction, as an operator set it.

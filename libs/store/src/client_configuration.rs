@@ -258,6 +258,22 @@ pub async fn find_by_key(
     row.map(TryFrom::try_from).transpose()
 }
 
+/// Finds one by key, locking it until the transaction ends.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_for_update(
+    tx: &mut Tx,
+    key: &Key,
+) -> Result<Option<ClientConfiguration>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(select!("WHERE key = $1 FOR UPDATE"))
+        .bind(key.as_str())
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(StoreError::query("find a client configuration to change"))?;
+    row.map(TryFrom::try_from).transpose()
+}
+
 /// Finds one by id.
 ///
 /// # Errors

@@ -225,4 +225,20 @@ pub async fn save_sign_in(
     Ok(())
 }
 
+/// Deletes a grant that no account uses any more; returns whether it did.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_unused(tx: &mut Tx, id: GrantId) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "DELETE FROM grants g WHERE grant_id = $1
+           AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.grant_id = g.grant_id)",
+    )
+    .bind(id.as_uuid())
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("delete a grant that is not used"))?;
+    Ok(done.rows_affected() == 1)
+}
+
 pub(super) use select;

@@ -10,10 +10,10 @@
 //! | `accounts` | admin; `grant_id`: auth-callback |
 //! | `account_status` | inbound-fetcher, outbound-sender, each for its accounts (admin inserts the row) |
 //! | `account_leases` | inbound-fetcher, outbound-sender (admin inserts the row) |
-//! | `grants` | auth-callback inserts and replaces, token-refresh updates |
+//! | `grants` | auth-callback inserts and replaces, token-refresh updates, admin deletes unused ones |
 //! | `sign_ins` | admin inserts, auth-callback consumes |
-//! | `mailbox_cursors`, `received_mails`, `quarantined_mails` | inbound-fetcher |
-//! | `outbound_mails`, `send_attempts` | outbound-sender |
+//! | `mailbox_cursors`, `received_mails`, `quarantined_mails` | inbound-fetcher; admin deletes the cursors of a mailbox that is left |
+//! | `outbound_mails`, `send_attempts` | outbound-sender; admin decides and cancels |
 //! | `outbox` | every service inserts its events; its relay deletes them |
 //! | `replicas` | every service, its own row |
 //! | `api_keys` | admin |

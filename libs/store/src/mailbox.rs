@@ -1,10 +1,12 @@
 //! `mailbox_cursors`, `received_mails`, `quarantined_mails`: what was received, and how far.
 
 mod cursor;
+mod forget;
 mod quarantine;
 mod received;
 
 pub use cursor::{Cursor, activate, finish_rescan, list_cursors, move_cursors, reset};
+pub use forget::delete_cursors;
 pub use quarantine::{count_failure, is_quarantined, quarantine};
 pub use received::{
     DuePostAction, ReceivedMail, find, find_known, finish_post_actions, insert, list_post_actions,

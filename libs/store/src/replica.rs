@@ -48,3 +48,19 @@ pub async fn remove(tx: &mut Tx, id: ReplicaId) -> Result<(), StoreError> {
     .map_err(StoreError::query("remove the replica"))?;
     Ok(())
 }
+
+/// Counts the replicas of each service that live.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_alive(tx: &mut Tx) -> Result<Vec<(String, i64)>, StoreError> {
+    sqlx::query_as(
+        "SELECT service, count(*) FROM replicas
+         WHERE seen_at > clock_timestamp() - make_interval(secs => $1)
+         GROUP BY service ORDER BY service",
+    )
+    .bind(f64::from(DEAD_AFTER_SECONDS))
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("count the replicas"))
+}

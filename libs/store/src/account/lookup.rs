@@ -1,0 +1,79 @@
+use mailmesh_domain::{ClientConfigurationId, GrantId, Key};
+use uuid::Uuid;
+
+use super::Account;
+use super::row::{Row, select};
+use crate::{StoreError, Tx};
+
+/// Finds an account by key, locking it until the transaction ends.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_for_update(tx: &mut Tx, key: &Key) -> Result<Option<Account>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(select!("WHERE key = $1 FOR UPDATE"))
+        .bind(key.as_str())
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(StoreError::query("find an account to change"))?;
+    row.map(TryFrom::try_from).transpose()
+}
+
+/// Lists the accounts that use a client configuration, by key.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_by_client(
+    tx: &mut Tx,
+    client: ClientConfigurationId,
+) -> Result<Vec<Account>, StoreError> {
+    let rows: Vec<Row> = sqlx::query_as(select!("WHERE client_configuration_id = $1 ORDER BY key"))
+        .bind(client.as_uuid())
+        .fetch_all(tx.connection())
+        .await
+        .map_err(StoreError::query(
+            "list the accounts of a client configuration",
+        ))?;
+    rows.into_iter().map(TryFrom::try_from).collect()
+}
+
+/// Counts the accounts of each client configuration that has any.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_by_client(tx: &mut Tx) -> Result<Vec<(ClientConfigurationId, i64)>, StoreError> {
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as(
+        "SELECT client_configuration_id, count(*) FROM accounts
+         WHERE client_configuration_id IS NOT NULL GROUP BY client_configuration_id",
+    )
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query(
+        "count the accounts of client configurations",
+    ))?;
+    Ok(rows
+        .into_iter()
+        .map(|(id, count)| (ClientConfigurationId::from_uuid(id), count))
+        .collect())
+}
+
+/// Finds the grant that an account of this client configuration and login has.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_grant(
+    tx: &mut Tx,
+    client: ClientConfigurationId,
+    login: &str,
+) -> Result<Option<GrantId>, StoreError> {
+    let grant: Option<Uuid> = sqlx::query_scalar(
+        "SELECT grant_id FROM accounts
+         WHERE client_configuration_id = $1 AND lower(login) = lower($2) AND grant_id IS NOT NULL
+         ORDER BY account_id LIMIT 1",
+    )
+    .bind(client.as_uuid())
+    .bind(login)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("find the grant of a login"))?;
+    Ok(grant.map(GrantId::from_uuid))
+}
