@@ -13,8 +13,18 @@
 //! Refuses unknown fields, secrets over unprotected connections (except to the same machine), and to delete what is in
 //! use: a client configuration with accounts, an account with unsent mail, the last administrator's key.
 
+mod access;
+mod account;
+mod client_configuration;
 mod config;
+mod error;
+mod extract;
+mod field;
+mod first_key;
+mod page;
+mod routes;
 mod service;
+mod state;
 
 pub use config::Config;
 pub use service::Service;

@@ -1,0 +1,116 @@
+//! Who calls, and what the role of the caller's key allows.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use http::header;
+use http::request::Parts;
+use mailmesh_domain::Role;
+use mailmesh_secrets::{SecretString, random_token, sha256};
+use mailmesh_store::api_key;
+use tokio::time::Instant;
+
+use crate::error::ApiError;
+use crate::state::{App, SharedApp};
+
+pub(crate) const KEY_PREFIX: &str = "mm_";
+const KEY_BYTES: usize = 32;
+/// A key that was revoked at another replica is accepted for so long at most.
+const BELIEVED_FOR: Duration = Duration::from_secs(5);
+
+/// The roles of keys that were looked up a moment ago.
+#[derive(Debug, Default)]
+pub(crate) struct KnownKeys {
+    roles: Mutex<HashMap<[u8; 32], (Instant, Role)>>,
+}
+
+impl KnownKeys {
+    fn find(&self, hash: &[u8; 32]) -> Option<Role> {
+        let roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        let (found_at, role) = roles.get(hash)?;
+        (found_at.elapsed() < BELIEVED_FOR).then_some(*role)
+    }
+
+    fn remember(&self, hash: [u8; 32], role: Role) {
+        let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        roles.retain(|_, (found_at, _)| found_at.elapsed() < BELIEVED_FOR);
+        roles.insert(hash, (Instant::now(), role));
+    }
+
+    pub(crate) fn forget(&self) {
+        let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        roles.clear();
+    }
+}
+
+/// Makes a key and the hash that is stored of it.
+pub(crate) fn new_key() -> (SecretString, [u8; 32]) {
+    use mailmesh_secrets::ExposeSecret;
+    let random = random_token(KEY_BYTES);
+    let key = format!("{KEY_PREFIX}{}", random.expose_secret());
+    let hash = sha256(key.as_bytes());
+    (SecretString::from(key), hash)
+}
+
+/// The key is looked up by its hash, so that how long it takes says nothing about the key.
+async fn role_of(parts: &Parts, app: &App) -> Result<Role, ApiError> {
+    let header = parts.headers.get(header::AUTHORIZATION);
+    let text = header.and_then(|value| value.to_str().ok());
+    let (scheme, key) = text
+        .and_then(|text| text.split_once(' '))
+        .ok_or(ApiError::Unauthorized)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(ApiError::Unauthorized);
+    }
+    let hash = sha256(key.trim().as_bytes());
+    if let Some(role) = app.known_keys.find(&hash) {
+        return Ok(role);
+    }
+    let mut tx = app.begin().await?;
+    let found = api_key::find_by_hash(&mut tx, &hash).await?;
+    let role = found.ok_or(ApiError::Unauthorized)?.role;
+    app.known_keys.remember(hash, role);
+    Ok(role)
+}
+
+const fn rank(role: Role) -> u8 {
+    match role {
+        Role::Viewer => 0,
+        Role::Modeller => 1,
+        Role::Administrator => 2,
+    }
+}
+
+macro_rules! callers {
+    ($($(#[$doc:meta])* $name:ident needs $role:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(crate) struct $name;
+
+        impl FromRequestParts<SharedApp> for $name {
+            type Rejection = ApiError;
+
+            async fn from_request_parts(
+                parts: &mut Parts,
+                app: &SharedApp,
+            ) -> Result<Self, ApiError> {
+                let role = role_of(parts, app).await?;
+                if rank(role) < rank(Role::$role) {
+                    return Err(ApiError::Forbidden { needed: Role::$role });
+                }
+                Ok(Self)
+            }
+        }
+    )+};
+}
+
+callers! {
+    /// A caller that may read.
+    Viewer needs Viewer,
+    /// A caller that may also change accounts, sign in and decide on mails.
+    Modeller needs Modeller,
+    /// A caller that may do everything.
+    Administrator needs Administrator,
+}

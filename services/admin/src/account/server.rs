@@ -1,0 +1,113 @@
+use std::net::IpAddr;
+
+use mailmesh_domain::{Encryption, Protocol};
+use mailmesh_oauth::profile::{MailServer, Profile};
+use mailmesh_store::account::Account;
+use mailmesh_store::client_configuration::ClientConfiguration;
+use url::Url;
+
+use crate::field::{Faults, Field};
+
+/// What was said of the server.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) host: Field<String>,
+    pub(super) port: Field<i64>,
+    pub(super) encryption: Field<Encryption>,
+}
+
+/// Where the server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Server {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) encryption: Encryption,
+}
+
+/// Lays what was said over what is there; the client's profile knows its provider's servers.
+pub(super) fn settle(
+    said: Said,
+    protocol: Protocol,
+    current: Option<&Account>,
+    client: Option<&ClientConfiguration>,
+    faults: &mut Faults,
+) -> Server {
+    let known = client.and_then(|client| known_server(client, protocol));
+    let host = said.host.over(current.map(|account| account.host.clone()));
+    let is_known_host = host.as_deref().is_none_or(|host| {
+        known
+            .as_ref()
+            .is_some_and(|known| known.host.eq_ignore_ascii_case(host))
+    });
+    let host = host.or_else(|| known.as_ref().map(|known| known.host.to_owned()));
+    let host = host.unwrap_or_default();
+    check_host(&host, faults);
+    let known = known.filter(|_| is_known_host);
+    let port = said
+        .port
+        .over(current.map(|account| i64::from(account.port)));
+    let encryption = said
+        .encryption
+        .over(current.map(|account| account.encryption));
+    let encryption =
+        encryption.unwrap_or_else(|| default_encryption(protocol, port, known.as_ref()));
+    let port = port.unwrap_or_else(|| i64::from(protocol.default_port(encryption)));
+    let port = faults.number("port", port, 1, 65_535);
+    Server {
+        host,
+        port: u16::try_from(port).unwrap_or_default(),
+        encryption,
+    }
+}
+
+/// A port is taken at its usual meaning, since the other one does not work there.
+fn default_encryption(
+    protocol: Protocol,
+    port: Option<i64>,
+    known: Option<&MailServer>,
+) -> Encryption {
+    match (protocol, port) {
+        (Protocol::Imap, Some(143)) | (Protocol::Smtp, Some(587 | 25)) => Encryption::StartTls,
+        (Protocol::Imap, Some(993)) | (Protocol::Smtp, Some(465)) => Encryption::Tls,
+        _ => known.map_or(Encryption::Tls, |known| known.encryption),
+    }
+}
+
+fn known_server(client: &ClientConfiguration, protocol: Protocol) -> Option<MailServer> {
+    let profile: Profile = client.profile.parse().ok()?;
+    let base = client.issuer.as_deref();
+    let base = base.and_then(|base| Url::parse(base).ok());
+    let servers = profile.defaults(base.as_ref()).mail_servers;
+    servers
+        .into_iter()
+        .find(|server| server.protocol == protocol)
+}
+
+fn check_host(host: &str, faults: &mut Faults) {
+    if host.is_empty() {
+        faults.add(
+            "host",
+            "is required: the client configuration's profile knows none",
+        );
+        return;
+    }
+    let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let is_name = !host.contains(['/', ':', '@', ' ', '?', '#']) && url::Host::parse(host).is_ok();
+    if host.len() > 253 || !(is_address || is_name) {
+        faults.add(
+            "host",
+            "must be a host name or address alone, such as imap.example.com",
+        );
+    }
+}
+
+impl Server {
+    /// Returns whether the server is on this machine by its name.
+    pub(super) fn is_loopback(&self) -> bool {
+        let host = self.host.trim_matches(['[', ']']);
+        host.eq_ignore_ascii_case("localhost")
+            || host
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
+}

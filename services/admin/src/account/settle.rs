@@ -1,0 +1,375 @@
+use mailmesh_domain::{
+    AccountId, AfterReceive, Authorisation, Direction, Encryption, GrantId, Protocol,
+};
+use mailmesh_mail::message::Mailbox;
+use mailmesh_secrets::{ExposeSecret, SealedSecret, SealingKey};
+use mailmesh_store::account::Account;
+use mailmesh_store::client_configuration::ClientConfiguration;
+use time::OffsetDateTime;
+
+use super::Input;
+use super::server::{self, Said, Server};
+use crate::client_configuration::settled_key;
+use crate::error::ApiError;
+use crate::field::{Faults, Field, SecretText};
+
+const LEAST_POLL_SECONDS: i64 = 5;
+const MOST_POLL_SECONDS: i64 = 86_400;
+const MOST_FOLDERS: usize = 100;
+const MOST_FROM_ADDRESSES: usize = 1000;
+
+/// What the input is laid over.
+#[derive(Debug)]
+pub(crate) struct Basis<'a> {
+    pub(crate) id: AccountId,
+    pub(crate) now: OffsetDateTime,
+    pub(crate) current: Option<&'a Account>,
+    /// The client configuration that the account has after the change.
+    pub(crate) client: Option<&'a ClientConfiguration>,
+    pub(crate) sealing_key: &'a SealingKey,
+}
+
+/// How the account proves itself.
+struct Credentials {
+    authorisation: Authorisation,
+    login: String,
+    password: Password,
+}
+
+enum Password {
+    None,
+    Kept(SealedSecret),
+    New(SecretText),
+}
+
+/// What an inbound account does with its folders.
+struct Watching {
+    folders: Vec<String>,
+    receive_existing: bool,
+    poll_interval_seconds: u32,
+    after_receive: AfterReceive,
+    move_to: Option<String>,
+}
+
+/// Lays the input over what is there, fills in defaults, checks all, and seals the password. The grant is the
+/// caller's affair.
+pub(crate) fn settle(mut input: Input, basis: &Basis<'_>) -> Result<Account, ApiError> {
+    let mut faults = Faults::default();
+    let current = basis.current;
+    let key = settled_key(&input.key, current.map(|a| &a.key), &mut faults)?;
+    let protocol = settle_protocol(&input.protocol, current, &mut faults);
+    let said = Said {
+        host: std::mem::take(&mut input.host),
+        port: std::mem::take(&mut input.port),
+        encryption: std::mem::take(&mut input.encryption),
+    };
+    let server = server::settle(said, protocol, current, basis.client, &mut faults);
+    let credentials = settle_credentials(&mut input, basis, protocol, &mut faults);
+    check_protection(&credentials, &server, &mut faults);
+    let from_addresses = settle_from(&mut input, protocol, current, &credentials, &mut faults);
+    let max_connections = settle_max_connections(&mut input, protocol, current, &mut faults);
+    let ca_pem = std::mem::take(&mut input.ca_pem).over(current.and_then(|a| a.ca_pem.clone()));
+    if let Some(pem) = &ca_pem {
+        faults.ca_pem("ca_pem", pem);
+    }
+    let name = std::mem::take(&mut input.name).over(current.map(|a| a.name.clone()));
+    let name = name.unwrap_or_else(|| key.to_string());
+    faults.text("name", &name, 200);
+    let is_enabled = std::mem::take(&mut input.enabled).over(current.map(|a| a.is_enabled));
+    let watching = settle_watching(input, protocol, current, &mut faults);
+    faults.finish()?;
+    Ok(Account {
+        id: basis.id,
+        key,
+        name,
+        is_enabled: is_enabled.unwrap_or(true),
+        direction: protocol.direction(),
+        protocol,
+        host: server.host,
+        port: server.port,
+        encryption: server.encryption,
+        authorisation: credentials.authorisation,
+        login: credentials.login,
+        password: seal(credentials.password, basis)?,
+        client_configuration_id: basis.client.map(|client| client.id),
+        grant_id: None::<GrantId>,
+        from_addresses,
+        folders: watching.folders,
+        receive_existing: watching.receive_existing,
+        poll_interval_seconds: watching.poll_interval_seconds,
+        after_receive: watching.after_receive,
+        move_to: watching.move_to,
+        max_connections,
+        ca_pem,
+        revision: current.map_or(1, |account| account.revision),
+        created_at: current.map_or(basis.now, |account| account.created_at),
+        updated_at: basis.now,
+    })
+}
+
+fn settle_protocol(
+    given: &Field<Protocol>,
+    current: Option<&Account>,
+    faults: &mut Faults,
+) -> Protocol {
+    match (given, current) {
+        (Field::Absent, Some(account)) => account.protocol,
+        (Field::Given(protocol), Some(account)) if *protocol == account.protocol => *protocol,
+        (_, Some(account)) => {
+            faults.add("protocol", "cannot be changed: make a new account");
+            account.protocol
+        }
+        (Field::Given(protocol), None) => *protocol,
+        (Field::Absent | Field::Null, None) => {
+            faults.add("protocol", "is required: imap to receive, smtp to send");
+            Protocol::Imap
+        }
+    }
+}
+
+fn settle_credentials(
+    input: &mut Input,
+    basis: &Basis<'_>,
+    protocol: Protocol,
+    faults: &mut Faults,
+) -> Credentials {
+    let current = basis.current;
+    let authorisation = std::mem::take(&mut input.authorisation);
+    let authorisation = authorisation.over(current.map(|account| account.authorisation));
+    let authorisation = authorisation.unwrap_or(Authorisation::OAuth2);
+    let login = std::mem::take(&mut input.login).over(current.map(|a| a.login.clone()));
+    let login = login.unwrap_or_default();
+    if login.is_empty() && authorisation != Authorisation::None {
+        faults.add("login", "is required: usually the mailbox's address");
+    } else if !login.is_empty() {
+        faults.text("login", &login, 320);
+    }
+    match (authorisation, basis.client) {
+        (Authorisation::OAuth2, None) => {
+            faults.add(
+                "client_configuration",
+                "is required for authorisation oauth2",
+            );
+        }
+        (Authorisation::OAuth2, Some(client)) => check_direction(client, protocol, faults),
+        (_, Some(_)) => faults.add("client_configuration", "is only for authorisation oauth2"),
+        (_, None) => {}
+    }
+    let is_password = authorisation == Authorisation::Password;
+    let kept = current.and_then(|account| account.password.clone());
+    let password = match std::mem::take(&mut input.password) {
+        Field::Given(SecretText(plain)) if is_password => {
+            faults.text("password", plain.expose_secret(), 4096);
+            Password::New(SecretText(plain))
+        }
+        Field::Given(_) => {
+            faults.add("password", "is only for authorisation password");
+            Password::None
+        }
+        Field::Absent if is_password && kept.is_some() => {
+            kept.map_or(Password::None, Password::Kept)
+        }
+        Field::Absent | Field::Null => {
+            if is_password {
+                faults.add("password", "is required for authorisation password");
+            }
+            Password::None
+        }
+    };
+    Credentials {
+        authorisation,
+        login,
+        password,
+    }
+}
+
+fn check_direction(client: &ClientConfiguration, protocol: Protocol, faults: &mut Faults) {
+    let (is_usable, direction) = match protocol.direction() {
+        Direction::Inbound => (client.is_inbound, "inbound"),
+        Direction::Outbound => (client.is_outbound, "outbound"),
+    };
+    if !is_usable {
+        faults.add(
+            "client_configuration",
+            format!(
+                "{} is not usable for {direction} accounts: set its field {direction} to true",
+                client.key
+            ),
+        );
+    }
+}
+
+fn check_protection(credentials: &Credentials, server: &Server, faults: &mut Faults) {
+    let is_open = server.encryption == Encryption::None && !server.is_loopback();
+    if is_open && credentials.authorisation == Authorisation::OAuth2 {
+        faults.add(
+            "encryption",
+            "must be tls or starttls: a token is not sent in clear, except to this machine",
+        );
+    }
+}
+
+fn settle_from(
+    input: &mut Input,
+    protocol: Protocol,
+    current: Option<&Account>,
+    credentials: &Credentials,
+    faults: &mut Faults,
+) -> Vec<String> {
+    let given = std::mem::take(&mut input.from_addresses);
+    if protocol == Protocol::Imap {
+        if given.is_given() {
+            faults.add("from_addresses", "is only for protocol smtp");
+        }
+        return Vec::new();
+    }
+    let is_default = |account: &&Account| account.from_addresses == [account.login.clone()];
+    // The default follows the login.
+    let current = current.filter(|account| !is_default(account));
+    let Some(addresses) = given.over(current.map(|account| account.from_addresses.clone())) else {
+        let login = Mailbox::parse(&credentials.login).ok();
+        let login = login.filter(|mailbox| mailbox.name.is_none());
+        if login.is_none() && !credentials.login.is_empty() {
+            faults.add(
+                "from_addresses",
+                "is required, because the login is no mail address",
+            );
+        } else if login.is_none() && credentials.authorisation == Authorisation::None {
+            faults.add("from_addresses", "is required, because there is no login");
+        }
+        return login.map(|mailbox| mailbox.address).into_iter().collect();
+    };
+    if addresses.is_empty() || addresses.len() > MOST_FROM_ADDRESSES {
+        faults.add(
+            "from_addresses",
+            format!("must hold 1 to {MOST_FROM_ADDRESSES} addresses"),
+        );
+    }
+    let checked = addresses.iter().enumerate().map(|(index, text)| {
+        let path = format!("from_addresses[{index}]");
+        match Mailbox::parse(text) {
+            Ok(mailbox) if mailbox.name.is_none() => return mailbox.address,
+            Ok(_) => faults.add(path, "must be an address alone, without a name"),
+            Err(problem) => faults.add(path, problem),
+        }
+        String::new()
+    });
+    checked.collect()
+}
+
+fn settle_max_connections(
+    input: &mut Input,
+    protocol: Protocol,
+    current: Option<&Account>,
+    faults: &mut Faults,
+) -> u32 {
+    let given = std::mem::take(&mut input.max_connections);
+    if protocol == Protocol::Imap {
+        if given.is_given() {
+            faults.add("max_connections", "is only for protocol smtp");
+        }
+        return 1;
+    }
+    let most = given.over(current.map(|account| i64::from(account.max_connections)));
+    faults.number("max_connections", most.unwrap_or(4), 1, 50)
+}
+
+fn settle_watching(
+    input: Input,
+    protocol: Protocol,
+    current: Option<&Account>,
+    faults: &mut Faults,
+) -> Watching {
+    if protocol == Protocol::Smtp {
+        refuse_watching(&input, faults);
+        return Watching {
+            folders: Vec::new(),
+            receive_existing: true,
+            poll_interval_seconds: 60,
+            after_receive: AfterReceive::Keep,
+            move_to: None,
+        };
+    }
+    let folders = input.folders.over(current.map(|a| a.folders.clone()));
+    let folders = folders.unwrap_or_else(|| vec!["INBOX".to_owned()]);
+    check_folders(&folders, faults);
+    let existing = input
+        .receive_existing
+        .over(current.map(|a| a.receive_existing));
+    let poll = current.map(|a| i64::from(a.poll_interval_seconds));
+    let poll = input.poll_interval_seconds.over(poll).unwrap_or(60);
+    let after_receive = input.after_receive.over(current.map(|a| a.after_receive));
+    let after_receive = after_receive.unwrap_or(AfterReceive::Keep);
+    let is_move_to_given = input.move_to.is_given();
+    let move_to = input.move_to.over(current.and_then(|a| a.move_to.clone()));
+    match (after_receive, &move_to) {
+        (AfterReceive::Move, None) => {
+            faults.add(
+                "move_to",
+                "is required for after_receive move: the folder's name",
+            );
+        }
+        (AfterReceive::Move, Some(folder)) if folders.contains(folder) => {
+            faults.add("move_to", "must not be one of the watched folders");
+        }
+        (AfterReceive::Move, Some(folder)) => faults.text("move_to", folder, 1000),
+        (_, Some(_)) if is_move_to_given => {
+            faults.add("move_to", "is only for after_receive move");
+        }
+        _ => {}
+    }
+    Watching {
+        folders,
+        receive_existing: existing.unwrap_or(true),
+        poll_interval_seconds: faults.number(
+            "poll_interval_seconds",
+            poll,
+            LEAST_POLL_SECONDS,
+            MOST_POLL_SECONDS,
+        ),
+        move_to: move_to.filter(|_| after_receive == AfterReceive::Move),
+        after_receive,
+    }
+}
+
+fn refuse_watching(input: &Input, faults: &mut Faults) {
+    let given = [
+        ("folders", input.folders.is_given()),
+        ("receive_existing", input.receive_existing.is_given()),
+        (
+            "poll_interval_seconds",
+            input.poll_interval_seconds.is_given(),
+        ),
+        ("after_receive", input.after_receive.is_given()),
+        ("move_to", input.move_to.is_given()),
+    ];
+    for (path, is_given) in given {
+        if is_given {
+            faults.add(path, "is only for protocol imap");
+        }
+    }
+}
+
+fn check_folders(folders: &[String], faults: &mut Faults) {
+    if folders.is_empty() || folders.len() > MOST_FOLDERS {
+        faults.add("folders", format!("must hold 1 to {MOST_FOLDERS} folders"));
+    }
+    for (index, folder) in folders.iter().enumerate() {
+        let path = format!("folders[{index}]");
+        faults.text(&path, folder, 1000);
+        if folders.iter().take(index).any(|other| other == folder) {
+            faults.add(path, "is named twice");
+        }
+    }
+}
+
+fn seal(password: Password, basis: &Basis<'_>) -> Result<Option<SealedSecret>, ApiError> {
+    Ok(match password {
+        Password::None => None,
+        Password::Kept(sealed) => Some(sealed),
+        Password::New(SecretText(plain)) => {
+            let context = Account::password_context(basis.id);
+            Some(basis.sealing_key.seal(&plain, &context)?)
+        }
+    })
+}

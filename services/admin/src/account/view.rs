@@ -1,0 +1,156 @@
+use std::collections::HashMap;
+
+use mailmesh_domain::{
+    AccountId, AccountState, AfterReceive, Authorisation, ClientConfigurationId, Direction,
+    Encryption, GrantId, GrantState, Key, Protocol,
+};
+use mailmesh_events::Problem;
+use mailmesh_store::account::Account;
+use mailmesh_store::account_status::{self, AccountStatus};
+use mailmesh_store::grant::{self, Grant};
+use mailmesh_store::{StoreError, Tx, client_configuration};
+use serde::Serialize;
+use time::OffsetDateTime;
+
+/// An account as the API shows it: never its password or tokens.
+#[derive(Debug, Serialize)]
+pub(crate) struct View {
+    key: Key,
+    name: String,
+    enabled: bool,
+    direction: Direction,
+    protocol: Protocol,
+    host: String,
+    port: u16,
+    encryption: Encryption,
+    authorisation: Authorisation,
+    login: String,
+    has_password: bool,
+    client_configuration: Option<Key>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_addresses: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_connections: Option<u32>,
+    #[serde(flatten)]
+    watching: Option<Watching>,
+    ca_pem: Option<String>,
+    state: AccountState,
+    sign_in_needed: bool,
+    problem: Option<Problem>,
+    #[serde(with = "time::serde::rfc3339")]
+    state_changed_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339::option")]
+    proved_at: Option<OffsetDateTime>,
+    grant: Option<GrantView>,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    updated_at: OffsetDateTime,
+}
+
+#[derive(Debug, Serialize)]
+struct Watching {
+    folders: Vec<String>,
+    receive_existing: bool,
+    poll_interval_seconds: u32,
+    after_receive: AfterReceive,
+    move_to: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct GrantView {
+    id: GrantId,
+    state: GrantState,
+    address: Option<String>,
+    scopes: Vec<String>,
+    generation: i64,
+    #[serde(with = "time::serde::rfc3339")]
+    access_expires_at: OffsetDateTime,
+    problem: Option<Problem>,
+}
+
+impl From<Grant> for GrantView {
+    fn from(grant: Grant) -> Self {
+        Self {
+            id: grant.id,
+            state: grant.state,
+            address: grant.address,
+            scopes: grant.scopes,
+            generation: grant.generation,
+            access_expires_at: grant.access_expires_at,
+            problem: grant.problem,
+        }
+    }
+}
+
+/// Adds to accounts what others know of them, with a fixed number of statements.
+pub(crate) async fn load_views(
+    tx: &mut Tx,
+    accounts: Vec<Account>,
+) -> Result<Vec<View>, StoreError> {
+    let ids: Vec<AccountId> = accounts.iter().map(|account| account.id).collect();
+    let grants: Vec<GrantId> = accounts.iter().filter_map(|a| a.grant_id).collect();
+    let statuses = account_status::list_by_ids(tx, &ids).await?;
+    let mut statuses: HashMap<AccountId, AccountStatus> =
+        statuses.into_iter().map(|s| (s.account_id, s)).collect();
+    let grants = grant::list_by_ids(tx, &grants).await?;
+    let grants: HashMap<GrantId, Grant> = grants.into_iter().map(|g| (g.id, g)).collect();
+    let clients = client_configuration::list(tx).await?;
+    let clients: HashMap<ClientConfigurationId, Key> =
+        clients.into_iter().map(|c| (c.id, c.key)).collect();
+    let views = accounts.into_iter().map(|account| {
+        let client = account.client_configuration_id;
+        let client = client.and_then(|id| clients.get(&id).cloned());
+        let grant = account.grant_id.and_then(|id| grants.get(&id).cloned());
+        let status = statuses.remove(&account.id);
+        view(account, client, status, grant)
+    });
+    Ok(views.collect())
+}
+
+fn view(
+    account: Account,
+    client: Option<Key>,
+    status: Option<AccountStatus>,
+    grant: Option<Grant>,
+) -> View {
+    let is_inbound = account.direction == Direction::Inbound;
+    let state = status.as_ref().map_or(AccountState::Active, |s| s.state);
+    let is_waiting = matches!(
+        state,
+        AccountState::SignInNeeded | AccountState::SignInRequired
+    );
+    let changed_at = status.as_ref().map(|s| s.changed_at);
+    View {
+        key: account.key,
+        name: account.name,
+        enabled: account.is_enabled,
+        direction: account.direction,
+        protocol: account.protocol,
+        host: account.host,
+        port: account.port,
+        encryption: account.encryption,
+        authorisation: account.authorisation,
+        login: account.login,
+        has_password: account.password.is_some(),
+        client_configuration: client,
+        from_addresses: (!is_inbound).then_some(account.from_addresses),
+        max_connections: (!is_inbound).then_some(account.max_connections),
+        watching: is_inbound.then_some(Watching {
+            folders: account.folders,
+            receive_existing: account.receive_existing,
+            poll_interval_seconds: account.poll_interval_seconds,
+            after_receive: account.after_receive,
+            move_to: account.move_to,
+        }),
+        ca_pem: account.ca_pem,
+        state,
+        sign_in_needed: is_waiting && account.authorisation == Authorisation::OAuth2,
+        state_changed_at: changed_at.unwrap_or(account.created_at),
+        proved_at: status.as_ref().and_then(|s| s.proved_at),
+        problem: status.and_then(|s| s.problem),
+        grant: grant.map(GrantView::from),
+        created_at: account.created_at,
+        updated_at: account.updated_at,
+    }
+}

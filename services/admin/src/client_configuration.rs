@@ -1,0 +1,286 @@
+//! What an administrator may say of an OAuth client, and what comes of it.
+
+use std::collections::BTreeMap;
+
+use mailmesh_domain::{ClientConfigurationId, Key, TokenEndpointAuth};
+use mailmesh_oauth::profile::Profile;
+use mailmesh_secrets::SealingKey;
+use mailmesh_store::client_configuration::ClientConfiguration;
+use serde::Deserialize;
+use time::OffsetDateTime;
+use url::Url;
+
+use crate::error::ApiError;
+use crate::field::{Faults, Field, SecretText};
+
+/// What the protocol decides.
+const RESERVED_PARAMETERS: [&str; 9] = [
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+    "request_uri",
+];
+
+/// A creation or a change.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Input {
+    pub(crate) key: Field<String>,
+    name: Field<String>,
+    profile: Field<Profile>,
+    base_url: Field<String>,
+    client_id: Field<String>,
+    client_secret: Field<SecretText>,
+    token_endpoint_auth: Field<TokenEndpointAuth>,
+    issuer: Field<String>,
+    authorize_url: Field<String>,
+    token_url: Field<String>,
+    userinfo_url: Field<String>,
+    jwks_url: Field<String>,
+    revocation_url: Field<String>,
+    scopes: Field<Vec<String>>,
+    identity_claim: Field<String>,
+    extra_authorize_parameters: Field<BTreeMap<String, String>>,
+    ca_pem: Field<String>,
+    inbound: Field<bool>,
+    outbound: Field<bool>,
+}
+
+/// What the input is laid over.
+#[derive(Debug)]
+pub(crate) struct Basis<'a> {
+    pub(crate) id: ClientConfigurationId,
+    pub(crate) now: OffsetDateTime,
+    pub(crate) current: Option<&'a ClientConfiguration>,
+    pub(crate) sealing_key: &'a SealingKey,
+}
+
+/// Lays the input over what is there, fills in defaults, checks all, and seals the secret.
+pub(crate) fn settle(input: Input, basis: &Basis<'_>) -> Result<ClientConfiguration, ApiError> {
+    let mut faults = Faults::default();
+    let is_new_secret = input.client_secret.is_given();
+    let secret = input.client_secret.clone();
+    let key = settled_key(&input.key, basis.current.map(|c| &c.key), &mut faults)?;
+    let mut client = merge(key, input, basis, &mut faults);
+    if let Field::Given(SecretText(plain)) = &secret {
+        use mailmesh_secrets::ExposeSecret;
+        faults.text("client_secret", plain.expose_secret(), 4096);
+    }
+    check(&client, is_new_secret, &mut faults);
+    faults.finish()?;
+    let context = ClientConfiguration::secret_context(basis.id);
+    client.client_secret = match secret {
+        Field::Absent => client.client_secret,
+        Field::Null => None,
+        Field::Given(SecretText(plain)) => Some(basis.sealing_key.seal(&plain, &context)?),
+    };
+    Ok(client)
+}
+
+fn merge(key: Key, input: Input, basis: &Basis<'_>, faults: &mut Faults) -> ClientConfiguration {
+    let current = basis.current;
+    let old = |of: fn(&ClientConfiguration) -> Option<&String>| current.and_then(of).cloned();
+    let profile = current.and_then(|c| c.profile.parse().ok());
+    let profile = input.profile.over(profile).unwrap_or_else(|| {
+        faults.add("profile", "is required: google, microsoft or custom");
+        Profile::Custom
+    });
+    let issuer = settled_issuer(input.issuer, input.base_url, current, faults);
+    let is_inbound = input.inbound.over(current.map(|c| c.is_inbound));
+    let is_outbound = input.outbound.over(current.map(|c| c.is_outbound));
+    let (is_inbound, is_outbound) = (is_inbound.unwrap_or(true), is_outbound.unwrap_or(true));
+    let scopes = input.scopes.over(current.map(|c| c.scopes.clone()));
+    let scopes = scopes
+        .unwrap_or_else(|| default_scopes(profile, issuer.as_deref(), is_inbound, is_outbound));
+    let parameters = current.map(|c| c.extra_authorize_parameters.clone());
+    let auth = current.and_then(|c| c.token_endpoint_auth);
+    let name = input.name.over(current.map(|c| c.name.clone()));
+    ClientConfiguration {
+        id: basis.id,
+        name: name.unwrap_or_else(|| key.to_string()),
+        key,
+        profile: profile.as_str().to_owned(),
+        client_id: input
+            .client_id
+            .over(current.map(|c| c.client_id.clone()))
+            .unwrap_or_default(),
+        client_secret: match input.client_secret {
+            Field::Absent => current.and_then(|c| c.client_secret.clone()),
+            Field::Null | Field::Given(_) => None,
+        },
+        token_endpoint_auth: input.token_endpoint_auth.over(auth),
+        issuer,
+        authorize_url: input.authorize_url.over(old(|c| c.authorize_url.as_ref())),
+        token_url: input.token_url.over(old(|c| c.token_url.as_ref())),
+        userinfo_url: input.userinfo_url.over(old(|c| c.userinfo_url.as_ref())),
+        jwks_url: input.jwks_url.over(old(|c| c.jwks_url.as_ref())),
+        revocation_url: input
+            .revocation_url
+            .over(old(|c| c.revocation_url.as_ref())),
+        scopes,
+        identity_claim: input
+            .identity_claim
+            .over(old(|c| c.identity_claim.as_ref())),
+        extra_authorize_parameters: input
+            .extra_authorize_parameters
+            .over(parameters)
+            .unwrap_or_default(),
+        ca_pem: input.ca_pem.over(old(|c| c.ca_pem.as_ref())),
+        is_inbound,
+        is_outbound,
+        refusal: None,
+        created_at: current.map_or(basis.now, |c| c.created_at),
+        updated_at: basis.now,
+    }
+}
+
+/// Microsoft calls it authority; people find it under either name.
+fn settled_issuer(
+    issuer: Field<String>,
+    base_url: Field<String>,
+    current: Option<&ClientConfiguration>,
+    faults: &mut Faults,
+) -> Option<String> {
+    if issuer.is_given() && base_url.is_given() {
+        faults.add("base_url", "is another name of issuer: give one of them");
+    }
+    let given = match issuer {
+        Field::Absent => base_url,
+        Field::Null | Field::Given(_) => issuer,
+    };
+    given.over(current.and_then(|client| client.issuer.clone()))
+}
+
+/// Returns the key; one that exists stays, since URLs and events name it. After a fault it is any key.
+pub(crate) fn settled_key(
+    given: &Field<String>,
+    current: Option<&Key>,
+    faults: &mut Faults,
+) -> Result<Key, ApiError> {
+    let text = match (given, current) {
+        (Field::Given(text), Some(current)) if text == current.as_str() => {
+            return Ok(current.clone());
+        }
+        (Field::Absent, Some(current)) => return Ok(current.clone()),
+        (_, Some(current)) => {
+            faults.add("key", "cannot be changed: make a new one");
+            return Ok(current.clone());
+        }
+        (Field::Given(text), None) => text.as_str(),
+        (Field::Absent | Field::Null, None) => {
+            faults.add("key", "is required");
+            "unknown"
+        }
+    };
+    Key::try_new(text).or_else(|fault| {
+        faults.add("key", fault);
+        Key::try_new("unknown").map_err(|_| ApiError::GivenUp)
+    })
+}
+
+/// One sign-in serves both directions, so both are asked for.
+fn default_scopes(
+    profile: Profile,
+    issuer: Option<&str>,
+    is_inbound: bool,
+    is_outbound: bool,
+) -> Vec<String> {
+    let base = issuer.and_then(|issuer| Url::parse(issuer).ok());
+    let defaults = profile.defaults(base.as_ref());
+    let mut scopes = Vec::new();
+    let inbound = is_inbound.then_some(defaults.inbound_scopes);
+    let outbound = is_outbound.then_some(defaults.outbound_scopes);
+    for scope in inbound.into_iter().chain(outbound).flatten() {
+        if !scopes.contains(&scope) {
+            scopes.push(scope);
+        }
+    }
+    scopes
+}
+
+fn check(client: &ClientConfiguration, is_new_secret: bool, faults: &mut Faults) {
+    faults.text("name", &client.name, 200);
+    if client.client_id.is_empty() {
+        faults.add("client_id", "is required: the provider's console shows it");
+    } else {
+        faults.text("client_id", &client.client_id, 1000);
+    }
+    check_endpoints(client, faults);
+    let has_secret = is_new_secret || client.client_secret.is_some();
+    let needs_secret = matches!(
+        client.token_endpoint_auth,
+        Some(TokenEndpointAuth::ClientSecretBasic | TokenEndpointAuth::ClientSecretPost)
+    );
+    if needs_secret && !has_secret {
+        faults.add("client_secret", "is required by this token_endpoint_auth");
+    }
+    if client.scopes.is_empty() {
+        faults.add(
+            "scopes",
+            "must not be empty; leave it out for the profile's own",
+        );
+    }
+    for (index, scope) in client.scopes.iter().enumerate() {
+        // RFC 6749 §3.3: what a scope may consist of.
+        let is_token = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+        if scope.is_empty() || scope.len() > 1000 || !scope.bytes().all(is_token) {
+            faults.add(
+                format!("scopes[{index}]"),
+                "must be one scope, without spaces, quotes or backslashes",
+            );
+        }
+    }
+    if let Some(claim) = &client.identity_claim {
+        faults.text("identity_claim", claim, 200);
+    }
+    for (name, value) in &client.extra_authorize_parameters {
+        let path = format!("extra_authorize_parameters.{name}");
+        if RESERVED_PARAMETERS.contains(&name.as_str()) {
+            faults.add(path, "is decided by the protocol and cannot be set");
+        } else {
+            faults.text(&path, name, 200);
+            if value.len() > 2000 || value.chars().any(char::is_control) {
+                faults.add(
+                    path,
+                    "must have at most 2000 characters, none of them control characters",
+                );
+            }
+        }
+    }
+    if let Some(pem) = &client.ca_pem {
+        faults.ca_pem("ca_pem", pem);
+    }
+    if !client.is_inbound && !client.is_outbound {
+        faults.add("inbound", "one of inbound and outbound must be true");
+    }
+}
+
+fn check_endpoints(client: &ClientConfiguration, faults: &mut Faults) {
+    let urls = [
+        ("issuer", &client.issuer),
+        ("authorize_url", &client.authorize_url),
+        ("token_url", &client.token_url),
+        ("userinfo_url", &client.userinfo_url),
+        ("jwks_url", &client.jwks_url),
+        ("revocation_url", &client.revocation_url),
+    ];
+    for (path, url) in urls {
+        if let Some(url) = url {
+            faults.url(path, url);
+        }
+    }
+    match (&client.authorize_url, &client.token_url) {
+        (Some(_), None) => faults.add("token_url", "is required beside authorize_url"),
+        (None, Some(_)) => faults.add("authorize_url", "is required beside token_url"),
+        (None, None) if client.issuer.is_none() && client.profile == "custom" => faults.add(
+            "issuer",
+            "the profile custom needs an issuer, or authorize_url and token_url",
+        ),
+        _ => {}
+    }
+}

@@ -1,0 +1,94 @@
+//! Extractors whose refusals are ours.
+
+use std::str::FromStr;
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode, header};
+use mailmesh_domain::Key;
+use mailmesh_events::read_json;
+use serde::de::DeserializeOwned;
+
+use crate::error::ApiError;
+use crate::state::SharedApp;
+
+/// Larger than any configuration with its certificates.
+pub(crate) const BODY_LIMIT_BYTES: usize = 1024 * 1024;
+
+/// A JSON body.
+#[derive(Debug)]
+pub(crate) struct JsonBody<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<SharedApp> for JsonBody<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        let body = Bytes::from_request(request, app).await;
+        let body = body.map_err(|refusal| match refusal.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge {
+                limit_bytes: BODY_LIMIT_BYTES,
+            },
+            _ => ApiError::Incomplete,
+        })?;
+        Ok(Self(read_json(&body)?))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    let text = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = text.split(';').next().unwrap_or("").trim();
+    let essence = essence.to_ascii_lowercase();
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// The key in a path. What is no key names nothing.
+#[derive(Debug)]
+pub(crate) struct PathKey(pub(crate) Key);
+
+impl FromRequestParts<SharedApp> for PathKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+        let PathId(key) = PathId::<String>::from_request_parts(parts, app).await?;
+        let key = Key::try_new(key);
+        key.map(Self)
+            .map_err(|_| ApiError::NotFound { what: "key" })
+    }
+}
+
+/// The id in a path. What is no id names nothing.
+#[derive(Debug)]
+pub(crate) struct PathId<T>(pub(crate) T);
+
+impl<T: FromStr> FromRequestParts<SharedApp> for PathId<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+        let unknown = || ApiError::NotFound { what: "id" };
+        let Path(text) = Path::<String>::from_request_parts(parts, app)
+            .await
+            .map_err(|_| unknown())?;
+        text.parse().map(Self).map_err(|_| unknown())
+    }
+}
+
+/// The parameters behind the question mark, in order.
+#[derive(Debug)]
+pub(crate) struct Parameters(pub(crate) Vec<(String, String)>);
+
+impl FromRequestParts<SharedApp> for Parameters {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+        let query = Query::<Vec<(String, String)>>::from_request_parts(parts, app).await;
+        let Query(pairs) =
+            query.map_err(|_| ApiError::of_field("", "the query is not readable"))?;
+        Ok(Self(pairs))
+    }
+}

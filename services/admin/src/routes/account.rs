@@ -1,0 +1,220 @@
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use mailmesh_domain::{AccountId, Authorisation, Direction, Key, OutboundState};
+use mailmesh_events::account::AccountChanged;
+use mailmesh_store::account::{self as store, Account};
+use mailmesh_store::client_configuration::{self, ClientConfiguration};
+use mailmesh_store::{Tx, grant, mailbox, outbound_mail};
+use serde::Serialize;
+use tracing::info;
+
+use crate::access::{Modeller, Viewer};
+use crate::account::{Basis, Input, View, load_views, settle};
+use crate::error::ApiError;
+use crate::extract::{JsonBody, PathKey};
+use crate::field::Field;
+use crate::state::{App, SharedApp};
+
+const WHAT: &str = "account";
+
+#[derive(Debug, Serialize)]
+pub(super) struct Listed {
+    accounts: Vec<View>,
+}
+
+pub(super) async fn list(
+    _: Viewer,
+    State(app): State<SharedApp>,
+) -> Result<Json<Listed>, ApiError> {
+    let mut tx = app.begin().await?;
+    let accounts = store::list(&mut tx).await?;
+    let accounts = load_views(&mut tx, accounts).await?;
+    Ok(Json(Listed { accounts }))
+}
+
+pub(super) async fn create(
+    _: Modeller,
+    State(app): State<SharedApp>,
+    JsonBody(input): JsonBody<Input>,
+) -> Result<Response, ApiError> {
+    let mut tx = app.begin().await?;
+    let client = load_client(&mut tx, &input.client_configuration, None).await?;
+    let basis = Basis {
+        id: AccountId::generate(&*app.replica.clock),
+        now: app.now(),
+        current: None,
+        client: client.as_ref(),
+        sealing_key: &app.sealing_key,
+    };
+    let mut account = settle(input, &basis)?;
+    account.grant_id = shared_grant(&mut tx, &account).await?;
+    let inserted = store::insert(&mut tx, &account).await;
+    inserted.map_err(|error| ApiError::on_insert(error, account.key.as_str()))?;
+    announce(&app, &mut tx, &account.key, false).await?;
+    let key = account.key.clone();
+    let view = load_one(&mut tx, account).await?;
+    app.commit(tx).await?;
+    info!(account.key = %key, "Account created");
+    let location = [(header::LOCATION, format!("/v1/accounts/{key}"))];
+    Ok((StatusCode::CREATED, location, Json(view)).into_response())
+}
+
+pub(super) async fn read(
+    _: Viewer,
+    State(app): State<SharedApp>,
+    PathKey(key): PathKey,
+) -> Result<Json<View>, ApiError> {
+    let mut tx = app.begin().await?;
+    let account = store::find_by_key(&mut tx, &key).await?;
+    let account = account.ok_or(ApiError::NotFound { what: WHAT })?;
+    Ok(Json(load_one(&mut tx, account).await?))
+}
+
+pub(super) async fn change(
+    _: Modeller,
+    State(app): State<SharedApp>,
+    PathKey(key): PathKey,
+    JsonBody(input): JsonBody<Input>,
+) -> Result<Json<View>, ApiError> {
+    let mut tx = app.begin().await?;
+    let current = store::find_for_update(&mut tx, &key).await?;
+    let current = current.ok_or(ApiError::NotFound { what: WHAT })?;
+    let client = load_client(&mut tx, &input.client_configuration, Some(&current)).await?;
+    let basis = Basis {
+        id: current.id,
+        now: app.now(),
+        current: Some(&current),
+        client: client.as_ref(),
+        sealing_key: &app.sealing_key,
+    };
+    let mut account = settle(input, &basis)?;
+    account.grant_id = if has_same_owner(&current, &account) {
+        current.grant_id
+    } else {
+        shared_grant(&mut tx, &account).await?
+    };
+    store::update(&mut tx, &account).await?;
+    if let Some(left) = current.grant_id
+        && account.grant_id != Some(left)
+    {
+        grant::delete_unused(&mut tx, left).await?;
+    }
+    if is_other_mailbox(&current, &account) {
+        mailbox::delete_cursors(&mut tx, account.id).await?;
+    }
+    announce(&app, &mut tx, &account.key, false).await?;
+    let view = load_one(&mut tx, account).await?;
+    app.commit(tx).await?;
+    info!(account.key = %key, "Account changed");
+    Ok(Json(view))
+}
+
+pub(super) async fn remove(
+    _: Modeller,
+    State(app): State<SharedApp>,
+    PathKey(key): PathKey,
+) -> Result<StatusCode, ApiError> {
+    let mut tx = app.begin().await?;
+    // The lock keeps new mail from being accepted until this has ended.
+    let account = store::find_for_update(&mut tx, &key).await?;
+    let account = account.ok_or(ApiError::NotFound { what: WHAT })?;
+    refuse_open_mail(&mut tx, &account).await?;
+    store::delete(&mut tx, account.id).await?;
+    if let Some(left) = account.grant_id {
+        grant::delete_unused(&mut tx, left).await?;
+    }
+    announce(&app, &mut tx, &account.key, true).await?;
+    app.commit(tx).await?;
+    info!(account.key = %key, "Account deleted");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Loads the client configuration that the account has after the request.
+async fn load_client(
+    tx: &mut Tx,
+    named: &Field<String>,
+    current: Option<&Account>,
+) -> Result<Option<ClientConfiguration>, ApiError> {
+    let client = match named {
+        Field::Null => return Ok(None),
+        Field::Absent => {
+            let Some(id) = current.and_then(|account| account.client_configuration_id) else {
+                return Ok(None);
+            };
+            client_configuration::find(tx, id).await?
+        }
+        Field::Given(text) => match Key::try_new(text) {
+            Ok(key) => client_configuration::find_by_key(tx, &key).await?,
+            Err(_) => None,
+        },
+    };
+    let unknown = || {
+        ApiError::of_field(
+            "client_configuration",
+            "there is no such client configuration",
+        )
+    };
+    client.map(Some).ok_or_else(unknown)
+}
+
+/// Returns the grant that another account of the same mailbox has.
+async fn shared_grant(
+    tx: &mut Tx,
+    account: &Account,
+) -> Result<Option<mailmesh_domain::GrantId>, ApiError> {
+    match account.client_configuration_id {
+        Some(client) if account.authorisation == Authorisation::OAuth2 => {
+            Ok(store::find_grant(tx, client, &account.login).await?)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn has_same_owner(one: &Account, other: &Account) -> bool {
+    one.client_configuration_id == other.client_configuration_id
+        && one.authorisation == other.authorisation
+        && one.login.eq_ignore_ascii_case(&other.login)
+}
+
+/// Cursors of one mailbox say nothing about another: its mail would be skipped.
+fn is_other_mailbox(one: &Account, other: &Account) -> bool {
+    one.direction == Direction::Inbound
+        && !(one.host.eq_ignore_ascii_case(&other.host)
+            && one.login.eq_ignore_ascii_case(&other.login))
+}
+
+async fn refuse_open_mail(tx: &mut Tx, account: &Account) -> Result<(), ApiError> {
+    let open = [
+        OutboundState::Queued,
+        OutboundState::Sending,
+        OutboundState::Uncertain,
+    ];
+    for state in open {
+        let mails = outbound_mail::list(tx, Some(account.id), Some(state), None, 1).await?;
+        if !mails.is_empty() {
+            return Err(ApiError::conflict(
+                format!("it has mail in state {state}, which would be lost"),
+                format!(
+                    "See GET /v1/outbox?account={}&state={state}: wait, cancel queued mails, decide uncertain ones.",
+                    account.key
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn announce(app: &App, tx: &mut Tx, key: &Key, is_deleted: bool) -> Result<(), ApiError> {
+    let event = AccountChanged {
+        account: key.clone(),
+        is_deleted,
+    };
+    app.announce(tx, &event).await
+}
+
+async fn load_one(tx: &mut Tx, account: Account) -> Result<View, ApiError> {
+    let mut views = load_views(tx, vec![account]).await?;
+    views.pop().ok_or(ApiError::NotFound { what: WHAT })
+}

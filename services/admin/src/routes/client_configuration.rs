@@ -1,0 +1,220 @@
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use mailmesh_domain::{ClientConfigurationId, Direction, Key, TokenEndpointAuth};
+use mailmesh_events::Problem;
+use mailmesh_store::account::{self, Account};
+use mailmesh_store::client_configuration::{self as store, ClientConfiguration};
+use serde::Serialize;
+use time::OffsetDateTime;
+use tracing::info;
+
+use crate::access::{Administrator, Viewer};
+use crate::client_configuration::{Basis, Input, settle};
+use crate::error::ApiError;
+use crate::extract::{JsonBody, PathKey};
+use crate::state::{App, SharedApp};
+
+const WHAT: &str = "client configuration";
+
+#[derive(Debug, Serialize)]
+struct View {
+    key: Key,
+    name: String,
+    profile: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_url: Option<String>,
+    client_id: String,
+    has_client_secret: bool,
+    token_endpoint_auth: Option<TokenEndpointAuth>,
+    issuer: Option<String>,
+    authorize_url: Option<String>,
+    token_url: Option<String>,
+    userinfo_url: Option<String>,
+    jwks_url: Option<String>,
+    revocation_url: Option<String>,
+    scopes: Vec<String>,
+    identity_claim: Option<String>,
+    extra_authorize_parameters: BTreeMap<String, String>,
+    ca_pem: Option<String>,
+    inbound: bool,
+    outbound: bool,
+    /// To be registered at the provider.
+    redirect_uri: String,
+    /// Why the provider refuses the client as a whole, if it does.
+    refusal: Option<Problem>,
+    accounts: i64,
+    #[serde(with = "time::serde::rfc3339")]
+    created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    updated_at: OffsetDateTime,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Listed {
+    client_configurations: Vec<View>,
+}
+
+pub(super) async fn list(
+    _: Viewer,
+    State(app): State<SharedApp>,
+) -> Result<Json<Listed>, ApiError> {
+    let mut tx = app.begin().await?;
+    let clients = store::list(&mut tx).await?;
+    let counts = account::count_by_client(&mut tx).await?;
+    let views = clients.into_iter().map(|client| {
+        let count = counts.iter().find(|(id, _)| *id == client.id);
+        view(&app, client, count.map_or(0, |(_, count)| *count))
+    });
+    Ok(Json(Listed {
+        client_configurations: views.collect(),
+    }))
+}
+
+pub(super) async fn create(
+    _: Administrator,
+    State(app): State<SharedApp>,
+    JsonBody(input): JsonBody<Input>,
+) -> Result<Response, ApiError> {
+    let basis = Basis {
+        id: ClientConfigurationId::generate(&*app.replica.clock),
+        now: app.now(),
+        current: None,
+        sealing_key: &app.sealing_key,
+    };
+    let client = settle(input, &basis)?;
+    let mut tx = app.begin().await?;
+    let inserted = store::insert(&mut tx, &client).await;
+    inserted.map_err(|error| ApiError::on_insert(error, client.key.as_str()))?;
+    app.commit(tx).await?;
+    info!(client.key = %client.key, "Client configuration created");
+    let location = [(
+        header::LOCATION,
+        format!("/v1/client-configurations/{}", client.key),
+    )];
+    Ok((StatusCode::CREATED, location, Json(view(&app, client, 0))).into_response())
+}
+
+pub(super) async fn read(
+    _: Viewer,
+    State(app): State<SharedApp>,
+    PathKey(key): PathKey,
+) -> Result<Response, ApiError> {
+    let mut tx = app.begin().await?;
+    let client = store::find_by_key(&mut tx, &key).await?;
+    let client = client.ok_or(ApiError::NotFound { what: WHAT })?;
+    let accounts = account::list_by_client(&mut tx, client.id).await?;
+    Ok(Json(view(&app, client, count(&accounts))).into_response())
+}
+
+pub(super) async fn change(
+    _: Administrator,
+    State(app): State<SharedApp>,
+    PathKey(key): PathKey,
+    JsonBody(input): JsonBody<Input>,
+) -> Result<Response, ApiError> {
+    let mut tx = app.begin().await?;
+    let current = store::find_for_update(&mut tx, &key).await?;
+    let current = current.ok_or(ApiError::NotFound { what: WHAT })?;
+    let basis = Basis {
+        id: current.id,
+        now: app.now(),
+        current: Some(&current),
+        sealing_key: &app.sealing_key,
+    };
+    let client = settle(input, &basis)?;
+    let accounts = account::list_by_client(&mut tx, client.id).await?;
+    refuse_lost_direction(&client, &accounts)?;
+    store::update(&mut tx, &client).await?;
+    app.commit(tx).await?;
+    info!(client.key = %client.key, "Client configuration changed");
+    Ok(Json(view(&app, client, count(&accounts))).into_response())
+}
+
+pub(super) async fn remove(
+    _: Administrator,
+    State(app): State<SharedApp>,
+    PathKey(key): PathKey,
+) -> Result<StatusCode, ApiError> {
+    let mut tx = app.begin().await?;
+    let client = store::find_for_update(&mut tx, &key).await?;
+    let client = client.ok_or(ApiError::NotFound { what: WHAT })?;
+    let accounts = account::list_by_client(&mut tx, client.id).await?;
+    if !accounts.is_empty() {
+        return Err(ApiError::conflict(
+            format!("accounts use it: {}", names(accounts.iter())),
+            "Delete these accounts or give them another client configuration first.",
+        ));
+    }
+    store::delete(&mut tx, client.id).await?;
+    app.commit(tx).await?;
+    info!(client.key = %key, "Client configuration deleted");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn refuse_lost_direction(
+    client: &ClientConfiguration,
+    accounts: &[Account],
+) -> Result<(), ApiError> {
+    for (direction, is_usable) in [
+        (Direction::Inbound, client.is_inbound),
+        (Direction::Outbound, client.is_outbound),
+    ] {
+        let used_by = accounts.iter().filter(|a| a.direction == direction);
+        if !is_usable && used_by.clone().next().is_some() {
+            return Err(ApiError::conflict(
+                format!("{direction} accounts use it: {}", names(used_by)),
+                "Delete these accounts or give them another client configuration first.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Names a few; hundreds would help nobody.
+fn names<'a>(accounts: impl Iterator<Item = &'a Account>) -> String {
+    let keys: Vec<&str> = accounts.map(|account| account.key.as_str()).collect();
+    match keys.split_at_checked(10) {
+        Some((few, further)) if !further.is_empty() => {
+            format!("{} and {} more", few.join(", "), further.len())
+        }
+        _ => keys.join(", "),
+    }
+}
+
+fn count(accounts: &[Account]) -> i64 {
+    i64::try_from(accounts.len()).unwrap_or(i64::MAX)
+}
+
+fn view(app: &App, client: ClientConfiguration, accounts: i64) -> View {
+    let is_microsoft = client.profile == "microsoft";
+    View {
+        key: client.key,
+        name: client.name,
+        base_url: client.issuer.clone().filter(|_| is_microsoft),
+        profile: client.profile,
+        client_id: client.client_id,
+        has_client_secret: client.client_secret.is_some(),
+        token_endpoint_auth: client.token_endpoint_auth,
+        issuer: client.issuer,
+        authorize_url: client.authorize_url,
+        token_url: client.token_url,
+        userinfo_url: client.userinfo_url,
+        jwks_url: client.jwks_url,
+        revocation_url: client.revocation_url,
+        scopes: client.scopes,
+        identity_claim: client.identity_claim,
+        extra_authorize_parameters: client.extra_authorize_parameters,
+        ca_pem: client.ca_pem,
+        inbound: client.is_inbound,
+        outbound: client.is_outbound,
+        redirect_uri: app.public.redirect_uri().to_string(),
+        refusal: client.refusal,
+        accounts,
+        created_at: client.created_at,
+        updated_at: client.updated_at,
+    }
+}

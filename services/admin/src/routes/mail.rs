@@ -1,0 +1,78 @@
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use http::header;
+use mailmesh_bus::RawReader;
+use mailmesh_domain::MailId;
+use mailmesh_mail::message::attachment as find_attachment;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::access::Viewer;
+use crate::error::ApiError;
+use crate::extract::PathId;
+use crate::state::SharedApp;
+
+const WHAT: &str = "mail, or it is no longer kept";
+/// Parts are cut out of mails up to this size; larger ones are there as a whole.
+const LARGEST_MAIL_BYTES: usize = 128 * 1024 * 1024;
+
+pub(super) async fn raw(
+    _: Viewer,
+    State(app): State<SharedApp>,
+    PathId(id): PathId<MailId>,
+) -> Result<Response, ApiError> {
+    let reader = app.replica.bus.raw_mails().get(&id.to_string()).await?;
+    let reader = reader.ok_or(ApiError::NotFound { what: WHAT })?;
+    // A chunk is fetched when the last one was taken: a slow reader holds one, never the mail. A failure breaks the
+    // transfer off, so that nobody takes a part for the whole.
+    let chunks = stream::try_unfold(reader, async |mut reader: RawReader| {
+        let chunk = reader.next_chunk().await?;
+        Ok::<_, mailmesh_bus::RawError>(chunk.map(|chunk| (chunk, reader)))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "message/rfc822".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{id}.eml\""),
+        ),
+    ];
+    Ok((headers, Body::from_stream(chunks)).into_response())
+}
+
+pub(super) async fn attachment(
+    _: Viewer,
+    State(app): State<SharedApp>,
+    path: Result<Path<(MailId, u32)>, axum::extract::rejection::PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path((id, part)) = path.map_err(|_| ApiError::NotFound { what: "attachment" })?;
+    let _permit = app
+        .attachments
+        .acquire()
+        .await
+        .map_err(|_| ApiError::GivenUp)?;
+    let mails = app.replica.bus.raw_mails();
+    let mail = mails.get_whole(&id.to_string(), LARGEST_MAIL_BYTES).await;
+    let mail = match mail {
+        Err(mailmesh_bus::RawError::TooLarge { limit, .. }) => {
+            return Err(ApiError::TooLarge { limit_bytes: limit });
+        }
+        other => other?.ok_or(ApiError::NotFound { what: WHAT })?,
+    };
+    let found = tokio::task::spawn_blocking(move || find_attachment(&mail, part)).await;
+    let found = found.map_err(|_| ApiError::GivenUp)?;
+    let found = found.ok_or(ApiError::NotFound { what: "attachment" })?;
+    let name = found.attachment.filename.as_deref().unwrap_or("attachment");
+    // RFC 6266 §4.3: whatever the sender called it, encoded.
+    let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
+    let content_type = http::HeaderValue::try_from(found.attachment.content_type);
+    let content_type =
+        content_type.unwrap_or_else(|_| http::HeaderValue::from_static("application/octet-stream"));
+    let disposition = http::HeaderValue::try_from(format!("attachment; filename*=UTF-8''{name}"));
+    let disposition = disposition.unwrap_or_else(|_| http::HeaderValue::from_static("attachment"));
+    let headers = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CONTENT_DISPOSITION, disposition),
+    ];
+    Ok((headers, found.content).into_response())
+}

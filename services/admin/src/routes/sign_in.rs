@@ -1,0 +1,52 @@
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use mailmesh_domain::{Authorisation, SignInId};
+use mailmesh_secrets::{ExposeSecret, random_token, sha256};
+use mailmesh_store::{account, sign_in};
+use serde::Serialize;
+use time::{Duration, OffsetDateTime};
+use tracing::info;
+
+use crate::access::Modeller;
+use crate::error::ApiError;
+use crate::extract::PathKey;
+use crate::state::SharedApp;
+
+const LINK_BYTES: usize = 32;
+const VALID_FOR: Duration = Duration::hours(1);
+
+#[derive(Debug, Serialize)]
+pub(super) struct Link {
+    /// For the mailbox's owner; leads to the provider once.
+    url: String,
+    #[serde(with = "time::serde::rfc3339")]
+    expires_at: OffsetDateTime,
+}
+
+pub(super) async fn create(
+    _: Modeller,
+    State(app): State<SharedApp>,
+    PathKey(key): PathKey,
+) -> Result<(StatusCode, Json<Link>), ApiError> {
+    let mut tx = app.begin().await?;
+    let account = account::find_by_key(&mut tx, &key).await?;
+    let account = account.ok_or(ApiError::NotFound { what: "account" })?;
+    if account.authorisation != Authorisation::OAuth2 {
+        return Err(ApiError::conflict(
+            format!("the account's authorisation is {}", account.authorisation),
+            "Only accounts with authorisation oauth2 sign in.",
+        ));
+    }
+    let link = random_token(LINK_BYTES);
+    let link = link.expose_secret();
+    let now = app.now();
+    let expires_at = now + VALID_FOR;
+    let id = SignInId::generate(&*app.replica.clock);
+    let hash = sha256(link.as_bytes());
+    sign_in::insert(&mut tx, id, account.id, &hash, expires_at, now).await?;
+    app.commit(tx).await?;
+    info!(account.key = %key, "Sign-in link made");
+    let url = app.public.connect_url(link).to_string();
+    Ok((StatusCode::CREATED, Json(Link { url, expires_at })))
+}

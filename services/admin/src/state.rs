@@ -1,0 +1,65 @@
+use std::sync::Arc;
+
+use mailmesh_events::{Encoded, Event};
+use mailmesh_replica::{PublicSettings, Replica};
+use mailmesh_secrets::SealingKey;
+use mailmesh_store::{Tx, outbox};
+use time::OffsetDateTime;
+use tokio::sync::Semaphore;
+
+use crate::access::KnownKeys;
+use crate::error::ApiError;
+
+/// How many attachments are cut out of their mails at once: each holds a whole mail in memory.
+const ATTACHMENTS_AT_ONCE: usize = 2;
+
+/// What every handler shares.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) replica: Replica,
+    pub(crate) public: PublicSettings,
+    pub(crate) sealing_key: SealingKey,
+    pub(crate) known_keys: KnownKeys,
+    pub(crate) attachments: Semaphore,
+}
+
+pub(crate) type SharedApp = Arc<App>;
+
+impl App {
+    pub(crate) fn new(
+        replica: Replica,
+        public: PublicSettings,
+        sealing_key: SealingKey,
+    ) -> SharedApp {
+        Arc::new(Self {
+            replica,
+            public,
+            sealing_key,
+            known_keys: KnownKeys::default(),
+            attachments: Semaphore::new(ATTACHMENTS_AT_ONCE),
+        })
+    }
+
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.replica.clock.now()
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Tx, ApiError> {
+        Ok(self.replica.database.begin().await?)
+    }
+
+    /// Adds an event that is published once the transaction is committed.
+    pub(crate) async fn announce<E: Event>(&self, tx: &mut Tx, event: &E) -> Result<(), ApiError> {
+        let mut encoded: Encoded = self.replica.encode(event)?;
+        mailmesh_bus::trace::inject(&mut encoded.headers);
+        outbox::insert(tx, self.replica.id, &[encoded], self.now()).await?;
+        Ok(())
+    }
+
+    /// Commits a change, and has its events published.
+    pub(crate) async fn commit(&self, tx: Tx) -> Result<(), ApiError> {
+        tx.commit().await?;
+        self.replica.outbox.wake();
+        Ok(())
+    }
+}
