@@ -110,9 +110,7 @@ impl Servers {
                     anyhow::bail!("Postgres ended: {status}");
                 }
             }
-            while process.running().len() > 1 {
-                tokio::time::sleep(LOOK).await;
-            }
+            others_ended(&process).await;
             if let Some(nats) = &mut nats {
                 nats.stop().await;
             }
@@ -121,6 +119,17 @@ impl Servers {
             }
             Ok(())
         });
+    }
+}
+
+/// The tasks that the others lean on, and that stop after them.
+const LAST: [&str; 2] = ["/servers", "/sandbox"];
+
+/// Waits until every task has ended but those that stop last.
+pub(crate) async fn others_ended(process: &Lifecycle) {
+    let is_other = |name: &String| !LAST.iter().any(|last| name.ends_with(last));
+    while process.running().iter().any(is_other) {
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -13,7 +13,7 @@ use mailmesh_secrets::ExposeSecret;
 
 use crate::config::Config;
 use crate::console::{say, warn};
-use crate::embedded::Ports;
+use crate::embedded::{Ports, others_ended};
 
 use super::up;
 
@@ -77,8 +77,13 @@ async fn tell(folder: PathBuf, arguments: Arguments, lifecycle: Lifecycle) -> an
 
     story::tell(&running, &sandbox).await?;
 
-    if arguments.once {
+    let process = lifecycle.clone();
+    lifecycle.spawn("sandbox", async move {
+        process.stopping().await;
+        others_ended(&process).await;
         sandbox.stop().await;
+    });
+    if arguments.once {
         lifecycle.stop();
         return Ok(());
     }
@@ -90,11 +95,6 @@ async fn tell(folder: PathBuf, arguments: Arguments, lifecycle: Lifecycle) -> an
     if let Some(key) = &running.first_key {
         say(format!("API key: {}", key.expose_secret()));
     }
-    let stop = lifecycle.stop_token();
-    lifecycle.spawn("sandbox", async move {
-        stop.cancelled().await;
-        sandbox.stop().await;
-    });
     Ok(())
 }
 
