@@ -58,11 +58,12 @@ impl App {
 /// Returns the routes, without opening a socket.
 pub(crate) fn app(state: Arc<App>) -> Router {
     let mut routes = Router::new()
-        .route("/connect/{link}", get(connect::follow_link))
+        .route("/connect/{link}", get(connect::follow_link).head(look))
         .route("/connected/{sign_in}", get(connected::show_result));
     for path in callback_paths(&state.public.redirect_path) {
-        let callback: MethodRouter<Arc<App>> =
-            get(callback::receive_query).post(callback::receive_form);
+        let callback: MethodRouter<Arc<App>> = get(callback::receive_query)
+            .post(callback::receive_form)
+            .head(look);
         routes = routes.route(path, callback);
     }
     // A proxy may pass the path of the public URL on or cut it off.
@@ -99,6 +100,11 @@ async fn make_room(State(app): State<Arc<App>>, request: Request, next: Next) ->
         Ok(_place) => next.run(request).await,
         Err(_) => Obstacle::Busy.page().into_response(),
     }
+}
+
+/// Mail scanners look before people come: that must neither start a sign-in nor consume a state.
+async fn look() -> StatusCode {
+    StatusCode::NO_CONTENT
 }
 
 async fn nothing_here() -> Page {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use mailmesh_domain::Clock;
 use mailmesh_replica::{Connections, Membership, PublicSettings, Replica};
-use mailmesh_runtime::Lifecycle;
+use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -23,11 +23,16 @@ pub struct Service {
     address: SocketAddr,
 }
 
+/// Codes and cookies would travel in clear.
+#[derive(Debug, thiserror::Error)]
+#[error("must be an https URL; http is accepted for this machine only")]
+struct NotProtected;
+
 impl Service {
     /// Opens the listener and announces the replica.
     ///
     /// # Errors
-    /// When the address is taken or the database fails.
+    /// When the public URL is not protected, the address is taken or the database fails.
     pub async fn build(
         config: Config,
         public: PublicSettings,
@@ -35,6 +40,9 @@ impl Service {
         connections: &Connections,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
+        if !mailmesh_oauth::is_protected(&public.url) {
+            return Err(ConfigError::invalid("public.url", NotProtected).into());
+        }
         let listener =
             mailmesh_runtime::listen(config.listen, "sign-ins", "auth_callback.listen").await?;
         let address = listener.local_addr().context("cannot read the address")?;

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mailmesh_domain::Protocol;
-use mailmesh_sandbox::Visitor;
+use mailmesh_sandbox::{Fault, FaultRule, Visitor};
+use mailmesh_testkit::eventually;
 use reqwest::StatusCode;
 use reqwest::header::{COOKIE, SET_COOKIE};
 
@@ -151,4 +152,57 @@ async fn a_posted_answer_is_taken_too_at_either_path() -> Result<()> {
         world.finish().await?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_browser_that_goes_away_costs_no_tokens() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let link = world.link(&account).await?;
+    let mut browser = Visitor::try_new(None)?;
+    let callback = world.answer(&mut browser, &link).await?;
+    world.sandbox.faults().add(FaultRule::once(
+        "oauth.after_token",
+        Fault::Stall { seconds: None },
+    ))?;
+
+    {
+        let going = browser.get(&callback);
+        tokio::pin!(going);
+        let exchanged = eventually("the code is exchanged", async || {
+            world.sandbox.oauth_counters().total.code_exchanges == 1
+        });
+        tokio::select! {
+            _ = &mut going => anyhow::bail!("the answer came too early"),
+            exchanged = exchanged => exchanged?,
+        }
+    }
+    drop(browser);
+    world.sandbox.faults().clear();
+
+    eventually("the grant is stored", async || {
+        world.grant_of(&account).await?.context("no grant")
+    })
+    .await?;
+    world.finish().await
+}
+
+#[tokio::test]
+async fn what_looks_before_it_asks_starts_and_ends_nothing() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let link = world.link(&account).await?;
+    let mut browser = Visitor::try_new(None)?;
+    let callback = world.answer(&mut browser, &link).await?;
+    let http = reqwest::Client::builder().build()?;
+
+    for url in [&link, &callback] {
+        let answer = http.head(url.clone()).send().await?;
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    }
+    let answer = browser.get(&callback).await?;
+
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    assert!(world.grant_of(&account).await?.is_some());
+    world.finish().await
 }

@@ -33,8 +33,9 @@ impl MakeWriter<'_> for Log {
     }
 }
 
-#[tokio::test]
-async fn neither_pages_nor_logs_nor_events_hold_a_secret() -> Result<()> {
+/// Hears the other tests of this process too: a subscriber of one thread misses lines that another
+/// thread was first to reach.
+fn listen() -> Result<Log> {
     let log = Log::default();
     let ours = filter_fn(|metadata| {
         let target = metadata.target();
@@ -42,28 +43,17 @@ async fn neither_pages_nor_logs_nor_events_hold_a_secret() -> Result<()> {
     });
     let layer = tracing_subscriber::fmt::layer().with_writer(log.clone());
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(ours));
-    // Hears the other tests of this process too: a subscriber of one thread misses lines that another
-    // thread was first to reach.
     tracing::subscriber::set_global_default(subscriber)?;
-    let world = World::new().await?;
+    Ok(log)
+}
+
+/// Signs in, and once more with a code that the provider refuses; returns what people and systems
+/// were told, and what must not be in it.
+async fn sign_in_twice(world: &World) -> Result<(String, Vec<String>)> {
     let account = world.account("support", Protocol::Imap).await?;
     let mut browser = Visitor::try_new(None)?;
     let mut told = String::new();
     let mut secrets = vec![CLIENT_SECRET.to_owned()];
-    world.sandbox.faults().add(FaultRule {
-        after: 1,
-        ..FaultRule::once(
-            "oauth.token.code",
-            Fault::Status {
-                code: 400,
-                retry_after: None,
-                body: Some(
-                    r#"{"error":"invalid_grant","error_description":"bad code"}"#.to_owned(),
-                ),
-            },
-        )
-    })?;
-
     for _ in 0..2 {
         let link = world.link(&account).await?;
         let callback = world.answer(&mut browser, &link).await?;
@@ -73,13 +63,8 @@ async fn neither_pages_nor_logs_nor_events_hold_a_secret() -> Result<()> {
         secrets.extend(sent.map(|(_, value)| value.into_owned()));
         secrets.extend(link.path().rsplit('/').next().map(str::to_owned));
         let ended = browser.get(&callback).await?;
-        told.push_str(
-            &browser
-                .get(&location(&ended, &callback)?)
-                .await?
-                .text()
-                .await?,
-        );
+        let result = browser.get(&location(&ended, &callback)?).await?;
+        told.push_str(&result.text().await?);
         told.push_str(&browser.get(&callback).await?.text().await?);
     }
     let grant = world.grant_of(&account).await?.context("no grant")?;
@@ -94,6 +79,26 @@ async fn neither_pages_nor_logs_nor_events_hold_a_secret() -> Result<()> {
             told.push_str(&String::from_utf8_lossy(&payload));
         }
     }
+    Ok((told, secrets))
+}
+
+#[tokio::test]
+async fn neither_pages_nor_logs_nor_events_hold_a_secret() -> Result<()> {
+    let log = listen()?;
+    let world = World::new().await?;
+    world.sandbox.faults().add(FaultRule {
+        after: 1,
+        ..FaultRule::once(
+            "oauth.token.code",
+            Fault::Status {
+                code: 400,
+                retry_after: None,
+                body: Some(r#"{"error":"invalid_grant"}"#.to_owned()),
+            },
+        )
+    })?;
+
+    let (told, secrets) = sign_in_twice(&world).await?;
     world.finish().await?;
 
     let logged = log.0.lock().unwrap_or_else(PoisonError::into_inner).clone();

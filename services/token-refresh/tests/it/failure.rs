@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use mailmesh_domain::{Clock, GrantState, MustAct};
+use mailmesh_domain::{Clock, GrantState, MustAct, ReplicaId};
 use mailmesh_events::account::AccountSignInRequired;
 use mailmesh_events::decode_event;
 use mailmesh_sandbox::{Fault, Personality};
@@ -73,7 +73,7 @@ async fn the_servers_own_hint_is_kept_to() -> Result<()> {
         .until("a failure", &grant, |grant| grant.failures == 1)
         .await?;
 
-    assert!(failed.refresh_due_at >= world.clock.now() + Duration::from_secs(600));
+    assert!(failed.refresh_due_at >= world.clock.now() + Duration::from_mins(10));
     replica.stop().await
 }
 
@@ -211,5 +211,74 @@ async fn a_grant_without_a_refresh_token_works_until_its_end() -> Result<()> {
 
     assert_eq!(postponed.state, GrantState::Active);
     world.events("account.sign_in_required.alice", 1).await?;
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_replica_that_dies_between_answer_and_store_leaves_no_silent_loss() -> Result<()> {
+    let world = World::new(Personality::Standard).await?;
+    let grant = world.grant("alice").await?;
+    world.fail_at("oauth.after_token", Some(1), Fault::Stall { seconds: None })?;
+    let dying = world.start().await?;
+    world.ask(&grant, 1).await?;
+    eventually("the provider has rotated", async || {
+        world.refreshes(&grant) == (1, 0)
+    })
+    .await?;
+
+    dying.kill().await;
+    world.sandbox.faults().clear();
+    // As if the dead replica's claim had come to its end.
+    let mut tx = world.connections.database.begin().await?;
+    grant::save_sign_in(&mut tx, &grant, world.clock.now()).await?;
+    tx.commit().await?;
+    let replicas = [world.start().await?, world.start().await?];
+    world.ask(&grant, 1).await?;
+    let refused = world
+        .until("a refusal", &grant, |grant| {
+            grant.state == GrantState::SignInRequired
+        })
+        .await?;
+
+    assert!(refused.problem.is_some());
+    assert_eq!(world.refreshes(&grant), (1, 1));
+    world.events("account.sign_in_required.alice", 1).await?;
+    for replica in replicas {
+        replica.stop().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_grant_that_another_replica_has_claimed_is_left_to_it() -> Result<()> {
+    let world = World::new(Personality::Standard).await?;
+    let [claimed, free] = [world.grant("claimed").await?, world.grant("free").await?];
+    let other = ReplicaId::generate(&*world.clock);
+    let due = claimed.refresh_due_at;
+    let mut tx = world.connections.database.begin().await?;
+    let taken = grant::claim_due(&mut tx, other, due, Duration::from_secs(4), 1).await?;
+    tx.commit().await?;
+    let free = if taken[0].id == claimed.id {
+        free
+    } else {
+        claimed
+    };
+    let replica = world.start().await?;
+
+    world.advance(51);
+    world
+        .until("the free one's token", &free, |grant| grant.generation == 2)
+        .await?;
+    let seen = world.refreshes(&taken[0]);
+    world
+        .until(
+            "the other's token, once its claim has ended",
+            &taken[0],
+            |grant| grant.generation == 2,
+        )
+        .await?;
+
+    assert_eq!(seen, (0, 0));
+    assert_eq!(world.refreshes(&taken[0]), (1, 0));
     replica.stop().await
 }
