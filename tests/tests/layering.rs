@@ -1,141 +1,142 @@
 //! The arrows between crates, against the table of `ARCHITECTURE.md`.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+#[cfg(test)]
+mod layering {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::{Path, PathBuf};
 
-/// Each crate and the crates of ours that it may use in production.
-const ALLOWED: &[(&str, &[&str])] = &[
-    ("domain", &[]),
-    ("secrets", &[]),
-    ("runtime", &[]),
-    ("embedded", &[]),
-    ("events", &["domain"]),
-    ("oauth", &["domain", "secrets"]),
-    ("mail", &["domain", "secrets"]),
-    ("sandbox", &["domain"]),
-    ("store", &["domain", "events", "secrets"]),
-    ("bus", &["events"]),
-    ("outbox", &["bus", "domain", "store"]),
-    (
-        "replica",
-        &[
-            "bus", "domain", "events", "oauth", "outbox", "secrets", "store",
-        ],
-    ),
-];
+    /// Each crate and the crates of ours that it may use in production.
+    const ALLOWED: &[(&str, &[&str])] = &[
+        ("domain", &[]),
+        ("secrets", &[]),
+        ("runtime", &[]),
+        ("embedded", &[]),
+        ("events", &["domain"]),
+        ("oauth", &["domain", "secrets"]),
+        ("mail", &["domain", "secrets"]),
+        ("sandbox", &["domain"]),
+        ("store", &["domain", "events", "secrets"]),
+        ("bus", &["events"]),
+        ("outbox", &["bus", "domain", "store"]),
+        (
+            "replica",
+            &[
+                "bus", "domain", "events", "oauth", "outbox", "secrets", "store",
+            ],
+        ),
+    ];
 
-const SERVICES: &[&str] = &[
-    "admin",
-    "auth-callback",
-    "token-refresh",
-    "inbound-fetcher",
-    "outbound-sender",
-];
+    const SERVICES: &[&str] = &[
+        "admin",
+        "auth-callback",
+        "token-refresh",
+        "inbound-fetcher",
+        "outbound-sender",
+    ];
 
-fn root() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-}
+    fn root() -> PathBuf {
+        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    }
 
-struct Manifest {
-    production: BTreeSet<String>,
-    tests: BTreeSet<String>,
-}
+    struct Manifest {
+        production: BTreeSet<String>,
+        tests: BTreeSet<String>,
+    }
 
-fn manifest(folder: &Path) -> Manifest {
-    let text = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-    let manifest: toml::Table = text.parse().unwrap();
-    let ours = |section: &str| {
-        let table = manifest.get(section).and_then(toml::Value::as_table);
-        table
-            .into_iter()
-            .flat_map(toml::Table::keys)
-            .filter_map(|name| name.strip_prefix("mailmesh-").map(ToOwned::to_owned))
+    fn manifest(folder: &Path) -> Manifest {
+        let text = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = text.parse().unwrap();
+        let ours = |section: &str| {
+            let table = manifest.get(section).and_then(toml::Value::as_table);
+            table
+                .into_iter()
+                .flat_map(toml::Table::keys)
+                .filter_map(|name| name.strip_prefix("mailmesh-").map(ToOwned::to_owned))
+                .collect()
+        };
+        Manifest {
+            production: ours("dependencies"),
+            tests: ours("dev-dependencies"),
+        }
+    }
+
+    fn manifests(folder: &str) -> BTreeMap<String, Manifest> {
+        let entries = std::fs::read_dir(root().join(folder)).unwrap();
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.join("Cargo.toml").exists())
+            .map(|path| {
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                (name, manifest(&path))
+            })
             .collect()
-    };
-    Manifest {
-        production: ours("dependencies"),
-        tests: ours("dev-dependencies"),
     }
-}
 
-fn manifests(folder: &str) -> BTreeMap<String, Manifest> {
-    let entries = std::fs::read_dir(root().join(folder)).unwrap();
-    entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.join("Cargo.toml").exists())
-        .map(|path| {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            (name, manifest(&path))
-        })
-        .collect()
-}
-
-#[test]
-fn libraries_use_only_what_lies_below_them() {
-    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
-    for (name, manifest) in manifests("libs") {
-        if name == "testkit" {
-            continue;
-        }
-        let below = allowed
-            .get(name.as_str())
-            .unwrap_or_else(|| panic!("libs/{name} is missing from the table"));
-        for used in &manifest.production {
-            assert!(below.contains(&used.as_str()), "libs/{name} uses {used}");
+    #[test]
+    fn libraries_use_only_what_lies_below_them() {
+        let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
+        for (name, manifest) in manifests("libs") {
+            if name == "testkit" {
+                continue;
+            }
+            let below = allowed
+                .get(name.as_str())
+                .unwrap_or_else(|| panic!("libs/{name} is missing from the table"));
+            for used in &manifest.production {
+                assert!(below.contains(&used.as_str()), "libs/{name} uses {used}");
+            }
         }
     }
-}
 
-#[test]
-fn services_use_libraries_and_never_each_other() {
-    for (name, manifest) in manifests("services") {
-        for used in &manifest.production {
-            let is_service = SERVICES.contains(&used.as_str());
-            assert!(
-                !is_service || name == "mailmesh",
-                "services/{name} uses the service {used}"
-            );
-            assert_ne!(used, "testkit", "services/{name} ships the test kit");
-            assert!(
-                used != "sandbox" || name == "mailmesh",
-                "services/{name} ships the sandbox"
-            );
+    #[test]
+    fn services_use_libraries_and_never_each_other() {
+        for (name, manifest) in manifests("services") {
+            for used in &manifest.production {
+                let is_service = SERVICES.contains(&used.as_str());
+                assert!(
+                    !is_service || name == "mailmesh",
+                    "services/{name} uses the service {used}"
+                );
+                assert_ne!(used, "testkit", "services/{name} ships the test kit");
+                assert!(
+                    used != "sandbox" || name == "mailmesh",
+                    "services/{name} ships the sandbox"
+                );
+            }
         }
     }
-}
 
-#[test]
-fn the_test_kit_is_used_in_tests_alone() {
-    for folder in ["libs", "services"] {
-        for (name, manifest) in manifests(folder) {
-            assert!(
-                !manifest.production.contains("testkit"),
-                "{folder}/{name} uses the test kit in production"
-            );
-            // Below the test kit a dev-dependency on it would be a cycle of builds.
-            assert!(
-                folder == "services" || !manifest.tests.contains("testkit"),
-                "libs/{name} lies below the test kit and cannot test with it"
-            );
+    #[test]
+    fn the_test_kit_is_used_in_tests_alone() {
+        for folder in ["libs", "services"] {
+            for (name, manifest) in manifests(folder) {
+                assert!(
+                    !manifest.production.contains("testkit"),
+                    "{folder}/{name} uses the test kit in production"
+                );
+                // Below the test kit a dev-dependency on it would be a cycle of builds.
+                assert!(
+                    folder == "services" || !manifest.tests.contains("testkit"),
+                    "libs/{name} lies below the test kit and cannot test with it"
+                );
+            }
         }
     }
-}
 
-#[test]
-fn no_chain_of_arrows_is_longer_than_six() {
-    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
     fn depth(name: &str, allowed: &BTreeMap<&str, &[&str]>) -> usize {
         let below = allowed.get(name).copied().unwrap_or_default();
-        1 + below
-            .iter()
-            .map(|next| depth(next, allowed))
-            .max()
-            .unwrap_or(0)
+        let deepest = below.iter().map(|next| depth(next, allowed)).max();
+        1 + deepest.unwrap_or(0)
     }
-    for (name, _) in ALLOWED {
-        assert!(
-            depth(name, &allowed) <= 5,
-            "{name} is too high to stand under a service"
-        );
+
+    #[test]
+    fn no_chain_of_arrows_is_longer_than_six() {
+        let allowed: BTreeMap<&str, &[&str]> = ALLOWED.iter().copied().collect();
+        for (name, _) in ALLOWED {
+            assert!(
+                depth(name, &allowed) <= 5,
+                "{name} is too high to stand under a service"
+            );
+        }
     }
 }
