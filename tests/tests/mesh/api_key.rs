@@ -5,7 +5,7 @@ use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_refuses_a_wrong_a_missing_and_a_weak_key() {
-    let world = World::start(WorldSettings {
+    let mut world = World::start(WorldSettings {
         services: vec![Service::Admin],
         ..WorldSettings::default()
     })
@@ -16,7 +16,9 @@ async fn the_api_refuses_a_wrong_a_missing_and_a_weak_key() {
         .post("/v1/api-keys", &json!({"name": "reader", "role": "viewer"}))
         .await
         .unwrap();
-    let viewer = SecretString::from(viewer["api_key"].as_str().unwrap_or_default().to_owned());
+    let viewer = viewer["key"].as_str().unwrap().to_owned();
+    world.plant("viewer's key", &viewer);
+    let viewer = SecretString::from(viewer);
     let account = json!({
         "key": "support", "protocol": "imap", "host": "localhost", "login": "a@sandbox.test",
         "authorisation": "password", "password": "x",
