@@ -124,7 +124,7 @@ async fn up_works_stops_on_ctrl_c_and_comes_back_with_everything() {
     let sandbox = sandbox(&up.line("Redirect URI")).await;
     connect(&up, &key, &sandbox).await;
     send(&up, "first").await;
-    arrived(&sandbox, 1).await;
+    arrived(&up, &sandbox, 1).await;
 
     let data_text = data.to_str().unwrap();
     let variables = [("MAILMESH_OPS__LISTEN", "127.0.0.1:0")];
@@ -145,7 +145,7 @@ async fn up_works_stops_on_ctrl_c_and_comes_back_with_everything() {
     let accounts = up.call(&key, "/v1/accounts", None).await;
     assert!(accounts.to_string().contains("support-out"), "{accounts}");
     send(&up, "second").await;
-    arrived(&sandbox, 2).await;
+    arrived(&up, &sandbox, 2).await;
     assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
     assert_eq!(processes_on(&data), Vec::<String>::new());
     assert!(!said(&log, 0).contains("ERROR"), "{}", said(&log, 0));
@@ -207,10 +207,10 @@ async fn connect(up: &Up, key: &str, sandbox: &Sandbox) {
 }
 
 async fn send(up: &Up, subject: &str) {
-    let bus = Bus::connect(&BusSettings {
+    let settings = BusSettings {
         url: up.line("NATS"),
         ..BusSettings::default()
-    });
+    };
     let command = json!({
         "account": "support-out", "to": "a@example.com", "subject": subject, "text": "t",
     });
@@ -219,11 +219,12 @@ async fn send(up: &Up, subject: &str) {
         payload: command.to_string().into(),
         ..Outgoing::default()
     };
-    bus.await.unwrap().publish(outgoing).await.unwrap();
+    let bus = Bus::connect(&settings).await.unwrap();
+    bus.publish(outgoing).await.unwrap();
 }
 
-async fn arrived(sandbox: &Sandbox, count: usize) {
+async fn arrived(up: &Up, sandbox: &Sandbox, count: usize) {
     let what = format!("{count} mails arrived");
-    let arrived = eventually(&what, async || sandbox.mail().outbox().len() == count);
-    arrived.await.unwrap();
+    let arrived = eventually(&what, async || sandbox.mail().outbox().len() == count).await;
+    assert!(arrived.is_ok(), "{arrived:?}: {}", up.said());
 }
