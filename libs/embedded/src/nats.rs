@@ -46,7 +46,7 @@ impl NatsOptions {
             data_dir: data_dir.into(),
             port: 0,
             log_file: None,
-            max_payload_bytes: 1024 * 1024,
+            max_payload_bytes: 8 * 1024 * 1024,
             max_store_bytes: None,
             sync_always: true,
             extra_config: String::new(),

@@ -17,6 +17,10 @@ const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Two heartbeats and some.
 const SILENCE: Duration = Duration::from_secs(12);
+/// What one request may bring, so that a batch of the largest messages does not fill the memory.
+const REQUEST_BYTES: usize = 32 * 1024 * 1024;
+/// The server's words when the next message would not fit into the rest of a request.
+const TOO_MANY_BYTES: &str = "Message Size Exceeds MaxBytes";
 
 /// Pull requests of one consumer and what they bring.
 ///
@@ -59,6 +63,7 @@ pub(super) enum PullError {
 #[derive(Serialize)]
 struct Request {
     batch: usize,
+    max_bytes: usize,
     expires: u128,
     idle_heartbeat: u128,
 }
@@ -138,6 +143,7 @@ impl Pull {
     pub(super) async fn request(&mut self, batch: usize) -> Result<(), PullError> {
         let request = Request {
             batch,
+            max_bytes: REQUEST_BYTES,
             expires: EXPIRES.as_nanos(),
             idle_heartbeat: HEARTBEAT.as_nanos(),
         };
@@ -217,6 +223,9 @@ impl Pull {
         match status.as_u16() {
             100 => Ok(None),
             404 | 408 => Ok(self.end_request(&message).then_some(Pulled::RequestEnded)),
+            409 if message.description.as_deref() == Some(TOO_MANY_BYTES) => {
+                Ok(self.end_request(&message).then_some(Pulled::RequestEnded))
+            }
             status => Err(PullError::Ended {
                 status,
                 text: message.description.unwrap_or_default(),

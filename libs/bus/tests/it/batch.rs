@@ -69,6 +69,26 @@ async fn batches_gather_what_has_come_and_never_exceed_their_bound() -> Result<(
 }
 
 #[tokio::test]
+async fn large_messages_come_in_batches_that_fit_the_memory() -> Result<()> {
+    let mut settings = settings(&url()?);
+    settings.streams.mail_send_max_bytes = 100_000_000;
+    let bus = bus_with(&settings).await?;
+    let large = vec![b'x'; 900_000];
+    let many = (0..60).map(|n| outgoing("mail.send", &n.to_string(), &large));
+    for answer in bus.publish_all(many.collect()).await {
+        answer?;
+    }
+
+    let gatherer = Arc::new(Gatherer::default());
+    run_until_empty(&settings, &bus, &gatherer, 256).await?;
+
+    let sizes = gatherer.sizes.lock().expect("no panic holds it").clone();
+    assert_eq!(sizes.iter().sum::<usize>(), 60);
+    assert!(sizes.iter().all(|&size| size <= 37), "{sizes:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn each_message_of_a_batch_has_its_own_fate() -> Result<()> {
     let settings = settings(&url()?);
     let bus = bus_with(&settings).await?;
