@@ -4,7 +4,7 @@ use mailmesh_sandbox::Visitor;
 use reqwest::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, SET_COOKIE};
 use reqwest::{Response, StatusCode};
 
-use crate::world::{World, location};
+use crate::world::{ALICE, World, location};
 
 fn assert_protected(answer: &Response) -> Result<()> {
     let header = |name| -> Result<&str> {
@@ -81,5 +81,22 @@ async fn a_result_is_shown_to_its_browser_alone() -> Result<()> {
     assert!(own.contains(&account.login), "{own}");
     assert_eq!(own, again, "it can be loaded again");
     assert!(!stranger.contains(&account.login), "{stranger}");
+    world.finish().await
+}
+
+#[tokio::test]
+async fn a_public_url_with_a_path_is_served_below_it() -> Result<()> {
+    let world = World::at("/mesh/sign-in").await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let link = world.link(&account).await?;
+
+    let page = Visitor::try_new(None)?.sign_in(&link, ALICE, true).await?;
+
+    assert!(
+        page.url.contains("/mesh/sign-in/connected/"),
+        "{}",
+        page.url
+    );
+    assert!(page.html.contains("is connected"), "{}", page.html);
     world.finish().await
 }

@@ -38,6 +38,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) client: ClientConfiguration,
     pub(crate) url: Url,
+    public: PublicSettings,
     stop: CancellationToken,
     tasks: JoinSet<Result<()>>,
 }
@@ -47,7 +48,20 @@ impl World {
         Self::with(|_| {}, |_, _| {}).await
     }
 
+    /// Serves below a path of the public URL.
+    pub(crate) async fn at(path: &str) -> Result<Self> {
+        Self::build(path, |_| {}, |_, _| {}).await
+    }
+
     pub(crate) async fn with(
+        adjust_provider: impl FnOnce(&mut mailmesh_sandbox::Settings),
+        adjust_client: impl FnOnce(&mut ClientConfiguration, &Sandbox),
+    ) -> Result<Self> {
+        Self::build("", adjust_provider, adjust_client).await
+    }
+
+    async fn build(
+        path: &str,
         adjust_provider: impl FnOnce(&mut mailmesh_sandbox::Settings),
         adjust_client: impl FnOnce(&mut ClientConfiguration, &Sandbox),
     ) -> Result<Self> {
@@ -55,7 +69,7 @@ impl World {
         let clock = Arc::new(ManualClock::starting_at(SystemClock.now()));
         let port = free_port();
         let public = PublicSettings {
-            url: Url::parse(&format!("http://127.0.0.1:{port}"))?,
+            url: Url::parse(&format!("http://127.0.0.1:{port}{path}"))?,
             redirect_path: "/receiveTokenAuthentication.htm".to_owned(),
         };
         let sandbox = sandbox(&clock, &public.redirect_uri(), adjust_provider).await?;
@@ -71,7 +85,7 @@ impl World {
         let url = public.url.clone();
         let service = Service::build(
             config,
-            public,
+            public.clone(),
             keys.clone(),
             &connections,
             Arc::clone(&clock) as Arc<dyn Clock>,
@@ -87,6 +101,7 @@ impl World {
             clock,
             client,
             url,
+            public,
             stop,
             tasks,
         })
@@ -147,9 +162,7 @@ impl World {
         )
         .await?;
         tx.commit().await?;
-        Ok(self
-            .url
-            .join(&format!("/connect/{}", link.expose_secret()))?)
+        Ok(self.public.connect_url(link.expose_secret()))
     }
 
     /// Goes to the provider and consents, and returns the URL of the callback, unopened.
