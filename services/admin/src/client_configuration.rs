@@ -219,7 +219,9 @@ fn check(client: &ClientConfiguration, is_new_secret: bool, faults: &mut Faults)
     if needs_secret && !has_secret {
         faults.add("client_secret", "is required by this token_endpoint_auth");
     }
-    if client.scopes.is_empty() {
+    if !client.is_inbound && !client.is_outbound {
+        faults.add("inbound", "one of inbound and outbound must be true");
+    } else if client.scopes.is_empty() {
         faults.add(
             "scopes",
             "must not be empty; leave it out for the profile's own",
@@ -254,9 +256,6 @@ fn check(client: &ClientConfiguration, is_new_secret: bool, faults: &mut Faults)
     }
     if let Some(pem) = &client.ca_pem {
         faults.ca_pem("ca_pem", pem);
-    }
-    if !client.is_inbound && !client.is_outbound {
-        faults.add("inbound", "one of inbound and outbound must be true");
     }
 }
 

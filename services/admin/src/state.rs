@@ -40,8 +40,10 @@ impl App {
         })
     }
 
+    /// Returns the present moment as the database keeps it, so that an answer repeats what is stored.
     pub(crate) fn now(&self) -> OffsetDateTime {
-        self.replica.clock.now()
+        let now = self.replica.clock.now();
+        now.replace_microsecond(now.microsecond()).unwrap_or(now)
     }
 
     pub(crate) async fn begin(&self) -> Result<Tx, ApiError> {

@@ -1,0 +1,330 @@
+use mailmesh_domain::{AccountId, ClientConfigurationId, GrantId, GrantState, Key, SystemClock};
+use mailmesh_events::account::AccountChanged;
+use mailmesh_secrets::SecretString;
+use mailmesh_store::grant::{self, Grant};
+use mailmesh_store::{account, client_configuration, mailbox};
+use serde_json::{Value, json};
+use time::{Duration, OffsetDateTime};
+
+use crate::world::World;
+
+const PATH: &str = "/v1/accounts";
+
+#[tokio::test]
+async fn profile_and_protocol_fill_in_what_is_left_out() {
+    let world = World::new().await.unwrap();
+    world.google().await.unwrap();
+
+    let inbound = world.account("in", "imap").await.unwrap();
+    let outbound = world.account("out", "smtp").await.unwrap();
+
+    assert_eq!(inbound["host"], "imap.gmail.com");
+    assert_eq!(
+        (&inbound["port"], &inbound["encryption"]),
+        (&json!(993), &json!("tls"))
+    );
+    assert_eq!(inbound["folders"], json!(["INBOX"]));
+    assert_eq!(inbound["poll_interval_seconds"], 60);
+    assert_eq!(inbound["after_receive"], "keep");
+    assert_eq!(
+        (&inbound["state"], &inbound["sign_in_needed"]),
+        (&json!("sign_in_needed"), &json!(true))
+    );
+    assert_eq!(
+        (&inbound["grant"], &inbound["problem"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert_eq!(outbound["from_addresses"], json!(["support@example.com"]));
+    assert_eq!(
+        (&outbound["port"], &outbound["max_connections"]),
+        (&json!(465), &json!(4))
+    );
+    assert_eq!(world.get("/v1/accounts/in").await.unwrap(), inbound);
+    assert_eq!(
+        world.get(PATH).await.unwrap()["accounts"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_is_taken_at_its_usual_meaning() {
+    let world = World::new().await.unwrap();
+    for (index, (protocol, port, encryption)) in [
+        ("imap", 143, "starttls"),
+        ("imap", 10_993, "tls"),
+        ("smtp", 587, "starttls"),
+        ("smtp", 2465, "tls"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let account = json!({
+            "key": format!("a{index}"), "protocol": protocol, "host": "mail.example.com", "port": port,
+            "authorisation": "password", "login": "a@example.com", "password": "x",
+        });
+        let made = world.post(PATH, account).await.unwrap().success().unwrap();
+        assert_eq!(made["encryption"], encryption, "{protocol} {port}");
+        assert_eq!(
+            (&made["state"], &made["has_password"]),
+            (&json!("active"), &json!(true))
+        );
+    }
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn each_change_is_told_on_the_bus() {
+    let world = World::new().await.unwrap();
+    let mut hints = world
+        .connections
+        .bus
+        .subscribe("account.changed", None)
+        .await
+        .unwrap();
+    world.google().await.unwrap();
+
+    world.account("in", "imap").await.unwrap();
+    let patch = world
+        .patch("/v1/accounts/in", json!({"enabled": false}))
+        .await
+        .unwrap();
+    let deleted = world.delete("/v1/accounts/in").await.unwrap();
+
+    assert_eq!(patch.success().unwrap()["enabled"], false);
+    assert_eq!(deleted.status, 204);
+    for is_deleted in [false, false, true] {
+        let limit = std::time::Duration::from_secs(20);
+        let hint = tokio::time::timeout(limit, hints.next())
+            .await
+            .unwrap()
+            .unwrap();
+        let event: AccountChanged = serde_json::from_slice(&hint.payload).unwrap();
+        assert_eq!(
+            (event.account.as_str(), event.is_deleted),
+            ("in", is_deleted)
+        );
+    }
+    assert_eq!(world.delete("/v1/accounts/in").await.unwrap().status, 404);
+    world.finish().await.unwrap();
+}
+
+/// Gives the account a grant, as a sign-in would.
+async fn sign_in(world: &World, account_key: &str) -> anyhow::Result<(AccountId, GrantId)> {
+    let now = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
+    let mut tx = world.begin().await?;
+    let row = account::find_by_key(&mut tx, &Key::try_new(account_key)?).await?;
+    let row = row.ok_or_else(|| anyhow::anyhow!("no account"))?;
+    let client = row
+        .client_configuration_id
+        .unwrap_or(ClientConfigurationId::generate(&SystemClock));
+    let id = GrantId::generate(&SystemClock);
+    let access = SecretString::from("planted-access-token");
+    let sealed = world
+        .keys
+        .sealing_key()
+        .seal(&access, &Grant::access_context(id))?;
+    let grant = Grant {
+        id,
+        client_configuration_id: client,
+        subject: "subject".to_owned(),
+        address: Some(row.login.clone()),
+        scopes: vec!["mail".to_owned()],
+        state: GrantState::Active,
+        problem: None,
+        access_token: sealed,
+        refresh_token: None,
+        generation: 1,
+        access_expires_at: now,
+        refresh_due_at: now,
+        refresh_expires_at: None,
+        failures: 0,
+    };
+    grant::save_sign_in(&mut tx, &grant, now).await?;
+    account::attach_grant(&mut tx, row.id, id, now).await?;
+    tx.commit().await?;
+    Ok((row.id, id))
+}
+
+#[tokio::test]
+async fn a_second_account_of_a_mailbox_needs_no_second_sign_in() {
+    let world = World::new().await.unwrap();
+    world.google().await.unwrap();
+    world.account("in", "imap").await.unwrap();
+    let (_, grant) = sign_in(&world, "in").await.unwrap();
+
+    let out = world.account("out", "smtp").await.unwrap();
+    let renamed = world
+        .patch("/v1/accounts/out", json!({"name": "Out"}))
+        .await
+        .unwrap();
+    let other = world
+        .patch("/v1/accounts/out", json!({"login": "other@example.com"}))
+        .await
+        .unwrap();
+
+    assert_eq!(out["grant"]["id"], grant.to_string());
+    assert_eq!(
+        (&out["state"], &out["sign_in_needed"]),
+        (&json!("active"), &json!(false))
+    );
+    assert_eq!(renamed.success().unwrap()["grant"]["id"], grant.to_string());
+    let other = other.success().unwrap();
+    assert_eq!(
+        (&other["grant"], &other["sign_in_needed"]),
+        (&Value::Null, &json!(true))
+    );
+    assert_eq!(other["from_addresses"], json!(["other@example.com"]));
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_account_of_a_grant_takes_it_along() {
+    let world = World::new().await.unwrap();
+    world.google().await.unwrap();
+    world.account("in", "imap").await.unwrap();
+    let (_, id) = sign_in(&world, "in").await.unwrap();
+    world.account("out", "smtp").await.unwrap();
+    let count = async || {
+        let mut tx = world.begin().await.unwrap();
+        grant::list_by_ids(&mut tx, &[id]).await.unwrap().len()
+    };
+
+    world
+        .delete("/v1/accounts/in")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let while_used = count().await;
+    world
+        .delete("/v1/accounts/out")
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+
+    assert_eq!((while_used, count().await), (1, 0));
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn another_mailbox_is_read_from_its_beginning() {
+    let world = World::new().await.unwrap();
+    world.google().await.unwrap();
+    world.account("in", "imap").await.unwrap();
+    let mut tx = world.begin().await.unwrap();
+    let key = Key::try_new("in").unwrap();
+    let id = account::find_by_key(&mut tx, &key)
+        .await
+        .unwrap()
+        .unwrap()
+        .id;
+    let now = OffsetDateTime::UNIX_EPOCH;
+    mailbox::activate(&mut tx, id, "INBOX", 7, 42, now)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let count = async || {
+        let mut tx = world.begin().await.unwrap();
+        mailbox::list_cursors(&mut tx, &[id]).await.unwrap().len()
+    };
+
+    world
+        .patch("/v1/accounts/in", json!({"poll_interval_seconds": 30}))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let same_mailbox = count().await;
+    world
+        .patch("/v1/accounts/in", json!({"login": "b@example.com"}))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+
+    assert_eq!((same_mailbox, count().await), (1, 0));
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_patch_keeps_the_password_until_it_is_named() {
+    let world = World::new().await.unwrap();
+    let account = json!({
+        "key": "a", "protocol": "imap", "host": "localhost", "encryption": "none",
+        "authorisation": "password", "login": "a", "password": "first",
+    });
+    world.post(PATH, account).await.unwrap().success().unwrap();
+    let stored = async || {
+        let mut tx = world.begin().await.unwrap();
+        let key = Key::try_new("a").unwrap();
+        let row = account::find_by_key(&mut tx, &key).await.unwrap().unwrap();
+        let context = account::Account::password_context(row.id);
+        let plain = world.keys.open(&row.password.unwrap(), &context).unwrap();
+        mailmesh_secrets::ExposeSecret::expose_secret(&plain).to_owned()
+    };
+
+    let path = "/v1/accounts/a";
+    let kept = world
+        .patch(path, json!({"name": "A"}))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let first = stored().await;
+    world
+        .patch(path, json!({"password": "second"}))
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let second = stored().await;
+    let cleared = world.patch(path, json!({"password": null})).await.unwrap();
+    let without = world
+        .patch(path, json!({"authorisation": "none"}))
+        .await
+        .unwrap();
+    let fixed = world
+        .patch(path, json!({"protocol": "smtp"}))
+        .await
+        .unwrap();
+
+    assert_eq!(
+        (kept["has_password"].clone(), first),
+        (json!(true), "first".to_owned())
+    );
+    assert_eq!(second, "second");
+    assert_eq!(cleared.fields(), ["password"]);
+    assert_eq!(without.success().unwrap()["has_password"], false);
+    assert_eq!(fixed.fields()[0], "protocol");
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_grant_is_told_with_what_to_do() {
+    let world = World::new().await.unwrap();
+    world.google().await.unwrap();
+    world.account("in", "imap").await.unwrap();
+    let mut tx = world.begin().await.unwrap();
+    let key = Key::try_new("google").unwrap();
+    let client = client_configuration::find_by_key(&mut tx, &key)
+        .await
+        .unwrap()
+        .unwrap();
+    let problem =
+        mailmesh_events::Problem::new("no such client", mailmesh_domain::Verdict::unknown());
+    client_configuration::set_refusal(&mut tx, client.id, Some(&problem))
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+
+    let shown = world.get("/v1/client-configurations/google").await.unwrap();
+
+    assert_eq!(shown["refusal"]["what"], "no such client");
+    assert!(shown["refusal"]["action"].is_string());
+    world.finish().await.unwrap();
+}

@@ -1,0 +1,13 @@
+//! The admin API against real NATS and Postgres, called over HTTP.
+
+mod access;
+mod account;
+mod account_fault;
+mod client_configuration;
+mod first_key;
+mod mail;
+mod outbox;
+mod page;
+mod secret;
+mod sign_in;
+mod world;
