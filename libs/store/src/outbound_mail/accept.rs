@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use mailmesh_domain::{AccountId, MailId, UncertainPolicy};
 use sqlx::types::Json;
@@ -48,38 +48,42 @@ pub enum Accepted {
     KeyTaken(MailId),
 }
 
-/// Puts mails into the queue in one statement, and tells for each what became of it.
+/// Puts mails into the queue in one statement, and tells for each what became of it. Of one key
+/// twice among them, the first counts.
 ///
 /// # Errors
-/// When the database fails.
+/// When the database fails, or a mail that held a key was deleted meanwhile: try again.
 pub async fn insert(
     tx: &mut Tx,
     mails: &[NewOutboundMail],
     now: OffsetDateTime,
 ) -> Result<Vec<Accepted>, StoreError> {
-    let inserted = write(tx, mails, now).await?;
-    let missing: Vec<&NewOutboundMail> = mails
-        .iter()
-        .filter(|mail| !inserted.contains(&mail.id.as_uuid()))
-        .collect();
-    let holders = if missing.is_empty() {
+    let inserted: HashSet<Uuid> = write(tx, mails, now).await?.into_iter().collect();
+    let holders = if inserted.len() == mails.len() {
         HashMap::new()
     } else {
-        find_holders(tx, &missing).await?
+        find_holders(tx, mails).await?
     };
-    Ok(mails
+    let mut seen = HashSet::new();
+    mails
         .iter()
         .map(|mail| {
+            // The very same mail twice was inserted once.
+            if inserted.contains(&mail.id.as_uuid()) && seen.insert(mail.id) {
+                return Ok(Accepted::New);
+            }
             let key = (mail.account_id.as_uuid(), mail.idempotency_key.clone());
             match holders.get(&key) {
                 Some((holder, hash)) if hash.as_slice() == mail.content_sha256 => {
-                    Accepted::Repeated(MailId::from_uuid(*holder))
+                    Ok(Accepted::Repeated(MailId::from_uuid(*holder)))
                 }
-                Some((holder, _)) => Accepted::KeyTaken(MailId::from_uuid(*holder)),
-                None => Accepted::New,
+                Some((holder, _)) => Ok(Accepted::KeyTaken(MailId::from_uuid(*holder))),
+                None => Err(StoreError::RowGone {
+                    operation: "find the mail that holds an idempotency key",
+                }),
             }
         })
-        .collect())
+        .collect()
 }
 
 async fn write(
@@ -95,10 +99,17 @@ async fn write(
              (mail_id, account_id, idempotency_key, is_key_given, content_sha256, message_id,
               envelope_from, recipients, size_bytes, chunks, on_uncertain, trace_parent, state,
               due_at, created_at)
-         SELECT m.*, 'queued', $13, $13
+         SELECT m.mail_id, m.account_id, m.idempotency_key, m.is_key_given, m.content_sha256,
+                m.message_id, m.envelope_from, m.recipients, m.size_bytes, m.chunks,
+                m.on_uncertain, m.trace_parent, 'queued', $13, $13
          FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[], $5::bytea[], $6::text[],
-                     $7::text[], $8::jsonb[], $9::bigint[], $10::integer[], $11::text[], $12::text[]) AS m
-         ON CONFLICT (account_id, idempotency_key) DO NOTHING
+                     $7::text[], $8::jsonb[], $9::bigint[], $10::integer[], $11::text[], $12::text[])
+              WITH ORDINALITY
+              AS m (mail_id, account_id, idempotency_key, is_key_given, content_sha256, message_id,
+                    envelope_from, recipients, size_bytes, chunks, on_uncertain, trace_parent,
+                    position)
+         ORDER BY m.account_id, m.idempotency_key, m.position
+         ON CONFLICT DO NOTHING
          RETURNING mail_id",
     )
     .bind(mails.iter().map(|m| m.id.as_uuid()).collect::<Vec<_>>())
@@ -121,7 +132,7 @@ async fn write(
 
 type Holders = HashMap<(Uuid, String), (Uuid, Vec<u8>)>;
 
-async fn find_holders(tx: &mut Tx, mails: &[&NewOutboundMail]) -> Result<Holders, StoreError> {
+async fn find_holders(tx: &mut Tx, mails: &[NewOutboundMail]) -> Result<Holders, StoreError> {
     let accounts: Vec<Uuid> = mails.iter().map(|m| m.account_id.as_uuid()).collect();
     let keys: Vec<&str> = mails.iter().map(|m| m.idempotency_key.as_str()).collect();
     let rows: Vec<(Uuid, String, Uuid, Vec<u8>)> = sqlx::query_as(
