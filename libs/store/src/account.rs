@@ -93,9 +93,9 @@ pub async fn insert(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
              (account_id, key, name, is_enabled, direction, protocol, host, port, encryption,
               authorisation, login, password_sealed, client_configuration_id, grant_id,
               from_addresses, folders, receive_existing, poll_interval_seconds, after_receive,
-              move_to, max_connections, ca_pem, updated_at, created_at)
+              move_to, max_connections, ca_pem, updated_at, created_at, revision)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                 $19, $20, $21, $22, $23, $23)",
+                 $19, $20, $21, $22, $23, $23, $24)",
         "insert an account",
     )
     .await?;
@@ -122,7 +122,8 @@ pub async fn insert(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
 /// Stores a changed account and counts its revision up.
 ///
 /// # Errors
-/// [`StoreError::RowGone`] when it was deleted meanwhile.
+/// [`StoreError::RowGone`] when it was deleted or changed since it was read: else a sign-in that
+/// came between would lose its grant.
 pub async fn update(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
     row::write(
         tx,
@@ -134,7 +135,7 @@ pub async fn update(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
              receive_existing = $17, poll_interval_seconds = $18, after_receive = $19,
              move_to = $20, max_connections = $21, ca_pem = $22, updated_at = $23,
              revision = revision + 1
-         WHERE account_id = $1",
+         WHERE account_id = $1 AND revision = $24",
         "update an account",
     )
     .await

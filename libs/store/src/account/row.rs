@@ -123,6 +123,7 @@ pub(super) async fn write(
         .bind(i32::try_from(account.max_connections).unwrap_or(i32::MAX))
         .bind(&account.ca_pem)
         .bind(account.updated_at)
+        .bind(account.revision)
         .execute(tx.connection())
         .await
         .map_err(StoreError::query(operation))?;
