@@ -221,9 +221,9 @@ pub async fn delete_finished(
     limit: i64,
 ) -> Result<Vec<MailId>, StoreError> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
-        "DELETE FROM outbound_mails WHERE mail_id IN (
+        "DELETE FROM outbound_mails WHERE mail_id = ANY (ARRAY(
              SELECT mail_id FROM outbound_mails WHERE finished_at < $1
-             ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+             ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED))
          RETURNING mail_id",
     )
     .bind(before)

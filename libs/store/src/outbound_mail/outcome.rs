@@ -111,6 +111,7 @@ pub async fn resolve_uncertain(
     let row: Option<Row> = sqlx::query_as(concat!(
         "UPDATE outbound_mails
          SET state = $2, due_at = $3,
+             problem = CASE WHEN $2 = 'failed' THEN problem END,
              finished_at = CASE WHEN $2 IN ('sent', 'failed') THEN $3 END
          WHERE mail_id = $1 AND state = 'uncertain'
          RETURNING ",
