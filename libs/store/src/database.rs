@@ -8,7 +8,12 @@ use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::StoreError;
 
-static MIGRATOR: Migrator = sqlx::migrate!("./migrations");
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("./migrations");
+    // Of a newer release: during an upgrade, both run.
+    migrator.set_ignore_missing(true);
+    migrator
+}
 
 /// How to reach Postgres.
 #[derive(Debug, Clone)]
@@ -83,7 +88,7 @@ impl Database {
     /// # Errors
     /// [`StoreError::Migrate`].
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        MIGRATOR
+        migrator()
             .run(&self.pool)
             .await
             .map_err(|error| StoreError::Migrate(error.into()))
@@ -107,7 +112,10 @@ impl Database {
         } else {
             Vec::new()
         };
-        let known: Vec<i64> = MIGRATOR.iter().map(|migration| migration.version).collect();
+        let known: Vec<i64> = migrator()
+            .iter()
+            .map(|migration| migration.version)
+            .collect();
         let missing = known.iter().filter(|version| !applied.contains(version));
         Ok(match missing.count() {
             0 if applied.iter().any(|version| !known.contains(version)) => MigrationState::Ahead,
