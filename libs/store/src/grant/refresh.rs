@@ -38,18 +38,16 @@ pub async fn claim_due(
     limit: i64,
 ) -> Result<Vec<Grant>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "UPDATE grants g
+        "UPDATE grants
          SET claimed_by = $1, claim_expires_at = clock_timestamp() + make_interval(secs => $3)
-         FROM (
+         WHERE grant_id = ANY (ARRAY(
              SELECT grant_id FROM grants
              WHERE state <> 'sign_in_required' AND refresh_due_at <= $2
                AND (claimed_by IS NULL OR claim_expires_at < clock_timestamp())
              ORDER BY refresh_due_at
              LIMIT $4
-             FOR UPDATE SKIP LOCKED
-         ) due
-         WHERE g.grant_id = due.grant_id
-         RETURNING g.grant_id, client_configuration_id, subject, address, scopes, state, problem,
+             FOR UPDATE SKIP LOCKED))
+         RETURNING grant_id, client_configuration_id, subject, address, scopes, state, problem,
                    access_token_sealed, refresh_token_sealed, generation, access_expires_at,
                    refresh_due_at, refresh_expires_at, failures",
     )
