@@ -1,4 +1,5 @@
-//! `account_leases`: which replica tries to run which account. Judged by the database's clock.
+//! `account_leases`: which replica tries to run which account. A lease lasts as long as its
+//! replica's heart beats, by the database's clock: to keep ten thousand costs one written row.
 
 use mailmesh_domain::{AccountId, Direction, ReplicaId};
 use uuid::Uuid;
@@ -6,8 +7,7 @@ use uuid::Uuid;
 use crate::replica::DEAD_AFTER_SECONDS;
 use crate::{StoreError, Tx};
 
-/// Extends every lease of a replica in one statement, and returns the accounts it still holds.
-/// Accounts that were disabled meanwhile are given up.
+/// Returns the accounts that a replica still holds, after giving up those that were disabled.
 ///
 /// # Errors
 /// When the database fails.
@@ -18,7 +18,7 @@ pub async fn renew(
 ) -> Result<Vec<AccountId>, StoreError> {
     let operation = StoreError::query("renew leases");
     sqlx::query(
-        "UPDATE account_leases l SET replica_id = NULL, expires_at = '-infinity'
+        "UPDATE account_leases l SET replica_id = NULL
          FROM accounts a
          WHERE l.replica_id = $1 AND a.account_id = l.account_id AND NOT a.is_enabled",
     )
@@ -27,14 +27,11 @@ pub async fn renew(
     .await
     .map_err(&operation)?;
     let ids: Vec<Uuid> = sqlx::query_scalar(
-        "UPDATE account_leases l
-         SET expires_at = clock_timestamp() + make_interval(secs => $2)
-         FROM accounts a
-         WHERE l.replica_id = $1 AND a.account_id = l.account_id AND a.direction = $3
-         RETURNING l.account_id",
+        "SELECT l.account_id FROM account_leases l
+         JOIN accounts a ON a.account_id = l.account_id
+         WHERE l.replica_id = $1 AND a.direction = $2",
     )
     .bind(replica.as_uuid())
-    .bind(f64::from(DEAD_AFTER_SECONDS))
     .bind(direction.as_str())
     .fetch_all(tx.connection())
     .await
@@ -54,7 +51,7 @@ pub async fn count_enabled(tx: &mut Tx, direction: Direction) -> Result<i64, Sto
         .map_err(StoreError::query("count accounts"))
 }
 
-/// Takes up to `limit` accounts that nobody holds.
+/// Takes up to `limit` accounts that nobody holds, or somebody dead. The taker must have beaten.
 ///
 /// # Errors
 /// When the database fails.
@@ -64,20 +61,40 @@ pub async fn acquire(
     direction: Direction,
     limit: i64,
 ) -> Result<Vec<AccountId>, StoreError> {
+    // The holders are found by skipping through the index: of the accounts that somebody alive
+    // holds nothing is read.
     let ids: Vec<Uuid> = sqlx::query_scalar(
-        "UPDATE account_leases l
-         SET replica_id = $1, expires_at = clock_timestamp() + make_interval(secs => $2)
-         FROM (
-             SELECT f.account_id FROM account_leases f
-             JOIN accounts a ON a.account_id = f.account_id
-             WHERE a.direction = $3 AND a.is_enabled
-               AND (f.replica_id IS NULL OR f.expires_at < clock_timestamp())
-             ORDER BY f.account_id
+        "WITH RECURSIVE holder AS (
+             (SELECT replica_id FROM account_leases WHERE replica_id IS NOT NULL
+              ORDER BY replica_id LIMIT 1)
+             UNION ALL
+             SELECT (SELECT l.replica_id FROM account_leases l
+                     WHERE l.replica_id > holder.replica_id ORDER BY l.replica_id LIMIT 1)
+             FROM holder WHERE holder.replica_id IS NOT NULL
+         ), dead AS (
+             SELECT holder.replica_id FROM holder
+             WHERE holder.replica_id <> $1 AND NOT EXISTS (
+                 SELECT 1 FROM replicas r WHERE r.replica_id = holder.replica_id
+                   AND r.seen_at > clock_timestamp() - make_interval(secs => $2))
+         ), free AS (
+             SELECT nobodys.account_id FROM (
+                 SELECT f.account_id FROM account_leases f
+                 JOIN accounts a ON a.account_id = f.account_id
+                 WHERE f.replica_id IS NULL AND a.direction = $3 AND a.is_enabled
+                 LIMIT $4 FOR UPDATE OF f SKIP LOCKED
+             ) nobodys
+             UNION ALL
+             SELECT theirs.account_id FROM dead CROSS JOIN LATERAL (
+                 SELECT f.account_id FROM account_leases f
+                 JOIN accounts a ON a.account_id = f.account_id
+                 WHERE f.replica_id = dead.replica_id AND a.direction = $3 AND a.is_enabled
+                 LIMIT $4 FOR UPDATE OF f SKIP LOCKED
+             ) theirs
              LIMIT $4
-             FOR UPDATE OF f SKIP LOCKED
-         ) free
-         WHERE l.account_id = free.account_id
-         RETURNING l.account_id",
+         )
+         UPDATE account_leases SET replica_id = $1
+         WHERE account_id = ANY (ARRAY(SELECT account_id FROM free))
+         RETURNING account_id",
     )
     .bind(replica.as_uuid())
     .bind(f64::from(DEAD_AFTER_SECONDS))
@@ -89,7 +106,7 @@ pub async fn acquire(
     Ok(ids.into_iter().map(AccountId::from_uuid).collect())
 }
 
-/// Gives accounts up, so that others need not wait for the leases to end.
+/// Gives accounts up, so that others need not wait until this replica is dead.
 ///
 /// # Errors
 /// When the database fails.
@@ -100,7 +117,7 @@ pub async fn release(
 ) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
     sqlx::query(
-        "UPDATE account_leases SET replica_id = NULL, expires_at = '-infinity'
+        "UPDATE account_leases SET replica_id = NULL
          WHERE replica_id = $1 AND account_id = ANY($2)",
     )
     .bind(replica.as_uuid())

@@ -4,7 +4,7 @@ use mailmesh_domain::ReplicaId;
 
 use crate::{StoreError, Tx};
 
-/// A process that was not heard of for so long counts as dead; leases last as long.
+/// A process that was not heard of for so long counts as dead; leases end then.
 pub const DEAD_AFTER_SECONDS: i32 = 10;
 
 /// Says that this process lives, and returns how many of its service do.
@@ -33,7 +33,8 @@ pub async fn beat(tx: &mut Tx, id: ReplicaId, service: &str) -> Result<i64, Stor
     .map_err(&operation)
 }
 
-/// Forgets this process, and every one that has long been dead and has nothing left in the outbox.
+/// Forgets this process, and every one that has long been dead. What they left is taken over all
+/// the same: one that is not known counts as dead.
 ///
 /// # Errors
 /// When the database fails.
