@@ -134,7 +134,7 @@ impl Relay {
 
     async fn adopt(&self) -> Result<u64, RelayError> {
         let mut tx = self.database.begin().await?;
-        let adopted = outbox::adopt(&mut tx, self.replica).await?;
+        let adopted = outbox::adopt(&mut tx, self.replica, 10_000).await?;
         tx.commit().await?;
         Ok(adopted)
     }

@@ -67,7 +67,7 @@ pub async fn insert(
     Ok(())
 }
 
-/// Lists the oldest rows of a replica that come after `after_id`.
+/// Lists the oldest rows of a replica that were not set aside.
 ///
 /// # Errors
 /// When the database fails.
@@ -78,7 +78,7 @@ pub async fn list(
 ) -> Result<Vec<OutboxRow>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT outbox_id, subject, event_id, headers, payload FROM outbox
-         WHERE replica_id = $1 ORDER BY outbox_id LIMIT $2",
+         WHERE replica_id = $1 AND refused_at IS NULL ORDER BY outbox_id LIMIT $2",
     )
     .bind(replica.as_uuid())
     .bind(limit)
@@ -117,26 +117,59 @@ pub async fn delete(tx: &mut Tx, ids: &[i64]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes over the rows of replicas that are dead, and returns how many there were.
+/// Sets a row aside that the bus will never take, so that those behind it can go on. It is tried
+/// once more when another replica adopts it.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn adopt(tx: &mut Tx, replica: ReplicaId) -> Result<u64, StoreError> {
+pub async fn set_aside(tx: &mut Tx, id: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE outbox SET refused_at = clock_timestamp() WHERE outbox_id = $1")
+        .bind(id)
+        .execute(tx.connection())
+        .await
+        .map_err(StoreError::query("set an outbox row aside"))?;
+    Ok(())
+}
+
+/// Takes over up to `limit` of the oldest rows of replicas that are dead, and returns how many
+/// there were.
+///
+/// # Errors
+/// When the database fails.
+pub async fn adopt(tx: &mut Tx, replica: ReplicaId, limit: i64) -> Result<u64, StoreError> {
+    // The owners are found by skipping through the index: of a long outbox nothing else is read.
     let done = sqlx::query(
-        "UPDATE outbox o SET replica_id = $1
-         WHERE o.replica_id <> $1 AND NOT EXISTS (
-             SELECT 1 FROM replicas r WHERE r.replica_id = o.replica_id
-               AND r.seen_at > clock_timestamp() - make_interval(secs => $2))",
+        "WITH RECURSIVE owner AS (
+             (SELECT replica_id FROM outbox ORDER BY replica_id LIMIT 1)
+             UNION ALL
+             SELECT (SELECT o.replica_id FROM outbox o WHERE o.replica_id > owner.replica_id
+                     ORDER BY o.replica_id LIMIT 1)
+             FROM owner WHERE owner.replica_id IS NOT NULL
+         ), dead AS (
+             SELECT owner.replica_id FROM owner
+             WHERE owner.replica_id <> $1 AND NOT EXISTS (
+                 SELECT 1 FROM replicas r WHERE r.replica_id = owner.replica_id
+                   AND r.seen_at > clock_timestamp() - make_interval(secs => $2))
+         ), heritage AS (
+             SELECT theirs.outbox_id FROM dead CROSS JOIN LATERAL (
+                 SELECT o.outbox_id FROM outbox o WHERE o.replica_id = dead.replica_id
+                 ORDER BY o.outbox_id LIMIT $3 FOR UPDATE SKIP LOCKED
+             ) theirs
+             ORDER BY theirs.outbox_id LIMIT $3
+         )
+         UPDATE outbox SET replica_id = $1, refused_at = NULL
+         WHERE outbox_id = ANY (ARRAY(SELECT outbox_id FROM heritage))",
     )
     .bind(replica.as_uuid())
     .bind(f64::from(DEAD_AFTER_SECONDS))
+    .bind(limit)
     .execute(tx.connection())
     .await
     .map_err(StoreError::query("adopt outbox rows"))?;
     Ok(done.rows_affected())
 }
 
-/// Counts the rows that wait.
+/// Counts the rows that wait, those set aside included.
 ///
 /// # Errors
 /// When the database fails.
