@@ -1,0 +1,103 @@
+use anyhow::Result;
+use mailmesh_domain::{Authorisation, Direction, TokenEndpointAuth};
+use mailmesh_store::{StoreError, account, client_configuration, grant};
+
+use crate::sample::{self, LATER};
+use crate::world::World;
+
+#[tokio::test]
+async fn a_client_configuration_is_read_as_it_was_stored() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let mut stored = sample::client("example")?;
+    stored.token_endpoint_auth = Some(TokenEndpointAuth::ClientSecretPost);
+    stored.ca_pem = Some("PEM".to_owned());
+    client_configuration::insert(&mut tx, &stored).await?;
+    sample::stored_client(&mut tx, "another").await?;
+
+    let by_key = client_configuration::find_by_key(&mut tx, &stored.key).await?;
+    let by_id = client_configuration::find(&mut tx, stored.id).await?;
+    let listed = client_configuration::list(&mut tx).await?;
+
+    let wanted = format!("{:?}", Some(&stored));
+    assert_eq!(format!("{by_key:?}"), wanted);
+    assert_eq!(format!("{by_id:?}"), wanted);
+    assert_eq!(by_id.unwrap().client_secret, stored.client_secret);
+    let keys: Vec<&str> = listed.iter().map(|client| client.key.as_str()).collect();
+    assert_eq!(keys, ["another", "example"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_change_is_stored_and_forgets_the_providers_refusal() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let mut client = sample::client("example")?;
+    client_configuration::insert(&mut tx, &client).await?;
+    let problem = sample::problem();
+
+    assert!(client_configuration::set_refusal(&mut tx, client.id, Some(&problem)).await?);
+    assert!(!client_configuration::set_refusal(&mut tx, client.id, Some(&problem)).await?);
+    let refused = client_configuration::find(&mut tx, client.id).await?;
+    client.name = "Renamed".to_owned();
+    client.client_secret = None;
+    client.updated_at = LATER;
+    client_configuration::update(&mut tx, &client).await?;
+
+    assert_eq!(refused.unwrap().refusal, Some(problem));
+    let changed = client_configuration::find(&mut tx, client.id).await?;
+    assert_eq!(format!("{changed:?}"), format!("{:?}", Some(&client)));
+    assert!(!client_configuration::set_refusal(&mut tx, client.id, None).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_taken_key_is_a_conflict_and_a_missing_row_is_told() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let missing = client_configuration::update(&mut tx, &sample::client("gone")?).await;
+    sample::stored_client(&mut tx, "example").await?;
+    let taken = client_configuration::insert(&mut tx, &sample::client("example")?).await;
+
+    assert!(matches!(missing, Err(StoreError::RowGone { .. })));
+    let error = taken.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot insert a client configuration: client_configurations_key_key is violated"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_accounts_use_cannot_be_deleted() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let client = sample::stored_client(&mut tx, "example").await?;
+    let mut used_by = sample::account("support", Direction::Inbound)?;
+    used_by.authorisation = Authorisation::OAuth2;
+    used_by.client_configuration_id = Some(client);
+    account::insert(&mut tx, &used_by).await?;
+    tx.commit().await?;
+
+    let mut tx = world.database.begin().await?;
+    let error = client_configuration::delete(&mut tx, client)
+        .await
+        .unwrap_err();
+
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn deleting_one_deletes_its_grants() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let client = sample::stored_client(&mut tx, "example").await?;
+    let stored = sample::stored_grant(&mut tx, client, "s-1").await?;
+
+    assert!(client_configuration::delete(&mut tx, client).await?);
+
+    assert!(grant::list_by_ids(&mut tx, &[stored.id]).await?.is_empty());
+    assert!(!client_configuration::delete(&mut tx, client).await?);
+    Ok(())
+}

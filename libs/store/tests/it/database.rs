@@ -1,0 +1,145 @@
+use std::time::Duration;
+
+use anyhow::Result;
+use mailmesh_store::{Database, MigrationState, StoreError, api_key};
+
+use crate::world::{World, settings, start_own};
+
+#[tokio::test]
+async fn an_empty_database_is_behind_until_it_is_migrated() -> Result<()> {
+    let world = World::empty().await?;
+
+    let before = world.database.migration_state().await?;
+    world.database.migrate().await?;
+
+    let MigrationState::Behind(missing) = before else {
+        panic!("{before:?}");
+    };
+    let applied: i64 = world.read("SELECT count(*) FROM _sqlx_migrations").await?;
+    assert_eq!(i64::try_from(missing)?, applied);
+    assert_eq!(
+        world.database.migration_state().await?,
+        MigrationState::Current
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn processes_that_migrate_at_once_do_not_disturb_each_other() -> Result<()> {
+    let world = World::empty().await?;
+    let other = Database::connect(&world.settings()).await?;
+
+    let (first, second) = tokio::join!(world.database.migrate(), other.migrate());
+
+    first?;
+    second?;
+    assert_eq!(other.migration_state().await?, MigrationState::Current);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_release_is_used_as_it_is() -> Result<()> {
+    let world = World::new().await?;
+    world
+        .execute(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (99991231000000, 'from the future', true, '\\x00', 1)",
+        )
+        .await?;
+
+    assert_eq!(
+        world.database.migration_state().await?,
+        MigrationState::Ahead
+    );
+    world.database.migrate().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_server_tells_its_clock_and_version() -> Result<()> {
+    let world = World::new().await?;
+
+    let first = world.database.ping().await?;
+    let second = world.database.ping().await?;
+
+    assert!(second > first);
+    assert!(world.database.server_version().await? >= 150_000);
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_of_a_dropped_transaction_stays() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    crate::sample::stored_client(&mut tx, "example").await?;
+
+    drop(tx);
+
+    let left: i64 = world
+        .read("SELECT count(*) FROM client_configurations")
+        .await?;
+    assert_eq!(left, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_connection_without_end() -> Result<()> {
+    let world = World::new().await?;
+    let mut narrow = world.settings();
+    narrow.max_connections = 1;
+    narrow.acquire_timeout = Duration::from_secs(3);
+    let database = Database::connect(&narrow).await?;
+    let _held = database.begin().await?;
+
+    let error = database.begin().await.unwrap_err();
+
+    assert!(matches!(error, StoreError::Connect(_)), "{error:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unusable_url_and_a_silent_server_are_told_apart() -> Result<()> {
+    let unusable = Database::connect(&settings(&"no url".to_owned().into())).await;
+    let port = mailmesh_embedded::free_port();
+    let mut silent = settings(&format!("postgres://u:hunter2@127.0.0.1:{port}/x").into());
+    silent.acquire_timeout = Duration::from_secs(1);
+    let silent = Database::connect(&silent).await;
+
+    assert!(matches!(unusable, Err(StoreError::Settings(_))));
+    let error = silent.unwrap_err();
+    assert!(matches!(error, StoreError::Connect(_)), "{error:?}");
+    assert_eq!(error.to_string(), "cannot connect to Postgres");
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn work_goes_on_after_the_server_was_killed() -> Result<()> {
+    let (mut server, _tidy) = start_own("killed").await?;
+    let world = World::at(server.url()).await?;
+    world.database.migrate().await?;
+    let mut tx = world.database.begin().await?;
+    assert!(api_key::list(&mut tx).await?.is_empty());
+
+    server.kill().await;
+    assert!(api_key::list(&mut tx).await.is_err());
+    drop(tx);
+    server.restart().await?;
+
+    // Each connection that died fails once at most.
+    let attempts = usize::try_from(world.settings().max_connections)? + 1;
+    for attempt in 1..=attempts {
+        let looked = look(&world.database).await;
+        if looked.is_ok() {
+            return Ok(());
+        }
+        assert!(attempt < attempts, "{looked:?}");
+    }
+    Ok(())
+}
+
+async fn look(database: &Database) -> Result<(), StoreError> {
+    let mut tx = database.begin().await?;
+    api_key::list(&mut tx).await?;
+    tx.commit().await
+}

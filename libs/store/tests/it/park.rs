@@ -1,0 +1,117 @@
+use anyhow::Result;
+use mailmesh_domain::{AccountId, OutboundState, ReplicaId, Verdict};
+use mailmesh_events::Problem;
+use mailmesh_store::Tx;
+use mailmesh_store::outbound_mail::{self, OutboundMail, Outcome, Parking};
+
+use crate::attempt::{load, sending, sent};
+use crate::sample::{self, LATER, NOW};
+use crate::world::World;
+
+async fn park(
+    tx: &mut Tx,
+    replica: ReplicaId,
+    account: AccountId,
+    problem: &Problem,
+) -> Result<Vec<OutboundMail>> {
+    let parking = Parking {
+        problem,
+        until: LATER,
+        now: NOW,
+    };
+    Ok(outbound_mail::park(tx, replica, account, parking, 10).await?)
+}
+
+async fn make_due(tx: &mut Tx, account: AccountId) -> Result<u64> {
+    Ok(outbound_mail::resume(tx, account, NOW).await?)
+}
+
+#[tokio::test]
+async fn mail_of_an_account_that_cannot_send_waits_without_an_attempt() -> Result<()> {
+    let world = World::new().await?;
+    let replica = sample::replica();
+    let mut tx = world.database.begin().await?;
+    let account = sample::held(&mut tx, "support", replica).await?;
+    let mail = sample::outbound(account, "order-1");
+    outbound_mail::insert(&mut tx, std::slice::from_ref(&mail), NOW).await?;
+    let problem = Problem::new("the sign-in ended", Verdict::needs_sign_in());
+
+    let stolen = park(&mut tx, sample::replica(), account, &problem).await?;
+    let first = park(&mut tx, replica, account, &problem).await?;
+    let not_due = outbound_mail::claim_due(&mut tx, replica, account, 10, NOW).await?;
+    let resumed = make_due(&mut tx, account).await?;
+    let told_again = park(&mut tx, replica, account, &problem).await?;
+    make_due(&mut tx, account).await?;
+    let other_reason = park(&mut tx, replica, account, &sample::problem()).await?;
+
+    assert!(stolen.is_empty());
+    assert_eq!(first.len(), 1);
+    assert_eq!((first[0].id, first[0].due_at), (mail.id, LATER));
+    assert_eq!(first[0].problem, Some(problem));
+    assert!(not_due.is_empty());
+    assert_eq!(resumed, 1);
+    assert!(told_again.is_empty());
+    assert_eq!(other_reason.len(), 1);
+    let parked = load(&mut tx, mail.id).await?;
+    assert_eq!((parked.attempts, parked.failures), (0, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn mail_that_waits_for_its_own_schedule_is_not_resumed() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let own = sending(&mut tx, 1).await?;
+    let deferred = Outcome {
+        state: OutboundState::Queued,
+        failures: 1,
+        due_at: LATER,
+        problem: Some(sample::problem()),
+        ..sent(own.mails[0], 1)
+    };
+    outbound_mail::record_outcomes(&mut tx, &[deferred], NOW).await?;
+
+    assert_eq!(make_due(&mut tx, own.account).await?, 0);
+    assert_eq!(load(&mut tx, own.mails[0]).await?.due_at, LATER);
+    Ok(())
+}
+
+#[tokio::test]
+async fn uncertain_mails_are_looked_after_when_they_are_due() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let own = sending(&mut tx, 2).await?;
+    let uncertain: Vec<Outcome> = own
+        .mails
+        .iter()
+        .map(|id| Outcome {
+            state: OutboundState::Uncertain,
+            ..sent(*id, 1)
+        })
+        .collect();
+    outbound_mail::record_outcomes(&mut tx, &uncertain, NOW).await?;
+    let accounts = [own.account];
+
+    outbound_mail::set_uncertain_due(&mut tx, own.mails[1], LATER).await?;
+    let due = outbound_mail::claim_uncertain(&mut tx, &accounts, NOW, LATER, 10).await?;
+    let again = outbound_mail::claim_uncertain(&mut tx, &accounts, NOW, LATER, 10).await?;
+    let one = outbound_mail::claim_uncertain(&mut tx, &accounts, LATER, LATER, 1).await?;
+
+    assert_eq!(due.len(), 1);
+    assert_eq!((due[0].id, due[0].due_at), (own.mails[0], LATER));
+    assert!(again.is_empty());
+    assert_eq!(one.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_uncertain_mail_is_given_a_moment_to_be_looked_after() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let own = sending(&mut tx, 1).await?;
+
+    outbound_mail::set_uncertain_due(&mut tx, own.mails[0], LATER).await?;
+
+    assert_eq!(load(&mut tx, own.mails[0]).await?.due_at, NOW);
+    Ok(())
+}

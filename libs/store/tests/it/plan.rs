@@ -1,0 +1,400 @@
+//! What runs often must not read what it does not need. The server's own counters tell, after each
+//! statement, how many rows were read of tables of 20,000.
+
+use anyhow::{Result, ensure};
+use mailmesh_domain::{
+    AccountId, ClientConfigurationId, Direction, GrantId, MailId, OutboundState, ReplicaId,
+};
+use mailmesh_store::outbound_mail::{self, Outcome, Parking};
+use mailmesh_store::{
+    Database, DatabaseSettings, Tx, account, account_status, grant, lease, mailbox, outbox,
+    send_attempt,
+};
+use time::Duration;
+use tokio::time::Instant;
+
+use crate::attempt::sent;
+use crate::sample::{self, LATER, NOW};
+use crate::world::World;
+
+/// A fraction of a table: for what belongs to one replica, a plan may read all of its 1,000 rows.
+const FEW_ROWS: i64 = 1_500;
+
+/// 20,000 rows a table: 200 accounts' mail, each replica with its share.
+const FILL: &str = "
+    INSERT INTO accounts (account_id, key, name, is_enabled, direction, protocol, host, port,
+        encryption, authorisation, login, from_addresses, folders, receive_existing,
+        poll_interval_seconds, after_receive, max_connections, created_at, updated_at)
+    SELECT gen_random_uuid(), 'a' || n, 'x', true,
+           CASE WHEN n <= 200 THEN 'outbound' ELSE 'inbound' END, 'smtp', 'h', 25, 'none', 'none',
+           'l', '{}', '{INBOX}', false, 60, 'delete', 1, now(), now()
+    FROM generate_series(1, 20000) n;
+    INSERT INTO account_status (account_id, state, changed_at)
+    SELECT account_id, 'active', now() FROM accounts;
+    INSERT INTO replicas SELECT gen_random_uuid(), 'all', now() + interval '1 hour'
+    FROM generate_series(1, 20);
+    INSERT INTO account_leases (account_id, replica_id)
+    SELECT a.account_id, r.replica_id
+    FROM (SELECT account_id, row_number() OVER (ORDER BY key) AS n FROM accounts) a
+    LEFT JOIN (SELECT replica_id, row_number() OVER () AS n FROM replicas) r
+        ON r.n = CASE WHEN a.n > 20 THEN 1 + a.n % 20 END;
+    INSERT INTO mailbox_cursors SELECT account_id, 'INBOX', 1, 1, now(), NULL, now() FROM accounts;
+    INSERT INTO received_mails
+    SELECT gen_random_uuid(), account_id, 'INBOX', 1, n, sha256(n::text::bytea), 1, 1, n % 50 = 0,
+           now()
+    FROM accounts CROSS JOIN generate_series(1, 100) n WHERE direction = 'outbound';
+    INSERT INTO outbound_mails (mail_id, account_id, idempotency_key, is_key_given, content_sha256,
+        message_id, envelope_from, recipients, size_bytes, chunks, state, attempts, due_at,
+        on_uncertain, claimed_by, created_at, finished_at)
+    SELECT gen_random_uuid(), account_id, 'k' || m, true, '\\x00', 'm', 'f', '[]', 1, 1,
+           CASE m WHEN 1 THEN 'queued' WHEN 2 THEN 'sending' WHEN 3 THEN 'uncertain'
+                  WHEN 4 THEN CASE WHEN n < 20 THEN 'failed' ELSE 'sent' END ELSE 'sent' END,
+           1, '2026-11-24 12:00Z', 'hold',
+           (SELECT replica_id FROM account_leases l WHERE l.account_id = a.account_id),
+           now(), CASE WHEN m > 3 THEN now() - make_interval(mins => m * 200 + n::integer) END
+    FROM (SELECT account_id, row_number() OVER () AS n FROM accounts WHERE direction = 'outbound') a
+    CROSS JOIN generate_series(1, 100) m;
+    INSERT INTO send_attempts
+    SELECT mail_id, 1, gen_random_uuid(), 'started', now() FROM outbound_mails;
+    INSERT INTO outbox (replica_id, subject, event_id, headers, payload, created_at)
+    SELECT r.replica_id, 'mail.sent.a', n::text, '[]', '\\x00', now()
+    FROM replicas r CROSS JOIN generate_series(1, 1000) n;
+    INSERT INTO client_configurations (client_configuration_id, key, name, profile, client_id,
+        scopes, is_inbound, is_outbound, created_at, updated_at)
+    SELECT gen_random_uuid(), 'c' || n, 'x', 'google', 'x', '{}', true, true, now(), now()
+    FROM generate_series(1, 20) n;
+    INSERT INTO grants (grant_id, client_configuration_id, subject, scopes, state,
+        access_token_sealed, generation, access_expires_at, refresh_due_at, created_at, updated_at)
+    SELECT gen_random_uuid(), client_configuration_id, 's' || n, '{}', 'active', '\\x00', 1, now(),
+           '2026-11-24 12:00Z'::timestamptz + make_interval(mins => n), now(), now()
+    FROM client_configurations CROSS JOIN generate_series(1, 1000) n;
+    UPDATE grants SET access_token_sealed = '\\x01' || sha256('a') || sha256('b') || sha256('c');
+    VACUUM ANALYZE;";
+
+struct Filled {
+    world: World,
+    settings: DatabaseSettings,
+    account: AccountId,
+    replica: ReplicaId,
+    client: ClientConfigurationId,
+    mails: Vec<MailId>,
+    grants: Vec<GrantId>,
+    /// When the mail that finished first did.
+    oldest: i64,
+    is_generic: bool,
+}
+
+impl Filled {
+    async fn new() -> Result<Self> {
+        let world = World::new().await?;
+        world.database.close().await;
+        for statement in FILL.split_inclusive(';') {
+            world.execute(statement).await?;
+        }
+        let account = "SELECT account_id FROM outbound_mails WHERE claimed_by IS NOT NULL LIMIT 1";
+        let account: uuid::Uuid = world.read(account).await?;
+        let replica =
+            format!("SELECT replica_id FROM account_leases WHERE account_id = '{account}'");
+        let client = "SELECT client_configuration_id FROM client_configurations LIMIT 1";
+        let mails =
+            "SELECT array_agg(mail_id) FROM (SELECT mail_id FROM outbound_mails LIMIT 10) m";
+        let grants = "SELECT array_agg(grant_id) FROM (SELECT grant_id FROM grants LIMIT 10) g";
+        let oldest = "SELECT extract(epoch FROM min(finished_at))::bigint FROM outbound_mails";
+        let mails: Vec<uuid::Uuid> = world.read(mails).await?;
+        let grants: Vec<uuid::Uuid> = world.read(grants).await?;
+        Ok(Self {
+            account: AccountId::from_uuid(account),
+            replica: ReplicaId::from_uuid(world.read(&replica).await?),
+            client: ClientConfigurationId::from_uuid(world.read(client).await?),
+            mails: mails.into_iter().map(MailId::from_uuid).collect(),
+            grants: grants.into_iter().map(GrantId::from_uuid).collect(),
+            oldest: world.read(oldest).await?,
+            is_generic: false,
+            settings: DatabaseSettings {
+                max_connections: 1,
+                ..world.settings()
+            },
+            world,
+        })
+    }
+
+    /// Runs a statement and rolls it back; fails when it read many rows.
+    async fn check(&self, name: &str, run: impl AsyncFnOnce(&mut Tx) -> Result<()>) -> Result<()> {
+        let before = self.rows_read().await?;
+        let database = Database::connect(&self.settings).await?;
+        let mut tx = database.begin().await?;
+        run(&mut tx).await?;
+        drop(tx);
+        database.close().await;
+        let read = self.rows_read().await? - before;
+        ensure!(read <= FEW_ROWS, "{name} reads {read} rows");
+        Ok(())
+    }
+
+    /// A connection hands its counts in before it disappears.
+    async fn rows_read(&self) -> Result<i64> {
+        let connected = "SELECT count(*) FROM pg_stat_activity
+                         WHERE datname = current_database() AND application_name = 'mailmesh'";
+        let deadline = Instant::now() + std::time::Duration::from_secs(20);
+        while self.world.read::<i64>(connected).await? > 0 {
+            ensure!(Instant::now() < deadline, "a connection stays");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        self.world
+            .read(
+                "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint
+                 FROM pg_stat_user_tables WHERE relname <> '_sqlx_migrations'",
+            )
+            .await
+    }
+}
+
+#[tokio::test]
+async fn hot_statements_read_no_more_than_they_need() -> Result<()> {
+    let mut filled = Filled::new().await?;
+    hot_statements(&filled).await?;
+
+    // The plan that a statement gets once it has run often, whatever it is asked for.
+    filled.world.force_generic_plans().await?;
+    filled.is_generic = true;
+    hot_statements(&filled).await
+}
+
+async fn hot_statements(filled: &Filled) -> Result<()> {
+    sending(filled).await?;
+    recovery(filled).await?;
+    queue_lists(filled).await?;
+    inbound(filled).await?;
+    leases(filled).await?;
+    events(filled).await?;
+    tokens(filled).await
+}
+
+async fn sending(filled: &Filled) -> Result<()> {
+    let Filled {
+        account, replica, ..
+    } = *filled;
+    let mails = &filled.mails;
+    filled
+        .check("claim_due", async |tx| {
+            let claimed = outbound_mail::claim_due(tx, replica, account, 50, LATER).await?;
+            ensure!(claimed.len() == 1, "{} were claimed", claimed.len());
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("next_due", async |tx| {
+            let due = outbound_mail::next_due(tx, &[account]).await?;
+            ensure!(due.len() == 1, "{} are due", due.len());
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("insert", async |tx| {
+            let mails = ["k1", "new"].map(|key| sample::outbound(account, key));
+            outbound_mail::insert(tx, &mails, NOW).await?;
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("enter_final_dot", async |tx| {
+            let attempts: Vec<(MailId, i32)> = mails.iter().map(|id| (*id, 1)).collect();
+            let entered = send_attempt::enter_final_dot(tx, &attempts).await?;
+            ensure!(entered.len() == mails.len(), "{} entered", entered.len());
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("record_outcomes", async |tx| {
+            let outcomes: Vec<Outcome> = mails.iter().map(|id| sent(*id, 1)).collect();
+            outbound_mail::record_outcomes(tx, &outcomes, NOW).await?;
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("cancel by key", async |tx| {
+            outbound_mail::cancel(tx, account, None, Some("k1"), NOW).await?;
+            Ok(())
+        })
+        .await
+}
+
+async fn recovery(filled: &Filled) -> Result<()> {
+    let Filled {
+        account, replica, ..
+    } = *filled;
+    let problem = sample::problem();
+    filled
+        .check("recover", async |tx| {
+            let heir = sample::replica();
+            let recovered = outbound_mail::recover(tx, &[account], heir, &problem, NOW).await?;
+            ensure!(recovered.requeued.len() == 1, "{recovered:?}");
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("recover_lost", async |tx| {
+            let moments = (LATER + Duration::days(9_999), NOW);
+            let accounts = [account];
+            let lost = outbound_mail::recover_lost(tx, &accounts, replica, &[], &problem, moments);
+            ensure!(lost.await?.requeued.len() == 1, "nothing was lost");
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("park and resume", async |tx| {
+            let parking = Parking {
+                problem: &problem,
+                until: LATER,
+                now: NOW,
+            };
+            outbound_mail::park(tx, replica, account, parking, 100).await?;
+            ensure!(outbound_mail::resume(tx, account, NOW).await? == 1);
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("claim_uncertain", async |tx| {
+            outbound_mail::claim_uncertain(tx, &[account], NOW, LATER, 100).await?;
+            Ok(())
+        })
+        .await
+}
+
+async fn queue_lists(filled: &Filled) -> Result<()> {
+    filled
+        .check("delete_finished", async |tx| {
+            let oldest = time::OffsetDateTime::from_unix_timestamp(filled.oldest)?;
+            let before = oldest + Duration::minutes(60);
+            let deleted = outbound_mail::delete_finished(tx, before, 50).await?;
+            ensure!(!deleted.is_empty(), "nothing was deleted");
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("list a page", async |tx| {
+            outbound_mail::list(tx, None, None, None, 50).await?;
+            Ok(())
+        })
+        .await?;
+    if filled.is_generic {
+        // One statement with optional filters; Postgres keeps planning it for each.
+        return Ok(());
+    }
+    filled
+        .check("list failed", async |tx| {
+            let failed = Some(OutboundState::Failed);
+            let page = outbound_mail::list(tx, None, failed, None, 10).await?;
+            ensure!(page.len() == 10, "{} on a page", page.len());
+            Ok(())
+        })
+        .await
+}
+
+async fn inbound(filled: &Filled) -> Result<()> {
+    let account = filled.account;
+    filled
+        .check("find_known", async |tx| {
+            let hashes: Vec<[u8; 32]> = (0..50_u8).map(|n| [n; 32]).collect();
+            mailbox::find_known(tx, account, &hashes).await?;
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("list_post_actions", async |tx| {
+            let due = mailbox::list_post_actions(tx, account, 100).await?;
+            let ids: Vec<MailId> = due.iter().map(|action| action.mail_id).collect();
+            mailbox::finish_post_actions(tx, &ids).await?;
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("record mails and cursors", async |tx| {
+            let mails = [sample::received(account, 9), sample::received(account, 10)];
+            mailbox::insert(tx, &mails, NOW).await?;
+            let mut cursors = mailbox::list_cursors(tx, &[account]).await?;
+            ensure!(cursors.len() == 1, "{} cursors", cursors.len());
+            for cursor in &mut cursors {
+                cursor.last_uid = 10;
+            }
+            mailbox::move_cursors(tx, &cursors, NOW).await?;
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("account status", async |tx| {
+            account_status::set_proved(tx, &[(account, NOW)]).await?;
+            account_status::set_event_sequences(tx, &[(account, 7)]).await?;
+            account_status::list_by_ids(tx, &[account]).await?;
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("deleting an account", async |tx| {
+            ensure!(account::delete(tx, account).await?, "it was not there");
+            Ok(())
+        })
+        .await
+}
+
+async fn leases(filled: &Filled) -> Result<()> {
+    let replica = filled.replica;
+    filled
+        .check("acquire", async |tx| {
+            let taken = lease::acquire(tx, replica, Direction::Inbound, 5).await?;
+            let more = lease::acquire(tx, replica, Direction::Outbound, 5).await?;
+            ensure!(taken.len() + more.len() >= 5, "few were taken");
+            Ok(())
+        })
+        .await
+}
+
+async fn events(filled: &Filled) -> Result<()> {
+    let replica = filled.replica;
+    filled
+        .check("outbox list and delete", async |tx| {
+            let rows = outbox::list(tx, replica, 50).await?;
+            ensure!(rows.len() == 50, "{} rows", rows.len());
+            let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+            Ok(outbox::delete(tx, &ids).await?)
+        })
+        .await?;
+    filled
+        .check("adopt", async |tx| {
+            ensure!(outbox::adopt(tx, replica, 100).await? == 0);
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("adopt from the dead", async |tx| {
+            mailmesh_store::replica::remove(tx, replica).await?;
+            ensure!(outbox::adopt(tx, sample::replica(), 50).await? == 50);
+            Ok(())
+        })
+        .await
+}
+
+async fn tokens(filled: &Filled) -> Result<()> {
+    let (client, grants) = (filled.client, &filled.grants);
+    filled
+        .check("grant claim_due", async |tx| {
+            let minute = std::time::Duration::from_mins(1);
+            let claimed = grant::claim_due(tx, sample::replica(), LATER, minute, 20).await?;
+            ensure!(claimed.len() == 20, "{} were claimed", claimed.len());
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("grant next_due_at", async |tx| {
+            grant::next_due_at(tx).await?;
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("grants by id and subject", async |tx| {
+            grant::list_by_ids(tx, grants).await?;
+            grant::find_by_subject(tx, client, "s5").await?;
+            Ok(())
+        })
+        .await
+}

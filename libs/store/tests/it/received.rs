@@ -1,0 +1,137 @@
+use std::collections::HashSet;
+
+use anyhow::Result;
+use mailmesh_domain::{AccountId, Direction, SystemClock};
+use mailmesh_secrets::sha256;
+use mailmesh_store::mailbox::{self, DuePostAction};
+
+use crate::sample::{self, LATER, NOW};
+use crate::world::World;
+
+#[tokio::test]
+async fn mails_of_many_accounts_are_recorded_at_once() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let one = sample::stored(&mut tx, "one", Direction::Inbound).await?;
+    let two = sample::stored(&mut tx, "two", Direction::Inbound).await?;
+    let mails = [
+        sample::received(one, 1),
+        sample::received(one, u32::MAX),
+        sample::received(two, 1),
+    ];
+
+    mailbox::insert(&mut tx, &mails, NOW).await?;
+
+    for mail in &mails {
+        let found = mailbox::find(&mut tx, mail.id).await?;
+        assert_eq!(format!("{found:?}"), format!("{:?}", Some(mail)));
+    }
+    assert!(mailbox::find(&mut tx, sample::mail_id()).await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_recorded_mail_stays_as_it_is() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+    let mut mail = sample::received(account, 1);
+    mail.is_post_action_due = true;
+    mailbox::insert(&mut tx, std::slice::from_ref(&mail), NOW).await?;
+    mailbox::finish_post_actions(&mut tx, &[mail.id]).await?;
+
+    let fresh = sample::received(account, 2);
+    mailbox::insert(
+        &mut tx,
+        &[mail.clone(), fresh.clone(), fresh.clone()],
+        LATER,
+    )
+    .await?;
+
+    let kept = mailbox::find(&mut tx, mail.id).await?.unwrap();
+    assert!(!kept.is_post_action_due);
+    assert!(mailbox::find(&mut tx, fresh.id).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_mails_of_an_account_deleted_meanwhile_are_passed_over() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+    let kept = sample::received(account, 1);
+    let orphan = sample::received(AccountId::generate(&SystemClock), 1);
+
+    mailbox::insert(&mut tx, &[orphan.clone(), kept.clone()], NOW).await?;
+
+    assert!(mailbox::find(&mut tx, kept.id).await?.is_some());
+    assert!(mailbox::find(&mut tx, orphan.id).await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn fingerprints_tell_seen_mail_from_new() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+    let other = sample::stored(&mut tx, "other", Direction::Inbound).await?;
+    let (seen, elsewhere) = (sample::received(account, 1), sample::received(other, 2));
+    // The same mail may lie in a folder twice.
+    let mut twin = sample::received(account, 3);
+    twin.sha256 = seen.sha256;
+    mailbox::insert(&mut tx, &[seen.clone(), elsewhere.clone(), twin], NOW).await?;
+
+    let asked = [seen.sha256, elsewhere.sha256, sha256(b"new")];
+    let known = mailbox::find_known(&mut tx, account, &asked).await?;
+
+    assert_eq!(known, HashSet::from([seen.sha256]));
+    assert!(mailbox::find_known(&mut tx, account, &[]).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn post_actions_are_listed_by_uid_until_they_are_done() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+    let other = sample::stored(&mut tx, "other", Direction::Inbound).await?;
+    let mut mails: Vec<_> = [7, 3, 5]
+        .map(|uid| sample::received(account, uid))
+        .into_iter()
+        .chain([sample::received(other, 1)])
+        .collect();
+    for mail in &mut mails {
+        mail.is_post_action_due = true;
+    }
+    mails.push(sample::received(account, 4));
+    mailbox::insert(&mut tx, &mails, NOW).await?;
+
+    let due = mailbox::list_post_actions(&mut tx, account, 2).await?;
+    mailbox::finish_post_actions(&mut tx, &[due[0].mail_id, due[1].mail_id]).await?;
+    let left = mailbox::list_post_actions(&mut tx, account, 10).await?;
+
+    let uids: Vec<u32> = due.iter().map(|action| action.uid).collect();
+    assert_eq!(uids, [3, 5]);
+    let last = DuePostAction {
+        mail_id: mails[0].id,
+        folder: "INBOX".to_owned(),
+        uid_validity: 5,
+        uid: 7,
+    };
+    assert_eq!(left, [last]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deleted_account_takes_its_mails_along() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+    let mail = sample::received(account, 1);
+    mailbox::insert(&mut tx, std::slice::from_ref(&mail), NOW).await?;
+
+    mailmesh_store::account::delete(&mut tx, account).await?;
+
+    assert!(mailbox::find(&mut tx, mail.id).await?.is_none());
+    Ok(())
+}

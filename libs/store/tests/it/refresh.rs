@@ -1,0 +1,246 @@
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use mailmesh_domain::{ClientConfigurationId, GrantState, ReplicaId};
+use mailmesh_store::grant::{self, Grant, NewTokens};
+use mailmesh_store::{Database, Tx};
+
+use crate::sample::{self, LATER, NOW};
+use crate::world::World;
+
+const CLAIM: Duration = Duration::from_mins(1);
+
+async fn with_client() -> Result<(World, ClientConfigurationId)> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let client = sample::stored_client(&mut tx, "example").await?;
+    tx.commit().await?;
+    Ok((world, client))
+}
+
+async fn with_grant() -> Result<(World, Grant)> {
+    let (world, client) = with_client().await?;
+    let mut tx = world.database.begin().await?;
+    let grant = sample::stored_grant(&mut tx, client, "s-1").await?;
+    tx.commit().await?;
+    Ok((world, grant))
+}
+
+async fn claim(database: &Database, replica: ReplicaId) -> Result<Vec<Grant>> {
+    let mut tx = database.begin().await?;
+    let claimed = grant::claim_due(&mut tx, replica, NOW, CLAIM, 10).await?;
+    tx.commit().await?;
+    Ok(claimed)
+}
+
+async fn let_claims_end(world: &World) -> Result<()> {
+    world
+        .execute("UPDATE grants SET claim_expires_at = now() - interval '1 s'")
+        .await
+}
+
+async fn reload(tx: &mut Tx, grant: &Grant) -> Result<Grant> {
+    let mut found = grant::list_by_ids(tx, &[grant.id]).await?;
+    found.pop().context("the grant is gone")
+}
+
+fn tokens(access: u8, refresh: Option<u8>) -> Result<NewTokens> {
+    Ok(NewTokens {
+        access_token: sample::sealed(access)?,
+        refresh_token: refresh.map(sample::sealed).transpose()?,
+        access_expires_at: LATER,
+        refresh_due_at: LATER,
+        refresh_expires_at: None,
+    })
+}
+
+#[tokio::test]
+async fn of_two_replicas_one_claims_a_due_grant() -> Result<()> {
+    let (world, grant) = with_grant().await?;
+    let (first, second) = (sample::replica(), sample::replica());
+
+    let (mine, theirs) = tokio::try_join!(
+        claim(&world.database, first),
+        claim(&world.database, second)
+    )?;
+
+    let claimed: Vec<Grant> = mine.into_iter().chain(theirs).collect();
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(claimed[0].id, grant.id);
+    assert!(claim(&world.database, first).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_due_grants_that_a_refresh_can_help_are_claimed_oldest_first() -> Result<()> {
+    let (world, client) = with_client().await?;
+    let mut tx = world.database.begin().await?;
+    let minutes = time::Duration::minutes;
+    let mut ids = Vec::new();
+    for (subject, due_at, state) in [
+        ("late", NOW - minutes(2), GrantState::Active),
+        ("later", NOW - minutes(1), GrantState::Suspended),
+        ("latest", NOW, GrantState::Active),
+        ("not-yet", NOW + minutes(1), GrantState::Active),
+        ("refused", NOW - minutes(3), GrantState::SignInRequired),
+    ] {
+        let grant = sample::stored_grant(&mut tx, client, subject).await?;
+        grant::record_failure(&mut tx, &grant, state, &sample::problem(), due_at, NOW).await?;
+        ids.push(grant.id);
+    }
+
+    let mut claimed = Vec::new();
+    for _ in 0..4 {
+        let one = grant::claim_due(&mut tx, sample::replica(), NOW, CLAIM, 1).await?;
+        claimed.extend(one.into_iter().map(|grant| grant.id));
+    }
+
+    assert_eq!(claimed, ids[..3]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_claim_that_ended_passes_to_another() -> Result<()> {
+    let (world, grant) = with_grant().await?;
+    let (first, second) = (sample::replica(), sample::replica());
+    claim(&world.database, first).await?;
+    let_claims_end(&world).await?;
+
+    assert_eq!(claim(&world.database, second).await?.len(), 1);
+
+    let mut tx = world.database.begin().await?;
+    assert!(grant::claim(&mut tx, grant.id, first).await?.is_none());
+    assert!(grant::claim(&mut tx, grant.id, second).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_after_the_claim_ended_is_stored_once() -> Result<()> {
+    let (world, grant) = with_grant().await?;
+    claim(&world.database, sample::replica()).await?;
+    let_claims_end(&world).await?;
+    claim(&world.database, sample::replica()).await?;
+    let mut tx = world.database.begin().await?;
+
+    let late = tokens(11, Some(12))?;
+    let late = grant::record_refresh(&mut tx, grant.id, 1, &late, NOW).await?;
+    let second = tokens(21, Some(22))?;
+    let second = grant::record_refresh(&mut tx, grant.id, 1, &second, NOW).await?;
+
+    assert_eq!((late, second), (Some(2), None));
+    let stored = reload(&mut tx, &grant).await?;
+    assert_eq!(stored.access_token, sample::sealed(11)?);
+    assert_eq!(stored.refresh_token, Some(sample::sealed(12)?));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sign_in_during_a_refresh_wins() -> Result<()> {
+    let (world, grant) = with_grant().await?;
+    let replica = sample::replica();
+    claim(&world.database, replica).await?;
+    let mut tx = world.database.begin().await?;
+    let mut signed_in = grant.clone();
+    signed_in.generation = 2;
+    signed_in.access_token = sample::sealed(31)?;
+    grant::save_sign_in(&mut tx, &signed_in, NOW).await?;
+
+    let late = tokens(11, Some(12))?;
+    let stored = grant::record_refresh(&mut tx, grant.id, 1, &late, NOW).await?;
+    let refused = GrantState::SignInRequired;
+    let problem = sample::problem();
+    let was_current = grant::record_failure(&mut tx, &grant, refused, &problem, LATER, NOW).await?;
+
+    assert_eq!(stored, None);
+    assert!(!was_current);
+    assert!(grant::claim(&mut tx, grant.id, replica).await?.is_none());
+    let kept = reload(&mut tx, &grant).await?;
+    assert_eq!(kept.state, GrantState::Active);
+    assert_eq!(kept.access_token, sample::sealed(31)?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refresh_without_a_new_refresh_token_keeps_the_old_one() -> Result<()> {
+    let (world, grant) = with_grant().await?;
+    let replica = sample::replica();
+    let mut tx = world.database.begin().await?;
+    let suspended = GrantState::Suspended;
+    grant::record_failure(&mut tx, &grant, suspended, &sample::problem(), NOW, NOW).await?;
+    grant::claim_due(&mut tx, replica, NOW, CLAIM, 10).await?;
+
+    let generation = grant::record_refresh(&mut tx, grant.id, 1, &tokens(11, None)?, LATER).await?;
+
+    assert_eq!(generation, Some(2));
+    let stored = reload(&mut tx, &grant).await?;
+    assert_eq!(stored.refresh_token, grant.refresh_token);
+    assert_eq!(stored.access_token, sample::sealed(11)?);
+    assert_eq!((stored.state, stored.failures), (GrantState::Active, 0));
+    assert!(stored.problem.is_none());
+    assert_eq!(stored.refresh_due_at, LATER);
+    assert!(grant::claim(&mut tx, grant.id, replica).await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failure_is_counted_and_gives_the_claim_up() -> Result<()> {
+    let (world, grant) = with_grant().await?;
+    let mut tx = world.database.begin().await?;
+    for failures in 1..=2 {
+        let claimed = grant::claim_due(&mut tx, sample::replica(), NOW, CLAIM, 10).await?;
+        assert_eq!(claimed.len(), 1);
+
+        let active = GrantState::Active;
+        assert!(
+            grant::record_failure(&mut tx, &grant, active, &sample::problem(), NOW, NOW).await?
+        );
+
+        let stored = reload(&mut tx, &grant).await?;
+        assert_eq!(stored.failures, failures);
+        assert_eq!(stored.problem, Some(sample::problem()));
+        assert_eq!(stored.refresh_token, grant.refresh_token);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refused_token_makes_its_grant_due_and_an_older_one_does_not() -> Result<()> {
+    let (world, client) = with_client().await?;
+    let mut tx = world.database.begin().await?;
+    let mut grant = sample::grant(client, "s-1")?;
+    grant.generation = 3;
+    grant.refresh_due_at = LATER;
+    grant::save_sign_in(&mut tx, &grant, NOW).await?;
+
+    assert!(!grant::set_due(&mut tx, grant.id, 2, NOW).await?);
+    assert_eq!(grant::next_due_at(&mut tx).await?, Some(LATER));
+    assert!(grant::set_due(&mut tx, grant.id, 3, NOW).await?);
+    assert_eq!(grant::next_due_at(&mut tx).await?, Some(NOW));
+    // Never later than it was due.
+    grant::set_due(&mut tx, grant.id, 3, LATER).await?;
+    assert_eq!(grant::next_due_at(&mut tx).await?, Some(NOW));
+    Ok(())
+}
+
+#[tokio::test]
+async fn asking_again_does_not_hasten_a_grant_that_fails() -> Result<()> {
+    let (world, grant) = with_grant().await?;
+    let mut tx = world.database.begin().await?;
+    let active = GrantState::Active;
+    grant::record_failure(&mut tx, &grant, active, &sample::problem(), LATER, NOW).await?;
+
+    assert!(!grant::set_due(&mut tx, grant.id, 1, NOW).await?);
+    assert_eq!(grant::next_due_at(&mut tx).await?, Some(LATER));
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_due_while_every_grant_waits_for_a_person() -> Result<()> {
+    let (world, grant) = with_grant().await?;
+    let mut tx = world.database.begin().await?;
+    let refused = GrantState::SignInRequired;
+    grant::record_failure(&mut tx, &grant, refused, &sample::problem(), NOW, NOW).await?;
+
+    assert_eq!(grant::next_due_at(&mut tx).await?, None);
+    Ok(())
+}

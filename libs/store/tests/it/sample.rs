@@ -1,0 +1,188 @@
+//! Rows to begin with.
+
+use anyhow::Result;
+use mailmesh_domain::{
+    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption, GrantId,
+    GrantState, Key, MailId, Protocol, ReplicaId, SystemClock, UncertainPolicy, Verdict,
+};
+use mailmesh_events::Problem;
+use mailmesh_secrets::{SealedSecret, sha256};
+use mailmesh_store::account::{self, Account};
+use mailmesh_store::client_configuration::{self, ClientConfiguration};
+use mailmesh_store::grant::{self, Grant};
+use mailmesh_store::mailbox::ReceivedMail;
+use mailmesh_store::outbound_mail::{NewOutboundMail, Recipient};
+use mailmesh_store::{Tx, lease};
+use time::OffsetDateTime;
+use time::macros::datetime;
+
+pub(crate) const NOW: OffsetDateTime = datetime!(2026-11-24 12:00 UTC);
+pub(crate) const LATER: OffsetDateTime = datetime!(2026-11-24 13:00 UTC);
+
+pub(crate) fn replica() -> ReplicaId {
+    ReplicaId::generate(&SystemClock)
+}
+
+pub(crate) fn mail_id() -> MailId {
+    MailId::generate(&SystemClock)
+}
+
+pub(crate) fn problem() -> Problem {
+    Problem::new("the server did not answer", Verdict::transient())
+}
+
+/// Bytes with the shape of a sealed secret; `mark` tells one from another.
+pub(crate) fn sealed(mark: u8) -> Result<SealedSecret> {
+    let mut bytes = vec![1];
+    bytes.resize(90, mark);
+    Ok(SealedSecret::from_bytes(bytes)?)
+}
+
+pub(crate) fn account(key: &str, direction: Direction) -> Result<Account> {
+    Ok(Account {
+        id: AccountId::generate(&SystemClock),
+        key: Key::try_new(key)?,
+        name: "Support".to_owned(),
+        is_enabled: true,
+        direction,
+        protocol: match direction {
+            Direction::Inbound => Protocol::Imap,
+            Direction::Outbound => Protocol::Smtp,
+        },
+        host: "mail.example.com".to_owned(),
+        port: 993,
+        encryption: Encryption::Tls,
+        authorisation: Authorisation::Password,
+        login: format!("{key}@example.com"),
+        password: Some(sealed(7)?),
+        client_configuration_id: None,
+        grant_id: None,
+        from_addresses: vec![format!("{key}@example.com")],
+        folders: vec!["INBOX".to_owned(), "Reports".to_owned()],
+        receive_existing: false,
+        poll_interval_seconds: 300,
+        after_receive: AfterReceive::Move,
+        move_to: Some("Done".to_owned()),
+        max_connections: 2,
+        ca_pem: None,
+        revision: 1,
+        created_at: NOW,
+        updated_at: NOW,
+    })
+}
+
+/// Stores an account and returns its id.
+pub(crate) async fn stored(tx: &mut Tx, key: &str, direction: Direction) -> Result<AccountId> {
+    let account = account(key, direction)?;
+    account::insert(tx, &account).await?;
+    Ok(account.id)
+}
+
+/// Stores an outbound account whose lease this replica holds.
+pub(crate) async fn held(tx: &mut Tx, key: &str, replica: ReplicaId) -> Result<AccountId> {
+    let id = stored(tx, key, Direction::Outbound).await?;
+    lease::acquire(tx, replica, Direction::Outbound, 100).await?;
+    Ok(id)
+}
+
+pub(crate) fn client(key: &str) -> Result<ClientConfiguration> {
+    Ok(ClientConfiguration {
+        id: ClientConfigurationId::generate(&SystemClock),
+        key: Key::try_new(key)?,
+        name: "Example".to_owned(),
+        profile: "custom".to_owned(),
+        client_id: "client-1".to_owned(),
+        client_secret: Some(sealed(9)?),
+        token_endpoint_auth: None,
+        issuer: Some("https://id.example.com".to_owned()),
+        authorize_url: None,
+        token_url: None,
+        userinfo_url: None,
+        jwks_url: None,
+        revocation_url: None,
+        scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
+        identity_claim: None,
+        extra_authorize_parameters: [("prompt".to_owned(), "consent".to_owned())].into(),
+        ca_pem: None,
+        is_inbound: true,
+        is_outbound: true,
+        refusal: None,
+        created_at: NOW,
+        updated_at: NOW,
+    })
+}
+
+pub(crate) async fn stored_client(tx: &mut Tx, key: &str) -> Result<ClientConfigurationId> {
+    let client = client(key)?;
+    client_configuration::insert(tx, &client).await?;
+    Ok(client.id)
+}
+
+/// A grant as a sign-in gives it, to be refreshed at `NOW`.
+pub(crate) fn grant(client: ClientConfigurationId, subject: &str) -> Result<Grant> {
+    Ok(Grant {
+        id: GrantId::generate(&SystemClock),
+        client_configuration_id: client,
+        subject: subject.to_owned(),
+        address: Some(format!("{subject}@example.com")),
+        scopes: vec!["mail".to_owned()],
+        state: GrantState::Active,
+        problem: None,
+        access_token: sealed(1)?,
+        refresh_token: Some(sealed(2)?),
+        generation: 1,
+        access_expires_at: LATER,
+        refresh_due_at: NOW,
+        refresh_expires_at: None,
+        failures: 0,
+    })
+}
+
+pub(crate) async fn stored_grant(
+    tx: &mut Tx,
+    client: ClientConfigurationId,
+    subject: &str,
+) -> Result<Grant> {
+    let grant = grant(client, subject)?;
+    grant::save_sign_in(tx, &grant, NOW).await?;
+    Ok(grant)
+}
+
+pub(crate) fn outbound(account: AccountId, key: &str) -> NewOutboundMail {
+    NewOutboundMail {
+        id: mail_id(),
+        account_id: account,
+        idempotency_key: key.to_owned(),
+        is_key_given: true,
+        content_sha256: sha256(key.as_bytes()),
+        message_id: format!("<{key}@example.com>"),
+        envelope_from: "support@example.com".to_owned(),
+        recipients: vec![recipient("a@example.org")],
+        size_bytes: 1_234,
+        chunks: 1,
+        on_uncertain: UncertainPolicy::Hold,
+        trace_parent: Some("00-aa-bb-01".to_owned()),
+    }
+}
+
+pub(crate) fn recipient(address: &str) -> Recipient {
+    Recipient {
+        address: address.to_owned(),
+        accepted: None,
+        reply: None,
+    }
+}
+
+pub(crate) fn received(account: AccountId, uid: u32) -> ReceivedMail {
+    ReceivedMail {
+        id: mail_id(),
+        account_id: account,
+        folder: "INBOX".to_owned(),
+        uid_validity: 5,
+        uid,
+        sha256: sha256(&uid.to_be_bytes()),
+        size_bytes: 2_048,
+        chunks: 1,
+        is_post_action_due: false,
+    }
+}
