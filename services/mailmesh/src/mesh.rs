@@ -49,13 +49,24 @@ pub(crate) struct Started {
     pub(crate) first_key: Option<SecretString>,
 }
 
-/// Opens the connections that the configuration names.
-pub(crate) async fn connect(config: &Config) -> anyhow::Result<Connections> {
+/// Opens the connections that the configuration names; the process is ready while they answer.
+pub(crate) async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Connections> {
     let postgres = config.postgres.as_ref().context(
         "no database is named: set postgres.url in the configuration file, or MAILMESH_POSTGRES__URL",
     )?;
-    let connections = Connections::open(postgres, &config.nats).await;
-    connections.map_err(|error| Unavailable::new(error).into())
+    let connections = Connections::open(postgres, &config.nats)
+        .await
+        .map_err(Unavailable::new)?;
+    let Connections { database, bus } = connections.clone();
+    lifecycle.checks().register("postgres", move || {
+        let database = database.clone();
+        async move { Ok(database.ping().await.map(drop)?) }
+    });
+    lifecycle.checks().register("nats", move || {
+        let bus = bus.clone();
+        async move { Ok(bus.check().await?) }
+    });
+    Ok(connections)
 }
 
 /// What each service is built on.

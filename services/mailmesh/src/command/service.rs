@@ -16,7 +16,7 @@ pub(crate) fn run(kind: Kind, arguments: &ConfigArguments) -> ExitCode {
         kind.name(),
         &loader,
         async move |config: Config, lifecycle: Lifecycle| {
-            let connections = mesh::connect(&config).await?;
+            let connections = mesh::connect(&config, &lifecycle).await?;
             let Started { first_key, .. } =
                 mesh::start(kind, &config, &connections, &lifecycle).await?;
             if let Some(key) = first_key {

@@ -76,7 +76,7 @@ pub(crate) async fn start(
     if !given.has_postgres() {
         migrate(&config).await?;
     }
-    let connections = mesh::connect(&config).await?;
+    let connections = mesh::connect(&config, lifecycle).await?;
     let mut running = Running {
         admin_url: String::new(),
         nats_url: config.nats.shown_url(),
