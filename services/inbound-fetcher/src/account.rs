@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_domain::{AccountState, AfterReceive, Verdict};
+use mailmesh_domain::{AccountState, AfterReceive, GrantId, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_mail::imap::{IdleEnd, ImapLimits, Session};
 use mailmesh_mail::{Credentials, Server};
@@ -341,35 +341,43 @@ impl Worker {
             return State::WaitingForSignIn;
         };
         self.signals.wait_for_newer(Some(generation));
-        let base = Duration::from_secs(self.context.settings.token_wait_seconds);
-        let is_hopeless = self.refusals >= REFUSALS_TO_REPORT;
-        let limit = if is_hopeless {
-            REFUSED_RETRY
+        let state = if self.refusals >= REFUSALS_TO_REPORT {
+            self.sit_out().await
         } else {
-            TOKEN_WAIT_LIMIT
-        };
-        let mut asked = 0;
-        let state = loop {
-            credentials::ask_for_refresh(&self.context, grant_id, generation).await;
-            let pause = if is_hopeless {
-                limit
-            } else {
-                backoff(asked, base, limit)
-            };
-            asked += 1;
-            tokio::select! {
-                () = self.stop.cancelled() => break State::Stopped,
-                () = self.signals.wake.notified() => break State::Connecting,
-                () = tokio::time::sleep(pause) => {}
-            }
-            if is_hopeless {
-                // A server that was wrong about the token gets another chance now and then.
-                self.refused_generation = None;
-                break State::Connecting;
-            }
+            self.ask_until_newer(grant_id, generation).await
         };
         self.signals.wait_for_newer(None);
         state
+    }
+
+    async fn ask_until_newer(&self, grant_id: GrantId, generation: i64) -> State {
+        let base = Duration::from_secs(self.context.settings.token_wait_seconds);
+        let mut asked = 0;
+        loop {
+            credentials::ask_for_refresh(&self.context, grant_id, generation).await;
+            let pause = backoff(asked, base, TOKEN_WAIT_LIMIT);
+            asked += 1;
+            tokio::select! {
+                () = self.stop.cancelled() => return State::Stopped,
+                () = self.signals.wake.notified() => return State::Connecting,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Waits without asking: each token that is asked for would be refused as well, and the provider
+    /// would be asked for one after the other without end.
+    async fn sit_out(&mut self) -> State {
+        tokio::select! {
+            () = self.stop.cancelled() => State::Stopped,
+            // A sign-in, or a token that was due anyway.
+            () = self.signals.wake.notified() => State::Connecting,
+            () = tokio::time::sleep(jittered(REFUSED_RETRY)) => {
+                // A server that was wrong about the token gets another chance now and then.
+                self.refused_generation = None;
+                State::Connecting
+            }
+        }
     }
 
     pub(crate) fn opens_for_changes(&self) -> bool {

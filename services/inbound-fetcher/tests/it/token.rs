@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow};
+use mailmesh_bus::Subscription;
 use mailmesh_domain::{
     AccountState, Authorisation, ClientConfigurationId, Clock as _, GrantId, GrantState, Key,
     SystemClock,
@@ -189,7 +190,29 @@ async fn fresh_tokens_that_are_refused_too_need_a_sign_in() -> Result<()> {
         anyhow::Ok(())
     })
     .await?;
+    let asked = asked_so_far(&world, &mut asked).await?;
+    assert!(!asked.contains(&3), "a token nobody can use was asked for");
     world.finish(replica).await
+}
+
+/// Returns the generations that were asked about and not yet read.
+async fn asked_so_far(world: &World, asked: &mut Subscription) -> Result<Vec<i64>> {
+    let end = RefreshToken {
+        grant_id: GrantId::generate(&SystemClock),
+        refused_generation: -1,
+    };
+    let body = serde_json::to_vec(&end)?.into();
+    let bus = &world.connections.bus;
+    bus.publish_core("token.refresh", &[], body).await?;
+    let mut generations = Vec::new();
+    while let Some(hint) = asked.next().await {
+        let request: RefreshToken = serde_json::from_slice(&hint.payload)?;
+        if request.grant_id == end.grant_id {
+            break;
+        }
+        generations.push(request.refused_generation);
+    }
+    Ok(generations)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -67,6 +67,11 @@ impl Gate {
         Some(left.clamp(Duration::from_millis(100), LOOK_AGAIN_AT_MOST))
     }
 
+    /// Returns whether fresh tokens were refused too, so that only a person can help.
+    const fn is_hopeless(&self) -> bool {
+        self.refusals >= REFUSALS
+    }
+
     fn pause(&self) -> Duration {
         let doubled = 2_u32.saturating_pow(self.failures.saturating_sub(1));
         FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
@@ -85,6 +90,8 @@ impl Worker {
             return Ok(false);
         }
         let is_time = match obstacle.awaits {
+            // A server that was wrong about the token gets another chance now and then.
+            Some(_) if self.gate.is_hopeless() && obstacle.until <= now => true,
             Some((grant, generation)) => self.has_moved_on(grant, generation).await?,
             None => obstacle.until <= now,
         };
@@ -101,8 +108,10 @@ impl Worker {
         let has_moved_on = grants
             .first()
             .is_none_or(|grant| grant.generation > generation || grant.state != GrantState::Active);
+        let is_hopeless = self.gate.is_hopeless();
         if let (false, Some(obstacle)) = (has_moved_on, &mut self.gate.obstacle)
             && obstacle.asked_at.elapsed() >= ASK_AGAIN
+            && !is_hopeless
         {
             obstacle.asked_at = Instant::now();
             ask_refresh(&self.shared.replica, id, generation).await;
@@ -174,14 +183,17 @@ impl Worker {
             self.gate.refused_generation = Some(generation);
             self.gate.refusals = self.gate.refusals.saturating_add(1);
         }
-        let problem = if self.gate.refusals >= REFUSALS {
+        if self.gate.is_hopeless() {
             let problem = failure.problem().with_mail(WAITS);
             self.report(AccountState::SignInRequired, &problem).await?;
-            problem
+            let until = self.shared.replica.clock.now() + self.shared.rules.slow_probe();
+            // Not asked for: a new token would be refused as well, and so on without end.
+            self.set_obstacle(problem, until, Some((grant, generation)));
         } else {
-            waiting(&token_over().what, token_over_verdict()).with_code(failure.code)
-        };
-        self.await_token(grant, generation, problem).await;
+            let over = waiting(&token_over().what, token_over_verdict());
+            let problem = over.with_code(failure.code);
+            self.await_token(grant, generation, problem).await;
+        }
         Ok(())
     }
 

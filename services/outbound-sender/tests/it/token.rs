@@ -112,6 +112,11 @@ async fn refresh(
             break request.refused_generation;
         }
     };
+    record(world, id, refused, token).await?;
+    Ok(refused)
+}
+
+async fn record(world: &World, id: GrantId, refused: i64, token: &SecretString) -> Result<()> {
     let now = SystemClock.now();
     let sealing = world.keys.sealing_key();
     let tokens = NewTokens {
@@ -126,7 +131,27 @@ async fn refresh(
     tx.commit().await?;
     let subject = format!("token.refreshed.{id}");
     world.publish(&subject, Bytes::from_static(b"{}")).await?;
-    Ok(refused)
+    Ok(())
+}
+
+/// Returns the generations that were asked about and not yet read.
+async fn asked_so_far(world: &World, asked: &mut Subscription) -> Result<Vec<i64>> {
+    let end = RefreshToken {
+        grant_id: GrantId::generate(&SystemClock),
+        refused_generation: -1,
+    };
+    let body = Bytes::from(serde_json::to_vec(&end)?);
+    let bus = &world.connections.bus;
+    bus.publish_core("token.refresh", &[], body).await?;
+    let mut generations = Vec::new();
+    while let Some(hint) = asked.next().await {
+        let request: RefreshToken = serde_json::from_slice(&hint.payload)?;
+        if request.grant_id == end.grant_id {
+            break;
+        }
+        generations.push(request.refused_generation);
+    }
+    Ok(generations)
 }
 
 #[tokio::test]
@@ -176,13 +201,15 @@ async fn two_fresh_tokens_refused_ask_for_a_sign_in_and_mail_survives_it() -> Re
     }
     let required = world.event("account.sign_in_required").await?;
     let token = token(&world, "one");
-    refresh(&world, &mut asked, grant, &token).await?;
+    record(&world, grant, 3, &token).await?;
     let recovered = world.event("account.recovered").await?;
     let sent = world.event("mail.sent").await?;
 
     assert_eq!(required["problem"]["kind"], "needs_sign_in");
     assert_eq!(recovered["was"], "sign_in_required");
     assert_eq!(sent["attempts"], 1);
+    let asked = asked_so_far(&world, &mut asked).await?;
+    assert!(!asked.contains(&3), "a token nobody can use was asked for");
     world.forget("mail.deferred").await?;
     world.finish().await
 }
