@@ -19,10 +19,10 @@ import urllib.parse
 import urllib.request
 import uuid
 
-ADMIN = f"http://127.0.0.1:{os.environ.get('MAILMESH_ADMIN_PORT', '8025')}"
-NATS = ("127.0.0.1", int(os.environ.get("MAILMESH_NATS_PORT", "4222")))
+ADMIN = f"http://127.0.0.1:{os.environ.get('MESH_ADMIN_PORT', '8025')}"
+NATS = ("127.0.0.1", int(os.environ.get("MESH_NATS_PORT", "4222")))
 SANDBOX_HOST = "sandbox.localhost"
-SANDBOX = f"https://{SANDBOX_HOST}:8090"
+SANDBOX = f"https://{SANDBOX_HOST}:{os.environ.get('MESH_SANDBOX_PORT', '8090')}"
 SUPPORT, CUSTOMER = "support@sandbox.test", "customer@sandbox.test"
 PATIENCE = 90
 COMPOSE = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
