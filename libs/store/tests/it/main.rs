@@ -10,6 +10,7 @@ mod cursor;
 mod database;
 mod grant;
 mod lease;
+mod lookup;
 mod outbound;
 mod outbox;
 mod park;
