@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::schema::{Message, Role};
+use crate::message::{Message, Role};
 
 /// Returns the AsyncAPI document that describes `messages`.
 pub fn document(messages: &[Message]) -> Value {

@@ -13,6 +13,7 @@ mod address;
 pub mod asyncapi;
 mod envelope;
 pub mod mail;
+mod message;
 mod problem;
 pub mod schema;
 pub mod subject;
