@@ -29,6 +29,7 @@ mod postgres;
 mod probe;
 mod progress;
 mod supervised;
+mod user;
 mod wheel;
 
 pub use cache::{Cache, verify_sha256};

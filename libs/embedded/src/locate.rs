@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
-use crate::postgres::ServerUser;
 use crate::probe::version_of;
+use crate::user::ServerUser;
 use crate::wheel::{NATS_SERVER, POSTGRES, Wheel};
 use crate::{Cache, EmbeddedError, Progress};
 

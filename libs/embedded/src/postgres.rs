@@ -11,9 +11,6 @@ use crate::supervised::{Launch, StopSignal, Supervised, stop_left_behind};
 use crate::{EmbeddedError, PostgresBinaries, Progress};
 
 mod cluster;
-mod user;
-
-pub(crate) use user::ServerUser;
 
 use cluster::Cluster;
 

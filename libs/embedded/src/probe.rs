@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::postgres::ServerUser;
+use crate::user::ServerUser;
 
 /// Runs `program --version` as the user who would run the server and returns (major, minor).
 pub(crate) async fn version_of(

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::EmbeddedError;
 use crate::folder::{log_tail, open_log};
-use crate::postgres::ServerUser;
+use crate::user::ServerUser;
 
 /// Runs the server and stops it when our end of the pipe closes: the kernel closes it however we die.
 /// `read` is a builtin, so nothing but a shell is needed; the server gets no copy of the pipe.

@@ -9,10 +9,11 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::{ServerUser, read_line};
+use super::read_line;
 use crate::cache::hex;
 use crate::probe::last_lines;
 use crate::supervised::command_line_contains;
+use crate::user::ServerUser;
 use crate::{EmbeddedError, PostgresBinaries, Progress};
 
 const ELSEWHERE: &str = "/var/lib/mailmesh";
