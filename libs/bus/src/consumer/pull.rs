@@ -21,6 +21,9 @@ const SILENCE: Duration = Duration::from_secs(12);
 const REQUEST_BYTES: usize = 32 * 1024 * 1024;
 /// The server's words when the next message would not fit into the rest of a request.
 const TOO_MANY_BYTES: &str = "Message Size Exceeds MaxBytes";
+/// The server's words when a request that names bytes has brought all its messages: the last of
+/// them may come later still, from a stream with replicas, and other requests go on.
+const BATCH_COMPLETED: &str = "Batch Completed";
 
 /// Pull requests of one consumer and what they bring.
 ///
@@ -223,6 +226,7 @@ impl Pull {
         match status.as_u16() {
             100 => Ok(None),
             404 | 408 => Ok(self.end_request(&message).then_some(Pulled::RequestEnded)),
+            409 if message.description.as_deref() == Some(BATCH_COMPLETED) => Ok(None),
             409 if message.description.as_deref() == Some(TOO_MANY_BYTES) => {
                 Ok(self.end_request(&message).then_some(Pulled::RequestEnded))
             }

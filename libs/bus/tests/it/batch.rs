@@ -13,12 +13,15 @@ use crate::world::{background, bus_with, eventually, outgoing, plain_client, set
 struct Gatherer {
     sizes: Mutex<Vec<usize>>,
     retried: AtomicUsize,
+    repeated: AtomicUsize,
 }
 
 impl BatchHandler for Gatherer {
     const CONSUMER: &'static str = "gatherer";
 
     async fn handle_batch(&self, deliveries: Vec<Delivery>) -> Vec<Result<(), HandlerError>> {
+        let repeated = deliveries.iter().filter(|delivery| delivery.attempt > 1);
+        self.repeated.fetch_add(repeated.count(), Ordering::SeqCst);
         self.sizes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -65,6 +68,38 @@ async fn batches_gather_what_has_come_and_never_exceed_their_bound() -> Result<(
     assert_eq!(sizes.iter().sum::<usize>(), 1_000);
     assert!(sizes.iter().all(|&size| size <= 100), "{sizes:?}");
     assert!(sizes.len() < 100, "{sizes:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn request_that_has_brought_all_its_messages_ends_no_other() -> Result<()> {
+    let settings = settings(&url()?);
+    let bus = bus_with(&settings).await?;
+    let gatherer = Arc::new(Gatherer::default());
+    let stop = CancellationToken::new();
+    let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(&gatherer));
+    let task = background(async move { of.consume_batches(handler, consumer(16), token).await });
+    for chunk in 0..100 {
+        let many = (0..20).map(|n| outgoing("mail.send", &format!("{chunk}-{n}"), b"fine"));
+        for answer in bus.publish_all(many.collect()).await {
+            answer?;
+        }
+    }
+    eventually("all are handled", async || {
+        Ok((left(&settings, "MAIL_SEND").await? == 0).then_some(()))
+    })
+    .await?;
+    stop.cancel();
+    task.finish().await??;
+
+    let handled: usize = gatherer
+        .sizes
+        .lock()
+        .expect("no panic holds it")
+        .iter()
+        .sum();
+    assert_eq!(handled, 2_000);
+    assert_eq!(gatherer.repeated.load(Ordering::SeqCst), 0);
     Ok(())
 }
 
