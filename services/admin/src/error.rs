@@ -51,6 +51,8 @@ pub(crate) enum ApiError {
     Encode(#[from] serde_json::Error),
     #[error("a secret cannot be sealed")]
     Seal(#[from] SealError),
+    #[error("the request took too long")]
+    TimedOut,
     #[error("a request was given up")]
     GivenUp,
 }
@@ -107,9 +109,9 @@ impl ApiError {
             Self::Conflict { .. } | Self::Store(StoreError::RowGone { .. }) => StatusCode::CONFLICT,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Store(StoreError::Connect(_)) | Self::Raw(RawError::Read { .. }) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::TimedOut
+            | Self::Store(StoreError::Connect(_))
+            | Self::Raw(RawError::Read { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Raw(_) | Self::Encode(_) | Self::Seal(_) | Self::GivenUp => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -128,7 +130,9 @@ impl ApiError {
             Self::TooLarge { .. } => "too_large",
             Self::Incomplete => "incomplete",
             Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::Store(StoreError::Connect(_)) | Self::Raw(RawError::Read { .. }) => "unavailable",
+            Self::TimedOut
+            | Self::Store(StoreError::Connect(_))
+            | Self::Raw(RawError::Read { .. }) => "unavailable",
             Self::Store(_) | Self::Raw(_) | Self::Encode(_) | Self::Seal(_) | Self::GivenUp => {
                 "internal"
             }
@@ -179,24 +183,38 @@ impl ApiError {
                 "The body is not declared as JSON.".to_owned(),
                 "Send the header `Content-Type: application/json`.".to_owned(),
             ),
-            Self::Store(StoreError::RowGone { .. }) => (
-                "It was changed or deleted meanwhile.".to_owned(),
-                "Read it again, then decide.".to_owned(),
-            ),
-            Self::Store(StoreError::Connect(_)) => (
-                "The database does not answer.".to_owned(),
-                "Try again in a minute; if it lasts, see the log and run `mailmesh doctor`.".to_owned(),
-            ),
-            Self::Raw(RawError::Read { .. }) => (
-                "NATS does not answer.".to_owned(),
-                "Try again in a minute; if it lasts, see the log and run `mailmesh doctor`.".to_owned(),
-            ),
-            Self::Store(_) | Self::Raw(_) | Self::Encode(_) | Self::Seal(_) | Self::GivenUp => (
-                "Something failed here; it is not your request.".to_owned(),
-                "See the log of the admin service; the cause stands there.".to_owned(),
-            ),
+            _ => {
+                let (message, action) = self.tell_of_ours();
+                (message.to_owned(), action.to_owned())
+            }
         };
         (message, action)
+    }
+
+    /// The same for what is not the caller's fault.
+    const fn tell_of_ours(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Store(StoreError::RowGone { .. }) => (
+                "It was changed or deleted meanwhile.",
+                "Read it again, then decide.",
+            ),
+            Self::Store(StoreError::Connect(_)) => (
+                "The database does not answer.",
+                "Try again in a minute; if it lasts, see the log and run `mailmesh doctor`.",
+            ),
+            Self::TimedOut => (
+                "It took too long and was given up.",
+                "Try again in a minute; read first whether it was done all the same.",
+            ),
+            Self::Raw(RawError::Read { .. }) => (
+                "NATS does not answer.",
+                "Try again in a minute; if it lasts, see the log and run `mailmesh doctor`.",
+            ),
+            _ => (
+                "Something failed here; it is not your request.",
+                "See the log of the admin service; the cause stands there.",
+            ),
+        }
     }
 }
 

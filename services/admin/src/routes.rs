@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, header};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 use tracing::{Span, info_span};
 
@@ -40,6 +40,10 @@ pub(crate) fn router(app: SharedApp) -> Router {
     let set = |name: HeaderName, value| {
         SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
     };
+    // Failures are logged where they are told.
+    let trace = TraceLayer::new_for_http()
+        .make_span_with(span)
+        .on_failure(());
     Router::new()
         .route("/", get(page::show))
         .route("/v1/client-configurations", clients)
@@ -59,10 +63,7 @@ pub(crate) fn router(app: SharedApp) -> Router {
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::SERVICE_UNAVAILABLE,
-            TIMEOUT,
-        ))
+        .layer(middleware::from_fn(limit_time))
         .layer(CatchPanicLayer::custom(|_| given_up()))
         .layer(set(header::CACHE_CONTROL, "no-store"))
         .layer(set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -71,8 +72,14 @@ pub(crate) fn router(app: SharedApp) -> Router {
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; frame-ancestors 'none'; sandbox",
         ))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(trace)
         .with_state(app)
+}
+
+/// Bounds how long an answer takes to begin; a raw mail may then flow for longer.
+async fn limit_time(request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(TIMEOUT, next.run(request)).await;
+    answer.unwrap_or_else(|_| ApiError::TimedOut.into_response())
 }
 
 fn given_up() -> Response {

@@ -40,7 +40,9 @@ async function call(method, path, body) {
 function tell(error) {
   at("notice").textContent = error ? error.message : "";
   at("notice").hidden = !error;
-  if (error && error.status === 401) leave();
+  if (!error || error.status !== 401) return;
+  at("notice").textContent = "This API key is not valid, or it was revoked. Enter another one.";
+  leave();
 }
 
 function leave() {
@@ -94,12 +96,14 @@ function addButtons(element, ...buttons) {
   element.append(group);
 }
 
+const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 const moment = (text) => text && new Date(text).toLocaleString();
 const MOODS = { active: "good", sent: "good", queued: "", sending: "", cancelled: "", failing: "bad", sign_in_required: "bad", failed: "bad" };
 
 function showAccount(account) {
-  const state = account.enabled ? account.state : "disabled";
-  const mood = account.enabled ? (MOODS[state] ?? "warn") : "";
+  const isUnproved = account.state === "active" && !account.proved_at;
+  const state = account.enabled ? (isUnproved ? "not proved yet" : account.state) : "disabled";
+  const mood = account.enabled && !isUnproved ? (MOODS[state] ?? "warn") : "";
   const element = row(account.key, `${account.direction} · ${account.login}`, state, mood);
   addMore(
     element,
@@ -139,7 +143,7 @@ function showClient(client) {
   const element = row(client.key, `${client.profile} · ${client.client_id}`, state, client.refusal ? "bad" : "good");
   const uses = [client.inbound && "inbound", client.outbound && "outbound"].filter(Boolean).join(" and ");
   const secret = client.has_client_secret ? "with secret" : "no secret";
-  addMore(element, client.name !== client.key && client.name, uses, secret, `${client.accounts} accounts`, client.issuer);
+  addMore(element, client.name !== client.key && client.name, uses, secret, count(client.accounts, "account"), client.issuer);
   addMore(element, `scopes: ${client.scopes.join(" ")}`);
   addProblem(element, client.refusal);
   addButtons(element, button("Delete", "plain danger", async () => {
@@ -154,7 +158,7 @@ function showMail(mail) {
   addMore(
     element,
     moment(mail.created_at),
-    mail.attempts > 0 && `${mail.attempts} attempts`,
+    mail.attempts > 0 && count(mail.attempts, "attempt"),
     mail.next_attempt_at && `next ${moment(mail.next_attempt_at)}`,
     mail.reply,
     mail.idempotency_key && `key ${mail.idempotency_key}`,
