@@ -1,0 +1,214 @@
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use mailmesh_bus::Bus;
+use mailmesh_domain::ReplicaId;
+use mailmesh_store::Database;
+use mailmesh_store::outbox::{self, OutboxRow};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::chain::{self, Published};
+use crate::{RelayError, RelayHandle};
+
+const BATCH_ROWS: i64 = 500;
+const IDLE: Duration = Duration::from_secs(1);
+const ADOPT_EVERY: Duration = Duration::from_secs(5);
+const ADOPT_ROWS: i64 = 10_000;
+const LAST_FLUSH: Duration = Duration::from_secs(5);
+const FIRST_RETRY: Duration = Duration::from_millis(200);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+/// About once a minute while an outage lasts.
+const TELL_EVERY: u32 = 12;
+
+/// Relays the outbox rows of one replica.
+#[derive(Debug)]
+pub struct Relay {
+    database: Database,
+    bus: Bus,
+    replica: ReplicaId,
+    wake: Arc<Notify>,
+}
+
+/// An outage: how often relaying has failed in a row.
+#[derive(Debug, Default)]
+struct Outage {
+    failures: u32,
+}
+
+impl Relay {
+    /// Makes the relay of a replica, and the handle that wakes it.
+    pub fn new(database: Database, bus: Bus, replica: ReplicaId) -> (Self, RelayHandle) {
+        let wake = Arc::new(Notify::new());
+        let handle = RelayHandle {
+            wake: Arc::clone(&wake),
+        };
+        let relay = Self {
+            database,
+            bus,
+            replica,
+            wake,
+        };
+        (relay, handle)
+    }
+
+    /// Relays until `stop`, then what is left, within bounded time.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut outage = Outage::default();
+        let mut adopt_at = Instant::now();
+        loop {
+            let work = async {
+                let is_adopting = Instant::now() >= adopt_at;
+                let result = self.look(is_adopting).await;
+                (result, is_adopting)
+            };
+            tokio::select! {
+                // What is in flight then is published again: the bus knows it by its id.
+                () = stop.cancelled() => break,
+                (result, has_adopted) = work => {
+                    if has_adopted {
+                        adopt_at = Instant::now() + ADOPT_EVERY;
+                    }
+                    outage.tell(result);
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.pause(&outage) => {}
+            }
+        }
+        match timeout(LAST_FLUSH, self.flush_once()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => warn!(
+                error = &error as &dyn Error,
+                "Events stay in the outbox; another replica adopts them"
+            ),
+            Err(_elapsed) => warn!("Events stay in the outbox; another replica adopts them"),
+        }
+    }
+
+    /// Publishes all rows that wait, and returns how many there were.
+    ///
+    /// # Errors
+    /// When an event must wait, or the database fails; whatever could be published is cleared.
+    pub async fn flush_once(&self) -> Result<u64, RelayError> {
+        let mut relayed = 0;
+        loop {
+            let mut tx = self.database.begin().await?;
+            let rows = outbox::list(&mut tx, self.replica, BATCH_ROWS).await?;
+            tx.commit().await?;
+            if rows.is_empty() {
+                return Ok(relayed);
+            }
+            let published = self.publish(rows).await;
+            self.clear(&published).await?;
+            relayed += published.stored.len() as u64;
+            match published.held_up {
+                // Chains that can go on do, whatever holds the others up.
+                Some(error) if published.stored.is_empty() => {
+                    return Err(RelayError::Publish(error));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn publish(&self, rows: Vec<OutboxRow>) -> Published {
+        let chains = chain::by_key(rows).into_iter();
+        let published = join_all(chains.map(|chain| chain::publish(&self.bus, chain))).await;
+        published
+            .into_iter()
+            .fold(Published::default(), Published::merge)
+    }
+
+    async fn clear(&self, published: &Published) -> Result<(), RelayError> {
+        if !published.is_progress() {
+            return Ok(());
+        }
+        let mut tx = self.database.begin().await?;
+        outbox::delete(&mut tx, &published.stored).await?;
+        for (id, refusal) in &published.refused {
+            outbox::set_aside(&mut tx, *id).await?;
+            error!(
+                outbox.id = id,
+                error = refusal as &dyn Error,
+                "The bus will never take this event; it was set aside"
+            );
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn look(&self, is_adopting: bool) -> Result<u64, RelayError> {
+        if is_adopting {
+            self.adopt().await?;
+        }
+        self.flush_once().await
+    }
+
+    async fn adopt(&self) -> Result<(), RelayError> {
+        let mut tx = self.database.begin().await?;
+        let adopted = outbox::adopt(&mut tx, self.replica, ADOPT_ROWS).await?;
+        tx.commit().await?;
+        if adopted > 0 {
+            info!(events = adopted, "Events of a dead replica were taken over");
+        }
+        Ok(())
+    }
+
+    /// Waits until there may be something to relay; after a failure wake-ups do not count.
+    async fn pause(&self, outage: &Outage) {
+        match outage.retry_after() {
+            Some(delay) => sleep(delay).await,
+            // Woken or not: another replica's rows may have been adopted, and wake-ups are hints.
+            None => drop(timeout(IDLE, self.wake.notified()).await),
+        }
+    }
+}
+
+impl Outage {
+    fn tell(&mut self, result: Result<u64, RelayError>) {
+        match result {
+            Ok(_) => {
+                if self.failures > 0 {
+                    info!("Events leave the outbox again");
+                }
+                self.failures = 0;
+            }
+            Err(error) => {
+                if self.failures.is_multiple_of(TELL_EVERY) {
+                    warn!(
+                        error = &error as &dyn Error,
+                        "Events wait in the outbox; it is tried again"
+                    );
+                }
+                self.failures = self.failures.saturating_add(1);
+            }
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        let doublings = self.failures.checked_sub(1)?.min(16);
+        Some(FIRST_RETRY.saturating_mul(1 << doublings).min(LAST_RETRY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_slow_down_to_a_bound() {
+        let after = |failures| Outage { failures }.retry_after();
+
+        assert_eq!(after(0), None);
+        assert_eq!(after(1), Some(FIRST_RETRY));
+        assert_eq!(after(2), Some(FIRST_RETRY * 2));
+        assert_eq!(after(6), Some(LAST_RETRY));
+        assert_eq!(after(u32::MAX), Some(LAST_RETRY));
+    }
+}

@@ -1,0 +1,8 @@
+//! The relay between a real Postgres and a real nats-server.
+
+mod lifecycle;
+mod order;
+mod outage;
+mod relay;
+mod servers;
+mod world;
