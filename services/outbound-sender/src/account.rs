@@ -121,10 +121,11 @@ impl Worker {
                 return self.park().await;
             }
             if self.lanes.is_empty() {
-                if !self.has_due().await? {
+                if !self.has_waiting() && !self.has_due().await? {
                     return Ok(());
                 }
                 if !self.open_first().await? {
+                    self.give_back_waiting().await;
                     continue;
                 }
             }
@@ -140,6 +141,11 @@ impl Worker {
             self.supply(claimed).await;
         }
         Ok(())
+    }
+
+    /// Mail that was handed over while the last connection was closing waits for the next one.
+    fn has_waiting(&self) -> bool {
+        self.feed.capacity() < self.feed.max_capacity()
     }
 
     async fn has_due(&self) -> Result<bool, StoreError> {

@@ -5,6 +5,8 @@ mod api_key;
 #[cfg(test)]
 mod callback;
 #[cfg(test)]
+mod closing;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod frozen;
