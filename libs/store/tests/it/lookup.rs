@@ -15,7 +15,7 @@ async fn stored(
     let mut account = sample::account(key, direction)?;
     account.authorisation = Authorisation::OAuth2;
     account.client_configuration_id = client;
-    account.login = "Support@example.com".to_owned();
+    "Support@example.com".clone_into(&mut account.login);
     account::insert(tx, &account).await?;
     Ok(account)
 }
