@@ -4,8 +4,9 @@
 //! - A committed event is published at least once, whatever dies in between, and is stored once as
 //!   long as it is tried again within the bus's duplicate window: its id is the message id.
 //! - The events of one account or grant are stored in the order in which one replica committed
-//!   them. The next is sent only after the stream has confirmed the one before: a burst that was
-//!   sent at once could lose its first message with a connection and keep the second.
+//!   them: the next is sent only after the stream has confirmed the one before, since a burst that
+//!   was sent at once could lose its first message with a connection and keep the second. Exempt is
+//!   the same news of many mails (`mail.sent` after `mail.sent`), which is in flight together.
 //! - No account waits for another: their events are in flight together.
 //! - The rows of a dead replica are adopted by those that live.
 //!

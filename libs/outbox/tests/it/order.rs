@@ -66,6 +66,7 @@ async fn a_full_stream_keeps_events_in_order_until_it_has_room() -> Result<()> {
     let filler: Vec<_> = (0..8)
         .map(|number| {
             let mut large = event("filler", &format!("f{number}"));
+            large.subject = "account.failing.filler".to_owned();
             large.payload = vec![b'x'; 700 * 1024];
             large
         })
@@ -79,7 +80,9 @@ async fn a_full_stream_keeps_events_in_order_until_it_has_room() -> Result<()> {
     let stored = world.stored("filler").await?.len();
     assert!((1..8).contains(&stored), "{stored} are stored");
     // A small one would still fit, but must not overtake.
-    world.commit(&[event("filler", "last")]).await?;
+    let mut last = event("filler", "last");
+    last.subject = "account.failing.filler".to_owned();
+    world.commit(&[last]).await?;
     assert!(relay.flush_once().await.is_err());
 
     world.settings.streams.events_max_bytes = 64 * 1024 * 1024;

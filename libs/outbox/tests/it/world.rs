@@ -88,7 +88,7 @@ impl World {
     /// The ids of the events that the stream holds of an account, in the stream's order.
     pub(crate) async fn stored(&self, account: &str) -> Result<Vec<String>> {
         let mut found = Vec::new();
-        for name in ["mail.sent", "mail.failed"] {
+        for name in ["mail.sent", "mail.failed", "account.failing"] {
             let subject = format!("{name}.{account}");
             found.extend(self.bus.read_back(&subject, 0)?.collect_all().await?);
         }
