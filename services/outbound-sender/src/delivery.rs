@@ -1,5 +1,7 @@
 //! One mail over one connection, in stages that cannot be skipped: prepared, entered, committed.
 
+use std::time::{Duration, Instant};
+
 use mailmesh_domain::{MustAct, Verdict};
 use mailmesh_mail::message::Envelope;
 use mailmesh_mail::smtp::{
@@ -9,6 +11,10 @@ use mailmesh_store::outbound_mail::OutboundMail;
 
 use crate::decide::{Ended, Failure};
 use crate::recorder::{Entry, RecorderHandle};
+
+/// Others take over after ten seconds of silence. Whoever stood still for longer than this may have
+/// been judged meanwhile: the mail was not found in the Sent folder and is being sent again.
+const STOOD_STILL: Duration = Duration::from_secs(5);
 
 /// How far a mail came on one connection.
 #[derive(Debug)]
@@ -43,7 +49,12 @@ pub(crate) async fn deliver(
         Err(SmtpError::ClosedWhileIdle | SmtpError::Unusable) => return Delivered::ConnectionGone,
         Err(error) => return Delivered::Ended(Ended::Failed(of_smtp(&error))),
     };
+    let asked_at = Instant::now();
     match recorder.enter_final_dot(mail.id, mail.attempts).await {
+        Entry::Entered if asked_at.elapsed() > STOOD_STILL => {
+            prepared.abandon().await;
+            Delivered::Ended(Ended::Unattempted)
+        }
         Entry::Entered => commit(Entered(prepared)).await,
         Entry::TakenOver => {
             prepared.abandon().await;
