@@ -4,7 +4,7 @@ use std::time::Duration;
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use crate::StoreError;
 
@@ -63,6 +63,12 @@ impl Database {
         if let Some(file) = &settings.ca_file {
             options = options.ssl_root_cert(file).ssl_mode(PgSslMode::VerifyFull);
         }
+        // The pool tries on until its time is up and then says only that; one connection of our own
+        // says why nobody answers or who is refused.
+        let proved = PgConnection::connect_with(&options);
+        let proved = tokio::time::timeout(settings.acquire_timeout, proved).await;
+        let proof = proved.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+        proof.map_err(StoreError::connect)?.close().await.ok();
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
