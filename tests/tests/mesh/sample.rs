@@ -1,6 +1,10 @@
 use std::collections::BTreeMap;
 
-use mailmesh_tests::SeenEvent;
+use mailmesh_mail::message;
+use mailmesh_sandbox::{Fault, FaultRule};
+use mailmesh_testkit::eventually;
+use mailmesh_tests::{SandboxMailbox, SeenEvent, World};
+use serde_json::{Value, json};
 
 /// A mail as it lies on a server, with this subject and body.
 pub(crate) fn mail(to: &str, subject: &str, body: &str) -> String {
@@ -58,4 +62,45 @@ impl Dice {
             .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
     }
+}
+
+/// A command whose subject is its key.
+pub(crate) fn command(mailbox: &SandboxMailbox, key: &str) -> Value {
+    json!({
+        "account": mailbox.outbound, "to": "a@example.com", "subject": key, "text": "t",
+        "idempotency_key": key,
+    })
+}
+
+/// Publishes commands and lets none of them be sent before all are queued.
+pub(crate) async fn publish_at_once(world: &World, mailbox: &SandboxMailbox, keys: &[String]) {
+    let hold = FaultRule {
+        count: None,
+        ..FaultRule::once("smtp.mail", Fault::Stall { seconds: None })
+    };
+    let faults = world.sandbox.faults();
+    let hold = faults.add(hold).unwrap();
+    for key in keys {
+        let command = command(mailbox, key);
+        world.publish("mail.send", &command).await.unwrap();
+    }
+    let queued = eventually("all are queued", async || {
+        world
+            .events
+            .count("MAIL_SEND")
+            .await
+            .is_ok_and(|count| count == 0)
+    });
+    queued.await.unwrap();
+    assert!(faults.remove(hold));
+}
+
+/// How often each subject was submitted.
+pub(crate) fn submitted(world: &World) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for submission in world.sandbox.mail().outbox() {
+        let subject = message::parse(&submission.raw).subject.unwrap_or_default();
+        *counts.entry(subject).or_default() += 1;
+    }
+    counts
 }
