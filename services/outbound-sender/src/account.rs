@@ -116,6 +116,7 @@ impl Worker {
 
     /// Claims and sends until nothing is due or the account cannot send.
     async fn work(&mut self) -> Result<(), StoreError> {
+        self.resume_once().await?;
         while !self.stop.is_cancelled() {
             if !self.pass_gate().await? {
                 return self.park().await;

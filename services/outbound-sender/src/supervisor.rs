@@ -141,7 +141,18 @@ impl Supervisor {
             self.start_worker(account);
         }
         self.recover().await?;
-        self.wake_due().await
+        self.wake_waiting(ids).await
+    }
+
+    /// Wakes those that have mail, due or not: what kept it waiting may be over.
+    async fn wake_waiting(&self, ids: &[AccountId]) -> Result<(), StoreError> {
+        let mut tx = self.shared.replica.database.begin().await?;
+        let waiting = outbound_mail::next_due(&mut tx, ids).await?;
+        tx.commit().await?;
+        for (id, _) in waiting {
+            self.shared.wakes.wake(id);
+        }
+        Ok(())
     }
 
     async fn load(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {

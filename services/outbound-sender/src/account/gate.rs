@@ -50,6 +50,8 @@ pub(crate) struct Gate {
     refused_generation: Option<i64>,
     /// Whether the account's row says that it works.
     is_active_recorded: bool,
+    /// Whether mail that waited under other settings, or for another replica, was made due.
+    is_resumed: bool,
 }
 
 impl Gate {
@@ -233,16 +235,31 @@ impl Worker {
         if !self.gate.is_active_recorded {
             let replica = &self.shared.replica;
             status::set_active(replica, &self.account).await?;
-            let now = replica.clock.now();
-            let mut tx = replica.database.begin().await?;
-            outbound_mail::resume(&mut tx, self.account.id, now).await?;
-            tx.commit().await?;
+            self.resume().await?;
         }
         self.gate = Gate {
             is_active_recorded: true,
+            is_resumed: true,
             ..Gate::default()
         };
         Ok(())
+    }
+
+    /// Gives mail that waits its chance, once: this gate does not know why it was closed.
+    pub(super) async fn resume_once(&mut self) -> Result<(), StoreError> {
+        if !self.gate.is_resumed {
+            self.resume().await?;
+            self.gate.is_resumed = true;
+        }
+        Ok(())
+    }
+
+    async fn resume(&self) -> Result<(), StoreError> {
+        let replica = &self.shared.replica;
+        let now = replica.clock.now();
+        let mut tx = replica.database.begin().await?;
+        outbound_mail::resume(&mut tx, self.account.id, now).await?;
+        tx.commit().await
     }
 
     /// Puts off what is due, and tells once why.

@@ -6,8 +6,9 @@ use anyhow::Result;
 use bytes::Bytes;
 use mailmesh_bus::Subscription;
 use mailmesh_domain::{
-    Authorisation, ClientConfigurationId, Clock, GrantId, GrantState, Key, SystemClock,
+    Authorisation, ClientConfigurationId, Clock, GrantId, GrantState, Key, SystemClock, Verdict,
 };
+use mailmesh_events::Problem;
 use mailmesh_events::token::RefreshToken;
 use mailmesh_sandbox::GrantRequest;
 use mailmesh_secrets::SecretString;
@@ -210,6 +211,85 @@ async fn two_fresh_tokens_refused_ask_for_a_sign_in_and_mail_survives_it() -> Re
     assert_eq!(sent["attempts"], 1);
     let asked = asked_so_far(&world, &mut asked).await?;
     assert!(!asked.contains(&3), "a token nobody can use was asked for");
+    world.forget("mail.deferred").await?;
+    world.finish().await
+}
+
+async fn load(world: &World, id: GrantId) -> Result<Grant> {
+    let mut tx = world.connections.database.begin().await?;
+    let mut grants = grant::list_by_ids(&mut tx, &[id]).await?;
+    tx.commit().await?;
+    grants.pop().ok_or_else(|| anyhow::anyhow!("no such grant"))
+}
+
+/// Does what `token-refresh` does when the provider ends a consent.
+async fn end_consent(world: &World, id: GrantId) -> Result<()> {
+    let grant = load(world, id).await?;
+    let problem = Problem::new("The provider says no", Verdict::needs_sign_in());
+    let (state, now) = (GrantState::SignInRequired, SystemClock.now());
+    let mut tx = world.connections.database.begin().await?;
+    let done = grant::record_failure(&mut tx, &grant, state, &problem, now, now).await?;
+    tx.commit().await?;
+    anyhow::ensure!(done, "the grant was not changed");
+    Ok(())
+}
+
+/// Does what `auth-callback` does when a person consents.
+async fn sign_in(world: &World, account: &Account, id: GrantId) -> Result<()> {
+    let mut grant = load(world, id).await?;
+    grant.generation += 1;
+    let sealing = world.keys.sealing_key();
+    let token = token(world, "one");
+    grant.access_token = sealing.seal(&token, &Grant::access_context(id))?;
+    let now = SystemClock.now();
+    let mut tx = world.connections.database.begin().await?;
+    grant::save_sign_in(&mut tx, &grant, now).await?;
+    mailmesh_store::account::attach_grant(&mut tx, account.id, id, now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn mail_that_waited_goes_out_once_a_person_has_signed_in() -> Result<()> {
+    let mut world = World::new().await?;
+    let (account, grant) = add_stale_account(&world).await?;
+    end_consent(&world, grant).await?;
+    world.start_sender(quick()).await?;
+    world
+        .publish("mail.send", send_body("one", "a@elsewhere.test", "x"))
+        .await?;
+    let deferred = world.event("mail.deferred").await?;
+
+    sign_in(&world, &account, grant).await?;
+    world
+        .publish("account.authenticated.one", Bytes::from_static(b"{}"))
+        .await?;
+    let sent = world.event("mail.sent").await?;
+
+    assert_eq!(deferred["problem"]["kind"], "needs_sign_in");
+    assert_eq!(sent["attempts"], 1);
+    world.forget("account.authenticated").await?;
+    world.finish().await
+}
+
+#[tokio::test]
+async fn mail_that_waited_goes_out_at_the_replica_that_takes_over_after_a_sign_in() -> Result<()> {
+    let mut world = World::new().await?;
+    let (account, grant) = add_stale_account(&world).await?;
+    end_consent(&world, grant).await?;
+    let first = world.start_sender(quick()).await?;
+    world
+        .publish("mail.send", send_body("one", "a@elsewhere.test", "x"))
+        .await?;
+    world.event("mail.deferred").await?;
+
+    first.cancel();
+    sign_in(&world, &account, grant).await?;
+    world.start_sender(quick()).await?;
+    let sent = world.event("mail.sent").await?;
+
+    assert_eq!(sent["attempts"], 1);
+    // An event whose row was not yet deleted is published again; the stream knows it.
     world.forget("mail.deferred").await?;
     world.finish().await
 }
