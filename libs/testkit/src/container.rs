@@ -13,6 +13,7 @@ use crate::tidy;
 
 /// Downloading an image is part of it.
 const START_LIMIT: Duration = Duration::from_mins(5);
+const ENGINE_SOCKET: &str = "/var/run/docker.sock";
 
 /// What to run in a container.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +52,8 @@ impl ContainerSpec {
         let mut request = generic
             .with_startup_timeout(START_LIMIT)
             .with_label("mailmesh.test.pid", std::process::id().to_string());
-        if !is_engine_remote() {
+        let is_here = is_engine_here().await;
+        if is_here {
             request = request.with_host_config_modifier(|host| on_loopback(host, ports));
         }
         for (name, value) in environment {
@@ -62,7 +64,9 @@ impl ContainerSpec {
         }
         let container = request.start().await.with_context(what)?;
         let tidy = tidy::remove_container_at_end(container.id()).await?;
-        let (host, ports) = published(&container, ports).await.with_context(what)?;
+        let (host, ports) = published(&container, ports, is_here)
+            .await
+            .with_context(what)?;
         // Dropping would remove it at the end of the test that happened to come first.
         std::mem::forget(container);
         Ok(Container {
@@ -86,20 +90,31 @@ fn on_loopback(host: &mut HostConfig, ports: &[u16]) {
     host.publish_all_ports = Some(false);
 }
 
-fn is_engine_remote() -> bool {
+/// Returns whether this machine's loopback is the engine's too.
+async fn is_engine_here() -> bool {
     let host = std::env::var_os("DOCKER_HOST").unwrap_or_default();
-    host.to_str()
-        .is_some_and(|host| !host.is_empty() && !host.starts_with("unix:"))
+    let socket = match host.to_str() {
+        Some("") => Some(ENGINE_SOCKET),
+        named => named.and_then(|host| host.strip_prefix("unix://")),
+    };
+    let Some(socket) = socket else { return false };
+    // A container that was handed its host's socket cannot see the engine's process: its id is 0 there.
+    UnixStream::connect(socket)
+        .await
+        .and_then(|stream| stream.peer_cred())
+        .is_ok_and(|peer| peer.pid().is_some_and(|pid| pid != 0))
 }
 
 async fn published(
     container: &ContainerAsync<GenericImage>,
     ports: &[u16],
+    is_here: bool,
 ) -> anyhow::Result<(String, Vec<u16>)> {
-    let host = match container.get_host().await?.to_string() {
-        // The ports are published on IPv4.
-        name if name == "localhost" => "127.0.0.1".to_owned(),
-        other => other,
+    // In a container that runs an engine of its own, testcontainers would name the bridge's gateway.
+    let host = if is_here {
+        "127.0.0.1".to_owned()
+    } else {
+        container.get_host().await?.to_string()
     };
     let mut published = Vec::new();
     for port in ports {
@@ -118,7 +133,7 @@ pub(crate) async fn is_engine_there() -> bool {
         return true;
     }
     let ping = async {
-        let mut stream = UnixStream::connect("/var/run/docker.sock").await?;
+        let mut stream = UnixStream::connect(ENGINE_SOCKET).await?;
         stream
             .write_all(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
             .await?;
