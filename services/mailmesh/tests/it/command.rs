@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// How a command ended, and what it said.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(crate) async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ended
 
 /// What every process needs to find fetched servers.
 pub(crate) fn base() -> Vec<(String, String)> {
-    let value = |name: &str| Some(std::env::var_os(name)?.into_string().ok()?);
+    let value = |name: &str| std::env::var_os(name)?.into_string().ok();
     ["PATH", "HOME", "XDG_CACHE_HOME", "PIP_INDEX_URL"]
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), value(name)?)))

@@ -49,7 +49,6 @@ async fn run_with(
 
 #[tokio::test]
 async fn a_port_in_use_is_named_with_the_setting_that_changes_it() {
-    let folder = Folder::new("start");
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for (service, setting, name) in [
@@ -61,7 +60,7 @@ async fn a_port_in_use_is_named_with_the_setting_that_changes_it() {
         ),
         ("token-refresh", "MAILMESH_OPS__LISTEN", "ops.listen"),
     ] {
-        let _ = std::fs::remove_dir_all(folder.path().join("keys"));
+        let folder = Folder::new("start");
         let settings = good(&folder, true).await;
 
         let ended = run_with(service, settings, (setting, address.clone())).await;

@@ -54,7 +54,7 @@ impl Up {
         let (process, log) = (&mut up.process, up.log.clone());
         let is_ready = async || said(&log, from).contains("Ready.");
         process
-            .ready(Duration::from_secs(60), is_ready)
+            .ready(Duration::from_mins(1), is_ready)
             .await
             .unwrap();
         up
@@ -78,6 +78,11 @@ impl Up {
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(40), self.process.exited());
         ended.await.expect("up does not stop").code()
+    }
+
+    /// Ends it as a crash would.
+    async fn kill9(mut self) {
+        self.process.kill().await;
     }
 
     async fn call(&self, key: &str, path: &str, body: Option<Value>) -> Value {
@@ -149,6 +154,22 @@ async fn up_works_stops_on_ctrl_c_and_comes_back_with_everything() {
     assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
     assert_eq!(processes_on(&data), Vec::<String>::new());
     assert!(!said(&log, 0).contains("ERROR"), "{}", said(&log, 0));
+
+    let up = Up::start(&data, &log, ports).await;
+    up.kill9().await;
+    let gone = eventually("the servers follow a killed up", async || {
+        let left = processes_on(&data);
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(left.join("; "))
+        }
+    });
+    gone.await.unwrap();
+    let up = Up::start(&data, &log, ports).await;
+    send(&up, "third").await;
+    arrived(&up, &sandbox, 3).await;
+    assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
     sandbox.stop().await;
 }
 
