@@ -320,5 +320,17 @@ fn account_of(delivery: &Delivery, in_body: Option<Key>) -> Result<Key, (Option<
     }
 }
 
+/// Finds whose command it is although it cannot be read, so that its sender hears of it.
+fn account_of_unread(delivery: &Delivery) -> Option<Key> {
+    let of_body = || {
+        let body: serde_json::Value = serde_json::from_slice(&delivery.payload).ok()?;
+        let named = body
+            .get("account")
+            .or_else(|| body.get("data")?.get("account"))?;
+        Key::try_new(named.as_str()?.to_owned()).ok()
+    };
+    account_of(delivery, None).ok().or_else(of_body)
+}
+
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@ use mailmesh_domain::Key;
 use mailmesh_events::decode_command;
 use mailmesh_events::mail::CancelMail;
 
-use super::account_of;
+use super::{account_of, account_of_unread};
 use crate::draft::Refusal;
 
 /// A `mail.cancel` that was read.
@@ -15,9 +15,8 @@ pub(super) struct Cancel {
 
 impl Cancel {
     pub(super) fn read(delivery: &Delivery) -> Result<Self, (Option<Key>, Refusal)> {
-        let of_subject = || account_of(delivery, None).ok();
         let read = decode_command::<CancelMail>(&delivery.headers, &delivery.payload)
-            .map_err(|error| (of_subject(), Refusal::from(error)))?;
+            .map_err(|error| (account_of_unread(delivery), Refusal::from(error)))?;
         let command = read.data;
         let account = account_of(delivery, command.account.clone())?;
         if command.mail_id.is_none() && command.idempotency_key.is_none() {

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use tracing::info_span;
 use uuid::Uuid;
 
-use super::account_of;
+use super::{account_of, account_of_unread};
 use crate::config::Config;
 use crate::draft::{self, Refusal};
 
@@ -41,9 +41,8 @@ pub(super) struct NewMail {
 
 impl Send {
     pub(super) fn read(delivery: &Delivery) -> Result<Self, (Option<Key>, Refusal)> {
-        let of_subject = || account_of(delivery, None).ok();
         let read = decode_command::<SendMail>(&delivery.headers, &delivery.payload)
-            .map_err(|error| (of_subject(), Refusal::from(error)))?;
+            .map_err(|error| (account_of_unread(delivery), Refusal::from(error)))?;
         let command = read.data;
         let given = command.idempotency_key.clone();
         let account = account_of(delivery, command.account.clone())?;

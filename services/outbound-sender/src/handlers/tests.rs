@@ -23,6 +23,17 @@ fn rejection(subject: &str, body: &str) -> Rejection {
 }
 
 #[test]
+fn sender_of_a_body_that_cannot_be_read_is_told_by_the_account_in_it() {
+    for body in [
+        r#"{"account":"support","too":"a"}"#,
+        r#"{"specversion":"1.0","data":{"account":"support","too":"a"}}"#,
+    ] {
+        let rejection = rejection("mail.send", body);
+        assert_eq!(rejection.account, Key::try_new("support").ok(), "{body}");
+    }
+}
+
+#[test]
 fn field_at_fault_and_account_are_named_as_far_as_they_can_be_read() {
     for (subject, body, account, field) in [
         ("mail.send", "no json", None, ""),
