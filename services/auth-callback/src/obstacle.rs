@@ -1,7 +1,7 @@
 //! What can stop a sign-in, and the page that says so.
 
 use mailmesh_domain::{MustAct, VerdictKind};
-use mailmesh_oauth::OAuthError;
+use mailmesh_oauth::{OAuthError, Operation};
 use mailmesh_replica::ProviderError;
 use mailmesh_secrets::{OpenError, SealError};
 use mailmesh_store::StoreError;
@@ -148,7 +148,9 @@ fn refused(error: &OAuthError) -> Page {
         VerdictKind::NeedsSignIn => 403,
         VerdictKind::NeedsAdministrator | VerdictKind::Permanent | VerdictKind::Unknown => 502,
     };
-    let (who, action) = if verdict.is_retryable() {
+    let (who, action) = if let Some(correction) = correction(error) {
+        (MustAct::Administrator, correction)
+    } else if verdict.is_retryable() {
         // Nothing tries a sign-in again by itself.
         (
             MustAct::MailboxOwner,
@@ -169,6 +171,19 @@ fn refused(error: &OAuthError) -> Page {
         page = page.fact("Correlation id", id);
     }
     page
+}
+
+/// Returns what to correct when the provider cannot even be asked: no new link helps then.
+fn correction(error: &OAuthError) -> Option<&'static str> {
+    if matches!(error, OAuthError::Untrusted { .. }) {
+        return Some(error.action());
+    }
+    let refusal = error.refusal()?;
+    let is_absent =
+        refusal.operation == Operation::Discover && matches!(refusal.status, Some(400..=407 | 410));
+    is_absent.then_some(
+        "Correct the issuer in the client configuration: the provider's metadata is not at this address. Then make a new link.",
+    )
 }
 
 fn missing_scopes(scopes: &[String]) -> Page {

@@ -105,6 +105,9 @@ impl ProofError {
     }
 
     fn action(&self) -> &'static str {
+        if matches!(self, Self::TimedOut) {
+            return "It is tried again by itself. If it stays, check host, port and encryption of the account.";
+        }
         match self.verdict().kind {
             VerdictKind::Transient | VerdictKind::Throttled => {
                 "Nothing: it is tried again by itself."

@@ -137,6 +137,20 @@ async fn a_provider_in_trouble_is_told_as_such() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_wrong_issuer_is_the_administrators_to_correct() -> Result<()> {
+    let absent = Fault::Status {
+        code: 404,
+        retry_after: None,
+        body: None,
+    };
+    let page = refused("oauth.discovery", absent).await?;
+
+    assert!(page.html.contains("Correct the issuer"), "{}", page.html);
+    assert!(!page.html.contains("in a few minutes"), "{}", page.html);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_a_provider_says_cannot_script_the_page() -> Result<()> {
     let text =
         "error=server_error&error_description=%3Cscript%3Ealert(1)%3C%2Fscript%3E&state={state}";
