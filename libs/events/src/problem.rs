@@ -67,6 +67,9 @@ const fn default_action(verdict: Verdict) -> &'static str {
         }
         (_, MustAct::MailboxOwner) => "Ask the mailbox owner to correct it.",
         (_, MustAct::Administrator) => "Correct the account or client configuration.",
+        (VerdictKind::Permanent, MustAct::Nobody) => {
+            "Trying again would not help: correct what is named here, and send it as a new mail."
+        }
         (_, MustAct::Nobody) => "Nothing.",
     }
 }

@@ -2,7 +2,7 @@ use mailmesh_bus::{FenceError, PublishError, ReadError};
 use mailmesh_domain::{MustAct, Verdict};
 use mailmesh_events::{DecodeError, Problem};
 use mailmesh_mail::TlsError;
-use mailmesh_mail::imap::ImapError;
+use mailmesh_mail::imap::{ImapError, Stage};
 use mailmesh_secrets::OpenError;
 use mailmesh_store::StoreError;
 
@@ -90,7 +90,16 @@ impl Failure {
             }
             other => (with_causes(other), None),
         };
-        Problem::new(what, verdict).with_code(code).with_mail(SAFE)
+        let problem = Problem::new(what, verdict).with_code(code).with_mail(SAFE);
+        match self {
+            // A port that wants TLS from the first byte waits for it in silence.
+            Self::Imap(ImapError::TimedOut {
+                stage: Stage::Greeting,
+            }) => problem.with_action(
+                "It is tried again by itself. If it stays, check the account's port and encryption: port 993 wants tls, port 143 starttls.",
+            ),
+            _ => problem,
+        }
     }
 }
 
