@@ -61,7 +61,7 @@ mod tests {
     fn a_token_without_an_end_is_given_one() {
         let now = OffsetDateTime::UNIX_EPOCH;
         assert_eq!(access_expires_at(None, now) - now, ASSUMED_LIFE);
-        let short = Duration::from_secs(60);
+        let short = Duration::from_mins(1);
         assert_eq!(access_expires_at(Some(short), now) - now, short);
     }
 }
