@@ -56,7 +56,7 @@ impl Default for Settings {
             connects_in_flight: 64,
             connects_per_second: 100,
             connects_per_host: 32,
-            chunk_mails: 200,
+            chunk_mails: 1_000,
             slice_bytes: 512 * 1024,
             memory_bytes: 64 * 1024 * 1024,
             parse_bytes: 16 * 1024 * 1024,

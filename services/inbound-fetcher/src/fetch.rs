@@ -1,6 +1,5 @@
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
-use mailmesh_bus::RawMail;
 use mailmesh_mail::imap::{FetchReport, ImapError, Session};
 use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
 use tokio::sync::mpsc;
@@ -90,36 +89,6 @@ impl Worker {
         Ok(())
     }
 
-    async fn take_in(
-        &mut self,
-        chunk: &mut Chunk<'_>,
-        intake: &mut Intake<'_>,
-    ) -> Result<(), Failure> {
-        let outcome = self.publish_as_they_come(chunk, intake).await;
-        if outcome.is_err() {
-            intake.close();
-        }
-        outcome
-    }
-
-    async fn publish_as_they_come(
-        &mut self,
-        chunk: &mut Chunk<'_>,
-        intake: &mut Intake<'_>,
-    ) -> Result<(), Failure> {
-        while let Some(batch) = intake.next_batch().await {
-            let publishing = self.publish_held(chunk, batch);
-            tokio::pin!(publishing);
-            loop {
-                tokio::select! {
-                    outcome = &mut publishing => break outcome?,
-                    () = intake.gather(), if intake.has_room() => {}
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Looks at what did not come. A mail that was asked for alone answers for the failure.
     async fn judge_report(
         &mut self,
@@ -180,26 +149,6 @@ impl Worker {
             }
         }
         Ok(())
-    }
-
-    async fn publish_held(
-        &mut self,
-        chunk: &mut Chunk<'_>,
-        batch: Vec<Held>,
-    ) -> Result<(), Failure> {
-        let mut permits = Vec::with_capacity(batch.len());
-        let mut mails = Vec::with_capacity(batch.len());
-        for held in batch {
-            let (mail, permit) = held.into_parts();
-            permits.push(permit);
-            if chunk.pending.contains(&mail.uid) {
-                mails.push(Whole::of(mail));
-            }
-        }
-        let mails = self.leave_out_known(chunk, mails).await?;
-        let prepared = self.prepare_all(chunk, mails).await?;
-        self.store_raw(&prepared).await?;
-        self.publish(chunk, prepared).await
     }
 
     /// In a folder that is read again, leaves out what was received before it was renumbered.
@@ -264,17 +213,6 @@ impl Worker {
             prepared.push(prepare(place, mail, &source, now).await?);
         }
         Ok(prepared)
-    }
-
-    async fn store_raw(&self, prepared: &[Prepared]) -> Result<(), Failure> {
-        let raw = prepared.iter().map(|mail| RawMail {
-            mail_id: mail.record.id.to_string(),
-            bytes: mail.raw.clone(),
-        });
-        let store = self.context.replica.bus.raw_mails();
-        let answers = store.put_all(raw.collect()).await;
-        let stored: Result<(), _> = answers.into_iter().collect();
-        stored.map_err(Failure::Raw)
     }
 
     /// Publishes under the fence, and hands over to the recorder what the stream has confirmed.

@@ -64,6 +64,11 @@ impl<'a> Intake<'a> {
                 || (self.ready.len() < BATCH_MAILS && self.ready_bytes < BATCH_BYTES))
     }
 
+    /// Returns whether mails wait to be published.
+    pub(crate) const fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Takes one mail in. May be dropped at any await without losing a mail.
     pub(crate) async fn gather(&mut self) {
         if self.pending.is_none() {

@@ -36,6 +36,7 @@ mod large;
 mod ledger;
 mod metric;
 mod ownership;
+mod pipeline;
 mod post_action;
 mod prepare;
 mod quarantine;
