@@ -79,7 +79,9 @@ fn problem_of(error: &ImapError) -> Problem {
         Verdict::permanent(MustAct::Administrator),
     )
     .with_code(error.code().map(ToOwned::to_owned))
-    .with_action("Look at the mail in the mailbox; moved out of the folder and back it is tried again.")
+    .with_action(
+        "Look at the mail in the mailbox; moved out of the folder and back it is tried again.",
+    )
     .with_mail("The mail stays on the server and is not received; all others are.")
 }
 
