@@ -345,7 +345,8 @@ impl Case<'_> {
         }
         let mut outcome = self.outcome(OutboundState::Uncertain, recipients);
         outcome.due_at = self.now + self.rules.look_after;
-        outcome.problem = Some(failure.problem().with_mail(uncertain_mail(self.mail)));
+        let problem = failure.problem().with_action(DECIDE);
+        outcome.problem = Some(problem.with_mail(uncertain_mail(self.mail)));
         Decision {
             outcome,
             notice: Some(Notice::Uncertain),
@@ -360,6 +361,10 @@ impl Case<'_> {
 
 /// What becomes of mail that waits with its account.
 pub(crate) const WAITS: &str = "It stays queued and is sent once this is solved.";
+
+/// What a person can do about an uncertain mail; nothing is wrong with account or configuration.
+pub(crate) const DECIDE: &str =
+    "Look for the mail in the Sent folder, then decide: send again or count as sent.";
 
 /// What becomes of an uncertain mail.
 pub(crate) const fn uncertain_mail(mail: &OutboundMail) -> &'static str {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::account::{Worker, WorkerHandle};
+use crate::decide::{DECIDE, uncertain_mail};
 use crate::event;
 use crate::shared::{Shared, account_of_hint};
 use crate::uncertain::UncertainDesk;
@@ -251,9 +252,7 @@ impl Supervisor {
         }
         let told = recovered.uncertain.iter().filter_map(|mail| {
             let held = self.held.get(&mail.account_id)?;
-            let problem = problem
-                .clone()
-                .with_mail(crate::decide::uncertain_mail(mail));
+            let problem = problem.clone().with_mail(uncertain_mail(mail));
             let key = &held.account.key;
             Some(event::of_uncertain(
                 &self.shared.replica,
@@ -336,7 +335,5 @@ impl Supervisor {
 
 fn left_behind() -> Problem {
     let what = "The process that sent the mail ended before it had the server's final reply";
-    Problem::new(what, Verdict::unknown()).with_action(
-        "Look for the mail in the Sent folder, then decide: send again or count as sent.",
-    )
+    Problem::new(what, Verdict::unknown()).with_action(DECIDE)
 }

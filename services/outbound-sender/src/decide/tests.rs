@@ -188,6 +188,8 @@ fn uncertain_mail_waits_to_be_looked_for() {
     assert_eq!(decision.outcome.state, OutboundState::Uncertain);
     assert_eq!(decision.notice, Some(Notice::Uncertain));
     assert_eq!(states(&decision), [None, Some(false)]);
+    let action = decision.outcome.problem.map(|problem| problem.action);
+    assert_eq!(action.as_deref(), Some(DECIDE));
     assert_eq!(sent.recipients[0].accepted, Some(true));
     assert_eq!(sent.recipients[1].accepted, Some(false));
 }
