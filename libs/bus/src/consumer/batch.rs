@@ -3,8 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Message;
-use futures_util::FutureExt;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Instrument, error, info_span};
 
@@ -30,6 +31,9 @@ pub(super) async fn run<H: BatchHandler>(of: &Loop, handler: Arc<H>) {
     }
 }
 
+/// Acknowledgements on their way to the server.
+type Settling<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
+
 /// Moves batches from the pull to the handler; none when asked to stop, else why the pull ended.
 async fn pump<H: BatchHandler>(
     of: &Loop,
@@ -37,17 +41,29 @@ async fn pump<H: BatchHandler>(
     pull: &mut Pull,
     failures: &mut u32,
 ) -> Option<PullError> {
+    let mut settling = Settling::new();
+    let ended = pump_into(of, handler, pull, failures, &mut settling).await;
+    while settling.next().await.is_some() {}
+    ended
+}
+
+/// While a batch is worked on, the one before it is acknowledged and the next one travels.
+async fn pump_into<'a, H: BatchHandler>(
+    of: &'a Loop,
+    handler: &H,
+    pull: &mut Pull,
+    failures: &mut u32,
+    settling: &mut Settling<'a>,
+) -> Option<PullError> {
     let most = of.settings.max_in_hand;
     loop {
-        let free = most.saturating_sub(pull.outstanding());
-        if free >= most.div_ceil(2)
-            && let Err(error) = pull.request(free).await
-        {
+        if let Err(error) = ask(pull, most).await {
             return Some(error);
         }
         let first = tokio::select! {
             biased;
             () = of.stop.cancelled() => return None,
+            Some(()) = settling.next(), if !settling.is_empty() => continue,
             pulled = pull.next() => match pulled {
                 Ok(Pulled::Message(message)) => message,
                 Ok(Pulled::RequestEnded) => { *failures = 0; continue; }
@@ -55,13 +71,40 @@ async fn pump<H: BatchHandler>(
             },
         };
         *failures = 0;
-        let (batch, ended) = gather(pull, first, most).await;
+        let (batch, mut ended) = gather(pull, first, most).await;
+        if ended.is_none() {
+            ended = ask(pull, most).await.err();
+        }
         let tickets = batch.into_iter().filter_map(|message| of.ticket(message));
-        work(of, handler, tickets.collect()).await;
+        let working = work(of, handler, tickets.collect());
+        tokio::pin!(working);
+        let worked = loop {
+            tokio::select! {
+                worked = &mut working => break worked,
+                Some(()) = settling.next(), if !settling.is_empty() => {}
+            }
+        };
+        settling.push(settle_all(of, worked).boxed());
         if ended.is_some() {
             return ended;
         }
     }
+}
+
+/// Asks for more once half of what may be in hand has come.
+async fn ask(pull: &mut Pull, most: usize) -> Result<(), PullError> {
+    let free = most.saturating_sub(pull.outstanding());
+    if free < most.div_ceil(2) {
+        return Ok(());
+    }
+    pull.request(free).await
+}
+
+async fn settle_all(of: &Loop, worked: Vec<(Ticket, Outcome)>) {
+    let settled = worked
+        .into_iter()
+        .map(|(ticket, outcome)| of.settle(ticket, outcome));
+    join_all(settled).await;
 }
 
 /// Takes what is here, and what comes while others have their turn; does not wait for more.
@@ -83,17 +126,22 @@ async fn gather(pull: &mut Pull, first: Message, most: usize) -> (Vec<Message>, 
     (batch, None)
 }
 
-async fn work<H: BatchHandler>(of: &Loop, handler: &H, batch: Vec<(Delivery, Ticket)>) {
+/// Has a batch handled, and returns what is to become of each message.
+async fn work<H: BatchHandler>(
+    of: &Loop,
+    handler: &H,
+    batch: Vec<(Delivery, Ticket)>,
+) -> Vec<(Ticket, Outcome)> {
     let (too_often, batch): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .partition(|(_, ticket)| of.is_delivered_too_often(ticket));
     let (deliveries, tickets): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    let buried = too_often
+    let mut worked: Vec<(Ticket, Outcome)> = too_often
         .into_iter()
-        .map(|(_, ticket)| of.settle(ticket, Outcome::TooOften));
-    join_all(buried).await;
+        .map(|(_, ticket)| (ticket, Outcome::TooOften))
+        .collect();
     if tickets.is_empty() {
-        return;
+        return worked;
     }
     let span = info_span!(
         "handle_batch",
@@ -101,18 +149,13 @@ async fn work<H: BatchHandler>(of: &Loop, handler: &H, batch: Vec<(Delivery, Tic
         consumer = of.consumer,
         messages = tickets.len(),
     );
-    async {
-        let began = Instant::now();
-        let outcomes = supervise(of, handler, deliveries, &tickets).await;
-        metric::worked(of.consumer, began.elapsed().as_secs_f64());
-        let settled = tickets
-            .into_iter()
-            .zip(outcomes)
-            .map(|(ticket, outcome)| of.settle(ticket, outcome));
-        join_all(settled).await;
-    }
-    .instrument(span)
-    .await;
+    let began = Instant::now();
+    let outcomes = supervise(of, handler, deliveries, &tickets)
+        .instrument(span)
+        .await;
+    metric::worked(of.consumer, began.elapsed().as_secs_f64());
+    worked.extend(tickets.into_iter().zip(outcomes));
+    worked
 }
 
 async fn supervise<H: BatchHandler>(

@@ -92,13 +92,13 @@ async fn request_that_has_brought_all_its_messages_ends_no_other() -> Result<()>
     stop.cancel();
     task.finish().await??;
 
-    let handled: usize = gatherer
+    let total: usize = gatherer
         .sizes
         .lock()
         .expect("no panic holds it")
         .iter()
         .sum();
-    assert_eq!(handled, 2_000);
+    assert_eq!(total, 2_000);
     assert_eq!(gatherer.repeated.load(Ordering::SeqCst), 0);
     Ok(())
 }

@@ -102,6 +102,8 @@ pub(crate) async fn start_with(name: &str, extra_config: &str) -> Result<Nats> {
     let binary = find_nats(&Locator::new(Cache::of_user()), &LogProgress).await?;
     let mut options = NatsOptions::new(folder);
     options.sync_always = false;
+    // As servers have it unless they are told otherwise.
+    options.max_payload_bytes = 1024 * 1024;
     extra_config.clone_into(&mut options.extra_config);
     Ok(Nats::start(binary, options).await?)
 }
