@@ -1,10 +1,11 @@
 //! A mesh of one or more senders, with a provider that misbehaves on cue.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use mailmesh_bus::{BusSettings, Outgoing, StreamSettings, Subscription};
+use mailmesh_bus::{BusSettings, Hint, Outgoing, StreamSettings, Subscription};
 use mailmesh_domain::{
     AccountId, AfterReceive, Authorisation, Clock, Direction, Encryption, Key, MailId, Protocol,
     SystemClock,
@@ -32,6 +33,7 @@ pub(crate) struct World {
     pub(crate) database_url: SecretString,
     events: Subscription,
     seen: Vec<Event>,
+    ids: HashSet<String>,
     senders: JoinSet<Result<()>>,
     stop: CancellationToken,
 }
@@ -74,6 +76,7 @@ impl World {
             database_url,
             events,
             seen: Vec::new(),
+            ids: HashSet::new(),
             senders: JoinSet::new(),
             stop: CancellationToken::new(),
         })
@@ -173,7 +176,7 @@ impl World {
             }
             let next = tokio::time::timeout_at(limit, self.events.next()).await;
             match next {
-                Ok(Some(hint)) => self.note(&hint.subject, &hint.payload)?,
+                Ok(Some(hint)) => self.note(&hint)?,
                 Ok(None) => bail!("the subscription ended"),
                 Err(_) => bail!(
                     "no {name}; seen: {:?}; mails: {:?}",
@@ -184,7 +187,10 @@ impl World {
         }
     }
 
-    fn note(&mut self, subject: &str, payload: &[u8]) -> Result<()> {
+    /// Takes an event once: on its way to the stream, which stores it once, it may come again when
+    /// a replica stops.
+    fn note(&mut self, hint: &Hint) -> Result<()> {
+        let subject = hint.subject.as_str();
         let (name, _key) = subject.rsplit_once('.').context("a subject with a key")?;
         if !["mail.", "account."]
             .iter()
@@ -193,7 +199,11 @@ impl World {
         {
             return Ok(());
         }
-        let body = serde_json::from_slice(payload).with_context(|| subject.to_owned())?;
+        let id = hint.headers.iter().find(|(name, _)| name == "ce-id");
+        if id.is_some_and(|(_, id)| !self.ids.insert(id.clone())) {
+            return Ok(());
+        }
+        let body = serde_json::from_slice(&hint.payload).with_context(|| subject.to_owned())?;
         let name = name.to_owned();
         self.seen.push(Event { name, body });
         Ok(())
@@ -228,7 +238,7 @@ impl World {
         while let Ok(Some(hint)) =
             tokio::time::timeout(Duration::from_millis(500), self.events.next()).await
         {
-            self.note(&hint.subject, &hint.payload)?;
+            self.note(&hint)?;
         }
         self.seen.retain(|event| event.name != name);
         Ok(())
@@ -252,7 +262,7 @@ impl World {
         while let Ok(Some(hint)) =
             tokio::time::timeout(Duration::from_millis(20), self.events.next()).await
         {
-            self.note(&hint.subject, &hint.payload)?;
+            self.note(&hint)?;
         }
         ensure!(self.seen.is_empty(), "unexpected events: {:?}", self.seen);
         Ok(())
