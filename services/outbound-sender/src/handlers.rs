@@ -85,7 +85,7 @@ impl Intake {
     pub(crate) fn settings() -> ConsumerSettings {
         let filters = ["mail.send", "mail.send.*", "mail.cancel", "mail.cancel.*"];
         ConsumerSettings {
-            max_in_hand: 256,
+            max_in_hand: 512,
             ack_wait: Duration::from_secs(40),
             work_timeout: Duration::from_secs(20),
             max_attempts: u32::MAX,
