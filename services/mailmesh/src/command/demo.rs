@@ -17,6 +17,9 @@ use crate::embedded::{Ports, others_ended};
 
 use super::up;
 
+/// Warnings, but not those of connections that end with the demo.
+const QUIET: &str = "warn,mailmesh_bus::connection=error,sqlx::postgres::notice=error";
+
 /// How the demo ends.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -32,7 +35,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let folder = std::env::temp_dir().join(format!("mailmesh-demo-{}", std::process::id()));
     let settings = RuntimeSettings {
         telemetry: TelemetrySettings {
-            level: if arguments.verbose { "info" } else { "warn" }.to_owned(),
+            level: if arguments.verbose { "info" } else { QUIET }.to_owned(),
             ..TelemetrySettings::default()
         },
         ops: OpsSettings {
