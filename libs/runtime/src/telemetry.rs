@@ -1,5 +1,7 @@
 //! Logs, traces and metrics of a process.
 
+mod json;
+
 use std::time::Duration;
 
 use opentelemetry::global;
@@ -18,6 +20,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use json::JsonLines;
 
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -209,9 +213,7 @@ where
         }
         LogFormat::Json => layer
             .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
+            .event_format(JsonLines)
             .with_filter(filter)
             .boxed(),
     })

@@ -81,6 +81,22 @@ fn json_line_carries_message_fields_and_span() {
 }
 
 #[test]
+fn json_line_tells_an_error_with_its_causes() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot renew leases")]
+    struct Failure(#[source] io::Error);
+    let failure = Failure(io::Error::other("connection refused"));
+
+    let text = logged(&settings(LogFormat::Json, "info"), || {
+        tracing::warn!(error = &failure as &dyn std::error::Error, "Tried again");
+    });
+
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let error = line.get("error").and_then(serde_json::Value::as_str);
+    assert_eq!(error, Some("cannot renew leases: connection refused"));
+}
+
+#[test]
 fn bad_level_and_ratio_are_refused() {
     let level = settings(LogFormat::Text, "info,=nonsense=");
     let ratio = TelemetrySettings {
