@@ -1,6 +1,6 @@
 //! One mail over one connection, in stages that cannot be skipped: prepared, entered, committed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mailmesh_domain::{MustAct, Verdict};
 use mailmesh_mail::message::Envelope;
@@ -8,6 +8,7 @@ use mailmesh_mail::smtp::{
     CommitError, Connection, Preparation, Prepared, RecipientResult, Reply, Scope, SmtpError,
 };
 use mailmesh_store::outbound_mail::OutboundMail;
+use tokio::time::Instant;
 
 use crate::decide::{Ended, Failure};
 use crate::recorder::{Entry, RecorderHandle};
@@ -55,7 +56,7 @@ pub(crate) async fn deliver(
             prepared.abandon().await;
             Delivered::Ended(Ended::Unattempted)
         }
-        Entry::Entered => commit(Entered(prepared)).await,
+        Entry::Entered => commit(Entered(prepared), asked_at + STOOD_STILL).await,
         Entry::TakenOver => {
             prepared.abandon().await;
             Delivered::TakenOver
@@ -67,9 +68,9 @@ pub(crate) async fn deliver(
     }
 }
 
-async fn commit(Entered(prepared): Entered<'_>) -> Delivered {
+async fn commit(Entered(prepared): Entered<'_>, latest: Instant) -> Delivered {
     let results: Vec<RecipientResult> = prepared.recipients().to_vec();
-    Delivered::Ended(match prepared.commit().await {
+    Delivered::Ended(match prepared.commit_before(Some(latest)).await {
         Ok(reply) => Ended::Accepted { results, reply },
         Err(error) if error.is_uncertain() => Ended::Uncertain {
             results,

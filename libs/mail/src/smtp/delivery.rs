@@ -72,8 +72,20 @@ impl Prepared<'_> {
     ///
     /// Refused and unsent are certain. After the dot, silence and a broken connection are not (RFC 1047).
     pub async fn commit(self) -> Result<Reply, CommitError> {
+        self.commit_before(None).await
+    }
+
+    /// As [`Prepared::commit`], but lets the mail go unsent once `latest` is over: nothing is waited
+    /// for between that look at the clock and the dot.
+    pub async fn commit_before(self, latest: Option<Instant>) -> Result<Reply, CommitError> {
         let connection = self.connection;
         connection.check_before_dot().await?;
+        if latest.is_some_and(|latest| Instant::now() > latest) {
+            connection.wire.close(LAST_WORDS).await;
+            return Err(CommitError::Unsent {
+                source: WireError::TimedOut,
+            });
+        }
         let limit = connection.timeouts.commit;
         match connection.wire.write(b".\r\n", limit).await {
             // The system did not take the dot whole; what waits in a TLS buffer is dropped with the connection.
