@@ -61,7 +61,7 @@ async fn mail_that_breaks_the_session_is_set_aside_and_stops_no_other() -> Resul
         .add(rule("imap.fetch.body", fault, Some(3)))?;
 
     world.deliver(mail(2))?;
-    let event: MailQuarantined = world.first("support").await?;
+    let event: MailQuarantined = world.base.first_event("support").await?;
     world.deliver(mail(3))?;
 
     let mails = world.mails("support", 2).await?;
@@ -79,17 +79,20 @@ async fn wrong_password_is_told_once_and_recovery_too() -> Result<()> {
     world.sandbox.mail().set_password(ALICE, "another")?;
     world.deliver(mail(1))?;
     let replica = world.start().await?;
-    let failing: AccountFailing = world.first("support").await?;
+    let failing: AccountFailing = world.base.first_event("support").await?;
     assert_eq!(failing.problem.must_act, MustAct::Administrator);
     assert_eq!(world.state(&account).await?, AccountState::Failing);
 
     world.sandbox.mail().set_password(ALICE, PASSWORD)?;
 
     world.mails("support", 1).await?;
-    let recovered: AccountRecovered = world.first("support").await?;
+    let recovered: AccountRecovered = world.base.first_event("support").await?;
     assert_eq!(recovered.was, AccountState::Failing);
     assert_eq!(world.state(&account).await?, AccountState::Active);
-    assert_eq!(world.events::<AccountFailing>("support").await?.len(), 1);
+    assert_eq!(
+        world.base.events::<AccountFailing>("support").await?.len(),
+        1
+    );
     world.finish(replica).await
 }
 
@@ -107,11 +110,7 @@ async fn full_stream_holds_mail_back_until_there_is_room() -> Result<()> {
         let raw = format!("Subject: {number}\r\n\r\n{body}\r\n");
         world.deliver(raw)?;
     }
-    let mut received = world
-        .connections
-        .bus
-        .subscribe("mail.received", None)
-        .await?;
+    let mut received = world.base.bus.subscribe("mail.received", None).await?;
     let replica = world.start().await?;
     eventually("the full stream is told", async || {
         let state = world.state(&account).await?;

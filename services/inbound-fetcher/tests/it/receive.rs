@@ -139,7 +139,7 @@ async fn mail_of_before_the_activation_is_left_alone_if_asked() -> Result<()> {
     world.sandbox.mail().expire_sessions(ALICE)?;
     world.deliver(mail(3))?;
     let count = async |subject: &str| -> Result<usize> {
-        let mails = world.events::<MailReceived>("support").await?;
+        let mails = world.base.events::<MailReceived>("support").await?;
         let is_it = |mail: &&MailReceived| mail.subject.as_deref() == Some(subject);
         Ok(mails.iter().filter(is_it).count())
     };

@@ -7,7 +7,7 @@ use mailmesh_embedded::{
     Cache, Locator, LogProgress, Nats, NatsOptions, Postgres, PostgresOptions, Silent, find_nats,
     find_postgres,
 };
-use mailmesh_testkit::TestServers;
+use mailmesh_testkit::{MeshAddress, TestServers};
 
 use crate::world::{World, mail};
 
@@ -25,7 +25,7 @@ async fn mail_that_arrives_while_nats_is_away_is_published_afterwards() -> Resul
     let binary = find_nats(&Locator::new(Cache::of_user()), &LogProgress).await?;
     let mut nats = Nats::start(binary, NatsOptions::new(&folder)).await?;
     let url = servers.fresh_database().await?;
-    let world = World::on(url, nats.url(), |_| {}).await?;
+    let world = World::at(MeshAddress::on(&nats.url(), url)).await?;
     let account = world.account("support", |_| {}).await?;
     let replica = world.start().await?;
     world.deliver(mail(1))?;
@@ -54,8 +54,8 @@ async fn mail_that_arrives_while_postgres_is_away_is_published_once() -> Result<
     let binaries = find_postgres(&Locator::new(Cache::of_user()), &LogProgress).await?;
     let options = PostgresOptions::new(folder.join("data"));
     let mut postgres = Postgres::start(binaries, options, &Silent).await?;
-    let world = World::on(postgres.url(), servers.nats_url().to_owned(), |_| {}).await?;
-    world.connections.database.migrate().await?;
+    let world = World::at(MeshAddress::on(servers.nats_url(), postgres.url())).await?;
+    world.base.database.migrate().await?;
     let account = world.account("support", |_| {}).await?;
     let replica = world.start().await?;
     world.deliver(mail(1))?;

@@ -19,7 +19,7 @@ async fn owner_killed_between_publish_and_record_leaves_no_second_event() -> Res
     world.mails("support", 1).await?;
     world.recorded(&account, 1).await?;
     // The recorder waits for this row, and so publishes without recording.
-    let mut lock = world.connections.database.begin().await?;
+    let mut lock = world.base.begin().await?;
     let now = SystemClock.now();
     account_status::set_state(&mut lock, account.id, AccountState::Active, None, now).await?;
     world.deliver(mail(2))?;
@@ -87,19 +87,22 @@ async fn renumbered_folder_is_read_again_without_a_second_event() -> Result<()> 
 
     let mails = world.mails("support", 11).await?;
     assert_eq!(mails[10].subject.as_deref(), Some("Mail 11"));
-    let reset: mailmesh_events::mail::MailboxReset = world.first("support").await?;
+    let reset: mailmesh_events::mail::MailboxReset = world.base.first_event("support").await?;
     assert_ne!(reset.previous_uid_validity, reset.uid_validity);
     assert_eq!(reset.uid_validity, mails[10].origin.uid_validity);
     world.recorded(&account, 11).await?;
     eventually("the second reading has ended", async || {
-        let mut tx = world.connections.database.begin().await?;
+        let mut tx = world.base.begin().await?;
         let cursors = mailmesh_store::mailbox::list_cursors(&mut tx, &[account.id]).await?;
         let until = cursors.first().and_then(|cursor| cursor.rescan_until_uid);
         anyhow::ensure!(until.is_none(), "{until:?}");
         anyhow::Ok(())
     })
     .await?;
-    assert_eq!(world.events::<MailReceived>("support").await?.len(), 11);
+    assert_eq!(
+        world.base.events::<MailReceived>("support").await?.len(),
+        11
+    );
     world.finish(replica).await
 }
 
@@ -113,13 +116,13 @@ async fn stale_owner_is_refused_by_the_stream_and_publishes_nothing() -> Result<
     world.recorded(&account, 1).await?;
 
     // Somebody else takes the account over, whatever the lease says.
-    world.connections.bus.take_fence("support").await?;
+    world.base.bus.take_fence("support").await?;
     world.deliver(mail(2))?;
 
     // The replica is refused, fences anew, reads back, and only then publishes.
     let mails = world.mails("support", 2).await?;
     assert_eq!(mails[1].origin.uid, 2);
-    let fence = world.stored("fence.support").await?;
+    let fence = world.base.stored("fence.support").await?;
     assert_eq!(fence.len(), 1);
     world.recorded(&account, 2).await?;
     world.finish(replica).await
@@ -136,12 +139,12 @@ async fn fence_that_is_taken_away_within_a_backlog_loses_and_doubles_nothing() -
 
     for round in 0..5 {
         eventually("the backlog goes on", async || {
-            let published = world.stored("mail.received.support").await?.len();
+            let published = world.base.stored("mail.received.support").await?.len();
             anyhow::ensure!(published >= 300 * round, "{published}");
             anyhow::Ok(())
         })
         .await?;
-        world.connections.bus.take_fence("support").await?;
+        world.base.bus.take_fence("support").await?;
     }
 
     world.recorded(&account, 2_000).await?;
@@ -163,7 +166,7 @@ async fn owner_frozen_beyond_its_lease_publishes_nothing_a_second_time() -> Resu
         world.deliver(mail(number))?;
     }
     eventually("the backlog is begun", async || {
-        let published = world.stored("mail.received.support").await?.len();
+        let published = world.base.stored("mail.received.support").await?.len();
         anyhow::ensure!(published > 100, "{published}");
         anyhow::Ok(())
     })
@@ -171,9 +174,9 @@ async fn owner_frozen_beyond_its_lease_publishes_nothing_a_second_time() -> Resu
     let frozen = first.freeze().await?;
     let second = world.start().await?;
     // The lease has to end first.
-    let begun = world.stored("mail.received.support").await?.len();
+    let begun = world.base.stored("mail.received.support").await?.len();
     eventually("the second replica has taken over", async || {
-        let published = world.stored("mail.received.support").await?.len();
+        let published = world.base.stored("mail.received.support").await?.len();
         anyhow::ensure!(published > begun, "{published}");
         anyhow::Ok(())
     })

@@ -1,0 +1,84 @@
+use std::thread::JoinHandle;
+
+use anyhow::{Context, anyhow};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::running::Running;
+
+/// One replica of a service on a thread of its own, which can be frozen as a stopped process or a
+/// paused machine is: heartbeat, leases and all.
+#[derive(Debug)]
+pub struct Freezable {
+    orders: mpsc::Sender<Order>,
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+/// Told when the replica is frozen; the replica is, until the other end is dropped.
+struct Order {
+    begun: oneshot::Sender<()>,
+    thaw: std::sync::mpsc::Receiver<()>,
+}
+
+/// While this lives, the replica does nothing at all.
+#[derive(Debug)]
+pub struct Frozen(
+    #[expect(dead_code, reason = "held for what its drop does")] std::sync::mpsc::SyncSender<()>,
+);
+
+impl Freezable {
+    /// Starts what `run` makes of a token that asks it to stop; it must open connections of its own.
+    pub fn start<F>(run: impl FnOnce(CancellationToken) -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+    {
+        let (orders, taken) = mpsc::channel(1);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(obey(run, taken))
+        });
+        Self { orders, thread }
+    }
+
+    /// Freezes it, and returns once it is.
+    pub async fn freeze(&self) -> anyhow::Result<Frozen> {
+        let (begun, is_begun) = oneshot::channel();
+        let (hold, thaw) = std::sync::mpsc::sync_channel(1);
+        let order = Order { begun, thaw };
+        self.orders.send(order).await.ok().context("it has ended")?;
+        is_begun.await?;
+        Ok(Frozen(hold))
+    }
+
+    /// Stops it, and fails if it did not end well.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        drop(self.orders);
+        let joined = tokio::task::spawn_blocking(move || self.thread.join()).await?;
+        joined.map_err(|_| anyhow!("the replica panicked"))?
+    }
+}
+
+impl Frozen {
+    /// Lets the replica go on; it does not know that it did nothing.
+    pub fn thaw(self) {
+        drop(self);
+    }
+}
+
+async fn obey<F>(
+    run: impl FnOnce(CancellationToken) -> F,
+    mut orders: mpsc::Receiver<Order>,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let running = Running::start(run);
+    while let Some(order) = orders.recv().await {
+        order.begun.send(()).ok();
+        // Blocks the only thread of this runtime, and so everything of the replica.
+        order.thaw.recv().ok();
+    }
+    running.stop().await
+}

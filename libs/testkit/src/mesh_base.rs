@@ -1,0 +1,229 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use mailmesh_bus::{Bus, BusSettings, Outgoing, Stored, StreamSettings};
+use mailmesh_domain::{Clock, GrantId, Key};
+use mailmesh_events::{Event, decode_event};
+use mailmesh_secrets::{OpeningKeys, SecretString};
+use mailmesh_store::account::{self, Account};
+use mailmesh_store::client_configuration::{self, ClientConfiguration};
+use mailmesh_store::grant::{self, Grant};
+use mailmesh_store::{Database, DatabaseSettings, Tx, outbox};
+
+use crate::servers::{TestServers, fresh_prefix};
+use crate::wait::eventually;
+
+mod row;
+
+pub use row::{MailHost, Tokens, open_tokens, use_grant};
+
+const MIB: u64 = 1024 * 1024;
+
+/// A mesh's place on its servers: which database, which prefix, how large the streams.
+#[derive(Debug, Clone)]
+pub struct MeshAddress {
+    /// The database, with the mesh's tables.
+    pub postgres_url: SecretString,
+    /// NATS, with the prefix and the streams.
+    pub bus: BusSettings,
+}
+
+impl MeshAddress {
+    /// Returns a place of its own on the servers that all tests share.
+    pub async fn fresh() -> anyhow::Result<Self> {
+        let servers = TestServers::shared().await?;
+        let database = servers.fresh_database().await?;
+        Ok(Self::on(servers.nats_url(), database))
+    }
+
+    /// Returns a place on these servers, with small streams: servers set their room aside at once.
+    pub fn on(nats_url: &str, postgres_url: SecretString) -> Self {
+        let bus = BusSettings {
+            url: nats_url.to_owned(),
+            prefix: fresh_prefix(),
+            streams: StreamSettings {
+                events_max_bytes: 16 * MIB,
+                mail_send_max_bytes: MIB,
+                raw_max_bytes: 16 * MIB,
+                dead_letters_max_bytes: MIB,
+                ..StreamSettings::default()
+            },
+            ..BusSettings::default()
+        };
+        Self { postgres_url, bus }
+    }
+
+    /// Connects; also from another thread than the one that made the address.
+    pub async fn connect(&self) -> anyhow::Result<(Database, Bus)> {
+        let database = Database::connect(&DatabaseSettings {
+            url: self.postgres_url.clone(),
+            max_connections: 8,
+            acquire_timeout: Duration::from_secs(20),
+            ca_file: None,
+        })
+        .await?;
+        Ok((database, Bus::connect(&self.bus).await?))
+    }
+}
+
+/// What every service of a mesh needs, and a test with it: database, bus, keys and clock. No
+/// service runs yet.
+#[derive(Debug)]
+pub struct MeshBase {
+    /// Where it is.
+    pub address: MeshAddress,
+    /// The database.
+    pub database: Database,
+    /// The bus.
+    pub bus: Bus,
+    /// What seals and opens secrets.
+    pub keys: OpeningKeys,
+    /// The present moment.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl MeshBase {
+    /// Makes one on the servers that all tests share.
+    pub async fn fresh(clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        Self::start(MeshAddress::fresh().await?, clock).await
+    }
+
+    /// Makes one at this address, with its streams.
+    pub async fn start(address: MeshAddress, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let base = Self::connect(address, clock).await?;
+        base.bus.ensure_streams().await?;
+        Ok(base)
+    }
+
+    /// As `start`, but leaves the streams to the services.
+    pub async fn connect(address: MeshAddress, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let (database, bus) = address.connect().await?;
+        Ok(Self {
+            address,
+            database,
+            bus,
+            keys: OpeningKeys::generate()?,
+            clock,
+        })
+    }
+
+    /// Begins a transaction.
+    pub async fn begin(&self) -> anyhow::Result<Tx> {
+        Ok(self.database.begin().await?)
+    }
+
+    /// Stores a new client configuration.
+    pub async fn insert_client(&self, client: &ClientConfiguration) -> anyhow::Result<()> {
+        let mut tx = self.begin().await?;
+        client_configuration::insert(&mut tx, client).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Stores a new account.
+    pub async fn insert_account(&self, account: &Account) -> anyhow::Result<()> {
+        let mut tx = self.begin().await?;
+        account::insert(&mut tx, account).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Stores a grant as a sign-in does, in place of what is there.
+    pub async fn save_grant(&self, grant: &Grant) -> anyhow::Result<()> {
+        let mut tx = self.begin().await?;
+        grant::save_sign_in(&mut tx, grant, self.clock.now()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Returns a grant as it is now.
+    pub async fn grant(&self, id: GrantId) -> anyhow::Result<Grant> {
+        let mut tx = self.begin().await?;
+        let found = grant::list_by_ids(&mut tx, &[id]).await?.pop();
+        found.context("the grant is gone")
+    }
+
+    /// Returns the grant of an account, if somebody has signed in.
+    pub async fn grant_of(&self, account: &str) -> anyhow::Result<Option<Grant>> {
+        let mut tx = self.begin().await?;
+        let found = account::find_by_key(&mut tx, &Key::try_new(account)?).await?;
+        let id = found.context("the account is gone")?.grant_id;
+        drop(tx);
+        match id {
+            Some(id) => Ok(Some(self.grant(id).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns how many events wait in the outbox.
+    pub async fn waiting(&self) -> anyhow::Result<i64> {
+        let mut tx = self.begin().await?;
+        Ok(outbox::count(&mut tx).await?)
+    }
+
+    /// Fails when an event was not published.
+    pub async fn check_published(&self) -> anyhow::Result<()> {
+        let waiting = self.waiting().await?;
+        ensure!(waiting == 0, "{waiting} events were not published");
+        Ok(())
+    }
+
+    /// Waits until every event of the outbox is published.
+    pub async fn until_published(&self) -> anyhow::Result<()> {
+        let published = async || self.check_published().await;
+        eventually("every event of the outbox is published", published).await
+    }
+
+    /// Publishes as a business system does, and returns the sequence in the stream.
+    pub async fn publish(
+        &self,
+        subject: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> anyhow::Result<u64> {
+        let headers = headers.iter();
+        let outgoing = Outgoing {
+            subject: subject.to_owned(),
+            message_id: String::new(),
+            headers: headers
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            payload: body.into(),
+        };
+        Ok(self.bus.publish(outgoing).await?.sequence)
+    }
+
+    /// Returns what `EVENTS` holds on a subject.
+    pub async fn stored(&self, subject: &str) -> anyhow::Result<Vec<Stored>> {
+        Ok(self.bus.read_back(subject, 0)?.collect_all().await?)
+    }
+
+    /// Waits until the outbox is empty and `EVENTS` holds exactly so many on a subject.
+    pub async fn published(&self, subject: &str, count: usize) -> anyhow::Result<Vec<Stored>> {
+        self.until_published().await?;
+        eventually(&format!("{count} of {subject}"), async || {
+            let found = self.stored(subject).await?;
+            ensure!(found.len() == count, "{} of {subject}", found.len());
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Returns the events of one kind and one key, as a subscriber reads them.
+    pub async fn events<E: Event>(&self, key: &str) -> anyhow::Result<Vec<E>> {
+        let stored = self.stored(&format!("{}.{key}", E::NAME)).await?;
+        let events = stored.iter().map(|stored| {
+            let event = decode_event::<E>(&stored.headers, &stored.payload)?;
+            Ok(event.data)
+        });
+        events.collect()
+    }
+
+    /// Waits for an event of this kind and key, and returns the first.
+    pub async fn first_event<E: Event>(&self, key: &str) -> anyhow::Result<E> {
+        eventually(&format!("{} is published", E::NAME), async || {
+            let events = self.events::<E>(key).await?;
+            events.into_iter().next().context("none")
+        })
+        .await
+    }
+}
