@@ -27,15 +27,22 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(&self, delivery: Delivery) -> impl Future<Output = Result<(), HandlerError>> + Send;
 }
 
-/// Handles what has come, several messages in one go, one batch after the other.
+/// Handles what has come, several messages in one go, in two steps: a batch is prepared while the one before it is
+/// prepared or finished, and finished only after that one.
 pub trait BatchHandler: Send + Sync + 'static {
     /// The durable name, the same in all replicas.
     const CONSUMER: &'static str;
 
-    /// Handles at least one message; answers for each, in the same order.
-    fn handle_batch(
+    /// What the first step leaves for the second.
+    type Prepared: Send;
+
+    /// Does for at least one message what needs no order.
+    fn prepare(&self, deliveries: Vec<Delivery>) -> impl Future<Output = Self::Prepared> + Send;
+
+    /// Does the rest, and answers for each message in the order in which they came.
+    fn finish(
         &self,
-        deliveries: Vec<Delivery>,
+        prepared: Self::Prepared,
     ) -> impl Future<Output = Vec<Result<(), HandlerError>>> + Send;
 }
 
@@ -87,7 +94,7 @@ pub struct ConsumerSettings {
     pub filters: Vec<String>,
     /// Where to begin when the consumer is new.
     pub start_at: StartAt,
-    /// How many messages are in hand at once, or in one batch.
+    /// How many messages are in hand at once, or in one batch, of which two may be in hand.
     pub max_in_hand: usize,
     /// When a message goes to another replica if this one falls silent.
     pub ack_wait: Duration,
@@ -236,7 +243,7 @@ impl Bus {
         settings: ConsumerSettings,
         stop: CancellationToken,
     ) -> Result<(), ConsumeError> {
-        // The next batch gathers, its clock running, while this one is worked on.
+        // What comes next waits, its clock running, until a batch in hand has ended.
         settings.validate(H::CONSUMER, settings.work_timeout.saturating_mul(2))?;
         let loop_of = Loop::start(self, H::CONSUMER, settings, stop).await?;
         batch::run(&loop_of, handler).await;

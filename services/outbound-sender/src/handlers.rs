@@ -80,6 +80,12 @@ enum Ready {
     Later(HandlerError),
 }
 
+/// Commands, and what was made of them.
+pub(crate) struct Taken {
+    deliveries: Vec<Delivery>,
+    ready: Result<Vec<Ready>, StoreError>,
+}
+
 impl Intake {
     /// An outage of NATS or Postgres, however long, must not turn mail into dead letters.
     pub(crate) fn settings() -> ConsumerSettings {
@@ -94,17 +100,15 @@ impl Intake {
         }
     }
 
-    /// Takes all in with one transaction.
-    async fn take_in(
-        &self,
-        deliveries: &[Delivery],
-    ) -> Result<Vec<Result<(), HandlerError>>, StoreError> {
-        let read = spread(deliveries.to_vec(), weight, |delivery| {
+    /// Reads commands, builds mails and stores their bodies.
+    async fn take_in(&self, deliveries: Vec<Delivery>) -> Result<Vec<Ready>, StoreError> {
+        let count = deliveries.len();
+        let read = spread(deliveries, weight, |delivery| {
             let read = read_safely(&delivery);
             (delivery, read)
         });
         let Some(read) = read.await else {
-            return Ok(deliveries.iter().map(|_| Err(ending())).collect());
+            return Ok(ending(count));
         };
         let accounts = Arc::new(self.accounts(&read).await?);
         let known = self.known(&read).await?;
@@ -115,10 +119,10 @@ impl Intake {
             move |(delivery, read)| prepare(&delivery, read, &accounts, &config),
         );
         let Some(mut ready) = ready.await else {
-            return Ok(deliveries.iter().map(|_| Err(ending())).collect());
+            return Ok(ending(count));
         };
         self.store_bodies(&mut ready, &known).await;
-        self.write(ready).await
+        Ok(ready)
     }
 
     async fn accounts(
@@ -178,6 +182,14 @@ impl Intake {
         }
     }
 
+    async fn take_in_one(
+        &self,
+        delivery: Delivery,
+    ) -> Result<Vec<Result<(), HandlerError>>, StoreError> {
+        let ready = self.take_in(vec![delivery]).await?;
+        self.write(ready).await
+    }
+
     /// One bad row fails a whole transaction: then each command is tried by itself.
     async fn one_by_one(&self, deliveries: &[Delivery]) -> Vec<Result<(), HandlerError>> {
         let mut results = Vec::with_capacity(deliveries.len());
@@ -187,7 +199,7 @@ impl Intake {
                 results.push(Err(away()));
                 continue;
             }
-            match self.take_in(std::slice::from_ref(delivery)).await {
+            match self.take_in_one(delivery.clone()).await {
                 Ok(mut one) => results.push(one.pop().unwrap_or(Ok(()))),
                 Err(error) => {
                     is_away = matches!(error, StoreError::Connect(_));
@@ -211,15 +223,28 @@ fn away() -> HandlerError {
     HandlerError::retry(NotNow::DatabaseAway)
 }
 
-fn ending() -> HandlerError {
-    HandlerError::retry(NotNow::Ending)
+fn ending(count: usize) -> Vec<Ready> {
+    let later = || Ready::Later(HandlerError::retry(NotNow::Ending));
+    std::iter::repeat_with(later).take(count).collect()
 }
 
 impl BatchHandler for Intake {
     const CONSUMER: &'static str = "outbound-sender-send-mail";
 
-    async fn handle_batch(&self, deliveries: Vec<Delivery>) -> Vec<Result<(), HandlerError>> {
-        match self.take_in(&deliveries).await {
+    type Prepared = Taken;
+
+    async fn prepare(&self, deliveries: Vec<Delivery>) -> Taken {
+        let ready = self.take_in(deliveries.clone()).await;
+        Taken { deliveries, ready }
+    }
+
+    /// Takes all in with one transaction, in the order in which the commands came.
+    async fn finish(&self, Taken { deliveries, ready }: Taken) -> Vec<Result<(), HandlerError>> {
+        let written = match ready {
+            Ok(ready) => self.write(ready).await,
+            Err(error) => Err(error),
+        };
+        match written {
             Ok(results) => results,
             Err(error @ StoreError::Connect(_)) => {
                 warn!(

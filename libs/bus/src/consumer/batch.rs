@@ -6,6 +6,7 @@ use async_nats::Message;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Instrument, error, info_span};
 
@@ -31,8 +32,46 @@ pub(super) async fn run<H: BatchHandler>(of: &Loop, handler: Arc<H>) {
     }
 }
 
+/// How many batches are in hand: one that is finished and one that is prepared.
+const IN_HAND: usize = 2;
+
+/// Batches on which the handler works.
+type Working<'a> = FuturesUnordered<BoxFuture<'a, Vec<(Ticket, Outcome)>>>;
 /// Acknowledgements on their way to the server.
 type Settling<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
+
+/// The end of the batch before, which this one waits for, and its own, which the next one waits for.
+struct Turn {
+    before: Option<oneshot::Receiver<Never>>,
+    _own: oneshot::Sender<Never>,
+}
+
+enum Never {}
+
+/// Gives out turns in the order in which it is asked.
+#[derive(Default)]
+struct Turns {
+    last: Option<oneshot::Receiver<Never>>,
+}
+
+impl Turns {
+    fn take(&mut self) -> Turn {
+        let (own, end) = oneshot::channel();
+        Turn {
+            before: self.last.replace(end),
+            _own: own,
+        }
+    }
+}
+
+impl Turn {
+    /// Waits until the batch before has ended, however it did.
+    async fn wait(&mut self) {
+        if let Some(before) = self.before.take() {
+            let _ended = before.await;
+        }
+    }
+}
 
 /// Moves batches from the pull to the handler; none when asked to stop, else why the pull ended.
 async fn pump<H: BatchHandler>(
@@ -41,21 +80,26 @@ async fn pump<H: BatchHandler>(
     pull: &mut Pull,
     failures: &mut u32,
 ) -> Option<PullError> {
-    let mut settling = Settling::new();
-    let ended = pump_into(of, handler, pull, failures, &mut settling).await;
-    while settling.next().await.is_some() {}
-    ended
+    let (mut working, mut settling) = (Working::new(), Settling::new());
+    let ended = pump_into(of, handler, pull, failures, (&mut working, &mut settling)).await;
+    loop {
+        tokio::select! {
+            Some(worked) = working.next() => settling.push(settle_all(of, worked).boxed()),
+            Some(()) = settling.next() => {}
+            else => return ended,
+        }
+    }
 }
 
-/// While a batch is worked on, the one before it is acknowledged and the next one travels.
 async fn pump_into<'a, H: BatchHandler>(
     of: &'a Loop,
-    handler: &H,
+    handler: &'a H,
     pull: &mut Pull,
     failures: &mut u32,
-    settling: &mut Settling<'a>,
+    (working, settling): (&mut Working<'a>, &mut Settling<'a>),
 ) -> Option<PullError> {
     let most = of.settings.max_in_hand;
+    let mut turns = Turns::default();
     loop {
         if let Err(error) = ask(pull, most).await {
             return Some(error);
@@ -63,28 +107,21 @@ async fn pump_into<'a, H: BatchHandler>(
         let first = tokio::select! {
             biased;
             () = of.stop.cancelled() => return None,
-            Some(()) = settling.next(), if !settling.is_empty() => continue,
-            pulled = pull.next() => match pulled {
+            Some(()) = settling.next() => continue,
+            Some(worked) = working.next() => {
+                settling.push(settle_all(of, worked).boxed());
+                continue;
+            }
+            pulled = pull.next(), if working.len() < IN_HAND => match pulled {
                 Ok(Pulled::Message(message)) => message,
                 Ok(Pulled::RequestEnded) => { *failures = 0; continue; }
                 Err(error) => return Some(error),
             },
         };
         *failures = 0;
-        let (batch, mut ended) = gather(pull, first, most).await;
-        if ended.is_none() {
-            ended = ask(pull, most).await.err();
-        }
+        let (batch, ended) = gather(pull, first, most).await;
         let tickets = batch.into_iter().filter_map(|message| of.ticket(message));
-        let working = work(of, handler, tickets.collect());
-        tokio::pin!(working);
-        let worked = loop {
-            tokio::select! {
-                worked = &mut working => break worked,
-                Some(()) = settling.next(), if !settling.is_empty() => {}
-            }
-        };
-        settling.push(settle_all(of, worked).boxed());
+        working.push(work(of, handler, tickets.collect(), turns.take()).boxed());
         if ended.is_some() {
             return ended;
         }
@@ -131,6 +168,7 @@ async fn work<H: BatchHandler>(
     of: &Loop,
     handler: &H,
     batch: Vec<(Delivery, Ticket)>,
+    turn: Turn,
 ) -> Vec<(Ticket, Outcome)> {
     let (too_often, batch): (Vec<_>, Vec<_>) = batch
         .into_iter()
@@ -150,7 +188,7 @@ async fn work<H: BatchHandler>(
         messages = tickets.len(),
     );
     let began = Instant::now();
-    let outcomes = supervise(of, handler, deliveries, &tickets)
+    let outcomes = supervise(of, handler, deliveries, &tickets, turn)
         .instrument(span)
         .await;
     metric::worked(of.consumer, began.elapsed().as_secs_f64());
@@ -163,8 +201,13 @@ async fn supervise<H: BatchHandler>(
     handler: &H,
     deliveries: Vec<Delivery>,
     tickets: &[Ticket],
+    mut turn: Turn,
 ) -> Vec<Outcome> {
-    let work = AssertUnwindSafe(async move { handler.handle_batch(deliveries).await });
+    let work = AssertUnwindSafe(async move {
+        let prepared = handler.prepare(deliveries).await;
+        turn.wait().await;
+        handler.finish(prepared).await
+    });
     let work = tokio::time::timeout(of.settings.work_timeout, work.catch_unwind());
     tokio::pin!(work);
     let third = of.settings.ack_wait / 3;

@@ -19,7 +19,13 @@ struct Gatherer {
 impl BatchHandler for Gatherer {
     const CONSUMER: &'static str = "gatherer";
 
-    async fn handle_batch(&self, deliveries: Vec<Delivery>) -> Vec<Result<(), HandlerError>> {
+    type Prepared = Vec<Delivery>;
+
+    async fn prepare(&self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        deliveries
+    }
+
+    async fn finish(&self, deliveries: Vec<Delivery>) -> Vec<Result<(), HandlerError>> {
         let repeated = deliveries.iter().filter(|delivery| delivery.attempt > 1);
         self.repeated.fetch_add(repeated.count(), Ordering::SeqCst);
         self.sizes
@@ -194,14 +200,57 @@ async fn message_is_handed_over_at_once_without_waiting_for_others() -> Result<(
     Ok(())
 }
 
-async fn run_until_empty(
+/// Has each first batch wait until the second is prepared; notes in which order they are finished.
+#[derive(Default)]
+struct Overtaken {
+    is_second_prepared: CancellationToken,
+    finished: Mutex<Vec<u64>>,
+}
+
+impl BatchHandler for Overtaken {
+    const CONSUMER: &'static str = "overtaken";
+
+    type Prepared = Vec<Delivery>;
+
+    async fn prepare(&self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        match deliveries.first().map(|delivery| delivery.stream_sequence) {
+            Some(1) => self.is_second_prepared.cancelled().await,
+            _ => self.is_second_prepared.cancel(),
+        }
+        deliveries
+    }
+
+    async fn finish(&self, deliveries: Vec<Delivery>) -> Vec<Result<(), HandlerError>> {
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        finished.extend(deliveries.iter().map(|delivery| delivery.stream_sequence));
+        deliveries.iter().map(|_| Ok(())).collect()
+    }
+}
+
+#[tokio::test]
+async fn batch_is_prepared_beside_the_one_before_and_finished_after_it() -> Result<()> {
+    let settings = settings(&url()?);
+    let bus = bus_with(&settings).await?;
+    for body in ["first", "second", "third"] {
+        bus.publish(outgoing("mail.send", body, b"fine")).await?;
+    }
+
+    let overtaken = Arc::new(Overtaken::default());
+    run_until_empty(&settings, &bus, &overtaken, 1).await?;
+
+    let finished = overtaken.finished.lock().expect("no panic holds it");
+    assert_eq!(*finished, [1, 2, 3]);
+    Ok(())
+}
+
+async fn run_until_empty<H: BatchHandler>(
     settings: &mailmesh_bus::BusSettings,
     bus: &mailmesh_bus::Bus,
-    gatherer: &Arc<Gatherer>,
+    handler: &Arc<H>,
     most: usize,
 ) -> Result<()> {
     let stop = CancellationToken::new();
-    let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(gatherer));
+    let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(handler));
     let task = background(async move { of.consume_batches(handler, consumer(most), token).await });
     eventually("all are handled", async || {
         Ok((left(settings, "MAIL_SEND").await? == 0).then_some(()))
