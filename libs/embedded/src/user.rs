@@ -45,6 +45,12 @@ impl ServerUser {
     }
 }
 
+/// Returns how the password file calls this user.
+pub(crate) fn user_name(uid: u32) -> String {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    find_name(&users, uid).map_or_else(|| format!("user {uid}"), str::to_owned)
+}
+
 fn owner_of(path: &Path) -> Option<ServerUser> {
     let metadata = fs::metadata(path).ok()?;
     (metadata.uid() != 0).then(|| ServerUser {
@@ -65,6 +71,14 @@ fn find_user(users: &str, name: &str) -> Option<ServerUser> {
     })
 }
 
+fn find_name(users: &str, uid: u32) -> Option<&str> {
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +92,7 @@ mod tests {
             Some(ServerUser { uid: 101, gid: 104 })
         );
         assert_eq!(find_user(users, "nobody"), None);
+        assert_eq!(find_name(users, 101), Some("postgres"));
+        assert_eq!(find_name(users, 104), None);
     }
 }

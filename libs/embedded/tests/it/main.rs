@@ -1,5 +1,6 @@
 //! Real servers, found or fetched as a user's would be.
 
+mod folder;
 mod locate;
 mod nats;
 mod postgres;

@@ -22,9 +22,14 @@ impl Scratch {
 
     /// Writes a program that prints a version.
     pub(crate) fn program(&self, name: &str, prints: &str) -> std::io::Result<PathBuf> {
+        self.script(name, &format!("echo '{prints}'"))
+    }
+
+    /// Writes a program that does this.
+    pub(crate) fn script(&self, name: &str, does: &str) -> std::io::Result<PathBuf> {
         use std::os::unix::fs::PermissionsExt;
         let path = self.0.join(name);
-        std::fs::write(&path, format!("#!/bin/sh\necho '{prints}'\n"))?;
+        std::fs::write(&path, format!("#!/bin/sh\n{does}\n"))?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
         Ok(path)
     }
