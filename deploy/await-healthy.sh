@@ -4,7 +4,7 @@ set -euo pipefail
 wanted=$1
 filter=(--filter "label=com.docker.compose.project=${COMPOSE_PROJECT_NAME:-$(basename "$PWD")}")
 for _ in $(seq 90); do
-  healthy=$(docker ps -q "${filter[@]}" --filter health=healthy --filter ancestor=mailmesh:local | wc -l)
+  healthy=$(docker ps -q "${filter[@]}" --filter health=healthy --filter ancestor="${MESH_IMAGE:-mailmesh:local}" | wc -l)
   [ "$healthy" -ge "$wanted" ] && exit 0
   sleep 1
 done
