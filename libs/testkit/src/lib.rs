@@ -29,7 +29,7 @@ pub use freezable::{Freezable, Frozen};
 pub use greenmail::{GreenMail, GreenMailPorts, StoredMail};
 pub use log::CapturedLog;
 pub use mailmesh_embedded::free_port;
-pub use mesh_base::{MailHost, MeshAddress, MeshBase, Tokens, open_tokens, use_grant};
+pub use mesh_base::{MailHost, MeshAddress, MeshBase, Tokens, use_grant};
 pub use refresh_request::{RefreshRequests, ask_for_refresh};
 pub use running::Running;
 pub use secret::check_no_secrets;

@@ -17,7 +17,7 @@ use crate::wait::eventually;
 
 mod row;
 
-pub use row::{MailHost, Tokens, open_tokens, use_grant};
+pub use row::{MailHost, Tokens, use_grant};
 
 const MIB: u64 = 1024 * 1024;
 

@@ -6,7 +6,7 @@ use mailmesh_domain::{
     GrantState, Key, Protocol,
 };
 use mailmesh_sandbox::Sandbox;
-use mailmesh_secrets::{ExposeSecret, OpeningKeys, SealContext, SealedSecret, SecretString};
+use mailmesh_secrets::{ExposeSecret, SealContext, SealedSecret, SecretString};
 use mailmesh_store::account::Account;
 use mailmesh_store::client_configuration::ClientConfiguration;
 use mailmesh_store::grant::Grant;
@@ -42,21 +42,6 @@ pub struct Tokens {
     pub access: String,
     /// The refresh token.
     pub refresh: Option<String>,
-}
-
-/// Opens the tokens of a grant.
-pub fn open_tokens(keys: &OpeningKeys, grant: &Grant) -> anyhow::Result<Tokens> {
-    let open = |sealed: &SealedSecret, context: SealContext| {
-        let opened = keys.open(sealed, &context)?;
-        anyhow::Ok(opened.expose_secret().to_owned())
-    };
-    let refresh = grant.refresh_token.as_ref();
-    Ok(Tokens {
-        access: open(&grant.access_token, Grant::access_context(grant.id))?,
-        refresh: refresh
-            .map(|sealed| open(sealed, Grant::refresh_context(grant.id)))
-            .transpose()?,
-    })
 }
 
 /// Lets an account sign in with a grant instead of a password.
@@ -182,6 +167,30 @@ impl MeshBase {
             refresh_expires_at: None,
             failures: 0,
         })
+    }
+
+    /// Opens the tokens of a grant.
+    pub fn opened(&self, grant: &Grant) -> anyhow::Result<Tokens> {
+        let open = |sealed: &SealedSecret, context: SealContext| {
+            let opened = self.keys.open(sealed, &context)?;
+            anyhow::Ok(opened.expose_secret().to_owned())
+        };
+        let refresh = grant.refresh_token.as_ref();
+        Ok(Tokens {
+            access: open(&grant.access_token, Grant::access_context(grant.id))?,
+            refresh: refresh
+                .map(|sealed| open(sealed, Grant::refresh_context(grant.id)))
+                .transpose()?,
+        })
+    }
+
+    /// Seals the secret of a client configuration.
+    pub fn seal_client_secret(
+        &self,
+        id: ClientConfigurationId,
+        secret: &str,
+    ) -> anyhow::Result<SealedSecret> {
+        self.seal(secret, &ClientConfiguration::secret_context(id))
     }
 
     /// Seals a text for its place.

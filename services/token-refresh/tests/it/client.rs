@@ -5,14 +5,14 @@ use mailmesh_domain::{Clock, GrantState};
 use mailmesh_sandbox::{ClientSettings, Fault, Personality};
 use mailmesh_store::client_configuration;
 
-use crate::world::{CLIENT_ID, CLIENT_SECRET, World, seal_secret};
+use crate::world::{CLIENT_ID, CLIENT_SECRET, World};
 
 async fn store_secret(world: &World, secret: &str) -> Result<()> {
     let mut client = world.reload_client().await?;
-    client.client_secret = Some(seal_secret(&world.keys, client.id, secret)?);
+    client.client_secret = Some(world.base.seal_client_secret(client.id, secret)?);
     world.clock.advance(Duration::from_secs(1));
     client.updated_at = world.clock.now();
-    let mut tx = world.connections.database.begin().await?;
+    let mut tx = world.base.begin().await?;
     client_configuration::update(&mut tx, &client).await?;
     Ok(tx.commit().await?)
 }
@@ -35,8 +35,11 @@ async fn a_refused_client_is_told_once_and_its_grants_go_on_when_it_is_corrected
             })
             .await?;
     }
-    world.events("client.refused.sandbox", 1).await?;
-    world.events("account.sign_in_required.alice", 0).await?;
+    world.base.published("client.refused.sandbox", 1).await?;
+    world
+        .base
+        .published("account.sign_in_required.alice", 0)
+        .await?;
     let refusal = world.reload_client().await?.refusal.expect("a refusal");
     assert_eq!(refusal.code.as_deref(), Some("AADSTS7000215"));
 
@@ -50,9 +53,12 @@ async fn a_refused_client_is_told_once_and_its_grants_go_on_when_it_is_corrected
     }
 
     assert!(world.reload_client().await?.refusal.is_none());
-    world.events("account.recovered.carol", 1).await?;
-    world.events("account.recovered.carol-out", 1).await?;
-    world.events("client.refused.sandbox", 1).await?;
+    world.base.published("account.recovered.carol", 1).await?;
+    world
+        .base
+        .published("account.recovered.carol-out", 1)
+        .await?;
+    world.base.published("client.refused.sandbox", 1).await?;
     replica.stop().await
 }
 
@@ -105,7 +111,7 @@ async fn a_client_that_hangs_delays_no_other_grant_for_ever() -> Result<()> {
             grant.generation == 2
         })
         .await?;
-    assert_eq!(world.reload(&slow).await?.generation, 1);
+    assert_eq!(world.base.grant(slow.id).await?.generation, 1);
     world.sandbox.faults().clear();
     world
         .until("the slow one's token", &slow, |grant| grant.generation == 2)

@@ -3,7 +3,6 @@ use std::time::Duration;
 use anyhow::Result;
 use mailmesh_domain::{Clock, GrantState, MustAct, ReplicaId};
 use mailmesh_events::account::AccountSignInRequired;
-use mailmesh_events::decode_event;
 use mailmesh_sandbox::{Fault, Personality};
 use mailmesh_store::grant;
 use mailmesh_testkit::eventually;
@@ -49,13 +48,17 @@ async fn what_passes_by_itself_costs_neither_state_nor_token() -> Result<()> {
             .await?;
 
         assert_eq!(failed.state, GrantState::Active, "{fault:?}");
-        assert_eq!(world.opened(&failed)?, world.opened(&grant)?);
+        assert_eq!(world.base.opened(&failed)?, world.base.opened(&grant)?);
         assert!(failed.problem.is_some());
         assert_eq!((recovered.failures, recovered.problem), (0, None));
         world
-            .events(&format!("token.refresh_failed.{}", grant.id), 1)
+            .base
+            .published(&format!("token.refresh_failed.{}", grant.id), 1)
             .await?;
-        world.events("account.sign_in_required.alice", 0).await?;
+        world
+            .base
+            .published("account.sign_in_required.alice", 0)
+            .await?;
         replica.stop().await?;
     }
     Ok(())
@@ -99,10 +102,11 @@ async fn a_dead_grant_is_told_for_each_of_its_accounts() -> Result<()> {
     assert_eq!(problem.code.as_deref(), Some("invalid_grant"));
     assert_eq!(problem.must_act, MustAct::MailboxOwner);
     for key in ["alice", "alice-out"] {
-        let events = world
-            .events(&format!("account.sign_in_required.{key}"), 1)
+        world
+            .base
+            .published(&format!("account.sign_in_required.{key}"), 1)
             .await?;
-        let event = decode_event::<AccountSignInRequired>(&Vec::new(), &events[0])?.data;
+        let event: AccountSignInRequired = world.base.first_event(key).await?;
         assert_eq!(event.problem, problem);
     }
     assert_eq!(world.refreshes(&grant), (0, 1), "it is not tried again");
@@ -128,7 +132,10 @@ async fn a_lost_answer_under_rotation_ends_in_a_visible_sign_in() -> Result<()> 
         .await?;
 
     assert_eq!(failed.state, GrantState::Active);
-    world.events("account.sign_in_required.alice", 1).await?;
+    world
+        .base
+        .published("account.sign_in_required.alice", 1)
+        .await?;
     for replica in replicas {
         replica.stop().await?;
     }
@@ -169,9 +176,7 @@ async fn a_refusal_is_not_believed_when_a_sign_in_came_first() -> Result<()> {
 
     world.sandbox.tokens().revoke_address(&grant.subject);
     let renewed = world.new_grant(grant.id, &grant.subject, 2)?;
-    let mut tx = world.connections.database.begin().await?;
-    grant::save_sign_in(&mut tx, &renewed, world.clock.now()).await?;
-    tx.commit().await?;
+    world.base.save_grant(&renewed).await?;
     world.sandbox.faults().clear();
     eventually("the old token is refused", async || {
         world.refreshes(&grant) == (0, 1)
@@ -179,10 +184,13 @@ async fn a_refusal_is_not_believed_when_a_sign_in_came_first() -> Result<()> {
     .await?;
     replica.stop().await?;
 
-    let found = world.reload(&grant).await?;
+    let found = world.base.grant(grant.id).await?;
     assert_eq!((found.state, found.generation), (GrantState::Active, 2));
-    assert_eq!(world.opened(&found)?, world.opened(&renewed)?);
-    world.events("account.sign_in_required.alice", 0).await?;
+    assert_eq!(world.base.opened(&found)?, world.base.opened(&renewed)?);
+    world
+        .base
+        .published("account.sign_in_required.alice", 0)
+        .await?;
     Ok(())
 }
 
@@ -191,9 +199,7 @@ async fn a_grant_without_a_refresh_token_works_until_its_end() -> Result<()> {
     let world = World::new(Personality::Google).await?;
     let mut grant = world.grant("alice").await?;
     grant.refresh_token = None;
-    let mut tx = world.connections.database.begin().await?;
-    grant::save_sign_in(&mut tx, &grant, world.clock.now()).await?;
-    tx.commit().await?;
+    world.base.save_grant(&grant).await?;
     let replica = world.start().await?;
 
     world.advance(51);
@@ -210,7 +216,10 @@ async fn a_grant_without_a_refresh_token_works_until_its_end() -> Result<()> {
         .await?;
 
     assert_eq!(postponed.state, GrantState::Active);
-    world.events("account.sign_in_required.alice", 1).await?;
+    world
+        .base
+        .published("account.sign_in_required.alice", 1)
+        .await?;
     replica.stop().await
 }
 
@@ -229,9 +238,7 @@ async fn a_replica_that_dies_between_answer_and_store_leaves_no_silent_loss() ->
     dying.kill().await;
     world.sandbox.faults().clear();
     // As if the dead replica's claim had come to its end.
-    let mut tx = world.connections.database.begin().await?;
-    grant::save_sign_in(&mut tx, &grant, world.clock.now()).await?;
-    tx.commit().await?;
+    world.base.save_grant(&grant).await?;
     let replicas = [world.start().await?, world.start().await?];
     world.ask(&grant, 1).await?;
     let refused = world
@@ -242,7 +249,10 @@ async fn a_replica_that_dies_between_answer_and_store_leaves_no_silent_loss() ->
 
     assert!(refused.problem.is_some());
     assert_eq!(world.refreshes(&grant), (1, 1));
-    world.events("account.sign_in_required.alice", 1).await?;
+    world
+        .base
+        .published("account.sign_in_required.alice", 1)
+        .await?;
     for replica in replicas {
         replica.stop().await?;
     }
@@ -255,7 +265,7 @@ async fn a_grant_that_another_replica_has_claimed_is_left_to_it() -> Result<()> 
     let [claimed, free] = [world.grant("claimed").await?, world.grant("free").await?];
     let other = ReplicaId::generate(&*world.clock);
     let due = claimed.refresh_due_at;
-    let mut tx = world.connections.database.begin().await?;
+    let mut tx = world.base.begin().await?;
     let taken = grant::claim_due(&mut tx, other, due, Duration::from_secs(4), 1).await?;
     tx.commit().await?;
     let free = if taken[0].id == claimed.id {
