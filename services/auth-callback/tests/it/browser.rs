@@ -27,7 +27,10 @@ async fn an_answer_works_once() -> Result<()> {
     assert!(second.text().await?.contains("used already"));
     let grant = world.grant_of(&account).await?.context("no grant")?;
     assert_eq!(grant.generation, 1);
-    world.events("account.authenticated.support", 1).await?;
+    world
+        .base
+        .published("account.authenticated.support", 1)
+        .await?;
     world.finish().await
 }
 

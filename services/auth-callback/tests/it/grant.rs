@@ -33,7 +33,7 @@ async fn signing_in_again_replaces_the_tokens_of_the_same_grant() -> Result<()> 
     let first = world.grant_of(&account).await?.context("no grant")?;
     let problem = Problem::new("refused", Verdict::needs_sign_in());
     let now = world.clock.now();
-    let mut tx = world.connections.database.begin().await?;
+    let mut tx = world.base.begin().await?;
     let state = GrantState::SignInRequired;
     grant::record_failure(&mut tx, &first, state, &problem, now, now).await?;
     tx.commit().await?;
@@ -49,7 +49,7 @@ async fn signing_in_again_replaces_the_tokens_of_the_same_grant() -> Result<()> 
         (second.state, second.problem.as_ref()),
         (GrantState::Active, None)
     );
-    assert_ne!(world.opened(&second)?, world.opened(&first)?);
+    assert_ne!(world.base.opened(&second)?, world.base.opened(&first)?);
     world.finish().await
 }
 
@@ -71,8 +71,10 @@ async fn a_refresh_token_that_is_given_once_only_is_kept() -> Result<()> {
     assert!(page.html.contains("is connected"), "{}", page.html);
     let second = world.grant_of(&account).await?.context("no grant")?;
     assert_eq!(second.generation, 2);
-    assert_eq!(world.opened(&second)?.1, world.opened(&first)?.1);
-    assert_ne!(world.opened(&second)?.0, world.opened(&first)?.0);
+    assert!(second.refresh_token.is_some());
+    let (first, second) = (world.base.opened(&first)?, world.base.opened(&second)?);
+    assert_eq!(second.refresh, first.refresh);
+    assert_ne!(second.access, first.access);
     world.finish().await
 }
 

@@ -24,7 +24,10 @@ async fn refused(point: &str, fault: Fault) -> Result<LastPage> {
         world.grant_of(&account).await?.is_none(),
         "a grant was stored"
     );
-    world.events("account.authenticated.support", 0).await?;
+    world
+        .base
+        .published("account.authenticated.support", 0)
+        .await?;
     world.finish().await?;
     Ok(page)
 }
@@ -223,6 +226,9 @@ async fn a_mail_server_that_refuses_leaves_the_grant_and_is_quoted() -> Result<(
         page.html
     );
     world.grant_of(&account).await?.context("no grant")?;
-    world.events("account.authenticated.support", 1).await?;
+    world
+        .base
+        .published("account.authenticated.support", 1)
+        .await?;
     world.finish().await
 }

@@ -1,7 +1,6 @@
 use anyhow::{Context, Result};
 use mailmesh_domain::{GrantState, Protocol};
 use mailmesh_events::account::AccountAuthenticated;
-use mailmesh_events::decode_event;
 use mailmesh_sandbox::{Personality, Visitor};
 
 use crate::world::{ALICE, World};
@@ -30,14 +29,14 @@ async fn a_mailbox_is_connected_for_all_of_its_accounts_and_proved() -> Result<(
     assert_eq!(grant.state, GrantState::Active);
     assert_eq!(grant.address.as_deref(), Some(ALICE));
     assert!(grant.refresh_due_at < grant.access_expires_at);
-    let (access, refresh) = world.opened(&grant)?;
-    let holder = world.sandbox.tokens().check_access(&access)?;
+    let tokens = world.base.opened(&grant)?;
+    let holder = world.sandbox.tokens().check_access(&tokens.access)?;
     assert_eq!(holder.address, ALICE);
     assert!(
         world
             .sandbox
             .tokens()
-            .check_refresh(&refresh.context("no refresh token")?)
+            .check_refresh(&tokens.refresh.context("no refresh token")?)
             .is_some()
     );
     assert!(
@@ -45,15 +44,17 @@ async fn a_mailbox_is_connected_for_all_of_its_accounts_and_proved() -> Result<(
         "it was not proved"
     );
     for key in ["support", "support-out"] {
-        let events = world
-            .events(&format!("account.authenticated.{key}"), 1)
+        world
+            .base
+            .published(&format!("account.authenticated.{key}"), 1)
             .await?;
-        let event = decode_event::<AccountAuthenticated>(&Vec::new(), &events[0])?.data;
+        let event: AccountAuthenticated = world.base.first_event(key).await?;
         assert_eq!(event.account.as_str(), key);
         assert!(event.scopes.contains(&"mail".to_owned()));
     }
     world
-        .events(&format!("token.refreshed.{}", grant.id), 1)
+        .base
+        .published(&format!("token.refreshed.{}", grant.id), 1)
         .await?;
     world.finish().await
 }
@@ -121,7 +122,7 @@ async fn explicit_endpoints_need_no_discovery_and_no_identity() -> Result<()> {
     client.authorize_url = Some(format!("{discovered}/authorize"));
     client.token_url = Some(format!("{discovered}/token"));
     client.issuer = None;
-    let mut tx = world.connections.database.begin().await?;
+    let mut tx = world.base.begin().await?;
     mailmesh_store::client_configuration::update(&mut tx, &client).await?;
     tx.commit().await?;
     let link = world.link(&account).await?;
