@@ -22,7 +22,8 @@ async fn bare_binary_and_structured_commands_are_sent() -> Result<()> {
         ("ce-source", "a"),
     ];
     world
-        .publish_with("mail.send", &binary, body("binary"))
+        .base
+        .publish("mail.send", &binary, body("binary"))
         .await?;
     world
         .publish("mail.send.one", structured.to_string())
@@ -139,8 +140,8 @@ async fn queued_mail_is_taken_back() -> Result<()> {
     let mut world = World::new().await?;
     let mut account = world.password_account("one", 1)?;
     account.is_enabled = false;
-    world.insert(&account).await?;
-    world.start_sender(crate::world::quick()).await?;
+    world.base.insert_account(&account).await?;
+    world.start_sender().await?;
     let body = json!({ "to": "a@b.c", "text": "x", "idempotency_key": "k" });
 
     world.publish("mail.send.one", body.to_string()).await?;

@@ -7,7 +7,7 @@ use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_testkit::eventually;
 use serde_json::json;
 
-use crate::world::{World, quick, send_body};
+use crate::world::{World, send_body};
 
 fn reply(text: &str) -> Fault {
     Fault::Reply {
@@ -110,8 +110,8 @@ async fn two_replicas_deliver_each_of_200_mails_once() -> Result<()> {
     let mut world = World::new().await?;
     world.add_account("one", 4).await?;
     world.add_account("two", 4).await?;
-    world.start_sender(quick()).await?;
-    world.start_sender(quick()).await?;
+    world.start_sender().await?;
+    world.start_sender().await?;
 
     for number in 0..200 {
         let account = if number % 2 == 0 { "one" } else { "two" };
@@ -139,7 +139,7 @@ async fn throttle_of_one_account_delays_no_other() -> Result<()> {
     let mut world = World::new().await?;
     world.add_account("one", 1).await?;
     world.add_account("two", 1).await?;
-    world.start_sender(quick()).await?;
+    world.start_sender().await?;
     let mut rule = FaultRule::once("smtp.mail", reply("421 4.7.0 Try again later"));
     rule.address = Some("one@sandbox.test".to_owned());
     world.sandbox.faults().add(rule)?;
@@ -189,7 +189,7 @@ async fn attachment_arrives_intact() -> Result<()> {
 async fn stopped_sender_leaves_its_mail_to_the_next() -> Result<()> {
     let mut world = World::new().await?;
     world.add_account("one", 1).await?;
-    let stop = world.start_sender(quick()).await?;
+    world.start_sender().await?;
     world.sandbox.faults().add(FaultRule {
         count: None,
         ..FaultRule::once("smtp.mail", reply("451 4.3.0 Not now"))
@@ -200,9 +200,9 @@ async fn stopped_sender_leaves_its_mail_to_the_next() -> Result<()> {
     }
     world.event("mail.deferred").await?;
 
-    stop.cancel();
+    world.stop_senders();
     world.sandbox.faults().clear();
-    world.start_sender(quick()).await?;
+    world.start_sender().await?;
     eventually("all are sent", async || {
         let mails = world.mails().await?;
         let sent = mails

@@ -4,37 +4,12 @@ use anyhow::Result;
 use mailmesh_sandbox::{Fault, FaultRule};
 use serde_json::json;
 
-use mailmesh_domain::{AccountId, Direction, Protocol, SystemClock};
-use mailmesh_store::account::Account;
-
 use crate::world::World;
-
-/// Adds the inbound account of the mailbox that `one` sends from.
-async fn add_inbound(world: &World) -> Result<()> {
-    let outbound = world.password_account("one", 1)?;
-    let id = AccountId::generate(&SystemClock);
-    let password = mailmesh_secrets::SecretString::from(crate::world::PASSWORD);
-    let sealed = world
-        .keys
-        .sealing_key()
-        .seal(&password, &Account::password_context(id))?;
-    let inbound = Account {
-        id,
-        key: mailmesh_domain::Key::try_new("one-in")?,
-        direction: Direction::Inbound,
-        protocol: Protocol::Imap,
-        port: world.sandbox.addresses().mail.imap_tls.port(),
-        password: Some(sealed),
-        folders: vec!["INBOX".to_owned()],
-        ..outbound
-    };
-    world.insert(&inbound).await
-}
 
 #[tokio::test]
 async fn sent_folder_tells_that_the_mail_was_sent() -> Result<()> {
     let (mut world, _) = World::with_sender().await?;
-    add_inbound(&world).await?;
+    world.add_inbound("one").await?;
     world.sandbox.mail().set_sent_copy(true);
     world
         .sandbox
@@ -54,7 +29,7 @@ async fn sent_folder_tells_that_the_mail_was_sent() -> Result<()> {
 #[tokio::test]
 async fn mail_that_is_surely_absent_from_the_sent_folder_is_sent_again() -> Result<()> {
     let (mut world, _) = World::with_sender().await?;
-    add_inbound(&world).await?;
+    world.add_inbound("one").await?;
     world.sandbox.mail().set_sent_copy(true);
     let body = json!({ "to": "a@elsewhere.test", "text": "x" });
     world.publish("mail.send.one", body.to_string()).await?;
@@ -78,7 +53,7 @@ async fn mail_that_is_surely_absent_from_the_sent_folder_is_sent_again() -> Resu
 #[tokio::test]
 async fn absence_proves_nothing_where_the_server_keeps_no_copies() -> Result<()> {
     let (mut world, _) = World::with_sender().await?;
-    add_inbound(&world).await?;
+    world.add_inbound("one").await?;
     let body = json!({ "to": "a@elsewhere.test", "text": "x", "on_uncertain": "assume_sent" });
     world.publish("mail.send.one", body.to_string()).await?;
     world.event("mail.sent").await?;

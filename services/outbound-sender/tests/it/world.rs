@@ -5,37 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use mailmesh_bus::{BusSettings, Hint, Outgoing, StreamSettings, Subscription};
-use mailmesh_domain::{
-    AccountId, AfterReceive, Authorisation, Clock, Direction, Encryption, Key, MailId, Protocol,
-    SystemClock,
-};
+use bytes::Bytes;
+use mailmesh_bus::{Hint, Subscription};
+use mailmesh_domain::{MailId, Protocol, SystemClock};
 use mailmesh_outbound_sender::{Config, Service};
-use mailmesh_replica::{Connections, PostgresSettings};
+use mailmesh_replica::Connections;
 use mailmesh_sandbox::{MailboxSettings, Sandbox, Settings};
-use mailmesh_secrets::{OpeningKeys, SecretString};
-use mailmesh_store::account::{self, Account};
+use mailmesh_secrets::OpeningKeys;
+use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{self, OutboundMail};
-use mailmesh_store::outbox;
-use mailmesh_testkit::{TestServers, eventually, fresh_prefix};
+use mailmesh_testkit::{Freezable, MailHost, MeshAddress, MeshBase, Running};
 use serde_json::Value;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 const MIB: u64 = 1024 * 1024;
-pub(crate) const PASSWORD: &str = "correct horse";
+const PASSWORD: &str = "correct horse";
 
 pub(crate) struct World {
-    pub(crate) connections: Connections,
+    pub(crate) base: MeshBase,
     pub(crate) sandbox: Sandbox,
-    pub(crate) keys: OpeningKeys,
-    pub(crate) bus_settings: BusSettings,
-    pub(crate) database_url: SecretString,
     events: Subscription,
     seen: Vec<Event>,
     ids: HashSet<String>,
-    senders: JoinSet<Result<()>>,
-    stop: CancellationToken,
+    senders: Vec<Running>,
 }
 
 /// An event as a subscriber sees it.
@@ -47,22 +38,13 @@ pub(crate) struct Event {
 
 impl World {
     pub(crate) async fn new() -> Result<Self> {
-        let servers = TestServers::shared().await?;
-        let database_url = servers.fresh_database().await?;
-        let bus_settings = BusSettings {
-            url: servers.nats_url().to_owned(),
-            prefix: fresh_prefix(),
-            streams: StreamSettings {
-                events_max_bytes: 32 * MIB,
-                mail_send_max_bytes: 32 * MIB,
-                raw_max_bytes: 64 * MIB,
-                dead_letters_max_bytes: 8 * MIB,
-                ..StreamSettings::default()
-            },
-            ..BusSettings::default()
-        };
-        let connections = connect(&database_url, &bus_settings).await?;
-        let events = connections.bus.subscribe("*.*.*", None).await?;
+        let mut address = MeshAddress::fresh().await?;
+        let streams = &mut address.bus.streams;
+        streams.events_max_bytes = 32 * MIB;
+        streams.mail_send_max_bytes = 32 * MIB;
+        streams.raw_max_bytes = 64 * MIB;
+        let base = MeshBase::start(address, Arc::new(SystemClock)).await?;
+        let events = base.bus.subscribe("*.*.*", None).await?;
         let mailboxes = ["one@sandbox.test", "two@sandbox.test", "rcpt@sandbox.test"];
         let settings = Settings {
             mailboxes: mailboxes.map(mailbox).to_vec(),
@@ -70,15 +52,11 @@ impl World {
         };
         Ok(Self {
             sandbox: Sandbox::start(settings, Arc::new(SystemClock)).await?,
-            keys: OpeningKeys::generate()?,
-            connections,
-            bus_settings,
-            database_url,
+            base,
             events,
             seen: Vec::new(),
             ids: HashSet::new(),
-            senders: JoinSet::new(),
-            stop: CancellationToken::new(),
+            senders: Vec::new(),
         })
     }
 
@@ -86,85 +64,69 @@ impl World {
     pub(crate) async fn with_sender() -> Result<(Self, Account)> {
         let mut world = Self::new().await?;
         let account = world.add_account("one", 1).await?;
-        world.start_sender(quick()).await?;
+        world.start_sender().await?;
         Ok((world, account))
     }
 
-    pub(crate) async fn start_sender(&mut self, config: Config) -> Result<CancellationToken> {
-        let keys = self.keys.clone();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let service = Service::build(config, keys, &self.connections, clock).await?;
-        let stop = self.stop.child_token();
-        self.senders.spawn(service.run(stop.clone()));
-        Ok(stop)
+    /// Starts a sender that stops with the world.
+    pub(crate) async fn start_sender(&mut self) -> Result<()> {
+        let sender = self.sender().await?;
+        self.senders.push(sender);
+        Ok(())
+    }
+
+    /// Starts a sender that the test itself ends.
+    pub(crate) async fn sender(&self) -> Result<Running> {
+        let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
+        let service = build(&self.base.keys, Connections { database, bus }).await?;
+        Ok(Running::start(|stop| service.run(stop)))
+    }
+
+    /// Starts a sender that can be frozen.
+    pub(crate) fn freezable_sender(&self) -> Freezable {
+        let (keys, address) = (self.base.keys.clone(), self.base.address.clone());
+        Freezable::start(async move |stop| {
+            let (database, bus) = address.connect().await?;
+            let service = build(&keys, Connections { database, bus }).await?;
+            Box::pin(service.run(stop)).await
+        })
+    }
+
+    /// Asks the senders so far to stop, and does not wait for it.
+    pub(crate) fn stop_senders(&self) {
+        self.senders.iter().for_each(Running::ask_to_stop);
     }
 
     pub(crate) fn password_account(&self, key: &str, max_connections: u32) -> Result<Account> {
-        let id = AccountId::generate(&SystemClock);
-        let password = SecretString::from(PASSWORD);
-        let sealing = self.keys.sealing_key();
-        let now = SystemClock.now();
+        let login = format!("{key}@sandbox.test");
+        let host = MailHost::from(&self.sandbox);
+        let protocol = Protocol::Smtp;
         Ok(Account {
-            id,
-            key: Key::try_new(key)?,
-            name: key.to_owned(),
-            is_enabled: true,
-            direction: Direction::Outbound,
-            protocol: Protocol::Smtp,
-            host: "localhost".to_owned(),
-            port: self.sandbox.addresses().mail.smtp_tls.port(),
-            encryption: Encryption::Tls,
-            authorisation: Authorisation::Password,
-            login: format!("{key}@sandbox.test"),
-            password: Some(sealing.seal(&password, &Account::password_context(id))?),
-            client_configuration_id: None,
-            grant_id: None,
-            from_addresses: vec![format!("{key}@sandbox.test")],
-            folders: Vec::new(),
-            receive_existing: false,
-            poll_interval_seconds: 60,
-            after_receive: AfterReceive::Keep,
-            move_to: None,
             max_connections,
-            ca_pem: Some(self.sandbox.ca_pem().to_owned()),
-            revision: 1,
-            created_at: now,
-            updated_at: now,
+            ..self
+                .base
+                .password_account_row(&host, key, protocol, (&login, PASSWORD))?
         })
     }
 
     pub(crate) async fn add_account(&self, key: &str, max_connections: u32) -> Result<Account> {
         let account = self.password_account(key, max_connections)?;
-        self.insert(&account).await?;
+        self.base.insert_account(&account).await?;
         Ok(account)
     }
 
-    pub(crate) async fn insert(&self, account: &Account) -> Result<()> {
-        let mut tx = self.connections.database.begin().await?;
-        account::insert(&mut tx, account).await?;
-        Ok(tx.commit().await?)
+    /// Adds the inbound account of the mailbox that `key` sends from.
+    pub(crate) async fn add_inbound(&self, key: &str) -> Result<()> {
+        let (host, login) = (MailHost::from(&self.sandbox), format!("{key}@sandbox.test"));
+        let (key, protocol) = (format!("{key}-in"), Protocol::Imap);
+        let inbound = self
+            .base
+            .password_account_row(&host, &key, protocol, (&login, PASSWORD))?;
+        self.base.insert_account(&inbound).await
     }
 
-    pub(crate) async fn publish(&self, subject: &str, body: impl Into<Vec<u8>>) -> Result<u64> {
-        self.publish_with(subject, &[], body).await
-    }
-
-    pub(crate) async fn publish_with(
-        &self,
-        subject: &str,
-        headers: &[(&str, &str)],
-        body: impl Into<Vec<u8>>,
-    ) -> Result<u64> {
-        let headers = headers.iter();
-        let outgoing = Outgoing {
-            subject: subject.to_owned(),
-            message_id: String::new(),
-            headers: headers
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-            payload: body.into().into(),
-        };
-        Ok(self.connections.bus.publish(outgoing).await?.sequence)
+    pub(crate) async fn publish(&self, subject: &str, body: impl Into<Bytes>) -> Result<u64> {
+        self.base.publish(subject, &[], body).await
     }
 
     /// Waits for the next event of this name; those of other names stay to be asked for.
@@ -210,7 +172,7 @@ impl World {
     }
 
     pub(crate) async fn mails(&self) -> Result<Vec<OutboundMail>> {
-        let mut tx = self.connections.database.begin().await?;
+        let mut tx = self.base.begin().await?;
         let mails = outbound_mail::list(&mut tx, None, None, None, 10_000).await?;
         tx.commit().await?;
         Ok(mails)
@@ -218,7 +180,7 @@ impl World {
 
     pub(crate) async fn mail(&self, event: &Value) -> Result<OutboundMail> {
         let id: MailId = serde_json::from_value(event["mail_id"].clone())?;
-        let mut tx = self.connections.database.begin().await?;
+        let mut tx = self.base.begin().await?;
         let mail = outbound_mail::find(&mut tx, id).await?;
         tx.commit().await?;
         mail.context("the mail is in the table")
@@ -246,19 +208,11 @@ impl World {
 
     /// Fails on anything that was left over.
     pub(crate) async fn finish(mut self) -> Result<()> {
-        self.stop.cancel();
-        while let Some(ended) = self.senders.join_next().await {
-            ended??;
+        self.stop_senders();
+        for sender in std::mem::take(&mut self.senders) {
+            sender.stop().await?;
         }
-        let database = &self.connections.database;
-        eventually("the outbox is empty", async || {
-            let mut tx = database.begin().await?;
-            let count = outbox::count(&mut tx).await?;
-            tx.commit().await?;
-            ensure!(count == 0, "{count} rows");
-            Ok(())
-        })
-        .await?;
+        self.base.until_published().await?;
         while let Ok(Some(hint)) =
             tokio::time::timeout(Duration::from_millis(20), self.events.next()).await
         {
@@ -269,13 +223,13 @@ impl World {
     }
 }
 
-pub(crate) async fn connect(url: &SecretString, bus: &BusSettings) -> Result<Connections> {
-    let postgres = PostgresSettings::of_url(url.clone(), 6);
-    Ok(Connections::open(&postgres, bus).await?)
+async fn build(keys: &OpeningKeys, connections: Connections) -> Result<Service> {
+    let clock = Arc::new(SystemClock);
+    Service::build(quick(), keys.clone(), &connections, clock).await
 }
 
 /// Settings with a schedule that tests can wait for.
-pub(crate) fn quick() -> Config {
+fn quick() -> Config {
     Config {
         retry_delays_seconds: vec![1],
         sent_folder_delay_seconds: 1,
