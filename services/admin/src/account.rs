@@ -1,5 +1,6 @@
 //! What may be said of an account, and what comes of it.
 
+mod credentials;
 mod server;
 mod settle;
 mod view;

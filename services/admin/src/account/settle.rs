@@ -1,17 +1,16 @@
-use mailmesh_domain::{
-    AccountId, AfterReceive, Authorisation, Direction, Encryption, GrantId, Protocol,
-};
+use mailmesh_domain::{AccountId, AfterReceive, Authorisation, GrantId, Protocol};
 use mailmesh_mail::message::Mailbox;
-use mailmesh_secrets::{ExposeSecret, SealedSecret, SealingKey};
+use mailmesh_secrets::SealingKey;
 use mailmesh_store::account::Account;
 use mailmesh_store::client_configuration::ClientConfiguration;
 use time::OffsetDateTime;
 
 use super::Input;
-use super::server::{self, Said, Server};
+use super::credentials::{self, Credentials};
+use super::server::{self, Said};
 use crate::client_configuration::settled_key;
 use crate::error::ApiError;
-use crate::field::{Faults, Field, SecretText};
+use crate::field::{Faults, Field};
 
 const LEAST_POLL_SECONDS: i64 = 5;
 const MOST_POLL_SECONDS: i64 = 86_400;
@@ -27,19 +26,6 @@ pub(crate) struct Basis<'a> {
     /// The client configuration that the account has after the change.
     pub(crate) client: Option<&'a ClientConfiguration>,
     pub(crate) sealing_key: &'a SealingKey,
-}
-
-/// How the account proves itself.
-struct Credentials {
-    authorisation: Authorisation,
-    login: String,
-    password: Password,
-}
-
-enum Password {
-    None,
-    Kept(SealedSecret),
-    New(SecretText),
 }
 
 /// What an inbound account does with its folders.
@@ -64,8 +50,8 @@ pub(crate) fn settle(mut input: Input, basis: &Basis<'_>) -> Result<Account, Api
         encryption: std::mem::take(&mut input.encryption),
     };
     let server = server::settle(said, protocol, current, basis.client, &mut faults);
-    let credentials = settle_credentials(&mut input, basis, protocol, &mut faults);
-    check_protection(&credentials, &server, &mut faults);
+    let credentials = credentials::settle(&mut input, basis, protocol, &mut faults);
+    credentials::check_protection(&credentials, &server, &mut faults);
     let from_addresses = settle_from(&mut input, protocol, current, &credentials, &mut faults);
     let max_connections = settle_max_connections(&mut input, protocol, current, &mut faults);
     let ca_pem = std::mem::take(&mut input.ca_pem).over(current.and_then(|a| a.ca_pem.clone()));
@@ -90,7 +76,7 @@ pub(crate) fn settle(mut input: Input, basis: &Basis<'_>) -> Result<Account, Api
         encryption: server.encryption,
         authorisation: credentials.authorisation,
         login: credentials.login,
-        password: seal(credentials.password, basis)?,
+        password: credentials.password.seal(basis)?,
         client_configuration_id: basis.client.map(|client| client.id),
         grant_id: None::<GrantId>,
         from_addresses,
@@ -124,88 +110,6 @@ fn settle_protocol(
             faults.add("protocol", "is required: imap to receive, smtp to send");
             Protocol::Imap
         }
-    }
-}
-
-fn settle_credentials(
-    input: &mut Input,
-    basis: &Basis<'_>,
-    protocol: Protocol,
-    faults: &mut Faults,
-) -> Credentials {
-    let current = basis.current;
-    let authorisation = std::mem::take(&mut input.authorisation);
-    let authorisation = authorisation.over(current.map(|account| account.authorisation));
-    let authorisation = authorisation.unwrap_or(Authorisation::OAuth2);
-    let login = std::mem::take(&mut input.login).over(current.map(|a| a.login.clone()));
-    let login = login.unwrap_or_default();
-    if login.is_empty() && authorisation != Authorisation::None {
-        faults.add("login", "is required: usually the mailbox's address");
-    } else if !login.is_empty() {
-        faults.text("login", &login, 320);
-    }
-    match (authorisation, basis.client) {
-        (Authorisation::OAuth2, None) => {
-            faults.add(
-                "client_configuration",
-                "is required for authorisation oauth2",
-            );
-        }
-        (Authorisation::OAuth2, Some(client)) => check_direction(client, protocol, faults),
-        (_, Some(_)) => faults.add("client_configuration", "is only for authorisation oauth2"),
-        (_, None) => {}
-    }
-    let is_password = authorisation == Authorisation::Password;
-    let kept = current.and_then(|account| account.password.clone());
-    let password = match std::mem::take(&mut input.password) {
-        Field::Given(SecretText(plain)) if is_password => {
-            faults.text("password", plain.expose_secret(), 4096);
-            Password::New(SecretText(plain))
-        }
-        Field::Given(_) => {
-            faults.add("password", "is only for authorisation password");
-            Password::None
-        }
-        Field::Absent if is_password && kept.is_some() => {
-            kept.map_or(Password::None, Password::Kept)
-        }
-        Field::Absent | Field::Null => {
-            if is_password {
-                faults.add("password", "is required for authorisation password");
-            }
-            Password::None
-        }
-    };
-    Credentials {
-        authorisation,
-        login,
-        password,
-    }
-}
-
-fn check_direction(client: &ClientConfiguration, protocol: Protocol, faults: &mut Faults) {
-    let (is_usable, direction) = match protocol.direction() {
-        Direction::Inbound => (client.is_inbound, "inbound"),
-        Direction::Outbound => (client.is_outbound, "outbound"),
-    };
-    if !is_usable {
-        faults.add(
-            "client_configuration",
-            format!(
-                "{} is not usable for {direction} accounts: set its field {direction} to true",
-                client.key
-            ),
-        );
-    }
-}
-
-fn check_protection(credentials: &Credentials, server: &Server, faults: &mut Faults) {
-    let is_open = server.encryption == Encryption::None && !server.is_loopback();
-    if is_open && credentials.authorisation == Authorisation::OAuth2 {
-        faults.add(
-            "encryption",
-            "must be tls or starttls: a token is not sent in clear, except to this machine",
-        );
     }
 }
 
@@ -361,15 +265,4 @@ fn check_folders(folders: &[String], faults: &mut Faults) {
             faults.add(path, "is named twice");
         }
     }
-}
-
-fn seal(password: Password, basis: &Basis<'_>) -> Result<Option<SealedSecret>, ApiError> {
-    Ok(match password {
-        Password::None => None,
-        Password::Kept(sealed) => Some(sealed),
-        Password::New(SecretText(plain)) => {
-            let context = Account::password_context(basis.id);
-            Some(basis.sealing_key.seal(&plain, &context)?)
-        }
-    })
 }
