@@ -1,6 +1,5 @@
-use mailmesh_domain::{AccountId, ClientConfigurationId, GrantId, GrantState, Key, SystemClock};
+use mailmesh_domain::{AccountId, ClientConfigurationId, GrantId, Key, SystemClock};
 use mailmesh_events::account::AccountChanged;
-use mailmesh_secrets::SecretString;
 use mailmesh_store::grant::{self, Grant};
 use mailmesh_store::{account, client_configuration, mailbox};
 use serde_json::{Value, json};
@@ -80,7 +79,7 @@ async fn a_port_is_taken_at_its_usual_meaning() {
 async fn each_change_is_told_on_the_bus() {
     let world = World::new().await.unwrap();
     let mut hints = world
-        .connections
+        .base
         .bus
         .subscribe("account.changed", None)
         .await
@@ -115,33 +114,19 @@ async fn each_change_is_told_on_the_bus() {
 /// Gives the account a grant, as a sign-in would.
 async fn sign_in(world: &World, account_key: &str) -> anyhow::Result<(AccountId, GrantId)> {
     let now = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
-    let mut tx = world.begin().await?;
+    let mut tx = world.base.begin().await?;
     let row = account::find_by_key(&mut tx, &Key::try_new(account_key)?).await?;
     let row = row.ok_or_else(|| anyhow::anyhow!("no account"))?;
     let client = row
         .client_configuration_id
         .unwrap_or(ClientConfigurationId::generate(&SystemClock));
     let id = GrantId::generate(&SystemClock);
-    let access = SecretString::from("planted-access-token");
-    let sealed = world
-        .keys
-        .sealing_key()
-        .seal(&access, &Grant::access_context(id))?;
     let grant = Grant {
-        id,
-        client_configuration_id: client,
-        subject: "subject".to_owned(),
-        address: Some(row.login.clone()),
-        scopes: vec!["mail".to_owned()],
-        state: GrantState::Active,
-        problem: None,
-        access_token: sealed,
-        refresh_token: None,
-        generation: 1,
         access_expires_at: now,
         refresh_due_at: now,
-        refresh_expires_at: None,
-        failures: 0,
+        ..world
+            .base
+            .grant_row(id, client, &row.login, "planted-access-token")?
     };
     grant::save_sign_in(&mut tx, &grant, now).await?;
     account::attach_grant(&mut tx, row.id, id, now).await?;
@@ -189,7 +174,7 @@ async fn the_last_account_of_a_grant_takes_it_along() {
     let (_, id) = sign_in(&world, "in").await.unwrap();
     world.account("out", "smtp").await.unwrap();
     let count = async || {
-        let mut tx = world.begin().await.unwrap();
+        let mut tx = world.base.begin().await.unwrap();
         grant::list_by_ids(&mut tx, &[id]).await.unwrap().len()
     };
 
@@ -216,7 +201,7 @@ async fn another_mailbox_is_read_from_its_beginning() {
     let world = World::new().await.unwrap();
     world.google().await.unwrap();
     world.account("in", "imap").await.unwrap();
-    let mut tx = world.begin().await.unwrap();
+    let mut tx = world.base.begin().await.unwrap();
     let key = Key::try_new("in").unwrap();
     let id = account::find_by_key(&mut tx, &key)
         .await
@@ -229,7 +214,7 @@ async fn another_mailbox_is_read_from_its_beginning() {
         .unwrap();
     tx.commit().await.unwrap();
     let count = async || {
-        let mut tx = world.begin().await.unwrap();
+        let mut tx = world.base.begin().await.unwrap();
         mailbox::list_cursors(&mut tx, &[id]).await.unwrap().len()
     };
 
@@ -260,11 +245,15 @@ async fn a_patch_keeps_the_password_until_it_is_named() {
     });
     world.post(PATH, account).await.unwrap().success().unwrap();
     let stored = async || {
-        let mut tx = world.begin().await.unwrap();
+        let mut tx = world.base.begin().await.unwrap();
         let key = Key::try_new("a").unwrap();
         let row = account::find_by_key(&mut tx, &key).await.unwrap().unwrap();
         let context = account::Account::password_context(row.id);
-        let plain = world.keys.open(&row.password.unwrap(), &context).unwrap();
+        let plain = world
+            .base
+            .keys
+            .open(&row.password.unwrap(), &context)
+            .unwrap();
         mailmesh_secrets::ExposeSecret::expose_secret(&plain).to_owned()
     };
 
@@ -309,7 +298,7 @@ async fn a_refused_grant_is_told_with_what_to_do() {
     let world = World::new().await.unwrap();
     world.google().await.unwrap();
     world.account("in", "imap").await.unwrap();
-    let mut tx = world.begin().await.unwrap();
+    let mut tx = world.base.begin().await.unwrap();
     let key = Key::try_new("google").unwrap();
     let client = client_configuration::find_by_key(&mut tx, &key)
         .await

@@ -1,33 +1,28 @@
 use std::os::unix::fs::PermissionsExt;
 
 use mailmesh_admin::Config;
-use mailmesh_secrets::{ExposeSecret, OpeningKeys};
+use mailmesh_secrets::ExposeSecret;
 use mailmesh_store::api_key;
 
-use crate::world::{anywhere, build, connections};
+use crate::world::{anywhere, base, build};
 
 #[tokio::test]
 async fn of_two_that_start_at_once_one_makes_the_first_key() {
-    let connections = connections().await.unwrap();
-    let keys = OpeningKeys::generate().unwrap();
+    let base = base().await.unwrap();
 
-    let (one, other) = tokio::join!(
-        build(&connections, &keys, anywhere()),
-        build(&connections, &keys, anywhere())
-    );
+    let (one, other) = tokio::join!(build(&base, anywhere()), build(&base, anywhere()));
     let made = [one.unwrap().first_key(), other.unwrap().first_key()];
-    let third = build(&connections, &keys, anywhere()).await.unwrap();
+    let third = build(&base, anywhere()).await.unwrap();
 
     assert_eq!(made.iter().flatten().count(), 1);
     assert!(third.first_key().is_none());
-    let mut tx = connections.database.begin().await.unwrap();
+    let mut tx = base.begin().await.unwrap();
     assert_eq!(api_key::list(&mut tx).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn the_first_key_is_written_for_its_owner_alone() {
-    let connections = connections().await.unwrap();
-    let keys = OpeningKeys::generate().unwrap();
+    let base = base().await.unwrap();
     let file = std::env::temp_dir().join(format!("mailmesh-first-key-{}", std::process::id()));
     std::fs::write(&file, "left over").unwrap();
     let config = Config {
@@ -35,7 +30,7 @@ async fn the_first_key_is_written_for_its_owner_alone() {
         ..anywhere()
     };
 
-    let service = build(&connections, &keys, config).await.unwrap();
+    let service = build(&base, config).await.unwrap();
 
     let written = std::fs::read_to_string(&file).unwrap();
     let mode = std::fs::metadata(&file).unwrap().permissions().mode();
@@ -47,31 +42,29 @@ async fn the_first_key_is_written_for_its_owner_alone() {
 
 #[tokio::test]
 async fn a_key_that_cannot_be_written_is_not_made() {
-    let connections = connections().await.unwrap();
-    let keys = OpeningKeys::generate().unwrap();
+    let base = base().await.unwrap();
     let config = Config {
         first_key_file: Some("/nonexistent/first-key".into()),
         ..anywhere()
     };
 
-    let failed = build(&connections, &keys, config).await.unwrap_err();
+    let failed = build(&base, config).await.unwrap_err();
 
     assert!(format!("{failed:#}").contains("admin.first_key_file"));
-    let mut tx = connections.database.begin().await.unwrap();
+    let mut tx = base.begin().await.unwrap();
     assert!(api_key::list(&mut tx).await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn a_port_in_use_names_the_setting() {
-    let connections = connections().await.unwrap();
-    let keys = OpeningKeys::generate().unwrap();
-    let first = build(&connections, &keys, anywhere()).await.unwrap();
+    let base = base().await.unwrap();
+    let first = build(&base, anywhere()).await.unwrap();
     let config = Config {
         listen: first.address(),
         ..anywhere()
     };
 
-    let failed = build(&connections, &keys, config).await.unwrap_err();
+    let failed = build(&base, config).await.unwrap_err();
 
     assert!(format!("{failed:#}").contains("admin.listen"), "{failed:#}");
 }

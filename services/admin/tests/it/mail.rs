@@ -16,7 +16,7 @@ async fn put(world: &World, bytes: Vec<u8>) -> anyhow::Result<String> {
         mail_id: mail_id.clone(),
         bytes: bytes.into(),
     };
-    world.connections.bus.raw_mails().put(mail).await?;
+    world.base.bus.raw_mails().put(mail).await?;
     Ok(mail_id)
 }
 

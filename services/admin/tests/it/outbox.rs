@@ -19,7 +19,7 @@ fn recipients() -> Vec<Recipient> {
 
 /// Puts a mail into the queue of the account `out`.
 async fn queued(world: &World, key: &str) -> anyhow::Result<MailId> {
-    let mut tx = world.begin().await?;
+    let mut tx = world.base.begin().await?;
     let account = account::find_by_key(&mut tx, &Key::try_new("out")?).await?;
     let account = account.ok_or_else(|| anyhow::anyhow!("no account"))?;
     let id = MailId::generate(&SystemClock);
@@ -45,7 +45,7 @@ async fn queued(world: &World, key: &str) -> anyhow::Result<MailId> {
 /// Puts a mail into the queue and takes it to where its delivery is unknown.
 async fn uncertain(world: &World, key: &str) -> anyhow::Result<MailId> {
     let id = queued(world, key).await?;
-    let mut tx = world.begin().await?;
+    let mut tx = world.base.begin().await?;
     let account = account::find_by_key(&mut tx, &Key::try_new("out")?).await?;
     let account = account.ok_or_else(|| anyhow::anyhow!("no account"))?.id;
     let me = ReplicaId::generate(&SystemClock);
@@ -131,18 +131,8 @@ async fn mails_are_listed_by_page_account_and_state() {
 #[tokio::test]
 async fn an_uncertain_mail_is_decided_once_and_told() {
     let world = world().await.unwrap();
-    let mut sent = world
-        .connections
-        .bus
-        .subscribe("mail.sent", None)
-        .await
-        .unwrap();
-    let mut failed = world
-        .connections
-        .bus
-        .subscribe("mail.failed", None)
-        .await
-        .unwrap();
+    let mut sent = world.base.bus.subscribe("mail.sent", None).await.unwrap();
+    let mut failed = world.base.bus.subscribe("mail.failed", None).await.unwrap();
     let first = uncertain(&world, "first").await.unwrap();
     let second = uncertain(&world, "second").await.unwrap();
     let third = uncertain(&world, "third").await.unwrap();
@@ -180,7 +170,7 @@ async fn an_uncertain_mail_is_decided_once_and_told() {
 async fn a_queued_mail_is_taken_back_once_and_told() {
     let world = world().await.unwrap();
     let mut cancelled = world
-        .connections
+        .base
         .bus
         .subscribe("mail.cancelled", None)
         .await

@@ -29,7 +29,7 @@ async fn a_link_is_made_and_only_its_hash_is_stored() {
         .unwrap();
     assert_eq!(link.len(), 43);
     assert_ne!(with_body.json()["url"], answer["url"]);
-    let mut tx = world.begin().await.unwrap();
+    let mut tx = world.base.begin().await.unwrap();
     let found = sign_in::find_link(&mut tx, &sha256(link.as_bytes()), SystemClock.now()).await;
     assert!(found.unwrap().is_some());
     world.finish().await.unwrap();

@@ -1,31 +1,22 @@
-//! One database, one subject prefix and one running service per test.
+//! A mesh and its administration, called over HTTP.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, ensure};
 use mailmesh_admin::{Config, Service};
-use mailmesh_bus::{Bus, BusSettings, StreamSettings};
 use mailmesh_domain::SystemClock;
 use mailmesh_replica::{Connections, PublicSettings};
-use mailmesh_secrets::{ExposeSecret, OpeningKeys, SecretString};
-use mailmesh_store::{Database, DatabaseSettings, Tx};
-use mailmesh_testkit::{TestServers, fresh_prefix};
+use mailmesh_secrets::{ExposeSecret, SecretString};
+use mailmesh_testkit::{MeshBase, Running};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
-
-const MIB: u64 = 1024 * 1024;
 
 pub(crate) struct World {
-    pub(crate) connections: Connections,
-    pub(crate) keys: OpeningKeys,
+    pub(crate) base: MeshBase,
     pub(crate) url: String,
     pub(crate) first_key: SecretString,
     http: reqwest::Client,
-    stop: CancellationToken,
-    tasks: JoinSet<Result<()>>,
+    service: Running,
 }
 
 /// What the API answered.
@@ -68,43 +59,19 @@ impl Answer {
     }
 }
 
-pub(crate) async fn connections() -> Result<Connections> {
-    let servers = TestServers::shared().await?;
-    let bus = Bus::connect(&BusSettings {
-        url: servers.nats_url().to_owned(),
-        prefix: fresh_prefix(),
-        streams: StreamSettings {
-            events_max_bytes: 8 * MIB,
-            mail_send_max_bytes: MIB,
-            raw_max_bytes: 16 * MIB,
-            dead_letters_max_bytes: MIB,
-            ..StreamSettings::default()
-        },
-        ..BusSettings::default()
-    })
-    .await?;
-    bus.ensure_streams().await?;
-    let database = Database::connect(&DatabaseSettings {
-        url: servers.fresh_database().await?,
-        max_connections: 8,
-        acquire_timeout: Duration::from_secs(20),
-        ca_file: None,
-    })
-    .await?;
-    Ok(Connections { database, bus })
+pub(crate) async fn base() -> Result<MeshBase> {
+    MeshBase::fresh(Arc::new(SystemClock)).await
 }
 
-pub(crate) async fn build(
-    connections: &Connections,
-    keys: &OpeningKeys,
-    config: Config,
-) -> Result<Service> {
+pub(crate) async fn build(base: &MeshBase, config: Config) -> Result<Service> {
     let public = PublicSettings {
         url: "https://mail.example.com/mesh".parse()?,
         redirect_path: "/oauth/callback".to_owned(),
     };
-    let key = keys.sealing_key();
-    Service::build(config, public, key, connections, Arc::new(SystemClock)).await
+    let (database, bus) = (base.database.clone(), base.bus.clone());
+    let connections = Connections { database, bus };
+    let (key, clock) = (base.keys.sealing_key(), Arc::clone(&base.clock));
+    Service::build(config, public, key, &connections, clock).await
 }
 
 pub(crate) fn anywhere() -> Config {
@@ -116,27 +83,15 @@ pub(crate) fn anywhere() -> Config {
 
 impl World {
     pub(crate) async fn new() -> Result<Self> {
-        let connections = connections().await?;
-        let keys = OpeningKeys::generate().map_err(|_| anyhow!("no keys"))?;
-        let service = build(&connections, &keys, anywhere()).await?;
-        let first_key = service.first_key().context("no first key")?;
-        let url = format!("http://{}", service.address());
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(service.run(stop.clone()));
+        let base = base().await?;
+        let service = build(&base, anywhere()).await?;
         Ok(Self {
-            connections,
-            keys,
-            url,
-            first_key,
+            base,
+            first_key: service.first_key().context("no first key")?,
+            url: format!("http://{}", service.address()),
             http: reqwest::Client::builder().no_proxy().build()?,
-            stop,
-            tasks,
+            service: Running::start(|stop| service.run(stop)),
         })
-    }
-
-    pub(crate) async fn begin(&self) -> Result<Tx> {
-        Ok(self.connections.database.begin().await?)
     }
 
     /// Calls as the first administrator.
@@ -229,11 +184,7 @@ impl World {
     }
 
     /// Stops the service and fails if it did not end well.
-    pub(crate) async fn finish(mut self) -> Result<()> {
-        self.stop.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            ended??;
-        }
-        Ok(())
+    pub(crate) async fn finish(self) -> Result<()> {
+        self.service.stop().await
     }
 }
