@@ -122,8 +122,12 @@ impl Refresher {
         let refresh = answer.refresh_token.as_ref();
         let refresh = refresh.map(|token| key.seal(token, &Grant::refresh_context(grant.id)));
         let access_expires_at = mailmesh_oauth::access_expires_at(answer.expires_in, now);
-        let refresh_expires_at = answer.refresh_token_expires_in.map(|life| now + life);
-        let known_end = refresh_expires_at.or(grant.refresh_expires_at);
+        // An end belongs to its token: a new one without an end does not inherit the old one's.
+        let refresh_expires_at = match (&answer.refresh_token, answer.refresh_token_expires_in) {
+            (_, Some(life)) => Some(now + life),
+            (Some(_), None) => None,
+            (None, None) => grant.refresh_expires_at,
+        };
         Ok(NewTokens {
             access_token: access.map_err(Failure::Seal)?,
             refresh_token: refresh.transpose().map_err(Failure::Seal)?,
@@ -131,7 +135,7 @@ impl Refresher {
             refresh_due_at: mailmesh_oauth::refresh_due_at(
                 now,
                 access_expires_at,
-                known_end,
+                refresh_expires_at,
                 spread_of(grant),
             ),
             refresh_expires_at,

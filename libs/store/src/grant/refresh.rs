@@ -22,7 +22,7 @@ pub struct NewTokens {
     pub access_expires_at: OffsetDateTime,
     /// When it is to be refreshed.
     pub refresh_due_at: OffsetDateTime,
-    /// When the refresh token ends, if the provider said so.
+    /// When the refresh token that is good from now on ends, if the provider said so.
     pub refresh_expires_at: Option<OffsetDateTime>,
 }
 
@@ -124,7 +124,7 @@ pub async fn record_refresh(
          SET access_token_sealed = $3,
              refresh_token_sealed = coalesce($4, refresh_token_sealed),
              access_expires_at = $5, refresh_due_at = $6,
-             refresh_expires_at = coalesce($7, refresh_expires_at),
+             refresh_expires_at = $7,
              generation = generation + 1, state = 'active', problem = NULL, failures = 0,
              claimed_by = NULL, claim_expires_at = NULL, updated_at = $8
          WHERE grant_id = $1 AND generation = $2

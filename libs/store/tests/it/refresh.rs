@@ -183,6 +183,20 @@ async fn a_refresh_without_a_new_refresh_token_keeps_the_old_one() -> Result<()>
 }
 
 #[tokio::test]
+async fn a_new_refresh_token_without_an_end_has_none() -> Result<()> {
+    let (world, client) = with_client().await?;
+    let mut tx = world.database.begin().await?;
+    let mut grant = sample::grant(client, "s-1")?;
+    grant.refresh_expires_at = Some(LATER);
+    grant::save_sign_in(&mut tx, &grant, NOW).await?;
+
+    grant::record_refresh(&mut tx, grant.id, 1, &tokens(11, Some(12))?, NOW).await?;
+
+    assert_eq!(reload(&mut tx, &grant).await?.refresh_expires_at, None);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_failure_is_counted_and_gives_the_claim_up() -> Result<()> {
     let (world, grant) = with_grant().await?;
     let mut tx = world.database.begin().await?;

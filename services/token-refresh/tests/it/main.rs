@@ -2,6 +2,7 @@
 
 mod client;
 mod failure;
+mod limit;
 mod refresh;
 mod secret;
 mod world;

@@ -1,0 +1,57 @@
+//! What keeps refreshes apart, whatever providers and consumers say.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use mailmesh_domain::Clock;
+use mailmesh_sandbox::{Fault, Personality};
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_token_that_is_over_as_it_comes_is_refreshed_once_a_minute() -> Result<()> {
+    let world = World::new(Personality::Standard).await?;
+    let [grant, other] = [world.grant("alice").await?, world.grant("bob").await?];
+    let text = r#"{"access_token":"at","token_type":"Bearer","expires_in":0}"#;
+    let fault = Fault::Reply {
+        text: text.to_owned(),
+    };
+    world.fail_refreshes(None, fault)?;
+    let replica = world.start().await?;
+
+    world.ask(&grant, 1).await?;
+    world
+        .until("a token", &grant, |grant| grant.generation == 2)
+        .await?;
+    world.clock.advance(Duration::from_secs(59));
+    world.ask(&other, 1).await?;
+    world
+        .until("the other's token", &other, |grant| grant.generation == 2)
+        .await?;
+    let within = world.base.grant(grant.id).await?.generation;
+    world.clock.advance(Duration::from_secs(1));
+    world
+        .until("the next", &grant, |grant| grant.generation == 3)
+        .await?;
+
+    assert_eq!(within, 2);
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn a_new_refresh_token_does_not_inherit_the_end_of_the_old_one() -> Result<()> {
+    let world = World::new(Personality::Standard).await?;
+    let mut grant = world.grant("alice").await?;
+    grant.refresh_expires_at = Some(world.clock.now() + Duration::from_mins(10));
+    world.base.save_grant(&grant).await?;
+    let replica = world.start().await?;
+
+    world.ask(&grant, 1).await?;
+    let refreshed = world
+        .until("a new token", &grant, |grant| grant.generation == 2)
+        .await?;
+
+    assert_eq!(refreshed.refresh_expires_at, None);
+    assert!(refreshed.refresh_due_at > world.clock.now() + Duration::from_mins(50));
+    replica.stop().await
+}
