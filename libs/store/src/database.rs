@@ -3,10 +3,12 @@ use std::time::Duration;
 
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use sqlx::{Connection, PgConnection, Postgres};
 
 use crate::StoreError;
+use crate::answer::{Answering, Patience};
 
 fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!("./migrations");
@@ -32,6 +34,7 @@ pub struct DatabaseSettings {
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
+    patience: Patience,
 }
 
 /// How the database's schema compares with this release's.
@@ -45,10 +48,14 @@ pub enum MigrationState {
     Ahead,
 }
 
-/// One transaction. Rolled back when dropped.
+/// One transaction. Rolled back when dropped, by closing its connection: what answers that still awaits, nobody knows.
+///
+/// Each statement is waited for 15 seconds.
 #[derive(Debug)]
 pub struct Tx {
-    inner: Transaction<'static, Postgres>,
+    connection: PoolConnection<Postgres>,
+    patience: Patience,
+    is_committed: bool,
 }
 
 impl Database {
@@ -69,10 +76,16 @@ impl Database {
         let proved = tokio::time::timeout(settings.acquire_timeout, proved).await;
         let proof = proved.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         proof.map_err(StoreError::connect)?.close().await.ok();
+        let patience = Patience::new();
+        let trust = patience.clone();
         let pool = PgPoolOptions::new()
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
             .test_before_acquire(false)
+            .before_acquire(move |_, connection| {
+                let is_trusted = trust.trusts(connection.age);
+                Box::pin(async move { Ok(is_trusted) })
+            })
             .after_connect(|connection, _| {
                 // A frozen process must not keep its locks: they would stop whoever takes over. Not
                 // a startup parameter, as PgBouncer refuses those.
@@ -86,7 +99,16 @@ impl Database {
             .connect_with(options)
             .await
             .map_err(StoreError::connect)?;
-        Ok(Self { pool })
+        Ok(Self { pool, patience })
+    }
+
+    /// Replaces how long a statement is waited for.
+    #[must_use]
+    pub fn answering_within(self, limit: Duration) -> Self {
+        Self {
+            patience: self.patience.with_limit(limit),
+            ..self
+        }
     }
 
     /// Applies the migrations that are missing.
@@ -135,8 +157,24 @@ impl Database {
     /// # Errors
     /// [`StoreError::Connect`] when no connection can be had.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let inner = self.pool.begin().await.map_err(StoreError::connect)?;
-        Ok(Tx { inner })
+        let mut tx = self.open().await?;
+        let mut begun = sqlx::query("BEGIN").execute(tx.connection()).await;
+        if begun.is_err() {
+            // It died in the pool, and the others with it as like as not: this opens a new one.
+            self.patience.suspect_all();
+            tx = self.open().await?;
+            begun = sqlx::query("BEGIN").execute(tx.connection()).await;
+        }
+        begun.map_err(StoreError::connect)?;
+        Ok(tx)
+    }
+
+    async fn open(&self) -> Result<Tx, StoreError> {
+        Ok(Tx {
+            connection: self.pool.acquire().await.map_err(StoreError::connect)?,
+            patience: self.patience.clone(),
+            is_committed: false,
+        })
     }
 
     /// Proves that the database answers, and returns its clock.
@@ -144,8 +182,9 @@ impl Database {
     /// # Errors
     /// When it does not answer.
     pub async fn ping(&self) -> Result<time::OffsetDateTime, StoreError> {
-        sqlx::query_scalar("SELECT now()")
-            .fetch_one(&self.pool)
+        let asked = sqlx::query_scalar("SELECT now()").fetch_one(&self.pool);
+        self.patience
+            .wait(asked)
             .await
             .map_err(StoreError::query("ask Postgres for its clock"))
     }
@@ -172,12 +211,25 @@ impl Tx {
     ///
     /// # Errors
     /// When the commit fails: whether it was applied is then unknown.
-    pub async fn commit(self) -> Result<(), StoreError> {
-        let operation = StoreError::query("commit");
-        self.inner.commit().await.map_err(operation)
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        let committed = sqlx::query("COMMIT").execute(self.connection()).await;
+        committed.map_err(StoreError::query("commit"))?;
+        self.is_committed = true;
+        Ok(())
     }
 
-    pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        &mut self.inner
+    pub(crate) fn connection(&mut self) -> Answering<'_> {
+        Answering {
+            connection: &mut self.connection,
+            patience: &self.patience,
+        }
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if !self.is_committed {
+            self.connection.close_on_drop();
+        }
     }
 }

@@ -20,6 +20,7 @@
 
 pub mod account;
 pub mod account_status;
+mod answer;
 pub mod api_key;
 pub mod client_configuration;
 mod convert;

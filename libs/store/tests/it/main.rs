@@ -15,6 +15,7 @@ mod outbound;
 mod outbox;
 mod park;
 mod plan;
+mod proxy;
 mod quarantine;
 mod received;
 mod recover;

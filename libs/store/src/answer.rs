@@ -1,0 +1,142 @@
+//! Bounded waiting. A connection whose peer vanished without a word (failover, a dropped route) would
+//! be waited for until TCP gives up, a quarter of an hour or for ever.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::{Describe, Either, Execute, Executor, SqlStr};
+use tokio::time::timeout;
+
+/// How long a statement may take; all of ours are short.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// How long answers are waited for, and which connections are not to be used any more.
+#[derive(Debug, Clone)]
+pub(crate) struct Patience {
+    limit: Duration,
+    /// Connections that were opened before are as likely dead as the one that failed then.
+    suspect_before: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Patience {
+    pub(crate) fn new() -> Self {
+        Self {
+            limit: LIMIT,
+            suspect_before: Arc::default(),
+        }
+    }
+
+    pub(crate) fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Returns whether a connection of this age may be used.
+    pub(crate) fn trusts(&self, age: Duration) -> bool {
+        let suspect = *self.lock();
+        suspect.is_none_or(|since| age < since.elapsed())
+    }
+
+    /// Has every connection that is open now replaced.
+    pub(crate) fn suspect_all(&self) {
+        *self.lock() = Some(Instant::now());
+    }
+
+    /// Waits for an answer; a broken connection and a silent one make all others suspect.
+    pub(crate) async fn wait<T>(
+        &self,
+        answer: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        match timeout(self.limit, answer).await {
+            Ok(answered) => answered.inspect_err(|error| self.note(error)),
+            Err(_) => Err(self.silence()),
+        }
+    }
+
+    fn note(&self, error: &sqlx::Error) {
+        if matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_)) {
+            self.suspect_all();
+        }
+    }
+
+    fn silence(&self) -> sqlx::Error {
+        self.suspect_all();
+        let words = format!("no answer within {} s", self.limit.as_secs_f32());
+        sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, words))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.suspect_before
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection whose answers are waited for only so long.
+#[derive(Debug)]
+pub(crate) struct Answering<'c> {
+    pub(crate) connection: &'c mut PgConnection,
+    pub(crate) patience: &'c Patience,
+}
+
+type Step = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
+
+impl<'c> Executor<'c> for Answering<'c> {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Step>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let patience = self.patience;
+        let steps = self.connection.fetch_many(query);
+        stream::unfold(Some(steps), move |steps| async move {
+            let mut steps = steps?;
+            match timeout(patience.limit, steps.next()).await {
+                Ok(Some(Err(error))) => {
+                    patience.note(&error);
+                    Some((Err(error), None))
+                }
+                Ok(step) => step.map(|step| (step, Some(steps))),
+                Err(_) => Some((Err(patience.silence()), None)),
+            }
+        })
+        .boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let row = self.connection.fetch_optional(query);
+        Box::pin(self.patience.wait(row))
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        let statement = self.connection.prepare_with(sql, parameters);
+        Box::pin(self.patience.wait(statement))
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        let description = self.connection.describe(sql);
+        Box::pin(self.patience.wait(description))
+    }
+}
