@@ -205,7 +205,8 @@ pub async fn save_sign_in(
              generation = excluded.generation, access_expires_at = excluded.access_expires_at,
              refresh_due_at = excluded.refresh_due_at,
              refresh_expires_at = excluded.refresh_expires_at, failures = 0,
-             claimed_by = NULL, claim_expires_at = NULL, updated_at = excluded.updated_at",
+             refresh_asked_at = NULL, claimed_by = NULL, claim_expires_at = NULL,
+             updated_at = excluded.updated_at",
     )
     .bind(grant.id.as_uuid())
     .bind(grant.client_configuration_id.as_uuid())

@@ -1,6 +1,7 @@
 //! Hears `token.refresh`: a server refused an access token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mailmesh_bus::{SubscribeError, Subscription};
 use mailmesh_events::subject::TOKEN_REFRESH;
@@ -12,6 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info_span, warn};
 
 use crate::service::NAME;
+
+/// A token that is refused as soon as it comes is replaced no more often. Whoever needs another asks
+/// again, so the next one is late but not lost.
+const REST: Duration = Duration::from_secs(30);
 
 pub(crate) async fn subscribe(replica: &Replica) -> Result<Subscription, SubscribeError> {
     replica.bus.subscribe(TOKEN_REFRESH, Some(NAME)).await
@@ -42,7 +47,7 @@ pub(crate) async fn run(
         match make_due(&replica, &asked).await {
             Ok(true) => wake.notify_one(),
             Ok(false) => {
-                debug!(parent: &span, grant.id = %asked.grant_id, "The token asked for is there or on its way");
+                debug!(parent: &span, grant.id = %asked.grant_id, "The token asked for is there, on its way, or was asked for just now");
             }
             Err(error) => warn!(
                 parent: &span,
@@ -57,7 +62,8 @@ pub(crate) async fn run(
 async fn make_due(replica: &Replica, asked: &RefreshToken) -> Result<bool, StoreError> {
     let mut tx = replica.database.begin().await?;
     let now = replica.clock.now();
-    let is_due = grant::set_due(&mut tx, asked.grant_id, asked.refused_generation, now).await?;
+    let refused = asked.refused_generation;
+    let is_due = grant::set_due(&mut tx, asked.grant_id, refused, REST, now).await?;
     tx.commit().await?;
     Ok(is_due)
 }

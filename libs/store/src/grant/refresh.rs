@@ -61,8 +61,8 @@ pub async fn claim_due(
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 
-/// Makes a grant due now, if its access token is still the one that was refused. Returns whether it
-/// was.
+/// Makes a grant due now, if its access token is the one that was refused, and if that was not done
+/// in the `rest` before. Returns whether it was.
 ///
 /// # Errors
 /// When the database fails.
@@ -70,15 +70,20 @@ pub async fn set_due(
     tx: &mut Tx,
     id: GrantId,
     refused_generation: i64,
+    rest: Duration,
     now: OffsetDateTime,
 ) -> Result<bool, StoreError> {
+    // A moment in the future is another replica's clock: it must not shut the grant off.
     let done = sqlx::query(
-        "UPDATE grants SET refresh_due_at = least(refresh_due_at, $3)
-         WHERE grant_id = $1 AND generation <= $2 AND state = 'active' AND failures = 0",
+        "UPDATE grants SET refresh_due_at = least(refresh_due_at, $3), refresh_asked_at = $3
+         WHERE grant_id = $1 AND generation = $2 AND state = 'active' AND failures = 0
+           AND (refresh_asked_at IS NULL OR refresh_asked_at > $3
+                OR refresh_asked_at <= $3 - make_interval(secs => $4))",
     )
     .bind(id.as_uuid())
     .bind(refused_generation)
     .bind(now)
+    .bind(rest.as_secs_f64())
     .execute(tx.connection())
     .await
     .map_err(StoreError::query("make a grant due"))?;

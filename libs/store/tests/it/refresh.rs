@@ -9,6 +9,7 @@ use crate::sample::{self, LATER, NOW};
 use crate::world::World;
 
 const CLAIM: Duration = Duration::from_mins(1);
+const REST: Duration = Duration::from_secs(30);
 
 async fn with_client() -> Result<(World, ClientConfigurationId)> {
     let world = World::new().await?;
@@ -226,13 +227,37 @@ async fn a_refused_token_makes_its_grant_due_and_an_older_one_does_not() -> Resu
     grant.refresh_due_at = LATER;
     grant::save_sign_in(&mut tx, &grant, NOW).await?;
 
-    assert!(!grant::set_due(&mut tx, grant.id, 2, NOW).await?);
+    for other in [2, 4] {
+        assert!(!grant::set_due(&mut tx, grant.id, other, REST, NOW).await?);
+    }
     assert_eq!(grant::next_due_at(&mut tx).await?, Some(LATER));
-    assert!(grant::set_due(&mut tx, grant.id, 3, NOW).await?);
+    assert!(grant::set_due(&mut tx, grant.id, 3, REST, NOW).await?);
     assert_eq!(grant::next_due_at(&mut tx).await?, Some(NOW));
     // Never later than it was due.
-    grant::set_due(&mut tx, grant.id, 3, LATER).await?;
+    grant::set_due(&mut tx, grant.id, 3, REST, LATER).await?;
     assert_eq!(grant::next_due_at(&mut tx).await?, Some(NOW));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_grant_is_made_due_at_most_once_in_its_rest() -> Result<()> {
+    let (world, mut grant) = with_grant().await?;
+    let mut tx = world.database.begin().await?;
+    let mut ask = async |generation, seconds| -> Result<bool> {
+        let now = NOW + time::Duration::seconds(seconds);
+        Ok(grant::set_due(&mut tx, grant.id, generation, REST, now).await?)
+    };
+
+    assert!(ask(1, 0).await?);
+    assert!(!ask(1, 29).await?);
+    assert!(ask(1, 30).await?);
+    assert!(!ask(1, 59).await?);
+    // Of a clock that is behind the one before.
+    assert!(ask(1, -3_600).await?);
+
+    grant.generation = 2;
+    grant::save_sign_in(&mut tx, &grant, NOW).await?;
+    assert!(grant::set_due(&mut tx, grant.id, 2, REST, NOW).await?);
     Ok(())
 }
 
@@ -243,7 +268,7 @@ async fn asking_again_does_not_hasten_a_grant_that_fails() -> Result<()> {
     let active = GrantState::Active;
     grant::record_failure(&mut tx, &grant, active, &sample::problem(), LATER, NOW).await?;
 
-    assert!(!grant::set_due(&mut tx, grant.id, 1, NOW).await?);
+    assert!(!grant::set_due(&mut tx, grant.id, 1, REST, NOW).await?);
     assert_eq!(grant::next_due_at(&mut tx).await?, Some(LATER));
     Ok(())
 }

@@ -55,3 +55,30 @@ async fn a_new_refresh_token_does_not_inherit_the_end_of_the_old_one() -> Result
     assert!(refreshed.refresh_due_at > world.clock.now() + Duration::from_mins(50));
     replica.stop().await
 }
+
+#[tokio::test]
+async fn a_token_that_is_refused_as_soon_as_it_comes_is_not_replaced_at_once() -> Result<()> {
+    let world = World::new(Personality::Standard).await?;
+    let [grant, other] = [world.grant("alice").await?, world.grant("bob").await?];
+    let replica = world.start().await?;
+
+    world.ask(&grant, 1).await?;
+    world
+        .until("a new token", &grant, |grant| grant.generation == 2)
+        .await?;
+    world.clock.advance(Duration::from_secs(29));
+    world.ask(&grant, 2).await?;
+    world.ask(&other, 1).await?;
+    world
+        .until("the other's token", &other, |grant| grant.generation == 2)
+        .await?;
+    let within = world.refreshes(&grant);
+    world.clock.advance(Duration::from_secs(1));
+    world.ask(&grant, 2).await?;
+    world
+        .until("the next", &grant, |grant| grant.generation == 3)
+        .await?;
+
+    assert_eq!((within, world.refreshes(&grant)), ((1, 0), (2, 0)));
+    replica.stop().await
+}

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use anyhow::Result;
 use mailmesh_events::token::TokenRefreshed;
 use mailmesh_sandbox::Personality;
@@ -65,6 +67,7 @@ async fn a_refused_token_is_replaced_at_once_and_only_once() -> Result<()> {
     world
         .until("a new token", &grant, |grant| grant.generation == 2)
         .await?;
+    world.clock.advance(Duration::from_secs(30));
     world.ask(&grant, 1).await?;
     world.ask(&grant, 2).await?;
     world
