@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{StoreError, Tx};
-pub use lookup::{count_by_client, find_for_update, find_grant, list_by_client};
+pub use lookup::{count_by_client, find_for_update, find_grant, has_known_server, list_by_client};
 use row::{Row, select};
 
 /// A mailbox used in one direction, as an operator set it.

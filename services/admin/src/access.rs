@@ -83,11 +83,22 @@ const fn rank(role: Role) -> u8 {
     }
 }
 
+/// Somebody whose key suffices for what is asked.
+pub(crate) trait Caller {
+    fn is_administrator(&self) -> bool;
+}
+
 macro_rules! callers {
     ($($(#[$doc:meta])* $name:ident needs $role:ident),+ $(,)?) => {$(
         $(#[$doc])*
         #[derive(Debug)]
-        pub(crate) struct $name;
+        pub(crate) struct $name(Role);
+
+        impl Caller for $name {
+            fn is_administrator(&self) -> bool {
+                self.0 == Role::Administrator
+            }
+        }
 
         impl FromRequestParts<SharedApp> for $name {
             type Rejection = ApiError;
@@ -100,7 +111,7 @@ macro_rules! callers {
                 if rank(role) < rank(Role::$role) {
                     return Err(ApiError::Forbidden { needed: Role::$role });
                 }
-                Ok(Self)
+                Ok(Self(role))
             }
         }
     )+};

@@ -1,6 +1,7 @@
 //! What may be said of an account, and what comes of it.
 
 mod credentials;
+mod destination;
 mod server;
 mod settle;
 mod view;
@@ -10,6 +11,7 @@ use serde::Deserialize;
 
 use crate::field::{Field, SecretText};
 
+pub(crate) use destination::check_destination;
 pub(crate) use settle::{Basis, settle};
 pub(crate) use view::{View, load_views};
 

@@ -29,6 +29,8 @@ pub(crate) enum ApiError {
     Unauthorized,
     #[error("the API key's role does not suffice")]
     Forbidden { needed: Role },
+    #[error("the request has fields that only an administrator may set so")]
+    ForAdministrators(Vec<FieldFault>),
     #[error("not found")]
     NotFound { what: &'static str },
     #[error("the path is not known")]
@@ -103,7 +105,7 @@ impl ApiError {
         match self {
             Self::Invalid(_) | Self::NotJson(_) | Self::Incomplete => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::Forbidden { .. } | Self::ForAdministrators(_) => StatusCode::FORBIDDEN,
             Self::NotFound { .. } | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict { .. } | Self::Store(StoreError::RowGone { .. }) => StatusCode::CONFLICT,
@@ -123,7 +125,7 @@ impl ApiError {
             Self::Invalid(_) => "invalid_request",
             Self::NotJson(_) => "not_json",
             Self::Unauthorized => "unauthorized",
-            Self::Forbidden { .. } => "forbidden",
+            Self::Forbidden { .. } | Self::ForAdministrators(_) => "forbidden",
             Self::NotFound { .. } | Self::UnknownPath => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict { .. } | Self::Store(StoreError::RowGone { .. }) => "conflict",
@@ -157,6 +159,10 @@ impl ApiError {
             Self::Forbidden { needed } => (
                 "The role of this API key does not allow that.".to_owned(),
                 format!("Use a key with the role {needed}."),
+            ),
+            Self::ForAdministrators(_) => (
+                "Only an administrator may set these fields so; nothing was changed.".to_owned(),
+                "Use a key with the role administrator, or change the fields named here.".to_owned(),
             ),
             Self::NotFound { what } => (
                 format!("There is no such {what}."),
@@ -268,7 +274,7 @@ impl IntoResponse for ApiError {
         }
         let (message, action) = self.tell();
         let fields = match self {
-            Self::Invalid(fields) => fields,
+            Self::Invalid(fields) | Self::ForAdministrators(fields) => fields,
             _ => Vec::new(),
         };
         let told = Told {

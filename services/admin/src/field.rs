@@ -74,6 +74,11 @@ impl Faults {
         }
     }
 
+    /// Says that only an administrator may set these fields so.
+    pub(crate) fn for_administrators(self) -> ApiError {
+        ApiError::ForAdministrators(self.0)
+    }
+
     /// Checks a text that must not be empty.
     pub(crate) fn text(&mut self, path: impl Display, text: &str, most: usize) {
         if text.trim().is_empty() {

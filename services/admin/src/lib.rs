@@ -7,6 +7,8 @@
 //! Promises:
 //! - Nothing is changed without an API key whose role allows it; keys are stored as hashes.
 //! - A secret goes in and never comes out: this process holds the public key alone and cannot open what it sealed.
+//!   Nor does it go to a server of a modeller's choice: tokens go to the provider's own servers and to those that an
+//!   administrator has used with the client configuration; a password is asked for again with another server.
 //! - A change and its event are committed together. Reading never calls a provider.
 //! - Bad input is refused with the path of every field at fault and what to write instead.
 //!

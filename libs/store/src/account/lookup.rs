@@ -77,3 +77,25 @@ pub async fn find_grant(
     .map_err(StoreError::query("find the grant of a login"))?;
     Ok(grant.map(GrantId::from_uuid))
 }
+
+/// Returns whether an account of the same client configuration has the same server already: host, port, protection and
+/// private CA.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_known_server(tx: &mut Tx, account: &Account) -> Result<bool, StoreError> {
+    let client = account.client_configuration_id;
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM accounts
+         WHERE client_configuration_id = $1 AND authorisation = 'oauth2' AND lower(host) = lower($2)
+           AND port = $3 AND encryption = $4 AND ca_pem IS NOT DISTINCT FROM $5)",
+    )
+    .bind(client.map(ClientConfigurationId::as_uuid))
+    .bind(&account.host)
+    .bind(i32::from(account.port))
+    .bind(account.encryption.as_str())
+    .bind(&account.ca_pem)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(StoreError::query("look for a client's server"))
+}

@@ -59,6 +59,40 @@ async fn a_new_account_finds_the_grant_of_its_login() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_server_is_known_by_all_that_decides_who_answers_there() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let client = sample::stored_client(&mut tx, "example").await?;
+    let other = sample::stored_client(&mut tx, "other").await?;
+    let account = stored(&mut tx, "in", Direction::Inbound, Some(client)).await?;
+    let mut with_password = sample::account("password", Direction::Inbound)?;
+    with_password.authorisation = Authorisation::Password;
+    "password.example.com".clone_into(&mut with_password.host);
+    account::insert(&mut tx, &with_password).await?;
+    let changes: [(bool, fn(&mut Account)); 6] = [
+        (true, |account| account.login.push('x')),
+        (true, |account| account.host = account.host.to_uppercase()),
+        (false, |account| account.host.push('x')),
+        (false, |account| account.port += 1),
+        (false, |account| account.ca_pem = Some("pem".to_owned())),
+        (false, |account| {
+            "password.example.com".clone_into(&mut account.host);
+        }),
+    ];
+
+    for (is_known, change) in changes {
+        let mut changed = account.clone();
+        change(&mut changed);
+        let found = account::has_known_server(&mut tx, &changed).await?;
+        assert_eq!(found, is_known, "{changed:?}");
+    }
+    let mut elsewhere = account;
+    elsewhere.client_configuration_id = Some(other);
+    assert!(!account::has_known_server(&mut tx, &elsewhere).await?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_inbound_account_of_a_mailbox_is_found_by_grant_or_login() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;

@@ -39,6 +39,7 @@ pub(super) fn settle(
     input: &mut Input,
     basis: &Basis<'_>,
     protocol: Protocol,
+    is_elsewhere: bool,
     faults: &mut Faults,
 ) -> Credentials {
     let current = basis.current;
@@ -65,30 +66,40 @@ pub(super) fn settle(
     }
     let is_password = authorisation == Authorisation::Password;
     let kept = current.and_then(|account| account.password.clone());
-    let password = match std::mem::take(&mut input.password) {
-        Field::Given(SecretText(plain)) if is_password => {
-            faults.text("password", plain.expose_secret(), 4096);
-            Password::New(SecretText(plain))
-        }
-        Field::Given(_) => {
-            faults.add("password", "is only for authorisation password");
-            Password::None
-        }
-        Field::Absent if is_password && kept.is_some() => {
-            kept.map_or(Password::None, Password::Kept)
-        }
-        Field::Absent | Field::Null => {
-            if is_password {
-                faults.add("password", "is required for authorisation password");
-            }
-            Password::None
-        }
-    };
+    let password = std::mem::take(&mut input.password);
+    let password = settle_password(password, is_password, kept, is_elsewhere, faults);
     Credentials {
         authorisation,
         login,
         password,
     }
+}
+
+fn settle_password(
+    given: Field<SecretText>,
+    is_password: bool,
+    kept: Option<SealedSecret>,
+    is_elsewhere: bool,
+    faults: &mut Faults,
+) -> Password {
+    match (given, kept) {
+        (Field::Given(SecretText(plain)), _) if is_password => {
+            faults.text("password", plain.expose_secret(), 4096);
+            return Password::New(SecretText(plain));
+        }
+        (Field::Given(_), _) => faults.add("password", "is only for authorisation password"),
+        (Field::Absent, Some(kept)) if is_password && !is_elsewhere => return Password::Kept(kept),
+        // Else whoever may change accounts could have it sent to a server of their own.
+        (Field::Absent, Some(_)) if is_password => faults.add(
+            "password",
+            "must be given again with another host, port or ca_pem, or without encryption: it goes to no server that it was not given for",
+        ),
+        (Field::Absent | Field::Null, _) if is_password => {
+            faults.add("password", "is required for authorisation password");
+        }
+        (Field::Absent | Field::Null, _) => {}
+    }
+    Password::None
 }
 
 fn check_direction(client: &ClientConfiguration, protocol: Protocol, faults: &mut Faults) {

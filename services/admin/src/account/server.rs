@@ -74,13 +74,19 @@ fn default_encryption(
 }
 
 fn known_server(client: &ClientConfiguration, protocol: Protocol) -> Option<MailServer> {
-    let profile: Profile = client.profile.parse().ok()?;
-    let base = client.issuer.as_deref();
-    let base = base.and_then(|base| Url::parse(base).ok());
-    let servers = profile.defaults(base.as_ref()).mail_servers;
-    servers
+    known_servers(client)
         .into_iter()
         .find(|server| server.protocol == protocol)
+}
+
+/// Returns the mail servers of the client's provider, as far as its profile knows them.
+pub(super) fn known_servers(client: &ClientConfiguration) -> Vec<MailServer> {
+    let Ok(profile) = client.profile.parse::<Profile>() else {
+        return Vec::new();
+    };
+    let base = client.issuer.as_deref();
+    let base = base.and_then(|base| Url::parse(base).ok());
+    profile.defaults(base.as_ref()).mail_servers
 }
 
 fn check_host(host: &str, faults: &mut Faults) {
@@ -102,6 +108,13 @@ fn check_host(host: &str, faults: &mut Faults) {
 }
 
 impl Server {
+    /// Returns whether somebody else may answer here than at the account's server until now.
+    pub(super) fn is_elsewhere(&self, current: &Account) -> bool {
+        let is_opened =
+            self.encryption == Encryption::None && current.encryption != Encryption::None;
+        !self.host.eq_ignore_ascii_case(&current.host) || self.port != current.port || is_opened
+    }
+
     /// Returns whether the server is on this machine by its name.
     pub(super) fn is_loopback(&self) -> bool {
         let host = self.host.trim_matches(['[', ']']);

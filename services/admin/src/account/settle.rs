@@ -50,14 +50,15 @@ pub(crate) fn settle(mut input: Input, basis: &Basis<'_>) -> Result<Account, Api
         encryption: std::mem::take(&mut input.encryption),
     };
     let server = server::settle(said, protocol, current, basis.client, &mut faults);
-    let credentials = credentials::settle(&mut input, basis, protocol, &mut faults);
-    credentials::check_protection(&credentials, &server, &mut faults);
-    let from_addresses = settle_from(&mut input, protocol, current, &credentials, &mut faults);
-    let max_connections = settle_max_connections(&mut input, protocol, current, &mut faults);
     let ca_pem = std::mem::take(&mut input.ca_pem).over(current.and_then(|a| a.ca_pem.clone()));
     if let Some(pem) = &ca_pem {
         faults.ca_pem("ca_pem", pem);
     }
+    let is_elsewhere = current.is_some_and(|a| server.is_elsewhere(a) || ca_pem != a.ca_pem);
+    let credentials = credentials::settle(&mut input, basis, protocol, is_elsewhere, &mut faults);
+    credentials::check_protection(&credentials, &server, &mut faults);
+    let from_addresses = settle_from(&mut input, protocol, current, &credentials, &mut faults);
+    let max_connections = settle_max_connections(&mut input, protocol, current, &mut faults);
     let name = std::mem::take(&mut input.name).over(current.map(|a| a.name.clone()));
     let name = name.unwrap_or_else(|| key.to_string());
     faults.text("name", &name, 200);

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::access::{Modeller, Viewer};
-use crate::account::{Basis, Input, View, load_views, settle};
+use crate::account::{Basis, Input, View, check_destination, load_views, settle};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, PathKey};
 use crate::field::Field;
@@ -35,7 +35,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn create(
-    _: Modeller,
+    caller: Modeller,
     State(app): State<SharedApp>,
     JsonBody(input): JsonBody<Input>,
 ) -> Result<Response, ApiError> {
@@ -49,6 +49,7 @@ pub(super) async fn create(
         sealing_key: &app.sealing_key,
     };
     let mut account = settle(input, &basis)?;
+    check_destination(&mut tx, &caller, client.as_ref(), &account).await?;
     account.grant_id = shared_grant(&mut tx, &account).await?;
     let inserted = store::insert(&mut tx, &account).await;
     inserted.map_err(|error| ApiError::on_insert(error, account.key.as_str()))?;
@@ -73,7 +74,7 @@ pub(super) async fn read(
 }
 
 pub(super) async fn change(
-    _: Modeller,
+    caller: Modeller,
     State(app): State<SharedApp>,
     PathKey(key): PathKey,
     JsonBody(input): JsonBody<Input>,
@@ -90,6 +91,7 @@ pub(super) async fn change(
         sealing_key: &app.sealing_key,
     };
     let mut account = settle(input, &basis)?;
+    check_destination(&mut tx, &caller, client.as_ref(), &account).await?;
     account.grant_id = if has_same_owner(&current, &account) {
         current.grant_id
     } else {

@@ -4,6 +4,7 @@ mod access;
 mod account;
 mod account_fault;
 mod client_configuration;
+mod destination;
 mod first_key;
 mod mail;
 mod outbox;

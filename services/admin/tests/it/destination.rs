@@ -1,0 +1,145 @@
+//! Tokens and passwords go to no server that they were not given for.
+
+use anyhow::Result;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Answer, World};
+
+const PATH: &str = "/v1/accounts";
+const CA: &str = include_str!("ca.pem");
+
+/// A world with a client configuration and the key of a modeller.
+async fn world() -> Result<(World, String)> {
+    let world = World::new().await?;
+    world.google().await?;
+    let modeller = world.key_of("modeller").await?;
+    Ok((world, modeller))
+}
+
+fn with(account: &Value, change: &Value) -> Value {
+    let mut account = account.clone();
+    if let (Some(account), Some(change)) = (account.as_object_mut(), change.as_object()) {
+        account.extend(change.clone());
+    }
+    account
+}
+
+fn oauth(key: &str) -> Value {
+    json!({
+        "key": key, "protocol": "imap", "login": "ceo@example.com", "client_configuration": "google",
+    })
+}
+
+fn password(key: &str) -> Value {
+    json!({
+        "key": key, "protocol": "imap", "host": "mail.example.com", "login": "ceo@example.com",
+        "authorisation": "password", "password": "secret",
+    })
+}
+
+fn assert_refused(answer: &Answer, path: &str) {
+    assert_eq!(answer.status, 403, "{}", answer.text);
+    assert_eq!(answer.code(), "forbidden");
+    assert_eq!(answer.fields(), [path], "{}", answer.text);
+    assert!(answer.text.contains("administrator"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_modeller_cannot_send_tokens_to_a_server_of_their_own() {
+    let (world, modeller) = world().await.unwrap();
+    let key = Some(modeller.as_str());
+    world.account("in", "imap").await.unwrap();
+    let before = world.get("/v1/accounts/in").await.unwrap();
+    let changes = [
+        (json!({"host": "evil.example"}), "host"),
+        (
+            json!({"host": "localhost", "encryption": "none", "port": 1}),
+            "host",
+        ),
+        (json!({"ca_pem": CA}), "ca_pem"),
+    ];
+
+    for (change, path) in changes {
+        let new = with(&oauth("new"), &change);
+        let created = world.call_as(key, Method::POST, PATH, &new).await.unwrap();
+        let changed = world.call_as(key, Method::PATCH, "/v1/accounts/in", &change);
+        assert_refused(&created, path);
+        assert_refused(&changed.await.unwrap(), path);
+    }
+
+    assert_eq!(world.get("/v1/accounts/in").await.unwrap(), before);
+    let stored = world.get(PATH).await.unwrap();
+    assert_eq!(stored["accounts"].as_array().unwrap().len(), 1);
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_an_administrator_chose_serves_modellers_too() {
+    let (world, modeller) = world().await.unwrap();
+    let key = Some(modeller.as_str());
+    let server = json!({"host": "imap.example.com", "ca_pem": CA});
+    let first = world.post(PATH, with(&oauth("first"), &server)).await;
+    let other = json!({"key": "other", "profile": "google", "client_id": "id"});
+    let other = world.post("/v1/client-configurations", other).await;
+    assert_eq!((first.unwrap().status, other.unwrap().status), (201, 201));
+
+    let same = with(&oauth("second"), &server);
+    let second = world.call_as(key, Method::POST, PATH, &same).await.unwrap();
+    let renamed = json!({"name": "Second", "host": "IMAP.example.com"});
+    let renamed = world.call_as(key, Method::PATCH, "/v1/accounts/second", &renamed);
+    let renamed = renamed.await.unwrap();
+    let home = json!({"host": null, "ca_pem": null});
+    let home = world.call_as(key, Method::PATCH, "/v1/accounts/second", &home);
+    let home = home.await.unwrap();
+    let elsewhere = json!({"client_configuration": "other"});
+    let elsewhere = world.call_as(key, Method::PATCH, "/v1/accounts/first", &elsewhere);
+
+    assert_eq!(second.status, 201, "{}", second.text);
+    assert_eq!(renamed.success().unwrap()["name"], "Second");
+    assert_eq!(home.success().unwrap()["host"], "imap.gmail.com");
+    assert_refused(&elsewhere.await.unwrap(), "host");
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_of_another_authorisation_is_not_chosen_for_tokens() {
+    let (world, modeller) = world().await.unwrap();
+    let key = Some(modeller.as_str());
+    let made = world.call_as(key, Method::POST, PATH, &password("a")).await;
+    assert_eq!(made.unwrap().status, 201);
+
+    let turned = json!({"authorisation": "oauth2", "client_configuration": "google"});
+    let turned = world.call_as(key, Method::PATCH, "/v1/accounts/a", &turned);
+
+    assert_refused(&turned.await.unwrap(), "host");
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_kept_password_goes_to_no_other_server() {
+    let (world, _) = world().await.unwrap();
+    let made = world.post(PATH, password("a")).await.unwrap();
+    let before = made.success().unwrap();
+    let path = "/v1/accounts/a";
+
+    for change in [
+        json!({"host": "evil.example"}),
+        json!({"port": 994}),
+        json!({"ca_pem": CA}),
+        json!({"host": "localhost", "encryption": "none"}),
+    ] {
+        let answer = world.patch(path, change.clone()).await.unwrap();
+        assert_eq!(answer.status, 400, "{change}: {}", answer.text);
+        assert_eq!(answer.fields(), ["password"], "{change}");
+    }
+    assert_eq!(world.get(path).await.unwrap(), before);
+    let named = json!({"host": "imap.example.com", "password": "secret"});
+    let named = world.patch(path, named).await.unwrap();
+    let cased = json!({"host": "IMAP.example.com", "login": "a@example.com"});
+    let cased = world.patch(path, cased).await.unwrap();
+
+    assert_eq!(named.success().unwrap()["host"], "imap.example.com");
+    assert_eq!(cased.success().unwrap()["login"], "a@example.com");
+    world.finish().await.unwrap();
+}
