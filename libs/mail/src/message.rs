@@ -3,13 +3,16 @@
 //! Promises that a built mail has only CRLF line ends, no line over 998 octets, and nothing a caller wrote that a
 //! server could take for another header; bad input is refused with the path of the field. Reading never fails and
 //! never takes more than linear time: the MIME tree is walked here, with bounds, because the parser we use for header
-//! fields nests messages without a limit and would overflow the stack when they are dropped.
+//! fields nests messages without a limit and would overflow the stack when they are dropped. Encoded words are decoded
+//! here and hidden from that parser, which would look for the end of each in all of the field.
 
 mod address;
 mod build;
 mod decode;
 mod draft;
 mod encode;
+mod encoded_word;
+mod field;
 mod mime;
 mod parse;
 

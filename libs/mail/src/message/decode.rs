@@ -1,7 +1,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mail_parser::decoders::charsets::map::charset_decoder;
-use mail_parser::parsers::MessageStream;
 
 use super::encode::boundary_before;
 
@@ -58,7 +57,7 @@ impl TransferEncoding {
     }
 }
 
-const fn base64_value(byte: u8) -> Option<u32> {
+pub(super) const fn base64_value(byte: u8) -> Option<u32> {
     let value = match byte {
         b'A'..=b'Z' => byte - b'A',
         b'a'..=b'z' => byte - b'a' + 26,
@@ -134,7 +133,7 @@ fn soft_break(tail: &[u8]) -> Option<&[u8]> {
     }
 }
 
-const fn hex_value(byte: u8) -> Option<u8> {
+pub(super) const fn hex_value(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'A'..=b'F' => Some(byte - b'A' + 10),
@@ -167,30 +166,6 @@ pub(super) fn text(bytes: &[u8], charset: Option<&str>) -> String {
         Some(decoder) if !is_utf8 => clean(decoder(bytes)),
         _ => clean(String::from_utf8_lossy(bytes).into_owned()),
     }
-}
-
-/// Decodes the encoded words (RFC 2047) of an unfolded or folded header value.
-pub(super) fn header_text(value: &[u8]) -> String {
-    let is_plain = value.iter().all(|byte| matches!(byte, b' '..=b'~'))
-        && !value.windows(2).any(|pair| pair == b"=?");
-    if is_plain {
-        return String::from_utf8_lossy(value.trim_ascii()).into_owned();
-    }
-    let mut line = value.trim_ascii_end().to_vec();
-    line.push(b'\n');
-    let decoded = catch_unwind(AssertUnwindSafe(|| {
-        MessageStream::new(&line)
-            .parse_unstructured()
-            .into_text()
-            .map(std::borrow::Cow::into_owned)
-    }));
-    let text = match decoded {
-        Ok(text) => text.unwrap_or_default(),
-        Err(_) => String::from_utf8_lossy(value).into_owned(),
-    };
-    let mut text = clean(text);
-    text.retain(|character| !matches!(character, '\r' | '\n'));
-    text
 }
 
 /// Drops NUL, which neither Postgres nor many readers of JSON can hold, and other invisible control characters.
@@ -245,7 +220,5 @@ mod tests {
         assert_eq!(text(b"\xe4", None), "ä");
         assert_eq!(text(b"\x93\xfa\x96\x7b", Some("shift_jis")), "日本");
         assert_eq!(text(b"\x1b$B", Some("iso-2022-jp")), "");
-        assert_eq!(header_text(b" =?utf-8?q?=C3=A4=00?=\r\n b\r\n"), "ä b");
-        assert_eq!(header_text(b" =?utf-8?q?broken"), "=?utf-8?q?broken");
     }
 }

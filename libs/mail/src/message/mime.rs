@@ -1,10 +1,10 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 
-use mail_parser::parsers::MessageStream;
 use mail_parser::{ContentType, Header, HeaderName, HeaderValue, MessageParser};
 
-use super::decode::{TransferEncoding, clean, cut, header_text};
+use super::decode::{TransferEncoding, clean, cut};
+use super::encoded_word::header_text;
+use super::field::{read_fields, show};
 
 /// Multiparts within multiparts that are opened; deeper ones stay one part.
 const MAX_DEPTH: usize = 16;
@@ -151,24 +151,6 @@ fn without_line_end(part: &[u8]) -> &[u8] {
     part.strip_suffix(b"\r").unwrap_or(part)
 }
 
-/// Reads header fields; the end that `head` may lack is added. `None` when the parser panicked.
-pub(super) fn read_fields<T>(
-    parser: &MessageParser,
-    head: &[u8],
-    limit: usize,
-    read: impl FnOnce(&[u8], &[Header<'_>]) -> T,
-) -> Option<T> {
-    let mut bounded = head.get(..limit).unwrap_or(head).to_vec();
-    bounded.extend_from_slice(b"\r\n\r\n");
-    // mail-parser has had panics on damaged mail (its issues 120, 145, 155); one mail must not stop the next.
-    catch_unwind(AssertUnwindSafe(|| {
-        let mut fields = Vec::new();
-        MessageStream::new(&bounded).parse_headers(parser, &mut fields);
-        read(&bounded, &fields)
-    }))
-    .ok()
-}
-
 static PARSER: LazyLock<MessageParser> = LazyLock::new(|| {
     MessageParser::new()
         .with_mime_headers()
@@ -209,11 +191,13 @@ impl PartHead {
         } else {
             "octet-stream"
         });
-        let mut media_type = clean(format!("{}/{subtype}", value.ctype())).to_ascii_lowercase();
+        let media_type = format!("{}/{subtype}", value.ctype());
+        let mut media_type = clean(show(&media_type).into_owned()).to_ascii_lowercase();
         cut(&mut media_type, MAX_NAME);
         self.media_type = media_type;
-        self.charset = value.attribute("charset").map(ToOwned::to_owned);
-        self.boundary = value.attribute("boundary").map(ToOwned::to_owned);
+        let attribute = |name| value.attribute(name).map(|value| show(value).into_owned());
+        self.charset = attribute("charset");
+        self.boundary = attribute("boundary");
         if self.filename.is_none() {
             self.filename = value.attribute("name").and_then(name);
         }
@@ -229,10 +213,11 @@ impl PartHead {
 
 /// Many writers put encoded words where RFC 2231 wants its own form.
 fn name(value: &str) -> Option<String> {
+    let value = show(value);
     let mut name = if value.contains("=?") {
         header_text(value.as_bytes())
     } else {
-        clean(value.to_owned())
+        clean(value.into_owned())
     };
     cut(&mut name, MAX_NAME);
     Some(name).filter(|name| !name.trim().is_empty())

@@ -6,8 +6,10 @@ use thiserror::Error;
 use time::{Date, Month, OffsetDateTime, Time, UtcOffset};
 
 use super::Mailbox;
-use super::decode::{clean, cut, header_text, text};
-use super::mime::{Leaf, read_fields, split_head, walk};
+use super::decode::{clean, cut, text};
+use super::encoded_word::header_text;
+use super::field::{read_fields, show};
+use super::mime::{Leaf, split_head, walk};
 
 /// Inline text is cut to this.
 const MAX_INLINE: usize = 64 * 1024;
@@ -21,6 +23,7 @@ const FIELD_OVERHEAD: usize = 32;
 const MAX_ADDRESS_BYTES: usize = 64 * 1024;
 const MAX_IDS: usize = 100;
 const MAX_ID: usize = 998;
+const MAX_AUTO_SUBMITTED: usize = 100;
 
 /// A received mail as far as it could be read. All text is without NUL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -119,13 +122,11 @@ pub enum ParseProblem {
     TooManyParts,
 }
 
-/// Only the fields that are used: reading a parameter list takes time by its square.
 static PARSER: LazyLock<MessageParser> = LazyLock::new(|| {
     MessageParser::new()
         .with_address_headers()
         .with_date_headers()
         .with_message_ids()
-        .header_text(HeaderName::Subject)
         .default_header_ignore()
 });
 
@@ -211,10 +212,7 @@ fn read_head(bytes: &[u8], fields: &[Header<'_>]) -> Parsed {
     for field in fields {
         read_field(&mut parsed, &mut people, field);
         let value = slice(bytes, field.offset_start, field.offset_end);
-        if field.name == HeaderName::AutoSubmitted {
-            let value = header_text(value).to_ascii_lowercase();
-            parsed.auto_submitted = value.split([';', ' ']).next().map(ToOwned::to_owned);
-        }
+        read_text(&mut parsed, &field.name, value);
         if budget == 0 {
             parsed.headers_truncated = true;
             continue;
@@ -222,9 +220,8 @@ fn read_head(bytes: &[u8], fields: &[Header<'_>]) -> Parsed {
         let name = slice(bytes, field.offset_field, field.offset_start);
         let name = name.strip_suffix(b":").unwrap_or(name).trim_ascii();
         let mut name = clean(String::from_utf8_lossy(name).into_owned());
-        let mut value = header_text(value.get(..4 * MAX_FIELD_BYTES).unwrap_or(value));
-        parsed.headers_truncated |=
-            cut(&mut name, MAX_FIELD_BYTES) | cut(&mut value, MAX_FIELD_BYTES);
+        let (value, is_cut) = cut_text(value);
+        parsed.headers_truncated |= cut(&mut name, MAX_FIELD_BYTES) | is_cut;
         budget = budget.saturating_sub(name.len() + value.len() + FIELD_OVERHEAD);
         parsed.headers.push((name, value));
     }
@@ -232,17 +229,44 @@ fn read_head(bytes: &[u8], fields: &[Header<'_>]) -> Parsed {
     parsed
 }
 
+/// Reads the fields whose text is used as it is; the parser gave no value for them.
+fn read_text(parsed: &mut Parsed, name: &HeaderName<'_>, value: &[u8]) {
+    match name {
+        HeaderName::Subject if parsed.subject.is_none() => {
+            let (subject, is_cut) = cut_text(value);
+            parsed.headers_truncated |= is_cut;
+            parsed.subject = Some(subject).filter(|subject| !subject.is_empty());
+        }
+        HeaderName::AutoSubmitted => {
+            let value = cut_text(value).0.to_ascii_lowercase();
+            let mut word = value
+                .split([';', ' '])
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            cut(&mut word, MAX_AUTO_SUBMITTED);
+            parsed.auto_submitted = Some(word);
+        }
+        _ => {}
+    }
+}
+
+/// Decodes a field's value up to its limit and says whether it was cut.
+fn cut_text(value: &[u8]) -> (String, bool) {
+    let read = value.get(..4 * MAX_FIELD_BYTES).unwrap_or(value);
+    let mut text = header_text(read);
+    let is_cut = cut(&mut text, MAX_FIELD_BYTES) | (read.len() < value.len());
+    (text, is_cut)
+}
+
 fn slice(bytes: &[u8], from: u32, to: u32) -> &[u8] {
-    bytes.get(from as usize..to as usize).unwrap_or_default()
+    // The parser also saw the end that the head may lack.
+    let to = bytes.len().min(to as usize);
+    bytes.get(from as usize..to).unwrap_or_default()
 }
 
 fn read_field(parsed: &mut Parsed, people: &mut People, field: &Header<'_>) {
     match (&field.name, &field.value) {
-        (HeaderName::Subject, HeaderValue::Text(value)) if parsed.subject.is_none() => {
-            let mut subject = clean(value.to_string());
-            parsed.headers_truncated |= cut(&mut subject, MAX_FIELD_BYTES);
-            parsed.subject = Some(subject);
-        }
         (HeaderName::Date, HeaderValue::DateTime(value)) => parsed.date = moment(value),
         (HeaderName::MessageId, value) if parsed.message_id.is_none() => {
             parsed.message_id = ids(value).into_iter().next();
@@ -279,10 +303,10 @@ impl People {
             let Some(address) = entry.address() else {
                 continue;
             };
-            let name = entry.name().map(|name| clean(name.to_owned()));
+            let name = entry.name().map(|name| header_text(show(name).as_bytes()));
             let mailbox = Mailbox {
                 name: name.filter(|name| !name.is_empty()),
-                address: clean(address.to_owned()),
+                address: clean(show(address).into_owned()),
             };
             self.used_bytes +=
                 mailbox.address.len() + mailbox.name.as_ref().map_or(0, String::len) + 16;
@@ -304,7 +328,7 @@ fn ids(value: &HeaderValue<'_>) -> Vec<String> {
     all.iter()
         .filter(|id| !id.is_empty() && id.len() <= MAX_ID)
         .take(MAX_IDS)
-        .map(|id| clean(format!("<{id}>")))
+        .map(|id| clean(format!("<{}>", show(id))))
         .collect()
 }
 

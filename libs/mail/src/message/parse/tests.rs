@@ -197,6 +197,100 @@ fn hostile_nesting_takes_bounded_time() {
     assert!(started.elapsed() < Duration::from_secs(20));
 }
 
+/// Encoded words without an end, and parameters in pieces, took a parser that looks back time by the square.
+#[test]
+fn hostile_header_fields_take_bounded_time() {
+    let names = [
+        "Subject",
+        "From",
+        "To",
+        "Sender",
+        "Date",
+        "Message-ID",
+        "References",
+        "Received",
+        "Auto-Submitted",
+        "Content-Type: text/plain; name=x; charset",
+        "Content-Disposition: attachment; filename",
+        "Content-ID",
+        "X-Other",
+    ];
+    let values = [
+        "=?ab?q?x ",
+        "\"=?ab?q?x\" ",
+        "=?ab?q?x\r\n ",
+        "=?ab?b?xxxx",
+        "=?=?=?",
+        "=?utf-8?q?=41?= ",
+        "=?utf-8?b?QQ==?==?koi8-r?b?QQ==?=",
+        "a@b.c, ",
+        "(((((",
+        "a:b;<",
+        "a\\\"",
+        "<a@b> ",
+        "x; n*0*=utf-8'e'a%41; ",
+        "y; x=\"a\"; n*1=b; z'z'",
+        "'''*'",
+        ",\r\n ,",
+    ];
+    let started = Instant::now();
+
+    for name in names {
+        for value in values {
+            let field = |bytes: usize| format!("{name}: {}\r\n", value.repeat(bytes / value.len()));
+            parse(field(250_000).as_bytes());
+            parse(field(1_000).repeat(20).as_bytes());
+        }
+    }
+
+    // A debug build needs some seconds for these 56 MB; the square took as long for each of many fields.
+    assert!(started.elapsed() < Duration::from_secs(90));
+}
+
+/// A mail of 256 parts may have as many heads as it has parts.
+#[test]
+fn hostile_part_heads_take_bounded_time() {
+    let mut raw = "Content-Type: multipart/mixed; boundary=x\r\n\r\n".to_owned();
+    let words = "=?ab?q?x ".repeat(3_000);
+    let mut parameters = String::new();
+    for n in 0..2_000 {
+        write!(parameters, ";n{n}*1=''a").unwrap();
+    }
+    for value in [words.as_str(), &parameters] {
+        for start in ["filename=\"", "filename=", "f"] {
+            let field = format!("Content-Disposition: attachment; {start}{value}");
+            raw.push_str(&format!("--x\r\n{field}\r\n\r\n\r\n").repeat(40));
+        }
+    }
+    let started = Instant::now();
+
+    assert_eq!(parse(raw.as_bytes()).attachments.len(), 240);
+
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn words_in_addresses_and_names_are_kept_together() {
+    let parsed = parse(
+        b"From: =?utf-8?q?Doe,_J_(x)?= <j@x>, \"=?utf-8?q?Zo=C3=AB=2C?=\" <z@x>\r\n\
+          To: =?utf-8?q?a?=\r\n =?utf-8?q?b?= c <c@x>, d@x (=?utf-8?q?D=29?=)\r\n\
+          Cc: =?no-such?q?a,b?= <e@x>, <a=?q@x>\r\n\
+          Content-Type: text/plain; boundary=\"=?a\";\r\n name=\"=?utf-8?q?=C3=A4;?=\r\n =?utf-8?q?b?=\"\r\n\r\n",
+    );
+
+    let names = |people: &[Mailbox]| -> Vec<String> {
+        let shown = people.iter().map(|mailbox| {
+            let name = mailbox.name.as_deref().unwrap_or("-");
+            format!("{name} {}", mailbox.address)
+        });
+        shown.collect()
+    };
+    assert_eq!(names(&parsed.from), ["Doe, J (x) j@x", "Zoë, z@x"]);
+    assert_eq!(names(&parsed.to), ["ab c c@x", "D) d@x"]);
+    assert_eq!(names(&parsed.cc), ["=?no-such?q?a,b?= e@x", "- a=?q@x"]);
+    assert_eq!(parsed.attachments[0].filename.as_deref(), Some("ä;b"));
+}
+
 #[test]
 fn no_prefix_of_a_mail_and_no_changed_byte_breaks_the_parser() {
     for end in 0..NESTED.len() {
