@@ -1,10 +1,11 @@
 //! One file holds the sections of all services.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use mailmesh_bus::BusSettings;
 use mailmesh_replica::{KeySettings, PostgresSettings, PublicSettings};
-use mailmesh_runtime::Loader;
+use mailmesh_runtime::{Loader, code, exit_code_of};
 use serde::Deserialize;
 
 use crate::ConfigArguments;
@@ -75,15 +76,59 @@ pub(crate) fn loader(arguments: &ConfigArguments) -> Loader {
 pub(crate) const CONNECTION_FILE: &str = "connection.toml";
 pub(crate) const DATA_FOLDER: &str = "mailmesh-data";
 
-/// As [`loader`], for the commands that talk to a mesh: without a configuration file they find the
-/// `mailmesh up` of this folder.
-pub(crate) fn client_loader(arguments: &ConfigArguments) -> Loader {
-    let loader = loader(arguments);
-    let connection = Path::new(DATA_FOLDER).join(CONNECTION_FILE);
-    match std::fs::read_to_string(connection) {
-        Ok(text) if arguments.config.is_none() => loader.defaults(&text),
-        _ => loader,
+/// Somebody at a terminal should not wait as long as a service for servers that start with it.
+const CLIENT_DEFAULTS: &str = "[nats]\nconnect_wait_seconds = 3\n";
+
+/// How a command that talks to a mesh finds it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) loader: Loader,
+    /// What to say when the mesh is not found.
+    hint: Option<String>,
+}
+
+impl Client {
+    /// Without a configuration file, it finds the `mailmesh up` of this folder.
+    pub(crate) fn new(arguments: &ConfigArguments) -> Self {
+        let loader = loader(arguments).defaults(CLIENT_DEFAULTS);
+        if arguments.config.is_some() {
+            return Self { loader, hint: None };
+        }
+        let connection = Path::new(DATA_FOLDER).join(CONNECTION_FILE);
+        match std::fs::read_to_string(&connection) {
+            Ok(text) => Self {
+                loader: loader.defaults(&text),
+                hint: Some(format!(
+                    "{} says where the mesh is; does `mailmesh up` run?",
+                    connection.display()
+                )),
+            },
+            Err(error) => Self {
+                loader,
+                hint: Some(not_found(&connection, &error)),
+            },
+        }
     }
+
+    /// Returns what to do about an error, if it says that something is not there.
+    pub(crate) fn advice(self) -> impl FnOnce(&anyhow::Error) -> Option<String> {
+        move |error| {
+            self.hint
+                .filter(|_| exit_code_of(error) == code::UNAVAILABLE)
+        }
+    }
+}
+
+fn not_found(connection: &Path, error: &std::io::Error) -> String {
+    let path = connection.display();
+    if error.kind() == ErrorKind::PermissionDenied {
+        return format!(
+            "{path} says where the mesh is, but only the user who runs `mailmesh up` can read it"
+        );
+    }
+    format!(
+        "no {path} here: call this where `mailmesh up` was called, or name its {CONNECTION_FILE}, or your configuration file, with --config"
+    )
 }
 
 #[cfg(test)]

@@ -17,35 +17,42 @@ pub(crate) fn warn(line: impl Display) {
     let _closed = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// Turns the end of a short command into an exit code, saying why it failed and how to go on.
+/// Turns the end of a short command into an exit code, saying why it failed.
 pub(crate) fn finish(result: anyhow::Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            warn(format!("error: {error:#}"));
-            if let Some(hint) = hint(&error) {
-                warn(format!("hint: {hint}"));
-            }
-            ExitCode::from(exit_code_of(&error))
-        }
+    finish_with(result, |_| None)
+}
+
+/// As [`finish`], and says how to go on where `advice` knows it.
+pub(crate) fn finish_with(
+    result: anyhow::Result<()>,
+    advice: impl FnOnce(&anyhow::Error) -> Option<String>,
+) -> ExitCode {
+    let Err(error) = result else {
+        return ExitCode::SUCCESS;
+    };
+    warn(format!("error: {error:#}"));
+    if let Some(hint) = advice(&error) {
+        warn(format!("hint: {hint}"));
     }
+    ExitCode::from(exit_code_of(&error))
 }
 
 /// Runs a short command on its own async runtime.
 pub(crate) fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    block_on_with(work, |_| None)
+}
+
+/// As [`block_on`], and says how to go on where `advice` knows it.
+pub(crate) fn block_on_with(
+    work: impl Future<Output = anyhow::Result<()>>,
+    advice: impl FnOnce(&anyhow::Error) -> Option<String>,
+) -> ExitCode {
     mailmesh_runtime::install_crypto_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     match runtime {
-        Ok(runtime) => finish(runtime.block_on(work)),
+        Ok(runtime) => finish_with(runtime.block_on(work), advice),
         Err(error) => finish(Err(error.into())),
     }
-}
-
-fn hint(error: &anyhow::Error) -> Option<String> {
-    error.chain().find_map(|cause| {
-        let embedded = cause.downcast_ref::<mailmesh_embedded::EmbeddedError>();
-        embedded.map(mailmesh_embedded::EmbeddedError::hint)
-    })
 }

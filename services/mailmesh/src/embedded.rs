@@ -1,5 +1,6 @@
 //! NATS and Postgres as child processes of this one, their data in one folder.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use mailmesh_embedded::{
     find_postgres,
 };
 use mailmesh_replica::PostgresSettings;
-use mailmesh_runtime::Lifecycle;
+use mailmesh_runtime::{Lifecycle, Unavailable};
 
 use crate::config::{Config, Given};
 use crate::console::warn;
@@ -18,6 +19,71 @@ const LOOK: Duration = Duration::from_millis(20);
 const MAX_CONNECTIONS: u32 = 16;
 /// Where clients look for NATS unless they are told otherwise.
 const NATS_PORT: u16 = 4222;
+
+/// Where servers come from.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Source {
+    /// The folder that keeps fetched servers [default: ~/.cache/mailmesh, or /var/cache/mailmesh for root].
+    #[arg(long)]
+    cache: Option<PathBuf>,
+}
+
+impl Source {
+    fn locator(&self) -> Locator {
+        Locator::new(self.cache.as_ref().map_or_else(Cache::of_user, Cache::new))
+    }
+}
+
+/// What to do about servers that cannot be had, kept until the log has told what happened.
+#[derive(Debug)]
+pub(crate) struct Advice {
+    takes_urls: bool,
+    hint: OnceCell<String>,
+}
+
+impl Advice {
+    /// For a command that uses running servers when it is given their URLs, or one that does not.
+    pub(crate) const fn new(takes_urls: bool) -> Self {
+        Self {
+            takes_urls,
+            hint: OnceCell::new(),
+        }
+    }
+
+    /// Keeps what can be done about this error, and marks it as something that is needed and not there.
+    pub(crate) fn on(&self, error: anyhow::Error) -> anyhow::Error {
+        let Some(embedded) = error.downcast_ref::<EmbeddedError>() else {
+            return error;
+        };
+        self.hint.get_or_init(|| hint(embedded, self.takes_urls));
+        Unavailable::new(error).into()
+    }
+
+    /// Says it.
+    pub(crate) fn tell(&self) {
+        if let Some(hint) = self.hint.get() {
+            warn(format!("hint: {hint}"));
+        }
+    }
+}
+
+fn hint(error: &EmbeddedError, takes_urls: bool) -> String {
+    let hint = error.hint();
+    match error {
+        EmbeddedError::NotFound {
+            fetch: Some(cause), ..
+        } if matches!(**cause, EmbeddedError::File { .. }) => format!("{hint} with --cache"),
+        EmbeddedError::NotFound { server, .. } if takes_urls => {
+            let variable = match *server {
+                "Postgres" => "MAILMESH_POSTGRES__URL",
+                _ => "MAILMESH_NATS__URL",
+            };
+            format!("{hint}; or set {variable} to a {server} that runs already")
+        }
+        EmbeddedError::Fetched { .. } => format!("{hint} (--cache)"),
+        _ => hint,
+    }
+}
 
 /// Which ports the servers of a new folder take; later starts keep them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +105,7 @@ pub(crate) struct Servers {
 pub(crate) async fn start(
     folder: &Path,
     ports: Ports,
+    source: &Source,
     given: &Given,
     config: &mut Config,
 ) -> Result<Servers, EmbeddedError> {
@@ -47,13 +114,15 @@ pub(crate) async fn start(
             if given.has_nats() {
                 return Ok(None);
             }
-            start_nats(folder.join("nats"), ports).await.map(Some)
+            let nats = start_nats(folder.join("nats"), ports, source.locator());
+            nats.await.map(Some)
         },
         async {
             if given.has_postgres() {
                 return Ok(None);
             }
-            start_postgres(folder.join("postgres")).await.map(Some)
+            let postgres = start_postgres(folder.join("postgres"), source.locator());
+            postgres.await.map(Some)
         },
     )?;
     if let Some(nats) = &nats {
@@ -65,8 +134,11 @@ pub(crate) async fn start(
     Ok(Servers { nats, postgres })
 }
 
-async fn start_nats(folder: PathBuf, ports: Ports) -> Result<Nats, EmbeddedError> {
-    let locator = Locator::new(Cache::of_user());
+async fn start_nats(
+    folder: PathBuf,
+    ports: Ports,
+    locator: Locator,
+) -> Result<Nats, EmbeddedError> {
     let binary = find_nats(&locator, &progress).await?;
     let is_new = !folder.exists();
     let mut options = NatsOptions::new(folder);
@@ -80,8 +152,7 @@ fn is_free(port: u16) -> bool {
     std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
 }
 
-async fn start_postgres(folder: PathBuf) -> Result<Postgres, EmbeddedError> {
-    let mut locator = Locator::new(Cache::of_user());
+async fn start_postgres(folder: PathBuf, mut locator: Locator) -> Result<Postgres, EmbeddedError> {
     locator.postgres_major = Postgres::major_of(&folder);
     let binaries = find_postgres(&locator, &progress).await?;
     Postgres::start(binaries, PostgresOptions::new(folder), &progress).await

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use mailmesh_runtime::code;
 
 use command::{demo, doctor, healthcheck, keys, migrate, sandbox, send, service, tail, up};
 
@@ -68,15 +69,18 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Cli { config, command } = Cli::parse();
+    let Cli { config, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error),
+    };
     match command {
         Command::Admin => service::run(service::Kind::Admin, &config),
         Command::AuthCallback => service::run(service::Kind::AuthCallback, &config),
         Command::TokenRefresh => service::run(service::Kind::TokenRefresh, &config),
         Command::InboundFetcher => service::run(service::Kind::InboundFetcher, &config),
         Command::OutboundSender => service::run(service::Kind::OutboundSender, &config),
-        Command::Up(arguments) => up::run(&config, arguments),
-        Command::Demo(arguments) => demo::run(arguments),
+        Command::Up(arguments) => up::run(&config, &arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Migrate => migrate::run(&config),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Send(arguments) => send::run(&config, arguments),
@@ -84,5 +88,28 @@ fn main() -> ExitCode {
         Command::Doctor => doctor::run(&config),
         Command::Sandbox(arguments) => sandbox::run(&config, arguments),
         Command::Healthcheck(arguments) => healthcheck::run(&config, &arguments),
+    }
+}
+
+/// Shows help and version, and what is wrong with a command line: as with a setting, that exits with 64.
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    // Whoever closed the output does not want to read it.
+    error.print().ok();
+    if error.use_stderr() {
+        ExitCode::from(code::CONFIG)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments_of_every_command_fit_together() {
+        Cli::command().debug_assert();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Context;
+use mailmesh_bus::{Bus, BusError};
 use mailmesh_domain::{Clock, SystemClock};
 use mailmesh_replica::{Connections, PublicSettings};
 use mailmesh_runtime::{ConfigError, Lifecycle, Unavailable};
@@ -51,9 +51,7 @@ pub(crate) struct Started {
 
 /// Opens the connections that the configuration names; the process is ready while they answer.
 pub(crate) async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Connections> {
-    let postgres = config.postgres.as_ref().context(
-        "no database is named: set postgres.url in the configuration file, or MAILMESH_POSTGRES__URL",
-    )?;
+    let postgres = config.postgres.as_ref().ok_or_else(no_database)?;
     let connections = Connections::open(postgres, &config.nats)
         .await
         .map_err(Unavailable::new)?;
@@ -67,6 +65,28 @@ pub(crate) async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::R
         async move { Ok(bus.check().await?) }
     });
     Ok(connections)
+}
+
+/// Connects to NATS alone, for the commands that need nothing else.
+pub(crate) async fn connect_bus(config: &Config) -> anyhow::Result<Bus> {
+    let connected = Bus::connect(&config.nats).await;
+    connected.map_err(|error| match error {
+        BusError::Settings(_) | BusError::Address { .. } => {
+            ConfigError::invalid("nats", error).into()
+        }
+        _ => Unavailable::new(error).into(),
+    })
+}
+
+/// What to say where a database is needed and none is named.
+pub(crate) fn no_database() -> ConfigError {
+    missing("postgres.url")
+}
+
+fn missing(key: &str) -> ConfigError {
+    ConfigError::Missing {
+        key: key.to_owned(),
+    }
 }
 
 /// What each service is built on.
@@ -174,8 +194,7 @@ impl Foundation<'_> {
     }
 }
 
+/// The address at which browsers reach auth-callback.
 fn public(config: &Config) -> anyhow::Result<PublicSettings> {
-    config.public.clone().context(
-        "no public URL is named: set public.url to the address at which browsers reach auth-callback, or MAILMESH_PUBLIC__URL",
-    )
+    Ok(config.public.clone().ok_or_else(|| missing("public.url"))?)
 }

@@ -1,21 +1,22 @@
 mod api;
 mod story;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use mailmesh_domain::SystemClock;
+use mailmesh_embedded::DataFolder;
 use mailmesh_replica::PublicSettings;
-use mailmesh_runtime::{Lifecycle, Loader, OpsSettings, RuntimeSettings, TelemetrySettings};
+use mailmesh_runtime::{Lifecycle, OpsSettings, RuntimeSettings, TelemetrySettings};
 use mailmesh_sandbox::{ClientSettings, MailboxSettings, Sandbox, Settings as SandboxSettings};
 use mailmesh_secrets::ExposeSecret;
 
-use crate::config::Config;
-use crate::console::{say, warn};
-use crate::embedded::{Ports, others_ended};
+use crate::config::{Config, Given};
+use crate::console::{finish, say, warn};
+use crate::embedded::{self, Advice, Ports, others_ended};
 
-use super::up;
+use super::up::{self, Place};
 
 /// Warnings, but not those of connections that end with the demo.
 const QUIET: &str = "warn,mailmesh_bus::connection=error,sqlx::postgres::notice=error";
@@ -29,9 +30,11 @@ pub(crate) struct Arguments {
     /// Logs of the services as well.
     #[arg(long)]
     verbose: bool,
+    #[command(flatten)]
+    servers: embedded::Source,
 }
 
-pub(crate) fn run(arguments: Arguments) -> ExitCode {
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let folder = std::env::temp_dir().join(format!("mailmesh-demo-{}", std::process::id()));
     let settings = RuntimeSettings {
         telemetry: TelemetrySettings {
@@ -43,15 +46,21 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         },
         ..RuntimeSettings::default()
     };
-    let at = folder.clone();
-    let code = mailmesh_runtime::start("demo", &settings, async move |lifecycle| {
-        tell(at, arguments, lifecycle).await
+    let folder = match DataFolder::open(&folder) {
+        Ok(folder) => folder,
+        Err(error) => return finish(Err(error.into())),
+    };
+    let advice = Advice::new(false);
+    let code = mailmesh_runtime::start("demo", &settings, async |lifecycle| {
+        let told = tell(folder.path(), arguments, lifecycle).await;
+        told.map_err(|error| advice.on(error))
     });
-    remove(&folder);
+    advice.tell();
+    remove(folder.path());
     code
 }
 
-async fn tell(folder: PathBuf, arguments: Arguments, lifecycle: Lifecycle) -> anyhow::Result<()> {
+async fn tell(folder: &Path, arguments: &Arguments, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let port = mailmesh_embedded::free_port();
     let public = PublicSettings {
         url: format!("http://localhost:{port}").parse()?,
@@ -65,7 +74,12 @@ async fn tell(folder: PathBuf, arguments: Arguments, lifecycle: Lifecycle) -> an
     config.auth_callback.listen = ([127, 0, 0, 1], port).into();
     config.admin.listen = ([127, 0, 0, 1], 0).into();
     // The demo is the same whatever the environment says.
-    let running = up::start(&folder, Ports::Any, &Loader::new(&[]), config, &lifecycle).await?;
+    let place = Place {
+        folder,
+        ports: Ports::Any,
+        servers: &arguments.servers,
+    };
+    let running = up::start(place, &Given::default(), config, &lifecycle).await?;
     say(format!("   NATS        {}", running.nats_url));
     say(format!("   admin page  {}", running.admin_url));
 
@@ -118,8 +132,8 @@ fn provider(public: &PublicSettings) -> SandboxSettings {
 }
 
 /// As root, Postgres's files may lie elsewhere, behind a link in the folder.
-fn remove(folder: &std::path::Path) {
-    let elsewhere = std::fs::read_link(folder.join("postgres")).ok();
+fn remove(folder: &Path) {
+    let elsewhere = std::fs::read_link(folder.join("postgres/cluster")).ok();
     for path in elsewhere.iter().map(PathBuf::as_path).chain([folder]) {
         if let Err(error) = std::fs::remove_dir_all(path)
             && error.kind() != std::io::ErrorKind::NotFound

@@ -2,14 +2,15 @@ mod account;
 
 use std::process::ExitCode;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use mailmesh_bus::Bus;
 use mailmesh_domain::{Clock, SystemClock};
+use mailmesh_runtime::Unavailable;
 use mailmesh_store::{Database, MigrationState};
 
 use crate::ConfigArguments;
-use crate::config::{Config, client_loader};
-use crate::console::{block_on, say};
+use crate::config::{Client, Config};
+use crate::console::{block_on_with, say};
 
 const LARGEST_CLOCK_DIFFERENCE: time::Duration = time::Duration::seconds(5);
 
@@ -52,26 +53,32 @@ impl Finding {
 }
 
 pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
-    let loader = client_loader(config);
-    block_on(async move {
-        let findings = examine(&loader.load()?).await;
-        findings.iter().for_each(Finding::show);
-        let bad = findings.iter().filter(|finding| finding.problem.is_some());
-        match bad.count() {
-            0 => Ok(()),
-            count => bail!("{count} findings need somebody"),
+    let client = Client::new(config);
+    let loader = client.loader.clone();
+    let work = async move {
+        let config: Config = loader.load()?;
+        let mut findings = vec![keys(&config), public(&config)];
+        findings.push(nats(&config).await);
+        let database = database(&config, &mut findings).await;
+        if let Some(database) = &database {
+            account::examine(&config, database, &mut findings).await;
         }
-    })
-}
-
-async fn examine(config: &Config) -> Vec<Finding> {
-    let mut findings = vec![keys(config), public(config)];
-    findings.push(nats(config).await);
-    match database(config, &mut findings).await {
-        Some(database) => account::examine(config, &database, &mut findings).await,
-        None => say("Accounts are not checked while Postgres does not answer."),
-    }
-    findings
+        findings.iter().for_each(Finding::show);
+        if database.is_none() {
+            say("Accounts are not checked while Postgres does not answer.");
+        }
+        let bad = findings.iter().filter(|finding| finding.problem.is_some());
+        let told = match bad.count() {
+            0 => return Ok(()),
+            1 => anyhow!("1 finding needs somebody"),
+            count => anyhow!("{count} findings need somebody"),
+        };
+        Err(match database {
+            Some(_) => told,
+            None => Unavailable::new(told).into(),
+        })
+    };
+    block_on_with(work, client.advice())
 }
 
 fn keys(config: &Config) -> Finding {

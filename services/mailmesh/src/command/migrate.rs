@@ -1,20 +1,21 @@
 use std::process::ExitCode;
 
-use anyhow::Context;
+use mailmesh_runtime::Unavailable;
 use mailmesh_store::Database;
 
 use crate::ConfigArguments;
 use crate::config::{Config, loader};
 use crate::console::{block_on, say};
+use crate::mesh::no_database;
 
 pub(crate) fn run(arguments: &ConfigArguments) -> ExitCode {
     let loader = loader(arguments);
     block_on(async move {
         let config: Config = loader.load()?;
-        let postgres = config.postgres.context(
-            "no database is named: set postgres.url in the configuration file, or MAILMESH_POSTGRES__URL",
-        )?;
-        let database = Database::connect(&postgres.resolve()?).await?;
+        let postgres = config.postgres.ok_or_else(no_database)?;
+        let database = Database::connect(&postgres.resolve()?)
+            .await
+            .map_err(Unavailable::new)?;
         database.migrate().await?;
         say("The database has this release's shape.");
         Ok(())

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use mailmesh_domain::SystemClock;
-use mailmesh_runtime::{OpsSettings, RuntimeSettings, ShutdownSettings};
+use mailmesh_runtime::{ConfigError, OpsSettings, RuntimeSettings, ShutdownSettings, Unavailable};
 use mailmesh_sandbox::{
-    ClientSettings, MailboxSettings, Personality, Sandbox, Settings as SandboxSettings,
+    ClientSettings, MailboxSettings, Personality, Sandbox, SandboxError,
+    Settings as SandboxSettings,
 };
 
 use crate::ConfigArguments;
@@ -73,8 +74,13 @@ pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
         runtime.ops.listen.set_port(0);
     }
     runtime.shutdown = ShutdownSettings { grace_seconds: 5 };
+    let settings = match settings(&arguments) {
+        Ok(settings) => settings,
+        Err(error) => return finish(Err(error.into())),
+    };
     mailmesh_runtime::start("sandbox", &runtime, async move |lifecycle| {
-        let sandbox = Sandbox::start(settings(&arguments)?, Arc::new(SystemClock)).await?;
+        let sandbox = Sandbox::start(settings, Arc::new(SystemClock)).await;
+        let sandbox = sandbox.map_err(explained)?;
         if let Some(path) = &arguments.ca_file {
             std::fs::write(path, sandbox.ca_pem())
                 .with_context(|| format!("cannot write {}", path.display()))?;
@@ -89,11 +95,11 @@ pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
     })
 }
 
-fn settings(arguments: &Arguments) -> anyhow::Result<SandboxSettings> {
+fn settings(arguments: &Arguments) -> Result<SandboxSettings, ConfigError> {
     let mailboxes = arguments.mailboxes.iter().map(|text| {
-        let (address, password) = text
-            .split_once(':')
-            .with_context(|| format!("--mailbox {text}: write address:password"))?;
+        let (address, password) = text.split_once(':').ok_or_else(|| {
+            ConfigError::invalid("--mailbox", format!("write address:password, not {text}"))
+        })?;
         Ok(MailboxSettings {
             address: address.to_owned(),
             password: password.to_owned(),
@@ -108,7 +114,7 @@ fn settings(arguments: &Arguments) -> anyhow::Result<SandboxSettings> {
         oauth_port: arguments.oauth_port,
         imap_tls_port: arguments.imap_port,
         smtp_tls_port: arguments.smtp_port,
-        mailboxes: mailboxes.collect::<anyhow::Result<_>>()?,
+        mailboxes: mailboxes.collect::<Result<_, ConfigError>>()?,
         access_token_seconds: arguments.access_token_seconds,
         clients: vec![ClientSettings {
             client_id: "mailmesh".to_owned(),
@@ -117,6 +123,17 @@ fn settings(arguments: &Arguments) -> anyhow::Result<SandboxSettings> {
         }],
         ..SandboxSettings::default()
     })
+}
+
+fn explained(error: SandboxError) -> anyhow::Error {
+    match error {
+        SandboxError::Listen { .. } | SandboxError::Mail(_) => anyhow::Error::from(
+            Unavailable::new(error),
+        )
+        .context("free the port or choose others with --oauth-port, --imap-port, --smtp-port"),
+        SandboxError::Host(_) => ConfigError::invalid("--bind or --host", error).into(),
+        _ => error.into(),
+    }
 }
 
 fn introduce(sandbox: &Sandbox, is_reachable_by_others: bool) {
@@ -184,7 +201,8 @@ mod tests {
     fn mailbox_without_a_password_is_refused() {
         let words = ["sandbox", "--mailbox", "ann@sandbox.test"];
         let arguments = Cli::try_parse_from(words).unwrap().arguments;
-        let refused = settings(&arguments).unwrap_err().to_string();
+        let refused = anyhow::Error::from(settings(&arguments).unwrap_err());
+        let refused = format!("{refused:#}");
         assert!(refused.contains("address:password"), "{refused}");
     }
 }

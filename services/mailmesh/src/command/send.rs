@@ -1,25 +1,27 @@
 use std::io::Read;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
-use mailmesh_bus::{Bus, Outgoing};
+use anyhow::Context;
+use mailmesh_bus::Outgoing;
 use mailmesh_domain::Key;
 use mailmesh_events::mail::SendMail;
 use mailmesh_events::{Headers, decode_command};
+use mailmesh_runtime::ConfigError;
 use serde_json::json;
 
 use crate::ConfigArguments;
-use crate::config::{Config, client_loader};
-use crate::console::{block_on, say};
+use crate::config::{Client, Config};
+use crate::console::{block_on_with, say};
+use crate::mesh::connect_bus;
 
 /// The mail; or `--file` with the JSON body of `mail.send`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The outbound account's key.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "file")]
     account: Option<String>,
     /// A recipient; may be given several times.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "file")]
     to: Vec<String>,
     /// The subject line.
     #[arg(long, default_value = "")]
@@ -36,11 +38,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
-    let loader = client_loader(config);
-    block_on(async move {
+    let client = Client::new(config);
+    let loader = client.loader.clone();
+    let work = async move {
         let config: Config = loader.load()?;
         let payload = payload(&arguments)?;
-        let bus = Bus::connect(&config.nats).await?;
+        let bus = connect_bus(&config).await?;
         let published = bus
             .publish(Outgoing {
                 subject: "mail.send".to_owned(),
@@ -55,7 +58,8 @@ pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
             published.sequence
         ));
         Ok(())
-    })
+    };
+    block_on_with(work, client.advice())
 }
 
 fn payload(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
@@ -67,11 +71,10 @@ fn payload(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
         }
         Some(path) => std::fs::read(path).with_context(|| format!("cannot read {path}"))?,
         None => {
-            let account = arguments.account.clone().context("--account is missing")?;
-            let account = Key::try_new(account).context("--account")?;
-            if arguments.to.is_empty() {
-                bail!("--to is missing");
-            }
+            // The command line asks for both unless there is a file.
+            let account = arguments.account.clone().unwrap_or_default();
+            let account = Key::try_new(account);
+            let account = account.map_err(|error| ConfigError::invalid("--account", error))?;
             let mut mail = json!({
                 "account": account,
                 "to": arguments.to,
@@ -86,14 +89,9 @@ fn payload(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
     };
     // A mistake is told here rather than by `mail.rejected` a moment later.
     if let Err(error) = decode_command::<SendMail>(&Headers::new(), &payload) {
-        bail!(
-            "{}: {error}",
-            if error.field().is_empty() {
-                "the body"
-            } else {
-                error.field()
-            }
-        );
+        let field = Some(error.field()).filter(|field| !field.is_empty());
+        let field = field.unwrap_or("the body").to_owned();
+        return Err(ConfigError::invalid(&field, error).into());
     }
     Ok(payload)
 }

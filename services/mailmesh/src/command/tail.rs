@@ -1,11 +1,12 @@
 use std::process::ExitCode;
 
-use mailmesh_bus::{Bus, Hint};
+use mailmesh_bus::Hint;
 use serde_json::Value;
 
 use crate::ConfigArguments;
-use crate::config::{Config, client_loader};
-use crate::console::{block_on, say};
+use crate::config::{Client, Config};
+use crate::console::{block_on_with, say, warn};
+use crate::mesh::connect_bus;
 
 /// Which events.
 #[derive(Debug, clap::Args)]
@@ -18,10 +19,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
-    let loader = client_loader(config);
-    block_on(async move {
+    let client = Client::new(config);
+    let loader = client.loader.clone();
+    let work = async move {
         let config: Config = loader.load()?;
-        let bus = Bus::connect(&config.nats).await?;
+        let bus = connect_bus(&config).await?;
         // Every event has three tokens on its way into the stream; the bare one is a repetition.
         let subject = match arguments.subject.as_deref() {
             None => "*.*.*".to_owned(),
@@ -29,13 +31,18 @@ pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
             Some(name) => name.to_owned(),
         };
         let mut events = bus.subscribe(&subject, None).await?;
+        warn(format!(
+            "Listening on {}; Ctrl-C ends it.",
+            config.nats.shown_url()
+        ));
         while let Some(event) = events.next().await {
             if let Some(line) = line(&event, arguments.json) {
                 say(line);
             }
         }
         Ok(())
-    })
+    };
+    block_on_with(work, client.advice())
 }
 
 fn line(event: &Hint, as_json: bool) -> Option<String> {

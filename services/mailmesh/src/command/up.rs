@@ -2,15 +2,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use mailmesh_embedded::{DataFolder, EmbeddedError};
 use mailmesh_replica::PublicSettings;
-use mailmesh_runtime::{Lifecycle, Loader, run as run_process};
+use mailmesh_runtime::{ConfigError, Lifecycle, RuntimeSettings, Unavailable};
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use mailmesh_store::Database;
 
 use crate::ConfigArguments;
 use crate::config::{CONNECTION_FILE, Config, DATA_FOLDER, Given, loader};
-use crate::console::say;
-use crate::embedded::{self, Ports};
+use crate::console::{finish, finish_with, say};
+use crate::embedded::{self, Advice, Ports};
 use crate::mesh::{self, Kind};
 
 use super::keys;
@@ -21,6 +22,16 @@ pub(crate) struct Arguments {
     /// The folder that holds everything: keys, NATS, Postgres.
     #[arg(long, default_value = DATA_FOLDER)]
     data: PathBuf,
+    #[command(flatten)]
+    servers: embedded::Source,
+}
+
+/// Where a mesh keeps its data, and what it runs on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) ports: Ports,
+    pub(crate) servers: &'a embedded::Source,
 }
 
 /// A mesh that runs in this process.
@@ -32,34 +43,72 @@ pub(crate) struct Running {
     pub(crate) first_key: Option<SecretString>,
 }
 
-pub(crate) fn run(arguments: &ConfigArguments, up: Arguments) -> ExitCode {
-    let loader = loader(arguments);
-    let for_given = loader.clone();
-    run_process(
-        "mailmesh",
-        &loader,
-        async move |config: Config, lifecycle: Lifecycle| {
-            let running = start(&up.data, Ports::Usual, &for_given, config, &lifecycle).await?;
-            introduce(&running);
-            Ok(())
-        },
-    )
+pub(crate) fn run(arguments: &ConfigArguments, up: &Arguments) -> ExitCode {
+    let Settings {
+        runtime,
+        config,
+        given,
+    } = match settings(arguments) {
+        Ok(settings) => settings,
+        Err(error) => return finish(Err(error.into())),
+    };
+    // Before any socket opens, and for as long as the process lives.
+    let folder = match DataFolder::open(&up.data) {
+        Ok(folder) => folder,
+        Err(error) => return refuse(error),
+    };
+    let advice = Advice::new(true);
+    let place = Place {
+        folder: folder.path(),
+        ports: Ports::Usual,
+        servers: &up.servers,
+    };
+    let code = mailmesh_runtime::start("mailmesh", &runtime, async |lifecycle| {
+        let running = start(place, &given, config, &lifecycle).await;
+        introduce(&running.map_err(|error| advice.on(error))?);
+        Ok(())
+    });
+    advice.tell();
+    code
 }
 
-/// Starts servers and services in this process.
+struct Settings {
+    runtime: RuntimeSettings,
+    config: Config,
+    given: Given,
+}
+
+fn settings(arguments: &ConfigArguments) -> Result<Settings, ConfigError> {
+    let loader = loader(arguments);
+    Ok(Settings {
+        runtime: loader.load()?,
+        config: loader.load()?,
+        given: loader.load()?,
+    })
+}
+
+fn refuse(error: EmbeddedError) -> ExitCode {
+    let hint = format!("{} (--data)", error.hint());
+    let error = match error {
+        EmbeddedError::FolderInUse { .. } => Unavailable::new(error).into(),
+        _ => ConfigError::invalid("--data", error).into(),
+    };
+    finish_with(Err(error), |_| Some(hint))
+}
+
+/// Starts servers and services in this process. The folder's path is absolute, so that what other
+/// commands read holds wherever they are called.
 pub(crate) async fn start(
-    folder: &Path,
-    ports: Ports,
-    loader: &Loader,
+    place: Place<'_>,
+    given: &Given,
     mut config: Config,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<Running> {
-    let given: Given = loader.load()?;
-    std::fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the data folder {}", folder.display()))?;
-    // Absolute, so that what other commands read holds wherever they are called.
-    let folder = &std::fs::canonicalize(folder)
-        .with_context(|| format!("cannot use the data folder {}", folder.display()))?;
+    let Place {
+        folder,
+        ports,
+        servers,
+    } = place;
     if config.keys.opening_key_file.is_none() && config.keys.sealing_key_file.is_none() {
         config.keys = keys::ensure(&folder.join("keys"))?;
     }
@@ -70,7 +119,7 @@ pub(crate) async fn start(
     let redirect_uri = public.redirect_uri().to_string();
     config.public = Some(public);
 
-    let servers = embedded::start(folder, ports, &given, &mut config).await?;
+    let servers = embedded::start(folder, ports, servers, given, &mut config).await?;
     write_connection(folder, &config)?;
     servers.spawn(lifecycle);
     if !given.has_postgres() {

@@ -77,7 +77,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         // As root, Postgres's files lie elsewhere, behind a link in the data folder.
-        let behind = std::fs::read_link(self.0.join("postgres")).ok();
+        let behind = std::fs::read_link(self.0.join("data/postgres/cluster")).ok();
         for folder in behind.iter().chain([&self.0]) {
             std::fs::remove_dir_all(folder).ok();
         }

@@ -5,6 +5,10 @@ mod command;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod first_contact;
+#[cfg(test)]
+mod running;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod up;
