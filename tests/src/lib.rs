@@ -10,8 +10,6 @@
 mod api;
 mod binary;
 mod events;
-mod folder;
-mod leak;
 mod mailbox;
 mod mesh;
 mod replica;
@@ -20,8 +18,7 @@ mod world;
 pub use api::{Answer, Api};
 pub use binary::binary;
 pub use events::{Events, SeenEvent};
-pub use folder::TestFolder;
 pub use mailbox::{GreenMailbox, SandboxMailbox};
-pub use mesh::{Mesh, MeshSettings, ReplicaNumber};
+pub use mesh::{Mesh, ReplicaNumber};
 pub use replica::Service;
 pub use world::{Leftovers, World, WorldSettings};

@@ -131,7 +131,7 @@ impl World {
         let server = TestServers::shared().await?.greenmail().await?;
         // GreenMail is shared, so its addresses carry the prefix. Its password can only be set once
         // the token is known, so the sign-in is made for an account at the sandbox's own server.
-        let signed_in = format!("{}-{name}", self.prefix);
+        let signed_in = format!("{}-{name}", self.base.prefix());
         let mailbox = self.connect_sandbox(&signed_in).await?;
         let greenmailbox = GreenMailbox {
             server,

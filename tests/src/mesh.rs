@@ -5,32 +5,18 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use mailmesh_embedded::free_port;
-use mailmesh_secrets::{ExposeSecret, OpeningKeys, SecretString};
-use mailmesh_testkit::eventually;
+use mailmesh_secrets::{ExposeSecret, SecretString};
+use mailmesh_testkit::{MeshBase, TestFolder, eventually};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::binary::binary;
-use crate::folder::TestFolder;
 use crate::replica::{Replica, Service};
 
 /// Each mesh is half a dozen processes; more at once only wait for each other.
 static ROOM: Semaphore = Semaphore::const_new(2);
 const LOG_LINES: usize = 60;
-
-/// What a mesh runs on.
-#[derive(Debug)]
-pub struct MeshSettings {
-    /// NATS.
-    pub nats_url: String,
-    /// Postgres, migrated.
-    pub postgres_url: SecretString,
-    /// Before every stream and subject.
-    pub prefix: String,
-    /// Further sections, as TOML.
-    pub extra: String,
-}
 
 /// Which replica of a mesh is meant; also that of one that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +29,6 @@ pub struct Mesh {
     config: String,
     admin_port: u16,
     callback_port: u16,
-    keys: OpeningKeys,
     http: reqwest::Client,
     is_finished: bool,
     // Dropped last: the processes write their logs there.
@@ -52,20 +37,20 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// Writes keys and configuration; nothing runs yet.
+    /// Writes keys and configuration, with further sections as TOML; nothing runs yet.
     ///
     /// # Errors
     ///
     /// Fails when the folder cannot be written.
-    pub async fn prepare(settings: &MeshSettings) -> anyhow::Result<Self> {
+    pub async fn prepare(base: &MeshBase, extra: &str) -> anyhow::Result<Self> {
         let room = ROOM.acquire().await?;
         let folder = TestFolder::new("mesh")?;
-        let keys = OpeningKeys::generate()?;
+        let keys = &base.keys;
         let at = folder.path();
         std::fs::write(at.join("opening.key"), keys.to_file_text()?.expose_secret())?;
         std::fs::write(at.join("sealing.key"), keys.sealing_key().to_file_text())?;
         let (admin_port, callback_port) = (free_port(), free_port());
-        let config = config(settings, at, admin_port, callback_port);
+        let config = config(base, extra, at, [admin_port, callback_port]);
         let http = reqwest::Client::builder()
             .timeout(Duration::from_secs(20))
             .no_proxy()
@@ -75,7 +60,6 @@ impl Mesh {
             config,
             admin_port,
             callback_port,
-            keys,
             http,
             is_finished: false,
             folder,
@@ -217,11 +201,6 @@ impl Mesh {
         format!("http://localhost:{}", self.callback_port)
     }
 
-    /// Returns the keys that open what the mesh seals.
-    pub const fn keys(&self) -> &OpeningKeys {
-        &self.keys
-    }
-
     /// Waits for the first administrator's key, which admin writes to a file.
     ///
     /// # Errors
@@ -282,14 +261,9 @@ fn shortened(line: &str) -> String {
     text + &Value::Object(fields).to_string()
 }
 
-fn config(settings: &MeshSettings, folder: &Path, admin: u16, callback: u16) -> String {
-    let MeshSettings {
-        nats_url,
-        postgres_url,
-        prefix,
-        extra,
-    } = settings;
-    let postgres_url = postgres_url.expose_secret();
+fn config(base: &MeshBase, extra: &str, folder: &Path, [admin, callback]: [u16; 2]) -> String {
+    let (nats_url, prefix) = (&base.address.bus.url, base.prefix());
+    let postgres_url = base.address.postgres_url.expose_secret();
     let folder = folder.display();
     format!(
         r#"

@@ -1,21 +1,17 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use bytes::Bytes;
-use mailmesh_bus::{Bus, BusSettings, Outgoing};
-use mailmesh_domain::{Key, SystemClock};
+use mailmesh_domain::SystemClock;
 use mailmesh_sandbox::{ClientSettings, Sandbox, Settings as SandboxSettings};
 use mailmesh_secrets::{ExposeSecret, SecretString};
-use mailmesh_store::grant::{self, Grant};
-use mailmesh_store::{Database, DatabaseSettings, account, outbox};
-use mailmesh_testkit::{TestServers, eventually, fresh_prefix};
+use mailmesh_store::account;
+use mailmesh_store::grant::Grant;
+use mailmesh_testkit::{MeshAddress, MeshBase, check_no_secrets, eventually};
 use serde_json::{Value, json};
 
 use crate::api::Api;
 use crate::events::Events;
-use crate::leak::check_no_secrets;
-use crate::mesh::{Mesh, MeshSettings, check_no_errors};
+use crate::mesh::{Mesh, check_no_errors};
 use crate::replica::Service;
 
 pub(crate) const CLIENT: &str = "sandbox";
@@ -55,12 +51,8 @@ pub struct World {
     pub api: Api,
     /// What was published.
     pub events: Events,
-    /// The mesh's database.
-    pub database: Database,
-    /// The mesh's bus, as a business system uses it.
-    pub bus: Bus,
-    /// Before every stream and subject, and in the addresses of shared servers.
-    pub prefix: String,
+    /// Its database, bus and keys.
+    pub base: MeshBase,
     secrets: Vec<(String, String)>,
 }
 
@@ -71,38 +63,23 @@ impl World {
     ///
     /// Fails with the end of a log when a service does not come up.
     pub async fn start(settings: WorldSettings) -> anyhow::Result<Self> {
-        let (nats_url, postgres_url) = if let Some(given) = settings.servers {
-            given
-        } else {
-            let shared = TestServers::shared().await?;
-            (shared.nats_url().to_owned(), shared.fresh_database().await?)
+        let address = match settings.servers {
+            Some((nats_url, postgres_url)) => MeshAddress::on(&nats_url, postgres_url),
+            None => MeshAddress::fresh().await?,
         };
-        let prefix = fresh_prefix();
-        let mut mesh = Mesh::prepare(&MeshSettings {
-            nats_url: nats_url.clone(),
-            postgres_url: postgres_url.clone(),
-            prefix: prefix.clone(),
-            extra: settings.extra,
-        })
-        .await?;
+        let base = MeshBase::connect(address, Arc::new(SystemClock)).await?;
+        let mut mesh = Mesh::prepare(&base, &settings.extra).await?;
         let sandbox = start_sandbox(settings.sandbox, &mesh).await?;
         for number in launch_all(&mut mesh, &settings.services).await? {
             mesh.ready(number).await?;
         }
         let key = mesh.first_key().await?;
-        let bus = BusSettings {
-            url: nats_url.clone(),
-            prefix: prefix.clone(),
-            ..BusSettings::default()
-        };
         let world = Self {
             api: Api::try_new(&mesh.admin_url(), Some(key.clone()))?,
-            events: Events::connect(&nats_url, &prefix).await?,
-            database: connect(postgres_url).await?,
-            bus: Bus::connect(&bus).await?,
+            events: Events::connect(&base.address.bus.url, base.prefix()).await?,
+            base,
             mesh,
             sandbox,
-            prefix,
             secrets: vec![
                 ("client secret".to_owned(), CLIENT_SECRET.to_owned()),
                 ("first API key".to_owned(), key.expose_secret().to_owned()),
@@ -132,30 +109,7 @@ impl World {
     ///
     /// Fails when the stream does not take it.
     pub async fn publish(&self, subject: &str, body: &Value) -> anyhow::Result<u64> {
-        self.publish_raw(subject, &[], body.to_string()).await
-    }
-
-    /// Publishes any bytes with any headers, and returns their sequence in the stream.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the stream does not take them.
-    pub async fn publish_raw(
-        &self,
-        subject: &str,
-        headers: &[(&str, &str)],
-        body: impl Into<Bytes>,
-    ) -> anyhow::Result<u64> {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let outgoing = Outgoing {
-            subject: subject.to_owned(),
-            message_id: String::new(),
-            headers: headers.collect(),
-            payload: body.into(),
-        };
-        Ok(self.bus.publish(outgoing).await?.sequence)
+        self.base.publish(subject, &[], body.to_string()).await
     }
 
     /// Returns the grant of an account.
@@ -164,12 +118,8 @@ impl World {
     ///
     /// Fails when it has none.
     pub async fn grant(&self, account: &str) -> anyhow::Result<Grant> {
-        let mut tx = self.database.begin().await?;
-        let found = account::find_by_key(&mut tx, &Key::try_new(account)?).await?;
-        let id = found.context("no such account")?.grant_id;
-        let id = id.with_context(|| format!("{account} has no grant"))?;
-        let grants = grant::list_by_ids(&mut tx, &[id]).await?;
-        grants.into_iter().next().context("no such grant")
+        let found = self.base.grant_of(account).await?;
+        found.with_context(|| format!("{account} has no grant"))
     }
 
     /// Returns the access token of an account as the mesh keeps it; from here on it counts as a
@@ -180,20 +130,13 @@ impl World {
     /// Fails when there is none or the test's key does not open it.
     pub async fn access_token(&mut self, account: &str) -> anyhow::Result<String> {
         let grant = self.grant(account).await?;
-        let generation = grant.generation;
-        let keys = self.mesh.keys();
-        let access = keys.open(&grant.access_token, &Grant::access_context(grant.id))?;
-        let refresh = grant.refresh_token.as_ref();
-        let refresh = refresh
-            .map(|sealed| keys.open(sealed, &Grant::refresh_context(grant.id)))
-            .transpose()?;
-        let access = access.expose_secret().to_owned();
-        let named = |kind: &str| format!("{kind} token {generation} of {account}");
-        if let Some(refresh) = refresh {
-            self.plant(&named("refresh"), refresh.expose_secret());
+        let tokens = self.base.opened(&grant)?;
+        let named = |kind: &str| format!("{kind} token {} of {account}", grant.generation);
+        if let Some(refresh) = &tokens.refresh {
+            self.plant(&named("refresh"), refresh);
         }
-        self.plant(&named("access"), &access);
-        Ok(access)
+        self.plant(&named("access"), &tokens.access);
+        Ok(tokens.access)
     }
 
     /// Names a text that must be found in no log and no stream.
@@ -225,13 +168,7 @@ impl World {
     ///
     /// Says what is left, and where.
     pub async fn finish(mut self, leftovers: Leftovers) -> anyhow::Result<()> {
-        eventually("every event of the outbox is published", async || {
-            let mut tx = self.database.begin().await?;
-            let waiting = outbox::count(&mut tx).await?;
-            ensure!(waiting == 0, "{waiting} wait");
-            anyhow::Ok(())
-        })
-        .await?;
+        self.base.until_published().await?;
         eventually("every command is taken", async || {
             let waiting = self.events.count("MAIL_SEND").await?;
             ensure!(waiting == 0, "{waiting} wait");
@@ -249,7 +186,7 @@ impl World {
             check_no_errors(&logs)?;
         }
         // Those that came with later refreshes, too.
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.base.begin().await?;
         let accounts = account::list(&mut tx).await?;
         drop(tx);
         for account in accounts.iter().filter(|account| account.grant_id.is_some()) {
@@ -259,12 +196,12 @@ impl World {
         let key_line = |line: &&str| !line.contains("shown this once");
         let logs = logs.into_iter().map(|(name, text)| {
             let lines: Vec<&str> = text.lines().filter(key_line).collect();
-            (name, lines.join("\n").into_bytes())
+            (name, lines.join("\n"))
         });
         check_no_secrets(&self.secrets, logs)?;
         check_no_secrets(&self.secrets, self.events.everything().await?)?;
         self.events.delete_streams().await?;
-        self.database.close().await;
+        self.base.database.close().await;
         self.sandbox.stop().await;
         self.mesh.set_finished();
         Ok(())
@@ -294,14 +231,4 @@ async fn start_sandbox(mut settings: SandboxSettings, mesh: &Mesh) -> anyhow::Re
         redirect_uris: vec![format!("{}/oauth/callback", mesh.public_url())],
     });
     Ok(Sandbox::start(settings, Arc::new(SystemClock)).await?)
-}
-
-async fn connect(url: SecretString) -> anyhow::Result<Database> {
-    let settings = DatabaseSettings {
-        url,
-        max_connections: 1,
-        acquire_timeout: Duration::from_secs(15),
-        ca_file: None,
-    };
-    Ok(Database::connect(&settings).await?)
 }

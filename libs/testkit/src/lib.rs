@@ -13,10 +13,12 @@
 
 mod container;
 mod fetched;
+mod folder;
 mod freezable;
 mod greenmail;
 mod log;
 mod mesh_base;
+mod own_server;
 mod refresh_request;
 mod running;
 mod secret;
@@ -25,11 +27,13 @@ mod tidy;
 mod wait;
 
 pub use fetched::FetchedServers;
+pub use folder::TestFolder;
 pub use freezable::{Freezable, Frozen};
 pub use greenmail::{GreenMail, GreenMailPorts, StoredMail};
 pub use log::CapturedLog;
 pub use mailmesh_embedded::free_port;
 pub use mesh_base::{MailHost, MeshAddress, MeshBase, Tokens, use_grant};
+pub use own_server::{own_nats, own_postgres};
 pub use refresh_request::{RefreshRequests, ask_for_refresh};
 pub use running::Running;
 pub use secret::check_no_secrets;

@@ -109,6 +109,11 @@ impl MeshBase {
         })
     }
 
+    /// Returns what stands before every stream and subject of this mesh.
+    pub fn prefix(&self) -> &str {
+        &self.address.bus.prefix
+    }
+
     /// Begins a transaction.
     pub async fn begin(&self) -> anyhow::Result<Tx> {
         Ok(self.database.begin().await?)

@@ -1,12 +1,9 @@
 use std::time::Duration;
 
-use mailmesh_embedded::{
-    Cache, Locator, Nats, NatsOptions, Postgres, PostgresOptions, Silent, find_nats, find_postgres,
-};
+use mailmesh_embedded::{Nats, Postgres};
 use mailmesh_sandbox::MailStore;
-use mailmesh_store::{Database, DatabaseSettings};
-use mailmesh_testkit::eventually;
-use mailmesh_tests::{Leftovers, SandboxMailbox, TestFolder, World, WorldSettings};
+use mailmesh_testkit::{TestFolder, eventually, own_nats, own_postgres};
+use mailmesh_tests::{Leftovers, SandboxMailbox, World, WorldSettings};
 use serde_json::json;
 
 use crate::sample::{assert_each_once, mail, subjects, tally};
@@ -16,7 +13,8 @@ const MAILS: usize = 120;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_of_nats_and_of_postgres_loses_and_doubles_nothing() {
     let folder = TestFolder::new("outage").unwrap();
-    let (mut nats, mut postgres) = servers(&folder).await;
+    let mut nats = own_nats(&folder).await.unwrap();
+    let mut postgres = own_postgres(&folder).await.unwrap();
     let mut world = World::start(WorldSettings {
         servers: Some((nats.url(), postgres.url())),
         extra: "[outbound_sender]\nretry_delays_seconds = [1]\n".to_owned(),
@@ -90,24 +88,4 @@ async fn publish(world: &World, mailbox: &SandboxMailbox, keys: &[String]) {
         });
         stored.await.unwrap();
     }
-}
-
-async fn servers(folder: &TestFolder) -> (Nats, Postgres) {
-    let locator = Locator::new(Cache::of_user());
-    let nats = find_nats(&locator, &Silent).await.unwrap();
-    let options = NatsOptions::new(folder.path().join("nats"));
-    let nats = Nats::start(nats, options).await.unwrap();
-    let binaries = find_postgres(&locator, &Silent).await.unwrap();
-    let options = PostgresOptions::new(folder.path().join("postgres"));
-    let postgres = Postgres::start(binaries, options, &Silent).await.unwrap();
-    let settings = DatabaseSettings {
-        url: postgres.url(),
-        max_connections: 1,
-        acquire_timeout: Duration::from_secs(15),
-        ca_file: None,
-    };
-    let database = Database::connect(&settings).await.unwrap();
-    database.migrate().await.unwrap();
-    database.close().await;
-    (nats, postgres)
 }

@@ -78,7 +78,7 @@ async fn each_malformed_command_is_rejected_with_its_field_and_loses_no_other() 
         good.push(publish_good(&world, &mailbox.outbound, good.len()).await);
     }
     for (subject, headers, body, field) in envelopes(&mailbox.outbound) {
-        let sequence = world.publish_raw(&subject, &headers, body).await.unwrap();
+        let sequence = world.base.publish(&subject, &headers, body).await.unwrap();
         expected.insert(sequence, field);
         good.push(publish_good(&world, &mailbox.outbound, good.len()).await);
     }
@@ -135,7 +135,7 @@ async fn publish_good(world: &World, account: &str, number: usize) -> String {
         0 => world.publish("mail.send", &command).await,
         1 => {
             let body = command.to_string();
-            world.publish_raw("mail.send", &binary, body).await
+            world.base.publish("mail.send", &binary, body).await
         }
         _ => {
             let envelope = json!({
@@ -144,7 +144,7 @@ async fn publish_good(world: &World, account: &str, number: usize) -> String {
             });
             let headers = [("content-type", "application/cloudevents+json")];
             let body = envelope.to_string();
-            world.publish_raw("mail.send", &headers, body).await
+            world.base.publish("mail.send", &headers, body).await
         }
     };
     stored.unwrap();

@@ -95,7 +95,13 @@ async fn receives(world: &mut World, mailbox: &GreenMailbox) {
         .zip(delivered)
     {
         let id = of(subject).text("mail_id");
-        let stored = world.bus.raw_mails().get_whole(id, 1 << 20).await.unwrap();
+        let stored = world
+            .base
+            .bus
+            .raw_mails()
+            .get_whole(id, 1 << 20)
+            .await
+            .unwrap();
         let stored = stored.unwrap_or_else(|| panic!("{subject} has no raw mail"));
         let served = world.api.download(&format!("/v1/mails/{id}/raw")).await;
         assert_eq!(served.unwrap(), stored);
@@ -109,7 +115,7 @@ async fn receives(world: &mut World, mailbox: &GreenMailbox) {
 }
 
 async fn sends(world: &mut World, mailbox: &GreenMailbox) {
-    let address = |name: &str| format!("{}-{name}@sandbox.test", world.prefix);
+    let address = |name: &str| format!("{}-{name}@sandbox.test", world.base.prefix());
     let pdf: Vec<u8> = (0..=255_u8).cycle().take(5_000).collect();
     let command = json!({
         "account": mailbox.outbound,
@@ -169,7 +175,7 @@ async fn goes_on(world: &mut World, mailbox: &GreenMailbox) {
         .server
         .deliver("customer@example.com", &mailbox.address, &after);
     deliver.await.unwrap();
-    let to = format!("{}-later@sandbox.test", world.prefix);
+    let to = format!("{}-later@sandbox.test", world.base.prefix());
     let command = json!({"account": mailbox.outbound, "to": to, "subject": "later", "text": "x"});
     world.publish("mail.send", &command).await.unwrap();
 

@@ -1,6 +1,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::tidy::process_folder;
+
 /// A folder that is removed when dropped; what a killed process leaves is removed by a later run.
 #[derive(Debug)]
 pub struct TestFolder {
@@ -16,10 +18,7 @@ impl TestFolder {
     pub fn new(name: &str) -> anyhow::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        // The test kit removes folders of this name once their process is gone.
-        let path = std::env::temp_dir()
-            .join(format!("mailmesh-test-{}", std::process::id()))
-            .join(format!("{name}-{number}"));
+        let path = process_folder()?.join(format!("{name}-{number}"));
         std::fs::create_dir_all(&path)?;
         Ok(Self { path })
     }
