@@ -14,8 +14,8 @@ use time::OffsetDateTime;
 
 /// Under the server's limit of 1 MiB, with room for headers.
 const PAYLOAD_BYTES: usize = 900 * 1024;
-/// Larger heads are parsed off the threads that serve all accounts.
-const PARSE_APART_BYTES: usize = 256 * 1024;
+/// Larger heads are parsed off the threads that serve all accounts; many hundreds of the others come in one batch.
+const PARSE_APART_BYTES: usize = 16 * 1024;
 
 /// What is known of a mail once all of it was read.
 #[derive(Debug)]
@@ -85,6 +85,7 @@ pub(crate) async fn prepare(
 
 async fn parse_apart(head: Bytes) -> Parsed {
     if head.len() < PARSE_APART_BYTES {
+        tokio::task::consume_budget().await;
         return parse(&head);
     }
     // The parser has no way to fail; should it panic all the same, the mail is announced raw.

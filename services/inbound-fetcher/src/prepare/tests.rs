@@ -48,6 +48,39 @@ fn event_that_is_too_large_leaves_fields_out_and_says_so() {
     assert!(event.html.is_none() && event.text.is_some() && !event.headers.is_empty());
 }
 
+#[tokio::test]
+async fn only_small_mails_are_parsed_without_giving_way() {
+    for (bytes, expected) in [(1_000, "parsed"), (500_000, "gave way")] {
+        let mut mail = b"Subject: x\r\n\r\n".to_vec();
+        mail.resize(bytes, b'x');
+
+        let first = tokio::select! {
+            biased;
+            _ = parse_apart(mail.into()) => "parsed",
+            () = std::future::ready(()) => "gave way",
+        };
+
+        assert_eq!(first, expected, "{bytes}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_of_small_mails_lets_others_work() {
+    let mail = Bytes::from_static(b"Subject: x\r\n\r\n");
+
+    let first = tokio::select! {
+        biased;
+        () = async {
+            for _ in 0..1_000 {
+                parse_apart(mail.clone()).await;
+            }
+        } => "parsed",
+        () = std::future::ready(()) => "gave way",
+    };
+
+    assert_eq!(first, "gave way");
+}
+
 fn bare() -> MailReceived {
     MailReceived {
         mail_id: MailId::from_uuid(Uuid::nil()),
