@@ -54,12 +54,16 @@ impl Server {
                 .is_ok_and(|address| address.is_loopback())
     }
 
-    /// Refuses to send a bearer token over an unprotected connection to another machine.
+    /// Refuses to send a token or password over an unprotected connection to another machine.
     pub fn check(&self, credentials: &Credentials) -> Result<(), ConnectError> {
-        if credentials.is_oauth2() && self.encryption == Encryption::None && !self.is_loopback() {
-            return Err(ConnectError::TokenInClear);
+        if self.encryption != Encryption::None || self.is_loopback() {
+            return Ok(());
         }
-        Ok(())
+        match credentials {
+            Credentials::OAuth2 { .. } => Err(ConnectError::TokenInClear),
+            Credentials::Password { .. } => Err(ConnectError::PasswordInClear),
+            Credentials::None => Ok(()),
+        }
     }
 }
 

@@ -46,13 +46,6 @@ impl InvalidCredentials {
     }
 }
 
-impl Credentials {
-    /// Returns whether a bearer token would be sent.
-    pub const fn is_oauth2(&self) -> bool {
-        matches!(self, Self::OAuth2 { .. })
-    }
-}
-
 impl fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {

@@ -61,6 +61,9 @@ pub enum ConnectError {
     /// A bearer token would have crossed the network unprotected.
     #[error("an access token is never sent over an unprotected connection")]
     TokenInClear,
+    /// A password would have crossed the network unprotected.
+    #[error("a password is never sent over an unprotected connection")]
+    PasswordInClear,
     /// The host is neither a name nor an address that a certificate can bear.
     #[error("the host is not a valid name or address")]
     InvalidHost,
@@ -117,6 +120,7 @@ impl ConnectError {
     pub const fn verdict(&self) -> Verdict {
         match self {
             Self::TokenInClear
+            | Self::PasswordInClear
             | Self::InvalidHost
             | Self::Certificate { .. }
             | Self::NotTls { .. } => Verdict::needs_administrator(MustAct::Administrator),

@@ -120,10 +120,10 @@ fn check_direction(client: &ClientConfiguration, protocol: Protocol, faults: &mu
 
 pub(super) fn check_protection(credentials: &Credentials, server: &Server, faults: &mut Faults) {
     let is_open = server.encryption == Encryption::None && !server.is_loopback();
-    if is_open && credentials.authorisation == Authorisation::OAuth2 {
+    if is_open && credentials.authorisation != Authorisation::None {
         faults.add(
             "encryption",
-            "must be tls or starttls: a token is not sent in clear, except to this machine",
+            "must be tls or starttls: tokens and passwords are not sent in clear, except to this machine",
         );
     }
 }

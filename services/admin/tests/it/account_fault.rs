@@ -77,7 +77,14 @@ async fn a_server_that_cannot_be_is_refused() {
 
 #[tokio::test]
 async fn credentials_that_cannot_sign_in_are_refused() {
-    let cases: [(Value, &[&str]); 6] = [
+    let cases: [(Value, &[&str]); 7] = [
+        (
+            json!({
+                "client_configuration": null, "host": "mail.example.com", "encryption": "none",
+                "authorisation": "password", "password": "x",
+            }),
+            &["encryption"],
+        ),
         (json!({"login": null}), &["login"]),
         (json!({"authorisation": "basic"}), &["authorisation"]),
         (json!({"password": "x"}), &["password"]),

@@ -62,10 +62,10 @@ async fn a_modeller_cannot_send_tokens_to_a_server_of_their_own() {
 
     for (change, path) in changes {
         let new = with(&oauth("new"), &change);
-        let created = world.call_as(key, Method::POST, PATH, &new).await.unwrap();
-        let changed = world.call_as(key, Method::PATCH, "/v1/accounts/in", &change);
-        assert_refused(&created, path);
-        assert_refused(&changed.await.unwrap(), path);
+        let post = world.call_as(key, Method::POST, PATH, &new).await.unwrap();
+        let patch = world.call_as(key, Method::PATCH, "/v1/accounts/in", &change);
+        assert_refused(&post, path);
+        assert_refused(&patch.await.unwrap(), path);
     }
 
     assert_eq!(world.get("/v1/accounts/in").await.unwrap(), before);

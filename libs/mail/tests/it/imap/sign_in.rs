@@ -201,15 +201,24 @@ async fn endless_challenges_and_silence_end() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_token_is_not_sent_in_the_clear_to_another_machine() -> TestResult {
+async fn no_secret_is_sent_in_the_clear_to_another_machine() -> TestResult {
     let mut elsewhere = server(1, Encryption::None)?;
     elsewhere.host = "192.0.2.1".to_owned();
+    let password = Credentials::Password {
+        login: "a@b.c".to_owned(),
+        password: SecretString::from("secret"),
+    };
 
-    let refused = Session::connect(&elsewhere, &bearer("a@b.c", "tok"), hasty()).await;
+    let token = Session::connect(&elsewhere, &bearer("a@b.c", "tok"), hasty()).await;
+    let password = Session::connect(&elsewhere, &password, hasty()).await;
 
     assert!(matches!(
-        refused,
+        token,
         Err(ImapError::Connect(ConnectError::TokenInClear))
+    ));
+    assert!(matches!(
+        password,
+        Err(ImapError::Connect(ConnectError::PasswordInClear))
     ));
     Ok(())
 }

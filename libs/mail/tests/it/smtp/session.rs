@@ -1,6 +1,7 @@
 use mailmesh_domain::{Encryption, VerdictKind};
 use mailmesh_mail::smtp::{Connection, Extension, Scope, SmtpError, SmtpSettings};
 use mailmesh_mail::{ConnectError, Credentials, Server, client_config};
+use mailmesh_secrets::SecretString;
 
 use super::peer::{Peer, TestResult, connect, impatient, play, token};
 
@@ -215,6 +216,18 @@ async fn bad_settings_are_refused_before_a_connection_is_opened() {
         error,
         SmtpError::Connect {
             source: ConnectError::TokenInClear
+        }
+    ));
+
+    let password = Credentials::Password {
+        login: "a@mail.example".to_owned(),
+        password: SecretString::from("secret"),
+    };
+    let error = connect(&nowhere, &password).await.unwrap_err();
+    assert!(matches!(
+        error,
+        SmtpError::Connect {
+            source: ConnectError::PasswordInClear
         }
     ));
 
