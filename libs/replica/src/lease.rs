@@ -1,5 +1,5 @@
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mailmesh_domain::{AccountId, Direction};
@@ -28,16 +28,32 @@ pub enum LeaseChange {
 pub struct LeaseKeeper {
     replica: Replica,
     direction: Direction,
-    wake: Arc<Notify>,
+    released: Arc<Released>,
     changes: mpsc::Sender<LeaseChange>,
+    /// What the service was told to work on.
     held: HashSet<AccountId>,
+    /// What it was told to end work on, and has not released.
+    surplus: HashSet<AccountId>,
 }
 
 /// The service's side of a [`LeaseKeeper`].
 #[derive(Debug, Clone)]
 pub struct Leases {
     replica: Replica,
-    wake: Arc<Notify>,
+    released: Arc<Released>,
+}
+
+/// Accounts on which work has ended; their leases are given up with the next look.
+#[derive(Debug, Default)]
+struct Released {
+    accounts: Mutex<HashSet<AccountId>>,
+    wake: Notify,
+}
+
+impl Released {
+    fn lock(&self) -> MutexGuard<'_, HashSet<AccountId>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl LeaseKeeper {
@@ -46,23 +62,24 @@ impl LeaseKeeper {
         replica: Replica,
         direction: Direction,
     ) -> (Self, mpsc::Receiver<LeaseChange>, Leases) {
-        let wake = Arc::new(Notify::new());
+        let released = Arc::<Released>::default();
         let (changes, receiver) = mpsc::channel(16);
         let leases = Leases {
             replica: replica.clone(),
-            wake: Arc::clone(&wake),
+            released: Arc::clone(&released),
         };
         let keeper = Self {
             replica,
             direction,
-            wake,
+            released,
             changes,
             held: HashSet::new(),
+            surplus: HashSet::new(),
         };
         (keeper, receiver, leases)
     }
 
-    /// Keeps leases until `stop`. Those that are held then are left to the service to release,
+    /// Keeps leases until `stop`. Those that are held then are left to the service to give up,
     /// once its work on them has ended.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(TICK);
@@ -71,7 +88,7 @@ impl LeaseKeeper {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
-                () = self.wake.notified() => {}
+                () = self.released.wake.notified() => {}
             }
             match self.keep().await {
                 Ok(changes) => {
@@ -91,30 +108,32 @@ impl LeaseKeeper {
     }
 
     async fn keep(&mut self) -> Result<Vec<LeaseChange>, StoreError> {
-        let mut tx = self.replica.database.begin().await?;
+        let released: Vec<AccountId> = self.released.lock().iter().copied().collect();
         let id = self.replica.id;
+        let mut tx = self.replica.database.begin_urgent().await?;
         let alive = replica::beat(&mut tx, id, self.replica.service).await?;
-        let mut held: HashSet<AccountId> = lease::renew(&mut tx, id, self.direction)
-            .await?
-            .into_iter()
-            .collect();
+        if !released.is_empty() {
+            lease::release(&mut tx, id, &released).await?;
+        }
+        let renewed = lease::renew(&mut tx, id, self.direction).await?;
         let total = lease::count_enabled(&mut tx, self.direction).await?;
         let share = fair_share(total, alive);
-        let room = share.saturating_sub(i64::try_from(held.len()).unwrap_or(i64::MAX));
-        if room > 0 {
-            held.extend(lease::acquire(&mut tx, id, self.direction, room).await?);
-        }
+        let room = share.saturating_sub(i64::try_from(renewed.len()).unwrap_or(i64::MAX));
+        let acquired = if room > 0 {
+            lease::acquire(&mut tx, id, self.direction, room).await?
+        } else {
+            Vec::new()
+        };
         tx.commit().await?;
 
-        let gained: Vec<AccountId> = held.difference(&self.held).copied().collect();
-        let lost: Vec<AccountId> = self.held.difference(&held).copied().collect();
-        let surplus = held
-            .len()
-            .saturating_sub(usize::try_from(share).unwrap_or(0));
-        let surplus: Vec<AccountId> = held.iter().copied().take(surplus).collect();
+        let renewed: HashSet<AccountId> = renewed.into_iter().collect();
+        self.forget(&released);
+        let lost = self.drop_lost(&renewed);
+        let gained = self.take(renewed, acquired);
+        let surplus = self.choose_surplus(usize::try_from(share).unwrap_or(0));
         if !gained.is_empty() || !lost.is_empty() || !surplus.is_empty() {
             info!(
-                held = held.len(),
+                held = self.held.len(),
                 gained = gained.len(),
                 lost = lost.len(),
                 surplus = surplus.len(),
@@ -122,7 +141,7 @@ impl LeaseKeeper {
                 "Leases changed"
             );
         }
-        self.held = held;
+        // An account may be in two: somebody else had it meanwhile, and it is ours again.
         let changes = [
             LeaseChange::Lost(lost),
             LeaseChange::Gained(gained),
@@ -132,6 +151,40 @@ impl LeaseKeeper {
             .into_iter()
             .filter(|change| !change.is_empty())
             .collect())
+    }
+
+    /// Notes that these were given up, so that they can be gained again.
+    fn forget(&mut self, released: &[AccountId]) {
+        let mut waiting = self.released.lock();
+        for id in released {
+            waiting.remove(id);
+            self.held.remove(id);
+            self.surplus.remove(id);
+        }
+    }
+
+    fn drop_lost(&mut self, renewed: &HashSet<AccountId>) -> Vec<AccountId> {
+        let lost: Vec<AccountId> = self.held.difference(renewed).copied().collect();
+        for id in &lost {
+            self.held.remove(id);
+            self.surplus.remove(id);
+        }
+        lost
+    }
+
+    /// What was acquired is new even if it was held before: the work on it has ended.
+    fn take(&mut self, renewed: HashSet<AccountId>, acquired: Vec<AccountId>) -> Vec<AccountId> {
+        let ours = renewed.into_iter().chain(acquired);
+        ours.filter(|id| self.held.insert(*id)).collect()
+    }
+
+    /// Chooses what is too much and not chosen yet: ending work takes time.
+    fn choose_surplus(&mut self, share: usize) -> Vec<AccountId> {
+        let count = self.held.len().saturating_sub(share + self.surplus.len());
+        let kept = self.held.difference(&self.surplus);
+        let chosen: Vec<AccountId> = kept.take(count).copied().collect();
+        self.surplus.extend(&chosen);
+        chosen
     }
 }
 
@@ -145,16 +198,28 @@ impl LeaseChange {
 impl Leases {
     /// Looks at once, because accounts were added or changed.
     pub fn wake(&self) {
-        self.wake.notify_one();
+        self.released.wake.notify_one();
     }
 
-    /// Gives accounts up that are no longer worked on.
+    /// Notes that accounts are no longer worked on. The keeper gives them up, however often it has to try.
+    pub fn release(&self, accounts: &[AccountId]) {
+        if accounts.is_empty() {
+            return;
+        }
+        self.released.lock().extend(accounts);
+        self.wake();
+    }
+
+    /// Gives accounts up at once, with those that were released before: for the end, when the keeper has stopped.
     ///
     /// # Errors
-    /// When the database fails; others then wait for the leases to end.
-    pub async fn release(&self, accounts: &[AccountId]) -> Result<(), StoreError> {
+    /// When the database fails; the leases then end with the replica.
+    pub async fn give_up(&self, accounts: &[AccountId]) -> Result<(), StoreError> {
+        let mut all = std::mem::take(&mut *self.released.lock());
+        all.extend(accounts);
+        let all: Vec<AccountId> = all.into_iter().collect();
         let mut tx = self.replica.database.begin().await?;
-        lease::release(&mut tx, self.replica.id, accounts).await?;
+        lease::release(&mut tx, self.replica.id, &all).await?;
         tx.commit().await
     }
 }

@@ -98,7 +98,7 @@ impl Replica {
     }
 
     async fn beat(&self) -> Result<i64, StoreError> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_urgent().await?;
         let alive = replica::beat(&mut tx, self.id, self.service).await?;
         tx.commit().await?;
         Ok(alive)

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{Describe, Either, Execute, Executor, SqlStr};
@@ -80,6 +80,26 @@ impl Patience {
 pub(crate) struct Answering<'c> {
     pub(crate) connection: &'c mut PgConnection,
     pub(crate) patience: &'c Patience,
+    /// Whether an answer is under way: with one that nobody took, the connection cannot be used again.
+    pub(crate) is_awaiting: &'c mut bool,
+}
+
+impl<'c> Answering<'c> {
+    async fn wait<T>(
+        patience: &'c Patience,
+        is_awaiting: &'c mut bool,
+        answer: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        *is_awaiting = true;
+        let answered = patience.wait(answer).await;
+        *is_awaiting = is_unfinished(&answered);
+        answered
+    }
+}
+
+/// A refusal by the database is a whole answer.
+const fn is_unfinished<T>(answer: &Result<T, sqlx::Error>) -> bool {
+    matches!(answer, Err(error) if !matches!(error, sqlx::Error::Database(_)))
 }
 
 type Step = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
@@ -93,16 +113,21 @@ impl<'c> Executor<'c> for Answering<'c> {
         E: 'q + Execute<'q, Postgres>,
     {
         let patience = self.patience;
-        let steps = self.connection.fetch_many(query);
-        stream::unfold(Some(steps), move |steps| async move {
-            let mut steps = steps?;
-            match timeout(patience.limit, steps.next()).await {
-                Ok(Some(Err(error))) => {
-                    patience.note(&error);
-                    Some((Err(error), None))
+        *self.is_awaiting = true;
+        let rest = (self.connection.fetch_many(query), self.is_awaiting);
+        stream::unfold(Some(rest), move |rest| async move {
+            let (mut steps, is_awaiting) = rest?;
+            match patience.wait(steps.next().map(Ok)).await {
+                Ok(Some(Ok(step))) => Some((Ok(step), Some((steps, is_awaiting)))),
+                Ok(Some(failed)) => {
+                    *is_awaiting = is_unfinished(&failed);
+                    Some((failed.inspect_err(|error| patience.note(error)), None))
                 }
-                Ok(step) => step.map(|step| (step, Some(steps))),
-                Err(_) => Some((Err(patience.silence()), None)),
+                Ok(None) => {
+                    *is_awaiting = false;
+                    None
+                }
+                Err(silence) => Some((Err(silence), None)),
             }
         })
         .boxed()
@@ -117,7 +142,7 @@ impl<'c> Executor<'c> for Answering<'c> {
         E: 'q + Execute<'q, Postgres>,
     {
         let row = self.connection.fetch_optional(query);
-        Box::pin(self.patience.wait(row))
+        Box::pin(Self::wait(self.patience, self.is_awaiting, row))
     }
 
     fn prepare_with<'e>(
@@ -129,7 +154,7 @@ impl<'c> Executor<'c> for Answering<'c> {
         'c: 'e,
     {
         let statement = self.connection.prepare_with(sql, parameters);
-        Box::pin(self.patience.wait(statement))
+        Box::pin(Self::wait(self.patience, self.is_awaiting, statement))
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
@@ -137,6 +162,6 @@ impl<'c> Executor<'c> for Answering<'c> {
         'c: 'e,
     {
         let description = self.connection.describe(sql);
-        Box::pin(self.patience.wait(description))
+        Box::pin(Self::wait(self.patience, self.is_awaiting, description))
     }
 }

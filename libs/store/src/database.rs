@@ -4,11 +4,15 @@ use std::time::Duration;
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode, PgTransactionManager};
 use sqlx::{Connection, PgConnection, Postgres};
+use sqlx_core::transaction::TransactionManager;
 
 use crate::StoreError;
 use crate::answer::{Answering, Patience};
+
+/// Connections of each process that are kept for what must not wait behind other work.
+pub const URGENT_CONNECTIONS: u32 = 2;
 
 fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!("./migrations");
@@ -22,7 +26,8 @@ fn migrator() -> Migrator {
 pub struct DatabaseSettings {
     /// `postgres://user:password@host:port/database`.
     pub url: SecretString,
-    /// At most so many connections; the sum over all replicas must stay under the server's limit.
+    /// At most so many connections, and [`URGENT_CONNECTIONS`] more; the sum over all replicas must stay under the
+    /// server's limit.
     pub max_connections: u32,
     /// How long to wait for a free connection.
     pub acquire_timeout: Duration,
@@ -34,6 +39,7 @@ pub struct DatabaseSettings {
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
+    urgent: PgPool,
     patience: Patience,
 }
 
@@ -48,13 +54,12 @@ pub enum MigrationState {
     Ahead,
 }
 
-/// One transaction. Rolled back when dropped, by closing its connection: what answers that still awaits, nobody knows.
-///
-/// Each statement is waited for 15 seconds.
+/// One transaction. Rolled back when dropped. Each statement is waited for 15 seconds.
 #[derive(Debug)]
 pub struct Tx {
     connection: PoolConnection<Postgres>,
     patience: Patience,
+    is_awaiting: bool,
     is_committed: bool,
 }
 
@@ -77,29 +82,21 @@ impl Database {
         let proof = proved.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         proof.map_err(StoreError::connect)?.close().await.ok();
         let patience = Patience::new();
-        let trust = patience.clone();
-        let pool = PgPoolOptions::new()
+        let pool = pool_options(&patience)
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
-            .test_before_acquire(false)
-            .before_acquire(move |_, connection| {
-                let is_trusted = trust.trusts(connection.age);
-                Box::pin(async move { Ok(is_trusted) })
-            })
-            .after_connect(|connection, _| {
-                // A frozen process must not keep its locks: they would stop whoever takes over. Not
-                // a startup parameter, as PgBouncer refuses those.
-                Box::pin(async move {
-                    sqlx::query("SET idle_in_transaction_session_timeout = '5s'")
-                        .execute(connection)
-                        .await
-                        .map(drop)
-                })
-            })
-            .connect_with(options)
+            .connect_with(options.clone())
             .await
             .map_err(StoreError::connect)?;
-        Ok(Self { pool, patience })
+        let urgent = pool_options(&patience)
+            .max_connections(URGENT_CONNECTIONS)
+            .acquire_timeout(settings.acquire_timeout)
+            .connect_lazy_with(options);
+        Ok(Self {
+            pool,
+            urgent,
+            patience,
+        })
     }
 
     /// Replaces how long a statement is waited for.
@@ -157,22 +154,36 @@ impl Database {
     /// # Errors
     /// [`StoreError::Connect`] when no connection can be had.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let mut tx = self.open().await?;
-        let mut begun = sqlx::query("BEGIN").execute(tx.connection()).await;
+        self.begin_of(&self.pool).await
+    }
+
+    /// Begins a transaction on a connection that other work cannot take: a replica whose heart cannot beat because all
+    /// connections are busy would be taken for dead.
+    ///
+    /// # Errors
+    /// [`StoreError::Connect`] when no connection can be had.
+    pub async fn begin_urgent(&self) -> Result<Tx, StoreError> {
+        self.begin_of(&self.urgent).await
+    }
+
+    async fn begin_of(&self, pool: &PgPool) -> Result<Tx, StoreError> {
+        let mut tx = self.open(pool).await?;
+        let mut begun = tx.begin().await;
         if begun.is_err() {
             // It died in the pool, and the others with it as like as not: this opens a new one.
             self.patience.suspect_all();
-            tx = self.open().await?;
-            begun = sqlx::query("BEGIN").execute(tx.connection()).await;
+            tx = self.open(pool).await?;
+            begun = tx.begin().await;
         }
         begun.map_err(StoreError::connect)?;
         Ok(tx)
     }
 
-    async fn open(&self) -> Result<Tx, StoreError> {
+    async fn open(&self, pool: &PgPool) -> Result<Tx, StoreError> {
         Ok(Tx {
-            connection: self.pool.acquire().await.map_err(StoreError::connect)?,
+            connection: pool.acquire().await.map_err(StoreError::connect)?,
             patience: self.patience.clone(),
+            is_awaiting: false,
             is_committed: false,
         })
     }
@@ -203,17 +214,49 @@ impl Database {
     /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.urgent.close().await;
     }
 }
 
+fn pool_options(patience: &Patience) -> PgPoolOptions {
+    let trust = patience.clone();
+    PgPoolOptions::new()
+        .test_before_acquire(false)
+        .before_acquire(move |_, connection| {
+            let is_trusted = trust.trusts(connection.age);
+            Box::pin(async move { Ok(is_trusted) })
+        })
+        .after_connect(|connection, _| {
+            // A frozen process must not keep its locks: they would stop whoever takes over. Not
+            // a startup parameter, as PgBouncer refuses those.
+            Box::pin(async move {
+                sqlx::query("SET idle_in_transaction_session_timeout = '5s'")
+                    .execute(connection)
+                    .await
+                    .map(drop)
+            })
+        })
+}
+
 impl Tx {
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        self.is_awaiting = true;
+        let begun = PgTransactionManager::begin(&mut self.connection, None);
+        self.patience.wait(begun).await?;
+        self.is_awaiting = false;
+        Ok(())
+    }
+
     /// Makes everything done in this transaction durable.
     ///
     /// # Errors
     /// When the commit fails: whether it was applied is then unknown.
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        let committed = sqlx::query("COMMIT").execute(self.connection()).await;
+        self.is_awaiting = true;
+        let committed = PgTransactionManager::commit(&mut self.connection);
+        let committed = self.patience.wait(committed).await;
         committed.map_err(StoreError::query("commit"))?;
+        self.is_awaiting = false;
         self.is_committed = true;
         Ok(())
     }
@@ -222,14 +265,17 @@ impl Tx {
         Answering {
             connection: &mut self.connection,
             patience: &self.patience,
+            is_awaiting: &mut self.is_awaiting,
         }
     }
 }
 
 impl Drop for Tx {
     fn drop(&mut self) {
-        if !self.is_committed {
+        if self.is_awaiting {
             self.connection.close_on_drop();
+        } else if !self.is_committed {
+            PgTransactionManager::start_rollback(&mut self.connection);
         }
     }
 }

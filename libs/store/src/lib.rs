@@ -35,5 +35,5 @@ pub mod replica;
 pub mod send_attempt;
 pub mod sign_in;
 
-pub use database::{Database, DatabaseSettings, MigrationState, Tx};
+pub use database::{Database, DatabaseSettings, MigrationState, Tx, URGENT_CONNECTIONS};
 pub use error::StoreError;

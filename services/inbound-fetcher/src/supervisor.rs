@@ -119,7 +119,7 @@ impl Supervisor {
             LeaseChange::Lost(accounts) => self.roster.lose(&accounts),
             LeaseChange::Surplus(accounts) => {
                 let idle = self.roster.give_up(&accounts);
-                self.release(&idle).await;
+                self.leases.release(&idle);
             }
         }
     }
@@ -188,19 +188,7 @@ impl Supervisor {
                 ),
             }
         } else {
-            self.release(&[id]).await;
-        }
-    }
-
-    async fn release(&self, accounts: &[AccountId]) {
-        if accounts.is_empty() {
-            return;
-        }
-        if let Err(error) = self.leases.release(accounts).await {
-            warn!(
-                error = &error as &dyn Error,
-                "Leases were not released; others wait for their end"
-            );
+            self.leases.release(&[id]);
         }
     }
 
@@ -334,7 +322,12 @@ impl Supervisor {
             self.workers.shutdown().await;
         }
         self.record_proofs().await;
-        self.release(&all).await;
+        if let Err(error) = self.leases.give_up(&all).await {
+            warn!(
+                error = &error as &dyn Error,
+                "Leases were not given up; they end with the replica"
+            );
+        }
     }
 }
 

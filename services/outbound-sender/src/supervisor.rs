@@ -1,6 +1,6 @@
 //! Starts and stops the workers of the accounts that this replica holds, and wakes them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::Recovered;
 use mailmesh_store::{StoreError, account, outbound_mail, outbox};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::account::{Worker, WorkerHandle};
 use crate::decide::{DECIDE, uncertain_mail};
@@ -42,6 +42,7 @@ pub(crate) struct Hints {
 struct Held {
     account: Arc<Account>,
     worker: WorkerHandle,
+    task: task::Id,
 }
 
 /// Runs one worker for each account that this replica holds.
@@ -49,8 +50,10 @@ struct Held {
 pub(crate) struct Supervisor {
     shared: Arc<Shared>,
     leases: Leases,
+    /// Accounts that have no worker yet.
+    gained: HashSet<AccountId>,
     held: HashMap<AccountId, Held>,
-    workers: JoinSet<AccountId>,
+    workers: JoinSet<()>,
 }
 
 impl Supervisor {
@@ -60,6 +63,7 @@ impl Supervisor {
         let mut supervisor = Self {
             shared,
             leases,
+            gained: HashSet::new(),
             held: HashMap::new(),
             workers: JoinSet::new(),
         };
@@ -99,8 +103,11 @@ impl Supervisor {
                     self.take_refreshed(&hint);
                     Ok(())
                 }
-                Some(_) = self.workers.join_next(), if !self.workers.is_empty() => Ok(()),
-                _ = due.tick() => self.wake_due().await,
+                Some(ended) = self.workers.join_next() => {
+                    self.note_end(ended);
+                    Ok(())
+                }
+                _ = due.tick() => self.look_around().await,
                 _ = recover.tick() => self.recover().await,
                 _ = revisions.tick() => self.compare_revisions().await,
             };
@@ -115,7 +122,10 @@ impl Supervisor {
 
     async fn take_change(&mut self, change: LeaseChange) -> Result<(), StoreError> {
         match change {
-            LeaseChange::Gained(ids) => self.gain(&ids).await,
+            LeaseChange::Gained(ids) => {
+                self.gained.extend(ids);
+                self.start_gained().await
+            }
             LeaseChange::Lost(ids) => {
                 self.stop_workers(&ids);
                 Ok(())
@@ -124,25 +134,25 @@ impl Supervisor {
                 self.stop_workers(&ids);
                 // A connection that is busy with its last mail is told from the new holder's by the
                 // stage of its attempt.
-                self.leases.release(&ids).await
+                self.leases.release(&ids);
+                Ok(())
             }
         }
     }
 
-    async fn gain(&mut self, ids: &[AccountId]) -> Result<(), StoreError> {
-        let accounts = match self.load(ids).await {
-            Ok(accounts) => accounts,
-            Err(error) => {
-                // The keeper announces an account once: give it back, and gain it again.
-                self.leases.release(ids).await.ok();
-                return Err(error);
-            }
-        };
-        for account in accounts {
+    /// Starts what was gained and not started yet: the keeper announces an account once, and the database may fail.
+    async fn start_gained(&mut self) -> Result<(), StoreError> {
+        if self.gained.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<AccountId> = self.gained.iter().copied().collect();
+        for account in self.load(&ids).await? {
             self.start_worker(account);
         }
         self.recover().await?;
-        self.wake_waiting(ids).await
+        self.wake_waiting(&ids).await?;
+        self.gained.clear();
+        Ok(())
     }
 
     /// Wakes those that have mail, due or not: what kept it waiting may be over.
@@ -170,19 +180,33 @@ impl Supervisor {
         }
         let account = Arc::new(account);
         let (worker, handle) = Worker::new(Arc::clone(&self.shared), Arc::clone(&account));
-        self.workers.spawn(async move {
-            worker.run().await;
-            id
-        });
         let held = Held {
             account,
             worker: handle,
+            task: self.workers.spawn(worker.run()).id(),
         };
         self.held.insert(id, held);
     }
 
+    /// A worker that panicked starts anew with the next look around; at once it could panic in a circle.
+    fn note_end(&mut self, ended: Result<(), JoinError>) {
+        let Err(panic) = ended else { return };
+        let of_task = |(_, held): &(&AccountId, &Held)| held.task == panic.id();
+        let found = self.held.iter().find(of_task).map(|(id, _)| *id);
+        error!(
+            account.id = found.map(tracing::field::display),
+            error = &panic as &dyn std::error::Error,
+            "A worker panicked"
+        );
+        if let Some(id) = found {
+            self.held.remove(&id);
+            self.gained.insert(id);
+        }
+    }
+
     fn stop_workers(&mut self, ids: &[AccountId]) {
         for id in ids {
+            self.gained.remove(id);
             if let Some(held) = self.held.remove(id) {
                 held.worker.stop.cancel();
             }
@@ -193,8 +217,13 @@ impl Supervisor {
         self.held.keys().copied().collect()
     }
 
+    async fn look_around(&mut self) -> Result<(), StoreError> {
+        self.start_gained().await?;
+        self.wake_due().await
+    }
+
     /// One question for all accounts, whatever a hint said or did not say.
-    async fn wake_due(&mut self) -> Result<(), StoreError> {
+    async fn wake_due(&self) -> Result<(), StoreError> {
         let ids = self.held_ids();
         if ids.is_empty() {
             return Ok(());
@@ -321,13 +350,13 @@ impl Supervisor {
 
     /// Stops every worker, waits for what is in hand, and gives the accounts up.
     async fn end(&mut self) {
-        let ids = self.held_ids();
+        let ids: Vec<AccountId> = self.held.keys().chain(&self.gained).copied().collect();
         self.stop_workers(&ids);
         while self.workers.join_next().await.is_some() {}
-        if let Err(error) = self.leases.release(&ids).await {
+        if let Err(error) = self.leases.give_up(&ids).await {
             warn!(
                 error = &error as &dyn std::error::Error,
-                "The leases were not given up; they end by themselves"
+                "Leases were not given up; they end with the replica"
             );
         }
     }

@@ -170,6 +170,20 @@ async fn a_pooled_connection_that_fell_silent_is_replaced() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn work_that_takes_every_connection_leaves_one_for_the_heart() -> Result<()> {
+    let world = World::new().await?;
+    let mut narrow = world.settings();
+    narrow.max_connections = 1;
+    let database = Database::connect(&narrow).await?;
+    let _held = database.begin().await?;
+
+    let mut tx = database.begin_urgent().await?;
+
+    assert!(api_key::list(&mut tx).await?.is_empty());
+    Ok(())
+}
+
 async fn look(database: &Database) -> Result<(), StoreError> {
     let mut tx = database.begin().await?;
     api_key::list(&mut tx).await?;

@@ -26,11 +26,11 @@ impl Proxy {
         let url = format!("{before}@{}/{path}", listener.local_addr()?);
         let (silences, _) = watch::channel(0);
         let mut accepting = JoinSet::new();
-        let silenced = silences.clone();
+        let carried = silences.clone();
         accepting.spawn(async move {
             let mut carrying = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                carrying.spawn(carry(client, server, silenced.subscribe()));
+                carrying.spawn(carry(client, server, carried.subscribe()));
             }
         });
         Ok(Self {
@@ -53,7 +53,7 @@ async fn carry(mut client: TcpStream, server: SocketAddr, mut silenced: watch::R
         _ = copy_bidirectional(&mut client, &mut server) => {}
         _ = silenced.changed() => {
             let _open = (client, server);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

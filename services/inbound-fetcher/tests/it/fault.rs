@@ -3,13 +3,12 @@
 use anyhow::Result;
 use mailmesh_domain::{AccountState, MustAct};
 use mailmesh_events::account::{AccountFailing, AccountRecovered};
-use mailmesh_events::mail::MailQuarantined;
 use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_testkit::eventually;
 
 use crate::world::{ALICE, PASSWORD, World, mail};
 
-fn rule(point: &str, fault: Fault, count: Option<u64>) -> FaultRule {
+pub(crate) fn rule(point: &str, fault: Fault, count: Option<u64>) -> FaultRule {
     FaultRule {
         point: point.to_owned(),
         address: None,
@@ -42,33 +41,6 @@ async fn connection_that_is_cut_in_a_fetch_loses_and_doubles_nothing() -> Result
     world.mails("support", 30).await?;
 
     world.recorded(&account, 30).await?;
-    world.finish(replica).await
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mail_that_breaks_the_session_is_set_aside_and_stops_no_other() -> Result<()> {
-    let world = World::new().await?;
-    let account = world.account("support", |_| {}).await?;
-    world.deliver(mail(1))?;
-    let replica = world.start().await?;
-    world.mails("support", 1).await?;
-    world.recorded(&account, 1).await?;
-    // Once for the batch, then three times for the mail alone.
-    let fault = Fault::HugeLiteral { bytes: 1 << 40 };
-    world
-        .sandbox
-        .faults()
-        .add(rule("imap.fetch.body", fault, Some(3)))?;
-
-    world.deliver(mail(2))?;
-    let event: MailQuarantined = world.base.first_event("support").await?;
-    world.deliver(mail(3))?;
-
-    let mails = world.mails("support", 2).await?;
-    assert_eq!(mails[1].origin.uid, 3);
-    assert_eq!((event.origin.uid, event.attempts), (2, 3));
-    assert_eq!(event.problem.must_act, MustAct::Administrator);
-    world.recorded(&account, 3).await?;
     world.finish(replica).await
 }
 

@@ -1,6 +1,7 @@
 //! The inbound fetcher against real NATS, Postgres and IMAP.
 
 mod fault;
+mod quarantine;
 mod receive;
 mod restart;
 mod takeover;

@@ -107,6 +107,34 @@ async fn renumbered_folder_is_read_again_without_a_second_event() -> Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_name_of_the_same_server_brings_no_second_event() -> Result<()> {
+    let world = World::new().await?;
+    let mut account = world.account("support", |_| {}).await?;
+    for number in 1..=10 {
+        world.deliver(mail(number))?;
+    }
+    let replica = world.start().await?;
+    world.mails("support", 10).await?;
+    world.recorded(&account, 10).await?;
+
+    // As the administration does it.
+    account.host = "127.0.0.1".to_owned();
+    let mut tx = world.base.begin().await?;
+    mailmesh_store::account::update(&mut tx, &account).await?;
+    mailmesh_store::mailbox::void_cursors(&mut tx, account.id).await?;
+    tx.commit().await?;
+    world.deliver(mail(11))?;
+
+    world.recorded(&account, 11).await?;
+    let mails = world.mails("support", 11).await?;
+    let uids: HashSet<u32> = mails.iter().map(|mail| mail.origin.uid).collect();
+    assert_eq!(uids.len(), 11);
+    let reset: mailmesh_events::mail::MailboxReset = world.base.first_event("support").await?;
+    assert_eq!(reset.previous_uid_validity, 0);
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stale_owner_is_refused_by_the_stream_and_publishes_nothing() -> Result<()> {
     let world = World::new().await?;
     let account = world.account("support", |_| {}).await?;

@@ -1,0 +1,4 @@
+//! Replicas that share accounts, on a real Postgres and NATS.
+
+mod lease;
+mod world;

@@ -1,0 +1,90 @@
+//! Mails that cannot be read, and servers that read none: only the first are set aside.
+
+use anyhow::Result;
+use mailmesh_domain::MustAct;
+use mailmesh_events::mail::MailQuarantined;
+use mailmesh_sandbox::{Fault, FaultRule};
+
+use crate::fault::rule;
+use crate::world::{World, mail};
+
+/// Breaks a new mail twice, lets another mail be read, then breaks it once more.
+fn break_one_mail(world: &World, fault: &Fault) -> Result<()> {
+    let faults = world.sandbox.faults();
+    faults.add(rule("imap.fetch.body", fault.clone(), Some(2)))?;
+    faults.add(FaultRule {
+        after: 1,
+        ..rule("imap.fetch.body", fault.clone(), Some(1))
+    })?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_breaks_the_session_is_set_aside_and_stops_no_other() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    world.deliver(mail(1))?;
+    let replica = world.start().await?;
+    world.mails("support", 1).await?;
+    world.recorded(&account, 1).await?;
+    break_one_mail(&world, &Fault::HugeLiteral { bytes: 1 << 40 })?;
+
+    world.deliver(mail(2))?;
+    let event: MailQuarantined = world.base.first_event("support").await?;
+    world.deliver(mail(3))?;
+
+    let mails = world.mails("support", 2).await?;
+    assert_eq!(mails[1].origin.uid, 3);
+    assert_eq!((event.origin.uid, event.attempts), (2, 3));
+    assert_eq!(event.problem.must_act, MustAct::Administrator);
+    world.recorded(&account, 3).await?;
+    world.finish(replica).await
+}
+
+/// The fault may end at any point: also between the last failure and the look at another mail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_that_shows_no_mail_for_a_while_has_none_set_aside() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    let replica = world.start().await?;
+    let mut last = 0;
+
+    for (refusals, reply) in [
+        (3, "{tag} NO failed"),
+        (4, "{tag} BAD Command Error. 12"),
+        (5, "{tag} NO failed"),
+        (6, "{tag} NO failed"),
+        (8, "{tag} NO [NOPERM] no"),
+    ] {
+        let text = reply.to_owned();
+        let fault = rule("imap.fetch", Fault::Reply { text }, Some(refusals));
+        world.sandbox.faults().add(fault)?;
+        for _ in 0..20 {
+            last = world.deliver(mail(last + 1))?;
+        }
+        world.recorded(&account, last).await?;
+    }
+
+    world.mails("support", 100).await?;
+    let quarantined = world.base.events::<MailQuarantined>("support").await?;
+    assert!(quarantined.is_empty(), "{quarantined:?}");
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_is_alone_in_its_folder_outlives_a_fault_of_the_server() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    let text = "{tag} NO failed".to_owned();
+    world
+        .sandbox
+        .faults()
+        .add(rule("imap.fetch", Fault::Reply { text }, Some(7)))?;
+    world.deliver(mail(1))?;
+    let replica = world.start().await?;
+
+    world.recorded(&account, 1).await?;
+
+    world.mails("support", 1).await?;
+    world.finish(replica).await
+}
