@@ -13,7 +13,7 @@ use crate::convert::{RowOf, sealed_bytes};
 use crate::{StoreError, Tx};
 
 pub use refresh::{
-    NewTokens, claim, claim_due, next_due_at, postpone, record_failure, record_refresh,
+    Claiming, NewTokens, claim, claim_due, next_due_at, postpone, record_failure, record_refresh,
     resume_client, resume_corrected, set_due,
 };
 

@@ -26,6 +26,7 @@ mod record;
 mod refresh;
 mod schedule;
 mod service;
+mod takeover;
 
 pub use config::{Config, ConfigProblem};
 pub use service::Service;

@@ -6,6 +6,7 @@ use mailmesh_domain::{ClientConfigurationId, GrantId, GrantState, ReplicaId};
 use mailmesh_events::Problem;
 use mailmesh_secrets::SealedSecret;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::{Grant, Row, select};
 use crate::convert::{sealed_bytes, to_json};
@@ -26,15 +27,33 @@ pub struct NewTokens {
     pub refresh_expires_at: Option<OffsetDateTime>,
 }
 
+/// Which grants a replica may claim, besides those that nobody has claimed.
+#[derive(Debug, Clone, Copy)]
+pub struct Claiming<'a> {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// How long its claims last.
+    pub claim_for: Duration,
+    /// Not these, whatever became of their claims.
+    pub except: &'a [GrantId],
+    /// Whether claims that have ended may be taken over.
+    pub takes_over: bool,
+}
+
+impl Claiming<'_> {
+    fn except(&self) -> Vec<Uuid> {
+        self.except.iter().map(|id| id.as_uuid()).collect()
+    }
+}
+
 /// Claims grants whose refresh is due and that nobody else is refreshing.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn claim_due(
     tx: &mut Tx,
-    replica: ReplicaId,
+    claiming: &Claiming<'_>,
     now: OffsetDateTime,
-    claim_for: Duration,
     limit: i64,
 ) -> Result<Vec<Grant>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
@@ -43,7 +62,8 @@ pub async fn claim_due(
          WHERE grant_id = ANY (ARRAY(
              SELECT grant_id FROM grants
              WHERE state <> 'sign_in_required' AND refresh_due_at <= $2
-               AND (claimed_by IS NULL OR claim_expires_at < clock_timestamp())
+               AND (claimed_by IS NULL OR ($5 AND claim_expires_at < clock_timestamp()))
+               AND grant_id <> ALL ($6)
              ORDER BY refresh_due_at
              LIMIT $4
              FOR UPDATE SKIP LOCKED))
@@ -51,10 +71,12 @@ pub async fn claim_due(
                    access_token_sealed, refresh_token_sealed, generation, access_expires_at,
                    refresh_due_at, refresh_expires_at, failures",
     )
-    .bind(replica.as_uuid())
+    .bind(claiming.replica.as_uuid())
     .bind(now)
-    .bind(claim_for.as_secs_f64())
+    .bind(claiming.claim_for.as_secs_f64())
     .bind(limit)
+    .bind(claiming.takes_over)
+    .bind(claiming.except())
     .fetch_all(tx.connection())
     .await
     .map_err(StoreError::query("claim grants to refresh"))?;
@@ -243,17 +265,23 @@ pub async fn resume_corrected(tx: &mut Tx, now: OffsetDateTime) -> Result<u64, S
     Ok(done.rows_affected())
 }
 
-/// Returns when the next refresh is due that nobody is at.
+/// Returns when the next refresh is due that the replica may claim.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn next_due_at(tx: &mut Tx) -> Result<Option<OffsetDateTime>, StoreError> {
+pub async fn next_due_at(
+    tx: &mut Tx,
+    claiming: &Claiming<'_>,
+) -> Result<Option<OffsetDateTime>, StoreError> {
     sqlx::query_scalar(
         "SELECT refresh_due_at FROM grants
          WHERE state <> 'sign_in_required'
-           AND (claimed_by IS NULL OR claim_expires_at < clock_timestamp())
+           AND (claimed_by IS NULL OR ($1 AND claim_expires_at < clock_timestamp()))
+           AND grant_id <> ALL ($2)
          ORDER BY refresh_due_at LIMIT 1",
     )
+    .bind(claiming.takes_over)
+    .bind(claiming.except())
     .fetch_optional(tx.connection())
     .await
     .map_err(StoreError::query("look for the next refresh"))

@@ -376,17 +376,17 @@ async fn events(filled: &Filled) -> Result<()> {
 
 async fn tokens(filled: &Filled) -> Result<()> {
     let (client, grants) = (filled.client, &filled.grants);
+    let claiming = sample::claiming(sample::replica());
     filled
         .check("grant claim_due", async |tx| {
-            let minute = std::time::Duration::from_mins(1);
-            let claimed = grant::claim_due(tx, sample::replica(), LATER, minute, 20).await?;
+            let claimed = grant::claim_due(tx, &claiming, LATER, 20).await?;
             ensure!(claimed.len() == 20, "{} were claimed", claimed.len());
             Ok(())
         })
         .await?;
     filled
         .check("grant next_due_at", async |tx| {
-            grant::next_due_at(tx).await?;
+            grant::next_due_at(tx, &claiming).await?;
             Ok(())
         })
         .await?;

@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mailmesh_domain::{ClientConfigurationId, GrantState, ReplicaId};
-use mailmesh_store::grant::{self, Grant, NewTokens};
+use mailmesh_store::grant::{self, Claiming, Grant, NewTokens};
 use mailmesh_store::{Database, Tx};
+use time::OffsetDateTime;
 
 use crate::sample::{self, LATER, NOW};
 use crate::world::World;
 
-const CLAIM: Duration = Duration::from_mins(1);
 const REST: Duration = Duration::from_secs(30);
 
 async fn with_client() -> Result<(World, ClientConfigurationId)> {
@@ -29,9 +29,13 @@ async fn with_grant() -> Result<(World, Grant)> {
 
 async fn claim(database: &Database, replica: ReplicaId) -> Result<Vec<Grant>> {
     let mut tx = database.begin().await?;
-    let claimed = grant::claim_due(&mut tx, replica, NOW, CLAIM, 10).await?;
+    let claimed = grant::claim_due(&mut tx, &sample::claiming(replica), NOW, 10).await?;
     tx.commit().await?;
     Ok(claimed)
+}
+
+async fn next_due_at(tx: &mut Tx) -> Result<Option<OffsetDateTime>> {
+    Ok(grant::next_due_at(tx, &sample::claiming(sample::replica())).await?)
 }
 
 async fn let_claims_end(world: &World) -> Result<()> {
@@ -92,7 +96,7 @@ async fn only_due_grants_that_a_refresh_can_help_are_claimed_oldest_first() -> R
 
     let mut claimed = Vec::new();
     for _ in 0..4 {
-        let one = grant::claim_due(&mut tx, sample::replica(), NOW, CLAIM, 1).await?;
+        let one = grant::claim_due(&mut tx, &sample::claiming(sample::replica()), NOW, 1).await?;
         claimed.extend(one.into_iter().map(|grant| grant.id));
     }
 
@@ -112,6 +116,35 @@ async fn a_claim_that_ended_passes_to_another() -> Result<()> {
     let mut tx = world.database.begin().await?;
     assert!(grant::claim(&mut tx, grant.id, first).await?.is_none());
     assert!(grant::claim(&mut tx, grant.id, second).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_claim_that_ended_is_left_alone_by_whoever_must_not_take_over() -> Result<()> {
+    let (world, grant) = with_grant().await?;
+    claim(&world.database, sample::replica()).await?;
+    let_claims_end(&world).await?;
+    let peaceful = sample::claiming(sample::replica());
+    let careful = Claiming {
+        takes_over: false,
+        ..peaceful
+    };
+    let busy = Claiming {
+        except: &[grant.id],
+        ..peaceful
+    };
+
+    let mut tx = world.database.begin().await?;
+    for claiming in [careful, busy] {
+        let claimed = grant::claim_due(&mut tx, &claiming, NOW, 10).await?;
+        assert!(claimed.is_empty(), "{claiming:?}");
+        assert_eq!(grant::next_due_at(&mut tx, &claiming).await?, None);
+    }
+    assert!(grant::next_due_at(&mut tx, &peaceful).await?.is_some());
+    assert_eq!(
+        grant::claim_due(&mut tx, &peaceful, NOW, 10).await?.len(),
+        1
+    );
     Ok(())
 }
 
@@ -168,7 +201,7 @@ async fn a_refresh_without_a_new_refresh_token_keeps_the_old_one() -> Result<()>
     let mut tx = world.database.begin().await?;
     let suspended = GrantState::Suspended;
     grant::record_failure(&mut tx, &grant, suspended, &sample::problem(), NOW, NOW).await?;
-    grant::claim_due(&mut tx, replica, NOW, CLAIM, 10).await?;
+    grant::claim_due(&mut tx, &sample::claiming(replica), NOW, 10).await?;
 
     let generation = grant::record_refresh(&mut tx, grant.id, 1, &tokens(11, None)?, LATER).await?;
 
@@ -202,7 +235,8 @@ async fn a_failure_is_counted_and_gives_the_claim_up() -> Result<()> {
     let (world, grant) = with_grant().await?;
     let mut tx = world.database.begin().await?;
     for failures in 1..=2 {
-        let claimed = grant::claim_due(&mut tx, sample::replica(), NOW, CLAIM, 10).await?;
+        let claimed =
+            grant::claim_due(&mut tx, &sample::claiming(sample::replica()), NOW, 10).await?;
         assert_eq!(claimed.len(), 1);
 
         let active = GrantState::Active;
@@ -230,12 +264,12 @@ async fn a_refused_token_makes_its_grant_due_and_an_older_one_does_not() -> Resu
     for other in [2, 4] {
         assert!(!grant::set_due(&mut tx, grant.id, other, REST, NOW).await?);
     }
-    assert_eq!(grant::next_due_at(&mut tx).await?, Some(LATER));
+    assert_eq!(next_due_at(&mut tx).await?, Some(LATER));
     assert!(grant::set_due(&mut tx, grant.id, 3, REST, NOW).await?);
-    assert_eq!(grant::next_due_at(&mut tx).await?, Some(NOW));
+    assert_eq!(next_due_at(&mut tx).await?, Some(NOW));
     // Never later than it was due.
     grant::set_due(&mut tx, grant.id, 3, REST, LATER).await?;
-    assert_eq!(grant::next_due_at(&mut tx).await?, Some(NOW));
+    assert_eq!(next_due_at(&mut tx).await?, Some(NOW));
     Ok(())
 }
 
@@ -269,7 +303,7 @@ async fn asking_again_does_not_hasten_a_grant_that_fails() -> Result<()> {
     grant::record_failure(&mut tx, &grant, active, &sample::problem(), LATER, NOW).await?;
 
     assert!(!grant::set_due(&mut tx, grant.id, 1, REST, NOW).await?);
-    assert_eq!(grant::next_due_at(&mut tx).await?, Some(LATER));
+    assert_eq!(next_due_at(&mut tx).await?, Some(LATER));
     Ok(())
 }
 
@@ -280,6 +314,6 @@ async fn nothing_is_due_while_every_grant_waits_for_a_person() -> Result<()> {
     let refused = GrantState::SignInRequired;
     grant::record_failure(&mut tx, &grant, refused, &sample::problem(), NOW, NOW).await?;
 
-    assert_eq!(grant::next_due_at(&mut tx).await?, None);
+    assert_eq!(next_due_at(&mut tx).await?, None);
     Ok(())
 }

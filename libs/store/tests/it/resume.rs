@@ -62,17 +62,17 @@ async fn a_claim_is_given_up_by_its_owner_alone() -> Result<()> {
     let client = sample::stored_client(&mut tx, "example").await?;
     let grant = sample::stored_grant(&mut tx, client, "s-1").await?;
     let (owner, other) = (sample::replica(), sample::replica());
-    let minute = std::time::Duration::from_mins(1);
-    grant::claim_due(&mut tx, owner, LATER, minute, 1).await?;
-    let claimed = grant::next_due_at(&mut tx).await?;
+    let claiming = sample::claiming(owner);
+    grant::claim_due(&mut tx, &claiming, LATER, 1).await?;
+    let claimed = grant::next_due_at(&mut tx, &claiming).await?;
 
     grant::postpone(&mut tx, grant.id, other, LATER).await?;
-    let still_claimed = grant::next_due_at(&mut tx).await?;
+    let still_claimed = grant::next_due_at(&mut tx, &claiming).await?;
     let later = LATER + Duration::hours(1);
     grant::postpone(&mut tx, grant.id, owner, later).await?;
 
     assert_eq!((claimed, still_claimed), (None, None));
-    assert_eq!(grant::next_due_at(&mut tx).await?, Some(later));
+    assert_eq!(grant::next_due_at(&mut tx, &claiming).await?, Some(later));
     assert!(grant::claim(&mut tx, grant.id, owner).await?.is_none());
     Ok(())
 }

@@ -9,7 +9,7 @@ use mailmesh_events::Problem;
 use mailmesh_secrets::{SealedSecret, sha256};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
-use mailmesh_store::grant::{self, Grant};
+use mailmesh_store::grant::{self, Claiming, Grant};
 use mailmesh_store::mailbox::ReceivedMail;
 use mailmesh_store::outbound_mail::{NewOutboundMail, Recipient};
 use mailmesh_store::{Tx, lease};
@@ -119,6 +119,16 @@ pub(crate) async fn stored_client(tx: &mut Tx, key: &str) -> Result<ClientConfig
 }
 
 /// A grant as a sign-in gives it, to be refreshed at `NOW`.
+/// What a replica may claim after a while of peace.
+pub(crate) fn claiming(replica: ReplicaId) -> Claiming<'static> {
+    Claiming {
+        replica,
+        claim_for: std::time::Duration::from_mins(1),
+        except: &[],
+        takes_over: true,
+    }
+}
+
 pub(crate) fn grant(client: ClientConfigurationId, subject: &str) -> Result<Grant> {
     Ok(Grant {
         id: GrantId::generate(&SystemClock),

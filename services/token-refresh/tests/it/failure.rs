@@ -4,7 +4,7 @@ use anyhow::Result;
 use mailmesh_domain::{Clock, GrantState, MustAct, ReplicaId};
 use mailmesh_events::account::AccountSignInRequired;
 use mailmesh_sandbox::{Fault, Personality};
-use mailmesh_store::grant;
+use mailmesh_store::grant::{self, Claiming};
 use mailmesh_testkit::eventually;
 
 use crate::world::World;
@@ -263,10 +263,15 @@ async fn a_replica_that_dies_between_answer_and_store_leaves_no_silent_loss() ->
 async fn a_grant_that_another_replica_has_claimed_is_left_to_it() -> Result<()> {
     let world = World::new(Personality::Standard).await?;
     let [claimed, free] = [world.grant("claimed").await?, world.grant("free").await?];
-    let other = ReplicaId::generate(&*world.clock);
+    let claiming = Claiming {
+        replica: ReplicaId::generate(&*world.clock),
+        claim_for: Duration::from_secs(4),
+        except: &[],
+        takes_over: true,
+    };
     let due = claimed.refresh_due_at;
     let mut tx = world.base.begin().await?;
-    let taken = grant::claim_due(&mut tx, other, due, Duration::from_secs(4), 1).await?;
+    let taken = grant::claim_due(&mut tx, &claiming, due, 1).await?;
     tx.commit().await?;
     let free = if taken[0].id == claimed.id {
         free
@@ -280,6 +285,13 @@ async fn a_grant_that_another_replica_has_claimed_is_left_to_it() -> Result<()> 
         .until("the free one's token", &free, |grant| grant.generation == 2)
         .await?;
     let seen = world.refreshes(&taken[0]);
+    eventually("the claim ends", async || {
+        let mut tx = world.base.begin().await?;
+        let due = grant::next_due_at(&mut tx, &claiming).await?;
+        anyhow::ensure!(due == Some(taken[0].refresh_due_at), "{due:?}");
+        Ok(())
+    })
+    .await?;
     world
         .until(
             "the other's token, once its claim has ended",

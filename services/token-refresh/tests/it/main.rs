@@ -2,7 +2,9 @@
 
 mod client;
 mod failure;
+mod hold;
 mod limit;
+mod proxy;
 mod refresh;
 mod secret;
 mod world;
