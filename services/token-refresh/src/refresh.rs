@@ -66,13 +66,18 @@ impl Refresher {
         let Some(client) = self.load_client(grant).await? else {
             return Ok(());
         };
-        let Some(_place) = self.gate.enter(client.id).await else {
+        let place = tokio::select! {
+            biased;
+            () = stop.cancelled() => return self.put_off(grant, Duration::ZERO).await,
+            place = self.gate.enter(client.id) => place,
+        };
+        let Some(_place) = place else {
             return self.put_off(grant, QUEUE_PAUSE).await;
         };
         if client.refusal.is_some() && !self.gate.may_probe(client.id, client.updated_at) {
             return self.wait_for_client(grant, &client).await;
         }
-        match self.ask_provider(grant, &client, claimed_at).await {
+        match self.ask_provider(grant, &client, claimed_at, stop).await {
             Ok(Some(tokens)) => self.store(grant, &client, &tokens, stop).await,
             Ok(None) => self.put_off(grant, Duration::ZERO).await,
             Err(failure) => self.fail(grant, &client, &failure).await,
@@ -84,12 +89,14 @@ impl Refresher {
         client_configuration::find(&mut tx, grant.client_configuration_id).await
     }
 
-    /// Returns the new tokens, sealed; none when the claim became too old to be used.
+    /// Returns the new tokens, sealed; none when the claim became too old to be used, or when the stop
+    /// came first: a refresh that begins then may outlive the process, and what it rotated is lost.
     async fn ask_provider(
         &self,
         grant: &Grant,
         client: &ClientConfiguration,
         claimed_at: Instant,
+        stop: &CancellationToken,
     ) -> Result<Option<NewTokens>, Failure> {
         let Some(sealed) = &grant.refresh_token else {
             return Err(Failure::NoRefreshToken);
@@ -97,9 +104,12 @@ impl Refresher {
         let context = Grant::refresh_context(grant.id);
         let refresh_token = self.keys.open(sealed, &context).map_err(Failure::Open)?;
         let limit = DISCOVERY_LIMIT;
-        let provider = timeout(limit, self.providers.get(client))
-            .await
-            .map_err(|_| Failure::DiscoveryTimedOut { limit })??;
+        let found = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(None),
+            found = timeout(limit, self.providers.get(client)) => found,
+        };
+        let provider = found.map_err(|_| Failure::DiscoveryTimedOut { limit })??;
         if claimed_at.elapsed() > CLAIM_IS_SAFE_FOR {
             warn!("A claim became too old before it was used");
             return Ok(None);

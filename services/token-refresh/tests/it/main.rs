@@ -7,4 +7,5 @@ mod limit;
 mod proxy;
 mod refresh;
 mod secret;
+mod stop;
 mod world;
