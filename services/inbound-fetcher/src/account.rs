@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::health::Health;
 use crate::ownership::Ownership;
 use crate::seed::Seed;
+use crate::witness::Suspect;
 
 /// A fresh token that is refused so often in a row is not at fault by its age.
 const REFUSALS_TO_REPORT: u32 = 3;
@@ -50,6 +51,7 @@ pub(crate) struct Worker {
     pub(crate) ownership: Option<Box<Ownership>>,
     /// Up to this UID of a folder mails are asked for one by one, as a batch of them broke.
     pub(crate) singly: Option<(String, u32)>,
+    pub(crate) suspect: Option<Box<Suspect>>,
     /// The server refuses what is to be done with received mails.
     pub(crate) post_problem: Option<Box<Problem>>,
     grant: Option<Box<Grant>>,
@@ -79,6 +81,7 @@ impl Worker {
             cursors: seed.cursors,
             ownership: None,
             singly: None,
+            suspect: None,
             post_problem: None,
             grant: seed.grant.map(Box::new),
             health,

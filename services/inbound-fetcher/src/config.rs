@@ -30,7 +30,7 @@ pub struct Settings {
     pub memory_bytes: usize,
     /// A larger mail is read twice rather than held in memory; beyond it nothing is parsed.
     pub parse_bytes: usize,
-    /// After so many failures a mail is set aside.
+    /// After so many failures a mail is set aside, if others of its folder can be read.
     pub quarantine_attempts: i32,
     /// The first wait after a failure; it doubles.
     pub backoff_milliseconds: u64,

@@ -10,8 +10,8 @@ use crate::failure::Failure;
 use crate::intake::{Held, Intake};
 use crate::post_action::{self, Due};
 use crate::prepare::{Place, Prepared, Whole, prepare};
-use crate::quarantine;
 use crate::recorder::{Receipt, Record};
+use crate::witness::Witness;
 
 /// Some mails of a folder that are fetched with one command.
 #[derive(Debug)]
@@ -22,6 +22,23 @@ pub(crate) struct Chunk<'a> {
     last: u32,
     receipt: Option<Receipt>,
     due: Vec<Due>,
+    /// What was heard before the only mail was asked for.
+    pub(crate) witness: Witness,
+    pub(crate) has_set_aside: bool,
+}
+
+impl<'a> Chunk<'a> {
+    fn new(folder: &'a str, pending: BTreeSet<u32>, last: u32) -> Self {
+        Self {
+            folder,
+            pending,
+            last,
+            receipt: None,
+            due: Vec::new(),
+            witness: Witness::Silent,
+            has_set_aside: false,
+        }
+    }
 }
 
 impl Worker {
@@ -33,16 +50,15 @@ impl Worker {
         folder: &str,
         uids: &[u32],
     ) -> Result<(), Failure> {
-        let mut chunk = Chunk {
-            folder,
-            pending: uids.iter().copied().collect(),
-            last: uids.last().copied().unwrap_or_default(),
-            receipt: None,
-            due: Vec::new(),
-        };
+        let pending = uids.iter().copied().collect();
+        let last = uids.last().copied().unwrap_or_default();
+        let mut chunk = Chunk::new(folder, pending, last);
         if let Some(ownership) = &self.ownership {
             let ledger = &ownership.ledger;
             chunk.pending.retain(|uid| !ledger.contains(folder, *uid));
+        }
+        if let [uid] = uids {
+            chunk.witness = self.hear_witness(session, folder, *uid).await?;
         }
         let mut outcome = Ok(());
         while outcome.is_ok() && !chunk.pending.is_empty() {
@@ -52,7 +68,10 @@ impl Worker {
         self.record(&mut chunk, Vec::new()).await?;
         let settled = self.settle(&mut chunk).await;
         outcome.and(settled)?;
-        self.note_progress();
+        // A mail that is set aside is no sign that the server works again.
+        if !chunk.has_set_aside {
+            self.note_progress();
+        }
         let due = std::mem::take(&mut chunk.due);
         if !due.is_empty() {
             let refusal = post_action::run(&self.context, &self.account, session, &due).await?;
@@ -112,23 +131,6 @@ impl Worker {
         }
         self.singly = Some((chunk.folder.to_owned(), chunk.last));
         Err(error.into())
-    }
-
-    /// Counts a failure of one mail; if that was the last, the cursor passes the mail.
-    pub(crate) async fn blame(
-        &mut self,
-        chunk: &mut Chunk<'_>,
-        uid: u32,
-        error: &ImapError,
-    ) -> Result<bool, Failure> {
-        let Some(cursor) = self.cursor(chunk.folder) else {
-            return Ok(false);
-        };
-        let is_over = quarantine::count(&self.context, &self.account, cursor, uid, error).await?;
-        if is_over {
-            chunk.pending.remove(&uid);
-        }
-        Ok(is_over)
     }
 
     async fn take_behind(
@@ -315,13 +317,7 @@ impl Worker {
 
     /// Moves the cursor to a UID before which nothing is left.
     pub(crate) async fn pass(&mut self, folder: &str, uid: u32) -> Result<(), Failure> {
-        let mut chunk = Chunk {
-            folder,
-            pending: BTreeSet::new(),
-            last: uid,
-            receipt: None,
-            due: Vec::new(),
-        };
+        let mut chunk = Chunk::new(folder, BTreeSet::new(), uid);
         self.record(&mut chunk, Vec::new()).await?;
         self.settle(&mut chunk).await
     }

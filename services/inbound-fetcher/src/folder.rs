@@ -84,7 +84,8 @@ impl Worker {
         Ok(())
     }
 
-    /// After a batch broke, its mails are asked for one by one, so that the good ones come.
+    /// After a batch broke, its mails are asked for one by one, so that the good ones come; so is a
+    /// mail that is suspected.
     fn chunk_size(&mut self, folder: &str, uids: &[u32]) -> usize {
         let is_single = match (&self.singly, uids.first()) {
             (Some((name, last)), Some(uid)) if name == folder => uid <= last,
@@ -96,7 +97,12 @@ impl Worker {
         if self.singly.as_ref().is_some_and(|(name, _)| name == folder) {
             self.singly = None;
         }
-        self.context.settings.chunk_mails
+        let most = self.context.settings.chunk_mails;
+        let suspect = self
+            .suspect
+            .as_ref()
+            .and_then(|suspect| uids.iter().position(|uid| suspect.is(folder, *uid)));
+        suspect.map_or(most, |before| before.clamp(1, most))
     }
 
     #[instrument(name = "take.fence", skip_all, fields(account.id = %self.account.id))]

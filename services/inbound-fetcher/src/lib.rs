@@ -19,6 +19,10 @@
 //! for the hash that its id is made of, then into the raw store. All accounts together hold no more
 //! than the budget in the settings.
 //!
+//! A mail that cannot be read is set aside, so that it stops no other, but only once another mail of
+//! its folder was read right before it failed again: a server whose every FETCH fails for a while
+//! would else have its mails set aside one after the other.
+//!
 //! Refuses to guess: if the account's events cannot be read back, nothing is published.
 
 mod account;
@@ -45,6 +49,7 @@ mod roster;
 mod seed;
 mod service;
 mod supervisor;
+mod witness;
 
 pub use config::{Config, Settings, SettingsError};
 pub use service::Service;

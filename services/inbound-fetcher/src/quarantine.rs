@@ -3,27 +3,43 @@ use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailQuarantined, Origin};
 use mailmesh_mail::imap::ImapError;
 use mailmesh_store::account::Account;
-use mailmesh_store::mailbox::{self, Cursor};
+use mailmesh_store::mailbox::{self, Cursor, MailFailures};
 use mailmesh_store::outbox;
+use time::{Duration, OffsetDateTime};
 use tracing::warn;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::witness::Witness;
 
 /// A lost connection says less of the mail than a reply that cannot be read.
 const LOST_FACTOR: i32 = 3;
+/// A mail with no other beside it is to blame once it has failed for so long.
+const ALONE_FOR: Duration = Duration::HOUR;
 
-/// Counts one more failure of a mail that was asked for alone; after enough of them sets it aside,
-/// so that the cursor may pass it. Returns whether it did.
+/// What one more failure means for a mail.
+#[derive(Debug)]
+pub(crate) enum Judgement {
+    /// It says nothing of the mail.
+    NotCounted,
+    /// It counts, and other mails must speak before it counts as the last.
+    Counted { attempts: i32, is_suspect: bool },
+    /// The cursor may pass the mail.
+    SetAside,
+}
+
+/// Counts one more failure of a mail that was asked for alone; after enough of them, and if another
+/// mail of the folder was read meanwhile, sets it aside.
 pub(crate) async fn count(
     context: &Context,
     account: &Account,
     cursor: &Cursor,
     uid: u32,
     error: &ImapError,
-) -> Result<bool, Failure> {
+    witness: Witness,
+) -> Result<Judgement, Failure> {
     let Some(limit) = attempts_allowed(error, context.settings.quarantine_attempts) else {
-        return Ok(false);
+        return Ok(Judgement::NotCounted);
     };
     let origin = Origin {
         folder: cursor.folder.clone(),
@@ -34,8 +50,9 @@ pub(crate) async fn count(
     let now = context.now();
     let replica = &context.replica;
     let mut tx = replica.database.begin().await?;
-    let attempts = mailbox::count_failure(&mut tx, account.id, &origin, &problem, now).await?;
-    let is_over = attempts >= limit;
+    let failures = mailbox::count_failure(&mut tx, account.id, &origin, &problem, now).await?;
+    let attempts = failures.attempts;
+    let is_over = is_to_blame(failures, limit, witness, now);
     if is_over && mailbox::quarantine(&mut tx, account.id, &origin, now).await? {
         let event = replica.encode(&MailQuarantined {
             account: account.key.clone(),
@@ -46,12 +63,28 @@ pub(crate) async fn count(
         outbox::insert(&mut tx, replica.id, &[event], now).await?;
     }
     tx.commit().await?;
-    if is_over {
-        replica.outbox.wake();
-        context.metrics.count_quarantined();
-        warn!(account.id = %account.id, attempts, "A mail was set aside");
+    if !is_over {
+        let is_suspect = attempts + 1 >= limit;
+        return Ok(Judgement::Counted {
+            attempts,
+            is_suspect,
+        });
     }
-    Ok(is_over)
+    replica.outbox.wake();
+    context.metrics.count_quarantined();
+    warn!(account.id = %account.id, attempts, "A mail was set aside");
+    Ok(Judgement::SetAside)
+}
+
+/// A server that fails on every mail looks, mail by mail, as if each were broken; so a mail is to
+/// blame only if another was read right before it failed once more.
+fn is_to_blame(failures: MailFailures, limit: i32, witness: Witness, now: OffsetDateTime) -> bool {
+    failures.attempts >= limit
+        && match witness {
+            Witness::Silent => false,
+            Witness::Read => true,
+            Witness::NoOther => now - failures.first_failed_at >= ALONE_FOR,
+        }
 }
 
 /// Returns after how many such failures a mail is to blame; none if it is not the mail's.
@@ -61,10 +94,10 @@ fn attempts_allowed(error: &ImapError, limit: i32) -> Option<i32> {
             Some(limit)
         }
         ImapError::Unsupported { .. } => Some(1),
-        // A throttle or an outage says nothing of the mail.
+        // A throttle, an outage or a permission says nothing of the mail.
         ImapError::Refused { .. } => match error.verdict().kind {
-            VerdictKind::Transient | VerdictKind::Throttled => None,
-            _ => Some(limit),
+            VerdictKind::Unknown | VerdictKind::Permanent => Some(limit),
+            _ => None,
         },
         ImapError::ConnectionLost { .. } | ImapError::TimedOut { .. } => {
             Some(limit.saturating_mul(LOST_FACTOR))
@@ -100,5 +133,27 @@ mod tests {
         assert_eq!(attempts_allowed(&ImapError::MailUnreadable, 3), Some(3));
         assert_eq!(attempts_allowed(&lost, 3), Some(9));
         assert_eq!(attempts_allowed(&ImapError::Closed, 3), None);
+    }
+
+    #[test]
+    fn a_mail_is_to_blame_if_another_was_read_or_it_failed_alone_for_long() {
+        let first_failed_at = OffsetDateTime::UNIX_EPOCH;
+        let failed = |attempts| MailFailures {
+            attempts,
+            first_failed_at,
+        };
+        let soon = first_failed_at + Duration::MINUTE;
+        let late = first_failed_at + ALONE_FOR;
+
+        for (attempts, witness, now, expected) in [
+            (3, Witness::Read, soon, true),
+            (2, Witness::Read, late, false),
+            (99, Witness::Silent, late, false),
+            (99, Witness::NoOther, soon, false),
+            (3, Witness::NoOther, late, true),
+        ] {
+            let found = is_to_blame(failed(attempts), 3, witness, now);
+            assert_eq!(found, expected, "{attempts} {witness:?} {now}");
+        }
     }
 }

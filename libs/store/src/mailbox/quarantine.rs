@@ -6,7 +6,16 @@ use time::OffsetDateTime;
 use crate::convert::to_json;
 use crate::{StoreError, Tx};
 
-/// Counts one failure to read a mail, and returns how many there were.
+/// How often a mail could not be read, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MailFailures {
+    /// How often.
+    pub attempts: i32,
+    /// When it failed first.
+    pub first_failed_at: OffsetDateTime,
+}
+
+/// Counts one failure to read a mail, and returns all there were.
 ///
 /// # Errors
 /// When the database fails.
@@ -16,14 +25,14 @@ pub async fn count_failure(
     origin: &Origin,
     problem: &Problem,
     now: OffsetDateTime,
-) -> Result<i32, StoreError> {
-    sqlx::query_scalar(
+) -> Result<MailFailures, StoreError> {
+    let (attempts, first_failed_at) = sqlx::query_as(
         "INSERT INTO quarantined_mails AS q
-             (account_id, folder, uid_validity, uid, attempts, problem, updated_at)
-         VALUES ($1, $2, $3, $4, 1, $5, $6)
+             (account_id, folder, uid_validity, uid, attempts, problem, first_failed_at, updated_at)
+         VALUES ($1, $2, $3, $4, 1, $5, $6, $6)
          ON CONFLICT (account_id, folder, uid_validity, uid) DO UPDATE
          SET attempts = q.attempts + 1, problem = excluded.problem, updated_at = excluded.updated_at
-         RETURNING attempts",
+         RETURNING attempts, first_failed_at",
     )
     .bind(account.as_uuid())
     .bind(&origin.folder)
@@ -33,7 +42,11 @@ pub async fn count_failure(
     .bind(now)
     .fetch_one(tx.connection())
     .await
-    .map_err(StoreError::query("count a mail's failure"))
+    .map_err(StoreError::query("count a mail's failure"))?;
+    Ok(MailFailures {
+        attempts,
+        first_failed_at,
+    })
 }
 
 /// Gives a mail up until somebody releases it. Returns whether it was not given up before.

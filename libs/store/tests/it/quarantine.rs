@@ -22,12 +22,17 @@ async fn failures_are_counted_per_mail() -> Result<()> {
     let problem = sample::problem();
 
     let mut counts = Vec::new();
-    for origin in [origin(5, 1), origin(5, 1), origin(5, 2), origin(6, 1)] {
-        let count = mailbox::count_failure(&mut tx, account, &origin, &problem, NOW).await?;
-        counts.push(count);
+    for (origin, now) in [
+        (origin(5, 1), NOW),
+        (origin(5, 1), LATER),
+        (origin(5, 2), LATER),
+        (origin(6, 1), NOW),
+    ] {
+        let count = mailbox::count_failure(&mut tx, account, &origin, &problem, now).await?;
+        counts.push((count.attempts, count.first_failed_at));
     }
 
-    assert_eq!(counts, [1, 2, 1, 1]);
+    assert_eq!(counts, [(1, NOW), (2, NOW), (1, LATER), (1, NOW)]);
     Ok(())
 }
 
