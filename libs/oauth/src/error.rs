@@ -116,6 +116,12 @@ pub enum OAuthError {
     /// The id token does not prove what it must.
     #[error("id token was refused: {0}")]
     IdToken(IdTokenError),
+    /// Whose mailbox it is was asked for and not told.
+    #[error("the provider does not say which mailbox signed in")]
+    NoMailbox {
+        /// The claims that were looked at, in order.
+        looked_at: Vec<String>,
+    },
 }
 
 impl OAuthError {
@@ -132,9 +138,10 @@ impl OAuthError {
             | Self::TooLarge { .. }
             | Self::Redirected { .. }
             | Self::Unreadable { .. } => Verdict::unknown(),
-            Self::Unprotected { .. } | Self::NoEndpoints | Self::OtherIssuer { .. } => {
-                Verdict::needs_administrator(MustAct::Administrator)
-            }
+            Self::Unprotected { .. }
+            | Self::NoEndpoints
+            | Self::OtherIssuer { .. }
+            | Self::NoMailbox { .. } => Verdict::needs_administrator(MustAct::Administrator),
             Self::MixedUp => Verdict::needs_sign_in(),
             Self::Refused(refusal) => refusal.verdict(),
             Self::IdToken(error) => error.verdict(),
@@ -162,6 +169,9 @@ impl OAuthError {
             }
             Self::MixedUp => {
                 "Start the sign-in again from the link you were given. If it happens again, tell the administrator."
+            }
+            Self::NoMailbox { .. } => {
+                "Have the client configuration ask for the scopes email and profile, or name the claim that holds the mailbox address as its identity claim. An email that the provider calls unverified does not count. Then make a new link."
             }
             Self::Refused(refusal) => refusal.cause().action(),
             Self::IdToken(error) => error.action(),

@@ -23,16 +23,16 @@ pub struct Identity {
     pub address: Option<String>,
     /// The claim that held the address.
     pub claim: Option<String>,
-    /// The claims that were looked at for it, in order.
-    pub considered: Vec<String>,
 }
 
 /// Finds out whose tokens these are: from the verified id token, and from the userinfo where the id
-/// token is silent. `None` when the provider names nobody and was not asked to.
+/// token is silent. Neither identity nor address may be absent where `openid` was asked for or a
+/// claim is configured.
 ///
 /// # Errors
-/// [`OAuthError`] when the id token is refused, or the userinfo is needed and cannot be had. As the
-/// tokens stay good, a transient failure may be tried again with the same answer.
+/// [`OAuthError::NoMailbox`] when nothing names the mailbox; others when the id token is refused, or
+/// the userinfo is needed and cannot be had. As the tokens stay good, a transient failure may be tried
+/// again with the same answer.
 pub async fn identify(
     http: &HttpClient,
     endpoints: &Endpoints,
@@ -41,10 +41,6 @@ pub async fn identify(
     nonce: Option<&str>,
     now: OffsetDateTime,
 ) -> Result<Option<Identity>, OAuthError> {
-    let considered = match &client.identity_claim {
-        Some(claim) => vec![claim.clone()],
-        None => USUAL_CLAIMS.map(str::to_owned).to_vec(),
-    };
     let signed = match &answer.id_token {
         Some(token) => Some(id_token::verify(http, endpoints, client, token, nonce, now).await?),
         None => None,
@@ -52,7 +48,7 @@ pub async fn identify(
     if let Some(claims) = &signed
         && find_address(claims, client).is_some()
     {
-        return identity(claims, claims, client, considered).map(Some);
+        return identity(claims, claims, client).map(Some);
     }
     let userinfo = ask_userinfo(http, endpoints, client, answer, signed.is_some()).await?;
     match (signed, userinfo) {
@@ -63,12 +59,25 @@ pub async fn identify(
             {
                 return Err(OAuthError::IdToken(IdTokenError::Subject));
             }
-            identity(&signed, &userinfo, client, considered).map(Some)
+            identity(&signed, &userinfo, client).map(Some)
         }
-        (Some(claims), None) | (None, Some(claims)) => {
-            identity(&claims, &claims, client, considered).map(Some)
-        }
+        (Some(claims), None) | (None, Some(claims)) => identity(&claims, &claims, client).map(Some),
+        (None, None) if must_name_mailbox(client) => Err(no_mailbox(client)),
         (None, None) => Ok(None),
+    }
+}
+
+// Without it, whoever signs in anywhere would be taken for the owner of the mailbox.
+fn must_name_mailbox(client: &Client) -> bool {
+    client.asks_identity() || client.identity_claim.is_some()
+}
+
+fn no_mailbox(client: &Client) -> OAuthError {
+    OAuthError::NoMailbox {
+        looked_at: match &client.identity_claim {
+            Some(claim) => vec![claim.clone()],
+            None => USUAL_CLAIMS.map(str::to_owned).to_vec(),
+        },
     }
 }
 
@@ -102,18 +111,19 @@ fn identity(
     signed: &Claims,
     address_claims: &Claims,
     client: &Client,
-    considered: Vec<String>,
 ) -> Result<Identity, OAuthError> {
     let text = |name| signed.get(name).and_then(Value::as_str).map(str::to_owned);
     let subject = text("sub").or_else(|| plain_id(signed));
     let (claim, address) = find_address(address_claims, client).unzip();
+    if address.is_none() && must_name_mailbox(client) {
+        return Err(no_mailbox(client));
+    }
     Ok(Identity {
         subject: subject.ok_or(OAuthError::IdToken(IdTokenError::Subject))?,
         issuer: text("iss"),
         tenant: text("tid"),
         address,
         claim,
-        considered,
     })
 }
 

@@ -11,7 +11,8 @@
 //! mailbox, and tried at the account's own mail server before the page says that it works.
 //!
 //! Refuses: states that were forged, used or are late; answers of another issuer (RFC 9207); another
-//! mailbox than the account's; grants that would end within a day because the provider gave no
+//! mailbox than the account's, and people whose mailbox the provider does not tell though it was asked
+//! (with the scope `openid` or an identity claim); grants that would end within a day because the provider gave no
 //! refresh token. No URL, redirect or text of a page is taken from a request: results travel to the
 //! clean URL in a cookie that only this service can open, so any replica can show them.
 

@@ -163,6 +163,9 @@ fn refused(error: &OAuthError) -> Page {
     if let Some(code) = error.code() {
         page = page.fact("The provider's code", code);
     }
+    if let OAuthError::NoMailbox { looked_at } = error {
+        page = page.fact("Claims looked at", looked_at.join(", "));
+    }
     let refusal = error.refusal();
     if let Some(words) = refusal.and_then(|refusal| refusal.description.as_deref()) {
         page = page.fact("The provider's words", words);

@@ -329,16 +329,9 @@ async fn userinfo_fills_in_what_the_id_token_leaves_out() {
         Err(OAuthError::IdToken(IdTokenError::Subject))
     ));
 
-    // Microsoft's userinfo refuses mail tokens; the subject is known all the same.
-    let refused = who(&fake.endpoints(), &client(), Some(silent.clone()))
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (refused.subject.as_str(), refused.address),
-        ("subject-1", None)
-    );
-    assert_eq!(refused.considered, ["email", "preferred_username", "upn"]);
+    // Microsoft's userinfo refuses mail tokens: the subject is known, and not whose mailbox it is.
+    let refused = who(&fake.endpoints(), &client(), Some(silent.clone())).await;
+    assert_eq!(looked_at(refused), ["email", "preferred_username", "upn"]);
 
     let down = who(&fake.endpoints(), &client(), Some(silent))
         .await
@@ -383,14 +376,53 @@ async fn userinfo_alone_names_the_person() {
     assert_eq!(who(&fake.endpoints(), &client, None).await.unwrap(), None);
 }
 
+fn looked_at(found: Result<Option<Identity>, OAuthError>) -> Vec<String> {
+    match found {
+        Err(OAuthError::NoMailbox { looked_at }) => looked_at,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
-async fn a_provider_without_identity_names_nobody() {
+async fn a_provider_may_name_nobody_only_where_nobody_asked() {
     let fake = Fake::start().await;
     let mut endpoints = fake.endpoints();
     endpoints.userinfo = None;
+    let mut client = client();
 
-    assert_eq!(who(&endpoints, &client(), None).await.unwrap(), None);
+    let asked = who(&endpoints, &client, None).await;
+    client.scopes = owned(&["mail"]);
+    let not_asked = who(&endpoints, &client, None).await.unwrap();
+    client.identity_claim = Some("login".to_owned());
+    let configured = who(&endpoints, &client, None).await;
+
+    assert_eq!(looked_at(asked), ["email", "preferred_username", "upn"]);
+    assert_eq!(not_asked, None);
+    assert_eq!(looked_at(configured), ["login"]);
     assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_address_that_proves_nothing_names_no_mailbox() {
+    let fake = Fake::start().await;
+    let signer = Signer::new(Algorithm::ES256, "k1");
+    fake.on("/jwks", [key_set(&[signer.published()])]);
+    let mut endpoints = fake.endpoints();
+    endpoints.userinfo = None;
+    let unverified = with("email_verified", value!(false));
+    let mut plain_name = with("email", Value::Null);
+    plain_name["preferred_username"] = value!("jsmith");
+
+    for claims in [unverified, plain_name] {
+        let found = who(&endpoints, &client(), Some(signer.sign(&claims))).await;
+        assert_eq!(looked_at(found), ["email", "preferred_username", "upn"]);
+    }
+
+    // A claim that was chosen is never replaced in silence.
+    let mut chosen = client();
+    chosen.identity_claim = Some("absent".to_owned());
+    let found = who(&endpoints, &chosen, Some(signer.sign(&claims()))).await;
+    assert_eq!(looked_at(found), ["absent"]);
 }
 
 #[tokio::test]
@@ -411,18 +443,16 @@ async fn the_address_comes_from_the_first_claim_that_can_hold_one() {
     plain_name["upn"] = value!("jsmith@corp.test");
 
     for (claims, configured, claim, address) in [
-        (&all, None, Some("email"), Some("jo@example.test")),
+        (&all, None, "email", "jo@example.test"),
         (
             &unverified,
             None,
-            Some("preferred_username"),
-            Some("jo.smith@corp.test"),
+            "preferred_username",
+            "jo.smith@corp.test",
         ),
-        (&plain_name, None, Some("upn"), Some("jsmith@corp.test")),
-        (&all, Some("upn"), Some("upn"), Some("jsmith@corp.test")),
-        (&all, Some("login"), Some("login"), Some("jsmith")),
-        // A claim that was chosen is never replaced in silence.
-        (&all, Some("absent"), None, None),
+        (&plain_name, None, "upn", "jsmith@corp.test"),
+        (&all, Some("upn"), "upn", "jsmith@corp.test"),
+        (&all, Some("login"), "login", "jsmith"),
     ] {
         let mut client = client();
         client.identity_claim = configured.map(str::to_owned);
@@ -432,7 +462,7 @@ async fn the_address_comes_from_the_first_claim_that_can_hold_one() {
             .unwrap()
             .unwrap();
 
-        assert_eq!(found.claim.as_deref(), claim, "{configured:?}");
-        assert_eq!(found.address.as_deref(), address, "{configured:?}");
+        assert_eq!(found.claim.as_deref(), Some(claim), "{configured:?}");
+        assert_eq!(found.address.as_deref(), Some(address), "{configured:?}");
     }
 }

@@ -10,13 +10,19 @@ async fn with_page() -> Result<World> {
 
 /// Signs in with a fault at the provider; nothing may be stored.
 async fn refused(point: &str, fault: Fault) -> Result<LastPage> {
+    refused_by([(point, fault)]).await
+}
+
+async fn refused_by<const N: usize>(faults: [(&str, Fault); N]) -> Result<LastPage> {
     let world = World::new().await?;
     let account = world.account("support", Protocol::Imap).await?;
     let link = world.link(&account).await?;
-    world.sandbox.faults().add(FaultRule {
-        count: None,
-        ..FaultRule::once(point, fault)
-    })?;
+    for (point, fault) in faults {
+        world.sandbox.faults().add(FaultRule {
+            count: None,
+            ..FaultRule::once(point, fault)
+        })?;
+    }
 
     let page = Visitor::try_new(None)?.sign_in(&link, ALICE, true).await?;
 
@@ -116,6 +122,33 @@ async fn a_forged_identity_is_refused() -> Result<()> {
         let page = refused("oauth.id_token", Fault::Reply { text }).await?;
         assert_ne!(page.status, 200, "{claims}: {}", page.html);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_person_whose_mailbox_is_not_told_is_refused() -> Result<()> {
+    for claims in [
+        r#"{"email":null,"preferred_username":null}"#,
+        r#"{"email_verified":false,"preferred_username":"alice"}"#,
+    ] {
+        let text = claims.to_owned();
+        let silent = Fault::Status {
+            code: 403,
+            retry_after: None,
+            body: None,
+        };
+        let faults = [
+            ("oauth.id_token", Fault::Reply { text }),
+            ("oauth.userinfo", silent),
+        ];
+        let page = refused_by(faults).await?;
+
+        assert_eq!(page.status, 502, "{claims}: {}", page.html);
+        let claims = "email, preferred_username, upn";
+        assert!(page.html.contains(claims), "{}", page.html);
+    }
+    let page = refused("oauth.token.code", tokens("openid email mail", Some("rt"))).await?;
+    assert_ne!(page.status, 200, "{}", page.html);
     Ok(())
 }
 
