@@ -32,7 +32,7 @@ pub struct FetchedMail {
 /// Which of the mails that were asked for did not come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FetchReport {
-    /// The server has them no more.
+    /// The server has them no more, and said so when it was asked again.
     pub missing: Vec<u32>,
     /// The server has them, and what it sent of them could not be read. Asked for one by one, the
     /// good among them come.
@@ -56,7 +56,17 @@ impl Session {
         self.expect_bodies(slice_bytes);
         let report = self.fetch_sets(uids, slice_bytes, mails).await;
         self.wire.set_bounds(self.limits.bounds());
-        report
+        let mut report = report?;
+        self.ask_for_missing(&mut report).await?;
+        Ok(report)
+    }
+
+    /// Whoever takes a mail for missing never asks for it again, so what a fetch left out is not believed alone.
+    async fn ask_for_missing(&mut self, report: &mut FetchReport) -> Result<(), ImapError> {
+        let listed = self.search_uids(&report.missing).await?;
+        report.missing.retain(|uid| !listed.contains(uid));
+        report.unreadable.extend(listed);
+        Ok(())
     }
 
     /// Fetches `bytes` of one mail from `offset` on; fewer mean that the mail ends there.
@@ -77,7 +87,12 @@ impl Session {
         let command = format!("UID FETCH {uid} (UID BODY.PEEK[]<{offset}.{bytes}>)");
         let slice = self.fetch_one(&command, uid).await;
         self.wire.set_bounds(self.limits.bounds());
-        match slice?.ok_or(ImapError::MailGone)? {
+        let slice = match slice? {
+            Some(slice) => slice,
+            None if self.search_uids(&[uid]).await?.is_empty() => return Err(ImapError::MailGone),
+            None => BodyValue::Nil,
+        };
+        match slice {
             BodyValue::Nil => Err(ImapError::MailUnreadable),
             // A server that ignores the range would have us store the beginning twice.
             BodyValue::Bytes {
@@ -101,7 +116,7 @@ impl Session {
                     return outcome.map(drop).or_else(forgive_partial).map(|()| body);
                 }
                 Settled::Data(Reply::Fetch(fetched)) if fetched.uid == Some(uid) => {
-                    body = fetched.body.or(body);
+                    body = fetched.body.or(body).or(Some(BodyValue::Nil));
                 }
                 Settled::Data(Reply::BrokenFetch { uid: found })
                     if found.is_none_or(|found| found == uid) =>
@@ -198,16 +213,15 @@ impl Batch {
         }
     }
 
-    /// Returns the mail if it was asked for and has a body; flag changes by others have none.
+    /// Returns the mail if it was asked for and has a body. One without a body may still get it: others changed its
+    /// flags meanwhile, or the server sends it in pieces.
     fn take(&mut self, fetched: FetchReply) -> Option<FetchedMail> {
         let uid = fetched.uid?;
-        let (body, is_partial) = match fetched.body? {
-            BodyValue::Bytes { bytes, is_partial } => (bytes, is_partial),
-            BodyValue::Nil => {
-                self.note_broken(Some(uid));
-                return None;
-            }
+        let Some(BodyValue::Bytes { bytes, is_partial }) = fetched.body else {
+            self.note_broken(Some(uid));
+            return None;
         };
+        let body = bytes;
         if !self.pending.remove(&uid) {
             return None;
         }

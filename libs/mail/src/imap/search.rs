@@ -1,6 +1,7 @@
 use super::error::{ImapError, ServerText, Stage};
 use super::name::quote;
 use super::reply::Reply;
+use super::sequence::uid_sets;
 use super::session::{OpenFolder, Session};
 
 /// The most UIDs that one call returns, and the most that are asked for at once.
@@ -59,6 +60,17 @@ impl Session {
         }
         let command = format!("UID SEARCH HEADER {} {}", quote(header), quote(value));
         self.search(&command).await
+    }
+
+    /// Returns which of these the folder has, ascending.
+    pub(super) async fn search_uids(&mut self, uids: &[u32]) -> Result<Vec<u32>, ImapError> {
+        let mut listed = Vec::new();
+        for set in uid_sets(uids) {
+            let mut found = self.search(&format!("UID SEARCH UID {}", set.text)).await?;
+            found.retain(|uid| set.uids.binary_search(uid).is_ok());
+            listed.append(&mut found);
+        }
+        Ok(listed)
     }
 
     async fn search_after(&mut self, first: u32) -> Result<Vec<u32>, ImapError> {

@@ -15,6 +15,8 @@ fn mail(sequence: u32, uid: u32, body: &str) -> String {
     )
 }
 
+const NONE: &str = "* SEARCH\r\n";
+
 /// Fetches UIDs 1 to 3 in slices of 100 bytes.
 async fn fetch(
     script: impl AsyncFnOnce(Peer, String) -> std::io::Result<()>,
@@ -53,7 +55,8 @@ async fn mails_arrive_whole_whatever_comes_between() -> TestResult {
                 mail(3, 3, &long),
                 mail(3, 3, "twice"),
             ))
-            .await
+            .await?;
+            peer.answer("UID SEARCH UID 2", NONE).await
         },
         ImapLimits::default(),
     )
@@ -96,7 +99,7 @@ async fn a_fetch_is_read_the_same_byte_by_byte() -> TestResult {
                 peer.stream.write_all(&[byte]).await?;
                 tokio::task::yield_now().await;
             }
-            Ok(())
+            peer.answer("UID SEARCH UID 3", NONE).await
         },
         ImapLimits::default(),
     )
@@ -110,19 +113,73 @@ async fn a_fetch_is_read_the_same_byte_by_byte() -> TestResult {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_not_called_missing() -> TestResult {
-    for (reply, missing, unreadable) in [
-        ("* 2 FETCH (UID 2 BODY[]<0> NIL)\r\n", vec![3], vec![2]),
+    let whole = mail(2, 2, "late");
+    for (reply, search, missing, unreadable) in [
+        ("* 2 FETCH (UID 2 BODY[]<0> NIL)\r\n", "3", vec![3], vec![2]),
         (
             "* 2 FETCH (UID 2 ENVELOPE ((( BODY[]<0> x)\r\n",
+            "3",
             vec![3],
             vec![2],
         ),
-        ("* 2 FETCH (oops\r\n", vec![], vec![2, 3]),
-        ("* 2 FETCH (UID 2 INTERNALDATE NIL)\r\n", vec![2, 3], vec![]),
+        ("* 2 FETCH (oops\r\n", "", vec![], vec![2, 3]),
+        (
+            "* 2 FETCH (UID 2 INTERNALDATE NIL)\r\n",
+            "3",
+            vec![3],
+            vec![2],
+        ),
+        (
+            &format!("* 2 FETCH (UID 2 FLAGS (\\Seen))\r\n{whole}"),
+            "3",
+            vec![3],
+            vec![],
+        ),
+        (
+            &format!("{whole}* 2 FETCH (UID 2 FLAGS (\\Seen))\r\n"),
+            "3",
+            vec![3],
+            vec![],
+        ),
     ] {
         let (report, mails) = fetch(
             async |mut peer, tag| {
                 peer.say(&format!("{reply}{}{tag} OK done\r\n", mail(1, 1, "good")))
+                    .await?;
+                if search.is_empty() {
+                    return Ok(());
+                }
+                peer.answer(&format!("UID SEARCH UID {search}"), NONE).await
+            },
+            ImapLimits::default(),
+        )
+        .await?;
+
+        let is_whole = unreadable.is_empty();
+        assert_eq!(
+            report?,
+            FetchReport {
+                missing,
+                unreadable
+            },
+            "{reply}"
+        );
+        assert_eq!(mails.len(), if is_whole { 2 } else { 1 }, "{reply}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_did_not_come_and_is_still_listed_is_not_called_missing() -> TestResult {
+    for ending in [
+        "OK done",
+        "NO Some of the requested messages no longer exist.",
+    ] {
+        let (report, mails) = fetch(
+            async |mut peer, tag| {
+                peer.say(&format!("{}{tag} {ending}\r\n", mail(1, 1, "good")))
+                    .await?;
+                peer.answer("UID SEARCH UID 2:3", "* SEARCH 9 3 1\r\n")
                     .await
             },
             ImapLimits::default(),
@@ -132,10 +189,9 @@ async fn what_cannot_be_read_is_not_called_missing() -> TestResult {
         assert_eq!(
             report?,
             FetchReport {
-                missing,
-                unreadable
-            },
-            "{reply}"
+                missing: vec![2],
+                unreadable: vec![3]
+            }
         );
         assert_eq!(mails.len(), 1);
     }
@@ -183,7 +239,8 @@ async fn exchange_saying_that_some_are_gone_is_a_success() -> TestResult {
                 "{}{tag} NO Some of the requested messages no longer exist.\r\n",
                 mail(1, 1, "good")
             ))
-            .await
+            .await?;
+            peer.answer("UID SEARCH UID 2:3", NONE).await
         },
         ImapLimits::default(),
     )
@@ -277,8 +334,6 @@ async fn large_mails_come_in_slices() -> TestResult {
                 "* 2 FETCH (UID 2 BODY[]<103> \"\")\r\n",
             )
             .await?;
-            peer.answer("UID FETCH 9 (UID BODY.PEEK[]<100.100>)", "")
-                .await?;
             peer.answer(
                 "UID FETCH 2 (UID BODY.PEEK[]<100.100>)",
                 "* 2 FETCH (UID 2 BODY[] {5}\r\nwhole)\r\n",
@@ -295,10 +350,6 @@ async fn large_mails_come_in_slices() -> TestResult {
             assert_eq!(session.fetch_slice(2, 100, 100).await?, "end");
             assert_eq!(session.fetch_slice(2, 103, 100).await?, "");
             assert!(matches!(
-                session.fetch_slice(9, 100, 100).await,
-                Err(ImapError::MailGone)
-            ));
-            assert!(matches!(
                 session.fetch_slice(2, 100, 100).await,
                 Err(ImapError::Unsupported { .. })
             ));
@@ -307,6 +358,32 @@ async fn large_mails_come_in_slices() -> TestResult {
                 Err(ImapError::MailUnreadable)
             ));
             assert!(session.is_healthy());
+            Ok(())
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_slice_that_did_not_come_is_asked_after() -> TestResult {
+    const FETCH_9: &str = "UID FETCH 9 (UID BODY.PEEK[]<100.100>)";
+    play(
+        async |mut peer: Peer| {
+            peer.open("", 3).await?;
+            peer.answer(FETCH_9, "").await?;
+            peer.answer("UID SEARCH UID 9", NONE).await?;
+            peer.answer(FETCH_9, "").await?;
+            peer.answer("UID SEARCH UID 9", "* SEARCH 9\r\n").await?;
+            peer.answer(FETCH_9, "* 9 FETCH (UID 9 FLAGS ())\r\n").await
+        },
+        async |server| {
+            let mut session = open_inbox(server, ImapLimits::default()).await?;
+            let gone = session.fetch_slice(9, 100, 100).await;
+            assert!(matches!(gone, Err(ImapError::MailGone)));
+            for _ in 0..2 {
+                let unreadable = session.fetch_slice(9, 100, 100).await;
+                assert!(matches!(unreadable, Err(ImapError::MailUnreadable)));
+            }
             Ok(())
         },
     )
