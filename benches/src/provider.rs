@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use mailmesh_domain::SystemClock;
 use mailmesh_sandbox::{Sandbox, Settings};
+use mailmesh_testkit::MailHost;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -78,6 +79,14 @@ impl Provider {
 
     pub(crate) const fn imap_port(&self) -> u16 {
         self.introduction.imap
+    }
+
+    pub(crate) fn mail_host(&self) -> MailHost {
+        MailHost {
+            imap_port: self.introduction.imap,
+            smtp_port: self.introduction.smtp,
+            ca_pem: self.introduction.ca_pem.clone(),
+        }
     }
 
     pub(crate) const fn smtp_port(&self) -> u16 {

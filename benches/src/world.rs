@@ -1,14 +1,17 @@
 //! Servers, provider and keys of one run. Everything lies in a folder that goes with it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mailmesh_bus::BusSettings;
+use mailmesh_domain::SystemClock;
 use mailmesh_embedded::{
     Cache, Locator, Nats, NatsOptions, Postgres, PostgresOptions, find_nats, find_postgres,
 };
 use mailmesh_replica::{Connections, PostgresSettings};
-use mailmesh_secrets::{OpeningKeys, SecretString};
+use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::Database;
+use mailmesh_testkit::{MeshAddress, MeshBase};
 
 use crate::provider::Provider;
 use crate::table::note;
@@ -17,10 +20,8 @@ use crate::table::note;
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) provider: Provider,
-    pub(crate) connections: Connections,
-    pub(crate) keys: OpeningKeys,
+    pub(crate) base: MeshBase,
     pub(crate) nats: Nats,
-    pub(crate) postgres_url: SecretString,
     folder: PathBuf,
     _postgres: Postgres,
 }
@@ -46,15 +47,35 @@ impl World {
             url: nats.url(),
             ..BusSettings::default()
         };
+        let Connections {
+            database,
+            bus: connected,
+        } = Connections::open(&settings, &bus).await?;
+        let base = MeshBase {
+            address: MeshAddress {
+                postgres_url: postgres.url(),
+                bus,
+            },
+            database,
+            bus: connected,
+            keys: OpeningKeys::generate()?,
+            clock: Arc::new(SystemClock),
+        };
         Ok(Self {
             provider: Provider::start().await?,
-            connections: Connections::open(&settings, &bus).await?,
-            keys: OpeningKeys::generate()?,
-            postgres_url: postgres.url(),
+            base,
             nats,
             folder,
             _postgres: postgres,
         })
+    }
+
+    /// Returns what the services of this process share.
+    pub(crate) fn connections(&self) -> Connections {
+        Connections {
+            database: self.base.database.clone(),
+            bus: self.base.bus.clone(),
+        }
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -30,7 +30,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let world = World::start().await?;
     let client = mesh::add_client(&world).await?;
     let keys = world.folder().join("opening.key");
-    std::fs::write(&keys, world.keys.to_file_text()?.expose_secret())?;
+    std::fs::write(&keys, world.base.keys.to_file_text()?.expose_secret())?;
     let base = measure(&world, &keys, 0).await?;
     let mut rows = vec![("base, no account".to_owned(), format!("{base} KiB"))];
     let mut made = 0;
@@ -59,7 +59,10 @@ async fn measure(world: &World, keys: &PathBuf, accounts: usize) -> anyhow::Resu
         .args(["--nats", &world.nats.url()])
         .arg("--keys")
         .arg(keys)
-        .env("BENCH_POSTGRES_URL", world.postgres_url.expose_secret())
+        .env(
+            "BENCH_POSTGRES_URL",
+            world.base.address.postgres_url.expose_secret(),
+        )
         .stdin(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;

@@ -27,11 +27,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .provider
         .preload(&address, arguments.mails, arguments.bytes)
         .await?;
-    let mut events = world
-        .connections
-        .bus
-        .subscribe("mail.received.*", None)
-        .await?;
+    let mut events = world.base.bus.subscribe("mail.received.*", None).await?;
 
     let started = Instant::now();
     let lifecycle = mesh::start_fetcher(&world).await?;
