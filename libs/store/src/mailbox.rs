@@ -6,7 +6,7 @@ mod quarantine;
 mod received;
 
 pub use cursor::{Cursor, activate, finish_rescan, list_cursors, move_cursors, reset};
-pub use forget::delete_cursors;
+pub use forget::void_cursors;
 pub use quarantine::{MailFailures, count_failure, is_quarantined, quarantine};
 pub use received::{
     DuePostAction, ReceivedMail, find, find_known, finish_post_actions, insert, list_post_actions,

@@ -169,14 +169,15 @@ pub struct MailQuarantined {
 }
 event!(MailQuarantined, "mail.quarantined", account);
 
-/// The server renumbered a folder: its UIDVALIDITY changed.
+/// A folder is read again from its beginning, without a second `mail.received` for what was received: the server
+/// renumbered it (its UIDVALIDITY changed), or the account was given another server or login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailboxReset {
     /// The account that watches the folder.
     pub account: Key,
     /// The folder's name.
     pub folder: String,
-    /// The UIDVALIDITY before.
+    /// The UIDVALIDITY before; 0 when the account was given another server or login.
     pub previous_uid_validity: u32,
     /// The UIDVALIDITY now.
     pub uid_validity: u32,

@@ -58,6 +58,8 @@ async fn a_new_account_finds_the_grant_of_its_login() -> Result<()> {
     Ok(())
 }
 
+type Change = fn(&mut Account);
+
 #[tokio::test]
 async fn a_server_is_known_by_all_that_decides_who_answers_there() -> Result<()> {
     let world = World::new().await?;
@@ -69,7 +71,7 @@ async fn a_server_is_known_by_all_that_decides_who_answers_there() -> Result<()>
     with_password.authorisation = Authorisation::Password;
     "password.example.com".clone_into(&mut with_password.host);
     account::insert(&mut tx, &with_password).await?;
-    let changes: [(bool, fn(&mut Account)); 6] = [
+    let changes: [(bool, Change); 6] = [
         (true, |account| account.login.push('x')),
         (true, |account| account.host = account.host.to_uppercase()),
         (false, |account| account.host.push('x')),
@@ -81,10 +83,10 @@ async fn a_server_is_known_by_all_that_decides_who_answers_there() -> Result<()>
     ];
 
     for (is_known, change) in changes {
-        let mut changed = account.clone();
-        change(&mut changed);
-        let found = account::has_known_server(&mut tx, &changed).await?;
-        assert_eq!(found, is_known, "{changed:?}");
+        let mut moved = account.clone();
+        change(&mut moved);
+        let found = account::has_known_server(&mut tx, &moved).await?;
+        assert_eq!(found, is_known, "{moved:?}");
     }
     let mut elsewhere = account;
     elsewhere.client_configuration_id = Some(other);
@@ -178,20 +180,25 @@ async fn only_a_grant_without_accounts_is_deleted_as_unused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_account_forgets_how_far_its_folders_were_read() -> Result<()> {
+async fn voided_cursors_fit_no_folder_and_keep_their_activation() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
-    let left = sample::stored(&mut tx, "left", Direction::Inbound).await?;
+    let voided = sample::stored(&mut tx, "voided", Direction::Inbound).await?;
     let kept = sample::stored(&mut tx, "kept", Direction::Inbound).await?;
-    for account in [left, kept] {
+    for account in [voided, kept] {
         mailbox::activate(&mut tx, account, "INBOX", 5, 10, NOW).await?;
     }
 
-    mailbox::delete_cursors(&mut tx, left).await?;
+    mailbox::void_cursors(&mut tx, voided).await?;
 
-    let cursors = mailbox::list_cursors(&mut tx, &[left, kept]).await?;
-    assert_eq!(cursors.len(), 1);
-    assert_eq!(cursors[0].account_id, kept);
+    let validity = async |tx: &mut Tx, account| -> Result<u32> {
+        let cursors = mailbox::list_cursors(tx, &[account]).await?;
+        assert_eq!((cursors.len(), cursors[0].activated_at), (1, NOW));
+        Ok(cursors[0].uid_validity)
+    };
+    assert_eq!(validity(&mut tx, voided).await?, 0);
+    assert_eq!(validity(&mut tx, kept).await?, 5);
+    assert!(mailbox::reset(&mut tx, voided, "INBOX", 5, 10, LATER).await?);
     Ok(())
 }
 

@@ -103,8 +103,8 @@ pub(super) async fn change(
     {
         grant::delete_unused(&mut tx, left).await?;
     }
-    if is_other_mailbox(&current, &account) {
-        mailbox::delete_cursors(&mut tx, account.id).await?;
+    if may_be_other_mailbox(&current, &account) {
+        mailbox::void_cursors(&mut tx, account.id).await?;
     }
     announce(&app, &mut tx, &account.key, false).await?;
     let view = load_one(&mut tx, account).await?;
@@ -180,8 +180,9 @@ fn has_same_owner(one: &Account, other: &Account) -> bool {
         && one.login.eq_ignore_ascii_case(&other.login)
 }
 
-/// Cursors of one mailbox say nothing about another: its mail would be skipped.
-fn is_other_mailbox(one: &Account, other: &Account) -> bool {
+/// Cursors of one mailbox say nothing about another: its mail would be skipped. Whether it is another is not known: a
+/// server may have got a new name, and a login may be an alias.
+fn may_be_other_mailbox(one: &Account, other: &Account) -> bool {
     one.direction == Direction::Inbound
         && !(one.host.eq_ignore_ascii_case(&other.host)
             && one.login.eq_ignore_ascii_case(&other.login))

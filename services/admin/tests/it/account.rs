@@ -197,7 +197,7 @@ async fn the_last_account_of_a_grant_takes_it_along() {
 }
 
 #[tokio::test]
-async fn another_mailbox_is_read_from_its_beginning() {
+async fn what_may_be_another_mailbox_is_read_from_its_beginning() {
     let world = World::new().await.unwrap();
     world.google().await.unwrap();
     world.account("in", "imap").await.unwrap();
@@ -213,26 +213,24 @@ async fn another_mailbox_is_read_from_its_beginning() {
         .await
         .unwrap();
     tx.commit().await.unwrap();
-    let count = async || {
+    let validity = async || {
         let mut tx = world.base.begin().await.unwrap();
-        mailbox::list_cursors(&mut tx, &[id]).await.unwrap().len()
+        let cursors = mailbox::list_cursors(&mut tx, &[id]).await.unwrap();
+        assert_eq!((cursors.len(), cursors[0].activated_at), (1, now));
+        cursors[0].uid_validity
+    };
+    let change = async |change| {
+        let answer = world.patch("/v1/accounts/in", change).await.unwrap();
+        answer.success().unwrap();
     };
 
-    world
-        .patch("/v1/accounts/in", json!({"poll_interval_seconds": 30}))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
-    let same_mailbox = count().await;
-    world
-        .patch("/v1/accounts/in", json!({"login": "b@example.com"}))
-        .await
-        .unwrap()
-        .success()
-        .unwrap();
+    change(json!({"poll_interval_seconds": 30})).await;
+    let same_mailbox = validity().await;
+    change(json!({"login": "SUPPORT@example.com"})).await;
+    let same_login = validity().await;
+    change(json!({"host": "imap.googlemail.com"})).await;
 
-    assert_eq!((same_mailbox, count().await), (1, 0));
+    assert_eq!((same_mailbox, same_login, validity().await), (7, 7, 0));
     world.finish().await.unwrap();
 }
 
