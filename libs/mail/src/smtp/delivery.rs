@@ -75,30 +75,14 @@ impl Prepared<'_> {
         self.commit_before(None).await
     }
 
-    /// As [`Prepared::commit`], but lets the mail go unsent once `latest` is over: nothing is waited
-    /// for between that look at the clock and the dot.
+    /// As [`Prepared::commit`], but lets the mail go unsent once `latest` is over: the clock is looked
+    /// at right before each try to hand the dot to the system.
     pub async fn commit_before(self, latest: Option<Instant>) -> Result<Reply, CommitError> {
         let connection = self.connection;
         connection.check_before_dot().await?;
-        if latest.is_some_and(|latest| Instant::now() > latest) {
-            connection.wire.close(LAST_WORDS).await;
-            return Err(CommitError::Unsent {
-                source: WireError::TimedOut,
-            });
-        }
         let limit = connection.timeouts.commit;
-        match connection.wire.write(b".\r\n", limit).await {
-            // The system did not take the dot whole; what waits in a TLS buffer is dropped with the connection.
-            Err(source @ (WireError::Io { .. } | WireError::Closed)) => {
-                return Err(CommitError::Unsent { source });
-            }
-            other => other.map_err(CommitError::uncertain)?,
-        }
-        connection
-            .wire
-            .flush(limit)
-            .await
-            .map_err(CommitError::uncertain)?;
+        let latest = latest.unwrap_or_else(|| Instant::now() + limit);
+        connection.wire.send_dot(latest).await?;
         let reply = connection
             .wire
             .reply(limit)

@@ -1,11 +1,14 @@
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use mailmesh_secrets::{ExposeSecret as _, SecretString};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::error::WireError;
+use super::error::{CommitError, WireError};
 use super::reply::{Reply, ReplyBuilder};
 use crate::connection::Connection as Stream;
 
@@ -98,6 +101,11 @@ impl Wire {
         bounded(limit, self.stream.flush()).await
     }
 
+    /// Sends the final dot, and nothing of it any more once `latest` is over.
+    pub(super) async fn send_dot(&mut self, latest: Instant) -> Result<(), CommitError> {
+        send_dot(&mut self.stream, latest).await
+    }
+
     /// Waits for one whole reply, however slowly its bytes drip.
     pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, WireError> {
         let deadline = Instant::now() + limit;
@@ -151,6 +159,46 @@ impl Wire {
     }
 }
 
+/// A process that stood still wakes to a stream that has room again: so the clock is looked at first,
+/// and not by a timer beside. Until the last poll has ended, part of the dot is with us, which goes
+/// with the connection: the server surely does not have it.
+async fn send_dot<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    latest: Instant,
+) -> Result<(), CommitError> {
+    let mut rest: &[u8] = b".\r\n";
+    let hand_over = poll_fn(|context| {
+        while !rest.is_empty() {
+            check_clock(latest)?;
+            let taken = ready!(Pin::new(&mut *stream).poll_write(context, rest));
+            // The system did not take the dot whole.
+            let taken = taken.map_err(|source| unsent(closed_or_io(source)))?;
+            if taken == 0 {
+                return Poll::Ready(Err(unsent(WireError::Closed)));
+            }
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+        check_clock(latest)?;
+        let flushed = ready!(Pin::new(&mut *stream).poll_flush(context));
+        Poll::Ready(flushed.map_err(|source| CommitError::uncertain(closed_or_io(source))))
+    });
+    match timeout_at(latest, hand_over).await {
+        Ok(done) => done,
+        Err(_) => Err(unsent(WireError::TimedOut)),
+    }
+}
+
+fn check_clock(latest: Instant) -> Result<(), CommitError> {
+    if Instant::now() > latest {
+        return Err(unsent(WireError::TimedOut));
+    }
+    Ok(())
+}
+
+const fn unsent(source: WireError) -> CommitError {
+    CommitError::Unsent { source }
+}
+
 async fn bounded(
     limit: Duration,
     step: impl Future<Output = std::io::Result<()>>,
@@ -167,5 +215,71 @@ fn closed_or_io(source: std::io::Error) -> WireError {
     match source.kind() {
         std::io::ErrorKind::UnexpectedEof => WireError::Closed,
         _ => WireError::Io { source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{BufWriter, DuplexStream, duplex};
+
+    use super::*;
+
+    const BEFORE: &[u8] = b"text";
+
+    /// Sends the dot into a stream whose buffers are full, in a process that then stands still until
+    /// `latest` is over and the peer has read all it was sent; returns that and what follows.
+    async fn dot_after_standstill<S: AsyncWrite + Unpin>(
+        mut stream: S,
+        mut peer: DuplexStream,
+    ) -> (Result<(), CommitError>, Vec<u8>) {
+        let latest = Instant::now() + Duration::from_millis(20);
+        let sending = async {
+            let sent = send_dot(&mut stream, latest).await;
+            drop(stream);
+            sent
+        };
+        let standing_still = async {
+            std::thread::sleep(Duration::from_millis(50));
+            let mut heard = Vec::new();
+            peer.read_to_end(&mut heard).await.unwrap();
+            heard
+        };
+        tokio::join!(sending, standing_still)
+    }
+
+    #[tokio::test]
+    async fn dot_that_the_system_did_not_take_in_time_is_never_sent() {
+        let (mut stream, peer) = duplex(BEFORE.len());
+        stream.write_all(BEFORE).await.unwrap();
+
+        let (sent, heard) = dot_after_standstill(stream, peer).await;
+
+        assert!(matches!(sent, Err(CommitError::Unsent { .. })), "{sent:?}");
+        assert_eq!(heard, BEFORE);
+    }
+
+    /// As in TLS, which takes all and keeps what the system has no room for.
+    #[tokio::test]
+    async fn dot_that_waits_in_a_buffer_goes_with_the_connection() {
+        let (mut stream, peer) = duplex(BEFORE.len());
+        stream.write_all(BEFORE).await.unwrap();
+
+        let (sent, heard) = dot_after_standstill(BufWriter::new(stream), peer).await;
+
+        assert!(matches!(sent, Err(CommitError::Unsent { .. })), "{sent:?}");
+        assert_eq!(heard, BEFORE);
+    }
+
+    #[tokio::test]
+    async fn dot_is_sent_whole_where_there_is_room_in_time() {
+        let (mut stream, mut peer) = duplex(1);
+        let latest = Instant::now() + Duration::from_secs(20);
+        let mut heard = [0; 3];
+
+        let (sent, read) = tokio::join!(send_dot(&mut stream, latest), peer.read_exact(&mut heard));
+
+        sent.unwrap();
+        read.unwrap();
+        assert_eq!(&heard, b".\r\n");
     }
 }
