@@ -1,3 +1,4 @@
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -36,7 +37,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// See [`ImapError::is_idle_unsupported`] for servers that cannot push; the session goes on.
+    /// See [`ImapError::is_idle_unsupported`] for servers that cannot push; the session goes on. A server that ends
+    /// the waiting by itself gives no error, and its changes are heard of at the next look.
     pub async fn idle(
         &mut self,
         at_most: Duration,
@@ -54,8 +56,16 @@ impl Session {
         let until = Instant::now() + at_most;
         let running = self.start(Stage::Idle, "IDLE").await?;
         self.await_consent(&running).await?;
-        let end = self.wait_for_change(&running, until, wake).await?;
-        self.end_idle(&running).await?;
+        // The caller's future lives here, not in the caller's loop: boxed once per wait, it keeps
+        // the future of an idle session small.
+        let mut wake = Box::pin(wake);
+        let end = match self.wait_for_change(&running, until, wake.as_mut()).await? {
+            Some(end) => {
+                self.end_idle(&running).await?;
+                end
+            }
+            None => pause(until, wake.as_mut()).await,
+        };
         Ok(match self.take_change() {
             Some(exists) => changed(exists),
             None => IdleReport { end, exists: None },
@@ -75,29 +85,28 @@ impl Session {
         }
     }
 
+    /// Returns `None` if the server ended the waiting without being asked.
     async fn wait_for_change(
         &mut self,
         running: &Running,
         until: Instant,
-        wake: impl Future<Output = ()> + Send,
-    ) -> Result<IdleEnd, ImapError> {
-        // The caller's future lives here, not in the caller's loop: boxed once per wait, it keeps
-        // the future of an idle session small.
-        let mut wake = Box::pin(wake);
+        mut wake: Pin<&mut (impl Future<Output = ()> + Send)>,
+    ) -> Result<Option<IdleEnd>, ImapError> {
         while !self.folder.is_some_and(|folder| folder.has_changed) {
             self.wire.set_idle(true);
             let reply = tokio::select! {
                 // Read first: a change that came with the wake-up must not wait for the next look.
                 biased;
                 reply = self.next_reply(Stage::Idle, until + FAR) => reply?,
-                () = &mut wake => return Ok(IdleEnd::Woken),
-                () = sleep_until(until) => return Ok(IdleEnd::TimeUp),
+                () = &mut wake => return Ok(Some(IdleEnd::Woken)),
+                () = sleep_until(until) => return Ok(Some(IdleEnd::TimeUp)),
             };
             if let Settled::Done(outcome) = self.settle(running, reply) {
-                return Err(refused(outcome.err()));
+                self.wire.set_idle(false);
+                return outcome.map(|_| None);
             }
         }
-        Ok(IdleEnd::Changed)
+        Ok(Some(IdleEnd::Changed))
     }
 
     async fn end_idle(&mut self, running: &Running) -> Result<(), ImapError> {
@@ -115,6 +124,7 @@ impl Session {
 
 /// The wait itself ends by its own timer, well before this one.
 const FAR: Duration = Duration::from_mins(1);
+const PAUSE: Duration = Duration::from_mins(1);
 
 const fn changed(exists: u32) -> IdleReport {
     IdleReport {
@@ -123,7 +133,15 @@ const fn changed(exists: u32) -> IdleReport {
     }
 }
 
-/// A tagged reply before DONE: a refusal, or an `OK` that ends the waiting without being asked.
+/// A server that ends each wait at once would be asked again without end.
+async fn pause(until: Instant, wake: Pin<&mut (impl Future<Output = ()> + Send)>) -> IdleEnd {
+    tokio::select! {
+        () = wake => IdleEnd::Woken,
+        () = sleep_until(until.min(Instant::now() + PAUSE)) => IdleEnd::TimeUp,
+    }
+}
+
+/// A tagged reply in place of the consent: a refusal, or an `OK` to a wait that never began.
 fn refused(error: Option<ImapError>) -> ImapError {
     error.unwrap_or(ImapError::Refused {
         stage: Stage::Idle,

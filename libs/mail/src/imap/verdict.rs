@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{MustAct, Verdict, VerdictKind};
 
 use super::error::{ImapError, Refusal, Stage};
 
@@ -112,15 +112,27 @@ impl ImapError {
     }
 
     /// Returns whether the server cannot push changes to this folder, so that it must be polled.
+    ///
+    /// A throttle, a token at its end, or a fault of the moment says nothing of that: IDLE is worth
+    /// another try after them.
     pub fn is_idle_unsupported(&self) -> bool {
-        matches!(
-            self,
-            Self::Unsupported { capability: "IDLE" }
-                | Self::Refused {
-                    stage: Stage::Idle,
-                    ..
-                }
-        )
+        match self {
+            Self::Unsupported { capability } => *capability == "IDLE",
+            Self::Refused {
+                stage: Stage::Idle,
+                code,
+                text,
+                ..
+            } => judge_reply(code.as_deref(), text.as_str()).is_none_or(|judgement| {
+                // What forbids more than IDLE is met again by the next poll.
+                let kind = judgement.verdict.kind;
+                matches!(
+                    kind,
+                    VerdictKind::Permanent | VerdictKind::NeedsAdministrator
+                )
+            }),
+            _ => false,
+        }
     }
 
     /// Returns whether the session can go on after this failure.

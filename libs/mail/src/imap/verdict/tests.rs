@@ -99,6 +99,28 @@ fn real_replies_are_judged() {
 }
 
 #[test]
+fn only_refusals_that_last_turn_push_off() {
+    for (line, is_unsupported) in [
+        ("NO not here", true),
+        ("BAD Unknown command", true),
+        ("NO [CANNOT] no push for this folder", true),
+        (
+            "BAD Request is throttled. Suggested Backoff Time: 92415 milliseconds",
+            false,
+        ),
+        ("NO Session invalidated - AccessTokenExpired", false),
+        ("NO [UNAVAILABLE] Temporary System Problem (Failure)", false),
+        ("BAD User is authenticated but not connected.", false),
+        ("NO [NOPERM] no", true),
+    ] {
+        let error = error_from(line, Stage::Idle, None);
+        assert_eq!(error.is_idle_unsupported(), is_unsupported, "{line}");
+    }
+    let elsewhere = error_from("NO not here", Stage::Noop, None);
+    assert!(!elsewhere.is_idle_unsupported());
+}
+
+#[test]
 fn the_servers_hint_is_kept_within_reason() {
     for (text, seconds) in [
         ("Suggested Backoff Time: 92415 milliseconds", 92.415),

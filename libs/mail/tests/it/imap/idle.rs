@@ -1,5 +1,5 @@
 use std::future::{pending, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mailmesh_mail::imap::{IdleEnd, IdleReport, ImapError, ImapLimits};
 
@@ -15,7 +15,7 @@ const fn changed(exists: u32) -> IdleReport {
 }
 
 /// Hears IDLE, consents, and returns the tag.
-async fn consent(peer: &mut Peer) -> std::io::Result<String> {
+async fn consent_to_idle(peer: &mut Peer) -> std::io::Result<String> {
     let tag = peer.expect("IDLE").await?;
     peer.say("+ idling\r\n").await?;
     Ok(tag)
@@ -31,7 +31,7 @@ async fn a_push_ends_the_wait() -> TestResult {
     play(
         async |mut peer: Peer| {
             peer.open("IDLE", 3).await?;
-            let tag = consent(&mut peer).await?;
+            let tag = consent_to_idle(&mut peer).await?;
             peer.say("* OK Still here\r\n* 1 FETCH (FLAGS (\\Seen))\r\n")
                 .await?;
             peer.say("* 4 EXISTS\r\n").await?;
@@ -54,13 +54,13 @@ async fn what_is_pushed_while_idle_begins_or_ends_is_not_lost() -> TestResult {
             let tag = peer.expect("IDLE").await?;
             peer.say("* 4 EXISTS\r\n+ idling\r\n").await?;
             end(&mut peer, &tag, "").await?;
-            let tag = consent(&mut peer).await?;
+            let tag = consent_to_idle(&mut peer).await?;
             end(&mut peer, &tag, "* 5 EXISTS\r\n").await?;
             // A push between commands ends the next wait before it begins.
             peer.answer("UID SEARCH UID 4:*", "* SEARCH 4 5\r\n* 6 EXISTS\r\n")
                 .await?;
             peer.answer("NOOP", "* 7 EXISTS\r\n").await?;
-            let tag = consent(&mut peer).await?;
+            let tag = consent_to_idle(&mut peer).await?;
             end(&mut peer, &tag, "").await
         },
         async |server| {
@@ -83,7 +83,7 @@ async fn time_is_up_after_a_while_and_signs_of_life_are_noted() -> TestResult {
     play(
         async |mut peer: Peer| {
             peer.open("IDLE", 3).await?;
-            let tag = consent(&mut peer).await?;
+            let tag = consent_to_idle(&mut peer).await?;
             peer.say("* OK Still here\r\n").await?;
             end(&mut peer, &tag, "").await
         },
@@ -135,6 +135,66 @@ async fn a_server_that_cannot_idle_can_still_be_polled() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_throttled_wait_is_no_sign_that_push_is_missing() -> TestResult {
+    for is_consenting in [true, false] {
+        play(
+            async |mut peer: Peer| {
+                peer.open("IDLE", 3).await?;
+                let tag = peer.expect("IDLE").await?;
+                let consent = if is_consenting { "+ idling\r\n" } else { "" };
+                let throttle = "Request is throttled. Suggested Backoff Time: 5000 milliseconds";
+                peer.say(&format!("{consent}{tag} BAD {throttle}\r\n"))
+                    .await?;
+                let tag = consent_to_idle(&mut peer).await?;
+                end(&mut peer, &tag, "* 4 EXISTS\r\n").await
+            },
+            async |server| {
+                let mut session = open_inbox(server, ImapLimits::default()).await?;
+                let Err(throttled) = session.idle(LONG, pending()).await else {
+                    return Err("the throttle was not heard".into());
+                };
+                assert!(!throttled.is_idle_unsupported());
+                let delay = throttled.verdict().retry_after;
+                assert_eq!(delay, Some(Duration::from_secs(5)));
+                assert_eq!(session.idle(LONG, ready(())).await?, changed(4));
+                Ok(())
+            },
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_ends_the_wait_itself_is_not_asked_again_at_once() -> TestResult {
+    play(
+        async |mut peer: Peer| {
+            peer.open("IDLE", 3).await?;
+            for _ in 0..2 {
+                let tag = consent_to_idle(&mut peer).await?;
+                peer.say(&format!("{tag} OK long enough\r\n")).await?;
+            }
+            peer.answer("NOOP", "").await
+        },
+        async |server| {
+            let mut session = open_inbox(server, ImapLimits::default()).await?;
+            let at_most = Duration::from_millis(300);
+            let started = Instant::now();
+            let report = session.idle(at_most, pending()).await?;
+            assert_eq!((report.end, report.exists), (IdleEnd::TimeUp, None));
+            assert!(started.elapsed() >= at_most);
+
+            let wake = tokio::time::sleep(at_most);
+            let report = session.idle(LONG, wake).await?;
+            assert_eq!(report.end, IdleEnd::Woken);
+            assert_eq!(session.noop().await?, None);
+            Ok(())
+        },
+    )
+    .await
+}
+
+#[tokio::test]
 async fn silence_when_idle_begins_or_ends_closes_the_session() -> TestResult {
     for is_consenting in [true, false] {
         play(
@@ -164,7 +224,7 @@ async fn a_session_that_ends_while_idle_says_why() -> TestResult {
     play(
         async |mut peer: Peer| {
             peer.open("IDLE", 3).await?;
-            consent(&mut peer).await?;
+            consent_to_idle(&mut peer).await?;
             peer.say("* BYE Session invalidated - AccessTokenExpired\r\n")
                 .await
         },
@@ -179,7 +239,7 @@ async fn a_session_that_ends_while_idle_says_why() -> TestResult {
     play(
         async |mut peer: Peer| {
             peer.open("IDLE", 3).await?;
-            consent(&mut peer).await.map(drop)
+            consent_to_idle(&mut peer).await.map(drop)
         },
         async |server| {
             let mut session = open_inbox(server, ImapLimits::default()).await?;
