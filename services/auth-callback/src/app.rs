@@ -1,14 +1,18 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
+use mailmesh_domain::MustAct;
 use mailmesh_replica::{Providers, PublicSettings, Replica};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -20,6 +24,9 @@ use crate::routes::{callback, connect, connected};
 
 /// A form post of a provider holds a code and a state.
 const BODY_LIMIT: usize = 32 * 1024;
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// How long a browser waits for its page; a sign-in that is being ended goes on without it.
+const REQUEST_TIME: Duration = Duration::from_mins(1);
 /// Each may wait for a provider and a mail server.
 const MOST_REQUESTS: usize = 128;
 const CALLBACK_PATHS: [&str; 2] = ["/oauth/callback", "/receiveTokenAuthentication.htm"];
@@ -75,8 +82,10 @@ pub(crate) fn app(state: Arc<App>) -> Router {
     };
     routes
         .fallback(nothing_here)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn(limit_time))
         .layer(from_fn_with_state(Arc::clone(&state), make_room))
+        // Outside of the room: a body that never comes must not take a place.
+        .layer(from_fn(read_body))
         .layer(CatchPanicLayer::custom(|_| {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }))
@@ -93,6 +102,40 @@ fn callback_paths(configured: &str) -> Vec<&str> {
         paths.push(configured);
     }
     paths
+}
+
+async fn read_body(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match timeout(BODY_TIME, to_bytes(body, BODY_LIMIT)).await {
+        Ok(Ok(bytes)) => {
+            next.run(Request::from_parts(parts, Body::from(bytes)))
+                .await
+        }
+        Ok(Err(_)) => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
+}
+
+async fn limit_time(request: Request, next: Next) -> Response {
+    within_time(next.run(request)).await
+}
+
+async fn within_time(answer: impl Future<Output = Response>) -> Response {
+    let answer = timeout(REQUEST_TIME, answer).await;
+    answer.unwrap_or_else(|_| takes_too_long().into_response())
+}
+
+fn takes_too_long() -> Page {
+    Page::new(
+        504,
+        Tone::Attention,
+        "This takes too long",
+        "The provider or the mail server has not answered for a minute.",
+    )
+    .act(
+        MustAct::MailboxOwner,
+        "Wait a few minutes and ask the administrator whether the mailbox is connected: a sign-in that was made goes on by itself. If it is not, ask for a new link.",
+    )
 }
 
 async fn make_room(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
@@ -114,4 +157,16 @@ async fn nothing_here() -> Page {
         "There is nothing here",
         "Mailboxes are connected with a link that your administrator gives you.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_browser_does_not_wait_for_ever() {
+        let answer = within_time(std::future::pending()).await;
+
+        assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    }
 }

@@ -10,6 +10,8 @@
 //! code, who must act and what to do. What is stored is sealed, given to every account of the same
 //! mailbox, and tried at the account's own mail server before the page says that it works.
 //!
+//! Whoever connects and says nothing takes no place from others, and nobody holds the stop.
+//!
 //! Refuses: states that were forged, used or are late; answers of another issuer (RFC 9207); another
 //! mailbox than the account's, and people whose mailbox the provider does not tell though it was asked
 //! (with the scope `openid` or an identity claim); grants that would end within a day because the provider gave no
@@ -19,6 +21,7 @@
 mod app;
 mod config;
 mod cookie;
+mod listener;
 mod metric;
 mod obstacle;
 mod page;

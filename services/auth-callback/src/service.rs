@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use mailmesh_domain::Clock;
@@ -7,12 +8,19 @@ use mailmesh_replica::{Connections, Membership, PublicSettings, Replica};
 use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::app::{App, app};
 use crate::config::Config;
+use crate::listener::ImpatientListener;
 
 const NAME: &str = "auth-callback";
+/// How long open requests may go on once the process stops; sign-ins that are being ended go on.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long the page of such a sign-in may take to the browser.
+const DELIVERY: Duration = Duration::from_millis(500);
 
 /// One replica of the service that browsers reach.
 #[derive(Debug)]
@@ -82,9 +90,23 @@ impl Service {
         // The membership relays the outbox, to which sign-ins add until their end.
         let leave = CancellationToken::new();
         let serving = async {
-            let served = axum::serve(listener, app(Arc::clone(&state)))
-                .with_graceful_shutdown(stop.cancelled_owned())
-                .await;
+            let listener = ImpatientListener { inner: listener };
+            let server = axum::serve(listener, app(Arc::clone(&state)))
+                .with_graceful_shutdown(stop.clone().cancelled_owned());
+            let cut = async {
+                stop.cancelled().await;
+                sleep(GRACE).await;
+                state.endings.close();
+                state.endings.wait().await;
+                sleep(DELIVERY).await;
+            };
+            let served = tokio::select! {
+                served = server.into_future() => served,
+                () = cut => {
+                    warn!("Requests are still open; they are given up");
+                    Ok(())
+                }
+            };
             state.endings.close();
             state.endings.wait().await;
             leave.cancel();

@@ -3,6 +3,7 @@
 mod browser;
 mod grant;
 mod page;
+mod patience;
 mod refusal;
 mod secret;
 mod sign_in;
