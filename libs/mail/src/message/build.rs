@@ -13,7 +13,8 @@ const MAX_NAME: usize = 500;
 /// RFC 5322 wants the middle of a long thread trimmed.
 const MAX_REFERENCES: usize = 50;
 
-/// Builds a mail, or names the field that forbids it.
+/// Builds a mail, or names the field that forbids it. The same draft in the same context is the same
+/// octets, so that a mail which is stored again, in several parts, is never a mixture of two.
 pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError> {
     let people = People::check(draft, context)?;
     let message_id = message_id("message_id", &context.message_id)?;
@@ -26,7 +27,7 @@ pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError>
     head.push_str("MIME-Version: 1.0\r\n");
 
     check_attachments(draft, context)?;
-    let body = body::lay_out(draft)?.formatted();
+    let body = body::lay_out(draft, &message_id)?.formatted();
     let size = head.len() + body.len();
     if size > context.limits.max_bytes {
         let limit = context.limits.max_bytes;

@@ -1,7 +1,10 @@
+use std::fmt::Write as _;
+
 use lettre::message::header::{
     ContentDisposition, ContentId, ContentTransferEncoding, ContentType,
 };
 use lettre::message::{Body, MultiPart, SinglePart};
+use mailmesh_secrets::sha256;
 
 use super::super::draft::{BuildError, Draft, DraftAttachment, FieldProblem};
 use super::super::encode::{base64_lines, crlf_lines};
@@ -30,7 +33,7 @@ impl Part {
 }
 
 /// Lays out `mixed(alternative(text, related(html, inline…)), attachments…)`, leaving out every level with one part.
-pub(super) fn lay_out(draft: &Draft) -> Result<Part, BuildError> {
+pub(super) fn lay_out(draft: &Draft, message_id: &str) -> Result<Part, BuildError> {
     let mut inline = Vec::new();
     let mut attached = Vec::new();
     for (index, attachment) in draft.attachments.iter().enumerate() {
@@ -47,20 +50,27 @@ pub(super) fn lay_out(draft: &Draft) -> Result<Part, BuildError> {
         if inline.is_empty() {
             return Part::Single(html);
         }
-        let related = MultiPart::related().singlepart(html);
+        let related = MultiPart::related()
+            .boundary(boundary("related", message_id))
+            .singlepart(html);
         Part::Multi(inline.into_iter().fold(related, MultiPart::singlepart))
     });
     let body = match (text, html) {
-        (Some(text), Some(html)) => Some(Part::Multi(
-            html.add_to(MultiPart::alternative().singlepart(text)),
-        )),
+        (Some(text), Some(html)) => {
+            let alternative = MultiPart::alternative()
+                .boundary(boundary("alternative", message_id))
+                .singlepart(text);
+            Some(Part::Multi(html.add_to(alternative)))
+        }
         (Some(text), None) => Some(Part::Single(text)),
         (None, html) => html,
     };
     if attached.is_empty() {
         return Ok(body.unwrap_or_else(|| Part::Single(SinglePart::plain(String::new()))));
     }
-    let mixed = MultiPart::mixed().build();
+    let mixed = MultiPart::mixed()
+        .boundary(boundary("mixed", message_id))
+        .build();
     let mixed = match body {
         Some(body) => body.add_to(mixed),
         None => mixed,
@@ -68,6 +78,16 @@ pub(super) fn lay_out(draft: &Draft) -> Result<Part, BuildError> {
     Ok(Part::Multi(
         attached.into_iter().fold(mixed, MultiPart::singlepart),
     ))
+}
+
+/// lettre would take a random one for each build.
+fn boundary(level: &str, message_id: &str) -> String {
+    let hash = sha256(format!("boundary\0{level}\0{message_id}").as_bytes());
+    hash.iter().take(20).fold(String::new(), |mut text, byte| {
+        // Writing into a String cannot fail.
+        write!(text, "{byte:02x}").ok();
+        text
+    })
 }
 
 fn text_part(path: &str, text: Option<&str>) -> Result<Option<String>, BuildError> {

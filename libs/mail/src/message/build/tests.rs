@@ -329,6 +329,38 @@ fn without_a_sender_the_field_is_missing() {
 }
 
 #[test]
+fn mail_that_is_built_twice_is_the_same_octets() {
+    let draft = Draft {
+        html: Some("<img src=\"cid:logo\">".into()),
+        attachments: vec![
+            attachment("logo.png", Some("logo")),
+            attachment("a.pdf", None),
+        ],
+        headers: [("X-B".into(), "b".into()), ("X-A".into(), "a".into())].into(),
+        ..draft()
+    };
+
+    let first = built(&draft);
+
+    assert_eq!(first.matches("boundary=").count(), 3);
+    assert_eq!(first, built(&draft));
+    let other = BuildContext {
+        message_id: "id-2@example.com".into(),
+        ..context()
+    };
+    let other = build(&draft, &other).unwrap();
+    let boundary = |raw: &str| {
+        raw.split("boundary=")
+            .nth(1)
+            .map(|rest| rest[..42].to_owned())
+    };
+    assert_ne!(
+        boundary(&first),
+        boundary(&String::from_utf8_lossy(&other.raw))
+    );
+}
+
+#[test]
 fn header_like_text_and_boundary_like_lines_stay_text() {
     let mut draft = draft();
     draft.text = Some("\r\nFrom: x\r\n--\r\n.\r\nFrom here".into());
