@@ -100,8 +100,8 @@ impl Service {
                 state.endings.wait().await;
                 sleep(DELIVERY).await;
             };
-            let served = tokio::select! {
-                served = server.into_future() => served,
+            let end = tokio::select! {
+                end = server.into_future() => end,
                 () = cut => {
                     warn!("Requests are still open; they are given up");
                     Ok(())
@@ -110,7 +110,7 @@ impl Service {
             state.endings.close();
             state.endings.wait().await;
             leave.cancel();
-            served.context("browsers can no longer be answered")
+            end.context("browsers can no longer be answered")
         };
         let ((), served) = tokio::join!(membership.run(leave.clone()), serving);
         served
