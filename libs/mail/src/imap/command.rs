@@ -98,7 +98,6 @@ impl Session {
                 .take_response()
                 .map_err(|source| ImapError::Excess { stage, source })?;
             if let Some(frame) = frame {
-                self.proof.renew();
                 return self.take_note(stage, Reply::read(&frame));
             }
             let until = Instant::now()

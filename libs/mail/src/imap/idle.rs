@@ -31,9 +31,7 @@ pub struct IdleReport {
 impl Session {
     /// Waits until the server pushes a change, `at_most` has passed, or `wake` is ready.
     ///
-    /// Returns at once if something changed since the last look. When it returns `Ok`, the server
-    /// has answered just now. Every line of the server in between (such as `* OK Still here`) renews
-    /// [`Session::proof_of_life`].
+    /// Returns at once if something changed since the last look.
     ///
     /// # Errors
     ///

@@ -5,7 +5,6 @@ use tokio::time::timeout;
 use super::capability::Capabilities;
 use super::error::{ImapError, Stage};
 use super::limit::ImapLimits;
-use super::proof::ProofOfLife;
 use super::wire::Wire;
 use crate::Connection;
 
@@ -16,7 +15,6 @@ pub struct Session {
     pub(super) limits: ImapLimits,
     pub(super) capabilities: Option<Capabilities>,
     pub(super) folder: Option<OpenFolder>,
-    pub(super) proof: ProofOfLife,
     pub(super) last_tag: u32,
     /// No command is under way and nothing has broken.
     pub(super) is_ready: bool,
@@ -40,7 +38,6 @@ impl Session {
             limits,
             capabilities: None,
             folder: None,
-            proof: ProofOfLife::new(),
             last_tag: 0,
             is_ready: true,
         }
@@ -49,11 +46,6 @@ impl Session {
     /// Returns what the server offers.
     pub fn capabilities(&self) -> Capabilities {
         self.capabilities.unwrap_or_default()
-    }
-
-    /// Returns a view of when the server last answered, which outlives borrows of the session.
-    pub fn proof_of_life(&self) -> ProofOfLife {
-        self.proof.clone()
     }
 
     /// Returns whether the session can take a command.

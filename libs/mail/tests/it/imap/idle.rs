@@ -79,7 +79,7 @@ async fn what_is_pushed_while_idle_begins_or_ends_is_not_lost() -> TestResult {
 }
 
 #[tokio::test]
-async fn time_is_up_after_a_while_and_signs_of_life_are_noted() -> TestResult {
+async fn time_is_up_after_a_while_whatever_the_server_says() -> TestResult {
     play(
         async |mut peer: Peer| {
             peer.open("IDLE", 3).await?;
@@ -89,11 +89,8 @@ async fn time_is_up_after_a_while_and_signs_of_life_are_noted() -> TestResult {
         },
         async |server| {
             let mut session = open_inbox(server, ImapLimits::default()).await?;
-            let proof = session.proof_of_life();
-            let before = proof.last_at();
             let report = session.idle(Duration::from_millis(50), pending()).await?;
             assert_eq!((report.end, report.exists), (IdleEnd::TimeUp, None));
-            assert!(proof.last_at() > before);
             Ok(())
         },
     )
