@@ -19,7 +19,7 @@ pub async fn enter_final_dot(
     let ids: Vec<Uuid> = attempts.iter().map(|(id, _)| id.as_uuid()).collect();
     let numbers: Vec<i32> = attempts.iter().map(|(_, attempt)| *attempt).collect();
     let entered: Vec<Uuid> = sqlx::query_scalar(
-        "UPDATE send_attempts a SET stage = 'final_dot'
+        "UPDATE send_attempts a SET stage = 'final_dot', final_dot_at = clock_timestamp()
          FROM unnest($1::uuid[], $2::integer[]) AS p (mail_id, attempt)
          WHERE a.mail_id = p.mail_id AND a.attempt = p.attempt AND a.stage = 'started'
          RETURNING a.mail_id",

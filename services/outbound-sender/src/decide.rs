@@ -96,6 +96,7 @@ pub(crate) struct Rules {
     give_up_after: Duration,
     slow_probe: Duration,
     look_after: Duration,
+    final_reply: Duration,
 }
 
 impl Rules {
@@ -106,6 +107,7 @@ impl Rules {
             give_up_after: Duration::from_secs(config.give_up_after_hours * 3_600),
             slow_probe: Duration::from_secs(config.slow_probe_seconds),
             look_after: Duration::from_secs(config.sent_folder_delay_seconds),
+            final_reply: Duration::from_secs(config.final_reply_timeout_seconds),
         }
     }
 
@@ -121,6 +123,12 @@ impl Rules {
 
     pub(crate) const fn look_after(&self) -> Duration {
         self.look_after
+    }
+
+    /// How long after the final dot nothing is concluded from silence: so long may the reply take, and
+    /// then the copy in the Sent folder may lag.
+    pub(crate) fn silence_is_over_after(&self) -> Duration {
+        self.final_reply + self.look_after
     }
 
     /// How long an account rests after a failure that concerns it.

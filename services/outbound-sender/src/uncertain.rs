@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mailmesh_domain::{AccountId, MailId, OutboundState, UncertainPolicy};
 use mailmesh_store::account::Account;
-use mailmesh_store::outbound_mail::{OutboundMail, Outcome};
+use mailmesh_store::outbound_mail::{OutboundMail, Outcome, UncertainMail};
 use mailmesh_store::{StoreError, account, outbound_mail};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,8 @@ use crate::sent_folder::{self, Look};
 use crate::shared::Shared;
 
 const BATCH: i64 = 50;
-/// Absence is believed after so many looks, with the configured delay before each.
+/// Absence is believed after so many looks, with the configured delay before each, and never before
+/// the server's time for its reply is over.
 const LOOKS: u32 = 2;
 /// A Sent folder that cannot be read is given up after so many looks.
 const TRIES: u32 = 6;
@@ -75,12 +76,13 @@ impl UncertainDesk {
         let until = now + shared.rules.look_after();
         let mut tx = replica.database.begin().await?;
         let mails = outbound_mail::claim_uncertain(&mut tx, &accounts, now, until, BATCH).await?;
-        let ids: Vec<AccountId> = mails.iter().map(|mail| mail.account_id).collect();
+        let ids: Vec<AccountId> = mails.iter().map(|each| each.mail.account_id).collect();
         let known = account::list_by_ids(&mut tx, &ids).await?;
         tx.commit().await?;
-        for mail in mails {
-            if let Some(account) = known.iter().find(|one| one.id == mail.account_id) {
-                self.decide(shared, account, &mail).await?;
+        for uncertain in mails {
+            let id = uncertain.mail.account_id;
+            if let Some(account) = known.iter().find(|one| one.id == id) {
+                self.decide(shared, account, &uncertain).await?;
             }
         }
         Ok(())
@@ -90,16 +92,19 @@ impl UncertainDesk {
         &self,
         shared: &Shared,
         account: &Account,
-        mail: &OutboundMail,
+        uncertain: &UncertainMail,
     ) -> Result<(), StoreError> {
+        let mail = &uncertain.mail;
         let looks = self.looks_of(mail.id);
+        // Until then the reply or the copy may still come, perhaps to a replica that was taken for dead.
+        let is_early = uncertain.since_dot < shared.rules.silence_is_over_after();
         match sent_folder::look(shared, account, &mail.message_id).await? {
             Look::Found => {
                 self.end(shared, account, mail, "found in the Sent folder")
                     .await;
                 Ok(())
             }
-            Look::Absent if looks.absent + 1 < LOOKS => {
+            Look::Absent if is_early || looks.absent + 1 < LOOKS => {
                 info!(mail.id = %mail.id, "Not in the Sent folder; it is looked for again");
                 let absent = looks.absent + 1;
                 self.note(mail.id, Looks { absent, ..looks });
@@ -109,11 +114,12 @@ impl UncertainDesk {
                 self.send_again(shared, mail).await;
                 Ok(())
             }
-            Look::Failed if looks.failed + 1 < TRIES => {
+            Look::Failed if is_early || looks.failed + 1 < TRIES => {
                 let failed = looks.failed + 1;
                 self.note(mail.id, Looks { failed, ..looks });
                 Ok(())
             }
+            Look::Unknown if is_early => Ok(()),
             Look::Failed | Look::Unknown => self.follow_policy(shared, account, mail).await,
         }
     }

@@ -58,7 +58,10 @@ async fn kill_9_of_the_sender_loses_and_doubles_nothing() {
             auto_sent_copy: true,
             ..SandboxSettings::default()
         },
-        extra: "[outbound_sender]\nsent_folder_delay_seconds = 1\n".to_owned(),
+        extra: "[outbound_sender]\n\
+                sent_folder_delay_seconds = 1\nfinal_reply_timeout_seconds = 5\n\
+                retry_delays_seconds = [1]\n"
+            .to_owned(),
         ..WorldSettings::default()
     })
     .await

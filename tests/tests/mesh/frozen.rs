@@ -53,7 +53,10 @@ async fn a_sender_that_was_frozen_and_replaced_sends_nothing_when_it_wakes() {
             auto_sent_copy: true,
             ..SandboxSettings::default()
         },
-        extra: "[outbound_sender]\nsent_folder_delay_seconds = 2\n".to_owned(),
+        extra: "[outbound_sender]\n\
+                sent_folder_delay_seconds = 2\nfinal_reply_timeout_seconds = 5\n\
+                retry_delays_seconds = [1]\n"
+            .to_owned(),
         ..WorldSettings::default()
     })
     .await

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use mailmesh_domain::{AccountId, MailId, ReplicaId};
 use mailmesh_events::Problem;
 use sqlx::types::Json;
@@ -83,6 +85,33 @@ pub async fn resume(
     Ok(done.rows_affected())
 }
 
+/// A mail that the server may have.
+#[derive(Debug, Clone)]
+pub struct UncertainMail {
+    /// The mail.
+    pub mail: OutboundMail,
+    /// How long ago its last attempt was about to send the final dot, by the database's clock.
+    pub since_dot: Duration,
+}
+
+#[derive(sqlx::FromRow)]
+struct UncertainRow {
+    #[sqlx(flatten)]
+    row: Row,
+    since_dot: f64,
+}
+
+impl TryFrom<UncertainRow> for UncertainMail {
+    type Error = StoreError;
+
+    fn try_from(uncertain: UncertainRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            mail: uncertain.row.try_into()?,
+            since_dot: Duration::try_from_secs_f64(uncertain.since_dot).unwrap_or_default(),
+        })
+    }
+}
+
 /// Takes the uncertain mails that are due to be looked after, and makes them due again at `until`.
 ///
 /// # Errors
@@ -93,16 +122,25 @@ pub async fn claim_uncertain(
     now: OffsetDateTime,
     until: OffsetDateTime,
     limit: i64,
-) -> Result<Vec<OutboundMail>, StoreError> {
+) -> Result<Vec<UncertainMail>, StoreError> {
     let accounts: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
-    let rows: Vec<Row> = sqlx::query_as(concat!(
-        "UPDATE outbound_mails SET due_at = $3
-         WHERE mail_id IN (
+    let rows: Vec<UncertainRow> = sqlx::query_as(concat!(
+        "WITH due AS (
              SELECT mail_id FROM outbound_mails
              WHERE account_id = ANY($1) AND state = 'uncertain' AND due_at <= $2
-             ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
-         RETURNING ",
-        columns!()
+             ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED
+         ), taken AS (
+             UPDATE outbound_mails m SET due_at = $3
+             FROM due WHERE m.mail_id = due.mail_id
+             RETURNING m.*
+         )
+         SELECT ",
+        columns!(),
+        ", extract(epoch FROM clock_timestamp() - coalesce(
+                (SELECT coalesce(a.final_dot_at, a.started_at) FROM send_attempts a
+                 WHERE a.mail_id = taken.mail_id AND a.attempt = taken.attempts),
+                created_at))::float8 AS since_dot
+         FROM taken"
     ))
     .bind(accounts)
     .bind(now)

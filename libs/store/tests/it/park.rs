@@ -1,8 +1,8 @@
 use anyhow::Result;
 use mailmesh_domain::{AccountId, OutboundState, ReplicaId, Verdict};
 use mailmesh_events::Problem;
-use mailmesh_store::Tx;
 use mailmesh_store::outbound_mail::{self, OutboundMail, Outcome, Parking};
+use mailmesh_store::{Tx, send_attempt};
 
 use crate::attempt::{load, sending, sent};
 use crate::sample::{self, LATER, NOW};
@@ -98,7 +98,7 @@ async fn uncertain_mails_are_looked_after_when_they_are_due() -> Result<()> {
     let one = outbound_mail::claim_uncertain(&mut tx, &accounts, LATER, LATER, 1).await?;
 
     assert_eq!(due.len(), 1);
-    assert_eq!((due[0].id, due[0].due_at), (own.mails[0], LATER));
+    assert_eq!((due[0].mail.id, due[0].mail.due_at), (own.mails[0], LATER));
     assert!(again.is_empty());
     assert_eq!(one.len(), 1);
     Ok(())
@@ -113,5 +113,29 @@ async fn only_uncertain_mail_is_given_a_moment_to_be_looked_after() -> Result<()
     outbound_mail::set_uncertain_due(&mut tx, own.mails[0], LATER).await?;
 
     assert_eq!(load(&mut tx, own.mails[0]).await?.due_at, NOW);
+    Ok(())
+}
+
+#[tokio::test]
+async fn uncertain_mail_knows_how_long_ago_its_final_dot_was() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let own = sending(&mut tx, 1).await?;
+    send_attempt::enter_final_dot(&mut tx, &[(own.mails[0], 1)]).await?;
+    let uncertain = Outcome {
+        state: OutboundState::Uncertain,
+        ..sent(own.mails[0], 1)
+    };
+    outbound_mail::record_outcomes(&mut tx, &[uncertain], NOW).await?;
+    tx.commit().await?;
+
+    world
+        .execute("UPDATE send_attempts SET final_dot_at = final_dot_at - interval '1 hour'")
+        .await?;
+    let mut tx = world.database.begin().await?;
+    let due = outbound_mail::claim_uncertain(&mut tx, &[own.account], NOW, LATER, 10).await?;
+
+    let minutes = due[0].since_dot.as_secs() / 60;
+    assert!((60..70).contains(&minutes), "{minutes} minutes");
     Ok(())
 }

@@ -1,10 +1,59 @@
 //! Mail that the server may have.
 
-use anyhow::Result;
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use mailmesh_domain::SystemClock;
+use mailmesh_outbound_sender::{Config, Service};
+use mailmesh_replica::Connections;
 use mailmesh_sandbox::{Fault, FaultRule};
+use mailmesh_testkit::{Running, eventually};
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::{World, send_body};
+
+/// More visits than any test makes, so that a rule only counts them.
+const MANY: u64 = 1_000_000;
+
+/// Starts a sender for which a server's time to reply is soon over.
+async fn start(world: &World, final_reply_timeout_seconds: u64) -> Result<Running> {
+    let config = Config {
+        retry_delays_seconds: vec![1],
+        sent_folder_delay_seconds: 1,
+        final_reply_timeout_seconds,
+        ..Config::default()
+    };
+    let (database, bus) = (world.base.database.clone(), world.base.bus.clone());
+    let connections = Connections { database, bus };
+    let (keys, clock) = (world.base.keys.clone(), Arc::new(SystemClock));
+    let service = Service::build(config, keys, &connections, clock).await?;
+    Ok(Running::start(|stop| service.run(stop)))
+}
+
+async fn with_hasty_sender() -> Result<(World, Running)> {
+    let world = World::new().await?;
+    world.add_account("one", 1).await?;
+    let sender = start(&world, 2).await?;
+    Ok((world, sender))
+}
+
+/// A rule at `point` that does nothing but count who comes by.
+fn counter(point: &str) -> FaultRule {
+    FaultRule {
+        after: MANY,
+        ..FaultRule::once(point, Fault::Cut)
+    }
+}
+
+/// Returns how often somebody came by at the point of a [`counter`].
+fn visits(world: &World, point: &str) -> u64 {
+    let states = world.sandbox.faults().list();
+    let counters = states.iter().map(|state| &state.rule);
+    let left = counters
+        .filter(|rule| rule.point == point)
+        .map(|rule| rule.after);
+    left.max().map_or(0, |left| MANY - left)
+}
 
 #[tokio::test]
 async fn sent_folder_tells_that_the_mail_was_sent() -> Result<()> {
@@ -28,7 +77,7 @@ async fn sent_folder_tells_that_the_mail_was_sent() -> Result<()> {
 
 #[tokio::test]
 async fn mail_that_is_surely_absent_from_the_sent_folder_is_sent_again() -> Result<()> {
-    let (mut world, _) = World::with_sender().await?;
+    let (mut world, sender) = with_hasty_sender().await?;
     world.add_inbound("one").await?;
     world.sandbox.mail().set_sent_copy(true);
     let body = json!({ "to": "a@elsewhere.test", "text": "x" });
@@ -47,12 +96,13 @@ async fn mail_that_is_surely_absent_from_the_sent_folder_is_sent_again() -> Resu
     assert_eq!(sent["mail_id"], uncertain["mail_id"]);
     assert_eq!(sent["attempts"], 2);
     assert_eq!(world.outbox_texts().len(), 2);
+    sender.stop().await?;
     world.finish().await
 }
 
 #[tokio::test]
 async fn absence_proves_nothing_where_the_server_keeps_no_copies() -> Result<()> {
-    let (mut world, _) = World::with_sender().await?;
+    let (mut world, sender) = with_hasty_sender().await?;
     world.add_inbound("one").await?;
     let body = json!({ "to": "a@elsewhere.test", "text": "x", "on_uncertain": "assume_sent" });
     world.publish("mail.send.one", body.to_string()).await?;
@@ -68,6 +118,7 @@ async fn absence_proves_nothing_where_the_server_keeps_no_copies() -> Result<()>
 
     assert_eq!(sent["reply"], "assumed sent");
     assert_eq!(world.outbox_texts().len(), 2);
+    sender.stop().await?;
     world.finish().await
 }
 
@@ -95,7 +146,7 @@ async fn lost_reply_to_the_final_dot_is_uncertain_and_held() -> Result<()> {
 
 #[tokio::test]
 async fn callers_policy_decides_when_nothing_else_does() -> Result<()> {
-    let (mut world, _) = World::with_sender().await?;
+    let (mut world, sender) = with_hasty_sender().await?;
     for (policy, copies) in [("assume_sent", 1), ("resend", 2)] {
         world.sandbox.mail().clear_outbox();
         world
@@ -111,5 +162,47 @@ async fn callers_policy_decides_when_nothing_else_does() -> Result<()> {
         assert_eq!(sent["recipients"][0]["accepted"], true, "{policy}");
         assert_eq!(world.outbox_texts().len(), copies, "{policy}");
     }
+    sender.stop().await?;
+    world.finish().await
+}
+
+#[tokio::test]
+async fn copy_that_comes_late_to_the_sent_folder_keeps_its_mail_from_being_sent_again() -> Result<()>
+{
+    let mut world = World::new().await?;
+    world.add_account("one", 1).await?;
+    world.add_inbound("one").await?;
+    world.sandbox.mail().set_sent_copy(true);
+    let sender = start(&world, 60).await?;
+    let body = send_body("one", "a@elsewhere.test", "witness");
+    world.publish("mail.send", body).await?;
+    world.event("mail.sent").await?;
+    let faults = world.sandbox.faults().clone();
+    faults.add(FaultRule::once("smtp.final_dot", Fault::Cut))?;
+    faults.add(counter("imap.search"))?;
+
+    world
+        .publish("mail.send", send_body("one", "a@elsewhere.test", "late"))
+        .await?;
+    let uncertain = world.event("mail.uncertain").await?;
+    eventually("it was looked for in vain, again and again", async || {
+        // One for the mail and one for the witness.
+        ensure!(visits(&world, "imap.search") >= 6, "not yet");
+        Ok(())
+    })
+    .await?;
+    let message_id = uncertain["message_id"].as_str().unwrap_or_default();
+    let raw = format!("Message-ID: {message_id}\r\n\r\n");
+    let (mailbox, to) = ("one@sandbox.test", vec!["a@elsewhere.test".to_owned()]);
+    world
+        .sandbox
+        .mail()
+        .submit(mailbox, mailbox, to, raw.into());
+    let sent = world.event("mail.sent").await?;
+
+    assert_eq!(sent["mail_id"], uncertain["mail_id"]);
+    assert_eq!(sent["reply"], "found in the Sent folder");
+    assert_eq!(world.outbox_texts().len(), 2);
+    sender.stop().await?;
     world.finish().await
 }
