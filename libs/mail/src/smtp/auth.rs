@@ -97,6 +97,7 @@ async fn with_password(
         }
         let line = SecretString::from(STANDARD.encode(secret));
         reply = dialogue.send(line.expose_secret()).await?;
+        reply.redact(&[line.expose_secret()]);
     }
     Ok(reply)
 }

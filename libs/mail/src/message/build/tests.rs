@@ -352,7 +352,7 @@ fn mail_that_is_built_twice_is_the_same_octets() {
     let boundary = |raw: &str| {
         raw.split("boundary=")
             .nth(1)
-            .map(|rest| rest[..42].to_owned())
+            .map(|rest| rest.chars().take(42).collect::<String>())
     };
     assert_ne!(
         boundary(&first),

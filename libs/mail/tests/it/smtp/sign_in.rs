@@ -203,6 +203,20 @@ async fn no_error_shows_a_secret_that_the_server_echoes() {
         !shown.contains("hunter2") && !shown.contains("AGphbmUA"),
         "{shown}"
     );
+
+    let result = sign_in(password(), "LOGIN", async |peer| {
+        peer.answer("AUTH LOGIN", "334 VXNlcm5hbWU6").await?;
+        peer.answer("", "334 UGFzc3dvcmQ6").await?;
+        let line = peer.expect("").await?;
+        peer.say(&format!("535 wrong: {line}")).await
+    });
+
+    let error = result.await.unwrap().unwrap_err();
+    let shown = format!("{error} {error:?} {:?}", error.reply());
+    assert!(
+        shown.contains("[hidden]") && !shown.contains("aHVudGVyMiE"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
