@@ -1,7 +1,8 @@
 //! Process chassis: configuration, telemetry, life cycle, health and metrics server, exit codes.
 //!
 //! [`run`] takes a process from its configuration to its exit code. Promises:
-//! - A bad setting is named by its path and by where it was set, and ends the process with 64 before any socket opens.
+//! - A bad setting is named by its path and by where it was set, and ends the process with 64 before any socket opens; so
+//!   does one out of its range or not set, as far as the check that the process brings along finds it.
 //! - Nothing runs but what [`Lifecycle::spawn`] has named. A task that ends by itself or panics stops the process with 1.
 //! - Stopping waits for every task up to the grace time, and says which ones are still busy. Only a stop that was asked
 //!   for and came to its end exits with 0.

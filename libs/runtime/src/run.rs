@@ -42,14 +42,20 @@ impl Default for ShutdownSettings {
 
 /// Runs a process from its configuration to its exit code.
 ///
-/// Loads and checks the configuration, sets up telemetry, builds the services, and runs what they have spawned until it
-/// is told to stop. `build` spawns through the life cycle and returns; readiness begins when it has.
-pub fn run<C, B>(name: &str, loader: &Loader, build: B) -> ExitCode
+/// Loads the configuration and has `check` look at values and at what is missing, sets up telemetry, builds the services,
+/// and runs what they have spawned until it is told to stop. `build` spawns through the life cycle and returns; readiness
+/// begins when it has.
+pub fn run<C, B>(
+    name: &str,
+    loader: &Loader,
+    check: impl FnOnce(&C) -> Result<(), ConfigError>,
+    build: B,
+) -> ExitCode
 where
     C: DeserializeOwned,
     B: AsyncFnOnce(C, Lifecycle) -> anyhow::Result<()>,
 {
-    let (settings, config) = match load(loader) {
+    let (settings, config) = match load(loader, check) {
         Ok(both) => both,
         Err(error) => return refuse(name, &error, code::CONFIG),
     };
@@ -87,11 +93,16 @@ where
     ExitCode::from(exit_code)
 }
 
-fn load<C: DeserializeOwned>(loader: &Loader) -> Result<(RuntimeSettings, C), ConfigError> {
+fn load<C: DeserializeOwned>(
+    loader: &Loader,
+    check: impl FnOnce(&C) -> Result<(), ConfigError>,
+) -> Result<(RuntimeSettings, C), ConfigError> {
     let settings: RuntimeSettings = loader.load()?;
     let checked = settings.telemetry.validate();
     checked.map_err(|source| ConfigError::invalid("telemetry", source))?;
-    Ok((settings, loader.load()?))
+    let config = loader.load()?;
+    check(&config)?;
+    Ok((settings, config))
 }
 
 async fn live<B>(name: &str, settings: &RuntimeSettings, telemetry: &Telemetry, build: B) -> u8

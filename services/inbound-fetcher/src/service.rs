@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use mailmesh_domain::{Clock, Direction};
 use mailmesh_replica::{Connections, LeaseKeeper, Membership, Replica};
-use mailmesh_runtime::Lifecycle;
+use mailmesh_runtime::{ConfigError, Lifecycle};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -39,7 +39,8 @@ impl Service {
         connections: &Connections,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        config.settings.validate()?;
+        let checked = config.settings.validate();
+        checked.map_err(|problem| ConfigError::invalid("inbound_fetcher", problem))?;
         let (replica, membership) = Replica::join(NAME, connections, clock)
             .await
             .context("cannot announce the inbound fetcher")?;

@@ -1,5 +1,7 @@
 //! One file holds the sections of all services.
 
+mod check;
+
 use std::io::ErrorKind;
 use std::path::Path;
 

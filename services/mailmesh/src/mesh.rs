@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use mailmesh_bus::{Bus, BusError};
 use mailmesh_domain::{Clock, SystemClock};
-use mailmesh_replica::{Connections, PublicSettings};
+use mailmesh_replica::{Connections, OpenError};
 use mailmesh_runtime::{ConfigError, Lifecycle, Unavailable};
-use mailmesh_secrets::{OpeningKeys, SecretString};
+use mailmesh_secrets::SecretString;
 
 use crate::config::Config;
 
@@ -51,10 +51,12 @@ pub(crate) struct Started {
 
 /// Opens the connections that the configuration names; the process is ready while they answer.
 pub(crate) async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Connections> {
-    let postgres = config.postgres.as_ref().ok_or_else(no_database)?;
-    let connections = Connections::open(postgres, &config.nats)
-        .await
-        .map_err(Unavailable::new)?;
+    let postgres = config.postgres()?;
+    let connected = Connections::open(postgres, &config.nats).await;
+    let connections = connected.map_err(|error| match error {
+        OpenError::Bus(error) => of_bus(error).context("NATS is not usable"),
+        _ => Unavailable::new(error).into(),
+    })?;
     let Connections { database, bus } = connections.clone();
     lifecycle.checks().register("postgres", move || {
         let database = database.clone();
@@ -69,23 +71,15 @@ pub(crate) async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::R
 
 /// Connects to NATS alone, for the commands that need nothing else.
 pub(crate) async fn connect_bus(config: &Config) -> anyhow::Result<Bus> {
-    let connected = Bus::connect(&config.nats).await;
-    connected.map_err(|error| match error {
+    Bus::connect(&config.nats).await.map_err(of_bus)
+}
+
+fn of_bus(error: BusError) -> anyhow::Error {
+    match error {
         BusError::Settings(_) | BusError::Address { .. } => {
             ConfigError::invalid("nats", error).into()
         }
         _ => Unavailable::new(error).into(),
-    })
-}
-
-/// What to say where a database is needed and none is named.
-pub(crate) fn no_database() -> ConfigError {
-    missing("postgres.url")
-}
-
-fn missing(key: &str) -> ConfigError {
-    ConfigError::Missing {
-        key: key.to_owned(),
     }
 }
 
@@ -121,10 +115,9 @@ pub(crate) async fn start(
 
 impl Foundation<'_> {
     async fn admin(self) -> anyhow::Result<Started> {
-        let key = self.config.keys.sealing_key();
-        let key = key.map_err(|source| ConfigError::invalid("keys", source))?;
+        let key = self.config.sealing_key()?;
         let settings = self.config.admin.clone();
-        let public = public(self.config)?;
+        let public = self.config.public()?.clone();
         let service =
             mailmesh_admin::Service::build(settings, public, key, self.connections, self.clock)
                 .await?;
@@ -137,7 +130,7 @@ impl Foundation<'_> {
     }
 
     async fn auth_callback(self) -> anyhow::Result<Started> {
-        let (public, keys) = (public(self.config)?, self.keys()?);
+        let (public, keys) = (self.config.public()?.clone(), self.config.opening_keys()?);
         let service = mailmesh_auth_callback::Service::build(
             self.config.auth_callback.clone(),
             public,
@@ -155,7 +148,7 @@ impl Foundation<'_> {
     }
 
     async fn token_refresh(self) -> anyhow::Result<Started> {
-        let (public, keys) = (public(self.config)?, self.keys()?);
+        let (public, keys) = (self.config.public()?.clone(), self.config.opening_keys()?);
         let settings = self.config.token_refresh.clone();
         mailmesh_token_refresh::Service::build(
             settings,
@@ -172,7 +165,7 @@ impl Foundation<'_> {
     async fn inbound_fetcher(self) -> anyhow::Result<Started> {
         let settings = mailmesh_inbound_fetcher::Config {
             settings: self.config.inbound_fetcher.clone(),
-            keys: self.keys()?,
+            keys: self.config.opening_keys()?,
         };
         mailmesh_inbound_fetcher::Service::build(settings, self.connections, self.clock)
             .await?
@@ -181,20 +174,13 @@ impl Foundation<'_> {
     }
 
     async fn outbound_sender(self) -> anyhow::Result<Started> {
-        let (settings, keys) = (self.config.outbound_sender.clone(), self.keys()?);
+        let (settings, keys) = (
+            self.config.outbound_sender.clone(),
+            self.config.opening_keys()?,
+        );
         mailmesh_outbound_sender::Service::build(settings, keys, self.connections, self.clock)
             .await?
             .start(&self.lifecycle);
         Ok(Started::default())
     }
-
-    fn keys(&self) -> anyhow::Result<OpeningKeys> {
-        let keys = self.config.keys.opening_keys();
-        Ok(keys.map_err(|source| ConfigError::invalid("keys", source))?)
-    }
-}
-
-/// The address at which browsers reach auth-callback.
-fn public(config: &Config) -> anyhow::Result<PublicSettings> {
-    Ok(config.public.clone().ok_or_else(|| missing("public.url"))?)
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use mailmesh_domain::{Clock, Key};
 use mailmesh_replica::{Connections, Membership, Replica};
-use mailmesh_runtime::Lifecycle;
+use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +45,8 @@ impl Service {
         connections: &Connections,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        config.validate()?;
+        let checked = config.validate();
+        checked.map_err(|problem| ConfigError::invalid("outbound_sender", problem))?;
         let (replica, membership) = Replica::join(NAME, connections, clock)
             .await
             .context("cannot join the mesh")?;

@@ -4,7 +4,7 @@ use anyhow::Context;
 use mailmesh_bus::Subscription;
 use mailmesh_domain::Clock;
 use mailmesh_replica::{Connections, Membership, Providers, PublicSettings, Replica};
-use mailmesh_runtime::Lifecycle;
+use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,8 @@ impl Service {
         connections: &Connections,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
-        config.validate()?;
+        let checked = config.validate();
+        checked.map_err(|problem| ConfigError::invalid("token_refresh", problem))?;
         let (replica, membership) = Replica::join(NAME, connections, clock)
             .await
             .context("cannot announce the token refresh")?;

@@ -160,6 +160,11 @@ async fn bad_configuration_ends_with_64_before_any_socket_opens() -> Result<()> 
             "maybe",
             "expected one of none, panic",
         ),
+        (
+            "MAILMESH_TICKER__FAULT",
+            "range",
+            "ticker.fault does not fit",
+        ),
         ("MAILMESH_TELEMETRY__LEVEL", "=x=", "telemetry.level"),
         (
             "MAILMESH_OPS__LISTEN",

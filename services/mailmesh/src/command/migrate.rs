@@ -6,14 +6,13 @@ use mailmesh_store::Database;
 use crate::ConfigArguments;
 use crate::config::{Config, loader};
 use crate::console::{block_on, say};
-use crate::mesh::no_database;
 
 pub(crate) fn run(arguments: &ConfigArguments) -> ExitCode {
     let loader = loader(arguments);
     block_on(async move {
         let config: Config = loader.load()?;
-        let postgres = config.postgres.ok_or_else(no_database)?;
-        let database = Database::connect(&postgres.resolve()?)
+        config.check_values(&[])?;
+        let database = Database::connect(&config.postgres()?.resolve()?)
             .await
             .map_err(Unavailable::new)?;
         database.migrate().await?;

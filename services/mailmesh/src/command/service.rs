@@ -15,6 +15,7 @@ pub(crate) fn run(kind: Kind, arguments: &ConfigArguments) -> ExitCode {
     run_process(
         kind.name(),
         &loader,
+        |config: &Config| config.check(&[kind]),
         async move |config: Config, lifecycle: Lifecycle| {
             let connections = mesh::connect(&config, &lifecycle).await?;
             let Started { first_key, .. } =

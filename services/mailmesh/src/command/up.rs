@@ -80,11 +80,17 @@ struct Settings {
 
 fn settings(arguments: &ConfigArguments) -> Result<Settings, ConfigError> {
     let loader = loader(arguments);
-    Ok(Settings {
+    let settings = Settings {
         runtime: loader.load()?,
         config: loader.load()?,
         given: loader.load()?,
-    })
+    };
+    settings.config.check_values(&Kind::ALL)?;
+    if !settings.config.has_no_keys() {
+        settings.config.opening_keys()?;
+        settings.config.sealing_key()?;
+    }
+    Ok(settings)
 }
 
 fn refuse(error: EmbeddedError) -> ExitCode {
@@ -109,7 +115,7 @@ pub(crate) async fn start(
         ports,
         servers,
     } = place;
-    if config.keys.opening_key_file.is_none() && config.keys.sealing_key_file.is_none() {
+    if config.has_no_keys() {
         config.keys = keys::ensure(&folder.join("keys"))?;
     }
     let public = match &config.public {

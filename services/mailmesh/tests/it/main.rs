@@ -9,6 +9,8 @@ mod first_contact;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
+mod setting;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod up;

@@ -1,0 +1,93 @@
+//! What is wrong with settings that are well-formed, and what is missing: told before anything is opened.
+
+use std::error::Error;
+
+use mailmesh_replica::{KeysError, PostgresSettings, PublicSettings};
+use mailmesh_runtime::ConfigError;
+use mailmesh_secrets::{OpeningKeys, SealingKey};
+
+use super::Config;
+use crate::mesh::Kind;
+
+impl Config {
+    /// Checks what a process of these services takes.
+    pub(crate) fn check(&self, kinds: &[Kind]) -> Result<(), ConfigError> {
+        self.check_values(kinds)?;
+        self.postgres()?;
+        for kind in kinds {
+            if *kind == Kind::Admin {
+                self.sealing_key()?;
+            } else {
+                self.opening_keys()?;
+            }
+            if matches!(kind, Kind::Admin | Kind::AuthCallback | Kind::TokenRefresh) {
+                self.public()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what is set; what is not may come from elsewhere.
+    pub(crate) fn check_values(&self, kinds: &[Kind]) -> Result<(), ConfigError> {
+        of_section("nats", self.nats.validate())?;
+        if let Some(postgres) = &self.postgres {
+            of_keys("postgres", postgres.resolve())?;
+        }
+        for kind in kinds {
+            match kind {
+                Kind::TokenRefresh => of_section("token_refresh", self.token_refresh.validate())?,
+                Kind::InboundFetcher => {
+                    of_section("inbound_fetcher", self.inbound_fetcher.validate())?;
+                }
+                Kind::OutboundSender => {
+                    of_section("outbound_sender", self.outbound_sender.validate())?;
+                }
+                Kind::Admin | Kind::AuthCallback => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn postgres(&self) -> Result<&PostgresSettings, ConfigError> {
+        self.postgres
+            .as_ref()
+            .ok_or_else(|| missing("postgres.url"))
+    }
+
+    /// Returns the address at which browsers reach auth-callback.
+    pub(crate) fn public(&self) -> Result<&PublicSettings, ConfigError> {
+        self.public.as_ref().ok_or_else(|| missing("public.url"))
+    }
+
+    pub(crate) const fn has_no_keys(&self) -> bool {
+        self.keys.opening_key_file.is_none() && self.keys.sealing_key_file.is_none()
+    }
+
+    pub(crate) fn opening_keys(&self) -> Result<OpeningKeys, ConfigError> {
+        of_keys("keys", self.keys.opening_keys())
+    }
+
+    pub(crate) fn sealing_key(&self) -> Result<SealingKey, ConfigError> {
+        of_keys("keys", self.keys.sealing_key())
+    }
+}
+
+fn of_section<T, E>(section: &str, result: Result<T, E>) -> Result<T, ConfigError>
+where
+    E: Error + Send + Sync + 'static,
+{
+    result.map_err(|error| ConfigError::invalid(section, error))
+}
+
+fn of_keys<T>(section: &str, result: Result<T, KeysError>) -> Result<T, ConfigError> {
+    match result {
+        Err(KeysError::Missing { setting }) => Err(missing(setting)),
+        other => of_section(section, other),
+    }
+}
+
+fn missing(key: &str) -> ConfigError {
+    ConfigError::Missing {
+        key: key.to_owned(),
+    }
+}
