@@ -7,7 +7,6 @@
 //! Promises that no process outlives the test, and that a test that fails shows the ends of all
 //! logs. Refuses to skip: a missing server or a binary that does not build is a failure.
 
-mod api;
 mod binary;
 mod events;
 mod mailbox;
@@ -15,7 +14,6 @@ mod mesh;
 mod replica;
 mod world;
 
-pub use api::{Answer, Api};
 pub use binary::binary;
 pub use events::{Events, SeenEvent};
 pub use mailbox::{GreenMailbox, SandboxMailbox};

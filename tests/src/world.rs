@@ -6,10 +6,9 @@ use mailmesh_sandbox::{ClientSettings, Sandbox, Settings as SandboxSettings};
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use mailmesh_store::account;
 use mailmesh_store::grant::Grant;
-use mailmesh_testkit::{MeshAddress, MeshBase, check_no_secrets, eventually};
+use mailmesh_testkit::{Api, MeshAddress, MeshBase, check_no_secrets, eventually};
 use serde_json::{Value, json};
 
-use crate::api::Api;
 use crate::events::Events;
 use crate::mesh::{Mesh, check_no_errors};
 use crate::replica::Service;

@@ -11,6 +11,7 @@
 //! Promises that nothing outlives the test process, however it ends, and that a test without its
 //! servers fails with the command that would install them: no test is skipped.
 
+mod api;
 mod container;
 mod fetched;
 mod folder;
@@ -26,6 +27,7 @@ mod servers;
 mod tidy;
 mod wait;
 
+pub use api::{Answer, Api};
 pub use fetched::FetchedServers;
 pub use folder::TestFolder;
 pub use freezable::{Freezable, Frozen};

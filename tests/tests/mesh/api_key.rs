@@ -40,11 +40,11 @@ async fn the_api_refuses_a_wrong_a_missing_and_a_weak_key() {
     assert_eq!(wrong.unwrap().status, 401);
     assert_eq!(reads.unwrap().status, 200);
     let writes = writes.unwrap();
-    assert_eq!(writes.status, 403, "{}", writes.body);
+    assert_eq!(writes.status, 403, "{}", writes.text);
     assert!(
-        writes.body["error"]["action"].is_string(),
+        writes.json()["error"]["action"].is_string(),
         "{}",
-        writes.body
+        writes.text
     );
     let accounts = world.api.get("/v1/accounts").await.unwrap();
     assert!(!accounts.to_string().contains("a@sandbox.test"));

@@ -1,4 +1,3 @@
-use mailmesh_secrets::ExposeSecret;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -158,8 +157,7 @@ async fn a_revoked_key_is_refused_and_the_last_administrator_stays() {
 #[tokio::test]
 async fn what_is_no_route_or_no_json_is_told_in_json() {
     let world = World::new().await.unwrap();
-    let key = world.first_key.expose_secret().to_owned();
-    let post = || world.request(Some(&key), Method::POST, "/v1/accounts");
+    let post = || world.api.request(Method::POST, "/v1/accounts");
     let json_type = ("content-type", "application/json");
 
     let unknown = world
@@ -170,14 +168,14 @@ async fn what_is_no_route_or_no_json_is_told_in_json() {
         .call(Method::PUT, "/v1/accounts", &Value::Null)
         .await
         .unwrap();
-    let no_type = world.send(post().body("{}")).await.unwrap();
+    let no_type = world.api.send(post().body("{}")).await.unwrap();
     let broken = post().header(json_type.0, json_type.1).body("{\"key\":");
-    let broken = world.send(broken).await.unwrap();
+    let broken = world.api.send(broken).await.unwrap();
     let list = post().header(json_type.0, json_type.1).body("[]");
-    let list = world.send(list).await.unwrap();
+    let list = world.api.send(list).await.unwrap();
     let large = "x".repeat(1024 * 1024 + 1);
     let large = post().header(json_type.0, json_type.1).body(large);
-    let large = world.send(large).await.unwrap();
+    let large = world.api.send(large).await.unwrap();
     let no_slug = world.get("/v1/accounts/NOT.A.KEY").await;
 
     assert_eq!(

@@ -1,10 +1,11 @@
 //! Tokens and passwords go to no server that they were not given for.
 
 use anyhow::Result;
+use mailmesh_testkit::Answer;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, World};
+use crate::world::World;
 
 const PATH: &str = "/v1/accounts";
 const CA: &str = include_str!("ca.pem");

@@ -1,6 +1,5 @@
 use mailmesh_bus::RawMail;
 use mailmesh_domain::{MailId, SystemClock};
-use mailmesh_secrets::ExposeSecret;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -28,8 +27,9 @@ async fn a_raw_mail_of_many_chunks_comes_whole() {
         .collect();
     let id = put(&world, bytes.clone()).await.unwrap();
 
-    let key = world.first_key.expose_secret().to_owned();
-    let answer = world.request(Some(&key), Method::GET, &format!("/v1/mails/{id}/raw"));
+    let answer = world
+        .api
+        .request(Method::GET, &format!("/v1/mails/{id}/raw"));
     let answer = answer.send().await.unwrap();
     let headers = answer.headers().clone();
     let missing = MailId::generate(&SystemClock);

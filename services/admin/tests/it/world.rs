@@ -2,61 +2,19 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use mailmesh_admin::{Config, Service};
 use mailmesh_domain::SystemClock;
 use mailmesh_replica::{Connections, PublicSettings};
-use mailmesh_secrets::{ExposeSecret, SecretString};
-use mailmesh_testkit::{MeshBase, Running};
+use mailmesh_secrets::SecretString;
+use mailmesh_testkit::{Answer, Api, MeshBase, Running};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 pub(crate) struct World {
     pub(crate) base: MeshBase,
-    pub(crate) url: String,
-    pub(crate) first_key: SecretString,
-    http: reqwest::Client,
+    pub(crate) api: Api,
     service: Running,
-}
-
-/// What the API answered.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: reqwest::header::HeaderMap,
-    pub(crate) text: String,
-}
-
-impl Answer {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_default()
-    }
-
-    pub(crate) fn success(self) -> Result<Value> {
-        ensure!(
-            (200..300).contains(&self.status),
-            "{}: {}",
-            self.status,
-            self.text
-        );
-        Ok(self.json())
-    }
-
-    pub(crate) fn code(&self) -> String {
-        let json = self.json();
-        let code = json.pointer("/error/code").and_then(Value::as_str);
-        code.unwrap_or_default().to_owned()
-    }
-
-    /// Returns the paths of the fields at fault, in order.
-    pub(crate) fn fields(&self) -> Vec<String> {
-        let json = self.json();
-        let fields = json.pointer("/error/fields").and_then(Value::as_array);
-        let paths = fields.into_iter().flatten();
-        paths
-            .filter_map(|field| Some(field.get("path")?.as_str()?.to_owned()))
-            .collect()
-    }
 }
 
 pub(crate) async fn base() -> Result<MeshBase> {
@@ -85,19 +43,19 @@ impl World {
     pub(crate) async fn new() -> Result<Self> {
         let base = base().await?;
         let service = build(&base, anywhere()).await?;
+        let first_key = service.first_key().context("no first key")?;
+        let url = format!("http://{}", service.address());
         Ok(Self {
             base,
-            first_key: service.first_key().context("no first key")?,
-            url: format!("http://{}", service.address()),
-            http: reqwest::Client::builder().no_proxy().build()?,
+            api: Api::try_new(&url, Some(first_key))?,
             service: Running::start(|stop| service.run(stop)),
         })
     }
 
     /// Calls as the first administrator.
     pub(crate) async fn call(&self, method: Method, path: &str, body: &Value) -> Result<Answer> {
-        let key = self.first_key.expose_secret();
-        self.call_as(Some(key), method, path, body).await
+        let body = (!body.is_null()).then_some(body);
+        self.api.call(method, path, body).await
     }
 
     /// Calls with a key or none; a body that is null is not sent.
@@ -108,33 +66,9 @@ impl World {
         path: &str,
         body: &Value,
     ) -> Result<Answer> {
-        let mut request = self.request(key, method, path);
-        if !body.is_null() {
-            request = request.json(body);
-        }
-        self.send(request).await
-    }
-
-    pub(crate) fn request(
-        &self,
-        key: Option<&str>,
-        method: Method,
-        path: &str,
-    ) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.url));
-        match key {
-            Some(key) => request.bearer_auth(key),
-            None => request,
-        }
-    }
-
-    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer> {
-        let answer = request.send().await?;
-        Ok(Answer {
-            status: answer.status().as_u16(),
-            headers: answer.headers().clone(),
-            text: answer.text().await?,
-        })
+        let api = self.api.with_key(key.map(SecretString::from));
+        let body = (!body.is_null()).then_some(body);
+        api.call(method, path, body).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value> {

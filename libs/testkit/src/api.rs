@@ -1,7 +1,8 @@
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use mailmesh_secrets::{ExposeSecret, SecretString};
-use reqwest::Method;
+use reqwest::header::HeaderMap;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 /// A caller of the admin API.
@@ -17,32 +18,43 @@ pub struct Api {
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The body; null when it is not JSON.
-    pub body: Value,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub text: String,
 }
 
 impl Answer {
+    /// Returns the body; null when it is not JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+
     /// Returns the body of a success.
     ///
     /// # Errors
     ///
     /// Fails with the whole answer on any other status.
     pub fn success(self) -> anyhow::Result<Value> {
-        ensure!(
-            (200..300).contains(&self.status),
-            "the API answered {}: {}",
-            self.status,
-            self.body
-        );
-        Ok(self.body)
+        let (status, text) = (self.status, &self.text);
+        ensure!((200..300).contains(&status), "{status}: {text}");
+        Ok(self.json())
     }
 
-    /// Returns the paths of the fields at fault.
-    pub fn fields(&self) -> Vec<&str> {
-        let fields = self.body.pointer("/error/fields").and_then(Value::as_array);
+    /// Returns the code of an error; empty when there is none.
+    pub fn code(&self) -> String {
+        let json = self.json();
+        let code = json.pointer("/error/code").and_then(Value::as_str);
+        code.unwrap_or_default().to_owned()
+    }
+
+    /// Returns the paths of the fields at fault, in order.
+    pub fn fields(&self) -> Vec<String> {
+        let json = self.json();
+        let fields = json.pointer("/error/fields").and_then(Value::as_array);
         let paths = fields.into_iter().flatten();
         paths
-            .filter_map(|field| field.get("path")?.as_str())
+            .filter_map(|field| Some(field.get("path")?.as_str()?.to_owned()))
             .collect()
     }
 }
@@ -89,12 +101,29 @@ impl Api {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let answer = request.send().await.with_context(|| path.to_owned())?;
-        let status = answer.status().as_u16();
-        let body = answer.bytes().await?;
+        self.send(request).await.with_context(|| path.to_owned())
+    }
+
+    /// Returns a request with the key, to be changed as the test likes.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        match &self.key {
+            Some(key) => request.bearer_auth(key.expose_secret()),
+            None => request,
+        }
+    }
+
+    /// Sends a request of `request`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when nothing was answered.
+    pub async fn send(&self, request: RequestBuilder) -> anyhow::Result<Answer> {
+        let answer = request.send().await?;
         Ok(Answer {
-            status,
-            body: serde_json::from_slice(&body).unwrap_or_default(),
+            status: answer.status().as_u16(),
+            headers: answer.headers().clone(),
+            text: answer.text().await?,
         })
     }
 
@@ -139,13 +168,5 @@ impl Api {
         let status = answer.status();
         ensure!(status.is_success(), "GET {path} answered {status}");
         Ok(answer.bytes().await?)
-    }
-
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.url));
-        match &self.key {
-            Some(key) => request.bearer_auth(key.expose_secret()),
-            None => request,
-        }
     }
 }
