@@ -26,6 +26,7 @@ mod search;
 mod sequence;
 mod session;
 mod sign_in;
+mod size;
 mod verdict;
 mod wire;
 

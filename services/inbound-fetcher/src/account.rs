@@ -52,6 +52,8 @@ pub(crate) struct Worker {
     /// Up to this UID of a folder mails are asked for one by one, as a batch of them broke.
     pub(crate) singly: Option<(String, u32)>,
     pub(crate) suspect: Option<Box<Suspect>>,
+    /// The server failed when it was asked for sizes.
+    pub(crate) is_size_refused: bool,
     /// The server refuses what is to be done with received mails.
     pub(crate) post_problem: Option<Box<Problem>>,
     grant: Option<Box<Grant>>,
@@ -82,6 +84,7 @@ impl Worker {
             ownership: None,
             singly: None,
             suspect: None,
+            is_size_refused: false,
             post_problem: None,
             grant: seed.grant.map(Box::new),
             health,
@@ -229,6 +232,7 @@ impl Worker {
         self.failures = 0;
         self.refusals = 0;
         self.refused_generation = None;
+        self.is_size_refused = false;
         let problem = self.post_problem.as_deref();
         let state = match problem {
             Some(_) => AccountState::Failing,

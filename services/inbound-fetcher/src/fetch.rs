@@ -7,7 +7,7 @@ use tracing::instrument;
 
 use crate::account::Worker;
 use crate::failure::Failure;
-use crate::intake::{Held, Intake};
+use crate::intake::{Held, Intake, UNSIZED_MAILS};
 use crate::post_action::{self, Due};
 use crate::prepare::{Place, Prepared, Whole, prepare};
 use crate::recorder::{Receipt, Record};
@@ -20,6 +20,8 @@ pub(crate) struct Chunk<'a> {
     /// What is still to be dealt with; the cursor stays before the first of it.
     pub(crate) pending: BTreeSet<u32>,
     last: u32,
+    /// At most so many are asked for with one command.
+    most: usize,
     receipt: Option<Receipt>,
     due: Vec<Due>,
     /// What was heard before the only mail was asked for.
@@ -33,6 +35,7 @@ impl<'a> Chunk<'a> {
             folder,
             pending,
             last,
+            most: usize::MAX,
             receipt: None,
             due: Vec::new(),
             witness: Witness::Silent,
@@ -86,7 +89,7 @@ impl Worker {
         session: &mut Session,
         chunk: &mut Chunk<'_>,
     ) -> Result<(), Failure> {
-        let uids: Vec<u32> = chunk.pending.iter().copied().collect();
+        let uids: Vec<u32> = chunk.pending.iter().take(chunk.most).copied().collect();
         let slice = self.context.settings.slice_bytes;
         let context = std::sync::Arc::clone(&self.context);
         // The intake counts bytes; the channel only hands over.
@@ -98,6 +101,10 @@ impl Worker {
             report
         };
         let (report, taken) = tokio::join!(fetching, self.take_in(chunk, &mut intake));
+        if intake.has_discarded() {
+            // The sizes were not what the server claimed, or memory is short.
+            chunk.most = UNSIZED_MAILS;
+        }
         let behind = intake.into_behind();
         taken?;
         let report = self.judge_report(chunk, &uids, report).await?;

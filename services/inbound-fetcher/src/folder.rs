@@ -65,46 +65,6 @@ impl Worker {
         }
     }
 
-    async fn receive_all(
-        &mut self,
-        session: &mut Session,
-        folder: &str,
-        uids: &[u32],
-    ) -> Result<(), Failure> {
-        let mut rest = uids;
-        while !rest.is_empty() {
-            if self.stop.is_cancelled() {
-                return Err(Failure::Stopping);
-            }
-            let size = self.chunk_size(folder, rest);
-            let (chunk, later) = rest.split_at(size.min(rest.len()));
-            Box::pin(self.receive_chunk(session, folder, chunk)).await?;
-            rest = later;
-        }
-        Ok(())
-    }
-
-    /// After a batch broke, its mails are asked for one by one, so that the good ones come; so is a
-    /// mail that is suspected.
-    fn chunk_size(&mut self, folder: &str, uids: &[u32]) -> usize {
-        let is_single = match (&self.singly, uids.first()) {
-            (Some((name, last)), Some(uid)) if name == folder => uid <= last,
-            _ => false,
-        };
-        if is_single {
-            return 1;
-        }
-        if self.singly.as_ref().is_some_and(|(name, _)| name == folder) {
-            self.singly = None;
-        }
-        let most = self.context.settings.chunk_mails;
-        let suspect = self
-            .suspect
-            .as_ref()
-            .and_then(|suspect| uids.iter().position(|uid| suspect.is(folder, *uid)));
-        suspect.map_or(most, |before| before.clamp(1, most))
-    }
-
     #[instrument(name = "take.fence", skip_all, fields(account.id = %self.account.id))]
     async fn take_ownership(&mut self, folder: &str) -> Result<(), Failure> {
         let (ownership, cursors) = ownership::take(&self.context, &self.account).await?;

@@ -10,6 +10,8 @@ const BATCH_MAILS: usize = 128;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Mails that came after a large one wait for it, up to so many bytes; the rest is fetched again.
 const BEHIND_BYTES: usize = 4 * 1024 * 1024;
+/// So many mails of unknown size are asked for at once: their first slices fit behind a large one.
+pub(crate) const UNSIZED_MAILS: usize = 8;
 
 /// A mail and its share of the memory budget.
 #[derive(Debug)]
@@ -108,6 +110,11 @@ impl<'a> Intake<'a> {
     /// Takes nothing more, so that the fetch ends instead of waiting.
     pub(crate) fn close(&mut self) {
         self.mails.close();
+    }
+
+    /// Returns whether mails were left out, which have to be fetched again.
+    pub(crate) const fn has_discarded(&self) -> bool {
+        self.is_discarding
     }
 
     /// Returns the first large mail and what came after it.

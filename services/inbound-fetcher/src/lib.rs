@@ -41,6 +41,7 @@ mod ledger;
 mod metric;
 mod ownership;
 mod pipeline;
+mod plan;
 mod post_action;
 mod prepare;
 mod quarantine;

@@ -5,4 +5,5 @@ mod idle;
 mod peer;
 mod search;
 mod sign_in;
+mod size;
 mod start_tls;

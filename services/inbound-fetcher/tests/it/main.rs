@@ -1,5 +1,6 @@
 //! The inbound fetcher against real NATS, Postgres and IMAP.
 
+mod backlog;
 mod fault;
 mod quarantine;
 mod receive;

@@ -1,0 +1,58 @@
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use super::command::Settled;
+use super::error::{ImapError, Stage};
+use super::reply::Reply;
+use super::sequence::uid_sets;
+use super::session::Session;
+use super::verdict::is_partial_fetch;
+
+impl Session {
+    /// Returns what the server claims of the mails' sizes, by UID; what it does not tell is left out.
+    ///
+    /// Exchange only estimates, and nobody has to tell the truth.
+    pub async fn sizes(&mut self, uids: &[u32]) -> Result<BTreeMap<u32, u32>, ImapError> {
+        if self.folder.is_none() {
+            return Err(ImapError::NoFolder);
+        }
+        let mut sizes = BTreeMap::new();
+        for set in uid_sets(uids) {
+            let command = format!("UID FETCH {} (UID RFC822.SIZE)", set.text);
+            self.fetch_sizes(&command, |uid, size| {
+                if set.uids.binary_search(&uid).is_ok() {
+                    sizes.insert(uid, size);
+                }
+            })
+            .await?;
+        }
+        Ok(sizes)
+    }
+
+    async fn fetch_sizes(
+        &mut self,
+        command: &str,
+        mut note: impl FnMut(u32, u32) + Send,
+    ) -> Result<(), ImapError> {
+        // Servers may have to look into every mail for it.
+        let deadline = Instant::now() + self.limits.timeouts.fetch_mail;
+        let silence = self.limits.timeouts.silence;
+        let running = self.start(Stage::Fetch, command).await?;
+        loop {
+            let reply = self
+                .next_reply_within(Stage::Fetch, deadline, silence)
+                .await?;
+            match self.settle(&running, reply) {
+                Settled::Done(Err(error)) if is_partial_fetch(&error) => return Ok(()),
+                Settled::Done(outcome) => return outcome.map(drop),
+                Settled::Data(Reply::Fetch(fetched)) => {
+                    if let (Some(uid), Some(size)) = (fetched.uid, fetched.size) {
+                        note(uid, size);
+                    }
+                }
+                Settled::Data(_) => {}
+            }
+        }
+    }
+}

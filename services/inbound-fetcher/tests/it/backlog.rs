@@ -1,0 +1,55 @@
+//! Backlogs of large mails.
+
+use anyhow::Result;
+use bytes::Bytes;
+use mailmesh_sandbox::Fault;
+
+use crate::fault::rule;
+use crate::world::World;
+
+const MAILS: u32 = 40;
+
+fn large(number: u32) -> Bytes {
+    let mut raw = format!("Subject: {number}\r\n\r\n").into_bytes();
+    raw.resize(600_000, b'x');
+    Bytes::from(raw)
+}
+
+/// Returns how many slices the server sent for the backlog.
+async fn slices_of_backlog(world: &World) -> Result<u64> {
+    let account = world.account("support", |_| {}).await?;
+    for number in 1..=MAILS {
+        world.deliver(large(number))?;
+    }
+    let replica = world.start().await?;
+    world.recorded(&account, MAILS).await?;
+    let mails = world.mails("support", MAILS as usize).await?;
+    let uids = mails.iter().map(|mail| mail.origin.uid);
+    assert!(uids.eq(1..=MAILS));
+    let slices = world.sandbox.mail().counters().imap_bodies;
+    replica.stop().await?;
+    Ok(slices)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mails_that_come_in_slices_are_not_fetched_again_and_again() -> Result<()> {
+    let world = World::new().await?;
+
+    let slices = slices_of_backlog(&world).await?;
+
+    assert_eq!(slices, u64::from(2 * MAILS));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_that_tells_no_sizes_sends_little_twice() -> Result<()> {
+    let world = World::new().await?;
+    let text = "{tag} NO failed".to_owned();
+    let fault = rule("imap.fetch", Fault::Reply { text }, Some(1));
+    world.sandbox.faults().add(fault)?;
+
+    let slices = slices_of_backlog(&world).await?;
+
+    assert!(slices <= u64::from(3 * MAILS), "{slices}");
+    Ok(())
+}
