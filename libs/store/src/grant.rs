@@ -2,7 +2,7 @@
 
 mod refresh;
 
-use mailmesh_domain::{ClientConfigurationId, GrantId, GrantState};
+use mailmesh_domain::{AccountId, ClientConfigurationId, GrantId, GrantState};
 use mailmesh_events::Problem;
 use mailmesh_secrets::{SealContext, SealedSecret};
 use serde_json::Value;
@@ -180,6 +180,30 @@ pub async fn count_stuck(tx: &mut Tx) -> Result<Vec<(GrantState, i64)>, StoreErr
     rows.into_iter()
         .map(|(state, count)| Ok((of.parse("state", &state)?, count)))
         .collect()
+}
+
+/// Locks the accounts that a sign-in for this account gives its grant to, and returns the grants that
+/// they have. Comes before any lock on a grant, as with whoever changes an account.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_accounts(tx: &mut Tx, account: AccountId) -> Result<Vec<GrantId>, StoreError> {
+    let grants: Vec<Option<Uuid>> = sqlx::query_scalar(
+        "SELECT a.grant_id FROM accounts a
+         JOIN accounts signed_in ON signed_in.account_id = $1
+         WHERE a.account_id = $1
+            OR (a.client_configuration_id = signed_in.client_configuration_id
+                AND lower(a.login) = lower(signed_in.login))
+         ORDER BY a.account_id FOR UPDATE OF a",
+    )
+    .bind(account.as_uuid())
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("lock the accounts of a sign-in"))?;
+    let mut grants: Vec<Uuid> = grants.into_iter().flatten().collect();
+    grants.sort_unstable();
+    grants.dedup();
+    Ok(grants.into_iter().map(GrantId::from_uuid).collect())
 }
 
 /// Stores the grant of a sign-in: a new row, or new tokens in the row that the same subject has.

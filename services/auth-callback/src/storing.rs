@@ -13,12 +13,17 @@ use mailmesh_store::client_configuration::ClientConfiguration;
 use mailmesh_store::grant::{self, Grant};
 use mailmesh_store::{StoreError, outbox};
 use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
+use tracing::warn;
 
 use crate::app::App;
 use crate::obstacle::Obstacle;
 
 /// Without a refresh token a grant is only worth storing if it lasts.
 const SHORTEST_WITHOUT_REFRESH: Duration = Duration::from_hours(24);
+
+const STORE_FOR: Duration = Duration::from_secs(10);
+const STORE_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a person consented to.
 pub(crate) struct Consent<'a> {
@@ -28,16 +33,45 @@ pub(crate) struct Consent<'a> {
     pub(crate) identity: Option<&'a Identity>,
 }
 
-/// Stores a consent, or says why it is not worth it.
+/// Stores a consent, or says why it is not worth it. The code is spent: one bad moment of the database
+/// must not cost the tokens.
 pub(crate) async fn store(app: &App, consent: &Consent<'_>) -> Result<(), Obstacle> {
-    match try_store(app, consent).await {
-        // Two sign-ins of one person ended at once: the second finds the row of the first.
-        Err(Obstacle::Store(StoreError::Conflict { .. })) => try_store(app, consent).await,
-        stored => stored,
+    let started = Instant::now();
+    let mut unsure = None;
+    loop {
+        let error = match try_store(app, consent, &mut unsure).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if !may_pass(&error) || started.elapsed() > STORE_FOR {
+            return Err(error);
+        }
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "A sign-in cannot be stored yet; it is tried again"
+        );
+        sleep(STORE_PAUSE).await;
     }
 }
 
-async fn try_store(app: &App, consent: &Consent<'_>) -> Result<(), Obstacle> {
+const fn may_pass(obstacle: &Obstacle) -> bool {
+    matches!(
+        obstacle,
+        Obstacle::Store(
+            StoreError::Connect(_)
+                | StoreError::Query { .. }
+                // Two sign-ins of one person ended at once: the second finds the row of the first.
+                | StoreError::Conflict { .. }
+        )
+    )
+}
+
+/// `unsure` is what a commit of unknown outcome may have stored, once there was one.
+async fn try_store(
+    app: &App,
+    consent: &Consent<'_>,
+    unsure: &mut Option<(GrantId, i64)>,
+) -> Result<(), Obstacle> {
     let Consent {
         account,
         client,
@@ -47,13 +81,22 @@ async fn try_store(app: &App, consent: &Consent<'_>) -> Result<(), Obstacle> {
     let now = app.replica.clock.now();
     let subject = identity.map_or(account.login.as_str(), |identity| &identity.subject);
     let mut tx = app.replica.database.begin().await?;
+    grant::lock_accounts(&mut tx, account.id).await?;
     let before = grant::find_by_subject(&mut tx, client.id, subject).await?;
+    if let (Some(before), Some((id, generation))) = (&before, *unsure)
+        && before.id == id
+        && before.generation >= generation
+    {
+        // Storing it again could put a refresh token back that was used since.
+        return Ok(());
+    }
     let grant = new_grant(app, consent, subject, before.as_ref(), now)?;
     grant::save_sign_in(&mut tx, &grant, now).await?;
     account::attach_grant(&mut tx, account.id, grant.id, now).await?;
     let keys = account::list_keys_by_grant(&mut tx, grant.id).await?;
     let events = events(app, &grant, keys)?;
     outbox::insert(&mut tx, app.replica.id, &events, now).await?;
+    *unsure = Some((grant.id, grant.generation));
     tx.commit().await?;
     app.replica.outbox.wake();
     Ok(())

@@ -1,5 +1,6 @@
 use anyhow::Result;
-use mailmesh_domain::{GrantId, GrantState, SystemClock};
+use mailmesh_domain::{Authorisation, Direction, GrantId, GrantState, Key, SystemClock};
+use mailmesh_store::account::{self, Account};
 use mailmesh_store::{StoreError, grant};
 
 use crate::sample::{self, LATER, NOW};
@@ -82,5 +83,48 @@ async fn a_value_that_no_release_knows_names_its_place() -> Result<()> {
 
     let place = format!("row {} of grants has a bad access_token_sealed", stored.id);
     assert_eq!(error.to_string(), place);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_accounts_of_a_sign_in_are_locked_and_name_their_grants() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let client = sample::stored_client(&mut tx, "example").await?;
+    let [old, other] = [
+        sample::stored_grant(&mut tx, client, "s-1").await?,
+        sample::stored_grant(&mut tx, client, "s-2").await?,
+    ];
+    let mut ids = Vec::new();
+    for (key, login, grant) in [
+        ("in", "a@example.com", None),
+        ("out", "A@EXAMPLE.com", Some(old.id)),
+        ("out-2", "a@example.com", Some(old.id)),
+        ("other", "b@example.com", Some(other.id)),
+    ] {
+        let account = Account {
+            authorisation: Authorisation::OAuth2,
+            password: None,
+            login: login.to_owned(),
+            client_configuration_id: Some(client),
+            grant_id: grant,
+            ..sample::account(key, Direction::Inbound)?
+        };
+        account::insert(&mut tx, &account).await?;
+        ids.push(account.id);
+    }
+    tx.commit().await?;
+
+    let mut tx = world.database.begin().await?;
+    let found = grant::lock_accounts(&mut tx, ids[0]).await?;
+    let mut changing = world.database.begin().await?;
+    let free = account::find_for_update(&mut changing, &Key::try_new("other")?).await?;
+    let key = Key::try_new("out")?;
+    let limit = std::time::Duration::from_millis(200);
+    let held = tokio::time::timeout(limit, account::find_for_update(&mut changing, &key)).await;
+
+    assert_eq!(found, [old.id]);
+    assert!(free.is_some());
+    assert!(held.is_err(), "not locked");
     Ok(())
 }

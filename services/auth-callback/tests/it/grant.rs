@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 use mailmesh_domain::{Clock, GrantState, Protocol, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_sandbox::{Personality, Visitor};
-use mailmesh_store::grant;
+use mailmesh_store::{account, grant};
+use mailmesh_testkit::eventually;
 
 use crate::world::{ALICE, World};
 
@@ -115,5 +116,82 @@ async fn access_that_lasts_is_stored_without_a_refresh_token() -> Result<()> {
     let grant = world.grant_of(&account).await?.context("no grant")?;
     assert!(grant.refresh_token.is_none());
     assert_eq!(grant.refresh_due_at, grant.access_expires_at);
+    world.finish().await
+}
+
+/// Gives the service time to come to a lock.
+async fn look_around(world: &World) -> Result<()> {
+    for _ in 0..50 {
+        world.base.database.ping().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_changes_the_account_meanwhile_is_waited_for() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let mut browser = Visitor::try_new(None)?;
+    browser
+        .sign_in(&world.link(&account).await?, ALICE, true)
+        .await?;
+    let first = world.grant_of(&account).await?.context("no grant")?;
+    let callback = world
+        .answer(&mut browser, &world.link(&account).await?)
+        .await?;
+
+    let mut tx = world.base.begin().await?;
+    account::find_for_update(&mut tx, &account.key).await?;
+    let changing = async {
+        eventually("the code is exchanged", async || {
+            world.sandbox.oauth_counters().total.code_exchanges == 2
+        })
+        .await?;
+        look_around(&world).await?;
+        grant::find_by_subject(&mut tx, world.client.id, &first.subject).await?;
+        tx.commit().await?;
+        anyhow::Ok(())
+    };
+    let (answered, changed) = tokio::join!(browser.get(&callback), changing);
+
+    changed?;
+    answered?;
+    let second = world.grant_of(&account).await?.context("no grant")?;
+    assert_eq!((second.id, second.generation), (first.id, 2));
+    world.finish().await
+}
+
+#[tokio::test]
+async fn one_bad_moment_of_the_database_costs_no_tokens() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let mut browser = Visitor::try_new(None)?;
+    browser
+        .sign_in(&world.link(&account).await?, ALICE, true)
+        .await?;
+    let first = world.grant_of(&account).await?.context("no grant")?;
+    let callback = world
+        .answer(&mut browser, &world.link(&account).await?)
+        .await?;
+
+    // Two locks in the wrong order: Postgres ends the transaction that has waited longest.
+    let mut tx = world.base.begin().await?;
+    grant::find_by_subject(&mut tx, world.client.id, &first.subject).await?;
+    let crossing = async {
+        eventually("the code is exchanged", async || {
+            world.sandbox.oauth_counters().total.code_exchanges == 2
+        })
+        .await?;
+        look_around(&world).await?;
+        account::find_for_update(&mut tx, &account.key).await?;
+        tx.commit().await?;
+        anyhow::Ok(())
+    };
+    let (answered, crossed) = tokio::join!(browser.get(&callback), crossing);
+
+    crossed?;
+    answered?;
+    let second = world.grant_of(&account).await?.context("no grant")?;
+    assert_eq!((second.id, second.generation), (first.id, 2));
     world.finish().await
 }
