@@ -81,7 +81,7 @@ async fn try_store(
     let now = app.replica.clock.now();
     let subject = identity.map_or(account.login.as_str(), |identity| &identity.subject);
     let mut tx = app.replica.database.begin().await?;
-    grant::lock_accounts(&mut tx, account.id).await?;
+    let replaced = grant::lock_accounts(&mut tx, account.id).await?;
     let before = grant::find_by_subject(&mut tx, client.id, subject).await?;
     if let (Some(before), Some((id, generation))) = (&before, *unsure)
         && before.id == id
@@ -93,6 +93,10 @@ async fn try_store(
     let grant = new_grant(app, consent, subject, before.as_ref(), now)?;
     grant::save_sign_in(&mut tx, &grant, now).await?;
     account::attach_grant(&mut tx, account.id, grant.id, now).await?;
+    // Another subject for the same mailbox, or none before: nobody would sign in for that grant again.
+    for left in replaced.into_iter().filter(|left| *left != grant.id) {
+        grant::delete_unused(&mut tx, left).await?;
+    }
     let keys = account::list_keys_by_grant(&mut tx, grant.id).await?;
     let events = events(app, &grant, keys)?;
     outbox::insert(&mut tx, app.replica.id, &events, now).await?;

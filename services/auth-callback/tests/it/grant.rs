@@ -3,7 +3,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mailmesh_domain::{Clock, GrantState, Protocol, Verdict};
 use mailmesh_events::Problem;
-use mailmesh_sandbox::{Personality, Visitor};
+use mailmesh_sandbox::{Fault, FaultRule, Personality, Visitor};
 use mailmesh_store::{account, grant};
 use mailmesh_testkit::eventually;
 
@@ -116,6 +116,37 @@ async fn access_that_lasts_is_stored_without_a_refresh_token() -> Result<()> {
     let grant = world.grant_of(&account).await?.context("no grant")?;
     assert!(grant.refresh_token.is_none());
     assert_eq!(grant.refresh_due_at, grant.access_expires_at);
+    world.finish().await
+}
+
+#[tokio::test]
+async fn a_mailbox_with_another_subject_leaves_no_grant_behind() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    world.account("support-out", Protocol::Smtp).await?;
+    let mut browser = Visitor::try_new(None)?;
+    browser
+        .sign_in(&world.link(&account).await?, ALICE, true)
+        .await?;
+    let first = world.grant_of(&account).await?.context("no grant")?;
+    let text = r#"{"sub":"made-anew"}"#.to_owned();
+    let fault = Fault::Reply { text };
+    world
+        .sandbox
+        .faults()
+        .add(FaultRule::once("oauth.id_token", fault))?;
+
+    let page = browser
+        .sign_in(&world.link(&account).await?, ALICE, true)
+        .await?;
+
+    assert!(page.html.contains("is connected"), "{}", page.html);
+    let second = world.grant_of(&account).await?.context("no grant")?;
+    assert_eq!(second.subject, "made-anew");
+    let mut tx = world.base.begin().await?;
+    let left = grant::list_by_ids(&mut tx, &[first.id]).await?;
+    assert!(left.is_empty(), "{left:?}");
+    drop(tx);
     world.finish().await
 }
 
