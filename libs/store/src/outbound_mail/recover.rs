@@ -31,43 +31,25 @@ pub async fn recover(
     problem: &Problem,
     now: OffsetDateTime,
 ) -> Result<Recovered, StoreError> {
-    let operation = StoreError::query("recover attempts that were left behind");
     let accounts: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
-    let unsent: Vec<Uuid> = sqlx::query_scalar(
-        "UPDATE send_attempts a SET stage = 'finished', finished_at = $3, outcome = 'left_behind'
-         FROM outbound_mails m
+    // Whoever records outcomes or stages locks many rows in an order of its own: what is locked now is
+    // looked at again next time.
+    let left: Vec<LeftBehind> = sqlx::query_as(
+        "SELECT m.mail_id, a.stage FROM outbound_mails m
+         JOIN send_attempts a ON a.mail_id = m.mail_id AND a.attempt = m.attempts
          WHERE m.account_id = ANY($1) AND m.state = 'sending' AND m.claimed_by <> $2
-           AND a.mail_id = m.mail_id AND a.attempt = m.attempts AND a.stage = 'started'
-         RETURNING a.mail_id",
+           AND (a.stage = 'started'
+                OR NOT EXISTS (SELECT 1 FROM replicas r WHERE r.replica_id = m.claimed_by
+                     AND r.seen_at > clock_timestamp() - make_interval(secs => $3)))
+         FOR NO KEY UPDATE OF m, a SKIP LOCKED",
     )
     .bind(&accounts)
     .bind(replica.as_uuid())
-    .bind(now)
-    .fetch_all(tx.connection())
-    .await
-    .map_err(&operation)?;
-    let requeued = requeue(tx, &unsent, now).await?;
-    let rows: Vec<Row> = sqlx::query_as(concat!(
-        "UPDATE outbound_mails SET state = 'uncertain', problem = $4, due_at = $5
-         WHERE account_id = ANY($1) AND state = 'sending' AND claimed_by <> $2
-           AND NOT EXISTS (SELECT 1 FROM replicas r WHERE r.replica_id = claimed_by
-                AND r.seen_at > clock_timestamp() - make_interval(secs => $3))
-         RETURNING ",
-        columns!()
-    ))
-    .bind(&accounts)
-    .bind(replica.as_uuid())
     .bind(f64::from(DEAD_AFTER_SECONDS))
-    .bind(Json(problem))
-    .bind(now)
     .fetch_all(tx.connection())
     .await
-    .map_err(&operation)?;
-    let uncertain: Result<_, StoreError> = rows.into_iter().map(TryFrom::try_from).collect();
-    Ok(Recovered {
-        requeued,
-        uncertain: uncertain?,
-    })
+    .map_err(StoreError::query("look for attempts that were left behind"))?;
+    end(tx, &left, problem, now).await
 }
 
 /// Ends the attempts of this very replica that it knows nothing of: claimed before `started_before`
@@ -83,15 +65,14 @@ pub async fn recover_lost(
     problem: &Problem,
     (started_before, now): (OffsetDateTime, OffsetDateTime),
 ) -> Result<Recovered, StoreError> {
-    let operation = StoreError::query("recover attempts that were lost");
     let accounts: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
     let in_hand: Vec<Uuid> = in_hand.iter().map(|id| id.as_uuid()).collect();
-    let lost: Vec<(Uuid, String)> = sqlx::query_as(
+    let lost: Vec<LeftBehind> = sqlx::query_as(
         "SELECT m.mail_id, a.stage FROM outbound_mails m
          JOIN send_attempts a ON a.mail_id = m.mail_id AND a.attempt = m.attempts
          WHERE m.account_id = ANY($1) AND m.state = 'sending' AND m.claimed_by = $2
            AND m.mail_id <> ALL($3) AND a.started_at < $4
-         FOR UPDATE OF m, a",
+         FOR NO KEY UPDATE OF m, a SKIP LOCKED",
     )
     .bind(&accounts)
     .bind(replica.as_uuid())
@@ -99,41 +80,64 @@ pub async fn recover_lost(
     .bind(started_before)
     .fetch_all(tx.connection())
     .await
-    .map_err(&operation)?;
-    let of_stage = |is_unsent: bool| -> Vec<Uuid> {
-        let chosen = lost
-            .iter()
-            .filter(|(_, stage)| (stage == "started") == is_unsent);
-        chosen.map(|(id, _)| *id).collect()
-    };
-    let unsent = of_stage(true);
+    .map_err(StoreError::query("look for attempts that were lost"))?;
+    end(tx, &lost, problem, now).await
+}
+
+/// A mail and the stage of its attempt.
+type LeftBehind = (Uuid, String);
+
+async fn end(
+    tx: &mut Tx,
+    left: &[LeftBehind],
+    problem: &Problem,
+    now: OffsetDateTime,
+) -> Result<Recovered, StoreError> {
+    if left.is_empty() {
+        return Ok(Recovered::default());
+    }
+    let (unsent, dotted): (Vec<_>, Vec<_>) = left.iter().partition(|(_, stage)| stage == "started");
+    let ids = |of: Vec<&LeftBehind>| -> Vec<Uuid> { of.into_iter().map(|(id, _)| *id).collect() };
+    let (unsent, dotted) = (ids(unsent), ids(dotted));
+    close(tx, &unsent, now).await?;
+    Ok(Recovered {
+        requeued: requeue(tx, &unsent, now).await?,
+        uncertain: doubt(tx, &dotted, problem, now).await?,
+    })
+}
+
+async fn close(tx: &mut Tx, mails: &[Uuid], now: OffsetDateTime) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE send_attempts a SET stage = 'finished', finished_at = $2, outcome = 'left_behind'
          FROM outbound_mails m
          WHERE m.mail_id = ANY($1) AND a.mail_id = m.mail_id AND a.attempt = m.attempts",
     )
-    .bind(&unsent)
+    .bind(mails)
     .bind(now)
     .execute(tx.connection())
     .await
-    .map_err(&operation)?;
-    let requeued = requeue(tx, &unsent, now).await?;
+    .map_err(StoreError::query("close attempts"))?;
+    Ok(())
+}
+
+async fn doubt(
+    tx: &mut Tx,
+    mails: &[Uuid],
+    problem: &Problem,
+    now: OffsetDateTime,
+) -> Result<Vec<OutboundMail>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(concat!(
         "UPDATE outbound_mails SET state = 'uncertain', problem = $2, due_at = $3
          WHERE mail_id = ANY($1) AND state = 'sending' RETURNING ",
         columns!()
     ))
-    .bind(of_stage(false))
+    .bind(mails)
     .bind(Json(problem))
     .bind(now)
     .fetch_all(tx.connection())
     .await
-    .map_err(&operation)?;
-    let uncertain: Result<_, StoreError> = rows.into_iter().map(TryFrom::try_from).collect();
-    Ok(Recovered {
-        requeued,
-        uncertain: uncertain?,
-    })
+    .map_err(StoreError::query("call mails uncertain"))?;
+    rows.into_iter().map(TryFrom::try_from).collect()
 }
 
 async fn requeue(

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use anyhow::Result;
 use mailmesh_domain::{Direction, MailId, OutboundState, ReplicaId};
 use mailmesh_store::outbound_mail::{self, OutboundMail, Recovered};
-use mailmesh_store::{Tx, lease, replica, send_attempt};
+use mailmesh_store::{Database, Tx, lease, replica, send_attempt};
 
 use crate::attempt::{Sending, load, sending, sent};
 use crate::sample::{self, LATER, NOW};
@@ -156,5 +156,55 @@ async fn attempts_that_their_own_replica_lost_are_ended() -> Result<()> {
     );
     let woken = send_attempt::enter_final_dot(&mut tx, &[(started, 1), (in_hand, 1)]).await?;
     assert_eq!(woken, HashSet::from([in_hand]));
+    Ok(())
+}
+
+/// Records outcomes of a replica that was thought dead, in the order in which they came.
+async fn record_late(database: &Database, mails: &[MailId]) -> Result<()> {
+    let outcomes: Vec<_> = mails.iter().map(|id| sent(*id, 1)).collect();
+    let mut tx = database.begin().await?;
+    outbound_mail::record_outcomes(&mut tx, &outcomes, LATER).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn enter_late(database: &Database, mails: &[MailId]) -> Result<()> {
+    let attempts: Vec<_> = mails.iter().map(|id| (*id, 1)).collect();
+    let mut tx = database.begin().await?;
+    send_attempt::enter_final_dot(&mut tx, &attempts).await?;
+    Ok(tx.commit().await?)
+}
+
+#[tokio::test]
+async fn recovering_and_recording_at_once_wait_for_no_deadlock() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let dead = sending(&mut tx, 100).await?;
+    tx.commit().await?;
+    let back: Vec<MailId> = dead.mails.iter().rev().copied().collect();
+    let (entering, ending) = back.split_at(50);
+    for _ in 0..30 {
+        world
+            .execute(
+                "UPDATE outbound_mails SET state = 'sending', finished_at = NULL,
+                     claimed_by = (SELECT replica_id FROM send_attempts LIMIT 1)",
+            )
+            .await?;
+        world
+            .execute("UPDATE send_attempts SET stage = 'started', finished_at = NULL")
+            .await?;
+        let recover = async |heir: ReplicaId| -> Result<()> {
+            let mut tx = world.database.begin().await?;
+            let accounts = [dead.account];
+            outbound_mail::recover(&mut tx, &accounts, heir, &sample::problem(), LATER).await?;
+            Ok(tx.commit().await?)
+        };
+
+        tokio::try_join!(
+            enter_late(&world.database, entering),
+            recover(sample::replica()),
+            record_late(&world.database, ending),
+            recover(sample::replica()),
+        )?;
+    }
     Ok(())
 }
