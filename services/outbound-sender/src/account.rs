@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 use crate::access::{Access, Denied};
 use crate::decide::{Ended, decide};
 use crate::delivery::of_smtp;
-use crate::job::Job;
+use crate::job::{Claimed, Job};
 use crate::recorder::Recorded;
 use crate::shared::Shared;
 use gate::Gate;
@@ -29,7 +29,7 @@ use lane::{Lane, LaneEnd};
 const CLAIM_PER_LANE: usize = 4;
 /// Connections beyond these need no deeper queue.
 const MOST_FED: usize = 16;
-/// How long connections may finish what is in hand when the worker stops.
+/// How long connections are waited for that finish what is in hand.
 const FINISH: Duration = Duration::from_secs(20);
 
 /// What the supervisor holds of a worker.
@@ -50,6 +50,8 @@ pub(crate) struct Worker {
     /// Ends the connections of an older revision, and all when the worker stops.
     lane_stop: CancellationToken,
     lanes: JoinSet<LaneEnd>,
+    /// Connections that were told to end and still wait for the server.
+    lingering: JoinSet<()>,
     feed: mpsc::Sender<Job>,
     jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
     gate: Gate,
@@ -73,6 +75,7 @@ impl Worker {
             lane_stop: stop.child_token(),
             stop: stop.clone(),
             lanes: JoinSet::new(),
+            lingering: JoinSet::new(),
             feed,
             jobs: Arc::new(Mutex::new(jobs)),
             gate: Gate::default(),
@@ -157,16 +160,20 @@ impl Worker {
         Ok(due.iter().any(|(_, due_at)| *due_at <= now))
     }
 
-    async fn claim(&self, limit: usize) -> Result<Vec<outbound_mail::OutboundMail>, StoreError> {
+    async fn claim(&self, limit: usize) -> Result<Vec<Claimed>, StoreError> {
         let replica = &self.shared.replica;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let now = replica.clock.now();
         let mut tx = replica.database.begin().await?;
         let claimed =
             outbound_mail::claim_due(&mut tx, replica.id, self.account.id, limit, now).await?;
-        self.shared.in_hand.add(&claimed);
         tx.commit().await?;
-        Ok(claimed)
+        // Held only now: if the answer is lost, they are found as mails that nobody knows of.
+        let held = claimed.into_iter().map(|mail| Claimed {
+            hold: self.shared.in_hand.hold(&mail),
+            mail,
+        });
+        Ok(held.collect())
     }
 
     /// Opens the first connection before any mail is claimed, so that an account that cannot sign in
@@ -245,24 +252,45 @@ impl Worker {
             return;
         }
         self.account = account;
-        self.lane_stop.cancel();
         self.gate = Gate::default();
+        self.stop_lanes().await;
         self.end_lanes().await;
-        self.lane_stop = self.stop.child_token();
     }
 
-    async fn finish(mut self) {
-        self.end_lanes().await;
-        self.shared.wakes.remove(self.account.id, &self.wake);
-    }
-
+    /// Waits for connections that were told to end, so that the server sees no more of them than it
+    /// should. One that has no final reply by then goes on beside the new ones: cut off, its mail
+    /// would be uncertain for no reason.
     async fn end_lanes(&mut self) {
-        let all = async { while self.lanes.join_next().await.is_some() {} };
-        if tokio::time::timeout(FINISH, all).await.is_err() {
-            // Others find the attempts by their stage.
-            self.lanes.shutdown().await;
+        while self.lingering.try_join_next().is_some() {}
+        let mut lanes = std::mem::take(&mut self.lanes);
+        let all = async { while lanes.join_next().await.is_some() {} };
+        tokio::select! {
+            () = all => return,
+            () = tokio::time::sleep(FINISH) => {}
+            () = self.stop.cancelled() => {}
         }
+        self.lingering
+            .spawn(async move { while lanes.join_next().await.is_some() {} });
+    }
+
+    /// An account that is given up waits for its last final replies; a process that ends does not.
+    async fn finish(mut self) {
+        self.shared.wakes.remove(self.account.id, &self.wake);
         self.give_back_waiting().await;
+        let (lanes, lingering) = (&mut self.lanes, &mut self.lingering);
+        let all = async {
+            while lanes.join_next().await.is_some() {}
+            while lingering.join_next().await.is_some() {}
+        };
+        let late = async {
+            self.shared.ending.cancelled().await;
+            tokio::time::sleep(FINISH).await;
+        };
+        tokio::select! {
+            () = all => {}
+            // Others find the attempts by their stage.
+            () = late => {}
+        }
     }
 
     async fn give_back_waiting(&self) {

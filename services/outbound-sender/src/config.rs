@@ -24,7 +24,8 @@ pub struct Config {
     pub final_reply_timeout_seconds: u64,
     /// The wait after each failed attempt; the last one repeats.
     pub retry_delays_seconds: Vec<u64>,
-    /// When a mail that cannot be sent is given up.
+    /// When a mail that cannot be sent is given up: so long it waits between its attempts, besides what
+    /// it waits for its account.
     pub give_up_after_hours: u64,
     /// How often an account that needs an administrator is tried.
     pub slow_probe_seconds: u64,

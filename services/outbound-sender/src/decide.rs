@@ -24,6 +24,8 @@ pub(crate) struct Failure {
     pub(crate) verdict: Verdict,
     pub(crate) scope: Scope,
     pub(crate) is_token_refused: bool,
+    /// Whether the server had the content when it refused.
+    pub(crate) is_of_content: bool,
 }
 
 impl Failure {
@@ -38,6 +40,7 @@ impl Failure {
             verdict: result.verdict(),
             scope: result.scope(),
             is_token_refused: false,
+            is_of_content: false,
         }
     }
 
@@ -85,8 +88,8 @@ pub(crate) enum Notice {
 pub(crate) struct Decision {
     pub(crate) outcome: Outcome,
     pub(crate) notice: Option<Notice>,
-    /// What keeps the whole account from sending, until when.
-    pub(crate) obstacle: Option<(Failure, OffsetDateTime)>,
+    /// What keeps the whole account from sending.
+    pub(crate) obstacle: Option<Failure>,
 }
 
 /// The schedule.
@@ -115,6 +118,16 @@ impl Rules {
         let index = usize::try_from(failures.saturating_sub(1)).unwrap_or_default();
         let delay = self.delays.get(index).or(self.delays.last());
         delay.copied().unwrap_or(SHORT_PAUSE)
+    }
+
+    /// Returns whether a mail has waited out its time on the schedule. Time in which it waited for its
+    /// account does not count: a backlog must not fail in a burst on the first bad minute after it.
+    fn is_spent(&self, failures: i32) -> bool {
+        let waits = usize::try_from(failures).unwrap_or_default();
+        let listed: Duration = self.delays.iter().take(waits).sum();
+        let more = u32::try_from(waits.saturating_sub(self.delays.len())).unwrap_or(u32::MAX);
+        let last = self.delays.last().copied().unwrap_or(SHORT_PAUSE);
+        listed.saturating_add(last.saturating_mul(more)) >= self.give_up_after
     }
 
     pub(crate) const fn slow_probe(&self) -> Duration {
@@ -274,7 +287,11 @@ impl Case<'_> {
         match failure.verdict.kind {
             VerdictKind::Permanent => self.finish(recipients, Some(&failure)),
             VerdictKind::Transient | VerdictKind::Unknown => self.defer(recipients, &failure),
-            VerdictKind::Throttled if self.is_too_old() => self.finish(recipients, Some(&failure)),
+            // What throttles the account may be this very mail: it must not come first for ever.
+            VerdictKind::Throttled if failure.is_of_content => Decision {
+                obstacle: Some(failure.clone()),
+                ..self.defer(recipients, &failure)
+            },
             VerdictKind::Throttled | VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator => {
                 self.hold(recipients, failure)
             }
@@ -285,7 +302,7 @@ impl Case<'_> {
     fn defer(&self, recipients: Vec<Recipient>, failure: &Failure) -> Decision {
         let failures = self.mail.failures.saturating_add(1);
         let is_hopeless = failure.verdict.kind == VerdictKind::Unknown && failures >= UNKNOWN_TRIES;
-        if is_hopeless || self.is_too_old() {
+        if is_hopeless || self.rules.is_spent(self.mail.failures) {
             return self.finish(recipients, Some(failure));
         }
         let hint = failure.verdict.retry_after.unwrap_or_default();
@@ -313,7 +330,7 @@ impl Case<'_> {
         Decision {
             outcome,
             notice,
-            obstacle: Some((failure, until)),
+            obstacle: Some(failure),
         }
     }
 
@@ -360,10 +377,6 @@ impl Case<'_> {
             notice: Some(Notice::Uncertain),
             obstacle: None,
         }
-    }
-
-    fn is_too_old(&self) -> bool {
-        self.now >= self.mail.created_at + self.rules.give_up_after
     }
 }
 

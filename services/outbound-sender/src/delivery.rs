@@ -5,7 +5,7 @@ use std::time::Duration;
 use mailmesh_domain::{MustAct, Verdict};
 use mailmesh_mail::message::Envelope;
 use mailmesh_mail::smtp::{
-    CommitError, Connection, Preparation, Prepared, RecipientResult, Reply, Scope, SmtpError,
+    CommitError, Connection, Phase, Preparation, Prepared, RecipientResult, Reply, Scope, SmtpError,
 };
 use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::time::Instant;
@@ -88,6 +88,7 @@ pub(crate) fn unsendable(why: &str) -> Failure {
         verdict: Verdict::permanent(MustAct::Administrator),
         scope: Scope::Message,
         is_token_refused: false,
+        is_of_content: false,
     }
 }
 
@@ -98,6 +99,13 @@ pub(crate) fn of_smtp(error: &SmtpError) -> Failure {
         verdict: error.verdict(),
         scope: error.scope(),
         is_token_refused: error.is_token_refused(),
+        is_of_content: matches!(
+            error,
+            SmtpError::Refused {
+                phase: Phase::Content,
+                ..
+            }
+        ),
     }
 }
 
@@ -108,6 +116,7 @@ fn of_commit(error: &CommitError) -> Failure {
         verdict: error.verdict(),
         scope: error.scope(),
         is_token_refused: false,
+        is_of_content: true,
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::job::InHand;
+use crate::job::{Hold, InHand};
 use stage::Enter;
 pub(crate) use stage::Entry;
 
@@ -33,11 +33,19 @@ pub(crate) struct Recorded {
     pub(crate) events: Vec<Encoded>,
 }
 
+/// An outcome that waits for the database, and the hold of its attempt.
+#[derive(Debug)]
+struct Waiting {
+    recorded: Recorded,
+    _hold: Option<Hold>,
+}
+
 /// The side of those who send.
 #[derive(Debug, Clone)]
 pub(crate) struct RecorderHandle {
+    in_hand: Arc<InHand>,
     stages: mpsc::Sender<Enter>,
-    outcomes: mpsc::Sender<Recorded>,
+    outcomes: mpsc::Sender<Waiting>,
 }
 
 impl RecorderHandle {
@@ -57,7 +65,12 @@ impl RecorderHandle {
 
     /// Records an outcome some time soon; it is tried until it succeeds.
     pub(crate) async fn record(&self, recorded: Recorded) {
-        if self.outcomes.send(recorded).await.is_err() {
+        let (mail, attempt) = (recorded.outcome.mail_id, recorded.outcome.attempt);
+        let waiting = Waiting {
+            _hold: self.in_hand.hold_on(mail, attempt),
+            recorded,
+        };
+        if self.outcomes.send(waiting).await.is_err() {
             // Another replica finds the attempt by its stage.
             warn!("An outcome came after the recorder had stopped");
         }
@@ -74,10 +87,9 @@ pub(crate) struct Recorder {
 #[derive(Debug)]
 struct Outcomes {
     replica: Replica,
-    in_hand: Arc<InHand>,
-    requests: mpsc::Receiver<Recorded>,
+    requests: mpsc::Receiver<Waiting>,
     /// What the database did not take yet.
-    pending: Vec<Recorded>,
+    pending: Vec<Waiting>,
 }
 
 impl Recorder {
@@ -86,11 +98,11 @@ impl Recorder {
         let (to_outcomes, requests) = mpsc::channel(QUEUE);
         let outcomes = Outcomes {
             replica,
-            in_hand,
             requests,
             pending: Vec::new(),
         };
         let handle = RecorderHandle {
+            in_hand,
             stages: to_stages,
             outcomes: to_outcomes,
         };
@@ -144,11 +156,7 @@ impl Outcomes {
             return;
         }
         match self.write().await {
-            Ok(()) => {
-                for recorded in self.pending.drain(..) {
-                    self.in_hand.remove(recorded.outcome.mail_id);
-                }
-            }
+            Ok(()) => self.pending.clear(),
             Err(error) => warn!(
                 error = &error as &dyn std::error::Error,
                 outcomes = self.pending.len(),
@@ -160,13 +168,11 @@ impl Outcomes {
     /// One transaction: an event is there exactly when its outcome is.
     async fn write(&self) -> Result<(), StoreError> {
         let now = self.replica.clock.now();
-        let pending = self.pending.iter();
-        let outcomes: Vec<Outcome> = pending.map(|recorded| recorded.outcome.clone()).collect();
+        let pending = || self.pending.iter().map(|waiting| &waiting.recorded);
+        let outcomes: Vec<Outcome> = pending().map(|recorded| recorded.outcome.clone()).collect();
         let mut tx = self.replica.database.begin().await?;
         let settled = outbound_mail::record_outcomes(&mut tx, &outcomes, now).await?;
-        let events: Vec<Encoded> = self
-            .pending
-            .iter()
+        let events: Vec<Encoded> = pending()
             .filter(|recorded| settled.contains(&recorded.outcome.mail_id))
             .flat_map(|recorded| recorded.events.iter().cloned())
             .collect();

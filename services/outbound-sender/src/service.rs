@@ -62,6 +62,7 @@ impl Service {
             raw_mails: replica.bus.raw_mails(),
             in_hand,
             memory: Memory::new(config.raw_memory_bytes),
+            ending: CancellationToken::new(),
             config: Arc::clone(&config),
             replica: replica.clone(),
         };

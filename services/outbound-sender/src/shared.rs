@@ -6,6 +6,7 @@ use mailmesh_bus::RawMails;
 use mailmesh_domain::{AccountId, MailId};
 use mailmesh_replica::Replica;
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::access::Access;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) raw_mails: RawMails,
     pub(crate) in_hand: Arc<InHand>,
     pub(crate) memory: Memory,
+    /// Cancelled when the process ends, so that workers whose account was given up end too.
+    pub(crate) ending: CancellationToken,
 }
 
 /// Bounds the raw mails in memory.

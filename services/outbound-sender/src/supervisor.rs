@@ -1,5 +1,7 @@
 //! Starts and stops the workers of the accounts that this replica holds, and wakes them.
 
+mod left;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +22,17 @@ use tracing::{error, info, warn};
 use crate::account::{Worker, WorkerHandle};
 use crate::decide::{DECIDE, uncertain_mail};
 use crate::event;
-use crate::shared::{Shared, account_of_hint};
+use crate::shared::{Shared, account_of_hint, wake_holders};
 use crate::uncertain::UncertainDesk;
+use left::Left;
 
 const DUE_EVERY: Duration = Duration::from_secs(2);
 const RECOVER_EVERY: Duration = Duration::from_secs(5);
 const REVISIONS_EVERY: Duration = Duration::from_secs(30);
 /// A claim whose answer was lost is known by now to be nobody's.
 const LOST_AFTER: Duration = Duration::from_mins(2);
+/// How long an account that was given up is looked after: a claim may have been on its way.
+const LOOK_AFTER_LEFT: Duration = Duration::from_mins(4);
 
 /// The hints that concern workers.
 #[derive(Debug)]
@@ -53,6 +58,7 @@ pub(crate) struct Supervisor {
     /// Accounts that have no worker yet.
     gained: HashSet<AccountId>,
     held: HashMap<AccountId, Held>,
+    left: Left,
     workers: JoinSet<()>,
 }
 
@@ -65,6 +71,7 @@ impl Supervisor {
             leases,
             gained: HashSet::new(),
             held: HashMap::new(),
+            left: Left::default(),
             workers: JoinSet::new(),
         };
         let (desk, of_desk) = (UncertainDesk::default(), Arc::clone(&supervisor.shared));
@@ -209,6 +216,7 @@ impl Supervisor {
             self.gained.remove(id);
             if let Some(held) = self.held.remove(id) {
                 held.worker.stop.cancel();
+                self.left.add(held.account);
             }
         }
     }
@@ -243,18 +251,21 @@ impl Supervisor {
     /// Ends what others, or our own lost claims, left behind.
     async fn recover(&mut self) -> Result<(), StoreError> {
         let ids = self.held_ids();
-        if ids.is_empty() {
+        let ours: Vec<AccountId> = ids.iter().copied().chain(self.left.ids()).collect();
+        if ours.is_empty() {
             return Ok(());
         }
         let replica = &self.shared.replica;
         let now = replica.clock.now();
         let problem = left_behind();
+        let busy = self.shared.in_hand.accounts();
         let in_hand = self.shared.in_hand.list();
         let lost = (now - LOST_AFTER, now);
         let mut tx = replica.database.begin().await?;
         let others = outbound_mail::recover(&mut tx, &ids, replica.id, &problem, now).await?;
-        let ours = outbound_mail::recover_lost(&mut tx, &ids, replica.id, &in_hand, &problem, lost)
-            .await?;
+        let ours =
+            outbound_mail::recover_lost(&mut tx, &ours, replica.id, &in_hand, &problem, lost)
+                .await?;
         let recovered = [others, ours];
         let events: Vec<Encoded> = recovered
             .iter()
@@ -265,9 +276,12 @@ impl Supervisor {
         if !events.is_empty() {
             replica.outbox.wake();
         }
-        for account in recovered.iter().flat_map(|each| &each.requeued) {
-            self.shared.wakes.wake(*account);
-        }
+        let requeued: Vec<AccountId> = recovered
+            .iter()
+            .flat_map(|each| each.requeued.iter().copied())
+            .collect();
+        wake_holders(replica, &self.shared.wakes, requeued).await;
+        self.left.forget(&busy, LOOK_AFTER_LEFT);
         Ok(())
     }
 
@@ -280,9 +294,10 @@ impl Supervisor {
             );
         }
         let told = recovered.uncertain.iter().filter_map(|mail| {
-            let held = self.held.get(&mail.account_id)?;
+            let id = mail.account_id;
+            let held = self.held.get(&id).map(|held| &held.account.key);
+            let key = held.or_else(|| self.left.key(id))?;
             let problem = problem.clone().with_mail(uncertain_mail(mail));
-            let key = &held.account.key;
             Some(event::of_uncertain(
                 &self.shared.replica,
                 key,
@@ -350,6 +365,7 @@ impl Supervisor {
 
     /// Stops every worker, waits for what is in hand, and gives the accounts up.
     async fn end(&mut self) {
+        self.shared.ending.cancel();
         let ids: Vec<AccountId> = self.held.keys().chain(&self.gained).copied().collect();
         self.stop_workers(&ids);
         while self.workers.join_next().await.is_some() {}

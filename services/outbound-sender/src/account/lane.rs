@@ -128,7 +128,6 @@ impl Lane {
                 None => Ok(()),
             },
             Delivered::TakenOver => {
-                self.shared.in_hand.remove(job.mail.id);
                 debug!(mail.id = %job.mail.id, "Another replica has taken the mail over");
                 Ok(())
             }
@@ -162,6 +161,6 @@ impl Lane {
             events: events.unwrap_or_default(),
         };
         self.shared.recorder.record(recorded).await;
-        obstacle.map(|(failure, _)| failure)
+        obstacle
     }
 }

@@ -9,7 +9,7 @@ use super::Worker;
 use crate::decide::{Decision, Ended, decide};
 use crate::delivery::unsendable;
 use crate::event;
-use crate::job::Job;
+use crate::job::{Claimed, Job};
 use crate::recorder::Recorded;
 use crate::shared::{Shared, raw_name};
 
@@ -28,15 +28,15 @@ enum NoBody {
 
 impl Worker {
     /// Hands claimed mails to the connections, which take them as they get free.
-    pub(super) async fn supply(&mut self, claimed: Vec<OutboundMail>) {
+    pub(super) async fn supply(&mut self, claimed: Vec<Claimed>) {
         let shared = std::sync::Arc::clone(&self.shared);
         let each = claimed.into_iter().map(|mail| fetch(&shared, mail));
         let mut fetched = stream::iter(each).buffered(PREFETCH);
         while let Some(result) = fetched.next().await {
             match result {
                 Ok(job) => self.hand_over(job).await,
-                Err((mail, NoBody::Missing)) => self.fail(&mail).await,
-                Err((mail, NoBody::NotNow)) => self.postpone(&mail).await,
+                Err((claimed, NoBody::Missing)) => self.fail(&claimed.mail).await,
+                Err((claimed, NoBody::NotNow)) => self.postpone(&claimed.mail).await,
             }
         }
     }
@@ -95,9 +95,10 @@ impl Worker {
     }
 }
 
-async fn fetch(shared: &Shared, mail: OutboundMail) -> Result<Job, (OutboundMail, NoBody)> {
+async fn fetch(shared: &Shared, claimed: Claimed) -> Result<Job, (Claimed, NoBody)> {
+    let mail = &claimed.mail;
     let Some(memory) = shared.memory.room(mail.size_bytes).await else {
-        return Err((mail, NoBody::NotNow));
+        return Err((claimed, NoBody::NotNow));
     };
     let raw = if let Some(raw) = shared.raws.take(mail.id) {
         Ok(Some(raw))
@@ -107,19 +108,20 @@ async fn fetch(shared: &Shared, mail: OutboundMail) -> Result<Job, (OutboundMail
     };
     let raw = match raw {
         Ok(Some(raw)) => raw,
-        Ok(None) => return Err((mail, NoBody::Missing)),
+        Ok(None) => return Err((claimed, NoBody::Missing)),
         Err(error) => {
             warn!(
                 mail.id = %mail.id,
                 error = &error as &dyn std::error::Error,
                 "The mail's body could not be fetched; it is tried again"
             );
-            return Err((mail, NoBody::NotNow));
+            return Err((claimed, NoBody::NotNow));
         }
     };
     Ok(Job {
-        mail,
+        mail: claimed.mail,
         raw,
+        _hold: claimed.hold,
         _memory: memory,
     })
 }

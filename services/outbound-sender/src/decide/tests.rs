@@ -33,6 +33,7 @@ fn failure(verdict: Verdict, scope: Scope) -> Failure {
         verdict,
         scope,
         is_token_refused: false,
+        is_of_content: false,
     }
 }
 
@@ -115,7 +116,7 @@ fn recipient_that_was_accepted_before_keeps_its_end() {
 }
 
 #[test]
-fn failures_follow_the_schedule_until_the_mail_is_too_old() {
+fn failures_follow_the_schedule_until_its_hours_are_spent() {
     let transient = || Ended::Failed(failure(Verdict::transient(), Scope::Host));
     let minutes: Vec<i64> = (0..9)
         .map(|failures| {
@@ -125,9 +126,15 @@ fn failures_follow_the_schedule_until_the_mail_is_too_old() {
             (decision.outcome.due_at - NOW).whole_minutes()
         })
         .collect();
-    let late = NOW + Duration::from_hours(96);
-    let given_up = decide(&mail(&["a@x"]), transient(), &rules(), late);
+    let after = |failures| {
+        let mut mail = mail(&["a@x"]);
+        mail.failures = failures;
+        decide(&mail, transient(), &rules(), NOW)
+    };
+    // Seven listed waits make 411 minutes, thirty more of the last one the rest of 96 hours.
+    let (last_try, given_up) = (after(36), after(37));
 
+    assert_eq!(last_try.notice, Some(Notice::Deferred));
     assert_eq!(minutes, [1, 5, 15, 30, 60, 120, 180, 180, 180]);
     assert_eq!(given_up.notice, Some(Notice::Failed));
     assert_eq!(states(&given_up), [Some(false)]);
@@ -201,4 +208,42 @@ fn what_was_not_tried_is_due_at_once_and_told_to_nobody() {
     assert_eq!(decision.outcome.state, OutboundState::Queued);
     assert_eq!(decision.outcome.due_at, NOW);
     assert_eq!(decision.notice, None);
+}
+
+#[test]
+fn mail_that_waited_long_for_its_account_has_all_its_tries_left() {
+    let late = NOW + Duration::from_hours(120);
+    let throttled = failure(Verdict::throttled(None), Scope::Account);
+    let cut = failure(Verdict::transient(), Scope::Host);
+
+    let throttled = decide(&mail(&["a@x"]), Ended::Failed(throttled), &rules(), late);
+    let cut = decide(&mail(&["a@x"]), Ended::Failed(cut), &rules(), late);
+
+    assert_eq!(throttled.outcome.state, OutboundState::Queued);
+    assert!(throttled.obstacle.is_some());
+    assert_eq!(cut.outcome.state, OutboundState::Queued);
+    assert_eq!(cut.outcome.due_at, late + Duration::from_mins(1));
+}
+
+#[test]
+fn throttle_that_met_the_content_counts_for_the_mail_too() {
+    let of_content = Failure {
+        is_of_content: true,
+        ..failure(Verdict::throttled(None), Scope::Account)
+    };
+    let mut old = mail(&["a@x"]);
+    old.failures = 37;
+
+    let first = decide(
+        &mail(&["a@x"]),
+        Ended::Failed(of_content.clone()),
+        &rules(),
+        NOW,
+    );
+    let last = decide(&old, Ended::Failed(of_content), &rules(), NOW);
+
+    assert_eq!(first.outcome.state, OutboundState::Queued);
+    assert_eq!(first.outcome.failures, 1);
+    assert!(first.obstacle.is_some() && last.obstacle.is_some());
+    assert_eq!(last.notice, Some(Notice::Failed));
 }

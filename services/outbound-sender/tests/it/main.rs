@@ -2,6 +2,7 @@
 
 mod accept;
 mod deliver;
+mod settings;
 mod takeover;
 mod token;
 mod uncertain;
