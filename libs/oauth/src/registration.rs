@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::discovery::{Endpoints, discover, issuer_of_document};
 use crate::error::OAuthError;
 use crate::http::HttpClient;
-use crate::profile::Profile;
+use crate::profile::{Defaults, Profile};
 
 /// What an administrator registered of a client, and what of the provider.
 #[derive(Debug, Clone)]
@@ -40,8 +40,8 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Finds the provider's endpoints: those that were given, else by discovery, else the
-    /// profile's.
+    /// Finds the provider's endpoints: each that was given, and the others by discovery or from the
+    /// profile.
     ///
     /// # Errors
     /// [`OAuthError`] when discovery fails, or nothing says where the endpoints are.
@@ -50,22 +50,57 @@ impl Registration {
         http: &HttpClient,
         redirect_uri: &Url,
     ) -> Result<(Endpoints, Client), OAuthError> {
-        let base = match self.profile {
-            Profile::Microsoft => self.issuer.as_ref(),
-            Profile::Google | Profile::Custom => None,
-        };
-        let defaults = self.profile.defaults(base);
-        let mut endpoints = match (&self.authorize, &self.token, &self.issuer) {
-            (Some(authorize), Some(token), issuer) => {
-                let mut given = Endpoints::new(authorize.clone(), token.clone());
-                given.issuer = issuer.as_ref().map(issuer_name);
-                given
-            }
-            (_, _, Some(issuer)) if self.profile != Profile::Microsoft => {
+        let defaults = self.profile.defaults(self.authority().as_ref());
+        let given = self.authorize.as_ref().zip(self.token.as_ref());
+        let mut endpoints = match (given, &self.issuer) {
+            (Some((authorize, token)), issuer) => match self.known_to_profile(&defaults) {
+                Some(known) => known,
+                None => Endpoints {
+                    issuer: issuer.as_ref().map(issuer_name),
+                    ..Endpoints::new(authorize.clone(), token.clone())
+                },
+            },
+            (None, Some(issuer)) if self.profile != Profile::Microsoft => {
                 discover(http, issuer).await?
             }
-            _ => defaults.endpoints.ok_or(OAuthError::NoEndpoints)?,
+            (None, _) => defaults.endpoints.clone().ok_or(OAuthError::NoEndpoints)?,
         };
+        self.replace_given(&mut endpoints);
+        let client = self.client(defaults, &endpoints, redirect_uri);
+        Ok((endpoints, client))
+    }
+
+    /// Microsoft's authority: as given, else as the authorisation endpoint shows it.
+    fn authority(&self) -> Option<Url> {
+        if self.profile != Profile::Microsoft || self.issuer.is_some() {
+            return self.issuer.clone();
+        }
+        let mut authority = self.authorize.clone()?;
+        let tenant = authority.path().strip_suffix("/oauth2/v2.0/authorize")?;
+        let tenant = tenant.to_owned();
+        authority.set_path(&tenant);
+        Some(authority)
+    }
+
+    /// Who signs, with which keys, stays known when an administrator writes out the two URLs that
+    /// every instruction names; not when another issuer was given.
+    fn known_to_profile(&self, defaults: &Defaults) -> Option<Endpoints> {
+        let known = defaults.endpoints.clone()?;
+        let is_same = match (&self.issuer, self.profile) {
+            (Some(issuer), Profile::Google) => known.issuer.as_ref() == Some(&issuer_name(issuer)),
+            _ => true,
+        };
+        is_same.then_some(known)
+    }
+
+    fn replace_given(&self, endpoints: &mut Endpoints) {
+        let replace = |slot: &mut Url, given: &Option<Url>| {
+            if let Some(given) = given {
+                slot.clone_from(given);
+            }
+        };
+        replace(&mut endpoints.authorize, &self.authorize);
+        replace(&mut endpoints.token, &self.token);
         let replace = |slot: &mut Option<Url>, given: &Option<Url>| {
             if given.is_some() {
                 slot.clone_from(given);
@@ -74,20 +109,23 @@ impl Registration {
         replace(&mut endpoints.userinfo, &self.userinfo);
         replace(&mut endpoints.jwks, &self.jwks);
         replace(&mut endpoints.revocation, &self.revocation);
+    }
+
+    fn client(&self, defaults: Defaults, endpoints: &Endpoints, redirect_uri: &Url) -> Client {
         let auth = self.auth.unwrap_or(match self.profile {
             _ if self.client_secret.is_none() => TokenEndpointAuth::None,
             Profile::Custom => endpoints.preferred_auth(),
             Profile::Google | Profile::Microsoft => defaults.auth,
         });
         let consent = self
-            .must_ask_for_consent(&endpoints)
+            .must_ask_for_consent(endpoints)
             .then(|| ("prompt".to_owned(), "consent".to_owned()));
         let defaults_extra = defaults.extra_authorize.into_iter().chain(consent);
         let kept = defaults_extra.filter(|(name, _)| {
             let mut given = self.extra_authorize.iter();
             !given.any(|(other, _)| other == name)
         });
-        let client = Client {
+        Client {
             client_id: self.client_id.clone(),
             client_secret: self.client_secret.clone(),
             auth,
@@ -96,9 +134,9 @@ impl Registration {
             refresh_sends_scopes: defaults.refresh_sends_scopes,
             identity_claim: self.identity_claim.clone(),
             extra_authorize: kept.chain(self.extra_authorize.iter().cloned()).collect(),
-        };
-        Ok((endpoints, client))
+        }
     }
+
     // OpenID Connect Core §11: without `prompt=consent` a provider ignores `offline_access`, and no
     // refresh token comes. Microsoft gives one without, and would trouble every person each time.
     fn must_ask_for_consent(&self, endpoints: &Endpoints) -> bool {
@@ -121,72 +159,4 @@ fn issuer_name(given: &Url) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::HttpSettings;
-
-    fn url(text: &str) -> Url {
-        Url::parse(text).unwrap()
-    }
-
-    fn registration(authorize: &str, issuer: &str) -> Registration {
-        Registration {
-            profile: Profile::Custom,
-            client_id: "mesh".to_owned(),
-            client_secret: None,
-            auth: None,
-            issuer: Some(url(issuer)),
-            authorize: Some(url(authorize)),
-            token: Some(url("https://id.test/token")),
-            userinfo: None,
-            jwks: None,
-            revocation: None,
-            scopes: vec!["openid".to_owned(), "offline_access".to_owned()],
-            identity_claim: None,
-            extra_authorize: Vec::new(),
-        }
-    }
-
-    async fn resolve(registration: &Registration) -> (Endpoints, Client) {
-        let http = HttpClient::try_new(&HttpSettings::default()).unwrap();
-        let redirect_uri = url("https://mail.test/oauth/callback");
-        registration.resolve(&http, &redirect_uri).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn offline_access_is_asked_for_with_consent_unless_the_administrator_says_otherwise() {
-        let consent = [("prompt".to_owned(), "consent".to_owned())];
-        let mut plain = registration("https://id.test/auth", "https://id.test");
-        assert_eq!(resolve(&plain).await.1.extra_authorize, consent);
-
-        let written = registration("https://id.test/auth?prompt=login", "https://id.test");
-        assert!(resolve(&written).await.1.extra_authorize.is_empty());
-
-        plain.extra_authorize = vec![("prompt".to_owned(), "login".to_owned())];
-        assert_eq!(
-            resolve(&plain).await.1.extra_authorize,
-            plain.extra_authorize
-        );
-        plain.extra_authorize.clear();
-        plain.scopes.pop();
-        assert!(resolve(&plain).await.1.extra_authorize.is_empty());
-    }
-
-    #[tokio::test]
-    async fn given_endpoints_take_the_issuer_by_name_or_by_its_document() {
-        for (given, issuer) in [
-            ("https://id.test", "https://id.test"),
-            (
-                "https://id.test/.well-known/openid-configuration",
-                "https://id.test",
-            ),
-            (
-                "https://id.test/a/.well-known/openid-configuration",
-                "https://id.test/a",
-            ),
-        ] {
-            let (endpoints, _) = resolve(&registration("https://id.test/auth", given)).await;
-            assert_eq!(endpoints.issuer.as_deref(), Some(issuer));
-        }
-    }
-}
+mod tests;
