@@ -178,6 +178,13 @@ pub(super) fn clean(mut text: String) -> String {
     text
 }
 
+/// Also drops line ends, which damaged or hostile fields can carry into values of one line.
+pub(super) fn clean_line(text: String) -> String {
+    let mut line = clean(text);
+    line.retain(|character| !matches!(character, '\r' | '\n'));
+    line
+}
+
 /// Cuts text to `limit` octets between characters and says whether it did.
 pub(super) fn cut(text: &mut String, limit: usize) -> bool {
     let is_longer = text.len() > limit;

@@ -1,6 +1,6 @@
 use mail_parser::decoders::charsets::map::charset_decoder;
 
-use super::decode::{TransferEncoding, base64_value, hex_value, text};
+use super::decode::{TransferEncoding, base64_value, clean_line, hex_value, text};
 
 /// RFC 2047 §2 allows 75 octets. Many writers go beyond that, none to be read beyond this.
 const MAX_WORD: usize = 1024;
@@ -178,13 +178,9 @@ impl<'a> Pieces<'a> {
 
     fn flush_words(&mut self) {
         if let Some(charset) = self.charset.take() {
-            let decoded = text(&self.encoded, Some(charset));
             // An encoded line end must not become one of the value.
-            self.text.extend(
-                decoded
-                    .chars()
-                    .filter(|character| !matches!(character, '\r' | '\n')),
-            );
+            self.text
+                .push_str(&clean_line(text(&self.encoded, Some(charset))));
             self.encoded.clear();
         }
     }
@@ -209,9 +205,7 @@ impl<'a> Pieces<'a> {
     fn finish(mut self) -> String {
         self.flush_words();
         self.flush_plain();
-        self.text
-            .retain(|character| !matches!(character, '\r' | '\n'));
-        self.text
+        clean_line(self.text)
     }
 }
 

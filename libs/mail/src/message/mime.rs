@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 
 use mail_parser::{ContentType, Header, HeaderName, HeaderValue, MessageParser};
 
-use super::decode::{TransferEncoding, clean, cut};
+use super::decode::{TransferEncoding, clean_line, cut};
 use super::encoded_word::header_text;
 use super::field::{read_fields, show};
 
@@ -192,7 +192,7 @@ impl PartHead {
             "octet-stream"
         });
         let media_type = format!("{}/{subtype}", value.ctype());
-        let mut media_type = clean(show(&media_type).into_owned()).to_ascii_lowercase();
+        let mut media_type = clean_line(show(&media_type).into_owned()).to_ascii_lowercase();
         cut(&mut media_type, MAX_NAME);
         self.media_type = media_type;
         let attribute = |name| value.attribute(name).map(|value| show(value).into_owned());
@@ -217,7 +217,7 @@ fn name(value: &str) -> Option<String> {
     let mut name = if value.contains("=?") {
         header_text(value.as_bytes())
     } else {
-        clean(value.into_owned())
+        clean_line(value.into_owned())
     };
     cut(&mut name, MAX_NAME);
     Some(name).filter(|name| !name.trim().is_empty())

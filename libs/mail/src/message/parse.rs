@@ -6,7 +6,7 @@ use thiserror::Error;
 use time::{Date, Month, OffsetDateTime, Time, UtcOffset};
 
 use super::Mailbox;
-use super::decode::{clean, cut, text};
+use super::decode::{clean_line, cut, text};
 use super::encoded_word::header_text;
 use super::field::{read_fields, show};
 use super::mime::{Leaf, split_head, walk};
@@ -219,7 +219,7 @@ fn read_head(bytes: &[u8], fields: &[Header<'_>]) -> Parsed {
         }
         let name = slice(bytes, field.offset_field, field.offset_start);
         let name = name.strip_suffix(b":").unwrap_or(name).trim_ascii();
-        let mut name = clean(String::from_utf8_lossy(name).into_owned());
+        let mut name = clean_line(String::from_utf8_lossy(name).into_owned());
         let (value, is_cut) = cut_text(value);
         parsed.headers_truncated |= cut(&mut name, MAX_FIELD_BYTES) | is_cut;
         budget = budget.saturating_sub(name.len() + value.len() + FIELD_OVERHEAD);
@@ -306,7 +306,7 @@ impl People {
             let name = entry.name().map(|name| header_text(show(name).as_bytes()));
             let mailbox = Mailbox {
                 name: name.filter(|name| !name.is_empty()),
-                address: clean(show(address).into_owned()),
+                address: clean_line(show(address).into_owned()),
             };
             self.used_bytes +=
                 mailbox.address.len() + mailbox.name.as_ref().map_or(0, String::len) + 16;
@@ -328,7 +328,7 @@ fn ids(value: &HeaderValue<'_>) -> Vec<String> {
     all.iter()
         .filter(|id| !id.is_empty() && id.len() <= MAX_ID)
         .take(MAX_IDS)
-        .map(|id| clean(format!("<{}>", show(id))))
+        .map(|id| clean_line(format!("<{}>", show(id))))
         .collect()
 }
 

@@ -292,6 +292,19 @@ fn words_in_addresses_and_names_are_kept_together() {
 }
 
 #[test]
+fn values_of_one_line_hold_no_line_ends() {
+    let parsed = parse(
+        b"From: \"a\r\n b\" <a\r\n b@x>\r\nMessage-ID: <a\r\n b>\r\nReferences: <a\n b> <c\r@d>\r\n\
+          Content-Type: application/x\r\ry; name=\"a\rb\r\n c\"\r\nContent-ID: <a\r\n b>\r\nX\rY: a\rb\r\n\r\n",
+    );
+
+    let shown = format!("{parsed:?}");
+    assert!(!shown.contains("\\r") && !shown.contains("\\n"), "{shown}");
+    assert_eq!(parsed.message_id.as_deref(), Some("<a b>"));
+    assert_eq!(parsed.attachments[0].content_type, "application/xy");
+}
+
+#[test]
 fn no_prefix_of_a_mail_and_no_changed_byte_breaks_the_parser() {
     for end in 0..NESTED.len() {
         parse(&NESTED[..end]);
