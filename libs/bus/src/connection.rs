@@ -1,45 +1,46 @@
+mod wire;
+
+use std::error::Error;
 use std::fmt;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use async_nats::jetstream;
-use async_nats::{ConnectErrorKind, ConnectOptions, Event};
-use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Semaphore, watch};
+use async_nats::ConnectErrorKind;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::cause::NatsCause;
-use crate::delay::jittered;
 use crate::publish::IN_FLIGHT_UNITS;
-use crate::settings::{BusCredentials, BusSettings, SettingsError, StreamSettings};
+use crate::settings::{BusSettings, SettingsError};
 use crate::subject::Prefix;
+use wire::reconnect_delay;
+
+pub(crate) use wire::{Link, LinkState, Wire, WireError, connect};
 
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const OLDEST_SERVER: (i64, i64, i64) = (2, 12, 0);
+/// How often a new client is tried when the one before has ended.
+const RENEW_PAUSE: Duration = Duration::from_secs(1);
 
 /// The connection to NATS. Clones share it.
+///
+/// The client behind it can end for good: it panics over a header value with a bare carriage return. [`Bus::health`] says
+/// so then; what was under way is answered with an error, and whoever uses the bus next has it make a new client.
 #[derive(Clone)]
 pub struct Bus {
     pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
-    pub(crate) client: async_nats::Client,
-    pub(crate) jetstream: jetstream::Context,
     pub(crate) prefix: Prefix,
-    pub(crate) streams: StreamSettings,
+    pub(crate) settings: BusSettings,
     pub(crate) in_flight: Arc<Semaphore>,
-    pub(crate) link: watch::Receiver<Link>,
-}
-
-/// Whether the server is reached, and how often it has been.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Link {
-    pub(crate) is_up: bool,
-    pub(crate) times_up: u64,
+    state: LinkState,
+    wire: RwLock<Arc<Wire>>,
+    /// When the last try to make a new client failed.
+    renewing: Mutex<Option<Instant>>,
 }
 
 /// What the bus knows of its own state, without asking the server.
@@ -120,10 +121,8 @@ impl Bus {
     /// Connects, trying for as long as the settings say. Once connected, the bus reconnects for ever by itself.
     pub async fn connect(settings: &BusSettings) -> Result<Self, BusError> {
         settings.validate()?;
-        let (link_sender, link) = watch::channel(Link::default());
-        let link_sender = Arc::new(link_sender);
-        let client = first_connection(settings, &link_sender).await?;
-        mark_up(&link_sender);
+        let state = LinkState::new();
+        let client = first_connection(settings, &state).await?;
         let (major, minor, patch) = OLDEST_SERVER;
         if !client.is_server_compatible(major, minor, patch) {
             return Err(BusError::TooOld {
@@ -131,27 +130,21 @@ impl Bus {
                 version: client.server_info().version,
             });
         }
-        let jetstream = jetstream::context::ContextBuilder::new()
-            .timeout(REQUEST_TIMEOUT)
-            // Twice what the byte budget lets through: the client's own limit would wait without a bound.
-            .max_ack_inflight(8_192)
-            .backpressure_on_inflight(true)
-            .build(client.clone());
         Ok(Self {
             inner: Arc::new(Inner {
-                client,
-                jetstream,
                 prefix: Prefix::new(&settings.prefix),
-                streams: settings.streams.clone(),
+                settings: settings.clone(),
                 in_flight: Arc::new(Semaphore::new(IN_FLIGHT_UNITS)),
-                link,
+                state,
+                wire: RwLock::new(Arc::new(Wire::new(client))),
+                renewing: Mutex::default(),
             }),
         })
     }
 
     /// Returns whether the connection stands, without asking the server.
     pub fn health(&self) -> Health {
-        let link = *self.inner.link.borrow();
+        let link = self.inner.state.now();
         Health {
             is_connected: link.is_up,
             reconnects: link.times_up.saturating_sub(1),
@@ -160,19 +153,23 @@ impl Bus {
 
     /// Asks the server for a sign of life, for readiness checks.
     pub async fn check(&self) -> Result<(), BusError> {
-        if !self.health().is_connected {
-            return Err(BusError::Silent { source: None });
-        }
-        self.flush_within(CHECK_TIMEOUT).await
+        let answer = tokio::time::timeout(CHECK_TIMEOUT, async {
+            self.renew_if_ended().await;
+            if self.health().is_connected {
+                self.flush().await
+            } else {
+                Err(BusError::Silent { source: None })
+            }
+        });
+        answer
+            .await
+            .unwrap_or(Err(BusError::Silent { source: None }))
     }
 
     /// Waits until the server has seen everything written so far.
     pub async fn flush(&self) -> Result<(), BusError> {
-        self.flush_within(REQUEST_TIMEOUT).await
-    }
-
-    async fn flush_within(&self, limit: Duration) -> Result<(), BusError> {
-        match tokio::time::timeout(limit, self.inner.client.flush()).await {
+        let wire = self.wire().await;
+        match tokio::time::timeout(REQUEST_TIMEOUT, wire.client.flush()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(BusError::Silent {
                 source: Some(error.into()),
@@ -183,28 +180,69 @@ impl Bus {
 
     /// Waits until the connection stands; says whether it did in time.
     pub(crate) async fn link_is_up_before(&self, deadline: Instant) -> bool {
-        let mut link = self.inner.link.clone();
-        let up = link.wait_for(|link| link.is_up);
-        matches!(tokio::time::timeout_at(deadline, up).await, Ok(Ok(_)))
+        let standing = async {
+            self.renew_if_ended().await;
+            let mut link = self.inner.state.subscribe();
+            link.wait_for(|link| link.is_up).await.is_ok()
+        };
+        let in_time = tokio::time::timeout_at(deadline, standing).await;
+        in_time.unwrap_or(false)
+    }
+
+    /// Returns the shared client, a new one if its task has ended.
+    pub(crate) async fn wire(&self) -> Arc<Wire> {
+        self.renew_if_ended().await;
+        self.inner.wire()
+    }
+
+    async fn renew_if_ended(&self) {
+        let inner = &self.inner;
+        if !inner.state.now().has_ended {
+            return;
+        }
+        let mut failed_at = inner.renewing.lock().await;
+        let is_too_soon = failed_at.is_some_and(|at| at.elapsed() < RENEW_PAUSE);
+        if is_too_soon || !inner.state.now().has_ended {
+            return;
+        }
+        match connect(&inner.settings, &inner.state).await {
+            Ok(client) => {
+                inner.replace(Wire::new(client));
+                error!("NATS client had ended without being asked to, a new one was made");
+            }
+            Err(error) => {
+                *failed_at = Some(Instant::now());
+                let error = &error as &dyn Error;
+                warn!(error, "NATS client has ended, and no new one can be made");
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Returns the shared client as it is, even if its task has ended.
+    pub(crate) fn wire(&self) -> Arc<Wire> {
+        Arc::clone(&self.wire.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn replace(&self, wire: Wire) {
+        *self.wire.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(wire);
     }
 }
 
 async fn first_connection(
     settings: &BusSettings,
-    link: &Arc<watch::Sender<Link>>,
+    state: &LinkState,
 ) -> Result<async_nats::Client, BusError> {
     let url = settings.shown_url();
-    let servers: Vec<&str> = settings.servers().collect();
     let started = Instant::now();
     let mut failures = 0;
     loop {
-        let options = options(settings, Arc::clone(link)).await?;
-        let error = match options.connect(&servers[..]).await {
+        let (kind, source) = match connect(settings, state).await {
             Ok(client) => return Ok(client),
-            Err(error) => error,
+            Err(WireError::Settings(error)) => return Err(error.into()),
+            Err(WireError::Connect { kind, source }) => (kind, source),
         };
-        let kind = error.kind();
-        let source = NatsCause::from(error);
         match kind {
             ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
                 return Err(BusError::SignIn { url, source });
@@ -227,107 +265,5 @@ async fn first_connection(
         }
         tokio::time::sleep(reconnect_delay(failures)).await;
         failures += 1;
-    }
-}
-
-async fn options(
-    settings: &BusSettings,
-    link: Arc<watch::Sender<Link>>,
-) -> Result<ConnectOptions, SettingsError> {
-    let mut options = ConnectOptions::new()
-        .name(&settings.client_name)
-        .connection_timeout(Duration::from_secs(5))
-        .request_timeout(Some(REQUEST_TIMEOUT))
-        .ping_interval(Duration::from_secs(20))
-        .reconnect_delay_callback(|attempts| {
-            reconnect_delay(u32::try_from(attempts).unwrap_or(u32::MAX))
-        })
-        .event_callback(move |event| {
-            note(&link, &event);
-            std::future::ready(())
-        });
-    if let Some(path) = &settings.tls_ca_file {
-        options = options
-            .add_root_certificates(path.clone())
-            .require_tls(true);
-    }
-    let Some(credentials) = &settings.credentials else {
-        return Ok(options);
-    };
-    Ok(match credentials {
-        BusCredentials::UserPassword {
-            user,
-            password_file,
-        } => {
-            let password = secret(password_file).await?;
-            options.user_and_password(user.clone(), password.expose_secret().to_owned())
-        }
-        BusCredentials::Password { user, password } => {
-            options.user_and_password(user.clone(), password.expose_secret().to_owned())
-        }
-        BusCredentials::TokenFile(path) => {
-            options.token(secret(path).await?.expose_secret().to_owned())
-        }
-        BusCredentials::Token(token) => options.token(token.expose_secret().to_owned()),
-        BusCredentials::NkeySeedFile(path) => {
-            options.nkey(secret(path).await?.expose_secret().to_owned())
-        }
-        BusCredentials::CredentialsFile(path) => options
-            .credentials_file(path)
-            .await
-            .map_err(|source| unreadable(path, source))?,
-    })
-}
-
-async fn secret(path: &Path) -> Result<SecretString, SettingsError> {
-    let text = tokio::fs::read_to_string(path)
-        .await
-        .map_err(|source| unreadable(path, source))?;
-    Ok(SecretString::from(text.trim().to_owned()))
-}
-
-fn unreadable(path: &Path, source: std::io::Error) -> SettingsError {
-    SettingsError::SecretFile {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-fn reconnect_delay(failures: u32) -> Duration {
-    jittered(failures, Duration::from_millis(50), Duration::from_secs(4))
-}
-
-fn mark_up(link: &watch::Sender<Link>) {
-    link.send_if_modified(|link| {
-        if link.is_up {
-            return false;
-        }
-        link.is_up = true;
-        link.times_up += 1;
-        true
-    });
-}
-
-fn note(link: &watch::Sender<Link>, event: &Event) {
-    match event {
-        Event::Connected => {
-            mark_up(link);
-            info!("NATS connected");
-        }
-        Event::Disconnected => {
-            link.send_modify(|link| link.is_up = false);
-            warn!("NATS connection lost, reconnecting");
-        }
-        Event::Closed => link.send_modify(|link| link.is_up = false),
-        Event::SlowConsumer(subscription) => {
-            warn!(
-                subscription,
-                "NATS messages dropped: the reader is too slow"
-            );
-        }
-        Event::LameDuckMode => info!("NATS server is shutting down, another will be used"),
-        Event::ServerError(error) => warn!(%error, "NATS server reports an error"),
-        Event::ClientError(error) => warn!(%error, "NATS client reports an error"),
-        Event::Draining => {}
     }
 }

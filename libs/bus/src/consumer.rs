@@ -304,7 +304,8 @@ impl Loop {
             max_ack_pending: 100_000,
             ..Config::default()
         };
-        let created = inner
+        let wire = self.bus.wire().await;
+        let created = wire
             .jetstream
             .create_consumer_on_stream(config, stream)
             .await;

@@ -52,7 +52,8 @@ async fn from_leader(
 ) -> Result<Option<Stored>, ReadError> {
     let inner = &bus.inner;
     let name = inner.prefix.stream(stream.name());
-    let handle = inner
+    let wire = bus.wire().await;
+    let handle = wire
         .jetstream
         .get_stream_no_info(&name)
         .await
@@ -87,7 +88,8 @@ pub(crate) async fn last(
         inner.prefix.stream(stream.name()),
         inner.prefix.subject(subject)
     );
-    let message = inner
+    let wire = bus.wire().await;
+    let message = wire
         .client
         .request(address, Bytes::new())
         .await
@@ -111,20 +113,21 @@ pub(crate) async fn batch(
     let inner = &bus.inner;
     let address = format!("$JS.API.DIRECT.GET.{}", inner.prefix.stream(stream.name()));
     let body = serde_json::to_vec(request).map_err(|source| ReadError::Request { source })?;
-    let inbox = inner.client.new_inbox();
-    let mut answers = inner
+    let wire = bus.wire().await;
+    let inbox = wire.client.new_inbox();
+    let mut answers = wire
         .client
         .subscribe(inbox.clone())
         .await
         .map_err(|error| ReadError::asking(stream, error.into()))?;
-    inner
-        .client
+    wire.client
         .publish_with_reply(address, inbox, body.into())
         .await
         .map_err(|error| ReadError::asking(stream, error.into()))?;
     let mut found = Vec::new();
     loop {
         let answer = tokio::time::timeout(BATCH_SILENCE, answers.next()).await;
+        // None when the client has ended, which the next call notices.
         let Ok(Some(message)) = answer else {
             return Err(ReadError::Silent {
                 stream: stream.name(),

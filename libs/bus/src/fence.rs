@@ -135,7 +135,7 @@ impl Bus {
         outgoing: Vec<Outgoing>,
     ) -> Vec<Result<Published, PublishError>> {
         let guard = fence.guard(&self.inner.prefix);
-        if self.inner.streams.replicas == 1 {
+        if self.inner.settings.streams.replicas == 1 {
             let prepared = outgoing.into_iter().map(|each| self.prepare(each, &guard));
             return self.send_all(prepared.collect()).await;
         }

@@ -8,6 +8,9 @@
 //!   finishes what is in hand.
 //! - A message that cannot be handled is copied to the dead letters, with the reason, before it is given up.
 //! - Every queue and every wait has a bound: bytes in flight, messages in hand, time for each answer.
+//! - The end of the NATS client, which panics over some headers, is noticed and mended: consumers pull over connections of
+//!   their own, and where the shared client has ended, the bus says that it is not connected until the next call has made
+//!   a new one.
 //!
 //! Refuses: servers before 2.12, a consumer whose ack wait is shorter than its own work, subjects with wildcards or spaces in
 //! a publish, and header values with line breaks. No type of the NATS client leaves this crate, and callers speak in subjects

@@ -226,7 +226,7 @@ impl Bus {
             map.insert(name.clone(), value.as_str());
         }
         let bytes = payload.len() + wire_length(&map);
-        let limit = self.inner.client.max_payload();
+        let limit = self.inner.wire().client.max_payload();
         if bytes > limit {
             return Err(PublishError::TooLarge {
                 subject,
@@ -320,12 +320,8 @@ impl Bus {
             message,
             ..
         } = prepared;
-        match self
-            .inner
-            .jetstream
-            .send_publish(wire_subject, message)
-            .await
-        {
+        let wire = self.wire().await;
+        match wire.jetstream.send_publish(wire_subject, message).await {
             Ok(ack) => Ok((subject, ack)),
             Err(error) => Err(match error.kind() {
                 // The command did not enter the client's queue.

@@ -193,17 +193,17 @@ impl Bus {
     async fn ensure_stream(&self, kind: StreamKind) -> Result<(), StreamError> {
         let inner = &self.inner;
         let stream = inner.prefix.stream(kind.name());
-        let found = match inner.jetstream.get_stream(&stream).await {
+        let found = match self.wire().await.jetstream.get_stream(&stream).await {
             Ok(found) => found,
             Err(error) => return self.create_after(kind, stream, error).await,
         };
         let present = &found.cached_info().config;
         let mut wanted = present.clone();
-        kind.shape(&mut wanted, &inner.streams, &inner.prefix);
+        kind.shape(&mut wanted, &inner.settings.streams, &inner.prefix);
         if wanted == *present {
             return Ok(());
         }
-        match inner.jetstream.update_stream(&wanted).await {
+        match self.wire().await.jetstream.update_stream(&wanted).await {
             Ok(_) => {
                 info!(stream, "Stream changed to the settings");
                 Ok(())
@@ -212,7 +212,7 @@ impl Bus {
                 let is_room = has_no_room(&error.kind());
                 let source = NatsCause::from(error);
                 Err(if is_room {
-                    no_room(kind, stream, &inner.streams, source)
+                    no_room(kind, stream, &inner.settings.streams, source)
                 } else {
                     StreamError::Update { stream, source }
                 })
@@ -244,8 +244,8 @@ impl Bus {
         }
         let inner = &self.inner;
         let mut wanted = Config::default();
-        kind.shape(&mut wanted, &inner.streams, &inner.prefix);
-        match inner.jetstream.create_stream(wanted).await {
+        kind.shape(&mut wanted, &inner.settings.streams, &inner.prefix);
+        match self.wire().await.jetstream.create_stream(wanted).await {
             Ok(_) => {
                 info!(stream, "Stream made");
                 Ok(())
@@ -254,7 +254,7 @@ impl Bus {
                 let is_room = has_no_room(&error.kind());
                 let source = NatsCause::from(error);
                 Err(if is_room {
-                    no_room(kind, stream, &inner.streams, source)
+                    no_room(kind, stream, &inner.settings.streams, source)
                 } else {
                     StreamError::Create { stream, source }
                 })

@@ -1,9 +1,15 @@
+use std::error::Error;
+use std::time::Duration;
+
 use async_nats::Subscriber;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use tokio::time::Instant;
+use tracing::warn;
 
 use crate::cause::NatsCause;
 use crate::connection::Bus;
+use crate::delay::jittered;
 use crate::header::{BadHeader, Headers, find, from_map, to_map};
 use crate::publish::PublishError;
 use crate::subject::is_literal;
@@ -24,6 +30,11 @@ pub struct Hint {
 pub struct Subscription {
     bus: Bus,
     subscriber: Subscriber,
+    subject: String,
+    group: Option<String>,
+    /// How often in a row it could not be made anew, and when it is tried again.
+    failures: u32,
+    retry_at: Instant,
 }
 
 /// The subscription was not made.
@@ -42,19 +53,30 @@ impl Bus {
         subject: &str,
         group: Option<&str>,
     ) -> Result<Subscription, SubscribeError> {
-        let client = &self.inner.client;
+        Ok(Subscription {
+            bus: self.clone(),
+            subscriber: self.subscriber(subject, group).await?,
+            subject: subject.to_owned(),
+            group: group.map(ToOwned::to_owned),
+            failures: 0,
+            retry_at: Instant::now(),
+        })
+    }
+
+    async fn subscriber(
+        &self,
+        subject: &str,
+        group: Option<&str>,
+    ) -> Result<Subscriber, SubscribeError> {
+        let client = &self.wire().await.client;
         let wire_subject = self.inner.prefix.subject(subject);
         let made = match group {
             Some(group) => client.queue_subscribe(wire_subject, group.to_owned()).await,
             None => client.subscribe(wire_subject).await,
         };
-        let subscriber = made.map_err(|error| SubscribeError {
+        made.map_err(|error| SubscribeError {
             subject: subject.to_owned(),
             source: error.into(),
-        })?;
-        Ok(Subscription {
-            bus: self.clone(),
-            subscriber,
         })
     }
 
@@ -74,10 +96,8 @@ impl Bus {
             Err(BadHeader { name }) => return Err(PublishError::BadHeader { subject, name }),
         };
         let wire_subject = self.inner.prefix.subject(&subject);
-        let sent = self
-            .inner
-            .client
-            .publish_with_headers(wire_subject, map, payload);
+        let wire = self.wire().await;
+        let sent = wire.client.publish_with_headers(wire_subject, map, payload);
         sent.await.map_err(|error| PublishError::Unknown {
             subject,
             source: error.into(),
@@ -86,9 +106,14 @@ impl Bus {
 }
 
 impl Subscription {
-    /// Waits for the next hint. Lasts through reconnects; none after the connection was closed.
+    /// Waits for the next hint. Lasts through reconnects and through the end of the client, which lose what came meanwhile.
     pub async fn next(&mut self) -> Option<Hint> {
-        let message = self.subscriber.next().await?;
+        let message = loop {
+            match self.subscriber.next().await {
+                Some(message) => break message,
+                None => self.renew().await,
+            }
+        };
         let headers = from_map(message.headers.as_ref());
         let prefix = &self.bus.inner.prefix;
         // What a stream republishes names in a header the subject that it was stored on.
@@ -98,5 +123,33 @@ impl Subscription {
             payload: message.payload,
             headers,
         })
+    }
+
+    /// Subscribes anew when the client has ended. Goes on where it was when the wait is given up half-way.
+    async fn renew(&mut self) {
+        tokio::time::sleep_until(self.retry_at).await;
+        let delay = jittered(
+            self.failures,
+            Duration::from_millis(50),
+            Duration::from_secs(4),
+        );
+        self.retry_at = Instant::now() + delay;
+        let made = self.bus.subscriber(&self.subject, self.group.as_deref());
+        match made.await {
+            Ok(subscriber) => {
+                self.subscriber = subscriber;
+                self.failures = 0;
+            }
+            Err(error) => {
+                if self.failures == 0 {
+                    let error = &error as &dyn Error;
+                    warn!(
+                        subject = self.subject,
+                        error, "Subscription ended, making it anew"
+                    );
+                }
+                self.failures += 1;
+            }
+        }
     }
 }

@@ -10,11 +10,12 @@ use tracing::{info, warn};
 
 use super::{EnsureError, Loop};
 use crate::cause::NatsCause;
-use crate::connection::Link;
+use crate::connection::{Link, LinkState, WireError, connect};
 use crate::delay::jittered;
 
 const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
+const LINK_WAIT: Duration = Duration::from_secs(30);
 /// Two heartbeats and some.
 const SILENCE: Duration = Duration::from_secs(12);
 /// What one request may bring, so that a batch of the largest messages does not fill the memory.
@@ -29,6 +30,9 @@ const BATCH_COMPLETED: &str = "Batch Completed";
 ///
 /// Written against the protocol: the client's own batch stream loses its wake-up on a heartbeat, and its endless stream
 /// takes messages before there is anybody free to handle them.
+///
+/// It has a connection of its own: the client drops the connection over a message that it cannot read, or even panics,
+/// and then nothing but this pull must end.
 pub(super) struct Pull {
     subscriber: Subscriber,
     client: async_nats::Client,
@@ -51,14 +55,20 @@ pub(super) enum Pulled {
 /// The pull cannot go on and has to be opened anew.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PullError {
+    #[error("NATS is not connected")]
+    NoLink,
     #[error("cannot open the consumer")]
     Open(#[source] EnsureError),
+    #[error("cannot open a connection")]
+    Connect(#[source] WireError),
     #[error("cannot ask for messages")]
     Ask(#[source] NatsCause),
     #[error("the server ended the pull with {status} {text:?}")]
     Ended { status: u16, text: String },
     #[error("the server fell silent")]
     Silent,
+    #[error("the connection was lost")]
+    Disconnected,
     #[error("the connection was closed")]
     Closed,
 }
@@ -115,20 +125,26 @@ impl Loop {
 
 impl Pull {
     async fn open(of: &Loop) -> Result<Self, PullError> {
+        // Asking without a connection would only add the time that the question takes to fail.
+        if !of.bus.link_is_up_before(Instant::now() + LINK_WAIT).await {
+            return Err(PullError::NoLink);
+        }
         of.ensure_consumer().await.map_err(PullError::Open)?;
         let inner = &of.bus.inner;
-        let mut link = inner.link.clone();
-        link.mark_unchanged();
-        let inbox = inner.client.new_inbox();
-        let subscriber = inner
-            .client
+        let state = LinkState::quiet();
+        let client = connect(&inner.settings, &state)
+            .await
+            .map_err(PullError::Connect)?;
+        let link = state.subscribe();
+        let inbox = client.new_inbox();
+        let subscriber = client
             .subscribe(format!("{inbox}.*"))
             .await
             .map_err(|error| PullError::Ask(error.into()))?;
         let stream = inner.prefix.stream(of.settings.stream.name());
         Ok(Self {
             subscriber,
-            client: inner.client.clone(),
+            client,
             address: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{}", of.consumer),
             inbox,
             link,
@@ -175,16 +191,9 @@ impl Pull {
             let message = tokio::select! {
                 biased;
                 message = self.subscriber.next() => message.ok_or(PullError::Closed)?,
-                changed = self.link.changed() => {
-                    changed.map_err(|_| PullError::Closed)?;
-                    // The server forgot our requests with the old connection.
-                    if self.link.borrow_and_update().is_up && is_asked {
-                        self.requests.clear();
-                        return Ok(Pulled::RequestEnded);
-                    }
-                    continue;
-                }
-                () = silence, if is_asked && self.link.borrow().is_up => return Err(PullError::Silent),
+                // The server forgets our requests with the connection, and a message may have been its end.
+                _ = self.link.wait_for(|link| !link.is_up || link.times_up > 1) => return Err(PullError::Disconnected),
+                () = silence, if is_asked => return Err(PullError::Silent),
             };
             self.heard_at = Instant::now();
             if let Some(pulled) = self.sort(message)? {
@@ -206,12 +215,11 @@ impl Pull {
 
     /// Stops the flow and returns what came but was not taken.
     pub(super) async fn close(mut self) -> Vec<Message> {
-        if self.subscriber.unsubscribe().await.is_err() {
-            return Vec::new();
-        }
+        // Fails when the client has ended; what it had read is here all the same.
+        self.subscriber.unsubscribe().await.ok();
         let mut left = Vec::new();
         while let Some(Some(message)) = self.subscriber.next().now_or_never() {
-            if message.status.is_none() {
+            if !self.is_status(&message) {
                 left.push(message);
             }
         }
@@ -219,22 +227,29 @@ impl Pull {
     }
 
     fn sort(&mut self, message: Message) -> Result<Option<Pulled>, PullError> {
-        let Some(status) = message.status else {
+        let status = message.status.map_or(0, |status| status.as_u16());
+        if !self.is_status(&message) {
             self.take_one();
             return Ok(Some(Pulled::Message(message)));
-        };
-        match status.as_u16() {
+        }
+        match status {
             100 => Ok(None),
             404 | 408 => Ok(self.end_request(&message).then_some(Pulled::RequestEnded)),
             409 if message.description.as_deref() == Some(BATCH_COMPLETED) => Ok(None),
             409 if message.description.as_deref() == Some(TOO_MANY_BYTES) => {
                 Ok(self.end_request(&message).then_some(Pulled::RequestEnded))
             }
-            status => Err(PullError::Ended {
+            _ => Err(PullError::Ended {
                 status,
                 text: message.description.unwrap_or_default(),
             }),
         }
+    }
+
+    /// Says whether it is the server's word to us. A message of the stream comes on its own subject, and whoever
+    /// published it may have put a status into its headers.
+    fn is_status(&self, message: &Message) -> bool {
+        message.status.is_some() && message.subject.starts_with(&self.inbox)
     }
 
     /// The server serves the oldest request first.

@@ -65,7 +65,7 @@ impl Loop {
     pub(super) fn ticket(&self, message: Message) -> Option<(Delivery, Ticket)> {
         let message = async_nats::jetstream::Message {
             message,
-            context: self.bus.inner.jetstream.clone(),
+            context: self.bus.inner.wire().jetstream.clone(),
         };
         let (stream_sequence, attempt, timestamp) = match message.info() {
             Ok(info) => (
@@ -200,11 +200,8 @@ impl Loop {
             let request = Request::new()
                 .payload(answer.clone())
                 .timeout(Some(ACK_TIMEOUT));
-            let sent = self
-                .bus
-                .inner
-                .client
-                .send_request(ticket.reply.clone(), request);
+            let wire = self.bus.wire().await;
+            let sent = wire.client.send_request(ticket.reply.clone(), request);
             // The send itself waits without a bound when the client's queue is full.
             match tokio::time::timeout(ACK_TIMEOUT * 2, sent).await {
                 Ok(Ok(_)) => return,
@@ -234,7 +231,8 @@ impl Loop {
     }
 
     async fn tell(&self, reply: &Subject, body: Bytes) {
-        let sent = self.bus.inner.client.publish(reply.clone(), body);
+        let wire = self.bus.wire().await;
+        let sent = wire.client.publish(reply.clone(), body);
         let is_sent = matches!(tokio::time::timeout(ACK_TIMEOUT, sent).await, Ok(Ok(())));
         if !is_sent {
             // Without our word the message comes again after its ack wait.

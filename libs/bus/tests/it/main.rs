@@ -5,6 +5,7 @@ mod batch;
 mod cluster;
 mod consume;
 mod fence;
+mod odd_header;
 mod publish;
 mod raw;
 mod read_back;

@@ -1,0 +1,244 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::{ConnectErrorKind, ConnectOptions, Event};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+use super::REQUEST_TIMEOUT;
+use crate::cause::NatsCause;
+use crate::delay::jittered;
+use crate::settings::{BusCredentials, BusSettings, SettingsError};
+
+/// A client of the NATS library with a connection of its own, and the ways to use it.
+pub(crate) struct Wire {
+    pub(crate) client: async_nats::Client,
+    pub(crate) jetstream: jetstream::Context,
+}
+
+/// Whether the server is reached, and how often it has been.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) is_up: bool,
+    pub(crate) times_up: u64,
+    /// The client's task has ended: it will never reconnect.
+    pub(crate) has_ended: bool,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WireError {
+    #[error("the NATS settings are not valid")]
+    Settings(#[from] SettingsError),
+    #[error("cannot connect to NATS")]
+    Connect {
+        kind: ConnectErrorKind,
+        #[source]
+        source: NatsCause,
+    },
+}
+
+/// Where the state of a connection is written, and whether its changes are worth a line in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct LinkState {
+    link: Arc<watch::Sender<Link>>,
+    is_quiet: Arc<AtomicBool>,
+}
+
+impl LinkState {
+    pub(crate) fn new() -> Self {
+        Self {
+            link: Arc::new(watch::Sender::new(Link::default())),
+            is_quiet: Arc::default(),
+        }
+    }
+
+    pub(crate) fn quiet() -> Self {
+        let this = Self::new();
+        this.silence();
+        this
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Link> {
+        self.link.subscribe()
+    }
+
+    pub(crate) fn now(&self) -> Link {
+        *self.link.borrow()
+    }
+
+    pub(crate) fn silence(&self) {
+        self.is_quiet.store(true, Ordering::Relaxed);
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.is_quiet.load(Ordering::Relaxed)
+    }
+
+    fn mark_up(&self) {
+        self.link.send_if_modified(|link| {
+            if link.is_up {
+                return false;
+            }
+            link.is_up = true;
+            link.has_ended = false;
+            link.times_up += 1;
+            true
+        });
+    }
+
+    fn mark_down(&self) {
+        self.link.send_if_modified(|link| {
+            let was_up = link.is_up;
+            link.is_up = false;
+            was_up
+        });
+    }
+
+    fn note(&self, event: &Event) {
+        match event {
+            Event::Connected => {
+                self.mark_up();
+                if !self.is_quiet() {
+                    info!("NATS connected");
+                }
+            }
+            Event::Disconnected => {
+                self.mark_down();
+                if !self.is_quiet() {
+                    warn!("NATS connection lost, reconnecting");
+                }
+            }
+            Event::Closed => self.mark_down(),
+            Event::SlowConsumer(subscription) => {
+                warn!(
+                    subscription,
+                    "NATS messages dropped: the reader is too slow"
+                );
+            }
+            Event::LameDuckMode => info!("NATS server is shutting down, another will be used"),
+            Event::ServerError(error) => warn!(%error, "NATS server reports an error"),
+            Event::ClientError(error) if self.is_quiet() => debug!(%error, "NATS client fails"),
+            Event::ClientError(error) => warn!(%error, "NATS client reports an error"),
+            Event::Draining => {}
+        }
+    }
+}
+
+/// Lives in the client's event callback, and so exactly as long as the client's task.
+///
+/// A task that panics sends no event and leaves the client's own state at "connected"; what it drops is all that tells.
+struct Witness(LinkState);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.0.link.send_modify(|link| {
+            link.is_up = false;
+            link.has_ended = true;
+        });
+    }
+}
+
+impl Wire {
+    pub(crate) fn new(client: async_nats::Client) -> Self {
+        let jetstream = jetstream::context::ContextBuilder::new()
+            .timeout(REQUEST_TIMEOUT)
+            // Twice what the byte budget lets through: the client's own limit would wait without a bound.
+            .max_ack_inflight(8_192)
+            .backpressure_on_inflight(true)
+            .build(client.clone());
+        Self { client, jetstream }
+    }
+}
+
+/// Connects once. The client then reconnects by itself until its task ends, or its last clone is dropped.
+pub(crate) async fn connect(
+    settings: &BusSettings,
+    state: &LinkState,
+) -> Result<async_nats::Client, WireError> {
+    let servers: Vec<&str> = settings.servers().collect();
+    let options = options(settings, state.clone()).await?;
+    match options.connect(&servers[..]).await {
+        Ok(client) => {
+            state.mark_up();
+            Ok(client)
+        }
+        Err(error) => Err(WireError::Connect {
+            kind: error.kind(),
+            source: error.into(),
+        }),
+    }
+}
+
+async fn options(
+    settings: &BusSettings,
+    state: LinkState,
+) -> Result<ConnectOptions, SettingsError> {
+    let witness = Witness(state);
+    let mut options = ConnectOptions::new()
+        .name(&settings.client_name)
+        .connection_timeout(Duration::from_secs(5))
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .ping_interval(Duration::from_secs(20))
+        .reconnect_delay_callback(|attempts| {
+            reconnect_delay(u32::try_from(attempts).unwrap_or(u32::MAX))
+        })
+        .event_callback(move |event| {
+            let Witness(state) = &witness;
+            state.note(&event);
+            std::future::ready(())
+        });
+    if let Some(path) = &settings.tls_ca_file {
+        options = options
+            .add_root_certificates(path.clone())
+            .require_tls(true);
+    }
+    let Some(credentials) = &settings.credentials else {
+        return Ok(options);
+    };
+    Ok(match credentials {
+        BusCredentials::UserPassword {
+            user,
+            password_file,
+        } => {
+            let password = secret(password_file).await?;
+            options.user_and_password(user.clone(), password.expose_secret().to_owned())
+        }
+        BusCredentials::Password { user, password } => {
+            options.user_and_password(user.clone(), password.expose_secret().to_owned())
+        }
+        BusCredentials::TokenFile(path) => {
+            options.token(secret(path).await?.expose_secret().to_owned())
+        }
+        BusCredentials::Token(token) => options.token(token.expose_secret().to_owned()),
+        BusCredentials::NkeySeedFile(path) => {
+            options.nkey(secret(path).await?.expose_secret().to_owned())
+        }
+        BusCredentials::CredentialsFile(path) => options
+            .credentials_file(path)
+            .await
+            .map_err(|source| unreadable(path, source))?,
+    })
+}
+
+async fn secret(path: &Path) -> Result<SecretString, SettingsError> {
+    let text = tokio::fs::read_to_string(path)
+        .await
+        .map_err(|source| unreadable(path, source))?;
+    Ok(SecretString::from(text.trim().to_owned()))
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> SettingsError {
+    SettingsError::SecretFile {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+pub(super) fn reconnect_delay(failures: u32) -> Duration {
+    jittered(failures, Duration::from_millis(50), Duration::from_secs(4))
+}
