@@ -1,6 +1,6 @@
 //! `sign_ins`: consents under way. One link, one state, each used once.
 
-use mailmesh_domain::{AccountId, SignInId};
+use mailmesh_domain::{AccountId, ClientConfigurationId, SignInId};
 use mailmesh_secrets::{SealContext, SealedSecret};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -21,6 +21,8 @@ pub struct SignIn {
     pub nonce: String,
     /// The PKCE verifier, sealed.
     pub verifier: SealedSecret,
+    /// The client configuration that it was started with, and when that was last changed.
+    pub client: Option<(ClientConfigurationId, OffsetDateTime)>,
 }
 
 /// What a started sign-in is bound to.
@@ -34,6 +36,8 @@ pub struct Start<'a> {
     pub nonce: &'a str,
     /// The PKCE verifier, sealed.
     pub verifier: &'a SealedSecret,
+    /// The client configuration, and when it was last changed.
+    pub client: (ClientConfigurationId, OffsetDateTime),
     /// When the provider's answer is too late.
     pub expires_at: OffsetDateTime,
 }
@@ -130,7 +134,8 @@ pub async fn start(
     let operation = "start a sign-in";
     let done = sqlx::query(
         "UPDATE sign_ins SET state_hash = $2, browser_hash = $3, nonce = $4, verifier_sealed = $5,
-                             expires_at = greatest(expires_at, $6), started_at = $7
+                             expires_at = greatest(expires_at, $6), started_at = $7,
+                             client_configuration_id = $8, client_updated_at = $9
          WHERE sign_in_id = $1 AND finished_at IS NULL",
     )
     .bind(id.as_uuid())
@@ -140,6 +145,8 @@ pub async fn start(
     .bind(start.verifier.as_bytes())
     .bind(start.expires_at)
     .bind(now)
+    .bind(start.client.0.as_uuid())
+    .bind(start.client.1)
     .execute(tx.connection())
     .await
     .map_err(StoreError::query(operation))?;
@@ -156,6 +163,8 @@ struct Row {
     browser_hash: Vec<u8>,
     nonce: String,
     verifier_sealed: Vec<u8>,
+    client_configuration_id: Option<Uuid>,
+    client_updated_at: Option<OffsetDateTime>,
 }
 
 /// Consumes a state: whoever comes second, or too late, finds none.
@@ -171,7 +180,8 @@ pub async fn consume(
         "UPDATE sign_ins SET finished_at = $2
          WHERE state_hash = $1 AND finished_at IS NULL AND expires_at > $2
            AND started_at > $2 - interval '15 minutes'
-         RETURNING sign_in_id, account_id, browser_hash, nonce, verifier_sealed",
+         RETURNING sign_in_id, account_id, browser_hash, nonce, verifier_sealed,
+                   client_configuration_id, client_updated_at",
     )
     .bind(state_hash.as_slice())
     .bind(now)
@@ -190,6 +200,10 @@ pub async fn consume(
             nonce: row.nonce,
             verifier: SealedSecret::from_bytes(row.verifier_sealed)
                 .map_err(|_| of.bad("verifier_sealed"))?,
+            client: row
+                .client_configuration_id
+                .map(ClientConfigurationId::from_uuid)
+                .zip(row.client_updated_at),
         })
     })
     .transpose()

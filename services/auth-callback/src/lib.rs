@@ -12,9 +12,10 @@
 //!
 //! Whoever connects and says nothing takes no place from others, and nobody holds the stop.
 //!
-//! Refuses: states that were forged, used or are late; answers of another issuer (RFC 9207); another
-//! mailbox than the account's, and people whose mailbox the provider does not tell though it was asked
-//! (with the scope `openid` or an identity claim); grants that would end within a day because the provider gave no
+//! Refuses: states that were forged, used or are late; answers of another issuer (RFC 9207), or for
+//! another client configuration than the sign-in was started with; another mailbox than the account's,
+//! and people whose mailbox the provider does not tell though it was asked (with the scope `openid` or
+//! an identity claim); grants that would end within a day because the provider gave no
 //! refresh token. No URL, redirect or text of a page is taken from a request: results travel to the
 //! clean URL in a cookie that only this service can open, so any replica can show them.
 

@@ -9,6 +9,7 @@ use mailmesh_store::StoreError;
 use crate::page::{Page, Tone};
 
 const UNCHANGED: &str = "The account is as it was before. No mail is lost: inbound mail stays on the server, outbound mail waits.";
+const NEW_LINK: &str = "Ask for a new link, and sign in once more.";
 const START_AGAIN: &str = "Open the link that you were given again, and sign in once more.";
 
 /// Why a sign-in did not come to its end.
@@ -26,6 +27,8 @@ pub(crate) enum Obstacle {
     NoCode,
     #[error("the account needs no sign-in")]
     NothingToSignIn,
+    #[error("the client configuration is another than the sign-in was started with")]
+    OtherClient,
     #[error("the provider failed")]
     OAuth(#[from] OAuthError),
     #[error("the client configuration cannot be used")]
@@ -61,6 +64,7 @@ impl Obstacle {
             Self::OtherBrowser => "other_browser",
             Self::NoCode => "no_code",
             Self::NothingToSignIn => "nothing_to_sign_in",
+            Self::OtherClient => "other_client",
             Self::OAuth(_) => "refused",
             Self::Provider(_) => "provider_unusable",
             Self::MissingScopes { .. } => "missing_scopes",
@@ -103,6 +107,11 @@ impl Obstacle {
                 "The account of this link no longer exists, or it does not sign in with OAuth 2.0.",
             )
             .act(MustAct::Administrator, "Check the account, and make a new link."),
+            Self::OtherClient => stopped(
+                409,
+                "The account, or the provider's settings, were changed while you signed in.",
+            )
+            .act(MustAct::MailboxOwner, NEW_LINK),
             Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => refused(error),
             Self::Provider(error) => stopped(500, capitalised(&sentence(error))).act(
                 MustAct::Administrator,

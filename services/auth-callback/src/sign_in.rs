@@ -57,6 +57,9 @@ async fn accept(
     let mut tx = app.replica.database.begin().await?;
     let (account, client) = load_account(&mut tx, sign_in.account_id).await?;
     drop(tx);
+    if sign_in.client != Some((client.id, client.updated_at)) {
+        return Err(Obstacle::OtherClient);
+    }
     let provider = provider_of(app, &client).await?;
     check_issuer_parameter(&provider.endpoints, answer.issuer.as_deref())?;
     if let Some(error) = &answer.error {

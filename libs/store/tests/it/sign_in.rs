@@ -1,14 +1,16 @@
 use anyhow::Result;
-use mailmesh_domain::{AccountId, Direction, SignInId, SystemClock};
+use mailmesh_domain::{AccountId, ClientConfigurationId, Direction, SignInId, SystemClock};
 use mailmesh_secrets::sha256;
 use mailmesh_store::sign_in::{self, Start};
 use mailmesh_store::{Database, StoreError, Tx};
+use uuid::Uuid;
 
 use crate::sample::{self, LATER, NOW};
 use crate::world::World;
 
 const LINK: [u8; 32] = [1; 32];
 const BROWSER: [u8; 32] = [2; 32];
+const CLIENT: Uuid = Uuid::from_u128(3);
 
 struct Link {
     world: World,
@@ -34,6 +36,7 @@ async fn start(tx: &mut Tx, id: SignInId, state: &str) -> Result<()> {
         browser_hash: &BROWSER,
         nonce: "nonce-1",
         verifier: &verifier,
+        client: (ClientConfigurationId::from_uuid(CLIENT), NOW),
         expires_at: LATER,
     };
     Ok(sign_in::start(tx, id, &start, NOW).await?)
@@ -64,6 +67,8 @@ async fn a_state_is_consumed_by_one_of_two() -> Result<()> {
     assert_eq!(consumed.browser_hash, BROWSER);
     assert_eq!(consumed.nonce, "nonce-1");
     assert_eq!(consumed.verifier, sample::sealed(3)?);
+    let client = ClientConfigurationId::from_uuid(CLIENT);
+    assert_eq!(consumed.client, Some((client, NOW)));
     assert!(consume(&world.database, "state").await?.is_none());
     Ok(())
 }

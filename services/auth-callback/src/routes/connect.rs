@@ -40,11 +40,11 @@ pub(crate) async fn follow_link(
 }
 
 async fn start_sign_in(app: &App, link: &str, headers: &HeaderMap) -> Result<Response, Obstacle> {
-    let (id, account, client) = load_link(app, link).await?;
-    let provider = provider_of(app, &client).await?;
+    let link = load_link(app, link).await?;
+    let provider = provider_of(app, &link.client).await?;
     let browser = app.jar.browser_or_new(headers);
-    let url = record_start(app, id, &account, &provider, &browser).await?;
-    info!(sign_in.id = %id, account.id = %account.id, "A sign-in was started");
+    let url = record_start(app, &link, &provider, &browser).await?;
+    info!(sign_in.id = %link.id, account.id = %link.account.id, "A sign-in was started");
     let mut response = Redirect::to(url.as_str()).into_response();
     let cookie = app.jar.set_browser(&browser, is_posted(&provider));
     if let Some(cookie) = cookie {
@@ -53,10 +53,14 @@ async fn start_sign_in(app: &App, link: &str, headers: &HeaderMap) -> Result<Res
     Ok(response)
 }
 
-async fn load_link(
-    app: &App,
-    link: &str,
-) -> Result<(SignInId, Account, ClientConfiguration), Obstacle> {
+/// A link that may be followed.
+struct Link {
+    id: SignInId,
+    account: Account,
+    client: ClientConfiguration,
+}
+
+async fn load_link(app: &App, link: &str) -> Result<Link, Obstacle> {
     let hash = sha256(link.as_bytes());
     let mut tx = app.replica.database.begin().await?;
     let Some((id, account)) = sign_in::find_link(&mut tx, &hash, app.replica.clock.now()).await?
@@ -68,7 +72,11 @@ async fn load_link(
         });
     };
     let (account, client) = load_account(&mut tx, account).await?;
-    Ok((id, account, client))
+    Ok(Link {
+        id,
+        account,
+        client,
+    })
 }
 
 /// Loads an account and the client that it signs in with.
@@ -89,30 +97,30 @@ pub(crate) async fn load_account(
 
 async fn record_start(
     app: &App,
-    id: SignInId,
-    account: &Account,
+    link: &Link,
     provider: &Provider,
     browser: &SecretString,
 ) -> Result<Url, Obstacle> {
     let (state, nonce, pkce) = (random_token(32), random_token(24), Pkce::generate());
     let key = app.keys.sealing_key();
-    let verifier = key.seal(&pkce.verifier, &SignIn::verifier_context(id))?;
+    let verifier = key.seal(&pkce.verifier, &SignIn::verifier_context(link.id))?;
     let now = app.replica.clock.now();
     let start = Start {
         state_hash: &sha256(state.expose_secret().as_bytes()),
         browser_hash: &sha256(browser.expose_secret().as_bytes()),
         nonce: nonce.expose_secret(),
         verifier: &verifier,
+        client: (link.client.id, link.client.updated_at),
         expires_at: now + STATE_LIFE,
     };
     let mut tx = app.replica.database.begin().await?;
-    sign_in::start(&mut tx, id, &start, now).await?;
+    sign_in::start(&mut tx, link.id, &start, now).await?;
     tx.commit().await?;
     let request = AuthorizeRequest {
         state: state.expose_secret(),
         nonce: Some(nonce.expose_secret()),
         challenge: &pkce.challenge,
-        login_hint: Some(&account.login),
+        login_hint: Some(&link.account.login),
         prompt: None,
     };
     Ok(authorize_url(

@@ -2,6 +2,7 @@
 
 mod browser;
 mod grant;
+mod mix_up;
 mod page;
 mod patience;
 mod refusal;
