@@ -21,7 +21,7 @@ pub struct FetchedMail {
     pub size: Option<u32>,
     /// When the server received it, as far as it says.
     pub internal_date: Option<OffsetDateTime>,
-    /// Its flags.
+    /// Its flags, up to a hundred.
     pub flags: Vec<String>,
     /// The raw mail from its first byte.
     pub body: Bytes,

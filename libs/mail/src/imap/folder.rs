@@ -6,6 +6,9 @@ use super::name::{decode_mailbox, quote_mailbox};
 use super::reply::Reply;
 use super::session::{OpenFolder, Session};
 
+/// Servers allow some hundred bytes; ten thousand names as long as a line would take gigabytes.
+const LONGEST_NAME: usize = 4 * 1024;
+
 /// Whether a folder is opened for changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SelectMode {
@@ -73,6 +76,9 @@ impl Folder {
         else {
             return None;
         };
+        if data.name.len() > LONGEST_NAME {
+            return None;
+        }
         let attributes = &data.name_attributes;
         let is_closed = |attribute: &NameAttribute<'_>| match attribute {
             NameAttribute::NoSelect => true,
@@ -211,5 +217,10 @@ mod tests {
         assert!(!root.is_selectable);
         assert_eq!(read("() \".\" {3}\r\na)b").unwrap().name, "a)b".to_owned());
         assert_eq!(read(r#"(\Sent "/" "x""#), None);
+        assert!(read(&format!("() NIL {}", "x".repeat(LONGEST_NAME))).is_some());
+        assert_eq!(
+            read(&format!("() NIL {}", "x".repeat(LONGEST_NAME + 1))),
+            None
+        );
     }
 }

@@ -12,6 +12,10 @@ const INTERNAL_DATE: &[BorrowedFormatItem<'_>] = format_description!(
     "[day padding:none]-[month repr:short case_sensitive:false]-[year] [hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute]"
 );
 
+/// Flags go into the event of a mail, which a line full of them would make too large to publish.
+const MOST_FLAGS: usize = 100;
+const LONGEST_FLAG: usize = 100;
+
 /// What a FETCH response says of a body section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::imap) enum BodyValue {
@@ -31,6 +35,7 @@ pub(in crate::imap) struct FetchReply {
     pub(in crate::imap) uid: Option<u32>,
     pub(in crate::imap) size: Option<u32>,
     pub(in crate::imap) internal_date: Option<OffsetDateTime>,
+    /// All but very long ones, up to a number.
     pub(in crate::imap) flags: Vec<String>,
     pub(in crate::imap) body: Option<BodyValue>,
 }
@@ -88,7 +93,11 @@ impl FetchReply {
         loop {
             match lexer.next()? {
                 Token::Close => return Some(()),
-                Token::Atom(flag) => self.flags.push(String::from_utf8_lossy(flag).into_owned()),
+                Token::Atom(flag) if flag.len() <= LONGEST_FLAG => {
+                    if self.flags.len() < MOST_FLAGS {
+                        self.flags.push(String::from_utf8_lossy(flag).into_owned());
+                    }
+                }
                 other => lexer.skip_value(other)?,
             }
         }

@@ -57,6 +57,20 @@ fn odd_values_of_single_items_do_not_lose_the_mail() {
 }
 
 #[test]
+fn a_line_full_of_flags_is_read_in_part() {
+    let flags = format!("\\Seen {} {}", "x".repeat(1_000), "$a ".repeat(80_000));
+
+    let fetched = fetched(format!("* 1 FETCH (FLAGS ({flags}) UID 7)\r\n").as_bytes());
+
+    assert_eq!(fetched.flags.len(), 100);
+    assert_eq!(
+        (fetched.flags[0].as_str(), fetched.flags[1].as_str()),
+        ("\\Seen", "$a")
+    );
+    assert_eq!(fetched.uid, Some(7));
+}
+
+#[test]
 fn a_broken_fetch_is_still_known_by_its_uid() {
     for text in [
         &b"* 1 FETCH (UID 7 BODY[] )\r\n"[..],
