@@ -1,15 +1,18 @@
 //! What an attempt means for the mail and its account. Pure: the same end at the same moment is
 //! always the same decision.
 
+mod uncertain;
+
 use std::time::Duration;
 
-use mailmesh_domain::{OutboundState, UncertainPolicy, Verdict, VerdictKind};
+use mailmesh_domain::{OutboundState, Verdict, VerdictKind};
 use mailmesh_events::Problem;
 use mailmesh_mail::smtp::{RecipientResult, Reply, Scope};
 use mailmesh_store::outbound_mail::{OutboundMail, Outcome, Recipient};
 use time::OffsetDateTime;
 
 use crate::config::Config;
+pub(crate) use uncertain::{DECIDE, assume_sent, held, send_again, uncertain_mail};
 
 /// How often a reply that fits no rule is met again.
 const UNKNOWN_TRIES: i32 = 6;
@@ -173,24 +176,6 @@ pub(crate) fn decide(
         Ended::Refused(results) => case.answered(&results, None),
         Ended::Accepted { results, reply } => case.answered(&results, Some(reply.to_string())),
         Ended::Uncertain { results, failure } => case.uncertain(&results, &failure),
-    }
-}
-
-/// Ends an uncertain mail as sent: what was not refused was accepted.
-pub(crate) fn assume_sent(mail: &OutboundMail, reply: &str, now: OffsetDateTime) -> Outcome {
-    let mut recipients = mail.recipients.clone();
-    for recipient in &mut recipients {
-        recipient.accepted = recipient.accepted.or(Some(true));
-    }
-    Outcome {
-        mail_id: mail.id,
-        attempt: mail.attempts,
-        state: OutboundState::Sent,
-        failures: mail.failures,
-        due_at: now,
-        recipients,
-        problem: None,
-        reply: Some(reply.to_owned()),
     }
 }
 
@@ -382,25 +367,6 @@ impl Case<'_> {
 
 /// What becomes of mail that waits with its account.
 pub(crate) const WAITS: &str = "It stays queued and is sent once this is solved.";
-
-/// What a person can do about an uncertain mail; nothing is wrong with account or configuration.
-pub(crate) const DECIDE: &str =
-    "Look for the mail in the Sent folder, then decide: send again or count as sent.";
-
-/// What becomes of an uncertain mail.
-pub(crate) const fn uncertain_mail(mail: &OutboundMail) -> &'static str {
-    match mail.on_uncertain {
-        UncertainPolicy::Hold => {
-            "The server may have it; it is held for a person to decide unless the Sent folder tells."
-        }
-        UncertainPolicy::Resend => {
-            "The server may have it; it is sent again unless the Sent folder has it."
-        }
-        UncertainPolicy::AssumeSent => {
-            "The server may have it; it counts as sent unless the Sent folder lacks it."
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mailmesh_domain::{AccountId, MailId, OutboundState, UncertainPolicy};
+use mailmesh_domain::{AccountId, MailId, UncertainPolicy};
 use mailmesh_store::account::Account;
-use mailmesh_store::outbound_mail::{OutboundMail, Outcome, UncertainMail};
+use mailmesh_store::outbound_mail::UncertainMail;
 use mailmesh_store::{StoreError, account, outbound_mail};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::decide::{Notice, assume_sent};
+use crate::decide::{Decision, assume_sent, held, send_again};
 use crate::event;
 use crate::recorder::Recorded;
 use crate::sent_folder::{self, Look};
@@ -24,8 +24,6 @@ const BATCH: i64 = 50;
 const LOOKS: u32 = 2;
 /// A Sent folder that cannot be read is given up after so many looks.
 const TRIES: u32 = 6;
-/// A held mail waits for a person; the Sent folder is asked again now and then.
-const HELD: Duration = Duration::from_hours(6);
 const TICK: Duration = Duration::from_secs(2);
 
 /// Looks after the uncertain mails of the accounts that this replica holds.
@@ -100,8 +98,9 @@ impl UncertainDesk {
         let is_early = uncertain.since_dot < shared.rules.silence_is_over_after();
         match sent_folder::look(shared, account, &mail.message_id).await? {
             Look::Found => {
-                self.end(shared, account, mail, "found in the Sent folder")
-                    .await;
+                let now = shared.replica.clock.now();
+                let sent = assume_sent(mail, "found in the Sent folder", &shared.rules, now);
+                self.settle(shared, account, uncertain, sent).await;
                 Ok(())
             }
             Look::Absent if is_early || looks.absent + 1 < LOOKS => {
@@ -111,7 +110,8 @@ impl UncertainDesk {
                 Ok(())
             }
             Look::Absent => {
-                self.send_again(shared, mail).await;
+                self.conclude(shared, account, uncertain, UncertainPolicy::Resend)
+                    .await;
                 Ok(())
             }
             Look::Failed if is_early || looks.failed + 1 < TRIES => {
@@ -120,28 +120,30 @@ impl UncertainDesk {
                 Ok(())
             }
             Look::Unknown if is_early => Ok(()),
-            Look::Failed | Look::Unknown => self.follow_policy(shared, account, mail).await,
+            Look::Failed | Look::Unknown => {
+                self.conclude(shared, account, uncertain, mail.on_uncertain)
+                    .await;
+                Ok(())
+            }
         }
     }
 
-    async fn follow_policy(
+    /// Does what a policy asks for.
+    async fn conclude(
         &self,
         shared: &Shared,
         account: &Account,
-        mail: &OutboundMail,
-    ) -> Result<(), StoreError> {
-        match mail.on_uncertain {
-            UncertainPolicy::Resend => self.send_again(shared, mail).await,
-            UncertainPolicy::AssumeSent => self.end(shared, account, mail, "assumed sent").await,
-            UncertainPolicy::Hold => {
-                self.forget(mail.id);
-                let due_at = shared.replica.clock.now() + HELD;
-                let mut tx = shared.replica.database.begin().await?;
-                outbound_mail::set_uncertain_due(&mut tx, mail.id, due_at).await?;
-                tx.commit().await?;
-            }
-        }
-        Ok(())
+        uncertain: &UncertainMail,
+        policy: UncertainPolicy,
+    ) {
+        let mail = &uncertain.mail;
+        let (rules, now) = (&shared.rules, shared.replica.clock.now());
+        let decision = match policy {
+            UncertainPolicy::Resend => send_again(mail, uncertain.rounds, rules, now),
+            UncertainPolicy::AssumeSent => assume_sent(mail, "assumed sent", rules, now),
+            UncertainPolicy::Hold => held(mail, rules, now),
+        };
+        self.settle(shared, account, uncertain, decision).await;
     }
 
     fn looks_of(&self, id: MailId) -> Looks {
@@ -152,32 +154,30 @@ impl UncertainDesk {
         self.lock().insert(id, looks);
     }
 
-    async fn end(&self, shared: &Shared, account: &Account, mail: &OutboundMail, how: &str) {
-        let replica = &shared.replica;
-        let outcome = assume_sent(mail, how, replica.clock.now());
-        let events = event::of_notice(replica, &account.key, mail, &outcome, Notice::Sent);
-        info!(mail.id = %mail.id, how, "Uncertain mail counts as sent");
-        self.record(shared, Recorded { outcome, events }).await;
-    }
-
-    async fn send_again(&self, shared: &Shared, mail: &OutboundMail) {
-        info!(mail.id = %mail.id, "Uncertain mail is sent again");
-        let outcome = Outcome {
-            mail_id: mail.id,
-            attempt: mail.attempts,
-            state: OutboundState::Queued,
-            failures: mail.failures,
-            due_at: shared.replica.clock.now(),
-            recipients: mail.recipients.clone(),
-            problem: mail.problem.clone(),
-            reply: None,
+    async fn settle(
+        &self,
+        shared: &Shared,
+        account: &Account,
+        uncertain: &UncertainMail,
+        decision: Decision,
+    ) {
+        let mail = &uncertain.mail;
+        let Decision {
+            outcome, notice, ..
+        } = decision;
+        info!(
+            mail.id = %mail.id,
+            state = %outcome.state,
+            rounds = uncertain.rounds,
+            "Uncertain mail decided"
+        );
+        let (replica, key) = (&shared.replica, &account.key);
+        let events = notice.map(|notice| event::of_notice(replica, key, mail, &outcome, notice));
+        let recorded = Recorded {
+            outcome,
+            events: events.unwrap_or_default(),
         };
-        let events = Vec::new();
-        self.record(shared, Recorded { outcome, events }).await;
-    }
-
-    async fn record(&self, shared: &Shared, recorded: Recorded) {
-        self.forget(recorded.outcome.mail_id);
+        self.forget(mail.id);
         shared.recorder.record(recorded).await;
     }
 

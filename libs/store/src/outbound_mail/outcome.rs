@@ -32,7 +32,8 @@ pub struct Outcome {
 }
 
 /// Records outcomes of many accounts in one statement, and returns the mails whose row was still
-/// at that attempt. An outcome that comes late may settle an uncertain mail, never a newer attempt.
+/// at that attempt. An outcome that comes late may settle an uncertain mail, never a newer attempt. How
+/// the attempt itself ended is written once: one that was uncertain counts as such for ever.
 ///
 /// # Errors
 /// When the database fails.
@@ -51,7 +52,7 @@ pub async fn record_outcomes(
          ), finished AS (
              UPDATE send_attempts a
              SET stage = 'finished', finished_at = $9, outcome = p.state
-             FROM p WHERE a.mail_id = p.mail_id AND a.attempt = p.attempt
+             FROM p WHERE a.mail_id = p.mail_id AND a.attempt = p.attempt AND a.stage <> 'finished'
          )
          UPDATE outbound_mails m
          SET state = p.state, failures = p.failures, due_at = p.due_at,

@@ -92,6 +92,8 @@ pub struct UncertainMail {
     pub mail: OutboundMail,
     /// How long ago its last attempt was about to send the final dot, by the database's clock.
     pub since_dot: Duration,
+    /// How many of its attempts ended uncertain.
+    pub rounds: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -99,6 +101,7 @@ struct UncertainRow {
     #[sqlx(flatten)]
     row: Row,
     since_dot: f64,
+    rounds: i64,
 }
 
 impl TryFrom<UncertainRow> for UncertainMail {
@@ -108,6 +111,7 @@ impl TryFrom<UncertainRow> for UncertainMail {
         Ok(Self {
             mail: uncertain.row.try_into()?,
             since_dot: Duration::try_from_secs_f64(uncertain.since_dot).unwrap_or_default(),
+            rounds: uncertain.rounds,
         })
     }
 }
@@ -139,7 +143,9 @@ pub async fn claim_uncertain(
         ", extract(epoch FROM clock_timestamp() - coalesce(
                 (SELECT coalesce(a.final_dot_at, a.started_at) FROM send_attempts a
                  WHERE a.mail_id = taken.mail_id AND a.attempt = taken.attempts),
-                created_at))::float8 AS since_dot
+                created_at))::float8 AS since_dot,
+            (SELECT count(*) FROM send_attempts a
+             WHERE a.mail_id = taken.mail_id AND a.outcome = 'uncertain') AS rounds
          FROM taken"
     ))
     .bind(accounts)
@@ -150,24 +156,6 @@ pub async fn claim_uncertain(
     .await
     .map_err(StoreError::query("take uncertain mails"))?;
     rows.into_iter().map(TryFrom::try_from).collect()
-}
-
-/// Sets when an uncertain mail is looked after next.
-///
-/// # Errors
-/// When the database fails.
-pub async fn set_uncertain_due(
-    tx: &mut Tx,
-    id: MailId,
-    due_at: OffsetDateTime,
-) -> Result<(), StoreError> {
-    sqlx::query("UPDATE outbound_mails SET due_at = $2 WHERE mail_id = $1 AND state = 'uncertain'")
-        .bind(id.as_uuid())
-        .bind(due_at)
-        .execute(tx.connection())
-        .await
-        .map_err(StoreError::query("set when an uncertain mail is due"))?;
-    Ok(())
 }
 
 /// Returns which of these mails are in the table.

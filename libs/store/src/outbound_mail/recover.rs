@@ -99,21 +99,28 @@ async fn end(
     let (unsent, dotted): (Vec<_>, Vec<_>) = left.iter().partition(|(_, stage)| stage == "started");
     let ids = |of: Vec<&LeftBehind>| -> Vec<Uuid> { of.into_iter().map(|(id, _)| *id).collect() };
     let (unsent, dotted) = (ids(unsent), ids(dotted));
-    close(tx, &unsent, now).await?;
+    close(tx, &unsent, "left_behind", now).await?;
+    close(tx, &dotted, "uncertain", now).await?;
     Ok(Recovered {
         requeued: requeue(tx, &unsent, now).await?,
         uncertain: doubt(tx, &dotted, problem, now).await?,
     })
 }
 
-async fn close(tx: &mut Tx, mails: &[Uuid], now: OffsetDateTime) -> Result<(), StoreError> {
+async fn close(
+    tx: &mut Tx,
+    mails: &[Uuid],
+    outcome: &str,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE send_attempts a SET stage = 'finished', finished_at = $2, outcome = 'left_behind'
+        "UPDATE send_attempts a SET stage = 'finished', finished_at = $2, outcome = $3
          FROM outbound_mails m
          WHERE m.mail_id = ANY($1) AND a.mail_id = m.mail_id AND a.attempt = m.attempts",
     )
     .bind(mails)
     .bind(now)
+    .bind(outcome)
     .execute(tx.connection())
     .await
     .map_err(StoreError::query("close attempts"))?;

@@ -81,18 +81,15 @@ async fn uncertain_mails_are_looked_after_when_they_are_due() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let own = sending(&mut tx, 2).await?;
-    let uncertain: Vec<Outcome> = own
-        .mails
-        .iter()
-        .map(|id| Outcome {
-            state: OutboundState::Uncertain,
-            ..sent(*id, 1)
-        })
-        .collect();
-    outbound_mail::record_outcomes(&mut tx, &uncertain, NOW).await?;
+    let uncertain = |id, due_at| Outcome {
+        state: OutboundState::Uncertain,
+        due_at,
+        ..sent(id, 1)
+    };
+    let outcomes = [uncertain(own.mails[0], NOW), uncertain(own.mails[1], LATER)];
+    outbound_mail::record_outcomes(&mut tx, &outcomes, NOW).await?;
     let accounts = [own.account];
 
-    outbound_mail::set_uncertain_due(&mut tx, own.mails[1], LATER).await?;
     let due = outbound_mail::claim_uncertain(&mut tx, &accounts, NOW, LATER, 10).await?;
     let again = outbound_mail::claim_uncertain(&mut tx, &accounts, NOW, LATER, 10).await?;
     let one = outbound_mail::claim_uncertain(&mut tx, &accounts, LATER, LATER, 1).await?;
@@ -101,18 +98,6 @@ async fn uncertain_mails_are_looked_after_when_they_are_due() -> Result<()> {
     assert_eq!((due[0].mail.id, due[0].mail.due_at), (own.mails[0], LATER));
     assert!(again.is_empty());
     assert_eq!(one.len(), 1);
-    Ok(())
-}
-
-#[tokio::test]
-async fn only_uncertain_mail_is_given_a_moment_to_be_looked_after() -> Result<()> {
-    let world = World::new().await?;
-    let mut tx = world.database.begin().await?;
-    let own = sending(&mut tx, 1).await?;
-
-    outbound_mail::set_uncertain_due(&mut tx, own.mails[0], LATER).await?;
-
-    assert_eq!(load(&mut tx, own.mails[0]).await?.due_at, NOW);
     Ok(())
 }
 
@@ -137,5 +122,38 @@ async fn uncertain_mail_knows_how_long_ago_its_final_dot_was() -> Result<()> {
 
     let minutes = due[0].since_dot.as_secs() / 60;
     assert!((60..70).contains(&minutes), "{minutes} minutes");
+    Ok(())
+}
+
+#[tokio::test]
+async fn rounds_of_an_uncertain_mail_are_counted_however_they_were_decided() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let own = sending(&mut tx, 1).await?;
+    let mail = own.mails[0];
+    let outcome = |attempt, state| Outcome {
+        state,
+        ..sent(mail, attempt)
+    };
+    let mut rounds = Vec::new();
+    for attempt in 1..=3 {
+        send_attempt::enter_final_dot(&mut tx, &[(mail, attempt)]).await?;
+        if attempt == 2 {
+            // Its replica dies.
+            let (accounts, heir) = ([own.account], sample::replica());
+            outbound_mail::recover(&mut tx, &accounts, heir, &sample::problem(), NOW).await?;
+        } else {
+            let uncertain = outcome(attempt, OutboundState::Uncertain);
+            outbound_mail::record_outcomes(&mut tx, &[uncertain], NOW).await?;
+        }
+        let due = outbound_mail::claim_uncertain(&mut tx, &[own.account], NOW, LATER, 1).await?;
+        rounds.extend(due.iter().map(|each| each.rounds));
+
+        let again = outcome(attempt, OutboundState::Queued);
+        outbound_mail::record_outcomes(&mut tx, &[again], NOW).await?;
+        outbound_mail::claim_due(&mut tx, own.replica, own.account, 1, NOW).await?;
+    }
+
+    assert_eq!(rounds, [1, 2, 3]);
     Ok(())
 }

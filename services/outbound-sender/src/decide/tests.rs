@@ -190,7 +190,7 @@ fn uncertain_mail_waits_to_be_looked_for() {
     uncertain
         .recipients
         .clone_from(&decision.outcome.recipients);
-    let sent = assume_sent(&uncertain, "found", NOW);
+    let sent = assume_sent(&uncertain, "found", &rules(), NOW).outcome;
 
     assert_eq!(decision.outcome.state, OutboundState::Uncertain);
     assert_eq!(decision.notice, Some(Notice::Uncertain));
@@ -246,4 +246,25 @@ fn throttle_that_met_the_content_counts_for_the_mail_too() {
     assert_eq!(first.outcome.failures, 1);
     assert!(first.obstacle.is_some() && last.obstacle.is_some());
     assert_eq!(last.notice, Some(Notice::Failed));
+}
+
+#[test]
+fn uncertain_mail_is_sent_again_on_the_schedule_and_after_three_rounds_held() {
+    let mut uncertain = mail(&["a@x"]);
+    uncertain.failures = 1;
+
+    let again = send_again(&uncertain, 2, &rules(), NOW);
+    let held = send_again(&uncertain, 3, &rules(), NOW);
+    uncertain.problem.clone_from(&held.outcome.problem);
+    let still = send_again(&uncertain, 3, &rules(), NOW);
+    uncertain.failures = 37;
+    let spent = send_again(&uncertain, 1, &rules(), NOW);
+
+    assert_eq!(again.outcome.state, OutboundState::Queued);
+    assert_eq!(again.outcome.failures, 2);
+    assert_eq!(again.outcome.due_at, NOW + Duration::from_mins(5));
+    assert_eq!(held.outcome.state, OutboundState::Uncertain);
+    assert_eq!(held.notice, Some(Notice::Uncertain));
+    assert_eq!((still.notice, spent.notice), (None, None));
+    assert_eq!(spent.outcome.state, OutboundState::Uncertain);
 }

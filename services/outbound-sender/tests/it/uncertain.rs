@@ -1,9 +1,10 @@
 //! Mail that the server may have.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use mailmesh_domain::SystemClock;
+use mailmesh_domain::{Clock, SystemClock};
 use mailmesh_outbound_sender::{Config, Service};
 use mailmesh_replica::Connections;
 use mailmesh_sandbox::{Fault, FaultRule};
@@ -203,6 +204,31 @@ async fn copy_that_comes_late_to_the_sent_folder_keeps_its_mail_from_being_sent_
     assert_eq!(sent["mail_id"], uncertain["mail_id"]);
     assert_eq!(sent["reply"], "found in the Sent folder");
     assert_eq!(world.outbox_texts().len(), 2);
+    sender.stop().await?;
+    world.finish().await
+}
+
+#[tokio::test]
+async fn mail_whose_replies_are_all_swallowed_is_sent_a_few_times_and_then_held() -> Result<()> {
+    let (mut world, sender) = with_hasty_sender().await?;
+    world.sandbox.faults().add(FaultRule {
+        count: None,
+        ..FaultRule::once("smtp.after_final_dot", Fault::Cut)
+    })?;
+
+    let body = json!({ "to": "a@elsewhere.test", "text": "x", "on_uncertain": "resend" });
+    world.publish("mail.send.one", body.to_string()).await?;
+    for _ in 0..3 {
+        world.event("mail.uncertain").await?;
+    }
+    let held = world.event("mail.uncertain").await?;
+
+    let text = held["problem"]["mail"].as_str().unwrap_or_default();
+    assert!(text.contains("not sent again by itself"), "{text}");
+    let mail = world.mail(&held).await?;
+    assert_eq!((mail.state.as_str(), mail.attempts), ("uncertain", 3));
+    assert!(mail.due_at > SystemClock.now() + Duration::from_hours(1));
+    assert_eq!(world.outbox_texts().len(), 3);
     sender.stop().await?;
     world.finish().await
 }
