@@ -32,7 +32,9 @@ enum State {
     Connecting,
     Watching(Box<Session>),
     /// No grant, or one that waits for a person.
-    WaitingForSignIn,
+    WaitingForSignIn {
+        generation: Option<i64>,
+    },
     WaitingForToken {
         generation: i64,
     },
@@ -106,7 +108,7 @@ impl Worker {
             state = match state {
                 State::Connecting => Box::pin(self.connect()).await,
                 State::Watching(session) => self.watch(session).await,
-                State::WaitingForSignIn => self.await_sign_in().await,
+                State::WaitingForSignIn { generation } => self.await_sign_in(generation).await,
                 State::WaitingForToken { generation } => self.await_token(generation).await,
                 State::BackingOff(delay) => self.rest(delay).await,
                 State::Stopped => return,
@@ -123,7 +125,7 @@ impl Worker {
                 credentials,
                 generation,
             }) => (credentials, generation),
-            Ok(Access::NoGrant) => return State::WaitingForSignIn,
+            Ok(Access::NoGrant { generation }) => return State::WaitingForSignIn { generation },
             Ok(Access::Stale { generation }) => return State::WaitingForToken { generation },
             Err(failure) => return self.fail(failure).await,
         };
@@ -334,26 +336,31 @@ impl Worker {
         }
     }
 
-    /// Waits for a wake-up or the stop.
-    async fn await_sign_in(&self) -> State {
-        tokio::select! {
+    /// Waits for a wake-up or the stop. The supervisor looks for tokens that came without a hint.
+    async fn await_sign_in(&self, generation: Option<i64>) -> State {
+        self.signals.wait_for_newer(generation, true);
+        let state = tokio::select! {
             () = self.stop.cancelled() => State::Stopped,
             () = self.signals.wake.notified() => State::Connecting,
-        }
+        };
+        self.signals.wait_for_newer(None, false);
+        state
     }
 
     /// Asks for a newer token until there is one. The supervisor looks for all that wait, and wakes.
     async fn await_token(&mut self, generation: i64) -> State {
         let Some(grant_id) = self.account.grant_id else {
-            return State::WaitingForSignIn;
+            return State::WaitingForSignIn {
+                generation: Some(generation),
+            };
         };
-        self.signals.wait_for_newer(Some(generation));
+        self.signals.wait_for_newer(Some(generation), false);
         let state = if self.refusals >= REFUSALS_TO_REPORT {
             self.sit_out().await
         } else {
             self.ask_until_newer(grant_id, generation).await
         };
-        self.signals.wait_for_newer(None);
+        self.signals.wait_for_newer(None, false);
         state
     }
 

@@ -1,5 +1,5 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use mailmesh_replica::Replica;
@@ -38,8 +38,10 @@ pub(crate) struct Signals {
     pub(crate) wake: Notify,
     /// Unix seconds of the last proof; 0 before the first.
     proved_at: AtomicI64,
-    /// The generation that was refused while the worker waits for a newer one, else -1.
+    /// The generation that cannot be used while the worker waits for a newer one, else -1.
     refused_generation: AtomicI64,
+    /// The newer one is a person's to give: it is looked for less often.
+    is_patient: AtomicBool,
 }
 
 impl Signals {
@@ -62,14 +64,18 @@ impl Signals {
             .flatten()
     }
 
-    pub(crate) fn wait_for_newer(&self, generation: Option<i64>) {
+    pub(crate) fn wait_for_newer(&self, generation: Option<i64>, is_patient: bool) {
+        self.is_patient.store(is_patient, Ordering::Relaxed);
         self.refused_generation
             .store(generation.unwrap_or(-1), Ordering::Relaxed);
     }
 
-    pub(crate) fn refused_generation(&self) -> Option<i64> {
+    /// Returns the generation that a newer one is waited for; without `with_patient` only if it may
+    /// come at any moment.
+    pub(crate) fn refused_generation(&self, with_patient: bool) -> Option<i64> {
         let generation = self.refused_generation.load(Ordering::Relaxed);
-        (generation >= 0).then_some(generation)
+        let is_asked = with_patient || !self.is_patient.load(Ordering::Relaxed);
+        (generation >= 0 && is_asked).then_some(generation)
     }
 }
 

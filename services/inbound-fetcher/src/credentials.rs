@@ -17,8 +17,8 @@ pub(crate) enum Access {
         /// The generation of the access token, if it is one.
         generation: Option<i64>,
     },
-    /// Nobody has signed in yet, or must again; a change wakes the account.
-    NoGrant,
+    /// Nobody has signed in yet, or must again; a change or a newer generation wakes the account.
+    NoGrant { generation: Option<i64> },
     /// The access token of this generation is over or was refused.
     Stale { generation: i64 },
 }
@@ -36,7 +36,8 @@ pub(crate) async fn load(
                 Some(grant) => Some(grant),
                 None => find_grant(context, account).await?,
             };
-            grant.map_or(Ok(Access::NoGrant), |grant| {
+            let nobody = Access::NoGrant { generation: None };
+            grant.map_or(Ok(nobody), |grant| {
                 open_token(context, account, &grant, refused)
             })
         }
@@ -83,7 +84,9 @@ fn open_token(
         return Ok(match grant.state {
             GrantState::Active => Access::Stale { generation },
             // A person has to act, and token-refresh has said so.
-            GrantState::SignInRequired | GrantState::Suspended => Access::NoGrant,
+            GrantState::SignInRequired | GrantState::Suspended => Access::NoGrant {
+                generation: Some(generation),
+            },
         });
     }
     let place = Grant::access_context(grant.id);

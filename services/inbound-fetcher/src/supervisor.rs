@@ -88,8 +88,9 @@ impl Supervisor {
                 Heard::CheckDue => {
                     ears.is_check_soon = false;
                     self.check().await;
+                    self.check_tokens(true).await;
                 }
-                Heard::TokensDue => self.check_tokens().await,
+                Heard::TokensDue => self.check_tokens(false).await,
                 Heard::ProofsDue => self.record_proofs().await,
             }
         }
@@ -239,12 +240,13 @@ impl Supervisor {
     }
 
     /// Wakes accounts that wait for a token which has come meanwhile.
-    async fn check_tokens(&self) {
+    async fn check_tokens(&self, with_patient: bool) {
         let waiting: Vec<(GrantId, i64)> = self
             .roster
             .running()
             .filter_map(|(_, running)| {
-                Some((running.grant_id?, running.signals.refused_generation()?))
+                let refused = running.signals.refused_generation(with_patient)?;
+                Some((running.grant_id?, refused))
             })
             .collect();
         if waiting.is_empty() {

@@ -1,14 +1,17 @@
 //! Access tokens that end or are refused: the account waits, asks, and goes on by itself.
 
 use anyhow::Result;
-use mailmesh_domain::{AccountState, ClientConfigurationId, Clock as _, GrantId, SystemClock};
-use mailmesh_events::Event as _;
+use mailmesh_domain::{
+    AccountState, ClientConfigurationId, Clock as _, GrantId, GrantState, MustAct, SystemClock,
+    Verdict,
+};
 use mailmesh_events::account::AccountSignInRequired;
 use mailmesh_events::token::TokenRefreshed;
+use mailmesh_events::{Event as _, Problem};
 use mailmesh_sandbox::GrantRequest;
 use mailmesh_store::account::Account;
 use mailmesh_store::client_configuration::ClientConfiguration;
-use mailmesh_store::grant::Grant;
+use mailmesh_store::grant::{self, Grant};
 use mailmesh_testkit::{RefreshRequests, eventually, use_grant};
 use time::Duration;
 
@@ -129,6 +132,48 @@ async fn fresh_tokens_that_are_refused_too_need_a_sign_in() -> Result<()> {
     .await?;
     let asked = asked.so_far().await?;
     assert!(!asked.contains(&3), "a token nobody can use was asked for");
+    world.finish(replica).await
+}
+
+/// Says that the grant cannot be refreshed until the client is accepted again.
+async fn suspend(world: &World, consent: &Consent) -> Result<()> {
+    let grant = world.base.grant(consent.id).await?;
+    let verdict = Verdict::needs_administrator(MustAct::Administrator);
+    let problem = Problem::new("The client's secret is wrong.", verdict);
+    let now = SystemClock.now();
+    let (state, due_at) = (GrantState::Suspended, now + Duration::hours(1));
+    let mut tx = world.base.begin().await?;
+    grant::record_failure(&mut tx, &grant, state, &problem, due_at, now).await?;
+    Ok(tx.commit().await?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn account_of_a_suspended_grant_goes_on_without_a_hint() -> Result<()> {
+    let world = World::new().await?;
+    let consent = consent(&world).await?;
+    store(&world, &consent, 1, &issue(&world)).await?;
+    world
+        .account("support", |account| with_grant(account, &consent))
+        .await?;
+    let replica = world.start().await?;
+    world.deliver(mail(1))?;
+    world.mails("support", 1).await?;
+    suspend(&world, &consent).await?;
+    world.sandbox.tokens().expire_access(ALICE);
+    world.sandbox.mail().expire_sessions(ALICE)?;
+    world.deliver(mail(2))?;
+    eventually("the account waits", async || {
+        let counters = world.sandbox.mail().counters();
+        let is_out = counters.imap_refused > 0 && counters.imap_connections == 0;
+        anyhow::ensure!(is_out, "{counters:?}");
+        anyhow::Ok(())
+    })
+    .await?;
+
+    // The secret was corrected; nobody hears of the token that came then.
+    store(&world, &consent, 2, &issue(&world)).await?;
+
+    world.mails("support", 2).await?;
     world.finish(replica).await
 }
 
