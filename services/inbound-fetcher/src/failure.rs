@@ -33,8 +33,6 @@ pub(crate) enum Failure {
     Encode(#[from] serde_json::Error),
     #[error("published mails were not recorded")]
     NotRecorded,
-    #[error("the mail changed while it was read")]
-    MailChanged,
     #[error("the service stops")]
     Stopping,
 }

@@ -89,7 +89,8 @@ impl Worker {
                 writer.write(&slice).await.map_err(Failure::Raw)?;
             }
             if hash.finish().as_ref() != sha256.as_slice() {
-                return Err(Failure::MailChanged);
+                // Each read gives another mail: there is no saying which of them it is.
+                return Err(ImapError::MailUnreadable.into());
             }
         }
         writer.finish().await.map_err(Failure::Raw)?;

@@ -89,19 +89,23 @@ fn is_to_blame(failures: MailFailures, limit: i32, witness: Witness, now: Offset
 
 /// Returns after how many such failures a mail is to blame; none if it is not the mail's.
 fn attempts_allowed(error: &ImapError, limit: i32) -> Option<i32> {
+    if error.is_token_stale() {
+        return None;
+    }
+    let lost = limit.saturating_mul(LOST_FACTOR);
     match error {
-        ImapError::Excess { .. } | ImapError::Unreadable { .. } | ImapError::MailUnreadable => {
-            Some(limit)
-        }
+        ImapError::Excess { .. } | ImapError::MailUnreadable => Some(limit),
         ImapError::Unsupported { .. } => Some(1),
-        // A throttle, an outage or a permission says nothing of the mail.
-        ImapError::Refused { .. } => match error.verdict().kind {
-            VerdictKind::Unknown | VerdictKind::Permanent => Some(limit),
-            _ => None,
-        },
-        ImapError::ConnectionLost { .. } | ImapError::TimedOut { .. } => {
-            Some(limit.saturating_mul(LOST_FACTOR))
+        // A throttle or a permission says nothing of the mail. An outage may be the mail's: there are
+        // servers that end the session, or call themselves unavailable, over a mail they cannot read.
+        ImapError::Refused { .. } | ImapError::Unreadable { .. } | ImapError::Bye { .. } => {
+            match error.verdict().kind {
+                VerdictKind::Unknown | VerdictKind::Permanent => Some(limit),
+                VerdictKind::Transient => Some(lost),
+                _ => None,
+            }
         }
+        ImapError::ConnectionLost { .. } | ImapError::TimedOut { .. } => Some(lost),
         _ => None,
     }
 }

@@ -88,3 +88,59 @@ async fn mail_that_is_alone_in_its_folder_outlives_a_fault_of_the_server() -> Re
     world.mails("support", 1).await?;
     world.finish(replica).await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_over_which_the_server_says_farewell_is_set_aside() -> Result<()> {
+    let mut world = World::new().await?;
+    world.settings.quarantine_attempts = 1;
+    let account = world.account("support", |_| {}).await?;
+    world.deliver(mail(1))?;
+    let replica = world.start().await?;
+    world.recorded(&account, 1).await?;
+    let text = "* BYE Server error".to_owned();
+    break_one_mail(&world, &Fault::Reply { text })?;
+
+    world.deliver(mail(2))?;
+    let event: MailQuarantined = world.base.first_event("support").await?;
+    world.deliver(mail(3))?;
+
+    assert_eq!((event.origin.uid, event.attempts), (2, 3));
+    world.recorded(&account, 3).await?;
+    world.mails("support", 2).await?;
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_is_another_with_each_reading_is_set_aside() -> Result<()> {
+    let mut world = World::new().await?;
+    world.settings.quarantine_attempts = 1;
+    world.settings.parse_bytes = 2 << 20;
+    let account = world.account("support", |_| {}).await?;
+    world.deliver(mail(1))?;
+    let replica = world.start().await?;
+    world.recorded(&account, 1).await?;
+    let mut large = b"Subject: large\r\n\r\n".to_vec();
+    large.resize((3 << 20) + 100, b'x');
+    // Seven slices are the whole mail; the first one of the second reading differs.
+    let text = "* 2 FETCH (UID 2 BODY[]<2097152> {3}\r\nabc)".to_owned();
+    for passing in [7, 1 + 7] {
+        let fault = FaultRule {
+            after: passing,
+            ..rule(
+                "imap.fetch.body",
+                Fault::Reply { text: text.clone() },
+                Some(1),
+            )
+        };
+        world.sandbox.faults().add(fault)?;
+    }
+
+    world.deliver(large)?;
+    let event: MailQuarantined = world.base.first_event("support").await?;
+    world.deliver(mail(3))?;
+
+    assert_eq!((event.origin.uid, event.attempts), (2, 2));
+    world.recorded(&account, 3).await?;
+    world.mails("support", 2).await?;
+    world.finish(replica).await
+}
