@@ -58,7 +58,7 @@ impl Default for Settings {
             connects_per_host: 32,
             chunk_mails: 1_000,
             slice_bytes: 512 * 1024,
-            memory_bytes: 64 * 1024 * 1024,
+            memory_bytes: 128 * 1024 * 1024,
             parse_bytes: 16 * 1024 * 1024,
             quarantine_attempts: 3,
             backoff_milliseconds: 2_000,
@@ -155,8 +155,8 @@ impl Settings {
             ),
             (
                 "memory_bytes",
-                "at least 4 times parse_bytes and at most 1 GiB",
-                self.memory_bytes / 4 >= self.parse_bytes && self.memory_bytes <= 1 << 30,
+                "at least 8 times parse_bytes and at most 1 GiB",
+                self.memory_bytes / 8 >= self.parse_bytes && self.memory_bytes <= 1 << 30,
             ),
             (
                 "idle_limit_seconds",

@@ -22,6 +22,7 @@ pub(crate) struct Chunk<'a> {
     last: u32,
     /// At most so many are asked for with one command.
     most: usize,
+    slice_bytes: u32,
     receipt: Option<Receipt>,
     due: Vec<Due>,
     /// What was heard before the only mail was asked for.
@@ -30,12 +31,13 @@ pub(crate) struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    fn new(folder: &'a str, pending: BTreeSet<u32>, last: u32) -> Self {
+    fn new(folder: &'a str, pending: BTreeSet<u32>, last: u32, slice_bytes: u32) -> Self {
         Self {
             folder,
             pending,
             last,
             most: usize::MAX,
+            slice_bytes,
             receipt: None,
             due: Vec::new(),
             witness: Witness::Silent,
@@ -52,10 +54,11 @@ impl Worker {
         session: &mut Session,
         folder: &str,
         uids: &[u32],
+        slice_bytes: u32,
     ) -> Result<(), Failure> {
         let pending = uids.iter().copied().collect();
         let last = uids.last().copied().unwrap_or_default();
-        let mut chunk = Chunk::new(folder, pending, last);
+        let mut chunk = Chunk::new(folder, pending, last, slice_bytes);
         if let Some(ownership) = &self.ownership {
             let ledger = &ownership.ledger;
             chunk.pending.retain(|uid| !ledger.contains(folder, *uid));
@@ -90,8 +93,9 @@ impl Worker {
         chunk: &mut Chunk<'_>,
     ) -> Result<(), Failure> {
         let uids: Vec<u32> = chunk.pending.iter().take(chunk.most).copied().collect();
-        let slice = self.context.settings.slice_bytes;
+        let slice = chunk.slice_bytes;
         let context = std::sync::Arc::clone(&self.context);
+        let room = self.make_room(uids.len(), slice).await?;
         // The intake counts bytes; the channel only hands over.
         let (sender, receiver) = mpsc::channel(1);
         let mut intake = Intake::new(receiver, &context.budget);
@@ -101,6 +105,7 @@ impl Worker {
             report
         };
         let (report, taken) = tokio::join!(fetching, self.take_in(chunk, &mut intake));
+        drop(room);
         if intake.has_discarded() {
             // The sizes were not what the server claimed, or memory is short.
             chunk.most = UNSIZED_MAILS;
@@ -324,7 +329,7 @@ impl Worker {
 
     /// Moves the cursor to a UID before which nothing is left.
     pub(crate) async fn pass(&mut self, folder: &str, uid: u32) -> Result<(), Failure> {
-        let mut chunk = Chunk::new(folder, BTreeSet::new(), uid);
+        let mut chunk = Chunk::new(folder, BTreeSet::new(), uid, 0);
         self.record(&mut chunk, Vec::new()).await?;
         self.settle(&mut chunk).await
     }

@@ -88,7 +88,7 @@ impl<'a> Intake<'a> {
             return;
         }
         let bytes = mail.body.len();
-        let permit = self.budget.take(bytes).await;
+        let permit = self.budget.take_ready(bytes).await;
         if let Some(mail) = self.pending.take() {
             self.ready_bytes += bytes;
             self.ready.push(Held { mail, permit });

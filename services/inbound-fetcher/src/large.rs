@@ -33,9 +33,14 @@ impl Worker {
         let (mail, first_permit) = held.into_parts();
         let uid = mail.uid;
         let most = held_bytes(mail.size, self.context.settings.parse_bytes);
-        let _room = self.context.budget.take_large(most).await;
+        let slice = usize::try_from(self.context.settings.slice_bytes).unwrap_or(usize::MAX);
+        let host = self.account.host.as_str();
+        let room = tokio::select! {
+            () = self.stop.cancelled() => return Err(Failure::Stopping),
+            room = self.context.budget.take_large(host, most.saturating_add(slice)) => room,
+        };
         let outcome = self.read_and_publish(session, chunk, mail, most).await;
-        drop(first_permit);
+        drop((room, first_permit));
         match outcome {
             Err(Failure::Imap(ImapError::MailGone)) => {
                 chunk.pending.remove(&uid);

@@ -17,7 +17,7 @@
 //!
 //! A mail of up to 16 MiB is held in memory while it is published; a larger one is read twice, first
 //! for the hash that its id is made of, then into the raw store. All accounts together hold no more
-//! than the budget in the settings.
+//! than the budget in the settings; room for what a server may send is reserved before it is asked.
 //!
 //! A mail that cannot be read is set aside, so that it stops no other, but only once another mail of
 //! its folder was read right before it failed again: a server whose every FETCH fails for a while

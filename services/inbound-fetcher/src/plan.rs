@@ -7,9 +7,13 @@ use mailmesh_mail::imap::Session;
 use tracing::debug;
 
 use crate::account::Worker;
+use crate::budget::Share;
 use crate::failure::Failure;
 use crate::intake::UNSIZED_MAILS;
 
+const SMALL_SLICE: u32 = 64 * 1024;
+/// One mail comes in, one is handed over, one waits for its share of what is ready.
+const ON_THE_WAY: usize = 3;
 /// So many sizes are asked for with one command.
 const SIZES: usize = 5_000;
 
@@ -33,6 +37,20 @@ impl Plan {
         let before = uids.iter().position(is_large);
         before.map_or(uids.len(), |before| before + 1)
     }
+
+    /// Returns how much of each mail is asked for: where all are small, no more than that is bound in
+    /// memory for what the server may send.
+    fn slice(&self, uids: &[u32], most: u32) -> u32 {
+        let Some(sizes) = &self.sizes else {
+            return most;
+        };
+        let mut known = uids.iter().map(|uid| sizes.get(uid).copied());
+        let largest = known.try_fold(0, |largest, size| Some(largest.max(size?)));
+        // Twice, as Exchange only estimates.
+        largest.map_or(most, |size: u32| {
+            size.saturating_mul(2).max(SMALL_SLICE).min(most)
+        })
+    }
 }
 
 impl Worker {
@@ -52,7 +70,8 @@ impl Worker {
                 }
                 let size = self.chunk_size(folder, rest, &plan);
                 let (chunk, later) = rest.split_at(size.clamp(1, rest.len()));
-                Box::pin(self.receive_chunk(session, folder, chunk)).await?;
+                let slice = plan.slice(chunk, self.context.settings.slice_bytes);
+                Box::pin(self.receive_chunk(session, folder, chunk, slice)).await?;
                 rest = later;
             }
         }
@@ -78,6 +97,24 @@ impl Worker {
             "Sizes are not told"
         );
         Ok(Plan::default())
+    }
+
+    /// Waits for memory for what is on its way from the server.
+    pub(crate) async fn make_room(&self, mails: usize, slice: u32) -> Result<Share, Failure> {
+        let slice = usize::try_from(slice).unwrap_or(usize::MAX);
+        let bytes = slice.saturating_mul(mails.min(ON_THE_WAY));
+        let (budget, host) = (&self.context.budget, self.account.host.as_str());
+        let taking = async {
+            if mails <= UNSIZED_MAILS {
+                budget.take_few(host, bytes).await
+            } else {
+                budget.take_many(host, bytes).await
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Failure::Stopping),
+            share = taking => Ok(share),
+        }
     }
 
     /// After a batch broke, its mails are asked for one by one, so that the good ones come; so is a
@@ -120,5 +157,20 @@ mod tests {
         assert_eq!(plan(&[(1, 5), (2, 800), (3, 900)]).count(&uids, 1_000), 3);
         assert_eq!(plan(&[(1, 2_000)]).count(&uids, 1_000), 1);
         assert_eq!(Plan::default().count(&uids, 1_000), UNSIZED_MAILS);
+    }
+
+    #[test]
+    fn slice_fits_the_mails_as_far_as_they_are_known() {
+        let sizes = [(1, 10_000), (2, 40_000), (3, 900_000)];
+        let plan = Plan {
+            sizes: Some(sizes.into_iter().collect()),
+        };
+        let most = 512 * 1024;
+
+        assert_eq!(plan.slice(&[1], most), SMALL_SLICE);
+        assert_eq!(plan.slice(&[1, 2], most), 80_000);
+        assert_eq!(plan.slice(&[1, 2, 3], most), most);
+        assert_eq!(plan.slice(&[1, 4], most), most);
+        assert_eq!(Plan::default().slice(&[1], most), most);
     }
 }
