@@ -30,6 +30,8 @@ pub struct Settings {
     pub memory_bytes: usize,
     /// A larger mail is read twice rather than held in memory; beyond it nothing is parsed.
     pub parse_bytes: usize,
+    /// A mail that comes in slices may take so long, and more by its size.
+    pub large_mail_seconds: u64,
     /// After so many failures a mail is set aside, if others of its folder can be read.
     pub quarantine_attempts: i32,
     /// The first wait after a failure; it doubles.
@@ -60,6 +62,7 @@ impl Default for Settings {
             slice_bytes: 512 * 1024,
             memory_bytes: 128 * 1024 * 1024,
             parse_bytes: 16 * 1024 * 1024,
+            large_mail_seconds: 120,
             quarantine_attempts: 3,
             backoff_milliseconds: 2_000,
             backoff_limit_seconds: 300,
@@ -101,7 +104,7 @@ impl Settings {
         })
     }
 
-    fn check_rates(&self) -> [Check; 8] {
+    fn check_rates(&self) -> [Check; 9] {
         [
             (
                 "connects_in_flight",
@@ -118,6 +121,11 @@ impl Settings {
                 "quarantine_attempts",
                 AT_LEAST_1,
                 self.quarantine_attempts >= 1,
+            ),
+            (
+                "large_mail_seconds",
+                AT_LEAST_1,
+                self.large_mail_seconds >= 1,
             ),
             ("check_seconds", AT_LEAST_1, self.check_seconds >= 1),
             ("proof_seconds", AT_LEAST_1, self.proof_seconds >= 1),

@@ -1,9 +1,13 @@
+use std::time::Duration;
+
 use aws_lc_rs::digest;
 use bytes::{Bytes, BytesMut};
-use mailmesh_mail::imap::{FetchedMail, ImapError, Session};
+use mailmesh_mail::imap::{FetchedMail, ImapError, Session, Stage};
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use crate::account::Worker;
+use crate::config::Settings;
 use crate::failure::Failure;
 use crate::fetch::Chunk;
 use crate::intake::Held;
@@ -11,6 +15,10 @@ use crate::prepare::Whole;
 
 /// Beyond any mail that a provider takes: a server that goes on for ever is not followed.
 const LONGEST_BYTES: u64 = 1 << 30;
+
+/// A server that is slower keeps its share of the memory from others.
+const LEAST_BYTES_PER_SECOND: u64 = 128 * 1024;
+const LONGEST: Duration = Duration::from_hours(1);
 
 const SPARE_BYTES: usize = 64 * 1024;
 
@@ -65,7 +73,9 @@ impl Worker {
         most: usize,
     ) -> Result<(), Failure> {
         let uid = mail.uid;
-        let reading = self.read_whole(session, &mail, most).await?;
+        let settings = &self.context.settings;
+        let mut patience = patience(mail.size, settings);
+        let reading = self.read_whole(session, &mail, most, &mut patience).await?;
         let whole = Whole {
             uid,
             internal_date: mail.internal_date,
@@ -89,7 +99,7 @@ impl Worker {
             let mut hash = digest::Context::new(&digest::SHA256);
             hash.update(&first.raw);
             let mut slices = Slices::new(uid, held_bytes, self.context.settings.slice_bytes);
-            while let Some(slice) = slices.next(session).await? {
+            while let Some(slice) = slices.next(session, &mut patience).await? {
                 hash.update(&slice);
                 writer.write(&slice).await.map_err(Failure::Raw)?;
             }
@@ -108,13 +118,14 @@ impl Worker {
         session: &mut Session,
         mail: &FetchedMail,
         most: usize,
+        patience: &mut Duration,
     ) -> Result<Reading, Failure> {
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(&mail.body);
         let mut head = BytesMut::from(&mail.body[..]);
         let offset = crate::prepare::length(&mail.body);
         let mut slices = Slices::new(mail.uid, offset, self.context.settings.slice_bytes);
-        while let Some(slice) = slices.next(session).await? {
+        while let Some(slice) = slices.next(session, patience).await? {
             hash.update(&slice);
             let room = most.saturating_sub(head.len()).min(slice.len());
             head.extend_from_slice(slice.get(..room).unwrap_or_default());
@@ -135,6 +146,14 @@ fn held_bytes(size: Option<u32>, limit: usize) -> usize {
     claimed.map_or(limit, |size| (size + size / 4 + SPARE_BYTES).min(limit))
 }
 
+/// Returns how long the server may take for all of a mail, which may have to be read twice.
+fn patience(size: Option<u32>, settings: &Settings) -> Duration {
+    let bytes = size.map_or(LONGEST_BYTES, u64::from);
+    let reading = Duration::from_secs(2 * bytes / LEAST_BYTES_PER_SECOND);
+    let least = Duration::from_secs(settings.large_mail_seconds);
+    least.saturating_add(reading).min(LONGEST.max(least))
+}
+
 /// Reads a mail slice by slice.
 struct Slices {
     uid: u32,
@@ -153,19 +172,47 @@ impl Slices {
         }
     }
 
-    async fn next(&mut self, session: &mut Session) -> Result<Option<Bytes>, ImapError> {
+    /// Returns the next slice, and takes from `patience` what it took.
+    async fn next(
+        &mut self,
+        session: &mut Session,
+        patience: &mut Duration,
+    ) -> Result<Option<Bytes>, ImapError> {
         if self.is_done {
             return Ok(None);
         }
         if self.offset > LONGEST_BYTES {
             return Err(ImapError::MailUnreadable);
         }
-        let slice = session
-            .fetch_slice(self.uid, self.offset, self.slice_bytes)
-            .await?;
+        let begun = Instant::now();
+        let fetching = session.fetch_slice(self.uid, self.offset, self.slice_bytes);
+        let slice =
+            timeout(*patience, fetching)
+                .await
+                .map_err(|_elapsed| ImapError::TimedOut {
+                    stage: Stage::Fetch,
+                })??;
+        *patience = patience.saturating_sub(begun.elapsed());
         let bytes = crate::prepare::length(&slice);
         self.offset += bytes;
         self.is_done = bytes < u64::from(self.slice_bytes);
         Ok((!slice.is_empty()).then_some(slice))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_mails_have_time_by_their_size_and_an_end() {
+        let settings = Settings::default();
+
+        let small = patience(Some(600_000), &settings);
+        let large = patience(Some(25 << 20), &settings);
+
+        assert!(small < Duration::from_mins(3), "{small:?}");
+        assert!(large > Duration::from_mins(8), "{large:?}");
+        assert_eq!(patience(None, &settings), LONGEST);
     }
 }

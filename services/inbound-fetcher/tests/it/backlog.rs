@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use bytes::Bytes;
-use mailmesh_sandbox::Fault;
+use mailmesh_sandbox::{Fault, FaultRule};
 
 use crate::fault::rule;
 use crate::world::World;
@@ -52,4 +52,25 @@ async fn server_that_tells_no_sizes_sends_little_twice() -> Result<()> {
 
     assert!(slices <= u64::from(3 * MAILS), "{slices}");
     Ok(())
+}
+
+/// Room for large mails is scarce: who holds it may not wait for a silent server as long as others do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_that_falls_silent_in_a_large_mail_is_left_soon() -> Result<()> {
+    let mut world = World::new().await?;
+    world.settings.large_mail_seconds = 1;
+    let account = world.account("support", |_| {}).await?;
+    let fault = FaultRule {
+        after: 1,
+        ..rule("imap.fetch.body", Fault::Stall { seconds: None }, Some(1))
+    };
+    world.sandbox.faults().add(fault)?;
+    world.deliver(large(1))?;
+    let replica = world.start().await?;
+
+    world.recorded(&account, 1).await?;
+
+    world.mails("support", 1).await?;
+    world.sandbox.faults().clear();
+    world.finish(replica).await
 }
