@@ -158,7 +158,7 @@ impl Cause {
             }
             Self::Declined => "Sign in again and agree: the request was declined at the provider.",
             Self::CodeSpent => {
-                "Start the sign-in again from its link: this one was used already, took too long, or was mixed up with another."
+                "Sign in once more: this sign-in was used already, took too long, or was mixed up with another."
             }
             Self::AdministratorConsent => {
                 "Ask the administrator of the tenant to grant this application consent, then sign in again."
@@ -173,10 +173,10 @@ impl Cause {
                 "Ask the administrator of the tenant to enable the account, then sign in again."
             }
             Self::SecretExpired => {
-                "Create a new client secret at the provider and store its value in the client configuration. Nobody has to sign in again."
+                "Create a new client secret at the provider and store its value in the client configuration. Mailboxes that are connected need no new sign-in."
             }
             Self::ClientRefused => {
-                "Check client id, client secret (its value, not its id) and authentication method in the client configuration, and that the application still exists at the provider. Nobody has to sign in again."
+                "Check client id, client secret (its value, not its id) and authentication method in the client configuration, and that the application still exists at the provider. Mailboxes that are connected need no new sign-in."
             }
             Self::ClientMisconfigured => {
                 "Correct the client configuration: base URL or tenant, redirect URI and application type must be those registered at the provider."

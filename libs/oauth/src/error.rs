@@ -167,11 +167,9 @@ impl OAuthError {
             Self::OtherIssuer { .. } => {
                 "Correct the issuer or base URL in the client configuration: it must be the one that the provider's metadata names."
             }
-            Self::MixedUp => {
-                "Start the sign-in again from the link you were given. If it happens again, tell the administrator."
-            }
+            Self::MixedUp => "Sign in once more. If it happens again, tell the administrator.",
             Self::NoMailbox { .. } => {
-                "Have the client configuration ask for the scopes email and profile, or name the claim that holds the mailbox address as its identity claim. An email that the provider calls unverified does not count. Then make a new link."
+                "Have the client configuration ask for the scopes email and profile, or name the claim that holds the mailbox address as its identity claim. An email that the provider calls unverified does not count."
             }
             Self::Refused(refusal) => refusal.cause().action(),
             Self::IdToken(error) => error.action(),

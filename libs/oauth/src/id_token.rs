@@ -62,7 +62,7 @@ impl IdTokenError {
     pub(crate) const fn action(self) -> &'static str {
         match self {
             Self::Nonce | Self::Subject => {
-                "Start the sign-in again from its link. If it happens again, tell the administrator."
+                "Sign in once more. If it happens again, tell the administrator."
             }
             Self::Expired | Self::NotYet => {
                 "Set the clock of this server: it and the provider's differ by more than two minutes."

@@ -38,8 +38,6 @@ pub struct Start<'a> {
     pub verifier: &'a SealedSecret,
     /// The client configuration, and when it was last changed.
     pub client: (ClientConfigurationId, OffsetDateTime),
-    /// When the provider's answer is too late.
-    pub expires_at: OffsetDateTime,
 }
 
 impl SignIn {
@@ -120,8 +118,8 @@ pub async fn is_known_link(tx: &mut Tx, link_hash: &[u8; 32]) -> Result<bool, St
 }
 
 /// Binds a sign-in to a state, a browser, a nonce and a verifier. Following the link again starts
-/// anew and voids what came before; the link itself keeps its end, because mail scanners open links
-/// before people do.
+/// anew and voids what came before; it neither ends the link, because mail scanners open links before
+/// people do, nor makes it last longer.
 ///
 /// # Errors
 /// [`StoreError::RowGone`] when it is gone.
@@ -134,8 +132,7 @@ pub async fn start(
     let operation = "start a sign-in";
     let done = sqlx::query(
         "UPDATE sign_ins SET state_hash = $2, browser_hash = $3, nonce = $4, verifier_sealed = $5,
-                             expires_at = greatest(expires_at, $6), started_at = $7,
-                             client_configuration_id = $8, client_updated_at = $9
+                             started_at = $6, client_configuration_id = $7, client_updated_at = $8
          WHERE sign_in_id = $1 AND finished_at IS NULL",
     )
     .bind(id.as_uuid())
@@ -143,7 +140,6 @@ pub async fn start(
     .bind(start.browser_hash.as_slice())
     .bind(start.nonce)
     .bind(start.verifier.as_bytes())
-    .bind(start.expires_at)
     .bind(now)
     .bind(start.client.0.as_uuid())
     .bind(start.client.1)
@@ -167,7 +163,8 @@ struct Row {
     client_updated_at: Option<OffsetDateTime>,
 }
 
-/// Consumes a state: whoever comes second, or too late, finds none.
+/// Consumes a state: whoever comes second, or a quarter of an hour after the start, finds none. That
+/// the link may have ended meanwhile is no matter.
 ///
 /// # Errors
 /// When the database fails.
@@ -178,7 +175,7 @@ pub async fn consume(
 ) -> Result<Option<SignIn>, StoreError> {
     let row: Option<Row> = sqlx::query_as(
         "UPDATE sign_ins SET finished_at = $2
-         WHERE state_hash = $1 AND finished_at IS NULL AND expires_at > $2
+         WHERE state_hash = $1 AND finished_at IS NULL
            AND started_at > $2 - interval '15 minutes'
          RETURNING sign_in_id, account_id, browser_hash, nonce, verifier_sealed,
                    client_configuration_id, client_updated_at",

@@ -10,7 +10,7 @@ use crate::page::{Page, Tone};
 
 const UNCHANGED: &str = "The account is as it was before. No mail is lost: inbound mail stays on the server, outbound mail waits.";
 const NEW_LINK: &str = "Ask for a new link, and sign in once more.";
-const START_AGAIN: &str = "Open the link that you were given again, and sign in once more.";
+const OLD_OR_NEW_LINK: &str = "Open the link that you were given again, and sign in once more. If it has ended, ask for a new link.";
 
 /// Why a sign-in did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +91,7 @@ impl Obstacle {
                 400,
                 "This answer belongs to no sign-in that is under way: it was used already, took longer than fifteen minutes, or was not started here.",
             )
-            .act(MustAct::MailboxOwner, START_AGAIN),
+            .act(MustAct::MailboxOwner, OLD_OR_NEW_LINK),
             Self::OtherBrowser => stopped(
                 400,
                 "This answer came to another browser than the one in which the sign-in was started, or that browser keeps no cookies.",
@@ -101,7 +101,7 @@ impl Obstacle {
                 "Ask for a new link, and open it in the browser in which you sign in. Allow cookies for this site.",
             ),
             Self::NoCode => stopped(400, "The provider's answer holds neither a code nor an error.")
-                .act(MustAct::MailboxOwner, START_AGAIN),
+                .act(MustAct::MailboxOwner, NEW_LINK),
             Self::NothingToSignIn => stopped(
                 409,
                 "The account of this link no longer exists, or it does not sign in with OAuth 2.0.",
@@ -115,7 +115,7 @@ impl Obstacle {
             Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => refused(error),
             Self::Provider(error) => stopped(500, capitalised(&sentence(error))).act(
                 MustAct::Administrator,
-                "Correct the client configuration: what is named here cannot be used.",
+                "Correct the client configuration: what is named here cannot be used. Then make a new link.",
             ),
             Self::MissingScopes { scopes } => missing_scopes(scopes),
             Self::OtherMailbox {
@@ -158,15 +158,19 @@ fn refused(error: &OAuthError) -> Page {
         VerdictKind::NeedsAdministrator | VerdictKind::Permanent | VerdictKind::Unknown => 502,
     };
     let (who, action) = if let Some(correction) = correction(error) {
-        (MustAct::Administrator, correction)
+        (MustAct::Administrator, correction.to_owned())
     } else if verdict.is_retryable() {
         // Nothing tries a sign-in again by itself.
         (
             MustAct::MailboxOwner,
-            "Ask for a new link in a few minutes and sign in again. If it stays, tell the administrator.",
+            "Ask for a new link in a few minutes and sign in again. If it stays, tell the administrator.".to_owned(),
         )
     } else {
-        (verdict.who, error.action())
+        let link = match verdict.who {
+            MustAct::MailboxOwner => "For that, ask for a new link: each works once.",
+            _ => "Then make a new link: each works once.",
+        };
+        (verdict.who, format!("{} {link}", error.action()))
     };
     let mut page = stopped(status, capitalised(&sentence(error))).act(who, action);
     if let Some(code) = error.code() {

@@ -37,7 +37,6 @@ async fn start(tx: &mut Tx, id: SignInId, state: &str) -> Result<()> {
         nonce: "nonce-1",
         verifier: &verifier,
         client: (ClientConfigurationId::from_uuid(CLIENT), NOW),
-        expires_at: LATER,
     };
     Ok(sign_in::start(tx, id, &start, NOW).await?)
 }
@@ -164,5 +163,28 @@ async fn a_state_ends_after_a_quarter_of_an_hour_and_its_link_does_not() -> Resu
 
     assert!(consumed.is_none());
     assert!(sign_in::find_link(&mut tx, &LINK, late).await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn starting_again_and_again_does_not_keep_a_link_alive() -> Result<()> {
+    let Link { world, id, .. } = link().await?;
+    let mut tx = world.database.begin().await?;
+    let at_the_end = LATER - time::Duration::minutes(1);
+    let verifier = sample::sealed(3)?;
+    let last = Start {
+        state_hash: &sha256(b"last"),
+        browser_hash: &BROWSER,
+        nonce: "nonce-1",
+        verifier: &verifier,
+        client: (ClientConfigurationId::from_uuid(CLIENT), NOW),
+    };
+    sign_in::start(&mut tx, id, &last, at_the_end).await?;
+
+    assert!(sign_in::find_link(&mut tx, &LINK, LATER).await?.is_none());
+    // Whoever started in time may end it.
+    let in_time = LATER + time::Duration::minutes(13);
+    let consumed = sign_in::consume(&mut tx, &sha256(b"last"), in_time).await?;
+    assert!(consumed.is_some());
     Ok(())
 }

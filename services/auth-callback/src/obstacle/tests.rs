@@ -1,3 +1,5 @@
+use mailmesh_oauth::IdTokenError;
+
 use super::*;
 
 #[test]
@@ -61,6 +63,48 @@ fn every_page_says_who_must_act_what_to_do_and_what_becomes_of_mail() {
         assert!(
             page.mail.is_some() && page.what.ends_with('.'),
             "{obstacle}"
+        );
+    }
+}
+
+#[test]
+fn nobody_is_sent_to_a_link_that_has_ended() {
+    let refused = |error| Obstacle::OAuth(OAuthError::from_authorization_answer(error, None));
+    for obstacle in [
+        Obstacle::OtherBrowser,
+        Obstacle::NoCode,
+        Obstacle::OtherClient,
+        Obstacle::OAuth(OAuthError::MixedUp),
+        Obstacle::OAuth(OAuthError::IdToken(IdTokenError::Nonce)),
+        Obstacle::OAuth(OAuthError::IdToken(IdTokenError::Subject)),
+        Obstacle::OAuth(OAuthError::IdToken(IdTokenError::Audience)),
+        Obstacle::OAuth(OAuthError::NoMailbox {
+            looked_at: vec!["email".to_owned()],
+        }),
+        refused("access_denied"),
+        refused("consent_required"),
+        refused("interaction_required"),
+        refused("invalid_scope"),
+        refused("unauthorized_client"),
+        refused("admin_policy_enforced"),
+        refused("temporarily_unavailable"),
+        refused("what_is_this"),
+        Obstacle::Provider(ProviderError::BadUrl { field: "issuer" }),
+        Obstacle::MissingScopes { scopes: Vec::new() },
+        Obstacle::OtherMailbox {
+            expected: String::new(),
+            signed_in: String::new(),
+            claim: None,
+        },
+        Obstacle::NoRefreshToken,
+        Obstacle::Encode(serde::de::Error::custom("")),
+    ] {
+        let action = obstacle.page().action.unwrap_or_default();
+        assert!(action.contains("new link"), "{obstacle}: {action}");
+        let old = ["its link", "link that you were given", "the link again"];
+        assert!(
+            !old.iter().any(|old| action.contains(old)),
+            "{obstacle}: {action}"
         );
     }
 }

@@ -1,7 +1,6 @@
 //! `GET /connect/{link}`: the one-time link that starts a sign-in.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
@@ -21,8 +20,6 @@ use url::Url;
 use crate::app::App;
 use crate::obstacle::Obstacle;
 use crate::sign_in::{log, provider_of};
-
-const STATE_LIFE: Duration = Duration::from_mins(15);
 
 #[instrument(name = "connect.follow_link", skip_all)]
 pub(crate) async fn follow_link(
@@ -111,7 +108,6 @@ async fn record_start(
         nonce: nonce.expose_secret(),
         verifier: &verifier,
         client: (link.client.id, link.client.updated_at),
-        expires_at: now + STATE_LIFE,
     };
     let mut tx = app.replica.database.begin().await?;
     sign_in::start(&mut tx, link.id, &start, now).await?;

@@ -70,6 +70,32 @@ async fn a_person_who_declines_changes_nothing() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_a_page_advises_leads_on() -> Result<()> {
+    let world = with_page().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let link = world.link(&account).await?;
+    let mut browser = Visitor::try_new(None)?;
+
+    let declined = browser.sign_in(&link, ALICE, false).await?;
+    let old = browser.get(&link).await?;
+    let new = world.link(&account).await?;
+    let connected = browser.sign_in(&new, ALICE, true).await?;
+
+    assert!(
+        declined.html.contains("ask for a new link"),
+        "{}",
+        declined.html
+    );
+    assert_eq!(old.status(), 410);
+    assert!(
+        connected.html.contains("is connected"),
+        "{}",
+        connected.html
+    );
+    world.finish().await
+}
+
+#[tokio::test]
 async fn another_mailbox_is_refused_and_both_are_named() -> Result<()> {
     let world = with_page().await?;
     let account = world.account("support", Protocol::Imap).await?;
