@@ -205,7 +205,8 @@ impl Bus {
         if is_too_soon || !inner.state.now().has_ended {
             return;
         }
-        match connect(&inner.settings, &inner.state).await {
+        // Boxed, so that no publish keeps room for what almost none needs.
+        match Box::pin(connect(&inner.settings, &inner.state)).await {
             Ok(client) => {
                 inner.replace(Wire::new(client));
                 error!("NATS client had ended without being asked to, a new one was made");
