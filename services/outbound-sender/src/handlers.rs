@@ -86,6 +86,14 @@ pub(crate) struct Taken {
     ready: Result<Vec<Ready>, StoreError>,
 }
 
+/// Whether these deliveries were worked on before, by this very process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    First,
+    /// Their transaction failed, as far as its answer told.
+    Again,
+}
+
 impl Intake {
     /// An outage of NATS or Postgres, however long, must not turn mail into dead letters.
     pub(crate) fn settings() -> ConsumerSettings {
@@ -101,7 +109,11 @@ impl Intake {
     }
 
     /// Reads commands, builds mails and stores their bodies.
-    async fn take_in(&self, deliveries: Vec<Delivery>) -> Result<Vec<Ready>, StoreError> {
+    async fn take_in(
+        &self,
+        deliveries: Vec<Delivery>,
+        round: Round,
+    ) -> Result<Vec<Ready>, StoreError> {
         let count = deliveries.len();
         let read = spread(deliveries, weight, |delivery| {
             let read = read_safely(&delivery);
@@ -111,7 +123,7 @@ impl Intake {
             return Ok(ending(count));
         };
         let accounts = Arc::new(self.accounts(&read).await?);
-        let known = self.known(&read).await?;
+        let known = self.known(&read, round).await?;
         let config = Arc::clone(&self.config);
         let ready = spread(
             read,
@@ -140,12 +152,19 @@ impl Intake {
         self.directory.resolve(keys).await
     }
 
-    /// The mails of commands that came before: their bodies are stored, and may be on their way.
-    async fn known(&self, read: &[(Delivery, Read)]) -> Result<HashSet<MailId>, StoreError> {
+    /// The mails of commands that came before: their bodies are stored, and may be on their way. A
+    /// transaction whose answer was lost may have queued them.
+    async fn known(
+        &self,
+        read: &[(Delivery, Read)],
+        round: Round,
+    ) -> Result<HashSet<MailId>, StoreError> {
         let repeated: Vec<MailId> = read
             .iter()
             .filter_map(|(delivery, read)| match read {
-                Read::Send(_) if delivery.attempt > 1 => Some(send_mail::mail_id(delivery)),
+                Read::Send(_) if round == Round::Again || delivery.attempt > 1 => {
+                    Some(send_mail::mail_id(delivery))
+                }
                 _ => None,
             })
             .collect();
@@ -186,7 +205,7 @@ impl Intake {
         &self,
         delivery: Delivery,
     ) -> Result<Vec<Result<(), HandlerError>>, StoreError> {
-        let ready = self.take_in(vec![delivery]).await?;
+        let ready = self.take_in(vec![delivery], Round::Again).await?;
         self.write(ready).await
     }
 
@@ -234,7 +253,7 @@ impl BatchHandler for Intake {
     type Prepared = Taken;
 
     async fn prepare(&self, deliveries: Vec<Delivery>) -> Taken {
-        let ready = self.take_in(deliveries.clone()).await;
+        let ready = self.take_in(deliveries.clone(), Round::First).await;
         Taken { deliveries, ready }
     }
 
