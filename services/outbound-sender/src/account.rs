@@ -3,6 +3,7 @@
 mod gate;
 mod lane;
 mod supply;
+mod untaken;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::access::{Access, Denied};
-use crate::decide::{Ended, decide};
 use crate::delivery::of_smtp;
 use crate::job::{Claimed, Job};
-use crate::recorder::Recorded;
 use crate::shared::Shared;
 use gate::Gate;
 use lane::{Lane, LaneEnd};
+use supply::Supply;
 
 /// Mails claimed for each open connection at a time.
 const CLAIM_PER_LANE: usize = 4;
@@ -52,7 +52,7 @@ pub(crate) struct Worker {
     lanes: JoinSet<LaneEnd>,
     /// Connections that were told to end and still wait for the server.
     lingering: JoinSet<()>,
-    feed: mpsc::Sender<Job>,
+    supply: Supply,
     jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
     gate: Gate,
     /// The grant and generation of the token last signed in with.
@@ -68,6 +68,7 @@ impl Worker {
         let most = usize::try_from(account.max_connections).unwrap_or(1);
         let (feed, jobs) = mpsc::channel(CLAIM_PER_LANE * most.clamp(1, MOST_FED));
         let worker = Self {
+            supply: Supply::new(&shared, feed),
             shared,
             account,
             settings,
@@ -76,7 +77,6 @@ impl Worker {
             stop: stop.clone(),
             lanes: JoinSet::new(),
             lingering: JoinSet::new(),
-            feed,
             jobs: Arc::new(Mutex::new(jobs)),
             gate: Gate::default(),
             token: None,
@@ -102,6 +102,12 @@ impl Worker {
                     if changed.is_err() { break; }
                     Box::pin(self.take_settings()).await;
                 }
+                without_body = self.supply.advance(), if !self.supply.is_empty() => {
+                    if let Some((claimed, reason)) = without_body {
+                        self.end_without_body(&claimed, reason).await;
+                    }
+                    if !self.supply.is_empty() { continue; }
+                }
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(look_again.unwrap_or_default()), if look_again.is_some() => {}
             }
@@ -112,12 +118,15 @@ impl Worker {
                     error = &error as &dyn std::error::Error,
                     "Mail waits for the database; it is tried again"
                 );
+                if self.lanes.is_empty() {
+                    self.give_back_waiting().await;
+                }
             }
         }
         self.finish().await;
     }
 
-    /// Claims and sends until nothing is due or the account cannot send.
+    /// Claims what is due, unless the account cannot send or has enough in hand.
     async fn work(&mut self) -> Result<(), StoreError> {
         self.resume_once().await?;
         while !self.stop.is_cancelled() {
@@ -133,6 +142,9 @@ impl Worker {
                     continue;
                 }
             }
+            if !self.supply.is_empty() {
+                return Ok(());
+            }
             let limit = CLAIM_PER_LANE * self.lanes.len().max(1);
             let claimed = self.claim(limit).await?;
             if claimed.is_empty() {
@@ -142,14 +154,14 @@ impl Worker {
             if claimed.len() == limit && self.lanes.len() < most {
                 self.add_lane(None);
             }
-            self.supply(claimed).await;
+            self.supply.add(claimed);
         }
         Ok(())
     }
 
     /// Mail that was handed over while the last connection was closing waits for the next one.
     fn has_waiting(&self) -> bool {
-        self.feed.capacity() < self.feed.max_capacity()
+        self.supply.has_fed() || !self.supply.is_empty()
     }
 
     async fn has_due(&self) -> Result<bool, StoreError> {
@@ -188,7 +200,11 @@ impl Worker {
             }
         };
         let settings = self.shared.config.smtp();
-        match Connection::connect(&server, &credentials, &settings).await {
+        let connected = tokio::select! {
+            connected = Connection::connect(&server, &credentials, &settings) => connected,
+            () = self.stop.cancelled() => return Ok(false),
+        };
+        match connected {
             Ok(connection) => {
                 self.signed_in().await?;
                 self.add_lane(Some(connection));
@@ -291,28 +307,6 @@ impl Worker {
             // Others find the attempts by their stage.
             () = late => {}
         }
-    }
-
-    async fn give_back_waiting(&self) {
-        let mut jobs = self.jobs.lock().await;
-        let mut waiting = Vec::new();
-        while let Ok(job) = jobs.try_recv() {
-            waiting.push(job);
-        }
-        drop(jobs);
-        for job in waiting {
-            self.give_back(&job.mail).await;
-        }
-    }
-
-    async fn give_back(&self, mail: &outbound_mail::OutboundMail) {
-        let now = self.shared.replica.clock.now();
-        let decision = decide(mail, Ended::Unattempted, &self.shared.rules, now);
-        let recorded = Recorded {
-            outcome: decision.outcome,
-            events: Vec::new(),
-        };
-        self.shared.recorder.record(recorded).await;
     }
 
     /// Ends the connections after what they have in hand, because the account cannot send.

@@ -34,7 +34,7 @@ pub struct Config {
     pub sent_folder_delay_seconds: u64,
     /// How long mail that has ended is kept, and with it its idempotency key.
     pub keep_finished_days: u64,
-    /// The memory for raw mails that are about to be sent.
+    /// The memory for raw mails that are about to be sent; one account takes a quarter of it at most.
     pub raw_memory_bytes: usize,
 }
 

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use mailmesh_domain::{AccountId, MailId};
 use mailmesh_store::outbound_mail::OutboundMail;
-use tokio::sync::OwnedSemaphorePermit;
+
+use crate::memory::Room;
 
 /// A claimed mail.
 #[derive(Debug)]
@@ -18,9 +19,28 @@ pub(crate) struct Claimed {
 pub(crate) struct Job {
     pub(crate) mail: OutboundMail,
     pub(crate) raw: Bytes,
-    pub(crate) _hold: Hold,
-    /// The body's share of the memory.
-    pub(crate) _memory: OwnedSemaphorePermit,
+    hold: Hold,
+    _room: Room,
+}
+
+impl Claimed {
+    pub(crate) fn into_job(self, raw: Bytes, room: Room) -> Job {
+        Job {
+            mail: self.mail,
+            raw,
+            hold: self.hold,
+            _room: room,
+        }
+    }
+}
+
+impl Job {
+    pub(crate) fn into_claimed(self) -> Claimed {
+        Claimed {
+            mail: self.mail,
+            hold: self.hold,
+        }
+    }
 }
 
 /// A mail and the number of its attempt.

@@ -26,6 +26,7 @@ mod draft;
 mod event;
 mod handlers;
 mod job;
+mod memory;
 mod raw_cache;
 mod recorder;
 mod retention;

@@ -13,10 +13,11 @@ use crate::decide::Rules;
 use crate::directory::Directory;
 use crate::handlers::Intake;
 use crate::job::InHand;
+use crate::memory::Memory;
 use crate::raw_cache::RawCache;
 use crate::recorder::Recorder;
 use crate::retention;
-use crate::shared::{Memory, OUTBOUND_DUE, Shared, Wakes};
+use crate::shared::{OUTBOUND_DUE, Shared, Wakes};
 use crate::supervisor::{Hints, Supervisor};
 
 const NAME: &str = "outbound-sender";
@@ -61,7 +62,7 @@ impl Service {
             raws: Arc::new(RawCache::default()),
             raw_mails: replica.bus.raw_mails(),
             in_hand,
-            memory: Memory::new(config.raw_memory_bytes),
+            memory: Memory::new(config.raw_memory_bytes, config.max_mail_bytes),
             ending: CancellationToken::new(),
             config: Arc::clone(&config),
             replica: replica.clone(),

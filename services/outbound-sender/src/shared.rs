@@ -5,7 +5,7 @@ use bytes::Bytes;
 use mailmesh_bus::RawMails;
 use mailmesh_domain::{AccountId, MailId};
 use mailmesh_replica::Replica;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -13,12 +13,12 @@ use crate::access::Access;
 use crate::config::Config;
 use crate::decide::Rules;
 use crate::job::InHand;
+use crate::memory::Memory;
 use crate::raw_cache::RawCache;
 use crate::recorder::RecorderHandle;
 
 /// A hint that an account has mail to send, for whichever replica holds it.
 pub(crate) const OUTBOUND_DUE: &str = "outbound.due";
-const UNIT_BYTES: usize = 1_024;
 
 /// What all workers of a process share.
 #[derive(Debug)]
@@ -35,33 +35,6 @@ pub(crate) struct Shared {
     pub(crate) memory: Memory,
     /// Cancelled when the process ends, so that workers whose account was given up end too.
     pub(crate) ending: CancellationToken,
-}
-
-/// Bounds the raw mails in memory.
-#[derive(Debug)]
-pub(crate) struct Memory {
-    units: Arc<Semaphore>,
-    most: u32,
-}
-
-impl Memory {
-    pub(crate) fn new(bytes: usize) -> Self {
-        let most = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
-        let permits = usize::try_from(most).unwrap_or(usize::MAX);
-        Self {
-            units: Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS))),
-            most,
-        }
-    }
-
-    /// Waits for room; none when the process is ending.
-    pub(crate) async fn room(&self, bytes: u64) -> Option<tokio::sync::OwnedSemaphorePermit> {
-        let units = bytes
-            .div_ceil(UNIT_BYTES as u64)
-            .clamp(1, u64::from(self.most));
-        let units = u32::try_from(units).unwrap_or(self.most);
-        Arc::clone(&self.units).acquire_many_owned(units).await.ok()
-    }
 }
 
 /// Wakes the workers of this process.

@@ -55,10 +55,6 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) const fn is_open(&self) -> bool {
-        self.obstacle.is_none()
-    }
-
     /// Returns how long to wait before the obstacle is looked at again.
     pub(crate) fn look_again(&self, now: OffsetDateTime) -> Option<Duration> {
         let obstacle = self.obstacle.as_ref()?;

@@ -1,127 +1,193 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream;
-use mailmesh_store::outbound_mail::OutboundMail;
-use tracing::{error, warn};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesOrdered;
+use mailmesh_domain::MailId;
+use tokio::sync::mpsc;
+use tracing::warn;
 
-use super::Worker;
-use crate::decide::{Decision, Ended, decide};
-use crate::delivery::unsendable;
-use crate::event;
 use crate::job::{Claimed, Job};
-use crate::recorder::Recorded;
+use crate::memory::{Room, Share};
 use crate::shared::{Shared, raw_name};
 
 /// Bodies fetched at a time.
 const PREFETCH: usize = 8;
 /// Before a body is asked for again that could not be fetched.
-const FETCH_RETRY: Duration = Duration::from_secs(10);
+pub(super) const FETCH_RETRY: Duration = Duration::from_secs(10);
 
 /// Why a claimed mail does not become a job.
-enum NoBody {
+#[derive(Debug)]
+pub(super) enum NoBody {
     /// It is not stored any more.
     Missing,
-    /// The store did not answer, or the process ends.
+    /// The store did not answer.
     NotNow,
 }
 
-impl Worker {
-    /// Hands claimed mails to the connections, which take them as they get free.
-    pub(super) async fn supply(&mut self, claimed: Vec<Claimed>) {
-        let shared = std::sync::Arc::clone(&self.shared);
-        let each = claimed.into_iter().map(|mail| fetch(&shared, mail));
-        let mut fetched = stream::iter(each).buffered(PREFETCH);
-        while let Some(result) = fetched.next().await {
-            match result {
-                Ok(job) => self.hand_over(job).await,
-                Err((claimed, NoBody::Missing)) => self.fail(&claimed.mail).await,
-                Err((claimed, NoBody::NotNow)) => self.postpone(&claimed.mail).await,
-            }
+/// Claimed mails on their way to the connections: each waits for room in memory when it is its turn,
+/// then for its body, then for a connection that takes it. Nothing here runs by itself: the worker
+/// goes on step by step, and stays free to hear of connections that end, new settings and its stop.
+pub(super) struct Supply {
+    shared: Arc<Shared>,
+    share: Share,
+    claimed: VecDeque<Claimed>,
+    /// Those whose body is being fetched.
+    fetching: VecDeque<(Claimed, Room)>,
+    /// Never locked: it lets the worker, which owns this, be shared by reference.
+    waits: Mutex<Waits>,
+    /// What the feed has no place for yet.
+    job: Option<Job>,
+    feed: mpsc::Sender<Job>,
+}
+
+/// What the first claimed mails wait for.
+#[derive(Default)]
+struct Waits {
+    room: Option<BoxFuture<'static, Room>>,
+    /// In the order of those that are being fetched.
+    bodies: FuturesOrdered<BoxFuture<'static, Result<Bytes, NoBody>>>,
+}
+
+impl Supply {
+    pub(super) fn new(shared: &Arc<Shared>, feed: mpsc::Sender<Job>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            share: shared.memory.share(),
+            claimed: VecDeque::new(),
+            fetching: VecDeque::new(),
+            waits: Mutex::default(),
+            job: None,
+            feed,
         }
     }
 
-    async fn hand_over(&mut self, job: Job) {
-        loop {
-            if self.stop.is_cancelled() || (self.lanes.is_empty() && !self.reopen().await) {
-                return self.give_back(&job.mail).await;
+    /// Returns whether all that was claimed has been handed over.
+    pub(super) fn is_empty(&self) -> bool {
+        self.claimed.is_empty() && self.fetching.is_empty() && self.job.is_none()
+    }
+
+    /// Returns whether mail was handed over that no connection has taken.
+    pub(super) fn has_fed(&self) -> bool {
+        self.feed.capacity() < self.feed.max_capacity()
+    }
+
+    pub(super) fn add(&mut self, claimed: Vec<Claimed>) {
+        self.claimed.extend(claimed);
+    }
+
+    /// Hands the next mail over, or returns one that has no body. Loses nothing when it is cancelled.
+    pub(super) async fn advance(&mut self) -> Option<(Claimed, NoBody)> {
+        if self.job.is_none() {
+            match self.next_body().await {
+                Ok(job) => self.job = Some(job),
+                Err(without) => return Some(without),
             }
+        }
+        // The receiver lives as long as the worker.
+        if let Ok(place) = self.feed.reserve().await
+            && let Some(job) = self.job.take()
+        {
+            place.send(job);
+        }
+        None
+    }
+
+    /// Takes all back that was not handed over.
+    pub(super) fn take_back(&mut self) -> Vec<Claimed> {
+        *self.waits() = Waits::default();
+        let job = self.job.take().map(Job::into_claimed);
+        let fetching = self.fetching.drain(..).map(|(claimed, _)| claimed);
+        let waiting = self.claimed.drain(..);
+        job.into_iter().chain(fetching).chain(waiting).collect()
+    }
+
+    async fn next_body(&mut self) -> Result<Job, (Claimed, NoBody)> {
+        loop {
+            self.fetch_what_fits();
+            let Waits { room, bodies } = self.waits();
+            let room = poll_fn(|context| match room {
+                Some(room) => room.as_mut().poll(context),
+                None => Poll::Pending,
+            });
             tokio::select! {
                 biased;
-                Some(end) = self.lanes.join_next() => self.take_end(end.ok()).await,
-                permit = self.feed.clone().reserve_owned() => {
-                    if let Ok(permit) = permit {
-                        permit.send(job);
+                Some(body) = bodies.next() => {
+                    if let Some((claimed, room)) = self.fetching.pop_front() {
+                        return match body {
+                            Ok(raw) => Ok(claimed.into_job(raw, room)),
+                            Err(reason) => Err((claimed, reason)),
+                        };
                     }
-                    return;
+                }
+                room = room => {
+                    self.waits().room = None;
+                    self.fetch_first(room);
                 }
             }
         }
     }
 
-    /// Opens a connection in place of those that ended, as a server's limit of mails asks for.
-    async fn reopen(&mut self) -> bool {
-        let is_open = self.gate.is_open() && self.open_first().await.unwrap_or(false);
-        if !is_open {
-            self.give_back_waiting().await;
+    /// Room is taken strictly in turn: the first mail must never wait for what those behind it hold.
+    fn fetch_what_fits(&mut self) {
+        while self.waits().room.is_none()
+            && self.fetching.len() < PREFETCH
+            && let Some(first) = self.claimed.front()
+        {
+            let bytes = first.mail.size_bytes;
+            match self.share.try_room(bytes) {
+                Some(room) => self.fetch_first(room),
+                None => self.waits().room = Some(self.share.room(bytes)),
+            }
         }
-        is_open
     }
 
-    async fn fail(&self, mail: &OutboundMail) {
-        error!(mail.id = %mail.id, "The mail's body is not stored any more");
-        let replica = &self.shared.replica;
-        let failure = unsendable("its body is no longer stored");
-        let now = replica.clock.now();
-        let Decision {
-            outcome, notice, ..
-        } = decide(mail, Ended::Failed(failure), &self.shared.rules, now);
-        let key = &self.account.key;
-        let events = notice.map(|notice| event::of_notice(replica, key, mail, &outcome, notice));
-        let recorded = Recorded {
-            outcome,
-            events: events.unwrap_or_default(),
-        };
-        self.shared.recorder.record(recorded).await;
+    fn fetch_first(&mut self, room: Room) {
+        if let Some(claimed) = self.claimed.pop_front() {
+            let (id, bytes) = (claimed.mail.id, claimed.mail.size_bytes);
+            let body = fetch(Arc::clone(&self.shared), id, bytes);
+            self.waits().bodies.push_back(Box::pin(body));
+            self.fetching.push_back((claimed, room));
+        }
     }
 
-    async fn postpone(&self, mail: &OutboundMail) {
-        let now = self.shared.replica.clock.now();
-        let mut outcome = decide(mail, Ended::Unattempted, &self.shared.rules, now).outcome;
-        outcome.due_at = now + FETCH_RETRY;
-        let events = Vec::new();
-        let recorded = Recorded { outcome, events };
-        self.shared.recorder.record(recorded).await;
+    fn waits(&mut self) -> &mut Waits {
+        let waits = self.waits.get_mut();
+        waits.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn fetch(shared: &Shared, claimed: Claimed) -> Result<Job, (Claimed, NoBody)> {
-    let mail = &claimed.mail;
-    let Some(memory) = shared.memory.room(mail.size_bytes).await else {
-        return Err((claimed, NoBody::NotNow));
-    };
-    let raw = if let Some(raw) = shared.raws.take(mail.id) {
-        Ok(Some(raw))
-    } else {
-        let limit = usize::try_from(mail.size_bytes).unwrap_or(usize::MAX);
-        shared.raw_mails.get_whole(&raw_name(mail.id), limit).await
-    };
-    let raw = match raw {
-        Ok(Some(raw)) => raw,
-        Ok(None) => return Err((claimed, NoBody::Missing)),
+impl fmt::Debug for Supply {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Supply")
+            .field("claimed", &self.claimed.len())
+            .field("fetching", &self.fetching.len())
+            .finish_non_exhaustive()
+    }
+}
+
+async fn fetch(shared: Arc<Shared>, id: MailId, bytes: u64) -> Result<Bytes, NoBody> {
+    if let Some(raw) = shared.raws.take(id) {
+        return Ok(raw);
+    }
+    let limit = usize::try_from(bytes).unwrap_or(usize::MAX);
+    match shared.raw_mails.get_whole(&raw_name(id), limit).await {
+        Ok(Some(raw)) => Ok(raw),
+        Ok(None) => Err(NoBody::Missing),
         Err(error) => {
             warn!(
-                mail.id = %mail.id,
+                mail.id = %id,
                 error = &error as &dyn std::error::Error,
                 "The mail's body could not be fetched; it is tried again"
             );
-            return Err((claimed, NoBody::NotNow));
+            Err(NoBody::NotNow)
         }
-    };
-    Ok(Job {
-        mail: claimed.mail,
-        raw,
-        _hold: claimed.hold,
-        _memory: memory,
-    })
+    }
 }

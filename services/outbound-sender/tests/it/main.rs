@@ -1,8 +1,11 @@
 //! The sender against real NATS, Postgres and a scripted provider.
 
 mod accept;
+mod custom;
 mod deliver;
+mod memory;
 mod settings;
+mod strain;
 mod takeover;
 mod token;
 mod uncertain;

@@ -1,37 +1,11 @@
-//! Accounts whose settings change while mail is on its way.
-
-use std::sync::Arc;
+//! Accounts that change or are given up while mail is on its way.
 
 use anyhow::Result;
-use mailmesh_domain::SystemClock;
-use mailmesh_outbound_sender::{Config, Service};
-use mailmesh_replica::Connections;
 use mailmesh_sandbox::{Fault, FaultRule};
-use mailmesh_store::account::{self, Account};
-use mailmesh_testkit::{Running, eventually};
+use mailmesh_store::account::Account;
 
+use crate::custom::{change, patient, start, until_mails, until_struck};
 use crate::world::{World, send_body};
-
-/// A sender that waits long for a final reply, as the defaults have it.
-async fn patient_sender(world: &World) -> Result<Running> {
-    let config = Config {
-        retry_delays_seconds: vec![1],
-        ..Config::default()
-    };
-    let (database, bus) = (world.base.database.clone(), world.base.bus.clone());
-    let connections = Connections { database, bus };
-    let keys = world.base.keys.clone();
-    let service = Service::build(config, keys, &connections, Arc::new(SystemClock)).await?;
-    Ok(Running::start(|stop| service.run(stop)))
-}
-
-async fn change(world: &World, account: &Account) -> Result<()> {
-    let mut tx = world.base.begin().await?;
-    account::update(&mut tx, account).await?;
-    tx.commit().await?;
-    world.publish("account.changed.one", "{}").await?;
-    Ok(())
-}
 
 #[tokio::test]
 async fn mail_without_final_reply_comes_to_its_end_beside_new_settings() -> Result<()> {
@@ -41,17 +15,13 @@ async fn mail_without_final_reply_comes_to_its_end_beside_new_settings() -> Resu
     let stall = Fault::Stall { seconds: Some(23) };
     let faults = world.sandbox.faults();
     faults.add(FaultRule::once("smtp.final_dot", stall))?;
-    let sender = patient_sender(&world).await?;
+    let sender = start(&world, patient()).await?;
     let mail = |subject| send_body("one", "a@elsewhere.test", subject);
     world.publish("mail.send", mail("slow")).await?;
-    eventually("the server has the dot", async || {
-        let faults = world.sandbox.faults();
-        faults.list().iter().any(|fault| fault.taken > 0)
-    })
-    .await?;
+    until_struck(&world).await?;
 
     let name = "renamed".to_owned();
-    change(&world, &Account { name, ..account }).await?;
+    change(&mut world, &Account { name, ..account }).await?;
     world.publish("mail.send", mail("quick")).await?;
     let first = world.event("mail.sent").await?;
     let second = world.event("mail.sent").await?;
@@ -61,7 +31,39 @@ async fn mail_without_final_reply_comes_to_its_end_beside_new_settings() -> Resu
     }
     assert_ne!(first["mail_id"], second["mail_id"]);
     assert_eq!(world.outbox_texts().len(), 2);
-    world.event("account.changed").await?;
+    sender.stop().await?;
+    world.finish().await
+}
+
+#[tokio::test]
+async fn account_with_a_mute_server_is_given_up_at_once() -> Result<()> {
+    let mut world = World::new().await?;
+    let account = world.add_account("one", 1).await?;
+    let stall = Fault::Stall { seconds: None };
+    let faults = world.sandbox.faults();
+    faults.add(FaultRule::once("smtp.mail", stall))?;
+    let sender = start(&world, patient()).await?;
+    for number in 0..12 {
+        let body = send_body("one", "a@elsewhere.test", &format!("mail {number}."));
+        world.publish("mail.send", body).await?;
+    }
+    until_struck(&world).await?;
+    // One is with the server, four wait for it, and the next has no place among them.
+    until_mails(&world, "sending", 6).await?;
+
+    let is_enabled = false;
+    change(
+        &mut world,
+        &Account {
+            is_enabled,
+            ..account
+        },
+    )
+    .await?;
+    until_mails(&world, "queued", 11).await?;
+
+    world.sandbox.faults().clear();
+    world.event("mail.sent").await?;
     sender.stop().await?;
     world.finish().await
 }
