@@ -13,7 +13,6 @@ fn every_page_says_who_must_act_what_to_do_and_what_becomes_of_mail() {
         (Obstacle::OtherBrowser, 400, MustAct::MailboxOwner),
         (Obstacle::NoCode, 400, MustAct::MailboxOwner),
         (Obstacle::NothingToSignIn, 409, MustAct::Administrator),
-        (Obstacle::OtherClient, 409, MustAct::MailboxOwner),
         (refused("access_denied", None), 403, MustAct::MailboxOwner),
         (
             refused("temporarily_unavailable", None),
