@@ -12,10 +12,13 @@ use mailmesh_store::client_configuration::ClientConfiguration;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tracing::warn;
 use url::Url;
 
 /// How long what a provider said of itself is believed.
 const KEEP: Duration = Duration::from_hours(1);
+/// How long it is believed on while it is asked again, and when it does not answer.
+const KEEP_ON: Duration = Duration::from_mins(1);
 
 /// A provider and our registration there, ready to be asked.
 #[derive(Debug)]
@@ -33,6 +36,7 @@ pub struct Provider {
 pub struct Providers {
     keys: OpeningKeys,
     redirect_uri: Url,
+    keep: Duration,
     https: Mutex<HashMap<Option<String>, HttpClient>>,
     known: Mutex<HashMap<ClientConfigurationId, Known>>,
 }
@@ -40,7 +44,7 @@ pub struct Providers {
 #[derive(Debug)]
 struct Known {
     configured_at: OffsetDateTime,
-    found_at: Instant,
+    believed_until: Instant,
     provider: Arc<Provider>,
 }
 
@@ -73,38 +77,79 @@ impl Providers {
         Self {
             keys,
             redirect_uri,
+            keep: KEEP,
             https: Mutex::default(),
             known: Mutex::default(),
         }
     }
 
+    /// Replaces how long what a provider said of itself is believed.
+    #[must_use]
+    pub fn believing_for(self, keep: Duration) -> Self {
+        Self { keep, ..self }
+    }
+
     /// Returns the provider of a client configuration, discovering it when it is new, changed, or
-    /// was found long ago.
+    /// was found long ago. One whose metadata is down for now stays as it was found.
     ///
     /// # Errors
     /// [`ProviderError`]; nothing is kept then, so the next call tries again.
     pub async fn get(&self, row: &ClientConfiguration) -> Result<Arc<Provider>, ProviderError> {
-        if let Some(known) = self.known.lock().await.get(&row.id)
-            && known.configured_at == row.updated_at
-            && known.found_at.elapsed() < KEEP
-        {
-            return Ok(Arc::clone(&known.provider));
+        let (known, is_fresh) = self.find_known(row).await.unzip();
+        if let (Some(known), Some(true)) = (&known, is_fresh) {
+            return Ok(Arc::clone(known));
         }
+        match (self.find(row).await, known) {
+            (Ok(provider), _) => {
+                let found = Known {
+                    configured_at: row.updated_at,
+                    believed_until: Instant::now() + self.keep,
+                    provider: Arc::clone(&provider),
+                };
+                self.known.lock().await.insert(row.id, found);
+                Ok(provider)
+            }
+            (Err(ProviderError::Discovery(error)), Some(known))
+                if error.verdict().is_retryable() =>
+            {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    client.key = %row.key,
+                    "The provider's metadata cannot be had; what it said before is believed"
+                );
+                Ok(known)
+            }
+            (Err(error), _) => {
+                self.known.lock().await.remove(&row.id);
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns what is known, and whether it need not be asked for again. Only one caller is told to:
+    /// the others need not wait for it.
+    async fn find_known(&self, row: &ClientConfiguration) -> Option<(Arc<Provider>, bool)> {
+        let mut known = self.known.lock().await;
+        let known = known
+            .get_mut(&row.id)
+            .filter(|known| known.configured_at == row.updated_at)?;
+        let now = Instant::now();
+        let is_fresh = now < known.believed_until;
+        if !is_fresh {
+            known.believed_until = now + KEEP_ON;
+        }
+        Some((Arc::clone(&known.provider), is_fresh))
+    }
+
+    async fn find(&self, row: &ClientConfiguration) -> Result<Arc<Provider>, ProviderError> {
         let http = self.http(row.ca_pem.as_ref()).await?;
         let registration = self.registration(row)?;
         let (endpoints, client) = registration.resolve(&http, &self.redirect_uri).await?;
-        let provider = Arc::new(Provider {
+        Ok(Arc::new(Provider {
             http,
             endpoints,
             client,
-        });
-        let known = Known {
-            configured_at: row.updated_at,
-            found_at: Instant::now(),
-            provider: Arc::clone(&provider),
-        };
-        self.known.lock().await.insert(row.id, known);
-        Ok(provider)
+        }))
     }
 
     async fn http(&self, ca_pem: Option<&String>) -> Result<HttpClient, HttpSetupError> {

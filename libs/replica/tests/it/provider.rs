@@ -1,0 +1,120 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use mailmesh_domain::{MustAct, SystemClock};
+use mailmesh_replica::{ProviderError, Providers};
+use mailmesh_store::client_configuration::ClientConfiguration;
+use mailmesh_testkit::MeshBase;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use url::Url;
+
+/// A provider's metadata, as the test sets it.
+struct Metadata {
+    issuer: String,
+    told: Arc<Mutex<(u16, String)>>,
+    _serving: JoinSet<()>,
+}
+
+impl Metadata {
+    async fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let issuer = format!("http://{}", listener.local_addr()?);
+        let told = Arc::new(Mutex::new((200, document(&issuer))));
+        let telling = Arc::clone(&told);
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (status, document) = lock(&telling).clone();
+                answer(stream, status, &document).await.ok();
+            }
+        });
+        Ok(Self {
+            issuer,
+            told,
+            _serving: serving,
+        })
+    }
+
+    fn say(&self, status: u16, document: String) {
+        *lock(&self.told) = (status, document);
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn document(issuer: &str) -> String {
+    format!(
+        r#"{{"issuer":"{issuer}","authorization_endpoint":"{issuer}/a","token_endpoint":"{issuer}/t"}}"#
+    )
+}
+
+async fn answer(stream: TcpStream, status: u16, document: &str) -> Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    while stream.read_line(&mut line).await? > 2 {
+        line.clear();
+    }
+    let length = document.len();
+    let head =
+        format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    stream
+        .write_all(format!("{head}{document}").as_bytes())
+        .await?;
+    Ok(stream.shutdown().await?)
+}
+
+async fn world() -> Result<(Metadata, Providers, ClientConfiguration)> {
+    let metadata = Metadata::start().await?;
+    let base = MeshBase::fresh(Arc::new(SystemClock)).await?;
+    let row = ClientConfiguration {
+        client_secret: None,
+        issuer: Some(metadata.issuer.clone()),
+        ..base.client_row("mesh")?
+    };
+    let redirect_uri = Url::parse("http://127.0.0.1:8026/oauth/callback")?;
+    // What was found is old at once.
+    let providers = Providers::new(base.keys, redirect_uri).believing_for(Duration::ZERO);
+    Ok((metadata, providers, row))
+}
+
+#[tokio::test]
+async fn a_provider_whose_metadata_is_down_stays_as_it_was_found() -> Result<()> {
+    let (metadata, providers, row) = world().await?;
+    let found = providers.get(&row).await?;
+    metadata.say(503, String::new());
+
+    let kept = [providers.get(&row).await?, providers.get(&row).await?];
+    let changed = ClientConfiguration {
+        updated_at: row.updated_at + Duration::from_secs(1),
+        ..row
+    };
+    let refused = providers.get(&changed).await;
+
+    for kept in kept {
+        assert_eq!(kept.endpoints, found.endpoints);
+    }
+    assert!(matches!(refused, Err(ProviderError::Discovery(_))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_provider_that_names_another_issuer_is_not_believed_on() -> Result<()> {
+    let (metadata, providers, row) = world().await?;
+    providers.get(&row).await?;
+    metadata.say(200, document("https://elsewhere.test"));
+
+    for _ in 0..2 {
+        match providers.get(&row).await {
+            Err(ProviderError::Discovery(error)) => {
+                assert_eq!(error.verdict().who, MustAct::Administrator, "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    Ok(())
+}
