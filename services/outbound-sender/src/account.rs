@@ -234,6 +234,7 @@ impl Worker {
             account: Arc::clone(&self.account),
             jobs: Arc::clone(&self.jobs),
             stop: self.lane_stop.clone(),
+            in_vain: Arc::clone(&self.gate.in_vain),
         };
         self.lanes.spawn(lane.run(connection));
     }
@@ -241,6 +242,7 @@ impl Worker {
     async fn take_end(&mut self, end: Option<LaneEnd>) {
         let result = match end {
             Some(LaneEnd::Blocked(failure)) => self.block(failure).await,
+            Some(LaneEnd::Strained(failure)) => self.strain(failure).await,
             Some(LaneEnd::NotOpened(failure)) if self.lanes.is_empty() => self.block(failure).await,
             Some(LaneEnd::NotOpened(failure)) => {
                 debug!(account.id = %self.account.id, code = failure.code, "No further connection");

@@ -47,6 +47,15 @@ impl Failure {
         }
     }
 
+    /// Whether the server is in trouble, whatever the mail and the account.
+    pub(crate) const fn is_of_host(&self) -> bool {
+        matches!(self.scope, Scope::Host)
+            && matches!(
+                self.verdict.kind,
+                VerdictKind::Transient | VerdictKind::Unknown
+            )
+    }
+
     /// Whether the account cannot send, whatever the mail.
     const fn concerns_account(&self) -> bool {
         matches!(
@@ -271,6 +280,11 @@ impl Case<'_> {
     fn failed(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
         match failure.verdict.kind {
             VerdictKind::Permanent => self.finish(recipients, Some(&failure)),
+            // One mail counts it and makes room for the others, which wait for the server.
+            VerdictKind::Transient | VerdictKind::Unknown if failure.is_of_host() => Decision {
+                obstacle: Some(failure.clone()),
+                ..self.defer(recipients, &failure)
+            },
             VerdictKind::Transient | VerdictKind::Unknown => self.defer(recipients, &failure),
             // What throttles the account may be this very mail: it must not come first for ever.
             VerdictKind::Throttled if failure.is_of_content => Decision {
@@ -360,7 +374,15 @@ impl Case<'_> {
         Decision {
             outcome,
             notice: Some(Notice::Uncertain),
-            obstacle: None,
+            // The next mails might all become uncertain, too.
+            obstacle: Some(Failure {
+                what: "The server's final reply to another mail was lost".to_owned(),
+                code: None,
+                verdict: Verdict::transient(),
+                scope: Scope::Host,
+                is_token_refused: false,
+                is_of_content: false,
+            }),
         }
     }
 }

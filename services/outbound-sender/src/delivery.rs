@@ -92,6 +92,18 @@ pub(crate) fn unsendable(why: &str) -> Failure {
     }
 }
 
+/// A server that takes the sign-in and then hangs up.
+pub(crate) fn hung_up() -> Failure {
+    Failure {
+        what: "The server hangs up right after the sign-in".to_owned(),
+        code: None,
+        verdict: Verdict::transient(),
+        scope: Scope::Host,
+        is_token_refused: false,
+        is_of_content: false,
+    }
+}
+
 pub(crate) fn of_smtp(error: &SmtpError) -> Failure {
     Failure {
         what: tell(error, error.reply().map(ToString::to_string)),

@@ -1,6 +1,8 @@
 //! What keeps an account from sending, and when it is looked at again. Mail that is due meanwhile is
 //! put off without an attempt, told once why, and made due when a sign-in succeeds.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mailmesh_domain::{AccountState, Authorisation, GrantId, GrantState, VerdictKind};
@@ -37,6 +39,8 @@ struct Obstacle {
     /// The grant, and the generation that is over.
     awaits: Option<(GrantId, i64)>,
     asked_at: Instant,
+    /// Whether it was met after a sign-in.
+    is_strain: bool,
 }
 
 /// Whether an account may send.
@@ -45,6 +49,10 @@ pub(crate) struct Gate {
     obstacle: Option<Obstacle>,
     /// Connections that failed in a row.
     failures: u32,
+    /// Connections in a row that were opened and then came to nothing.
+    strain: u32,
+    /// Whether a connection came to nothing since the server last answered for a mail.
+    pub(super) in_vain: Arc<AtomicBool>,
     /// Tokens that were refused in a row, and the last one's generation.
     refusals: u32,
     refused_generation: Option<i64>,
@@ -70,8 +78,13 @@ impl Gate {
         self.refusals >= REFUSALS
     }
 
+    const fn is_long_strained(&self) -> bool {
+        self.strain >= FAILURES_UNTIL_FAILING
+    }
+
     fn pause(&self) -> Duration {
-        let doubled = 2_u32.saturating_pow(self.failures.saturating_sub(1));
+        let in_a_row = self.failures.saturating_add(self.strain);
+        let doubled = 2_u32.saturating_pow(in_a_row.saturating_sub(1));
         FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
     }
 }
@@ -81,8 +94,10 @@ impl Worker {
     pub(super) async fn pass_gate(&mut self) -> Result<bool, StoreError> {
         let now = self.shared.replica.clock.now();
         let Some(obstacle) = &self.gate.obstacle else {
+            self.note_served().await?;
             return Ok(true);
         };
+        let is_strain = obstacle.is_strain;
         // Connections that were told to end may still be busy with their last mail.
         if !self.lanes.is_empty() {
             return Ok(false);
@@ -96,7 +111,21 @@ impl Worker {
         if !is_time {
             return Ok(false);
         }
+        if is_strain {
+            // A sign-in would prove nothing: the next mail does.
+            self.gate.obstacle = None;
+            return Ok(true);
+        }
         self.open_first().await
+    }
+
+    /// A server that answers for mail again has nothing against the account.
+    async fn note_served(&mut self) -> Result<(), StoreError> {
+        if self.gate.strain > 0 && !self.gate.in_vain.load(Ordering::Relaxed) {
+            self.gate.strain = 0;
+            self.record_active().await?;
+        }
+        Ok(())
     }
 
     async fn has_moved_on(&mut self, id: GrantId, generation: i64) -> Result<bool, StoreError> {
@@ -171,6 +200,31 @@ impl Worker {
         Ok(())
     }
 
+    /// A connection was opened, and the server then failed all that it was asked. That happens now and
+    /// then; but twice with no mail in between the next connections, and mails, would fare no better.
+    pub(super) async fn strain(&mut self, failure: Failure) -> Result<(), StoreError> {
+        if !self.gate.in_vain.swap(true, Ordering::Relaxed) {
+            self.gate.strain = 0;
+            return Ok(());
+        }
+        // Connections that are open side by side meet the same trouble.
+        if self.gate.obstacle.is_some() {
+            return Ok(());
+        }
+        self.stop_lanes().await;
+        self.gate.strain = self.gate.strain.saturating_add(1);
+        let problem = failure.problem().with_mail(WAITS);
+        if self.gate.is_long_strained() {
+            self.report(AccountState::Failing, &problem).await?;
+        }
+        let until = self.shared.replica.clock.now() + self.gate.pause();
+        self.set_obstacle(problem, until, None);
+        if let Some(obstacle) = &mut self.gate.obstacle {
+            obstacle.is_strain = true;
+        }
+        Ok(())
+    }
+
     async fn take_refused_token(
         &mut self,
         grant: GrantId,
@@ -219,6 +273,7 @@ impl Worker {
             until,
             awaits,
             asked_at: Instant::now(),
+            is_strain: false,
         });
     }
 
@@ -226,18 +281,29 @@ impl Worker {
         status::set_failing(&self.shared.replica, &self.account, state, problem).await
     }
 
-    /// The account works: what waited for it alone is due.
+    /// The account works: what waited for it alone is due. After long strain only mail that gets through
+    /// proves that, else the account would fail and recover in turns.
     pub(super) async fn signed_in(&mut self) -> Result<(), StoreError> {
-        if !self.gate.is_active_recorded {
-            let replica = &self.shared.replica;
-            status::set_active(replica, &self.account).await?;
+        let is_known = self.gate.is_active_recorded;
+        if !is_known && !self.gate.is_long_strained() {
+            self.record_active().await?;
+        }
+        if !is_known {
             self.resume().await?;
         }
         self.gate = Gate {
-            is_active_recorded: true,
+            is_active_recorded: self.gate.is_active_recorded,
             is_resumed: true,
+            strain: self.gate.strain,
+            in_vain: Arc::clone(&self.gate.in_vain),
             ..Gate::default()
         };
+        Ok(())
+    }
+
+    async fn record_active(&mut self) -> Result<(), StoreError> {
+        status::set_active(&self.shared.replica, &self.account).await?;
+        self.gate.is_active_recorded = true;
         Ok(())
     }
 

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mailmesh_bus::trace;
@@ -11,7 +12,7 @@ use tracing::{Instrument, Span, debug, field, info_span};
 
 use crate::access::{Access, Denied};
 use crate::decide::{Decision, Ended, Failure, decide};
-use crate::delivery::{Delivered, deliver, of_smtp};
+use crate::delivery::{Delivered, deliver, hung_up, of_smtp};
 use crate::event;
 use crate::job::Job;
 use crate::recorder::Recorded;
@@ -26,6 +27,8 @@ pub(crate) enum LaneEnd {
     NotOpened(Failure),
     /// The account cannot send for now.
     Blocked(Failure),
+    /// The server is in trouble; another connection may do better.
+    Strained(Failure),
 }
 
 /// One connection of an account, which sends one mail after the other.
@@ -35,6 +38,8 @@ pub(crate) struct Lane {
     pub(crate) account: Arc<Account>,
     pub(crate) jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
     pub(crate) stop: CancellationToken,
+    /// Cleared when the server has answered for a mail.
+    pub(crate) in_vain: Arc<AtomicBool>,
 }
 
 impl Lane {
@@ -109,11 +114,13 @@ impl Lane {
     async fn send_in_span(&self, connection: &mut Connection, job: Job) -> Result<(), LaneEnd> {
         let recorder = &self.shared.recorder;
         let mut delivered = deliver(connection, recorder, &job.mail, &job.raw).await;
+        let mut end_if_gone = LaneEnd::Done;
         if matches!(delivered, Delivered::ConnectionGone) {
             match self.connect().await {
                 Ok(Some(fresh)) => {
                     *connection = fresh;
                     delivered = deliver(connection, recorder, &job.mail, &job.raw).await;
+                    end_if_gone = LaneEnd::Strained(hung_up());
                 }
                 Ok(None) => {}
                 Err(failure) => {
@@ -123,17 +130,24 @@ impl Lane {
             }
         }
         match delivered {
-            Delivered::Ended(ended) => match self.settle(&job.mail, ended).await {
-                Some(failure) => Err(LaneEnd::Blocked(failure)),
-                None => Ok(()),
-            },
+            Delivered::Ended(ended) => {
+                let was_tried = !matches!(ended, Ended::Unattempted);
+                match self.settle(&job.mail, ended).await {
+                    Some(failure) if failure.is_of_host() => Err(LaneEnd::Strained(failure)),
+                    Some(failure) => Err(LaneEnd::Blocked(failure)),
+                    None => {
+                        self.in_vain.fetch_and(!was_tried, Ordering::Relaxed);
+                        Ok(())
+                    }
+                }
+            }
             Delivered::TakenOver => {
                 debug!(mail.id = %job.mail.id, "Another replica has taken the mail over");
                 Ok(())
             }
             Delivered::ConnectionGone => {
                 self.settle(&job.mail, Ended::Unattempted).await;
-                Err(LaneEnd::Done)
+                Err(end_if_gone)
             }
         }
     }

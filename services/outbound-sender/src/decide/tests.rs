@@ -268,3 +268,17 @@ fn uncertain_mail_is_sent_again_on_the_schedule_and_after_three_rounds_held() {
     assert_eq!((still.notice, spent.notice), (None, None));
     assert_eq!(spent.outcome.state, OutboundState::Uncertain);
 }
+
+#[test]
+fn trouble_of_the_server_counts_for_one_mail_and_keeps_the_others_back() {
+    for (scope, is_obstacle) in [(Scope::Host, true), (Scope::Message, false)] {
+        let ended = Ended::Failed(failure(Verdict::transient(), scope));
+
+        let decision = decide(&mail(&["a@x"]), ended, &rules(), NOW);
+
+        assert_eq!(decision.outcome.failures, 1);
+        assert_eq!(decision.outcome.state, OutboundState::Queued);
+        let obstacle = decision.obstacle.map(|failure| failure.is_of_host());
+        assert_eq!(obstacle, is_obstacle.then_some(true));
+    }
+}
