@@ -44,11 +44,11 @@ pub struct SealingKey {
     key_id: KeyId,
 }
 
-/// The private keys, newest first: opens what any of them received.
+/// The private keys, the one that seals first: opens what any of them received.
 #[derive(Clone)]
 pub struct OpeningKeys {
     current: OpeningKey,
-    older: Vec<OpeningKey>,
+    others: Vec<OpeningKey>,
 }
 
 #[derive(Clone)]
@@ -115,22 +115,31 @@ impl OpeningKeys {
         let private = PrivateKey::generate(&X25519).map_err(|_| SealError)?;
         Ok(Self {
             current: OpeningKey::from_private(private).ok_or(SealError)?,
-            older: Vec::new(),
+            others: Vec::new(),
         })
     }
 
-    /// Puts a new key in front; those there before still open.
+    /// Puts a new key behind the others: it opens, and seals nothing before it is promoted.
     ///
     /// # Errors
     /// [`SealError`] when the system's cryptography refuses.
-    pub fn rotate(&self) -> Result<Self, SealError> {
-        Ok(Self {
-            older: self.keys().cloned().collect(),
-            ..Self::generate()?
+    pub fn add(&self) -> Result<Self, SealError> {
+        let mut keys = self.clone();
+        keys.others.push(Self::generate()?.current);
+        Ok(keys)
+    }
+
+    /// Puts the key that was added last in front, so that it seals; none if there is but one key.
+    pub fn promote(&self) -> Option<Self> {
+        let (last, between) = self.others.split_last()?;
+        let before = std::iter::once(&self.current).chain(between);
+        Some(Self {
+            current: last.clone(),
+            others: before.cloned().collect(),
         })
     }
 
-    /// Reads a private key file: one key a line, newest first, `#` before comments.
+    /// Reads a private key file: one key a line, the one that seals first, `#` before comments.
     ///
     /// # Errors
     /// [`KeyFileError`] when a line is no opening key or there is none.
@@ -148,7 +157,7 @@ impl OpeningKeys {
         let mut keys = keys.into_iter();
         Ok(Self {
             current: keys.next().ok_or(KeyFileError::NoKey)?,
-            older: keys.collect(),
+            others: keys.collect(),
         })
     }
 
@@ -168,12 +177,12 @@ impl OpeningKeys {
         Ok(SecretString::from(text.as_str()))
     }
 
-    /// Returns the public half of the newest key.
+    /// Returns the public half of the first key.
     pub fn sealing_key(&self) -> SealingKey {
         self.current.sealing
     }
 
-    /// Returns the ids of all keys, newest first.
+    /// Returns the ids of all keys, the one that seals first.
     pub fn key_ids(&self) -> Vec<KeyId> {
         self.keys().map(|key| key.sealing.key_id).collect()
     }
@@ -195,13 +204,13 @@ impl OpeningKeys {
         envelope::open(&key.private, &key.sealing.public, sealed, context)
     }
 
-    /// Returns whether it was sealed for an older key than the newest.
+    /// Returns whether it was sealed for another key than the one that seals now.
     pub fn needs_reseal(&self, sealed: &SealedSecret) -> bool {
         sealed.key_id() != self.current.sealing.key_id
     }
 
     fn keys(&self) -> impl Iterator<Item = &OpeningKey> {
-        std::iter::once(&self.current).chain(&self.older)
+        std::iter::once(&self.current).chain(&self.others)
     }
 }
 

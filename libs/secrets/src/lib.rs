@@ -7,7 +7,8 @@
 //!
 //! Each secret has a key of its own, agreed between a throw-away X25519 key and the recipient's.
 //! A symmetric data key per table would be faster, but whoever writes could then also read.
-//! Rotation is a new key in front of the file: older ones go on opening until
+//! Rotation has two steps, so that no process meets what it cannot open: a new key goes behind the
+//! others, and once every process has it, in front, where it seals. The others go on opening until
 //! [`OpeningKeys::needs_reseal`] finds nothing more.
 //!
 //! There is no unencrypted mode, and no way to open what was sealed by a key that is lost.

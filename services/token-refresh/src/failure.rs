@@ -37,11 +37,12 @@ impl Failure {
                 }
                 verdict
             }
-            Self::Provider(_) | Self::Open(_) => {
-                Verdict::needs_administrator(MustAct::Administrator)
+            // Another replica may have the key; nothing is wrong with the grant or its client.
+            Self::Provider(ProviderError::Secret(_)) | Self::Open(_) | Self::Seal(_) => {
+                Verdict::unknown()
             }
+            Self::Provider(_) => Verdict::needs_administrator(MustAct::Administrator),
             Self::DiscoveryTimedOut { .. } => Verdict::transient(),
-            Self::Seal(_) => Verdict::unknown(),
             Self::NoRefreshToken => Verdict::needs_sign_in(),
         }
     }
@@ -51,6 +52,7 @@ impl Failure {
         match self {
             Self::OAuth(error) => error.concerns_client(),
             Self::Provider(ProviderError::Discovery(error)) => !error.verdict().is_retryable(),
+            Self::Provider(ProviderError::Secret(_)) => false,
             Self::Provider(_) => true,
             _ => false,
         }
@@ -63,13 +65,13 @@ impl Failure {
                 .with_code(error.code())
                 .with_action(error.action()),
             Self::Provider(ProviderError::Secret(_)) => problem.with_action(
-                "Store the client secret again, or give this service the key that it was sealed for.",
+                "Give this service the key that the client secret was sealed for and start it anew; if that is lost, store the client secret again.",
             ),
             Self::Provider(_) => {
                 problem.with_action("Correct the client configuration: the field named here.")
             }
             Self::Open(_) => problem.with_action(
-                "Give this service the key that the token was sealed for; if it is lost, sign in again for this mailbox.",
+                "Give this service the key that the token was sealed for and start it anew; if that is lost, sign in again for this mailbox.",
             ),
             Self::NoRefreshToken => problem.with_action(
                 "Sign in again for this mailbox. To stay signed in, the client configuration must ask for offline access.",

@@ -104,23 +104,28 @@ fn a_key_that_is_not_there_is_named() {
 }
 
 #[test]
-fn an_old_key_opens_after_rotation_and_asks_for_resealing() {
+fn a_new_key_opens_before_it_seals_and_the_old_one_afterwards() {
     let before = OpeningKeys::generate().unwrap();
     let old = before.sealing_key().seal(&plain(), &CONTEXT).unwrap();
+    assert!(before.promote().is_none());
 
-    let after = before.rotate().unwrap();
+    let during = before.add().unwrap();
+    let after = during.promote().unwrap();
     let new = after.sealing_key().seal(&plain(), &CONTEXT).unwrap();
 
-    assert!(!before.needs_reseal(&old) && after.needs_reseal(&old) && !after.needs_reseal(&new));
-    assert_eq!(after.open(&old, &CONTEXT).unwrap().expose_secret(), PLAIN);
-    assert_eq!(after.open(&new, &CONTEXT).unwrap().expose_secret(), PLAIN);
+    assert_eq!(during.sealing_key(), before.sealing_key());
+    for keys in [&during, &after] {
+        assert_eq!(keys.open(&old, &CONTEXT).unwrap().expose_secret(), PLAIN);
+        assert_eq!(keys.open(&new, &CONTEXT).unwrap().expose_secret(), PLAIN);
+    }
     assert!(before.open(&new, &CONTEXT).is_err());
+    assert!(!during.needs_reseal(&old) && after.needs_reseal(&old) && !after.needs_reseal(&new));
     assert_eq!(after.key_ids(), [new.key_id(), old.key_id()]);
 }
 
 #[test]
 fn key_files_are_read_back() {
-    let keys = OpeningKeys::generate().unwrap().rotate().unwrap();
+    let keys = OpeningKeys::generate().unwrap().add().unwrap();
     let sealed = keys.sealing_key().seal(&plain(), &CONTEXT).unwrap();
 
     let text = keys.to_file_text().unwrap();

@@ -15,9 +15,12 @@ pub(crate) struct Arguments {
     /// The folder for `opening.key` (private) and `sealing.key` (public).
     #[arg(long, default_value = "keys")]
     out: PathBuf,
-    /// Put a new key in front of an existing one; what the old one sealed still opens.
+    /// First step of a rotation: add a key that opens, and seals nothing yet.
+    #[arg(long, conflicts_with = "promote")]
+    add: bool,
+    /// Second step, once every service was started anew with the added key: let it seal.
     #[arg(long)]
-    rotate: bool,
+    promote: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
@@ -26,25 +29,39 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 
 fn make(arguments: &Arguments) -> anyhow::Result<()> {
     let files = files(&arguments.out);
-    let exists = files.opening.exists();
-    let keys = match (exists, arguments.rotate) {
-        (true, true) => {
-            let text = SecretString::from(std::fs::read_to_string(&files.opening)?);
-            OpeningKeys::parse(&text)?.rotate()?
-        }
-        (true, false) => bail!(
-            "{} exists; add --rotate to put a new key in front of it",
-            files.opening.display()
-        ),
-        (false, _) => OpeningKeys::generate()?,
-    };
-    write(&files, &keys)?;
-    say(format!(
-        "{}: private, for every service but admin",
-        files.opening.display()
-    ));
+    let opening = files.opening.display();
+    if arguments.add {
+        write(&files, &read(&files)?.add()?)?;
+        say(format!(
+            "{opening} has a new key behind the others. Start every service but admin anew with it, then: mailmesh keys --promote"
+        ));
+        return Ok(());
+    }
+    if arguments.promote {
+        let keys = read(&files)?.promote();
+        let keys = keys.with_context(|| format!("{opening} has one key; --add another first"))?;
+        write(&files, &keys)?;
+        say(format!(
+            "The key that was added seals from now on. Start every service anew with {opening}, admin with {}; keep the other keys in it: they open what they sealed.",
+            files.sealing.display()
+        ));
+        return Ok(());
+    }
+    if files.opening.exists() {
+        bail!("{opening} exists; --add puts another key into it");
+    }
+    write(&files, &OpeningKeys::generate()?)?;
+    say(format!("{opening}: private, for every service but admin"));
     say(format!("{}: public, for admin", files.sealing.display()));
     Ok(())
+}
+
+fn read(files: &Files) -> anyhow::Result<OpeningKeys> {
+    let path = &files.opening;
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    let keys = OpeningKeys::parse(&SecretString::from(text));
+    keys.with_context(|| format!("{} is no key file", path.display()))
 }
 
 struct Files {

@@ -7,6 +7,8 @@ mod config;
 #[cfg(test)]
 mod first_contact;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod setting;

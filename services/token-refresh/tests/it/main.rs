@@ -3,6 +3,7 @@
 mod client;
 mod failure;
 mod hold;
+mod key;
 mod limit;
 mod proxy;
 mod refresh;
