@@ -5,6 +5,8 @@ mod command;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod first_contact;
 #[cfg(test)]
 mod keys;

@@ -1,23 +1,40 @@
 //! Each account's server and sign-in.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use mailmesh_domain::{Authorisation, Protocol};
-use mailmesh_mail::imap::{ImapLimits, SelectMode, Session};
+use mailmesh_domain::{
+    AccountId, Authorisation, Clock, GrantId, GrantState, MustAct, Protocol, SystemClock,
+    VerdictKind,
+};
+use mailmesh_events::Problem;
+use mailmesh_mail::imap::{ImapError, ImapLimits, SelectMode, Session};
 use mailmesh_mail::smtp::{Connection, SmtpSettings};
 use mailmesh_mail::{Credentials, Server, client_config};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::account::{self, Account};
+use mailmesh_store::account_status::{self, AccountStatus};
 use mailmesh_store::grant::{self, Grant};
 use mailmesh_store::{Database, StoreError};
+use time::OffsetDateTime;
 
 use super::{Finding, chain};
 use crate::config::Config;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// What is known of an account.
+struct Known {
+    account: Account,
+    status: Option<AccountStatus>,
+    grant: Option<Grant>,
+}
+
+/// What is wrong, and what to do about it.
+type Trouble = (String, String);
+
 pub(super) async fn examine(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
-    let keys = config.keys.opening_keys().ok();
+    let keys = config.opening_keys().ok();
     let accounts = match load(database).await {
         Ok(accounts) => accounts,
         Err(error) => {
@@ -29,49 +46,77 @@ pub(super) async fn examine(config: &Config, database: &Database, findings: &mut
             return;
         }
     };
-    for (account, grant) in accounts {
-        findings.push(check(&account, grant.as_ref(), keys.as_ref()).await);
+    for known in accounts {
+        check(&known, keys.as_ref(), SystemClock.now(), findings).await;
     }
 }
 
-async fn load(database: &Database) -> Result<Vec<(Account, Option<Grant>)>, StoreError> {
+async fn load(database: &Database) -> Result<Vec<Known>, StoreError> {
     let mut tx = database.begin().await?;
     let accounts = account::list(&mut tx).await?;
-    let ids: Vec<_> = accounts
-        .iter()
-        .filter_map(|account| account.grant_id)
-        .collect();
-    let grants = grant::list_by_ids(&mut tx, &ids).await?;
-    Ok(accounts
-        .into_iter()
-        .map(|account| {
-            let grant = grants
-                .iter()
-                .find(|grant| Some(grant.id) == account.grant_id);
-            (account, grant.cloned())
-        })
-        .collect())
+    let ids: Vec<AccountId> = accounts.iter().map(|account| account.id).collect();
+    let grants: Vec<GrantId> = accounts.iter().filter_map(|a| a.grant_id).collect();
+    let statuses = account_status::list_by_ids(&mut tx, &ids).await?;
+    let mut statuses: HashMap<AccountId, AccountStatus> =
+        statuses.into_iter().map(|s| (s.account_id, s)).collect();
+    let grants = grant::list_by_ids(&mut tx, &grants).await?;
+    let grants: HashMap<GrantId, Grant> = grants.into_iter().map(|g| (g.id, g)).collect();
+    let known = accounts.into_iter().map(|account| Known {
+        status: statuses.remove(&account.id),
+        grant: account.grant_id.and_then(|id| grants.get(&id).cloned()),
+        account,
+    });
+    Ok(known.collect())
 }
 
-async fn check(account: &Account, grant: Option<&Grant>, keys: Option<&OpeningKeys>) -> Finding {
+/// Tells first what the services have met, which they know better than one try does.
+async fn check(
+    known: &Known,
+    keys: Option<&OpeningKeys>,
+    now: OffsetDateTime,
+    findings: &mut Vec<Finding>,
+) {
+    let account = &known.account;
     let what = format!(
         "account {} ({} at {}:{})",
         account.key, account.protocol, account.host, account.port
     );
     if !account.is_enabled {
-        return Finding::well(format!("{what}: disabled"));
+        findings.push(Finding::well(format!("{what}: disabled")));
+        return;
     }
-    let Some(keys) = keys else {
-        return Finding::bad(what, "the keys are missing", "Name them in [keys].");
-    };
-    let credentials = match credentials(account, grant, keys) {
-        Ok(credentials) => credentials,
-        Err((problem, action)) => return Finding::bad(what, problem, action),
-    };
-    let tls = match client_config(account.ca_pem.as_deref()) {
-        Ok(tls) => tls,
-        Err(error) => return Finding::bad(what, chain(&error), "Correct the account's ca_pem."),
-    };
+    let stored = known.status.as_ref().and_then(|s| s.problem.as_ref());
+    if let Some(problem) = stored {
+        let (problem, action) = told(account, problem);
+        findings.push(Finding::bad(what.clone(), problem, action));
+    }
+    let is_told = stored.is_some();
+    if is_told
+        && known
+            .grant
+            .as_ref()
+            .is_some_and(|grant| grant.state != GrantState::Active)
+    {
+        return;
+    }
+    findings.push(match try_now(known, keys, now).await {
+        Ok(()) if is_told => Finding::well(format!("{what}: signed in just now")),
+        Ok(()) => Finding::well(format!("{what}: signed in")),
+        Err((problem, action)) => Finding::bad(what, problem, action),
+    });
+}
+
+async fn try_now(
+    known: &Known,
+    keys: Option<&OpeningKeys>,
+    now: OffsetDateTime,
+) -> Result<(), Trouble> {
+    let account = &known.account;
+    let trouble = |problem: &str, action: &str| (problem.to_owned(), action.to_owned());
+    let keys = keys.ok_or_else(|| trouble("the keys are missing", "Name them in [keys]."))?;
+    let credentials = credentials(known, keys, now)?;
+    let tls = client_config(account.ca_pem.as_deref())
+        .map_err(|error| trouble(&chain(&error), "Correct the account's ca_pem."))?;
     let server = Server {
         host: account.host.clone(),
         port: account.port,
@@ -79,25 +124,45 @@ async fn check(account: &Account, grant: Option<&Grant>, keys: Option<&OpeningKe
         tls,
     };
     match tokio::time::timeout(LIMIT, sign_in(account, &server, &credentials)).await {
-        Ok(Ok(())) => Finding::well(format!("{what}: signed in")),
-        Ok(Err((problem, verdict))) => Finding::bad(
-            what,
-            problem,
-            format!("{:?} must act ({:?}).", verdict.who, verdict.kind),
-        ),
-        Err(_) => Finding::bad(
-            what,
-            format!("no sign-in within {} s", LIMIT.as_secs()),
+        Ok(tried) => tried.map_err(|problem| told(account, &problem)),
+        Err(_) => Err(trouble(
+            &format!("no sign-in within {} s", LIMIT.as_secs()),
             "Check host, port and encryption, and whether a firewall is between.",
-        ),
+        )),
     }
 }
 
+/// Says who must act, and how.
+fn told(account: &Account, problem: &Problem) -> Trouble {
+    let code = problem.code.as_ref();
+    let code = code.map_or_else(String::new, |code| format!(" ({code})"));
+    let who = match problem.must_act {
+        MustAct::Nobody => "",
+        MustAct::MailboxOwner => " Who must act: the mailbox's owner.",
+        MustAct::Administrator => " Who must act: this mesh's administrator.",
+        MustAct::TenantAdministrator => {
+            " Who must act: the administrator of the provider's tenant."
+        }
+    };
+    let is_sign_in = problem.kind == VerdictKind::NeedsSignIn;
+    let link = match account.authorisation {
+        Authorisation::OAuth2 if is_sign_in => {
+            format!(" POST /v1/accounts/{}/sign-in makes the link.", account.key)
+        }
+        _ => String::new(),
+    };
+    (
+        format!("{}{code}", problem.what.trim_end_matches('.')),
+        format!("{}{link}{who}", problem.action),
+    )
+}
+
 fn credentials(
-    account: &Account,
-    grant: Option<&Grant>,
+    known: &Known,
     keys: &OpeningKeys,
-) -> Result<Credentials, (String, String)> {
+    now: OffsetDateTime,
+) -> Result<Credentials, Trouble> {
+    let account = &known.account;
     let opened = |error: mailmesh_secrets::OpenError| {
         (
             error.to_string(),
@@ -120,12 +185,7 @@ fn credentials(
             Ok(Credentials::Password { login, password })
         }
         Authorisation::OAuth2 => {
-            let grant = grant.ok_or_else(|| {
-                (
-                    "nobody has signed in".to_owned(),
-                    format!("Sign in: POST /v1/accounts/{}/sign-in", account.key),
-                )
-            })?;
+            let grant = usable(known, now)?;
             let context = Grant::access_context(grant.id);
             let access_token = keys.open(&grant.access_token, &context).map_err(opened)?;
             Ok(Credentials::OAuth2 {
@@ -136,11 +196,31 @@ fn credentials(
     }
 }
 
+/// Returns the grant if its access token can still be good: else the server's refusal would blame the wrong person.
+fn usable(known: &Known, now: OffsetDateTime) -> Result<&Grant, Trouble> {
+    let key = &known.account.key;
+    let Some(grant) = &known.grant else {
+        return Err((
+            "nobody has signed in".to_owned(),
+            format!("Sign in: POST /v1/accounts/{key}/sign-in"),
+        ));
+    };
+    let minutes = (now - grant.access_expires_at).whole_minutes();
+    match &grant.problem {
+        _ if grant.state == GrantState::Active && grant.access_expires_at > now => Ok(grant),
+        Some(problem) => Err(told(&known.account, problem)),
+        None => Err((
+            format!("its access token has ended {minutes} minutes ago and was not replaced"),
+            "Check that token-refresh runs and reaches the provider; its log says more.".to_owned(),
+        )),
+    }
+}
+
 async fn sign_in(
     account: &Account,
     server: &Server,
     credentials: &Credentials,
-) -> Result<(), (String, mailmesh_domain::Verdict)> {
+) -> Result<(), Problem> {
     match account.protocol {
         Protocol::Imap => {
             let result = async {
@@ -154,12 +234,13 @@ async fn sign_in(
             };
             result
                 .await
-                .map_err(|error: mailmesh_mail::imap::ImapError| (chain(&error), error.verdict()))
+                .map_err(|error: ImapError| Problem::new(chain(&error), error.verdict()))
         }
         Protocol::Smtp => {
             let settings = SmtpSettings::default();
             let connected = Connection::connect(server, credentials, &settings).await;
-            let connection = connected.map_err(|error| (chain(&error), error.verdict()))?;
+            let connection =
+                connected.map_err(|error| Problem::new(chain(&error), error.verdict()))?;
             connection.quit().await;
             Ok(())
         }

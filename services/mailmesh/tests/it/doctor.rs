@@ -1,0 +1,172 @@
+//! What `mailmesh doctor` says of accounts: whose turn it is, and to do what.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use mailmesh_domain::{
+    AccountState, Clock, GrantId, GrantState, Key, MustAct, Protocol, SystemClock, Verdict,
+};
+use mailmesh_events::Problem;
+use mailmesh_secrets::ExposeSecret;
+use mailmesh_store::account::Account;
+use mailmesh_store::account_status;
+use mailmesh_store::grant::{self, Grant};
+use mailmesh_testkit::{MailHost, MeshBase, use_grant};
+
+use crate::command::{Folder, run};
+
+const LOGIN: &str = "support@example.com";
+
+/// A mesh whose mail server is not there.
+struct World {
+    base: MeshBase,
+    host: MailHost,
+}
+
+impl World {
+    async fn new() -> anyhow::Result<Self> {
+        let host = MailHost {
+            imap_port: 1,
+            smtp_port: 1,
+            ca_pem: String::new(),
+        };
+        let base = MeshBase::fresh(Arc::new(SystemClock)).await?;
+        Ok(Self { base, host })
+    }
+
+    async fn account(&self, key: &str, change: impl FnOnce(&mut Grant)) -> anyhow::Result<Account> {
+        let mut client = self.base.client_row(key)?;
+        client.key = Key::try_new(key)?;
+        self.base.insert_client(&client).await?;
+        let id = GrantId::generate(&SystemClock);
+        let mut grant = self.base.grant_row(id, client.id, LOGIN, "token")?;
+        change(&mut grant);
+        self.base.save_grant(&grant).await?;
+        let mut account = self
+            .base
+            .account_row(&self.host, key, Protocol::Imap, LOGIN)?;
+        account.ca_pem = None;
+        use_grant(&mut account, client.id, id);
+        self.base.insert_account(&account).await?;
+        Ok(account)
+    }
+
+    /// Makes an account whose grant was not refreshed.
+    async fn refused(&self, key: &str, state: GrantState, problem: &Problem) -> anyhow::Result<()> {
+        let account = self.account(key, expire).await?;
+        let grant = self
+            .base
+            .grant(account.grant_id.context("no grant")?)
+            .await?;
+        let now = SystemClock.now();
+        let mut tx = self.base.begin().await?;
+        grant::record_failure(&mut tx, &grant, state, problem, now, now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn fail(&self, account: &Account, problem: &Problem) -> anyhow::Result<()> {
+        let mut tx = self.base.begin().await?;
+        let (state, now) = (AccountState::Failing, SystemClock.now());
+        account_status::set_state(&mut tx, account.id, state, Some(problem), now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn doctor(&self) -> anyhow::Result<String> {
+        let folder = Folder::new("doctor");
+        let keys = self.base.keys.to_file_text()?;
+        let keys = folder.write("opening.key", keys.expose_secret());
+        let address = &self.base.address;
+        let ended = run(
+            &["doctor"],
+            &[
+                ("MAILMESH_NATS__URL", &address.bus.url),
+                ("MAILMESH_NATS__PREFIX", self.base.prefix()),
+                (
+                    "MAILMESH_POSTGRES__URL",
+                    address.postgres_url.expose_secret(),
+                ),
+                ("MAILMESH_KEYS__OPENING_KEY_FILE", &keys),
+            ],
+        )
+        .await;
+        anyhow::ensure!(ended.code == Some(1), "{}", ended.output);
+        Ok(ended.output)
+    }
+}
+
+fn expire(grant: &mut Grant) {
+    grant.access_expires_at = SystemClock.now() - Duration::from_hours(1);
+}
+
+/// Returns what is said of an account, without its address.
+fn said<'a>(output: &'a str, key: &str) -> Vec<&'a str> {
+    let mut lines = output.lines();
+    let mut said = Vec::new();
+    while let Some(line) = lines.next() {
+        if line.contains(&format!("account {key} ")) {
+            said.push(line.rsplit_once("): ").map_or(line, |(_, rest)| rest));
+            said.extend(lines.next().map(str::trim));
+        }
+    }
+    said
+}
+
+#[tokio::test]
+async fn a_stored_refusal_is_told_with_who_must_act() {
+    let world = World::new().await.unwrap();
+    let problem = Problem::new("The provider refuses the grant.", Verdict::needs_sign_in())
+        .with_code(Some("invalid_grant".to_owned()));
+    let refused = world.refused("refused", GrantState::SignInRequired, &problem);
+    refused.await.unwrap();
+    let account = world.account("failing", |_| {}).await.unwrap();
+    let verdict = Verdict::needs_administrator(MustAct::TenantAdministrator);
+    let problem = Problem::new("IMAP is turned off", verdict);
+    world.fail(&account, &problem).await.unwrap();
+
+    let output = world.doctor().await.unwrap();
+
+    assert_eq!(
+        said(&output, "refused"),
+        [
+            "The provider refuses the grant (invalid_grant)",
+            "→ Sign in again for this account. POST /v1/accounts/refused/sign-in makes the link. Who must act: the mailbox's owner.",
+        ],
+        "{output}"
+    );
+    let failing = said(&output, "failing");
+    assert_eq!(failing[0], "IMAP is turned off", "{output}");
+    assert!(
+        failing[1].ends_with("Who must act: the administrator of the provider's tenant."),
+        "{output}"
+    );
+    assert!(failing[2].contains("connect"), "{output}");
+    for name in ["MailboxOwner", "NeedsSignIn", "Transient"] {
+        assert!(!output.contains(name), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_blames_no_mailbox_owner() {
+    let world = World::new().await.unwrap();
+    world.account("late", expire).await.unwrap();
+    let problem = Problem::new("The provider answers 503", Verdict::transient());
+    let unlucky = world.refused("unlucky", GrantState::Active, &problem);
+    unlucky.await.unwrap();
+
+    let output = world.doctor().await.unwrap();
+
+    let late = said(&output, "late");
+    assert!(late[0].contains("access token has ended"), "{output}");
+    assert!(late[1].contains("token-refresh"), "{output}");
+    let unlucky = said(&output, "unlucky");
+    assert_eq!(
+        unlucky,
+        [
+            "The provider answers 503",
+            "→ Nothing: it is tried again by itself.",
+        ],
+        "{output}"
+    );
+    assert!(!output.contains("owner"), "{output}");
+}
