@@ -1,4 +1,5 @@
 mod batch;
+mod poison;
 mod pull;
 mod settle;
 mod single;

@@ -6,7 +6,8 @@
 //! - A stale owner of an account is refused by the stream itself ([`Fence`]), whatever any lease says.
 //! - A handler sees each message at least once. The loop alone acknowledges; it returns only when asked to stop, and then
 //!   finishes what is in hand.
-//! - A message that cannot be handled is copied to the dead letters, with the reason, before it is given up.
+//! - A message that cannot be handled is copied to the dead letters, with the reason, before it is given up. So is one that
+//!   the NATS client cannot even read, as the server stores any headers; what came behind it waits one ack wait at most.
 //! - Every queue and every wait has a bound: bytes in flight, messages in hand, time for each answer.
 //! - The end of the NATS client, which panics over some headers, is noticed and mended: consumers pull over connections of
 //!   their own, and where the shared client has ended, the bus says that it is not connected until the next call has made
@@ -30,6 +31,7 @@ mod metric;
 mod publish;
 mod raw;
 mod read_back;
+mod readable;
 mod settings;
 mod stream;
 mod subject;

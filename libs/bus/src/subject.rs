@@ -46,6 +46,20 @@ pub(crate) fn is_literal(subject: &str) -> bool {
         })
 }
 
+/// Says whether `filter`, which may hold wildcards, covers `subject`.
+pub(crate) fn matches(filter: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for wanted in filter.split('.') {
+        match (wanted, tokens.next()) {
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (wanted, Some(token)) if wanted == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
 /// Says whether `text` can stand as one token of a subject.
 pub(crate) fn is_token(text: &str) -> bool {
     is_literal(text) && !text.contains('.')
@@ -66,6 +80,23 @@ mod tests {
         assert_eq!(some.stream("EVENTS"), "t17_EVENTS");
         assert_eq!(some.strip("t17.mail.send"), "mail.send");
         assert_eq!(none.strip("mail.send"), "mail.send");
+    }
+
+    #[test]
+    fn filter_covers_as_the_server_has_it() {
+        for (filter, subject, covers) in [
+            ("mail.send", "mail.send", true),
+            ("mail.send", "mail.send.a", false),
+            ("mail.send.*", "mail.send.a", true),
+            ("mail.send.*", "mail.send", false),
+            ("mail.send.*", "mail.send.a.b", false),
+            ("mail.>", "mail.send.a", true),
+            ("mail.>", "mail", false),
+            (">", "mail", true),
+            ("mail.*.a", "mail.send.b", false),
+        ] {
+            assert_eq!(matches(filter, subject), covers, "{filter} {subject}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Instrument, error, info_span};
 
+use super::poison::Search;
 use super::pull::{Pull, PullError, Pulled};
 use super::settle::{Outcome, Ticket};
 use super::{BatchHandler, Delivery, Loop};
@@ -17,7 +18,8 @@ use crate::metric;
 
 pub(super) async fn run<H: BatchHandler>(of: &Loop, handler: Arc<H>) {
     let mut failures = 0;
-    while let Some(mut pull) = of.open_pull().await {
+    let mut search = Search::default();
+    while let Some(mut pull) = of.open_pull(&mut search).await {
         let ended = pump(of, handler.as_ref(), &mut pull, &mut failures).await;
         for message in pull.close().await {
             if let Some(reply) = message.reply {
@@ -25,6 +27,7 @@ pub(super) async fn run<H: BatchHandler>(of: &Loop, handler: Arc<H>) {
             }
         }
         let Some(error) = ended else { break };
+        search.is_due = true;
         if of.wait_after(&error, failures).await.is_none() {
             break;
         }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::poison::Search;
 use super::{EnsureError, Loop};
 use crate::cause::NatsCause;
 use crate::connection::{Link, LinkState, WireError, connect};
@@ -83,13 +84,13 @@ struct Request {
 
 impl Loop {
     /// Opens the pull, as often as it takes; none when asked to stop.
-    pub(super) async fn open_pull(&self) -> Option<Pull> {
+    pub(super) async fn open_pull(&self, search: &mut Search) -> Option<Pull> {
         let mut failures = 0;
         loop {
             let error = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
-                opened = Pull::open(self) => match opened {
+                opened = Pull::open(self, search) => match opened {
                     Ok(pull) => return Some(pull),
                     Err(error) => error,
                 },
@@ -124,12 +125,13 @@ impl Loop {
 }
 
 impl Pull {
-    async fn open(of: &Loop) -> Result<Self, PullError> {
+    async fn open(of: &Loop, search: &mut Search) -> Result<Self, PullError> {
         // Asking without a connection would only add the time that the question takes to fail.
         if !of.bus.link_is_up_before(Instant::now() + LINK_WAIT).await {
             return Err(PullError::NoLink);
         }
         of.ensure_consumer().await.map_err(PullError::Open)?;
+        of.search(search).await;
         let inner = &of.bus.inner;
         let state = LinkState::quiet();
         let client = connect(&inner.settings, &state)
@@ -246,8 +248,8 @@ impl Pull {
         }
     }
 
-    /// Says whether it is the server's word to us. A message of the stream comes on its own subject, and whoever
-    /// published it may have put a status into its headers.
+    /// Says whether it is the server's word to us. A message of the stream comes on its own subject, and not every server
+    /// takes out the status that whoever published it may have put into its headers.
     fn is_status(&self, message: &Message) -> bool {
         message.status.is_some() && message.subject.starts_with(&self.inbox)
     }

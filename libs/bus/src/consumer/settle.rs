@@ -9,11 +9,12 @@ use tracing::{debug, error, warn};
 use super::{Action, Delivery, HandlerError, Loop};
 use crate::header::{Headers, from_map, printable};
 use crate::metric;
-use crate::publish::{Outgoing, PublishError};
+use crate::publish::{Outgoing, PublishError, Published};
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 const ACK_TRIES: u32 = 2;
 const REASON_BYTES: usize = 2_000;
+const SUBJECT_BYTES: usize = 1_000;
 /// When the dead letters themselves cannot be stored.
 const DEAD_LETTER_RETRY: Duration = Duration::from_secs(30);
 
@@ -25,6 +26,15 @@ pub(super) struct Ticket {
     payload: Bytes,
     stream_sequence: u64,
     attempt: u32,
+}
+
+/// A message that is given up.
+pub(super) struct Letter<'a> {
+    pub(super) stream_sequence: u64,
+    pub(super) subject: &'a str,
+    pub(super) headers: Headers,
+    pub(super) payload: Bytes,
+    pub(super) reason: &'a str,
 }
 
 /// How the work on a message ended.
@@ -138,16 +148,14 @@ impl Loop {
 
     /// Copies the message to the dead letters and only then gives it up.
     async fn bury(&self, ticket: Ticket, source: anyhow::Error) {
-        let letter = self.dead_letter(&ticket, &source);
-        let mut stored = self.bus.publish(letter.clone()).await;
-        if matches!(stored, Err(PublishError::TooLarge { .. })) {
-            let without_body = Outgoing {
-                payload: Bytes::new(),
-                ..letter
-            };
-            stored = self.bus.publish(without_body).await;
-        }
-        if let Err(failure) = stored {
+        let letter = Letter {
+            stream_sequence: ticket.stream_sequence,
+            subject: &ticket.subject,
+            headers: from_map(ticket.headers.as_ref()),
+            payload: ticket.payload.clone(),
+            reason: &format!("{source:#}"),
+        };
+        if let Err(failure) = self.store_letter(letter).await {
             error!(
                 consumer = self.consumer,
                 delivery.sequence = ticket.stream_sequence,
@@ -168,21 +176,32 @@ impl Loop {
             .await;
     }
 
-    fn dead_letter(&self, ticket: &Ticket, source: &anyhow::Error) -> Outgoing {
+    /// Stores a dead letter, without its body if it is too large with what is said about it.
+    pub(super) async fn store_letter(&self, letter: Letter<'_>) -> Result<Published, PublishError> {
+        let letter = self.dead_letter(letter);
+        let stored = self.bus.publish(letter.clone()).await;
+        if !matches!(stored, Err(PublishError::TooLarge { .. })) {
+            return stored;
+        }
+        let without_body = Outgoing {
+            payload: Bytes::new(),
+            ..letter
+        };
+        self.bus.publish(without_body).await
+    }
+
+    fn dead_letter(&self, letter: Letter<'_>) -> Outgoing {
         let stream = self.settings.stream.name();
-        let sequence = ticket.stream_sequence;
+        let sequence = letter.stream_sequence;
         // The server's own headers would be obeyed a second time.
-        let mut headers: Headers = from_map(ticket.headers.as_ref())
-            .into_iter()
-            .filter(|(name, _)| !name.to_ascii_lowercase().starts_with("nats-"))
-            .collect();
-        let reason = printable(&format!("{source:#}"), REASON_BYTES);
+        let mut headers = letter.headers;
+        headers.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("nats-"));
         for (name, value) in [
-            ("Mailmesh-Reason", reason),
+            ("Mailmesh-Reason", printable(letter.reason, REASON_BYTES)),
             ("Mailmesh-Consumer", self.consumer.to_owned()),
             ("Mailmesh-Stream", stream.to_owned()),
             ("Mailmesh-Sequence", sequence.to_string()),
-            ("Mailmesh-Subject", ticket.subject.clone()),
+            ("Mailmesh-Subject", printable(letter.subject, SUBJECT_BYTES)),
         ] {
             headers.push((name.to_owned(), value));
         }
@@ -190,7 +209,7 @@ impl Loop {
             subject: format!("dead_letter.{}", self.consumer),
             message_id: format!("{stream}-{sequence}-{}", self.consumer),
             headers,
-            payload: ticket.payload.clone(),
+            payload: letter.payload,
         }
     }
 

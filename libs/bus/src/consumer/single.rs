@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Instrument, info_span, warn};
 
+use super::poison::Search;
 use super::pull::{Pull, PullError, Pulled};
 use super::settle::{Outcome, Ticket};
 use super::{Delivery, Handler, Loop};
@@ -16,7 +17,8 @@ use crate::{metric, trace};
 pub(super) async fn run<H: Handler>(of: &Loop, handler: Arc<H>) {
     let mut tasks = JoinSet::new();
     let mut failures = 0;
-    while let Some(mut pull) = of.open_pull().await {
+    let mut search = Search::default();
+    while let Some(mut pull) = of.open_pull(&mut search).await {
         let ended = pump(of, &handler, &mut pull, &mut tasks, &mut failures).await;
         for message in pull.close().await {
             if let Some(reply) = message.reply {
@@ -24,6 +26,7 @@ pub(super) async fn run<H: Handler>(of: &Loop, handler: Arc<H>) {
             }
         }
         let Some(error) = ended else { break };
+        search.is_due = true;
         if of.wait_after(&error, failures).await.is_none() {
             break;
         }
