@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use mailmesh_events::mail::{MailReceived, SendMail};
-use mailmesh_events::schema;
+use mailmesh_events::schema::{self, Role};
 
 fn folder() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas"))
@@ -18,6 +18,15 @@ fn schema_files_are_what_the_types_say() {
             "schemas/{name} is stale: cargo run -p mailmesh-events --example write-schemas"
         );
     }
+}
+
+#[test]
+fn the_stream_takes_every_event_and_no_other() {
+    let messages = schema::messages();
+    let events = messages.iter().filter(|each| each.role == Role::Event);
+    let names: Vec<&str> = events.map(|event| event.name).collect();
+
+    assert_eq!(names, mailmesh_events::subject::EVENT_NAMES);
 }
 
 #[test]
