@@ -1,5 +1,6 @@
 //! The worker of one account: decides when mail is claimed and how many connections are open.
 
+mod further;
 mod gate;
 mod lane;
 mod supply;
@@ -8,6 +9,7 @@ mod untaken;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailmesh_domain::VerdictKind;
 use mailmesh_mail::smtp::Connection;
 use mailmesh_mail::{Credentials, Server};
 use mailmesh_store::account::Account;
@@ -18,9 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::access::{Access, Denied};
+use crate::decide::Failure;
 use crate::delivery::of_smtp;
 use crate::job::{Claimed, Job};
 use crate::shared::Shared;
+use further::Further;
 use gate::Gate;
 use lane::{Lane, LaneEnd};
 use supply::Supply;
@@ -55,6 +59,7 @@ pub(crate) struct Worker {
     supply: Supply,
     jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
     gate: Gate,
+    further: Further,
     /// The grant and generation of the token last signed in with.
     token: Option<(mailmesh_domain::GrantId, i64)>,
 }
@@ -79,6 +84,7 @@ impl Worker {
             lingering: JoinSet::new(),
             jobs: Arc::new(Mutex::new(jobs)),
             gate: Gate::default(),
+            further: Further::default(),
             token: None,
         };
         let handle = WorkerHandle {
@@ -152,7 +158,7 @@ impl Worker {
             }
             let most = usize::try_from(self.account.max_connections).unwrap_or(1);
             if claimed.len() == limit && self.lanes.len() < most {
-                self.add_lane(None);
+                self.add_further();
             }
             self.supply.add(claimed);
         }
@@ -207,7 +213,8 @@ impl Worker {
         match connected {
             Ok(connection) => {
                 self.signed_in().await?;
-                self.add_lane(Some(connection));
+                let lane = self.new_lane();
+                self.lanes.spawn(lane.run(connection));
                 Ok(true)
             }
             Err(error) => {
@@ -228,15 +235,31 @@ impl Worker {
     }
 
     /// A further connection opens itself, while those that are open go on.
-    fn add_lane(&mut self, connection: Option<Connection>) {
-        let lane = Lane {
+    fn add_further(&mut self) {
+        let Some(opening) = self.further.begin() else {
+            return;
+        };
+        let lane = self.new_lane();
+        self.lanes.spawn(async move {
+            match lane.connect().await {
+                Ok(Some(connection)) => {
+                    drop(opening);
+                    lane.run(connection).await
+                }
+                Ok(None) => LaneEnd::Done,
+                Err(failure) => LaneEnd::NotOpened(failure),
+            }
+        });
+    }
+
+    fn new_lane(&self) -> Lane {
+        Lane {
             shared: Arc::clone(&self.shared),
             account: Arc::clone(&self.account),
             jobs: Arc::clone(&self.jobs),
             stop: self.lane_stop.clone(),
             in_vain: Arc::clone(&self.gate.in_vain),
-        };
-        self.lanes.spawn(lane.run(connection));
+        }
     }
 
     async fn take_end(&mut self, end: Option<LaneEnd>) {
@@ -246,6 +269,7 @@ impl Worker {
             Some(LaneEnd::NotOpened(failure)) if self.lanes.is_empty() => self.block(failure).await,
             Some(LaneEnd::NotOpened(failure)) => {
                 debug!(account.id = %self.account.id, code = failure.code, "No further connection");
+                self.further.refuse(self.rest_of_further(&failure));
                 Ok(())
             }
             Some(LaneEnd::Done) => Ok(()),
@@ -263,6 +287,13 @@ impl Worker {
         }
     }
 
+    fn rest_of_further(&self, failure: &Failure) -> Duration {
+        match failure.verdict.kind {
+            VerdictKind::Transient => failure.verdict.retry_after.unwrap_or_default(),
+            _ => self.shared.rules.rest_after(failure.verdict),
+        }
+    }
+
     /// Connections with the old settings finish what is in hand.
     async fn take_settings(&mut self) {
         let account = Arc::clone(&self.settings.borrow_and_update());
@@ -271,6 +302,7 @@ impl Worker {
         }
         self.account = account;
         self.gate = Gate::default();
+        self.further = Further::default();
         self.stop_lanes().await;
         self.end_lanes().await;
     }

@@ -43,15 +43,7 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) async fn run(self, connection: Option<Connection>) -> LaneEnd {
-        let mut connection = match connection {
-            Some(connection) => connection,
-            None => match self.connect().await {
-                Ok(Some(connection)) => connection,
-                Ok(None) => return LaneEnd::Done,
-                Err(failure) => return LaneEnd::NotOpened(failure),
-            },
-        };
+    pub(crate) async fn run(self, mut connection: Connection) -> LaneEnd {
         let idle = Duration::from_secs(self.shared.config.idle_seconds);
         loop {
             let job = tokio::select! {
@@ -79,7 +71,7 @@ impl Lane {
     }
 
     /// Opens a connection with the account's present token; none when it cannot be tried now.
-    async fn connect(&self) -> Result<Option<Connection>, Failure> {
+    pub(super) async fn connect(&self) -> Result<Option<Connection>, Failure> {
         let Ok(server) = Access::server(&self.account) else {
             return Ok(None);
         };

@@ -1,6 +1,7 @@
 //! The sender against real NATS, Postgres and a scripted provider.
 
 mod accept;
+mod connection;
 mod custom;
 mod deliver;
 mod memory;

@@ -1,0 +1,104 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
+/// Whether another connection may be opened beside those that are open. Servers count the logins that
+/// they refuse: after a refusal there is one try at a time, and a pause that doubles before the next.
+#[derive(Debug, Default)]
+pub(super) struct Further {
+    refusals: u32,
+    not_before: Option<Instant>,
+    /// Held by whoever is opening a connection.
+    opening: Arc<()>,
+    /// Whether one was tried since the last refusal.
+    is_tried: bool,
+}
+
+/// A connection that is being opened, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Opening(#[expect(dead_code, reason = "counted, never read")] Arc<()>);
+
+impl Further {
+    /// Returns leave to open one more, if it may be tried now.
+    pub(super) fn begin(&mut self) -> Option<Opening> {
+        if self.refusals > 0 {
+            let is_opening = Arc::strong_count(&self.opening) > 1;
+            if is_opening
+                || self
+                    .not_before
+                    .is_some_and(|not_before| Instant::now() < not_before)
+            {
+                return None;
+            }
+            if self.is_tried {
+                // The last one was not refused.
+                self.refusals = 0;
+            }
+            self.is_tried = true;
+        }
+        Some(Opening(Arc::clone(&self.opening)))
+    }
+
+    /// One was refused; `rest` is what the refusal asks for at least.
+    pub(super) fn refuse(&mut self, rest: Duration) {
+        let now = Instant::now();
+        // Several that were opened at the same time meet the same limit.
+        if self.not_before.is_none_or(|not_before| now >= not_before) {
+            self.refusals = self.refusals.saturating_add(1);
+        }
+        self.is_tried = false;
+        let until = now + rest.max(self.pause());
+        self.not_before = self.not_before.max(Some(until));
+    }
+
+    fn pause(&self) -> Duration {
+        let doubled = 2_u32.saturating_pow(self.refusals.saturating_sub(1));
+        FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_REST: Duration = Duration::ZERO;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_refusal_one_is_tried_in_each_pause() {
+        let mut further = Further::default();
+        let burst = [further.begin(), further.begin(), further.begin()];
+        assert!(burst.iter().all(Option::is_some));
+        drop(burst);
+        further.refuse(NO_REST);
+        further.refuse(NO_REST);
+
+        for pause in [5, 10, 20] {
+            tokio::time::advance(Duration::from_millis(pause * 1_000 - 1)).await;
+            assert!(further.begin().is_none(), "{pause}");
+            tokio::time::advance(Duration::from_millis(1)).await;
+            let opening = further.begin();
+            assert!(opening.is_some(), "{pause}");
+            assert!(further.begin().is_none(), "one at a time");
+            drop(opening);
+            further.refuse(NO_REST);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_opens_ends_the_pauses_and_a_refusal_may_ask_for_longer_ones() {
+        let mut further = Further::default();
+        further.refuse(Duration::from_mins(15));
+        tokio::time::advance(Duration::from_mins(14)).await;
+        assert!(further.begin().is_none());
+        tokio::time::advance(Duration::from_mins(1)).await;
+
+        drop(further.begin());
+
+        let free = [further.begin(), further.begin()];
+        assert!(free.iter().all(Option::is_some));
+    }
+}
