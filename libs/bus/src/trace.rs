@@ -42,9 +42,49 @@ pub fn continue_from(span: &Span, headers: &[(String, String)]) {
     let _not_exported = span.set_parent(context);
 }
 
+/// Says whether `text` is a `traceparent` as W3C Trace Context has it: version, trace, parent and flags in lower-case hex.
+pub fn is_trace_parent(text: &str) -> bool {
+    let is_hex = |part: &str, length: usize| {
+        part.len() == length
+            && part
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_id = |part: &str, length| is_hex(part, length) && part.bytes().any(|byte| byte != b'0');
+    let parts: Vec<&str> = text.split('-').collect();
+    match parts[..] {
+        [version, trace, parent, flags] => {
+            is_hex(version, 2)
+                && version != "ff"
+                && is_id(trace, 32)
+                && is_id(parent, 16)
+                && is_hex(flags, 2)
+        }
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trace_parent_is_told_from_other_text() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(is_trace_parent(good));
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0\0",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        ] {
+            assert!(!is_trace_parent(bad), "{bad:?}");
+        }
+    }
 
     #[test]
     fn carrier_replaces_an_older_context_whatever_its_case() {

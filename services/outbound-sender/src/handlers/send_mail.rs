@@ -175,7 +175,7 @@ fn trace_parent(delivery: &Delivery) -> Option<String> {
         .headers
         .iter()
         .filter(|(name, value)| {
-            name.eq_ignore_ascii_case("traceparent") && value.len() <= 64 && value.is_ascii()
+            name.eq_ignore_ascii_case("traceparent") && trace::is_trace_parent(value)
         })
         .cloned()
         .collect();

@@ -140,6 +140,23 @@ fn built_mail_bears_the_accounts_address_and_its_own_id() {
 }
 
 #[test]
+fn trace_is_kept_only_where_it_is_one() {
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (given, kept) in [(parent, Some(parent)), ("a\0b", None), ("", None)] {
+        let mut delivery = delivery("mail.send.support", r#"{"to":"a@b.c"}"#);
+        delivery.headers = vec![("traceparent".to_owned(), given.to_owned())];
+        let Read::Send(send) = read(&delivery) else {
+            panic!("{given:?} was not read");
+        };
+
+        let account = Arc::new(sample::account());
+        let new = send.build(&delivery, Some(&account), &Config::default());
+
+        assert_eq!(new.unwrap().row.trace_parent.as_deref(), kept, "{given:?}");
+    }
+}
+
+#[test]
 fn bad_fields_are_refused_where_the_mail_is_built() {
     for (body, field) in [
         (r#"{"subject":"x"}"#, "to"),
