@@ -12,7 +12,7 @@
 //! | `account_leases` | inbound-fetcher, outbound-sender (admin inserts the row) |
 //! | `grants` | auth-callback inserts and replaces, token-refresh updates, admin deletes unused ones |
 //! | `sign_ins` | admin inserts, auth-callback consumes |
-//! | `mailbox_cursors`, `received_mails`, `quarantined_mails` | inbound-fetcher; admin deletes the cursors of a mailbox that is left |
+//! | `mailbox_cursors`, `received_mails`, `quarantined_mails` | inbound-fetcher; admin voids the cursors of an account with another host or login |
 //! | `outbound_mails`, `send_attempts` | outbound-sender; admin decides and cancels |
 //! | `outbox` | every service inserts its events; its relay deletes them |
 //! | `replicas` | every service, its own row |

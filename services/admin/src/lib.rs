@@ -2,7 +2,8 @@
 //!
 //! Consumes nothing. Publishes `account.changed`, `mail.sent` and `mail.failed` (an operator's decision on an uncertain
 //! mail) and `mail.cancelled`, all by the outbox. Writes `client_configurations`, `accounts`, `sign_ins` and `api_keys`,
-//! deletes cursors and grants that belong to nothing any more, and ends outbound mails that an operator decides on.
+//! voids the cursors of an account with another host or login, deletes grants that belong to nothing any more, and ends
+//! outbound mails that an operator decides on.
 //!
 //! Promises:
 //! - Nothing is changed without an API key whose role allows it; keys are stored as hashes.
