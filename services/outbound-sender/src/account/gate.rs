@@ -1,22 +1,22 @@
 //! What keeps an account from sending, and when it is looked at again. Mail that is due meanwhile is
 //! put off without an attempt, told once why, and made due when a sign-in succeeds.
 
+mod parking;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mailmesh_domain::{AccountState, Authorisation, GrantId, GrantState, VerdictKind};
-use mailmesh_events::{Encoded, Problem};
-use mailmesh_store::outbound_mail::Parking;
-use mailmesh_store::{StoreError, grant, outbound_mail, outbox};
+use mailmesh_events::Problem;
+use mailmesh_store::{StoreError, grant};
 use time::OffsetDateTime;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::Worker;
 use crate::access::{Denied, ask_refresh, token_over, waiting};
 use crate::decide::{Failure, WAITS};
-use crate::event;
 use crate::status;
 
 /// A lost hint costs no more than this.
@@ -24,13 +24,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN_AT_MOST: Duration = Duration::from_mins(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
-/// An hour without a hint that the account works again.
-const LONG_WAIT: Duration = Duration::from_hours(1);
 /// A stale token, and then two fresh ones.
 const REFUSALS: u32 = 3;
 /// After some five minutes without a connection the account is called failing.
 const FAILURES_UNTIL_FAILING: u32 = 6;
-const PARK_BATCH: i64 = 500;
 
 #[derive(Debug)]
 struct Obstacle {
@@ -305,69 +302,6 @@ impl Worker {
         status::set_active(&self.shared.replica, &self.account).await?;
         self.gate.is_active_recorded = true;
         Ok(())
-    }
-
-    /// Gives mail that waits its chance, once: this gate does not know why it was closed.
-    pub(super) async fn resume_once(&mut self) -> Result<(), StoreError> {
-        if !self.gate.is_resumed {
-            self.resume().await?;
-            self.gate.is_resumed = true;
-        }
-        Ok(())
-    }
-
-    async fn resume(&self) -> Result<(), StoreError> {
-        let replica = &self.shared.replica;
-        let now = replica.clock.now();
-        let mut tx = replica.database.begin().await?;
-        outbound_mail::resume(&mut tx, self.account.id, now).await?;
-        tx.commit().await
-    }
-
-    /// Puts off what is due, and tells once why.
-    pub(super) async fn park(&mut self) -> Result<(), StoreError> {
-        while let Some(obstacle) = &self.gate.obstacle
-            && self.has_due().await?
-        {
-            let replica = &self.shared.replica;
-            let now = replica.clock.now();
-            let (until, next) = wait_of(obstacle, now);
-            let parking = Parking {
-                problem: &obstacle.problem,
-                until,
-                now,
-            };
-            let mut tx = replica.database.begin().await?;
-            let id = self.account.id;
-            let told = outbound_mail::park(&mut tx, replica.id, id, parking, PARK_BATCH).await?;
-            let key = &self.account.key;
-            let events: Vec<Encoded> = told
-                .iter()
-                .flat_map(|mail| event::of_parked(replica, key, mail, next, &obstacle.problem))
-                .collect();
-            outbox::insert(&mut tx, replica.id, &events, now).await?;
-            tx.commit().await?;
-            replica.outbox.wake();
-            if told.is_empty() && self.has_due().await? {
-                warn!(account.id = %id, "Mail is due that is not ours to put off");
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Until when mail is put off, and what is told of it: nothing while a person has to act.
-fn wait_of(obstacle: &Obstacle, now: OffsetDateTime) -> (OffsetDateTime, Option<OffsetDateTime>) {
-    match obstacle.problem.kind {
-        VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator | VerdictKind::Permanent => {
-            (now + LONG_WAIT, None)
-        }
-        _ if obstacle.awaits.is_some() => (now + LONG_WAIT, Some(obstacle.until)),
-        _ => {
-            let until = obstacle.until.max(now + Duration::from_millis(100));
-            (until, Some(until))
-        }
     }
 }
 

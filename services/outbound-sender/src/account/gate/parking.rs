@@ -1,0 +1,81 @@
+use std::time::Duration;
+
+use mailmesh_domain::VerdictKind;
+use mailmesh_events::Encoded;
+use mailmesh_store::outbound_mail::Parking;
+use mailmesh_store::{StoreError, outbound_mail, outbox};
+use time::OffsetDateTime;
+use tracing::warn;
+
+use super::Obstacle;
+use crate::account::Worker;
+use crate::event;
+
+/// An hour without a hint that the account works again.
+const LONG_WAIT: Duration = Duration::from_hours(1);
+const PARK_BATCH: i64 = 500;
+
+impl Worker {
+    /// Gives mail that waits its chance, once: this gate does not know why it was closed.
+    pub(in crate::account) async fn resume_once(&mut self) -> Result<(), StoreError> {
+        if !self.gate.is_resumed {
+            self.resume().await?;
+            self.gate.is_resumed = true;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn resume(&self) -> Result<(), StoreError> {
+        let replica = &self.shared.replica;
+        let now = replica.clock.now();
+        let mut tx = replica.database.begin().await?;
+        outbound_mail::resume(&mut tx, self.account.id, now).await?;
+        tx.commit().await
+    }
+
+    /// Puts off what is due, and tells once why.
+    pub(in crate::account) async fn park(&mut self) -> Result<(), StoreError> {
+        while let Some(obstacle) = &self.gate.obstacle
+            && self.has_due().await?
+        {
+            let replica = &self.shared.replica;
+            let now = replica.clock.now();
+            let (until, next) = wait_of(obstacle, now);
+            let parking = Parking {
+                problem: &obstacle.problem,
+                until,
+                now,
+            };
+            let mut tx = replica.database.begin().await?;
+            let id = self.account.id;
+            let told = outbound_mail::park(&mut tx, replica.id, id, parking, PARK_BATCH).await?;
+            let key = &self.account.key;
+            let events: Vec<Encoded> = told
+                .iter()
+                .flat_map(|mail| event::of_parked(replica, key, mail, next, &obstacle.problem))
+                .collect();
+            outbox::insert(&mut tx, replica.id, &events, now).await?;
+            tx.commit().await?;
+            replica.outbox.wake();
+            if told.is_empty() && self.has_due().await? {
+                warn!(account.id = %id, "Mail is due that is not ours to put off");
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Until when mail is put off, and what is told of it: nothing while a person has to act.
+fn wait_of(obstacle: &Obstacle, now: OffsetDateTime) -> (OffsetDateTime, Option<OffsetDateTime>) {
+    match obstacle.problem.kind {
+        VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator | VerdictKind::Permanent => {
+            (now + LONG_WAIT, None)
+        }
+        _ if obstacle.awaits.is_some() => (now + LONG_WAIT, Some(obstacle.until)),
+        _ => {
+            let until = obstacle.until.max(now + Duration::from_millis(100));
+            (until, Some(until))
+        }
+    }
+}
