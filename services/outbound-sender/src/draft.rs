@@ -63,15 +63,17 @@ fn check_from(given: Option<MailAddress>, account: &Account) -> Result<Mailbox, 
             .or_else(|| Mailbox::parse(&account.login).ok())
             .ok_or_else(|| Refusal::new("from", "is missing, and the account has no address"));
     };
-    let given = mailbox(given);
-    let address = Mailbox::parse(&given.address)
-        .map_err(|problem| Refusal::new("from", problem.to_string()))?
-        .address;
+    let parsed = Mailbox::parse(&given.address)
+        .map_err(|problem| Refusal::new("from", problem.to_string()))?;
+    let address = parsed.address;
     let is_own = own
         .iter()
         .any(|own| own.address.eq_ignore_ascii_case(&address));
     if is_own || (own.is_empty() && account.login.eq_ignore_ascii_case(&address)) {
-        return Ok(given);
+        return Ok(Mailbox {
+            name: given.name.or(parsed.name),
+            address,
+        });
     }
     Err(Refusal::new("from", "is not an address of the account"))
 }

@@ -21,6 +21,19 @@ fn author_is_the_first_address_of_the_account_unless_given() {
 }
 
 #[test]
+fn author_of_an_international_domain_is_the_accounts_in_either_form() {
+    let mut account = account();
+    account.from_addresses = vec!["info@bücher.example".into()];
+
+    for from in ["info@bücher.example", "info@xn--bcher-kva.example"] {
+        let body = format!(r#"{{"to":"a@b.c","from":"{from}"}}"#);
+        let draft = make(command(&body), &account).unwrap();
+
+        assert_eq!(draft.from.unwrap().address, "info@xn--bcher-kva.example");
+    }
+}
+
+#[test]
 fn author_that_is_not_the_accounts_is_refused() {
     for from in ["x@example.com", "no address", ""] {
         let refused = make(

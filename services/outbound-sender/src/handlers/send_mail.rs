@@ -68,7 +68,7 @@ impl Send {
 
     /// Checks the command against its account and builds the mail.
     pub(super) fn build(
-        self,
+        mut self,
         delivery: &Delivery,
         account: Option<&Arc<Account>>,
         config: &Config,
@@ -78,6 +78,7 @@ impl Send {
             return Err(Refusal::new("account", "is not an outbound account"));
         }
         let id = mail_id(delivery);
+        self.command.account = Some(self.account);
         let content_sha256 = content_hash(&self.command);
         let on_uncertain = self.command.on_uncertain.unwrap_or(UncertainPolicy::Hold);
         let given_key = self.command.idempotency_key.clone();
@@ -154,7 +155,8 @@ pub(super) fn mail_id(delivery: &Delivery) -> MailId {
     MailId::from_uuid(uuid)
 }
 
-/// Tells a repeated request from another one with the same key, whatever envelope it came in.
+/// Tells a repeated request from another one with the same key, whatever envelope it came in, and
+/// whether body or subject named the account.
 fn content_hash(command: &SendMail) -> [u8; 32] {
     // A command that was read can be written.
     sha256(&serde_json::to_vec(command).unwrap_or_default())

@@ -157,6 +157,43 @@ fn trace_is_kept_only_where_it_is_one() {
 }
 
 #[test]
+fn mail_is_the_same_whether_body_or_subject_names_the_account() {
+    let new = |subject: &str, body: &str| {
+        let delivery = delivery(subject, body);
+        let Read::Send(send) = read(&delivery) else {
+            panic!("{body} was not read");
+        };
+        let account = Arc::new(sample::account());
+        send.build(&delivery, Some(&account), &Config::default())
+            .unwrap()
+    };
+
+    let by_subject = new("mail.send.support", r#"{"to":"a@b.c"}"#);
+    let by_body = new("mail.send", r#"{"to":"a@b.c","account":"support"}"#);
+    let other = new("mail.send.support", r#"{"to":"a@b.d"}"#);
+
+    let hash = |new: &send_mail::NewMail| new.row.content_sha256;
+    assert_eq!(hash(&by_subject), hash(&by_body));
+    assert_ne!(hash(&by_subject), hash(&other));
+}
+
+#[test]
+fn author_of_an_international_domain_is_no_obstacle_to_the_message_id() {
+    let body = r#"{"to":"a@b.c","from":"info@bücher.example"}"#;
+    let delivery = delivery("mail.send.support", body);
+    let Read::Send(send) = read(&delivery) else {
+        panic!("not read");
+    };
+    let mut account = sample::account();
+    account.from_addresses = vec!["info@bücher.example".into()];
+
+    let built = send.build(&delivery, Some(&Arc::new(account)), &Config::default());
+
+    let id = built.unwrap().row.message_id;
+    assert!(id.ends_with("@xn--bcher-kva.example>"), "{id}");
+}
+
+#[test]
 fn bad_fields_are_refused_where_the_mail_is_built() {
     for (body, field) in [
         (r#"{"subject":"x"}"#, "to"),
