@@ -16,7 +16,9 @@ use uuid::Uuid;
 use crate::{StoreError, Tx};
 pub use accept::{Accepted, NewOutboundMail, insert};
 pub use outcome::{Outcome, cancel, record_outcomes, resolve_uncertain};
-pub use park::{Parking, UncertainMail, claim_uncertain, list_known, park, resume};
+pub use park::{
+    Parked, Parking, UncertainMail, claim_uncertain, is_news, list_known, park, resume,
+};
 pub use recover::{Recovered, recover, recover_lost};
 use row::{Row, columns};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mailmesh_domain::{OutboundState, Verdict, VerdictKind};
 use mailmesh_events::Problem;
 use mailmesh_mail::smtp::{RecipientResult, Reply, Scope};
-use mailmesh_store::outbound_mail::{OutboundMail, Outcome, Recipient};
+use mailmesh_store::outbound_mail::{OutboundMail, Outcome, Recipient, is_news};
 use time::OffsetDateTime;
 
 use crate::config::Config;
@@ -323,8 +323,8 @@ impl Case<'_> {
         let mut outcome = self.outcome(OutboundState::Queued, recipients);
         outcome.due_at = until;
         let problem = failure.problem().with_mail(WAITS);
-        let known = self.mail.problem.as_ref().map(|known| &known.what);
-        let notice = (known != Some(&problem.what)).then_some(Notice::Deferred);
+        let is_news = is_news(self.mail.problem.as_ref(), &problem);
+        let notice = is_news.then_some(Notice::Deferred);
         outcome.problem = Some(problem);
         Decision {
             outcome,

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mailmesh_domain::{AccountId, MailId, ReplicaId};
+use mailmesh_domain::{AccountId, MailId, MustAct, ReplicaId};
 use mailmesh_events::Problem;
 use sqlx::types::Json;
 use time::OffsetDateTime;
@@ -21,8 +21,31 @@ pub struct Parking<'a> {
     pub now: OffsetDateTime,
 }
 
-/// Puts the due mails of an account off without an attempt, because the account itself cannot
-/// send. Returns those that did not wait for the same reason before.
+/// The mails that were put off.
+#[derive(Debug, Default)]
+pub struct Parked {
+    /// How many there are.
+    pub count: usize,
+    /// Those that did not wait for the same reason before.
+    pub told: Vec<OutboundMail>,
+}
+
+/// Returns whether mail that was told to wait for one reason has to be told of another: its kind is
+/// different or, where a person must act, its code. Its text does not count, as servers end theirs with
+/// the id of a session; nor do the codes of what passes by itself, which alternate.
+pub fn is_news(known: Option<&Problem>, problem: &Problem) -> bool {
+    known.is_none_or(|known| {
+        known.kind != problem.kind || (for_a_person(problem) && known.code != problem.code)
+    })
+}
+
+fn for_a_person(problem: &Problem) -> bool {
+    problem.must_act != MustAct::Nobody
+}
+
+/// Puts the due mails of an account off without an attempt, because the account itself cannot send.
+///
+/// What counts as the same reason is told by [`is_news`].
 ///
 /// # Errors
 /// When the database fails.
@@ -32,34 +55,54 @@ pub async fn park(
     account: AccountId,
     parking: Parking<'_>,
     limit: i64,
-) -> Result<Vec<OutboundMail>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(concat!(
+) -> Result<Parked, StoreError> {
+    let parked: Vec<(Uuid, bool)> = sqlx::query_as(
         "WITH due AS (
-             SELECT mail_id, problem ->> 'what' AS known FROM outbound_mails
+             SELECT mail_id, problem ->> 'kind' AS kind, problem ->> 'code' AS code
+             FROM outbound_mails
              WHERE account_id = $1 AND state = 'queued' AND due_at <= $2
                AND EXISTS (SELECT 1 FROM account_leases l
                            WHERE l.account_id = $1 AND l.replica_id = $6)
              ORDER BY due_at, mail_id LIMIT $5
              FOR UPDATE SKIP LOCKED
-         ), parked AS (
-             UPDATE outbound_mails m SET due_at = $3, problem = $4
-             FROM due WHERE m.mail_id = due.mail_id
-             RETURNING m.*, due.known
          )
-         SELECT ",
-        columns!(),
-        " FROM parked WHERE known IS DISTINCT FROM $7"
-    ))
+         UPDATE outbound_mails m SET due_at = $3, problem = $4
+         FROM due WHERE m.mail_id = due.mail_id
+         RETURNING m.mail_id,
+             due.kind IS DISTINCT FROM ($4::jsonb ->> 'kind')
+             OR ($7 AND due.code IS DISTINCT FROM ($4::jsonb ->> 'code'))",
+    )
     .bind(account.as_uuid())
     .bind(parking.now)
     .bind(parking.until)
     .bind(Json(parking.problem))
     .bind(limit)
     .bind(replica.as_uuid())
-    .bind(&parking.problem.what)
+    .bind(for_a_person(parking.problem))
     .fetch_all(tx.connection())
     .await
     .map_err(StoreError::query("put mails off"))?;
+    let news = parked.iter().filter(|(_, is_news)| *is_news);
+    let news: Vec<Uuid> = news.map(|(id, _)| *id).collect();
+    Ok(Parked {
+        count: parked.len(),
+        told: list(tx, &news).await?,
+    })
+}
+
+async fn list(tx: &mut Tx, mails: &[Uuid]) -> Result<Vec<OutboundMail>, StoreError> {
+    if mails.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM outbound_mails WHERE mail_id = ANY($1) ORDER BY mail_id"
+    ))
+    .bind(mails)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("list mails that were put off"))?;
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 

@@ -1,7 +1,7 @@
 use anyhow::Result;
-use mailmesh_domain::{AccountId, OutboundState, ReplicaId, Verdict};
+use mailmesh_domain::{AccountId, MustAct, OutboundState, ReplicaId, Verdict};
 use mailmesh_events::Problem;
-use mailmesh_store::outbound_mail::{self, OutboundMail, Outcome, Parking};
+use mailmesh_store::outbound_mail::{self, Outcome, Parked, Parking};
 use mailmesh_store::{Tx, send_attempt};
 
 use crate::attempt::{load, sending, sent};
@@ -13,13 +13,17 @@ async fn park(
     replica: ReplicaId,
     account: AccountId,
     problem: &Problem,
-) -> Result<Vec<OutboundMail>> {
+) -> Result<Parked> {
     let parking = Parking {
         problem,
         until: LATER,
         now: NOW,
     };
     Ok(outbound_mail::park(tx, replica, account, parking, 10).await?)
+}
+
+fn of_code(verdict: Verdict, text: &str, code: &str) -> Problem {
+    Problem::new(text, verdict).with_code(Some(code.to_owned()))
 }
 
 async fn make_due(tx: &mut Tx, account: AccountId) -> Result<u64> {
@@ -44,16 +48,48 @@ async fn mail_of_an_account_that_cannot_send_waits_without_an_attempt() -> Resul
     make_due(&mut tx, account).await?;
     let other_reason = park(&mut tx, replica, account, &sample::problem()).await?;
 
-    assert!(stolen.is_empty());
-    assert_eq!(first.len(), 1);
-    assert_eq!((first[0].id, first[0].due_at), (mail.id, LATER));
-    assert_eq!(first[0].problem, Some(problem));
+    assert_eq!(stolen.count, 0);
+    assert_eq!((first.count, first.told.len()), (1, 1));
+    let told = &first.told[0];
+    assert_eq!((told.id, told.due_at), (mail.id, LATER));
+    assert_eq!(told.problem, Some(problem));
     assert!(not_due.is_empty());
     assert_eq!(resumed, 1);
-    assert!(told_again.is_empty());
-    assert_eq!(other_reason.len(), 1);
+    assert_eq!((told_again.count, told_again.told.len()), (1, 0));
+    assert_eq!(other_reason.told.len(), 1);
     let parked = load(&mut tx, mail.id).await?;
     assert_eq!((parked.attempts, parked.failures), (0, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn reason_is_told_anew_only_when_something_else_is_to_be_done() -> Result<()> {
+    let world = World::new().await?;
+    let replica = sample::replica();
+    let mut tx = world.database.begin().await?;
+    let account = sample::held(&mut tx, "support", replica).await?;
+    let mail = sample::outbound(account, "order-1");
+    outbound_mail::insert(&mut tx, std::slice::from_ref(&mail), NOW).await?;
+    let administrator = Verdict::needs_administrator(MustAct::TenantAdministrator);
+    let transient = Verdict::transient();
+
+    let mut told = Vec::new();
+    for (verdict, text, code) in [
+        (transient, "busy, session 1", "421 4.3.2"),
+        (transient, "busy, session 2", "421 4.3.2"),
+        (transient, "full, session 3", "451 4.3.1"),
+        (administrator, "switched off, host a", "535 5.7.139"),
+        (administrator, "switched off, host b", "535 5.7.139"),
+        (administrator, "blocked", "550 5.1.8"),
+    ] {
+        let problem = of_code(verdict, text, code);
+        let parked = park(&mut tx, replica, account, &problem).await?;
+        assert_eq!(parked.count, 1, "{text}");
+        told.push(parked.told.len());
+        make_due(&mut tx, account).await?;
+    }
+
+    assert_eq!(told, [1, 0, 0, 1, 0, 1]);
     Ok(())
 }
 

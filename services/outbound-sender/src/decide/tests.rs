@@ -154,6 +154,12 @@ fn failure_of_the_account_counts_for_no_mail_and_is_told_once() {
         let first = decide(&mail(&["a@x"]), ended.clone(), &rules(), NOW);
         let mut known = mail(&["a@x"]);
         known.problem.clone_from(&first.outcome.problem);
+        // Servers end their texts with the id of a session.
+        let Ended::Failed(failure) = ended else {
+            panic!("it failed");
+        };
+        let what = "It failed with another text".to_owned();
+        let ended = Ended::Failed(Failure { what, ..failure });
         let second = decide(&known, ended, &rules(), NOW);
 
         assert_eq!(first.outcome.state, OutboundState::Queued);

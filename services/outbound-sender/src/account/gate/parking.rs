@@ -36,6 +36,7 @@ impl Worker {
     /// Puts off what is due, and tells once why.
     pub(in crate::account) async fn park(&mut self) -> Result<(), StoreError> {
         while let Some(obstacle) = &self.gate.obstacle
+            && !self.stop.is_cancelled()
             && self.has_due().await?
         {
             let replica = &self.shared.replica;
@@ -48,16 +49,18 @@ impl Worker {
             };
             let mut tx = replica.database.begin().await?;
             let id = self.account.id;
-            let told = outbound_mail::park(&mut tx, replica.id, id, parking, PARK_BATCH).await?;
+            let parked = outbound_mail::park(&mut tx, replica.id, id, parking, PARK_BATCH).await?;
             let key = &self.account.key;
+            let told = parked.told.iter();
             let events: Vec<Encoded> = told
-                .iter()
                 .flat_map(|mail| event::of_parked(replica, key, mail, next, &obstacle.problem))
                 .collect();
             outbox::insert(&mut tx, replica.id, &events, now).await?;
             tx.commit().await?;
-            replica.outbox.wake();
-            if told.is_empty() && self.has_due().await? {
+            if !events.is_empty() {
+                replica.outbox.wake();
+            }
+            if parked.count == 0 {
                 warn!(account.id = %id, "Mail is due that is not ours to put off");
                 return Ok(());
             }
