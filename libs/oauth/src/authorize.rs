@@ -41,8 +41,6 @@ pub struct AuthorizeRequest<'a> {
     pub challenge: &'a str,
     /// The address that is expected to sign in.
     pub login_hint: Option<&'a str>,
-    /// Overrides the client's own `prompt`.
-    pub prompt: Option<&'a str>,
 }
 
 // What the protocol decides; neither the client's extra parameters nor the URL may change them.
@@ -71,7 +69,6 @@ pub fn authorize_url(
     let optional = [
         ("nonce", request.nonce.filter(|_| client.asks_identity())),
         ("login_hint", request.login_hint),
-        ("prompt", request.prompt),
     ];
     extra.extend(
         optional

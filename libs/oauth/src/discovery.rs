@@ -26,18 +26,9 @@ pub struct Endpoints {
     /// Where the signing keys are.
     #[serde(default)]
     pub jwks: Option<Url>,
-    /// Where tokens are given back (RFC 7009).
-    #[serde(default)]
-    pub revocation: Option<Url>,
-    /// Where tokens are examined (RFC 7662).
-    #[serde(default)]
-    pub introspection: Option<Url>,
     /// The ways of client authentication that are offered and that we know.
     #[serde(default)]
     pub auth_methods: Vec<TokenEndpointAuth>,
-    /// The scopes that are advertised.
-    #[serde(default)]
-    pub scopes_supported: Vec<String>,
     /// Whether authorisation answers name their issuer (RFC 9207).
     #[serde(default)]
     pub iss_parameter_supported: bool,
@@ -52,10 +43,7 @@ impl Endpoints {
             token,
             userinfo: None,
             jwks: None,
-            revocation: None,
-            introspection: None,
             auth_methods: Vec::new(),
-            scopes_supported: Vec::new(),
             iss_parameter_supported: false,
         }
     }
@@ -117,20 +105,16 @@ async fn read(http: &HttpClient, document: &Url, asked: &Url) -> Result<Endpoint
         });
     }
     let url = |name| endpoint(asked, text(name)?);
-    let list = |name| strings(metadata.get(name));
     Ok(Endpoints {
         issuer: Some(answered.to_owned()),
         authorize: url("authorization_endpoint").ok_or(incomplete("no authorization endpoint"))?,
         token: url("token_endpoint").ok_or(incomplete("no token endpoint"))?,
         userinfo: url("userinfo_endpoint"),
         jwks: url("jwks_uri"),
-        revocation: url("revocation_endpoint"),
-        introspection: url("introspection_endpoint"),
-        auth_methods: list("token_endpoint_auth_methods_supported")
+        auth_methods: strings(metadata.get("token_endpoint_auth_methods_supported"))
             .iter()
             .filter_map(|name| name.parse().ok())
             .collect(),
-        scopes_supported: list("scopes_supported"),
         iss_parameter_supported: metadata
             .get("authorization_response_iss_parameter_supported")
             .and_then(Value::as_bool)

@@ -22,8 +22,6 @@ pub enum Operation {
     Userinfo,
     /// Reading the provider's signing keys.
     FetchKeys,
-    /// Giving a token back.
-    Revoke,
 }
 
 impl fmt::Display for Operation {
@@ -35,7 +33,6 @@ impl fmt::Display for Operation {
             Self::Refresh => "token refresh",
             Self::Userinfo => "userinfo request",
             Self::FetchKeys => "key set request",
-            Self::Revoke => "token revocation",
         })
     }
 }

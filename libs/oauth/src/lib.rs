@@ -43,4 +43,4 @@ pub use refusal::Refusal;
 pub use registration::Registration;
 pub use schedule::{access_expires_at, refresh_due_at};
 pub use scope::missing_scopes;
-pub use token::{Revocation, TokenAnswer, exchange_code, refresh, revoke};
+pub use token::{TokenAnswer, exchange_code, refresh};

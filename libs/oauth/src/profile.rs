@@ -150,7 +150,6 @@ fn google_endpoints() -> Option<Endpoints> {
         issuer: Some("https://accounts.google.com".to_owned()),
         userinfo: url("https://openidconnect.googleapis.com/v1/userinfo"),
         jwks: url("https://www.googleapis.com/oauth2/v3/certs"),
-        revocation: url("https://oauth2.googleapis.com/revoke"),
         auth_methods: vec![
             TokenEndpointAuth::ClientSecretPost,
             TokenEndpointAuth::ClientSecretBasic,

@@ -29,8 +29,6 @@ pub struct Registration {
     pub userinfo: Option<Url>,
     /// The key set, in place of the discovered one.
     pub jwks: Option<Url>,
-    /// The revocation endpoint, in place of the discovered one.
-    pub revocation: Option<Url>,
     /// What is asked for.
     pub scopes: Vec<String>,
     /// The claim that names the mailbox.
@@ -108,7 +106,6 @@ impl Registration {
         };
         replace(&mut endpoints.userinfo, &self.userinfo);
         replace(&mut endpoints.jwks, &self.jwks);
-        replace(&mut endpoints.revocation, &self.revocation);
     }
 
     fn client(&self, defaults: Defaults, endpoints: &Endpoints, redirect_uri: &Url) -> Client {

@@ -1,18 +1,12 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use ::http::Request;
-use ::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use mailmesh_domain::TokenEndpointAuth;
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use oauth2::basic::BasicErrorResponse;
 use oauth2::{
     AsyncHttpClient, AuthorizationCode, HttpRequest, HttpResponse, PkceCodeVerifier, RefreshToken,
     RequestTokenError, Scope, TokenResponse,
 };
-use url::form_urlencoded;
 
 use crate::client::Client;
 use crate::discovery::Endpoints;
@@ -35,15 +29,6 @@ pub struct TokenAnswer {
     pub scopes: Vec<String>,
     /// The id token, not verified yet.
     pub id_token: Option<SecretString>,
-}
-
-/// What became of a token that was to be revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revocation {
-    /// It no longer works.
-    Revoked,
-    /// The provider offers no revocation.
-    NotOffered,
 }
 
 /// Gives requests of the protocol crate to our client. A closure would do, but the future around it
@@ -123,58 +108,6 @@ pub async fn refresh(
         .request_async(&sender)
         .await;
     TokenAnswer::try_new(operation, answer, scopes)
-}
-
-/// Gives a refresh token back (RFC 7009). At Google this ends every token of that person for the
-/// whole project, so it is never a way to reset one account.
-///
-/// # Errors
-/// [`OAuthError`] with the provider's reason. A token that is unknown counts as revoked.
-pub async fn revoke(
-    http: &HttpClient,
-    endpoints: &Endpoints,
-    client: &Client,
-    refresh_token: &SecretString,
-) -> Result<Revocation, OAuthError> {
-    let operation = Operation::Revoke;
-    let Some(url) = &endpoints.revocation else {
-        return Ok(Revocation::NotOffered);
-    };
-    // The protocol crate refuses http here, even to this machine.
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("token", refresh_token.expose_secret());
-    form.append_pair("token_type_hint", "refresh_token");
-    let mut request = Request::post(url.as_str())
-        .header(ACCEPT, "application/json")
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-    match (client.auth, client.secret()) {
-        (TokenEndpointAuth::ClientSecretBasic, Some(secret)) => {
-            request = request.header(AUTHORIZATION, basic(&client.client_id, secret));
-        }
-        (_, secret) => {
-            form.append_pair("client_id", &client.client_id);
-            if let Some(secret) = secret {
-                form.append_pair("client_secret", secret.expose_secret());
-            }
-        }
-    }
-    let request = request
-        .body(form.finish().into_bytes())
-        .map_err(|_| OAuthError::unreadable(operation, "request cannot be built"))?;
-    let secrets = with_client_secret(client, vec![refresh_token]);
-    match http.send(operation, request, &secrets).await {
-        Err(OAuthError::Refused(refusal)) if refusal.error.as_deref() == Some("invalid_token") => {
-            Ok(Revocation::Revoked)
-        }
-        answer => answer.map(|_| Revocation::Revoked),
-    }
-}
-
-fn basic(client_id: &str, secret: &SecretString) -> String {
-    let encode =
-        |text: &str| -> String { form_urlencoded::byte_serialize(text.as_bytes()).collect() };
-    let pair = format!("{}:{}", encode(client_id), encode(secret.expose_secret()));
-    format!("Basic {}", STANDARD.encode(pair))
 }
 
 fn with_client_secret<'a>(

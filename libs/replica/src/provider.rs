@@ -184,7 +184,6 @@ impl Providers {
             token: url("token_url", &row.token_url)?,
             userinfo: url("userinfo_url", &row.userinfo_url)?,
             jwks: url("jwks_url", &row.jwks_url)?,
-            revocation: url("revocation_url", &row.revocation_url)?,
             scopes: row.scopes.clone(),
             identity_claim: row.identity_claim.clone(),
             extra_authorize: row.extra_authorize_parameters.clone().into_iter().collect(),

@@ -27,7 +27,6 @@ const REQUEST: AuthorizeRequest<'_> = AuthorizeRequest {
     nonce: Some("the-nonce"),
     challenge: "challenge",
     login_hint: Some("jo@example.test"),
-    prompt: None,
 };
 
 fn parameters(url: &Url) -> HashMap<String, String> {
@@ -74,20 +73,6 @@ fn the_url_holds_everything_once_and_no_secret() {
     assert_eq!(found.len(), 12);
     assert!(url.as_str().starts_with("https://id.test/auth?"));
     assert!(!url.as_str().contains("PLANTED"));
-}
-
-#[test]
-fn the_request_overrides_the_clients_prompt() {
-    let mut client = client();
-    client.extra_authorize = vec![("prompt".to_owned(), "consent".to_owned())];
-    let request = AuthorizeRequest {
-        prompt: Some("select_account"),
-        ..REQUEST
-    };
-
-    let url = authorize_url(&endpoints("https://id.test/auth"), &client, &request);
-
-    assert_eq!(parameters(&url)["prompt"], "select_account");
 }
 
 #[test]

@@ -16,7 +16,6 @@ fn registration(authorize: &str, issuer: &str) -> Registration {
         token: Some(url("https://id.test/token")),
         userinfo: None,
         jwks: None,
-        revocation: None,
         scopes: vec!["openid".to_owned(), "offline_access".to_owned()],
         identity_claim: None,
         extra_authorize: Vec::new(),

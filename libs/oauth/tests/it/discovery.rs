@@ -14,8 +14,6 @@ fn metadata(fake: &Fake) -> Value {
         "token_endpoint": fake.url("/token"),
         "userinfo_endpoint": fake.url("/userinfo"),
         "jwks_uri": fake.url("/jwks"),
-        "revocation_endpoint": fake.url("/revoke"),
-        "introspection_endpoint": fake.url("/introspect"),
         "token_endpoint_auth_methods_supported": ["private_key_jwt", "client_secret_post"],
         "scopes_supported": ["openid", "mail"],
         "authorization_response_iss_parameter_supported": true,
@@ -40,10 +38,7 @@ async fn openid_metadata_is_read() {
         assert_eq!(found.token, fake.url("/token"));
         assert_eq!(found.userinfo, Some(fake.url("/userinfo")));
         assert_eq!(found.jwks, Some(fake.url("/jwks")));
-        assert_eq!(found.revocation, Some(fake.url("/revoke")));
-        assert_eq!(found.introspection, Some(fake.url("/introspect")));
         assert_eq!(found.preferred_auth(), TokenEndpointAuth::ClientSecretPost);
-        assert_eq!(found.scopes_supported, ["openid", "mail"]);
         assert!(found.iss_parameter_supported);
     }
 }

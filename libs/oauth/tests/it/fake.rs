@@ -122,7 +122,6 @@ impl Fake {
             issuer: Some("https://id.test".to_owned()),
             jwks: Some(self.url("/jwks")),
             userinfo: Some(self.url("/userinfo")),
-            revocation: Some(self.url("/revoke")),
             ..Endpoints::new(self.url("/authorize"), self.url("/token"))
         }
     }

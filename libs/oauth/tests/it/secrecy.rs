@@ -2,9 +2,7 @@ use std::error::Error;
 use std::fmt::Write;
 
 use mailmesh_domain::TokenEndpointAuth;
-use mailmesh_oauth::{
-    Client, OAuthError, Pkce, authorize_url, exchange_code, identify, refresh, revoke,
-};
+use mailmesh_oauth::{Client, OAuthError, Pkce, authorize_url, exchange_code, identify, refresh};
 use time::OffsetDateTime;
 
 use crate::fake::{Answer, Fake, client, http, impatient, json, secret, status};
@@ -44,7 +42,7 @@ fn answers() -> Vec<Answer> {
 
 async fn errors(client: &Client, answer: Answer) -> Vec<OAuthError> {
     let fake = Fake::start().await;
-    for path in ["/token", "/revoke", "/userinfo"] {
+    for path in ["/token", "/userinfo"] {
         fake.on(path, [answer.clone()]);
     }
     let http = match answer {
@@ -64,7 +62,6 @@ async fn errors(client: &Client, answer: Answer) -> Vec<OAuthError> {
             .err(),
     );
     found.extend(refresh(&http, &endpoints, client, &token, &[]).await.err());
-    found.extend(revoke(&http, &endpoints, client, &token).await.err());
 
     let good = Fake::start().await;
     good.on("/token", [json(TOKENS)]);
@@ -139,7 +136,6 @@ async fn debug_of_everything_shows_no_secret() {
         nonce: None,
         challenge: &pkce.challenge,
         login_hint: None,
-        prompt: None,
     };
     let url = authorize_url(&fake.endpoints(), &client, &request);
 

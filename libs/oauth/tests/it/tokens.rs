@@ -3,7 +3,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mailmesh_domain::{TokenEndpointAuth, VerdictKind};
-use mailmesh_oauth::{OAuthError, Revocation, exchange_code, refresh, revoke};
+use mailmesh_oauth::{OAuthError, exchange_code, refresh};
 use mailmesh_secrets::ExposeSecret;
 
 use crate::fake::{Fake, client, http, json, owned, secret, status};
@@ -237,38 +237,4 @@ async fn refusals_come_through_with_verdict_code_and_action() {
     assert_eq!(error.verdict().kind, VerdictKind::Transient);
     assert_eq!(error.verdict().retry_after, Some(Duration::from_mins(1)));
     assert!(!error.concerns_client());
-}
-
-#[tokio::test]
-async fn a_token_is_revoked_where_that_is_offered() {
-    let fake = Fake::start().await;
-    fake.on(
-        "/revoke",
-        [
-            status(200, ""),
-            status(400, r#"{"error":"invalid_token"}"#),
-            status(503, "").header("retry-after", "9"),
-        ],
-    );
-    let (mut endpoints, mut client, token) = (fake.endpoints(), client(), secret("rt"));
-
-    let post = revoke(&http(), &endpoints, &client, &token).await.unwrap();
-    client.auth = TokenEndpointAuth::ClientSecretBasic;
-    let unknown = revoke(&http(), &endpoints, &client, &token).await.unwrap();
-    let busy = revoke(&http(), &endpoints, &client, &token)
-        .await
-        .unwrap_err();
-    endpoints.revocation = None;
-    let silent = revoke(&http(), &endpoints, &client, &token).await.unwrap();
-
-    assert_eq!((post, unknown), (Revocation::Revoked, Revocation::Revoked));
-    assert_eq!(busy.verdict().retry_after, Some(Duration::from_secs(9)));
-    assert_eq!(silent, Revocation::NotOffered);
-    let seen = fake.seen();
-    assert_eq!(seen[0].form["token"], "rt");
-    assert_eq!(seen[0].form["client_secret"], "client-PLANTED");
-    assert_eq!(
-        seen[1].authorization.as_deref(),
-        Some("Basic bWVzaDpjbGllbnQtUExBTlRFRA==")
-    );
 }

@@ -117,7 +117,6 @@ async fn record_start(
         nonce: Some(nonce.expose_secret()),
         challenge: &pkce.challenge,
         login_hint: Some(&link.account.login),
-        prompt: None,
     };
     Ok(authorize_url(
         &provider.endpoints,
