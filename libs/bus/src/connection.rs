@@ -2,13 +2,14 @@ mod wire;
 
 use std::error::Error;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_nats::ConnectErrorKind;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::cause::NatsCause;
 use crate::publish::IN_FLIGHT_UNITS;
@@ -20,6 +21,7 @@ pub(crate) use wire::{Link, LinkState, Wire, WireError, connect};
 
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const OLDEST_SERVER: (i64, i64, i64) = (2, 12, 0);
 /// How often a new client is tried when the one before has ended.
 const RENEW_PAUSE: Duration = Duration::from_secs(1);
@@ -41,6 +43,7 @@ pub(crate) struct Inner {
     wire: RwLock<Arc<Wire>>,
     /// When the last try to make a new client failed.
     renewing: Mutex<Option<Instant>>,
+    is_closed: AtomicBool,
 }
 
 /// What the bus knows of its own state, without asking the server.
@@ -138,6 +141,7 @@ impl Bus {
                 state,
                 wire: RwLock::new(Arc::new(Wire::new(client))),
                 renewing: Mutex::default(),
+                is_closed: AtomicBool::new(false),
             }),
         })
     }
@@ -178,8 +182,39 @@ impl Bus {
         }
     }
 
+    /// Writes what is left and closes the connection for good: calls fail from now on, and subscriptions end.
+    ///
+    /// For the end of a process, before a server that ends with it: the loss of the connection is no news then.
+    pub async fn close(&self) {
+        let Inner {
+            state, is_closed, ..
+        } = &*self.inner;
+        is_closed.store(true, Ordering::Relaxed);
+        state.silence();
+        let wire = self.inner.wire();
+        let closing = async {
+            wire.client.flush().await?;
+            wire.client.drain().await?;
+            let mut link = state.subscribe();
+            link.wait_for(|link| link.has_ended).await?;
+            Ok::<(), Box<dyn Error + Send + Sync>>(())
+        };
+        match tokio::time::timeout(CLOSE_TIMEOUT, closing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => debug!(error, "NATS connection was gone before it was closed"),
+            Err(_) => debug!("NATS connection could not be closed in time"),
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inner.is_closed.load(Ordering::Relaxed)
+    }
+
     /// Waits until the connection stands; says whether it did in time.
     pub(crate) async fn link_is_up_before(&self, deadline: Instant) -> bool {
+        if self.is_closed() {
+            return false;
+        }
         let standing = async {
             self.renew_if_ended().await;
             let mut link = self.inner.state.subscribe();
@@ -197,7 +232,7 @@ impl Bus {
 
     async fn renew_if_ended(&self) {
         let inner = &self.inner;
-        if !inner.state.now().has_ended {
+        if !inner.state.now().has_ended || self.is_closed() {
             return;
         }
         let mut failed_at = inner.renewing.lock().await;

@@ -106,11 +106,13 @@ impl Bus {
 }
 
 impl Subscription {
-    /// Waits for the next hint. Lasts through reconnects and through the end of the client, which lose what came meanwhile.
+    /// Waits for the next hint. Lasts through reconnects and through the end of the client, which lose what came meanwhile;
+    /// none after the bus was closed.
     pub async fn next(&mut self) -> Option<Hint> {
         let message = loop {
             match self.subscriber.next().await {
                 Some(message) => break message,
+                None if self.bus.is_closed() => return None,
                 None => self.renew().await,
             }
         };

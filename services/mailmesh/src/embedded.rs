@@ -193,13 +193,26 @@ impl Servers {
     }
 }
 
-/// The tasks that the others lean on, and that stop after them.
-const LAST: [&str; 2] = ["/servers", "/sandbox"];
+/// The tasks that stop last: what all others lean on, and before it the connection to it.
+const SERVERS: [&str; 2] = ["/servers", "/sandbox"];
+const CONNECTION: &str = "/bus";
 
-/// Waits until every task has ended but those that stop last.
+/// Waits until every task has ended but the servers.
 pub(crate) async fn others_ended(process: &Lifecycle) {
-    let is_other = |name: &String| !LAST.iter().any(|last| name.ends_with(last));
-    while process.running().iter().any(is_other) {
+    let is_server = |name: &str| SERVERS.iter().any(|server| name.ends_with(server));
+    all_ended_but(process, is_server).await;
+}
+
+/// Waits until every task has ended but the servers and the connection to them.
+pub(crate) async fn services_ended(process: &Lifecycle) {
+    let is_last = |name: &str| {
+        name.ends_with(CONNECTION) || SERVERS.iter().any(|server| name.ends_with(server))
+    };
+    all_ended_but(process, is_last).await;
+}
+
+async fn all_ended_but(process: &Lifecycle, is_kept: impl Fn(&str) -> bool) {
+    while process.running().iter().any(|name| !is_kept(name)) {
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -9,6 +9,7 @@ use mailmesh_runtime::{ConfigError, Lifecycle, Unavailable};
 use mailmesh_secrets::SecretString;
 
 use crate::config::Config;
+use crate::embedded::services_ended;
 
 /// One of the five services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,8 @@ pub(crate) struct Started {
     pub(crate) first_key: Option<SecretString>,
 }
 
-/// Opens the connections that the configuration names; the process is ready while they answer.
+/// Opens the connections that the configuration names; the process is ready while they answer, and closes the bus when
+/// its services have ended.
 pub(crate) async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Connections> {
     let postgres = config.postgres()?;
     let connected = Connections::open(postgres, &config.nats).await;
@@ -65,6 +67,12 @@ pub(crate) async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::R
     lifecycle.checks().register("nats", move || {
         let bus = bus.clone();
         async move { Ok(bus.check().await?) }
+    });
+    let (process, bus) = (lifecycle.clone(), connections.bus.clone());
+    lifecycle.spawn("bus", async move {
+        process.stopping().await;
+        services_ended(&process).await;
+        bus.close().await;
     });
     Ok(connections)
 }

@@ -118,3 +118,38 @@ async fn consumer_goes_on_after_the_server_was_killed() -> Result<()> {
     task.finish().await??;
     Ok(())
 }
+
+#[tokio::test]
+async fn closed_bus_has_written_everything_and_ends_its_subscriptions() -> Result<()> {
+    let server = start_own("closed").await?;
+    let settings = settings(&server.url());
+    let (bus, other) = (bus_with(&settings).await?, bus_with(&settings).await?);
+    let mut ours = bus.subscribe("token.refresh", None).await?;
+    let mut theirs = other.subscribe("token.refresh", None).await?;
+    eventually("both hear", async || {
+        bus.publish_core("token.refresh", &[], "hint".into())
+            .await?;
+        let both = async { (ours.next().await, theirs.next().await) };
+        let heard = tokio::time::timeout(Duration::from_millis(100), both).await;
+        Ok(heard.ok())
+    })
+    .await?;
+
+    bus.publish_core("token.refresh", &[], "last".into())
+        .await?;
+    bus.close().await;
+
+    let heard = async {
+        while theirs.next().await.context("the other is open")?.payload != "last" {}
+        while ours.next().await.is_some() {}
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(10), heard).await??;
+    assert!(!bus.health().is_connected);
+    let refused = bus.publish(outgoing("mail.received.a", "1", b"x")).await;
+    assert!(
+        matches!(refused, Err(PublishError::NotSent { .. })),
+        "{refused:?}"
+    );
+    Ok(())
+}

@@ -18,8 +18,8 @@ use crate::embedded::{self, Advice, Ports, others_ended};
 
 use super::up::{self, Place};
 
-/// Warnings, but not those of connections that end with the demo.
-const QUIET: &str = "warn,mailmesh_bus::connection=error,sqlx::postgres::notice=error";
+/// Warnings, but not what the database says of its own.
+const QUIET: &str = "warn,sqlx::postgres::notice=error";
 
 /// How the demo ends.
 #[derive(Debug, clap::Args)]
