@@ -306,9 +306,7 @@ impl Worker {
         );
         let settings = &self.context.settings;
         let (base, limit) = (settings.backoff_base(), settings.backoff_limit());
-        let Some(verdict) = failure.verdict() else {
-            return State::BackingOff(backoff(self.failures - 1, base, limit));
-        };
+        let verdict = failure.verdict();
         let is_reported = !verdict.is_retryable()
             || failure.is_full()
             || self.failures >= settings.failures_to_report;

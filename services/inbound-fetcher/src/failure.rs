@@ -44,22 +44,18 @@ impl From<ImapError> for Failure {
 }
 
 impl Failure {
-    /// Returns what the failure says of the account; none if it is the mesh that fails.
-    pub(crate) fn verdict(&self) -> Option<Verdict> {
+    pub(crate) fn verdict(&self) -> Verdict {
         match self {
-            Self::Imap(error) => Some(error.verdict()),
-            Self::Tls(error) => Some(error.verdict()),
+            Self::Imap(error) => error.verdict(),
+            Self::Tls(error) => error.verdict(),
             Self::NoPassword | Self::Secret(_) => {
-                Some(Verdict::needs_administrator(MustAct::Administrator))
+                Verdict::needs_administrator(MustAct::Administrator)
             }
-            Self::Publish(_) | Self::Raw(_) if self.is_full() => Some(
-                // It passes by itself once consumers or retention make room, but somebody must know.
-                Verdict {
-                    who: MustAct::Administrator,
-                    ..Verdict::transient()
-                },
-            ),
-            _ => None,
+            // The mesh itself, or a full stream: may pass by itself, but if it stays, somebody must know.
+            _ => Verdict {
+                who: MustAct::Administrator,
+                ..Verdict::transient()
+            },
         }
     }
 

@@ -105,6 +105,37 @@ async fn full_stream_holds_mail_back_until_there_is_room() -> Result<()> {
     replica.stop().await
 }
 
+/// An event of our own that cannot be read: nothing is published before somebody has looked at it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mesh_that_keeps_failing_is_told_on_the_account() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    let replica = world.start().await?;
+    world.deliver(mail(1))?;
+    world.mails("support", 1).await?;
+    world.recorded(&account, 1).await?;
+    let stored = world.base.stored("mail.received.support").await?;
+    let headers = stored.iter().flat_map(|event| &event.headers);
+    let source = headers.filter(|(name, _)| name.eq_ignore_ascii_case("ce-source"));
+    let source: Vec<(&str, &str)> = source
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let subject = "mail.received.support";
+    world.base.publish(subject, &source, "not JSON").await?;
+
+    world.base.bus.take_fence("support").await?;
+    world.deliver(mail(2))?;
+
+    let failing: AccountFailing = world.base.first_event("support").await?;
+    assert_eq!(failing.problem.must_act, MustAct::Administrator);
+    assert!(
+        failing.problem.what.contains("cannot be read"),
+        "{failing:?}"
+    );
+    assert_eq!(world.state(&account).await?, AccountState::Failing);
+    world.finish(replica).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disabled_account_is_given_up_and_a_changed_one_starts_anew() -> Result<()> {
     let world = World::new().await?;
