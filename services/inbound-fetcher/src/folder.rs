@@ -88,12 +88,12 @@ impl Worker {
         if let Some(uid) = beyond {
             self.pass(folder, uid).await?;
         }
-        let is_rescan = self
+        let rescan = self
             .cursor(folder)
-            .is_some_and(|cursor| cursor.rescan_until_uid.is_some());
-        if is_rescan {
+            .filter(|cursor| cursor.rescan_until_uid.is_some());
+        if let Some(validity) = rescan.map(|cursor| cursor.uid_validity) {
             let mut tx = self.context.replica.database.begin().await?;
-            mailbox::finish_rescan(&mut tx, self.account.id, folder).await?;
+            mailbox::finish_rescan(&mut tx, self.account.id, folder, validity).await?;
             tx.commit().await?;
             if let Some(cursor) = self.cursor_mut(folder) {
                 cursor.rescan_until_uid = None;

@@ -166,7 +166,7 @@ pub async fn reset(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends the reading again of a renumbered folder.
+/// Ends the reading again of a renumbered folder, unless it was renumbered once more.
 ///
 /// # Errors
 /// When the database fails.
@@ -174,12 +174,15 @@ pub async fn finish_rescan(
     tx: &mut Tx,
     account: AccountId,
     folder: &str,
+    uid_validity: u32,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE mailbox_cursors SET rescan_until_uid = NULL WHERE account_id = $1 AND folder = $2",
+        "UPDATE mailbox_cursors SET rescan_until_uid = NULL
+         WHERE account_id = $1 AND folder = $2 AND uid_validity = $3",
     )
     .bind(account.as_uuid())
     .bind(folder)
+    .bind(i64::from(uid_validity))
     .execute(tx.connection())
     .await
     .map_err(StoreError::query("finish reading a folder again"))?;

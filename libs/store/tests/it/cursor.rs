@@ -120,7 +120,10 @@ async fn a_renumbered_folder_begins_anew_once() -> Result<()> {
     let kept = cursor(&mut tx, account, "INBOX").await?;
     assert_eq!((kept.last_uid, kept.rescan_until_uid), (3, Some(30)));
 
-    mailbox::finish_rescan(&mut tx, account, "INBOX").await?;
+    // Of an owner that was frozen before the folder was renumbered.
+    mailbox::finish_rescan(&mut tx, account, "INBOX", 5).await?;
+    assert_eq!(cursor(&mut tx, account, "INBOX").await?, kept);
+    mailbox::finish_rescan(&mut tx, account, "INBOX", 6).await?;
     let finished = cursor(&mut tx, account, "INBOX").await?;
     assert_eq!((finished.last_uid, finished.rescan_until_uid), (3, None));
     Ok(())
