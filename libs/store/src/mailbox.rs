@@ -9,5 +9,6 @@ pub use cursor::{Cursor, activate, finish_rescan, list_cursors, move_cursors, re
 pub use forget::void_cursors;
 pub use quarantine::{MailFailures, count_failure, is_quarantined, quarantine};
 pub use received::{
-    DuePostAction, ReceivedMail, find, find_known, finish_post_actions, insert, list_post_actions,
+    DuePostAction, ReceivedMail, find, finish_post_actions, insert, list_post_actions,
+    renumber_known,
 };

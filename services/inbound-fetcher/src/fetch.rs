@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use mailmesh_mail::imap::{FetchReport, ImapError, Session};
 use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
@@ -179,17 +179,18 @@ impl Worker {
         };
         // INTERNALDATE has whole seconds: a mail of the same second may have come after.
         let activated_at = cursor.activated_at.unix_timestamp();
-        let hashes: Vec<[u8; 32]> = mails
+        let asked: Vec<(u32, [u8; 32])> = mails
             .iter()
             .filter(|mail| mail.uid <= until)
-            .map(|mail| mail.sha256)
+            .map(|mail| (mail.uid, mail.sha256))
             .collect();
-        if hashes.is_empty() {
+        if asked.is_empty() {
             return Ok(mails);
         }
+        let (folder, validity) = (chunk.folder, cursor.uid_validity);
         let mut tx = self.context.replica.database.begin().await?;
-        let known: HashSet<[u8; 32]> =
-            mailbox::find_known(&mut tx, self.account.id, &hashes).await?;
+        let known =
+            mailbox::renumber_known(&mut tx, self.account.id, folder, validity, &asked).await?;
         tx.commit().await?;
         let receive_existing = self.account.receive_existing;
         mails.retain(|mail| {
@@ -197,7 +198,7 @@ impl Worker {
                 && mail
                     .internal_date
                     .is_some_and(|date| date.unix_timestamp() < activated_at);
-            let is_known = known.contains(&mail.sha256) || is_older;
+            let is_known = known.contains(&mail.uid) || is_older;
             let is_left_out = mail.uid <= until && is_known;
             if is_left_out {
                 chunk.pending.remove(&mail.uid);

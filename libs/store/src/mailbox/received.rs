@@ -110,27 +110,56 @@ pub async fn insert(
     Ok(())
 }
 
-/// Returns which of these fingerprints the account has received before.
+/// Finds those of a renumbered folder's mails, by UID and fingerprint, that were received from it
+/// before, and gives their rows the new numbers: each row stands for one mail, so that a further copy
+/// of a mail is a new one. Asked again after a crash, it finds the same.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn find_known(
+pub async fn renumber_known(
     tx: &mut Tx,
     account: AccountId,
-    fingerprints: &[[u8; 32]],
-) -> Result<HashSet<[u8; 32]>, StoreError> {
-    let asked: Vec<&[u8]> = fingerprints.iter().map(<[u8; 32]>::as_slice).collect();
-    let known: Vec<Vec<u8>> = sqlx::query_scalar(
-        "SELECT DISTINCT sha256 FROM received_mails WHERE account_id = $1 AND sha256 = ANY($2)",
+    folder: &str,
+    uid_validity: u32,
+    mails: &[(u32, [u8; 32])],
+) -> Result<HashSet<u32>, StoreError> {
+    let uids: Vec<i64> = mails.iter().map(|(uid, _)| i64::from(*uid)).collect();
+    let fingerprints: Vec<&[u8]> = mails.iter().map(|(_, sha256)| sha256.as_slice()).collect();
+    let known: Vec<i64> = sqlx::query_scalar(
+        "WITH asked AS (
+             SELECT uid, sha256 FROM unnest($4::bigint[], $5::bytea[]) AS a (uid, sha256)
+         ), rows AS (
+             SELECT mail_id, uid_validity, uid, sha256 FROM received_mails
+             WHERE account_id = $1 AND folder = $2 AND sha256 = ANY($5)
+         ), current AS (
+             SELECT a.uid, a.sha256 FROM asked a
+             JOIN rows r ON r.uid = a.uid AND r.sha256 = a.sha256 AND r.uid_validity = $3
+         ), open AS (
+             SELECT uid, sha256, row_number() OVER (PARTITION BY sha256 ORDER BY uid) AS place
+             FROM asked WHERE uid NOT IN (SELECT uid FROM current)
+         ), old AS (
+             SELECT mail_id, sha256,
+                    row_number() OVER (PARTITION BY sha256 ORDER BY uid_validity, uid) AS place
+             FROM rows WHERE uid_validity <> $3
+         ), moved AS (
+             UPDATE received_mails r SET uid_validity = $3, uid = open.uid
+             FROM open JOIN old USING (sha256, place)
+             WHERE r.mail_id = old.mail_id
+             RETURNING r.uid
+         )
+         SELECT uid FROM current UNION SELECT uid FROM moved",
     )
     .bind(account.as_uuid())
-    .bind(asked)
+    .bind(folder)
+    .bind(i64::from(uid_validity))
+    .bind(uids)
+    .bind(fingerprints)
     .fetch_all(tx.connection())
     .await
     .map_err(StoreError::query("look for fingerprints"))?;
     Ok(known
         .into_iter()
-        .filter_map(|hash| hash.try_into().ok())
+        .filter_map(|uid| uid.try_into().ok())
         .collect())
 }
 

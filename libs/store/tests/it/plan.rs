@@ -294,9 +294,12 @@ async fn queue_lists(filled: &Filled) -> Result<()> {
 async fn inbound(filled: &Filled) -> Result<()> {
     let account = filled.account;
     filled
-        .check("find_known", async |tx| {
-            let hashes: Vec<[u8; 32]> = (0..50_u8).map(|n| [n; 32]).collect();
-            mailbox::find_known(tx, account, &hashes).await?;
+        .check("renumber_known", async |tx| {
+            let mails: Vec<(u32, [u8; 32])> = (1..=50_u32)
+                .map(|n| (n, mailmesh_secrets::sha256(n.to_string().as_bytes())))
+                .collect();
+            let known = mailbox::renumber_known(tx, account, "INBOX", 2, &mails).await?;
+            ensure!(known.len() == 50, "{} are known", known.len());
             Ok(())
         })
         .await?;

@@ -76,16 +76,35 @@ async fn fingerprints_tell_seen_mail_from_new() -> Result<()> {
     let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
     let other = sample::stored(&mut tx, "other", Direction::Inbound).await?;
     let (seen, elsewhere) = (sample::received(account, 1), sample::received(other, 2));
+    let mut archived = sample::received(account, 4);
+    archived.folder = "Archive".to_owned();
     // The same mail may lie in a folder twice.
     let mut twin = sample::received(account, 3);
     twin.sha256 = seen.sha256;
-    mailbox::insert(&mut tx, &[seen.clone(), elsewhere.clone(), twin], NOW).await?;
+    let mails = [seen.clone(), elsewhere.clone(), archived.clone(), twin];
+    mailbox::insert(&mut tx, &mails, NOW).await?;
 
-    let asked = [seen.sha256, elsewhere.sha256, sha256(b"new")];
-    let known = mailbox::find_known(&mut tx, account, &asked).await?;
+    let asked = [
+        (10, seen.sha256),
+        (11, elsewhere.sha256),
+        (12, archived.sha256),
+        (13, sha256(b"new")),
+        (14, seen.sha256),
+        (15, seen.sha256),
+    ];
+    let (first, rest) = asked.split_at(1);
+    let known = mailbox::renumber_known(&mut tx, account, "INBOX", 6, first).await?;
+    let again = mailbox::renumber_known(&mut tx, account, "INBOX", 6, first).await?;
+    let further = mailbox::renumber_known(&mut tx, account, "INBOX", 6, rest).await?;
 
-    assert_eq!(known, HashSet::from([seen.sha256]));
-    assert!(mailbox::find_known(&mut tx, account, &[]).await?.is_empty());
+    assert_eq!(known, HashSet::from([10]));
+    assert_eq!(again, known);
+    // Two were received: the third copy is a new mail.
+    assert_eq!(further, HashSet::from([14]));
+    let row = mailbox::find(&mut tx, seen.id).await?.unwrap();
+    assert_eq!((row.uid_validity, row.uid), (6, 10));
+    let none = mailbox::renumber_known(&mut tx, account, "INBOX", 6, &[]).await?;
+    assert!(none.is_empty());
     Ok(())
 }
 

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 
 use anyhow::Result;
+use bytes::Bytes;
 use mailmesh_domain::{AccountState, Clock as _, SystemClock};
 use mailmesh_events::mail::MailReceived;
+use mailmesh_sandbox::Flags;
 use mailmesh_store::account_status;
 use mailmesh_testkit::eventually;
 
@@ -138,6 +140,48 @@ async fn another_name_of_the_same_server_brings_no_second_event() -> Result<()> 
     assert_eq!(uids.len(), 11);
     let reset: mailmesh_events::mail::MailboxReset = world.base.first_event("support").await?;
     assert_eq!(reset.previous_uid_validity, 0);
+    world.finish(replica).await
+}
+
+/// The mail is known, but from elsewhere: in this folder it is new, whatever its number is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_copied_into_a_renumbered_folder_is_no_known_one() -> Result<()> {
+    let world = World::new().await?;
+    let account = world
+        .account("support", |account| {
+            account.folders = vec!["INBOX".to_owned(), "Archive".to_owned()];
+        })
+        .await?;
+    let archive = |raw: Bytes| {
+        let mail = world.sandbox.mail();
+        mail.append(ALICE, "Archive", raw, Flags::default())
+    };
+    world.deliver(mail(1))?;
+    archive(mail(2))?;
+    archive(mail(2))?;
+    let replica = world.start().await?;
+    world.mails("support", 3).await?;
+    replica.stop().await?;
+
+    archive(mail(1))?;
+    archive(mail(2))?;
+    world.sandbox.mail().reset_uid_validity(ALICE, "Archive")?;
+    let replica = world.start().await?;
+
+    let mails = world.mails("support", 5).await?;
+    let subjects = mails.iter().skip(3).map(|mail| mail.subject.as_deref());
+    assert!(subjects.eq([Some("Mail 1"), Some("Mail 2")]));
+    eventually("the second reading has ended", async || {
+        let mut tx = world.base.begin().await?;
+        let cursors = mailmesh_store::mailbox::list_cursors(&mut tx, &[account.id]).await?;
+        let is_over = cursors
+            .iter()
+            .all(|cursor| cursor.rescan_until_uid.is_none());
+        anyhow::ensure!(is_over, "{cursors:?}");
+        anyhow::Ok(())
+    })
+    .await?;
+    world.mails("support", 5).await?;
     world.finish(replica).await
 }
 
