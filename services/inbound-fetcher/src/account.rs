@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_domain::{AccountState, AfterReceive, GrantId, Verdict};
-use mailmesh_events::Problem;
 use mailmesh_mail::imap::{IdleEnd, ImapLimits, Session};
 use mailmesh_mail::{Credentials, Server};
 use mailmesh_store::account::Account;
@@ -16,6 +15,7 @@ use crate::credentials::{self, Access};
 use crate::failure::Failure;
 use crate::health::Health;
 use crate::ownership::Ownership;
+use crate::post_action::PostActions;
 use crate::seed::Seed;
 use crate::witness::Suspect;
 
@@ -56,8 +56,7 @@ pub(crate) struct Worker {
     pub(crate) suspect: Option<Box<Suspect>>,
     /// The server failed when it was asked for sizes.
     pub(crate) is_size_refused: bool,
-    /// The server refuses what is to be done with received mails.
-    pub(crate) post_problem: Option<Box<Problem>>,
+    pub(crate) post: PostActions,
     grant: Option<Box<Grant>>,
     health: Health,
     failures: u32,
@@ -87,7 +86,7 @@ impl Worker {
             singly: None,
             suspect: None,
             is_size_refused: false,
-            post_problem: None,
+            post: PostActions::default(),
             grant: seed.grant.map(Box::new),
             health,
             failures: 0,
@@ -205,11 +204,27 @@ impl Worker {
     async fn check(&mut self, session: &mut Session, is_first: bool) -> Result<(), Failure> {
         let folders = self.account.folders.clone();
         let is_only = folders.len() == 1;
+        if is_first && self.opens_for_changes() {
+            self.post.fall_behind();
+        }
+        let is_catching_up = self.post.begin();
         for folder in &folders {
             if is_first || !is_only {
                 self.open_folder(session, folder).await?;
             }
+            // While a folder is read again, mails are still to get their new numbers.
+            let cursor = self.cursor(folder);
+            let is_read_again = cursor.is_some_and(|cursor| cursor.rescan_until_uid.is_some());
+            if !is_read_again {
+                self.catch_up(session, folder).await?;
+            }
             self.receive_folder(session, folder).await?;
+            if is_read_again || self.post.is_fresh() {
+                self.catch_up(session, folder).await?;
+            }
+        }
+        if is_catching_up {
+            self.post.end();
         }
         if let (Some(first), false) = (folders.first(), is_only) {
             self.open_folder(session, first).await?;
@@ -235,7 +250,7 @@ impl Worker {
         self.refusals = 0;
         self.refused_generation = None;
         self.is_size_refused = false;
-        let problem = self.post_problem.as_deref();
+        let problem = self.post.problem();
         let state = match problem {
             Some(_) => AccountState::Failing,
             None => AccountState::Active,
@@ -247,6 +262,9 @@ impl Worker {
 
     /// Waits for a change, the poll interval, a wake-up or the stop.
     async fn wait(&mut self, session: &mut Session) -> Result<(), Failure> {
+        if self.post.is_fresh() {
+            return Ok(());
+        }
         let poll = Duration::from_secs(u64::from(self.account.poll_interval_seconds.max(1)));
         let (stop, signals) = (self.stop.clone(), Arc::clone(&self.signals));
         let woken = async move {

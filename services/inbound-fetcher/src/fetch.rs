@@ -8,7 +8,7 @@ use tracing::instrument;
 use crate::account::Worker;
 use crate::failure::Failure;
 use crate::intake::{Held, Intake, UNSIZED_MAILS};
-use crate::post_action::{self, Due};
+use crate::post_action::Due;
 use crate::prepare::{Place, Prepared, Whole, prepare};
 use crate::recorder::{Receipt, Record};
 use crate::witness::Witness;
@@ -79,11 +79,7 @@ impl Worker {
             self.note_progress();
         }
         let due = std::mem::take(&mut chunk.due);
-        if !due.is_empty() {
-            let refusal = post_action::run(&self.context, &self.account, session, &due).await?;
-            self.note_post_action(refusal);
-        }
-        Ok(())
+        self.act(session, &due).await
     }
 
     /// Fetches what is pending once; a large mail ends the batch and what came after it follows.

@@ -1,5 +1,3 @@
-use mailmesh_domain::{MustAct, Verdict};
-use mailmesh_events::Problem;
 use mailmesh_events::mail::MailboxReset;
 use mailmesh_mail::imap::{FolderState, ImapError, SelectMode, Session};
 use mailmesh_store::mailbox::{self, Cursor};
@@ -9,7 +7,6 @@ use tracing::{info, instrument};
 use crate::account::Worker;
 use crate::failure::Failure;
 use crate::ownership;
-use crate::post_action;
 
 impl Worker {
     /// Opens a folder and makes its cursor fit the folder's UIDVALIDITY.
@@ -32,9 +29,7 @@ impl Worker {
             }
             Some(cursor) => cursor.clone(),
         };
-        self.set_cursor(cursor.clone());
-        let refusal = post_action::catch_up(&self.context, &self.account, session, &cursor).await?;
-        self.note_post_action(refusal);
+        self.set_cursor(cursor);
         Ok(())
     }
 
@@ -67,15 +62,24 @@ impl Worker {
 
     #[instrument(name = "take.fence", skip_all, fields(account.id = %self.account.id))]
     async fn take_ownership(&mut self, folder: &str) -> Result<(), Failure> {
-        let (ownership, cursors) = ownership::take(&self.context, &self.account).await?;
         let before = self.cursor(folder).map(|cursor| cursor.uid_validity);
-        self.cursors = cursors;
-        self.ownership = Some(Box::new(ownership));
+        self.own().await?;
         if self.cursor(folder).map(|cursor| cursor.uid_validity) == before {
             return Ok(());
         }
         // Another owner has seen a later numbering of the folder than this session shows.
         Err(ImapError::KeepsChanging.into())
+    }
+
+    async fn own(&mut self) -> Result<(), Failure> {
+        let taken = ownership::take(&self.context, &self.account).await?;
+        self.cursors = taken.cursors;
+        self.ownership = Some(Box::new(taken.ownership));
+        if taken.has_read_back && self.opens_for_changes() {
+            // An earlier owner published them; what is to be done with them is ours.
+            self.post.fall_behind();
+        }
+        Ok(())
     }
 
     /// Ends a look that found nothing more.
@@ -140,9 +144,7 @@ impl Worker {
         found: FolderState,
     ) -> Result<Cursor, Failure> {
         // What was published and not recorded must be known by its fingerprint first.
-        let (ownership, cursors) = ownership::take(&self.context, &self.account).await?;
-        self.cursors = cursors;
-        self.ownership = Some(Box::new(ownership));
+        self.own().await?;
         let fresh = self.cursor(&cursor.folder);
         if let Some(fresh) = fresh.filter(|fresh| fresh.uid_validity == found.uid_validity) {
             // Another owner was here first.
@@ -176,16 +178,6 @@ impl Worker {
             rescan_until_uid: Some(until),
             ..cursor
         })
-    }
-
-    pub(crate) fn note_post_action(&mut self, refusal: Option<ImapError>) {
-        self.post_problem = refusal.map(|error| {
-            let what = format!("Received mails cannot be marked, moved or deleted: {error}.");
-            let problem = Problem::new(what, Verdict::needs_administrator(MustAct::Administrator))
-                .with_code(error.code().map(ToOwned::to_owned))
-                .with_mail("Mail is received; it stays where it is on the server.");
-            Box::new(problem)
-        });
     }
 
     pub(crate) fn cursor(&self, folder: &str) -> Option<&Cursor> {

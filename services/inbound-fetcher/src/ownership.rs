@@ -19,13 +19,19 @@ pub(crate) struct Ownership {
     pub(crate) ledger: Ledger,
 }
 
+/// What taking an account over gives.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) ownership: Ownership,
+    pub(crate) cursors: Vec<Cursor>,
+    /// Mails were published that nobody had recorded.
+    pub(crate) has_read_back: bool,
+}
+
 /// Takes the fence, then loads how far the account was recorded and reads back what was published
 /// beyond it. From then on nobody else can publish, and nothing that was published is unknown.
 #[instrument(name = "own.account", skip_all, fields(account.id = %account.id))]
-pub(crate) async fn take(
-    context: &Context,
-    account: &Account,
-) -> Result<(Ownership, Vec<Cursor>), Failure> {
+pub(crate) async fn take(context: &Context, account: &Account) -> Result<Taken, Failure> {
     let fence = context.replica.bus.take_fence(account.key.as_str()).await?;
     let mut tx = context.replica.database.begin().await?;
     // The sequence before the cursors: an earlier owner may record in between, and a sequence newer
@@ -50,7 +56,11 @@ pub(crate) async fn take(
     if found > 0 {
         info!(account.id = %account.id, mails = found, "Read back published mails");
     }
-    Ok((Ownership { fence, ledger }, cursors))
+    Ok(Taken {
+        ownership: Ownership { fence, ledger },
+        cursors,
+        has_read_back: found > 0,
+    })
 }
 
 async fn note_batch(

@@ -35,8 +35,6 @@ pub struct ReceivedMail {
 pub struct DuePostAction {
     /// The mail.
     pub mail_id: MailId,
-    /// Its folder.
-    pub folder: String,
     /// The folder's UIDVALIDITY when it was received.
     pub uid_validity: u32,
     /// Its UID.
@@ -215,33 +213,34 @@ pub async fn find(tx: &mut Tx, id: MailId) -> Result<Option<ReceivedMail>, Store
     row.map(TryFrom::try_from).transpose()
 }
 
-/// Lists mails of an account that something is still to be done with on the server.
+/// Lists mails of a folder that something is still to be done with on the server.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn list_post_actions(
     tx: &mut Tx,
     account: AccountId,
+    folder: &str,
     limit: i64,
 ) -> Result<Vec<DuePostAction>, StoreError> {
-    let rows: Vec<(Uuid, String, i64, i64)> = sqlx::query_as(
-        "SELECT mail_id, folder, uid_validity, uid FROM received_mails
-         WHERE account_id = $1 AND is_post_action_due ORDER BY uid LIMIT $2",
+    let rows: Vec<(Uuid, i64, i64)> = sqlx::query_as(
+        "SELECT mail_id, uid_validity, uid FROM received_mails
+         WHERE account_id = $1 AND folder = $2 AND is_post_action_due ORDER BY uid LIMIT $3",
     )
     .bind(account.as_uuid())
+    .bind(folder)
     .bind(limit)
     .fetch_all(tx.connection())
     .await
     .map_err(StoreError::query("list due post-actions"))?;
     rows.into_iter()
-        .map(|(mail_id, folder, uid_validity, uid)| {
+        .map(|(mail_id, uid_validity, uid)| {
             let of = RowOf {
                 table: "received_mails",
                 id: mail_id,
             };
             Ok(DuePostAction {
                 mail_id: MailId::from_uuid(mail_id),
-                folder,
                 uid_validity: of.number("uid_validity", uid_validity)?,
                 uid: of.number("uid", uid)?,
             })

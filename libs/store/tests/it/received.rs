@@ -123,17 +123,20 @@ async fn post_actions_are_listed_by_uid_until_they_are_done() -> Result<()> {
         mail.is_post_action_due = true;
     }
     mails.push(sample::received(account, 4));
+    let mut archived = sample::received(account, 1);
+    archived.folder = "Archive".to_owned();
+    archived.is_post_action_due = true;
+    mails.push(archived);
     mailbox::insert(&mut tx, &mails, NOW).await?;
 
-    let due = mailbox::list_post_actions(&mut tx, account, 2).await?;
+    let due = mailbox::list_post_actions(&mut tx, account, "INBOX", 2).await?;
     mailbox::finish_post_actions(&mut tx, &[due[0].mail_id, due[1].mail_id]).await?;
-    let left = mailbox::list_post_actions(&mut tx, account, 10).await?;
+    let left = mailbox::list_post_actions(&mut tx, account, "INBOX", 10).await?;
 
     let uids: Vec<u32> = due.iter().map(|action| action.uid).collect();
     assert_eq!(uids, [3, 5]);
     let last = DuePostAction {
         mail_id: mails[0].id,
-        folder: "INBOX".to_owned(),
         uid_validity: 5,
         uid: 7,
     };
