@@ -134,7 +134,11 @@ impl Worker {
             session = self.sign_in(&credentials) => session,
         };
         match session {
-            Ok(session) => State::Watching(Box::new(session)),
+            Ok(session) => {
+                // What refused to push may have been a passing state, or another server of many.
+                self.can_idle = true;
+                State::Watching(Box::new(session))
+            }
             Err(Failure::Imap(error)) if error.is_token_refused() && generation.is_some() => {
                 let generation = generation.unwrap_or_default();
                 self.refuse(Failure::Imap(error), generation).await

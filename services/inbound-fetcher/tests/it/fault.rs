@@ -137,6 +137,41 @@ async fn mesh_that_keeps_failing_is_told_on_the_account() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn server_that_refuses_to_push_is_asked_again_after_each_sign_in() -> Result<()> {
+    for refusal in [
+        "{tag} BAD Request is throttled. Suggested Backoff Time: 300 milliseconds",
+        "{tag} NO not here",
+    ] {
+        let world = World::new().await?;
+        world
+            .account("support", |account| account.poll_interval_seconds = 1)
+            .await?;
+        let text = refusal.to_owned();
+        let fault = rule("imap.idle", Fault::Reply { text }, Some(1));
+        let id = world.sandbox.faults().add(fault)?;
+        let replica = world.start().await?;
+        eventually("IDLE was refused", async || {
+            let rules = world.sandbox.faults().list();
+            rules.iter().any(|rule| rule.id == id && rule.taken == 1)
+        })
+        .await?;
+
+        world.sandbox.mail().expire_sessions(ALICE)?;
+
+        eventually("the server pushes", async || {
+            let counters = world.sandbox.mail().counters();
+            anyhow::ensure!(counters.imap_idling == 1, "{counters:?}");
+            anyhow::Ok(())
+        })
+        .await?;
+        world.deliver(mail(1))?;
+        world.mails("support", 1).await?;
+        world.finish(replica).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn disabled_account_is_given_up_and_a_changed_one_starts_anew() -> Result<()> {
     let world = World::new().await?;
     let mut account = world.account("support", |_| {}).await?;
