@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::intake::{Held, Intake, UNSIZED_MAILS};
 use crate::post_action::Due;
 use crate::prepare::{Place, Prepared, Whole, prepare};
+use crate::quarantine;
 use crate::recorder::{Receipt, Record};
 use crate::witness::Witness;
 
@@ -137,7 +138,11 @@ impl Worker {
             }
             return Err(error.into());
         }
-        self.singly = Some((chunk.folder.to_owned(), chunk.last));
+        let came_some = uids.iter().any(|uid| !chunk.pending.contains(uid));
+        // One by one would be more work for a server that asked for less.
+        if quarantine::may_be_of_a_mail(&error, came_some) {
+            self.singly = Some((chunk.folder.to_owned(), chunk.last));
+        }
         Err(error.into())
     }
 

@@ -110,6 +110,15 @@ fn attempts_allowed(error: &ImapError, limit: i32) -> Option<i32> {
     }
 }
 
+/// Returns whether one of several mails may have caused the failure. A lost connection or an outage
+/// is held against none of them while some still come.
+pub(crate) fn may_be_of_a_mail(error: &ImapError, came_some: bool) -> bool {
+    match attempts_allowed(error, 1) {
+        None => false,
+        Some(attempts) => attempts < LOST_FACTOR || !came_some,
+    }
+}
+
 fn problem_of(error: &ImapError) -> Problem {
     Problem::new(
         format!("A mail cannot be read: {error}."),
@@ -137,6 +146,9 @@ mod tests {
         assert_eq!(attempts_allowed(&ImapError::MailUnreadable, 3), Some(3));
         assert_eq!(attempts_allowed(&lost, 3), Some(9));
         assert_eq!(attempts_allowed(&ImapError::Closed, 3), None);
+        assert!(may_be_of_a_mail(&lost, false) && !may_be_of_a_mail(&lost, true));
+        assert!(may_be_of_a_mail(&ImapError::MailUnreadable, true));
+        assert!(!may_be_of_a_mail(&ImapError::Closed, false));
     }
 
     #[test]

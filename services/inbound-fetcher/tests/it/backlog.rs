@@ -5,7 +5,7 @@ use bytes::Bytes;
 use mailmesh_sandbox::{Fault, FaultRule};
 
 use crate::fault::rule;
-use crate::world::World;
+use crate::world::{World, mail};
 
 const MAILS: u32 = 40;
 
@@ -72,5 +72,33 @@ async fn server_that_falls_silent_in_a_large_mail_is_left_soon() -> Result<()> {
 
     world.mails("support", 1).await?;
     world.sandbox.faults().clear();
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn throttled_or_cut_backlog_costs_no_command_for_each_mail() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    let text =
+        "{tag} BAD Request is throttled. Suggested Backoff Time: 100 milliseconds".to_owned();
+    // The first FETCH asks for sizes.
+    world.sandbox.faults().add(FaultRule {
+        after: 1,
+        ..rule("imap.fetch", Fault::Reply { text }, Some(1))
+    })?;
+    world.sandbox.faults().add(FaultRule {
+        after: 50,
+        ..rule("imap.fetch.body", Fault::Cut, Some(1))
+    })?;
+    for number in 1..=200 {
+        world.deliver(mail(number))?;
+    }
+    let replica = world.start().await?;
+
+    world.recorded(&account, 200).await?;
+
+    world.mails("support", 200).await?;
+    let commands = world.sandbox.mail().counters().imap_commands;
+    assert!(commands < 60, "{commands}");
     world.finish(replica).await
 }
