@@ -232,6 +232,8 @@ impl Worker {
         }
         if let (Some(first), false) = (folders.first(), is_only) {
             self.open_folder(session, first).await?;
+            // What came to it while the others were looked into is no change after this opening.
+            self.receive_folder(session, first).await?;
         }
         self.succeed().await;
         Ok(())

@@ -4,6 +4,7 @@ use anyhow::Result;
 use bytes::Bytes;
 use mailmesh_domain::AfterReceive;
 use mailmesh_events::mail::{MailReceived, Truncated};
+use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_testkit::eventually;
 
 use crate::world::{ALICE, World, mail};
@@ -61,6 +62,34 @@ async fn mail_that_arrives_while_idle_is_published_at_once() -> Result<()> {
     }
 
     world.recorded(&account, 20).await?;
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_arrives_while_other_folders_are_looked_into_waits_for_no_poll() -> Result<()> {
+    let world = World::new().await?;
+    world
+        .account("support", |account| {
+            account.folders = vec!["INBOX".to_owned(), "Archive".to_owned()];
+            account.poll_interval_seconds = 600;
+        })
+        .await?;
+    let stall = FaultRule {
+        after: 1,
+        ..FaultRule::once("imap.select", Fault::Stall { seconds: None })
+    };
+    let id = world.sandbox.faults().add(stall)?;
+    let replica = world.start().await?;
+    eventually("the other folder is being opened", async || {
+        let rules = world.sandbox.faults().list();
+        rules.iter().any(|rule| rule.id == id && rule.taken == 1)
+    })
+    .await?;
+
+    world.deliver(mail(1))?;
+    world.sandbox.faults().clear();
+
+    world.mails("support", 1).await?;
     world.finish(replica).await
 }
 
