@@ -49,7 +49,8 @@ pub async fn count_failure(
     })
 }
 
-/// Gives a mail up until somebody releases it. Returns whether it was not given up before.
+/// Gives a mail up for good; moved out of its folder and back it is another. Returns whether it was
+/// not given up before.
 ///
 /// # Errors
 /// When the database fails.
@@ -73,27 +74,4 @@ pub async fn quarantine(
     .await
     .map_err(StoreError::query("quarantine a mail"))?;
     Ok(done.rows_affected() == 1)
-}
-
-/// Returns whether a mail was given up.
-///
-/// # Errors
-/// When the database fails.
-pub async fn is_quarantined(
-    tx: &mut Tx,
-    account: AccountId,
-    origin: &Origin,
-) -> Result<bool, StoreError> {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM quarantined_mails
-         WHERE account_id = $1 AND folder = $2 AND uid_validity = $3 AND uid = $4
-           AND quarantined_at IS NOT NULL)",
-    )
-    .bind(account.as_uuid())
-    .bind(&origin.folder)
-    .bind(i64::from(origin.uid_validity))
-    .bind(i64::from(origin.uid))
-    .fetch_one(tx.connection())
-    .await
-    .map_err(StoreError::query("look into the quarantine"))
 }
