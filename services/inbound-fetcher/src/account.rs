@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_domain::{AccountState, AfterReceive, GrantId, Verdict};
+use mailmesh_domain::{AccountState, AfterReceive, Verdict};
 use mailmesh_mail::imap::{IdleEnd, ImapLimits, Session};
 use mailmesh_mail::{Credentials, Server};
 use mailmesh_store::account::Account;
@@ -20,15 +20,13 @@ use crate::seed::Seed;
 use crate::witness::Suspect;
 
 /// A fresh token that is refused so often in a row is not at fault by its age.
-const REFUSALS_TO_REPORT: u32 = 3;
-const REFUSED_RETRY: Duration = Duration::from_mins(15);
-const TOKEN_WAIT_LIMIT: Duration = Duration::from_mins(1);
+pub(crate) const REFUSALS_TO_REPORT: u32 = 3;
 /// A server whose refusal only a person can end is not asked every few seconds.
 const PERMANENT_SHIFT: u32 = 3;
 
 /// What the account is about to do.
 #[derive(Debug)]
-enum State {
+pub(crate) enum State {
     Connecting,
     Watching(Box<Session>),
     /// No grant, or one that waits for a person.
@@ -60,8 +58,8 @@ pub(crate) struct Worker {
     grant: Option<Box<Grant>>,
     health: Health,
     failures: u32,
-    refused_generation: Option<i64>,
-    refusals: u32,
+    pub(crate) refused_generation: Option<i64>,
+    pub(crate) refusals: u32,
     can_idle: bool,
 }
 
@@ -348,72 +346,6 @@ impl Worker {
         };
         let delay = backoff(self.failures - 1 + shift, base, limit);
         State::BackingOff(verdict.retry_after.map_or(delay, |hint| hint.max(delay)))
-    }
-
-    /// Waits for a time or the stop; a hint must not cut the wait short that a server asked for.
-    async fn rest(&self, delay: Duration) -> State {
-        tokio::select! {
-            () = self.stop.cancelled() => State::Stopped,
-            () = tokio::time::sleep(delay) => State::Connecting,
-        }
-    }
-
-    /// Waits for a wake-up or the stop. The supervisor looks for tokens that came without a hint.
-    async fn await_sign_in(&self, generation: Option<i64>) -> State {
-        self.signals.wait_for_newer(generation, true);
-        let state = tokio::select! {
-            () = self.stop.cancelled() => State::Stopped,
-            () = self.signals.wake.notified() => State::Connecting,
-        };
-        self.signals.wait_for_newer(None, false);
-        state
-    }
-
-    /// Asks for a newer token until there is one. The supervisor looks for all that wait, and wakes.
-    async fn await_token(&mut self, generation: i64) -> State {
-        let Some(grant_id) = self.account.grant_id else {
-            return State::WaitingForSignIn {
-                generation: Some(generation),
-            };
-        };
-        self.signals.wait_for_newer(Some(generation), false);
-        let state = if self.refusals >= REFUSALS_TO_REPORT {
-            self.sit_out().await
-        } else {
-            self.ask_until_newer(grant_id, generation).await
-        };
-        self.signals.wait_for_newer(None, false);
-        state
-    }
-
-    async fn ask_until_newer(&self, grant_id: GrantId, generation: i64) -> State {
-        let base = Duration::from_secs(self.context.settings.token_wait_seconds);
-        let mut asked = 0;
-        loop {
-            credentials::ask_for_refresh(&self.context, grant_id, generation).await;
-            let pause = backoff(asked, base, TOKEN_WAIT_LIMIT);
-            asked += 1;
-            tokio::select! {
-                () = self.stop.cancelled() => return State::Stopped,
-                () = self.signals.wake.notified() => return State::Connecting,
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
-    }
-
-    /// Waits without asking: each token that is asked for would be refused as well, and the provider
-    /// would be asked for one after the other without end.
-    async fn sit_out(&mut self) -> State {
-        tokio::select! {
-            () = self.stop.cancelled() => State::Stopped,
-            // A sign-in, or a token that was due anyway.
-            () = self.signals.wake.notified() => State::Connecting,
-            () = tokio::time::sleep(jittered(REFUSED_RETRY)) => {
-                // A server that was wrong about the token gets another chance now and then.
-                self.refused_generation = None;
-                State::Connecting
-            }
-        }
     }
 
     pub(crate) fn opens_for_changes(&self) -> bool {

@@ -49,6 +49,7 @@ mod recorder;
 mod roster;
 mod seed;
 mod service;
+mod standby;
 mod supervisor;
 mod witness;
 
