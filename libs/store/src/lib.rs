@@ -17,6 +17,7 @@
 //! | `outbox` | every service inserts its events; its relay deletes them |
 //! | `replicas` | every service, its own row |
 //! | `api_keys` | admin |
+//! | sealed columns of all | `mailmesh reseal` puts the same secret there, sealed anew |
 
 pub mod account;
 pub mod account_status;
@@ -32,6 +33,7 @@ pub mod mailbox;
 pub mod outbound_mail;
 pub mod outbox;
 pub mod replica;
+pub mod sealed;
 pub mod send_attempt;
 pub mod sign_in;
 

@@ -5,6 +5,7 @@ pub(crate) mod doctor;
 pub(crate) mod healthcheck;
 pub(crate) mod keys;
 pub(crate) mod migrate;
+pub(crate) mod reseal;
 pub(crate) mod sandbox;
 pub(crate) mod send;
 pub(crate) mod service;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use mailmesh_runtime::code;
 
-use command::{demo, doctor, healthcheck, keys, migrate, sandbox, send, service, tail, up};
+use command::{demo, doctor, healthcheck, keys, migrate, reseal, sandbox, send, service, tail, up};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -56,6 +56,8 @@ enum Command {
     Migrate,
     /// Make the keys that seal secrets.
     Keys(keys::Arguments),
+    /// Seal every stored secret with the first key, and say what still needs another.
+    Reseal,
     /// Publish a mail on `mail.send`.
     Send(send::Arguments),
     /// Print events as they come.
@@ -83,6 +85,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Migrate => migrate::run(&config),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Reseal => reseal::run(&config),
         Command::Send(arguments) => send::run(&config, arguments),
         Command::Tail(arguments) => tail::run(&config, arguments),
         Command::Doctor => doctor::run(&config),

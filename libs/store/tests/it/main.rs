@@ -23,5 +23,6 @@ mod refresh;
 mod replica;
 mod resume;
 mod sample;
+mod sealed;
 mod sign_in;
 mod world;

@@ -42,7 +42,7 @@ fn make(arguments: &Arguments) -> anyhow::Result<()> {
         let keys = keys.with_context(|| format!("{opening} has one key; --add another first"))?;
         write(&files, &keys)?;
         say(format!(
-            "The key that was added seals from now on. Start every service anew with {opening}, admin with {}; keep the other keys in it: they open what they sealed.",
+            "The key that was added seals from now on. Start every service anew with {opening}, admin with {}; then seal everything anew with: mailmesh reseal. Until then the other keys are needed.",
             files.sealing.display()
         ));
         return Ok(());

@@ -11,6 +11,8 @@ mod first_contact;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod reseal;
+#[cfg(test)]
 mod running;
 #[cfg(test)]
 mod setting;
