@@ -33,9 +33,23 @@ pub struct Recipient {
     /// The server's last reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
+    /// The last attempt that came to the final dot without this recipient, whom the server refused for
+    /// a while: if that attempt is uncertain, the recipient surely has no copy of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out_of: Option<i32>,
 }
 
 impl Recipient {
+    /// Makes a recipient whom nothing is known of.
+    pub const fn new(address: String) -> Self {
+        Self {
+            address,
+            accepted: None,
+            reply: None,
+            left_out_of: None,
+        }
+    }
+
     /// Returns what an event tells of this recipient.
     pub fn outcome(&self) -> RecipientOutcome {
         RecipientOutcome {
@@ -93,6 +107,18 @@ impl OutboundMail {
     /// Returns the idempotency key, if the caller chose it.
     pub fn given_key(&self) -> Option<String> {
         self.is_key_given.then(|| self.idempotency_key.clone())
+    }
+
+    /// Returns the recipients as they are if the server took the mail in its last attempt: those who
+    /// were left out of it have no end yet.
+    pub fn recipients_if_sent(&self) -> Vec<Recipient> {
+        let mut recipients = self.recipients.clone();
+        for recipient in &mut recipients {
+            if recipient.left_out_of != Some(self.attempts) {
+                recipient.accepted = recipient.accepted.or(Some(true));
+            }
+        }
+        recipients
     }
 }
 

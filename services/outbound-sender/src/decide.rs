@@ -354,37 +354,6 @@ impl Case<'_> {
             obstacle: None,
         }
     }
-
-    /// Those whom the server refused before it got the mail surely have no copy; they are not tried
-    /// again, because the others would have to be told apart at every later step.
-    fn uncertain(&self, results: &[RecipientResult], failure: &Failure) -> Decision {
-        let mut recipients = self.merge(results, false);
-        for result in results.iter().filter(|result| !result.is_accepted()) {
-            let same = recipients
-                .iter_mut()
-                .find(|one| one.address == result.address);
-            if let Some(recipient) = same {
-                recipient.accepted = Some(false);
-            }
-        }
-        let mut outcome = self.outcome(OutboundState::Uncertain, recipients);
-        outcome.due_at = self.now + self.rules.look_after;
-        let problem = failure.problem().with_action(DECIDE);
-        outcome.problem = Some(problem.with_mail(uncertain_mail(self.mail)));
-        Decision {
-            outcome,
-            notice: Some(Notice::Uncertain),
-            // The next mails might all become uncertain, too.
-            obstacle: Some(Failure {
-                what: "The server's final reply to another mail was lost".to_owned(),
-                code: None,
-                verdict: Verdict::transient(),
-                scope: Scope::Host,
-                is_token_refused: false,
-                is_of_content: false,
-            }),
-        }
-    }
 }
 
 /// What becomes of mail that waits with its account.

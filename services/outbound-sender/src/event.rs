@@ -212,11 +212,7 @@ pub(crate) mod sample {
             envelope_from: "support@example.com".into(),
             recipients: recipients
                 .iter()
-                .map(|address| Recipient {
-                    address: (*address).to_owned(),
-                    accepted: None,
-                    reply: None,
-                })
+                .map(|address| Recipient::new((*address).to_owned()))
                 .collect(),
             size_bytes: 10,
             chunks: 1,

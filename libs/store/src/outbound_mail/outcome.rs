@@ -99,7 +99,7 @@ pub async fn record_outcomes(
 }
 
 /// Decides an uncertain mail: `queued` to send it again, `sent` or `failed` to end it. Returns it
-/// when it was uncertain.
+/// when it was uncertain. One that is to be `sent` is queued again for those whom its attempt left out.
 ///
 /// # Errors
 /// When the database fails.
@@ -109,9 +109,24 @@ pub async fn resolve_uncertain(
     state: OutboundState,
     now: OffsetDateTime,
 ) -> Result<Option<OutboundMail>, StoreError> {
+    let Some(mail) = lock_uncertain(tx, id).await? else {
+        return Ok(None);
+    };
+    let (state, recipients) = if state == OutboundState::Sent {
+        let recipients = mail.recipients_if_sent();
+        let is_open = recipients.iter().any(|one| one.accepted.is_none());
+        let rest = if is_open {
+            OutboundState::Queued
+        } else {
+            state
+        };
+        (rest, recipients)
+    } else {
+        (state, mail.recipients)
+    };
     let row: Option<Row> = sqlx::query_as(concat!(
         "UPDATE outbound_mails
-         SET state = $2, due_at = $3,
+         SET state = $2, due_at = $3, recipients = $4,
              problem = CASE WHEN $2 = 'failed' THEN problem END,
              finished_at = CASE WHEN $2 IN ('sent', 'failed') THEN $3 END
          WHERE mail_id = $1 AND state = 'uncertain'
@@ -121,9 +136,23 @@ pub async fn resolve_uncertain(
     .bind(id.as_uuid())
     .bind(state.as_str())
     .bind(now)
+    .bind(Json(&recipients))
     .fetch_optional(tx.connection())
     .await
     .map_err(StoreError::query("decide an uncertain mail"))?;
+    row.map(TryFrom::try_from).transpose()
+}
+
+async fn lock_uncertain(tx: &mut Tx, id: MailId) -> Result<Option<OutboundMail>, StoreError> {
+    let row: Option<Row> = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM outbound_mails WHERE mail_id = $1 AND state = 'uncertain' FOR NO KEY UPDATE"
+    ))
+    .bind(id.as_uuid())
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("lock an uncertain mail"))?;
     row.map(TryFrom::try_from).transpose()
 }
 

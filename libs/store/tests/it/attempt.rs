@@ -261,3 +261,30 @@ async fn only_queued_mail_can_be_taken_back() -> Result<()> {
     assert!(left.is_empty());
     Ok(())
 }
+
+#[tokio::test]
+async fn uncertain_mail_that_counts_as_sent_goes_on_to_those_who_were_left_out() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let Sending { mails, .. } = sending(&mut tx, 1).await?;
+    let mut left_out = sample::recipient("b@example.org");
+    left_out.left_out_of = Some(1);
+    let uncertain = Outcome {
+        state: OutboundState::Uncertain,
+        recipients: vec![sample::recipient("a@example.org"), left_out],
+        ..sent(mails[0], 1)
+    };
+    outbound_mail::record_outcomes(&mut tx, &[uncertain], NOW).await?;
+
+    let state = OutboundState::Sent;
+    let decided = outbound_mail::resolve_uncertain(&mut tx, mails[0], state, LATER).await?;
+
+    let decided = decided.context("it was not uncertain")?;
+    let ends: Vec<_> = decided.recipients.iter().map(|one| one.accepted).collect();
+    assert_eq!(ends, [Some(true), None]);
+    assert_eq!(
+        (decided.state, decided.finished_at),
+        (OutboundState::Queued, None)
+    );
+    Ok(())
+}

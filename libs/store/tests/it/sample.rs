@@ -176,11 +176,7 @@ pub(crate) fn outbound(account: AccountId, key: &str) -> NewOutboundMail {
 }
 
 pub(crate) fn recipient(address: &str) -> Recipient {
-    Recipient {
-        address: address.to_owned(),
-        accepted: None,
-        reply: None,
-    }
+    Recipient::new(address.to_owned())
 }
 
 pub(crate) fn received(account: AccountId, uid: u32) -> ReceivedMail {

@@ -180,6 +180,8 @@ async fn tell(
     };
     match decision {
         Decision::Resend => Ok(()),
+        // It goes on to the recipients that it was not handed over for.
+        Decision::AssumeSent if mail.state == OutboundState::Queued => Ok(()),
         Decision::AssumeSent => {
             let event = MailSent {
                 mail_id: mail.id,

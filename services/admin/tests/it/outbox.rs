@@ -10,11 +10,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 fn recipients() -> Vec<Recipient> {
-    vec![Recipient {
-        address: "to@example.com".to_owned(),
-        accepted: None,
-        reply: None,
-    }]
+    vec![Recipient::new("to@example.com".to_owned())]
 }
 
 /// Puts a mail into the queue of the account `out`.

@@ -187,24 +187,36 @@ fn reply_that_fits_no_rule_is_met_a_bounded_number_of_times() {
 #[test]
 fn uncertain_mail_waits_to_be_looked_for() {
     let ended = Ended::Uncertain {
-        results: vec![result("a@x", "250 OK"), result("b@x", "450 later")],
+        results: vec![
+            result("a@x", "250 OK"),
+            result("b@x", "452 4.5.3 too many"),
+            result("c@x", "550 5.1.1 no such user"),
+        ],
         failure: failure(Verdict::unknown(), Scope::Message),
     };
 
-    let decision = decide(&mail(&["a@x", "b@x"]), ended, &rules(), NOW);
-    let mut uncertain = mail(&["a@x", "b@x"]);
+    let decision = decide(&mail(&["a@x", "b@x", "c@x"]), ended, &rules(), NOW);
+    let mut uncertain = mail(&["a@x", "b@x", "c@x"]);
     uncertain
         .recipients
         .clone_from(&decision.outcome.recipients);
-    let sent = assume_sent(&uncertain, "found", &rules(), NOW).outcome;
+    let sent = assume_sent(&uncertain, "found", &rules(), NOW);
+    // The next attempt takes all that are open; it, too, ends uncertain, with its process.
+    uncertain.attempts += 1;
+    let last = assume_sent(&uncertain, "found", &rules(), NOW);
 
     assert_eq!(decision.outcome.state, OutboundState::Uncertain);
     assert_eq!(decision.notice, Some(Notice::Uncertain));
-    assert_eq!(states(&decision), [None, Some(false)]);
-    let action = decision.outcome.problem.map(|problem| problem.action);
-    assert_eq!(action.as_deref(), Some(DECIDE));
-    assert_eq!(sent.recipients[0].accepted, Some(true));
-    assert_eq!(sent.recipients[1].accepted, Some(false));
+    assert_eq!(states(&decision), [None, None, Some(false)]);
+    let problem = decision.outcome.problem.unwrap();
+    assert_eq!(problem.action, DECIDE);
+    assert!(problem.mail.contains("refused 1 of its recipients"));
+    assert_eq!(states(&sent), [Some(true), None, Some(false)]);
+    assert_eq!(sent.outcome.state, OutboundState::Queued);
+    assert_eq!(sent.outcome.due_at, NOW + Duration::from_mins(1));
+    assert_eq!(sent.notice, Some(Notice::Deferred));
+    assert_eq!(states(&last), [Some(true), Some(true), Some(false)]);
+    assert_eq!(last.notice, Some(Notice::Sent));
 }
 
 #[test]

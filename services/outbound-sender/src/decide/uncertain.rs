@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use mailmesh_domain::{OutboundState, UncertainPolicy, Verdict};
 use mailmesh_events::Problem;
+use mailmesh_mail::smtp::{RecipientResult, Scope};
 use mailmesh_store::outbound_mail::OutboundMail;
 use time::OffsetDateTime;
 
-use super::{Case, Decision, Notice, Rules};
+use super::{Case, Decision, Failure, Notice, Rules};
 
 /// After so many uncertain attempts a mail waits for a person: each may have left a copy.
 const ROUNDS: i64 = 3;
@@ -35,25 +36,23 @@ pub(crate) const fn uncertain_mail(mail: &OutboundMail) -> &'static str {
     }
 }
 
-/// Ends an uncertain mail as sent: what was not refused was accepted.
+/// Ends an uncertain mail as sent for those that it was handed over for. Recipients who were left out
+/// are tried again on the schedule.
 pub(crate) fn assume_sent(
     mail: &OutboundMail,
     reply: &str,
     rules: &Rules,
     now: OffsetDateTime,
 ) -> Decision {
-    let mut recipients = mail.recipients.clone();
-    for recipient in &mut recipients {
-        recipient.accepted = recipient.accepted.or(Some(true));
-    }
     let case = Case { mail, rules, now };
-    let mut outcome = case.outcome(OutboundState::Sent, recipients);
-    outcome.reply = Some(reply.to_owned());
-    Decision {
-        outcome,
-        notice: Some(Notice::Sent),
-        obstacle: None,
-    }
+    let recipients = mail.recipients_if_sent();
+    let mut open = recipients.iter().filter(|one| one.accepted.is_none());
+    let mut decision = match open.next().map(|one| one.reply.clone().unwrap_or_default()) {
+        None => case.finish(recipients, None),
+        Some(refusal) => case.defer(recipients, &refused_some(&refusal)),
+    };
+    decision.outcome.reply = Some(reply.to_owned());
+    decision
 }
 
 /// Queues an uncertain mail again, as after any failure. After too many `rounds` it is held instead:
@@ -94,7 +93,56 @@ pub(crate) fn held(mail: &OutboundMail, rules: &Rules, now: OffsetDateTime) -> D
     }
 }
 
+fn refused_some(reply: &str) -> Failure {
+    Failure {
+        what: format!("The server refused a recipient: {reply}"),
+        code: None,
+        verdict: Verdict::transient(),
+        scope: Scope::Recipient,
+        is_token_refused: false,
+        is_of_content: false,
+    }
+}
+
 impl Case<'_> {
+    /// Those whom the server refused before it got the mail surely have no copy: they wait to be tried
+    /// again until the others are decided.
+    pub(super) fn uncertain(&self, results: &[RecipientResult], failure: &Failure) -> Decision {
+        let mut recipients = self.merge(results, false);
+        let mut left_out = 0;
+        for result in results.iter().filter(|result| !result.is_accepted()) {
+            let mut open = recipients.iter_mut().filter(|one| one.accepted.is_none());
+            if let Some(recipient) = open.find(|one| one.address == result.address) {
+                recipient.left_out_of = Some(self.mail.attempts);
+                left_out += 1;
+            }
+        }
+        let mut outcome = self.outcome(OutboundState::Uncertain, recipients);
+        outcome.due_at = self.now + self.rules.look_after;
+        let problem = failure.problem().with_action(DECIDE);
+        let of_mail = uncertain_mail(self.mail);
+        outcome.problem = Some(match left_out {
+            0 => problem.with_mail(of_mail),
+            _ => problem.with_mail(format!(
+                "{of_mail} The server refused {left_out} of its recipients for now; they are tried \
+                 again after that."
+            )),
+        });
+        Decision {
+            outcome,
+            notice: Some(Notice::Uncertain),
+            // The next mails might all become uncertain, too.
+            obstacle: Some(Failure {
+                what: "The server's final reply to another mail was lost".to_owned(),
+                code: None,
+                verdict: Verdict::transient(),
+                scope: Scope::Host,
+                is_token_refused: false,
+                is_of_content: false,
+            }),
+        }
+    }
+
     /// Holds a mail that was to be sent again, and says so once.
     fn give_up_resending(&self) -> Decision {
         let mut decision = held(self.mail, self.rules, self.now);

@@ -91,11 +91,8 @@ impl Send {
             limits: config.limits(),
         };
         let built = build(&draft, &context)?;
-        let recipients = built.envelope.recipients().iter().map(|address| Recipient {
-            address: address.clone(),
-            accepted: None,
-            reply: None,
-        });
+        let recipients = built.envelope.recipients().iter().cloned();
+        let recipients = recipients.map(Recipient::new);
         let row = NewOutboundMail {
             id,
             account_id: account.id,

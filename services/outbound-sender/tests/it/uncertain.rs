@@ -236,3 +236,34 @@ async fn mail_whose_replies_are_all_swallowed_is_sent_a_few_times_and_then_held(
     sender.stop().await?;
     world.finish().await
 }
+
+#[tokio::test]
+async fn recipients_left_out_of_an_uncertain_attempt_get_the_mail_in_the_next() -> Result<()> {
+    let (mut world, _) = World::with_sender().await?;
+    world.add_inbound("one").await?;
+    world.sandbox.mail().set_sent_copy(true);
+    let faults = world.sandbox.faults().clone();
+    let text = "452 4.5.3 Too many recipients".to_owned();
+    faults.add(FaultRule {
+        after: 1,
+        ..FaultRule::once("smtp.rcpt", Fault::Reply { text })
+    })?;
+    faults.add(FaultRule::once("smtp.after_final_dot", Fault::Cut))?;
+
+    let body = json!({ "to": ["a@elsewhere.test", "b@elsewhere.test"], "text": "x" });
+    world.publish("mail.send.one", body.to_string()).await?;
+    world.event("mail.uncertain").await?;
+    let deferred = world.event("mail.deferred").await?;
+    let sent = world.event("mail.sent").await?;
+
+    assert_eq!(deferred["recipients"][0]["address"], "b@elsewhere.test");
+    let recipients = sent["recipients"].as_array().unwrap();
+    assert!(
+        recipients.iter().all(|one| one["accepted"] == true),
+        "{sent}"
+    );
+    let outbox = world.sandbox.mail().outbox();
+    let reached: Vec<_> = outbox.iter().map(|one| one.recipients.join(",")).collect();
+    assert_eq!(reached, ["a@elsewhere.test", "b@elsewhere.test"]);
+    world.finish().await
+}
