@@ -8,6 +8,7 @@ use url::{Host, Url};
 
 use crate::error::{OAuthError, Operation};
 use crate::keys::KeyCache;
+use crate::proxy::ForwardProxy;
 use crate::refusal::Refusal;
 
 /// The most bytes that are read of any answer.
@@ -22,8 +23,9 @@ pub struct HttpSettings {
     pub extra_ca_pem: Option<String>,
     /// How long one request may take, from name lookup to last byte.
     pub timeout: Duration,
-    /// A forward proxy for all requests; proxy variables of the environment are ignored.
-    pub proxy: Option<Url>,
+    /// A forward proxy for all requests but those to this machine; proxy variables of the environment
+    /// are ignored.
+    pub proxy: Option<ForwardProxy>,
 }
 
 impl Default for HttpSettings {
@@ -37,13 +39,12 @@ impl Default for HttpSettings {
 }
 
 impl fmt::Debug for HttpSettings {
-    // A proxy URL may hold a password.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("HttpSettings")
             .field("extra_ca_pem", &self.extra_ca_pem.is_some())
             .field("timeout", &self.timeout)
-            .field("proxy", &self.proxy.as_ref().and_then(Url::host_str))
+            .field("proxy", &self.proxy)
             .finish()
     }
 }
@@ -85,7 +86,9 @@ impl HttpClient {
             .retry(reqwest::retry::never())
             .connect_timeout(settings.timeout.min(CONNECT_TIMEOUT))
             .timeout(settings.timeout)
-            .tls_version_min(reqwest::tls::Version::TLS_1_2);
+            .tls_version_min(reqwest::tls::Version::TLS_1_2)
+            // Else the environment's proxy would be used, even for what goes to this machine in clear.
+            .no_proxy();
         if let Some(pem) = &settings.extra_ca_pem {
             let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
                 .map_err(HttpSetupError::Certificates)?;
@@ -96,7 +99,7 @@ impl HttpClient {
         }
         if let Some(proxy) = &settings.proxy {
             // What may go without TLS to this machine must not travel to a proxy.
-            let proxy = reqwest::Proxy::all(proxy.as_str())
+            let proxy = reqwest::Proxy::all(proxy.url())
                 .map_err(|error| HttpSetupError::Proxy(error.without_url()))?
                 .no_proxy(reqwest::NoProxy::from_string(LOOPBACK));
             builder = builder.proxy(proxy);

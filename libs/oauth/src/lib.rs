@@ -2,7 +2,8 @@
 //! every failure.
 //!
 //! Promises that each call ends within its time limit, reads no more than [`BODY_LIMIT`] bytes,
-//! follows no redirect, and never speaks without TLS except to this machine; that whatever goes
+//! follows no redirect, takes no proxy from the environment, and never speaks without TLS except to
+//! this machine; that whatever goes
 //! wrong comes back as an [`OAuthError`] which says what it means, who must act and what to do; and
 //! that no error, `Debug` or log line holds a token, code or secret, even if the provider echoes
 //! one.
@@ -24,6 +25,7 @@ mod id_token;
 mod identity;
 mod keys;
 pub mod profile;
+mod proxy;
 mod refusal;
 mod registration;
 mod retry_after;
@@ -39,6 +41,7 @@ pub use error::{OAuthError, Operation};
 pub use http::{BODY_LIMIT, HttpClient, HttpSettings, HttpSetupError, is_protected};
 pub use id_token::IdTokenError;
 pub use identity::{Identity, identify};
+pub use proxy::{ForwardProxy, NoProxy};
 pub use refusal::Refusal;
 pub use registration::Registration;
 pub use schedule::{access_expires_at, refresh_due_at};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use mailmesh_domain::ClientConfigurationId;
 use mailmesh_oauth::profile::{Profile, UnknownProfile};
 use mailmesh_oauth::{
-    Client, Endpoints, HttpClient, HttpSettings, HttpSetupError, OAuthError, Registration,
+    Client, Endpoints, ForwardProxy, HttpClient, HttpSettings, HttpSetupError, OAuthError,
+    Registration,
 };
 use mailmesh_secrets::{OpenError, OpeningKeys};
 use mailmesh_store::client_configuration::ClientConfiguration;
@@ -36,6 +37,7 @@ pub struct Provider {
 pub struct Providers {
     keys: OpeningKeys,
     redirect_uri: Url,
+    proxy: Option<ForwardProxy>,
     keep: Duration,
     https: Mutex<HashMap<Option<String>, HttpClient>>,
     known: Mutex<HashMap<ClientConfigurationId, Known>>,
@@ -77,10 +79,17 @@ impl Providers {
         Self {
             keys,
             redirect_uri,
+            proxy: None,
             keep: KEEP,
             https: Mutex::default(),
             known: Mutex::default(),
         }
+    }
+
+    /// Asks by way of a forward proxy.
+    #[must_use]
+    pub fn through(self, proxy: Option<ForwardProxy>) -> Self {
+        Self { proxy, ..self }
     }
 
     /// Replaces how long what a provider said of itself is believed.
@@ -159,6 +168,7 @@ impl Providers {
         }
         let http = HttpClient::try_new(&HttpSettings {
             extra_ca_pem: ca_pem.cloned(),
+            proxy: self.proxy.clone(),
             ..HttpSettings::default()
         })?;
         https.insert(ca_pem.cloned(), http.clone());

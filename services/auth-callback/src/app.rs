@@ -9,6 +9,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use mailmesh_domain::MustAct;
+use mailmesh_oauth::ForwardProxy;
 use mailmesh_replica::{Providers, PublicSettings, Replica};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Semaphore;
@@ -46,9 +47,14 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(replica: Replica, keys: OpeningKeys, public: PublicSettings) -> Self {
+    pub(crate) fn new(
+        replica: Replica,
+        keys: OpeningKeys,
+        public: PublicSettings,
+        proxy: Option<ForwardProxy>,
+    ) -> Self {
         Self {
-            providers: Providers::new(keys.clone(), public.redirect_uri()),
+            providers: Providers::new(keys.clone(), public.redirect_uri()).through(proxy),
             jar: Jar {
                 is_secure: public.url.scheme() == "https",
             },

@@ -1,5 +1,6 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
+use mailmesh_oauth::ForwardProxy;
 use serde::Deserialize;
 
 /// The section `[auth_callback]`.
@@ -8,12 +9,15 @@ use serde::Deserialize;
 pub struct Config {
     /// Where browsers are answered, most often through a proxy that ends TLS.
     pub listen: SocketAddr,
+    /// The way to providers, where there is no direct one. Mail servers are reached directly.
+    pub proxy_url: Option<ForwardProxy>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8026)),
+            proxy_url: None,
         }
     }
 }

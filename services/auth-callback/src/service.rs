@@ -58,7 +58,7 @@ impl Service {
             .await
             .context("cannot announce the auth callback")?;
         Ok(Self {
-            app: Arc::new(App::new(replica, keys, public)),
+            app: Arc::new(App::new(replica, keys, public, config.proxy_url)),
             membership,
             listener,
             address,

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use mailmesh_oauth::ForwardProxy;
 use serde::Deserialize;
 
 /// The section `[token_refresh]`.
@@ -19,6 +20,8 @@ pub struct Config {
     pub longest_retry_seconds: u64,
     /// How often a grant is tried that waits for an administrator.
     pub slow_probe_seconds: u64,
+    /// The way to providers, where there is no direct one.
+    pub proxy_url: Option<ForwardProxy>,
 }
 
 impl Default for Config {
@@ -30,6 +33,7 @@ impl Default for Config {
             first_retry_seconds: 5,
             longest_retry_seconds: 5 * 60,
             slow_probe_seconds: 15 * 60,
+            proxy_url: None,
         }
     }
 }

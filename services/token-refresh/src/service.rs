@@ -45,7 +45,8 @@ impl Service {
         let questions = ask::subscribe(&replica).await?;
         let refresher = Refresher {
             gate: Gate::new(config.max_in_flight_per_client, config.slow_probe()),
-            providers: Providers::new(keys.clone(), public.redirect_uri()),
+            providers: Providers::new(keys.clone(), public.redirect_uri())
+                .through(config.proxy_url.clone()),
             metrics: Metrics::new(),
             config,
             replica,

@@ -184,6 +184,22 @@ async fn a_proxy_is_used_for_all_but_this_machine() {
     assert!(seen.starts_with(b"CONNECT provider.test:443 "), "{seen:?}");
 }
 
+#[test]
+fn a_proxy_of_the_environment_is_not_taken() {
+    // The environment of a process cannot be changed safely, so another one reads metadata here.
+    let mut other = std::process::Command::new(std::env::current_exe().unwrap());
+    other.args(["--exact", "discovery::openid_metadata_is_read"]);
+    for name in ["ALL_PROXY", "HTTP_PROXY", "http_proxy"] {
+        other.env(name, "http://127.0.0.1:1");
+    }
+
+    let output = other.output().unwrap();
+
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("1 passed"), "{told}");
+}
+
 #[tokio::test]
 async fn secrets_never_travel_in_clear() {
     for url in [

@@ -67,6 +67,7 @@ impl World {
         base.insert_client(&client).await?;
         let config = Config {
             listen: ([127, 0, 0, 1], port).into(),
+            ..Config::default()
         };
         let (database, bus) = (base.database.clone(), base.bus.clone());
         let service = Service::build(

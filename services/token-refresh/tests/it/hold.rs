@@ -1,19 +1,17 @@
 //! New tokens are held while the database is away, and nobody spends the old ones again meanwhile.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use mailmesh_domain::{Clock, ReplicaId};
-use mailmesh_replica::{Connections, PublicSettings};
 use mailmesh_sandbox::{Fault, Personality};
 use mailmesh_store::grant::{self, Claiming, Grant};
 use mailmesh_store::{Database, DatabaseSettings};
 use mailmesh_testkit::{Running, eventually};
-use mailmesh_token_refresh::{Config, Service};
-use url::Url;
+use mailmesh_token_refresh::Config;
 
 use crate::proxy::Proxy;
+use crate::start::start;
 use crate::world::World;
 
 const STORE: &str = "access_token_sealed = $3";
@@ -28,24 +26,8 @@ async fn holder(world: &World, grant: &Grant) -> Result<(Running, Proxy)> {
         acquire_timeout: Duration::from_secs(5),
         ca_file: None,
     };
-    let connections = Connections {
-        database: Database::connect(&settings).await?,
-        bus: world.base.bus.clone(),
-    };
-    let config = Config {
-        poll_seconds: 1,
-        ..Config::default()
-    };
-    let public = PublicSettings {
-        url: Url::parse("http://127.0.0.1:8026")?,
-        redirect_path: "/oauth/callback".to_owned(),
-    };
-    let (keys, clock) = (world.base.keys.clone(), Arc::clone(&world.base.clock));
-    let service = Service::build(config, public, keys, &connections, clock).await?;
-    let replica = Running::start(async move |stop| {
-        Box::pin(service.run(stop)).await;
-        Ok(())
-    });
+    let database = Database::connect(&settings).await?;
+    let replica = start(world, Config::default(), database).await?;
     world.fail_at("oauth.after_token", Some(1), Fault::Stall { seconds: None })?;
     world.ask(grant, 1).await?;
     eventually("the provider has rotated", async || {

@@ -2,11 +2,13 @@
 
 mod client;
 mod failure;
+mod forward;
 mod hold;
 mod key;
 mod limit;
 mod proxy;
 mod refresh;
 mod secret;
+mod start;
 mod stop;
 mod world;

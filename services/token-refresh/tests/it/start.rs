@@ -1,0 +1,30 @@
+use std::sync::Arc;
+
+use anyhow::Result;
+use mailmesh_replica::{Connections, PublicSettings};
+use mailmesh_store::Database;
+use mailmesh_testkit::Running;
+use mailmesh_token_refresh::{Config, Service};
+use url::Url;
+
+use crate::world::World;
+
+/// Starts a replica with settings and a database of its own.
+pub(crate) async fn start(world: &World, config: Config, database: Database) -> Result<Running> {
+    let config = Config {
+        poll_seconds: 1,
+        ..config
+    };
+    let public = PublicSettings {
+        url: Url::parse("http://127.0.0.1:8026")?,
+        redirect_path: "/oauth/callback".to_owned(),
+    };
+    let bus = world.base.bus.clone();
+    let connections = Connections { database, bus };
+    let (keys, clock) = (world.base.keys.clone(), Arc::clone(&world.base.clock));
+    let service = Service::build(config, public, keys, &connections, clock).await?;
+    Ok(Running::start(async move |stop| {
+        Box::pin(service.run(stop)).await;
+        Ok(())
+    }))
+}
