@@ -1,6 +1,7 @@
 //! `outbound_mails`: the durable queue of mail to send.
 
 mod accept;
+mod body;
 mod outcome;
 mod park;
 mod recover;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 
 use crate::{StoreError, Tx};
 pub use accept::{Accepted, NewOutboundMail, insert};
+pub use body::drop_bodies;
 pub use outcome::{Outcome, cancel, record_outcomes, resolve_uncertain};
 pub use park::{
     Parked, Parking, UncertainMail, claim_uncertain, is_news, list_known, park, resume,
@@ -79,7 +81,7 @@ pub struct OutboundMail {
     pub recipients: Vec<Recipient>,
     /// The raw mail's size.
     pub size_bytes: u64,
-    /// How many chunks hold the raw mail.
+    /// How many chunks hold the raw mail; none once its body was dropped.
     pub chunks: u32,
     /// Where it stands.
     pub state: OutboundState,

@@ -34,6 +34,8 @@ pub struct Config {
     pub sent_folder_delay_seconds: u64,
     /// How long mail that has ended is kept, and with it its idempotency key.
     pub keep_finished_days: u64,
+    /// How long the body of a sent mail is kept; it goes sooner when the store of raw mails is full.
+    pub keep_sent_bodies_hours: u64,
     /// The memory for raw mails that are about to be sent; one account takes a quarter of it at most.
     pub raw_memory_bytes: usize,
 }
@@ -63,6 +65,7 @@ impl Default for Config {
             slow_probe_seconds: 15 * MINUTE,
             sent_folder_delay_seconds: MINUTE,
             keep_finished_days: 30,
+            keep_sent_bodies_hours: 24,
             raw_memory_bytes: 128 * 1024 * 1024,
         }
     }

@@ -11,7 +11,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_bus::{BatchHandler, ConsumerSettings, Delivery, HandlerError, RawMail, StreamKind};
+use mailmesh_bus::{
+    BatchHandler, ConsumerSettings, Delivery, HandlerError, PublishError, RawMail, StreamKind,
+};
 use mailmesh_domain::{Key, MailId};
 use mailmesh_events::mail::{CancelMail, SendMail};
 use mailmesh_events::{Command, subject};
@@ -19,6 +21,7 @@ use mailmesh_replica::Replica;
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, outbound_mail};
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 use tracing::warn;
 
 use crate::config::Config;
@@ -38,6 +41,8 @@ pub(crate) struct Intake {
     pub(crate) directory: Arc<Directory>,
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) raws: Arc<RawCache>,
+    /// Told when the store of raw mails has no room.
+    pub(crate) is_full: Arc<Notify>,
     /// The account in a rejection when none could be read.
     pub(crate) unknown: Key,
 }
@@ -196,6 +201,9 @@ impl Intake {
         let answers = self.replica.bus.raw_mails().put_all(bodies).await;
         for (slot, answer) in slots.iter_mut().zip(answers) {
             if let Err(error) = answer {
+                if matches!(error, PublishError::StreamFull { .. }) {
+                    self.is_full.notify_one();
+                }
                 **slot = Ready::Later(HandlerError::retry(error));
             }
         }

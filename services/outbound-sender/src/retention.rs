@@ -1,4 +1,5 @@
-//! Forgets mail that has ended, and its body, after the time that keys are kept.
+//! Forgets mail that has ended after the time that keys are kept, and the bodies of sent mail long
+//! before: in the store of raw mails they would take the room of what is to be sent and received.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use mailmesh_bus::RawMails;
 use mailmesh_domain::MailId;
 use mailmesh_replica::Replica;
 use mailmesh_store::{StoreError, outbound_mail};
+use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,24 +21,65 @@ const EVERY: Duration = Duration::from_mins(10);
 const BATCH: i64 = 500;
 const DELETIONS: usize = 8;
 
-/// Runs until `stop`.
-pub(crate) async fn run(replica: Replica, config: Arc<Config>, stop: CancellationToken) {
-    let keep = Duration::from_secs(config.keep_finished_days * 24 * 3_600);
+/// Runs until `stop`. When the store of raw mails `is_full`, the oldest bodies of sent mails go at once.
+pub(crate) async fn run(
+    replica: Replica,
+    config: Arc<Config>,
+    is_full: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    let keep = hours(config.keep_finished_days.saturating_mul(24));
+    let keep_bodies = hours(config.keep_sent_bodies_hours);
     let raws = replica.bus.raw_mails();
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
+            () = is_full.notified() => {
+                let dropped = drop_bodies(&replica, &raws, Duration::ZERO).await;
+                let count = log(dropped).unwrap_or_default();
+                info!(mails = count, "The store of raw mails is full; bodies of sent mail were deleted");
+                continue;
+            }
             _ = ticks.tick() => {}
+        }
+        while let Some(count) = log(drop_bodies(&replica, &raws, keep_bodies).await) {
+            info!(mails = count, "Bodies of sent mail were deleted");
+            if is_last(count) || stop.is_cancelled() {
+                break;
+            }
         }
         while let Some(count) = log(forget(&replica, &raws, keep).await) {
             info!(mails = count, "Mail that has ended was forgotten");
-            if i64::try_from(count).unwrap_or(i64::MAX) < BATCH || stop.is_cancelled() {
+            if is_last(count) || stop.is_cancelled() {
                 break;
             }
         }
     }
+}
+
+/// A century is as good as for ever, and can be taken from every moment.
+fn hours(count: u64) -> Duration {
+    const CENTURY: u64 = 100 * 365 * 24;
+    Duration::from_secs(count.min(CENTURY) * 3_600)
+}
+
+fn is_last(count: usize) -> bool {
+    i64::try_from(count).unwrap_or(i64::MAX) < BATCH
+}
+
+async fn drop_bodies(
+    replica: &Replica,
+    raws: &RawMails,
+    keep: Duration,
+) -> Result<usize, StoreError> {
+    let before = replica.clock.now() - keep;
+    let mut tx = replica.database.begin().await?;
+    let ids = outbound_mail::drop_bodies(&mut tx, before, BATCH).await?;
+    tx.commit().await?;
+    delete_raws(raws, &ids).await;
+    Ok(ids.len())
 }
 
 async fn forget(replica: &Replica, raws: &RawMails, keep: Duration) -> Result<usize, StoreError> {

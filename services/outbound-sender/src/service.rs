@@ -5,6 +5,7 @@ use mailmesh_domain::{Clock, Key};
 use mailmesh_replica::{Connections, Membership, Replica};
 use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
@@ -97,12 +98,14 @@ impl Service {
     /// When the consumer is refused.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let changed = self.replica.bus.subscribe("account.changed", None).await?;
+        let is_full = Arc::new(Notify::new());
         let intake = Arc::new(Intake {
             replica: self.replica.clone(),
             config: Arc::clone(&self.config),
             directory: Arc::clone(&self.directory),
             wakes: Arc::clone(&self.shared.wakes),
             raws: Arc::clone(&self.shared.raws),
+            is_full: Arc::clone(&is_full),
             unknown: self.unknown,
         });
         // The recorder outlives those who send, the membership outlives the recorder.
@@ -126,7 +129,7 @@ impl Service {
                 taking_in,
                 sending,
                 self.recorder.run(recorder_stop.clone()),
-                retention::run(self.replica.clone(), self.config, stop.clone()),
+                retention::run(self.replica.clone(), self.config, is_full, stop.clone()),
                 self.directory.forget_changed(changed, stop.clone()),
             );
             membership_stop.cancel();

@@ -4,6 +4,7 @@ mod account;
 mod account_status;
 mod api_key;
 mod attempt;
+mod body;
 mod claim;
 mod client_configuration;
 mod cursor;

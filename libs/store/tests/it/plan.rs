@@ -263,6 +263,15 @@ async fn recovery(filled: &Filled) -> Result<()> {
 
 async fn queue_lists(filled: &Filled) -> Result<()> {
     filled
+        .check("drop_bodies", async |tx| {
+            let oldest = time::OffsetDateTime::from_unix_timestamp(filled.oldest)?;
+            let before = oldest + Duration::minutes(60);
+            let dropped = outbound_mail::drop_bodies(tx, before, 50).await?;
+            ensure!(!dropped.is_empty(), "no body was dropped");
+            Ok(())
+        })
+        .await?;
+    filled
         .check("delete_finished", async |tx| {
             let oldest = time::OffsetDateTime::from_unix_timestamp(filled.oldest)?;
             let before = oldest + Duration::minutes(60);

@@ -5,6 +5,7 @@ mod connection;
 mod custom;
 mod deliver;
 mod memory;
+mod retention;
 mod settings;
 mod strain;
 mod takeover;

@@ -1,0 +1,76 @@
+//! Bodies in the store of raw mails.
+
+use anyhow::{Context, Result, ensure};
+use mailmesh_bus::RawMail;
+use mailmesh_outbound_sender::Config;
+use mailmesh_sandbox::{Fault, FaultRule};
+use mailmesh_testkit::eventually;
+use serde_json::Value;
+
+use crate::custom::{patient, start};
+use crate::world::{World, send_body};
+
+const MIB: usize = 1_024 * 1_024;
+
+async fn has_body(world: &World, event: &Value) -> Result<bool> {
+    let id = event["mail_id"].as_str().context("a mail id")?;
+    Ok(world.base.bus.raw_mails().get(id).await?.is_some())
+}
+
+#[tokio::test]
+async fn body_of_a_sent_mail_goes_early_and_that_of_a_failed_one_stays() -> Result<()> {
+    let mut world = World::new().await?;
+    world.add_account("one", 1).await?;
+    let sender = start(&world, patient()).await?;
+    let body = send_body("one", "a@elsewhere.test", "x");
+    world.publish("mail.send", body.clone()).await?;
+    let sent = world.event("mail.sent").await?;
+    let text = "554 5.6.0 Not this one".to_owned();
+    let refusal = FaultRule::once("smtp.final_dot", Fault::Reply { text });
+    world.sandbox.faults().add(refusal)?;
+    world.publish("mail.send", body).await?;
+    let failed = world.event("mail.failed").await?;
+    sender.stop().await?;
+    assert!(has_body(&world, &sent).await?);
+
+    let config = Config {
+        keep_sent_bodies_hours: 0,
+        ..patient()
+    };
+    let sender = start(&world, config).await?;
+    eventually("the body is deleted", async || {
+        ensure!(!has_body(&world, &sent).await?, "it is there");
+        Ok(())
+    })
+    .await?;
+
+    assert!(has_body(&world, &failed).await?);
+    assert_eq!(world.mail(&sent).await?.chunks, 0);
+    sender.stop().await?;
+    world.finish().await
+}
+
+#[tokio::test]
+async fn full_store_of_raw_mails_keeps_no_mail_from_being_sent() -> Result<()> {
+    let mut world = World::new().await?;
+    world.add_account("one", 1).await?;
+    // All but two of the 64 MiB are taken by others.
+    for number in 0..62 {
+        let bytes = vec![b'x'; MIB].into();
+        let mail_id = format!("other-{number}");
+        let raws = world.base.bus.raw_mails();
+        raws.put(RawMail { mail_id, bytes }).await?;
+    }
+    let sender = start(&world, patient()).await?;
+    let text = format!("{}\r\n", "x".repeat(70)).repeat(MIB / 2 / 72);
+    let command = serde_json::json!({ "to": "a@elsewhere.test", "text": text });
+
+    for _ in 0..6 {
+        world.publish("mail.send.one", command.to_string()).await?;
+        world.event("mail.sent").await?;
+    }
+
+    assert_eq!(world.outbox_texts().len(), 6);
+    sender.stop().await?;
+    world.finish().await
+}
