@@ -66,7 +66,7 @@ pub async fn park(
              ORDER BY due_at, mail_id LIMIT $5
              FOR UPDATE SKIP LOCKED
          )
-         UPDATE outbound_mails m SET due_at = $3, problem = $4
+         UPDATE outbound_mails m SET due_at = $3, problem = $4, is_parked = true
          FROM due WHERE m.mail_id = due.mail_id
          RETURNING m.mail_id,
              due.kind IS DISTINCT FROM ($4::jsonb ->> 'kind')
@@ -116,9 +116,10 @@ pub async fn resume(
     now: OffsetDateTime,
 ) -> Result<u64, StoreError> {
     let done = sqlx::query(
-        "UPDATE outbound_mails SET due_at = $2
+        "UPDATE outbound_mails SET due_at = $2, is_parked = false
          WHERE account_id = $1 AND state = 'queued' AND due_at > $2
-           AND (failures = 0 OR problem ->> 'kind' IN ('needs_sign_in', 'needs_administrator'))",
+           AND (is_parked OR failures = 0
+                OR problem ->> 'kind' IN ('needs_sign_in', 'needs_administrator'))",
     )
     .bind(account.as_uuid())
     .bind(now)

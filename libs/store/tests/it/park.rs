@@ -113,6 +113,32 @@ async fn mail_that_waits_for_its_own_schedule_is_not_resumed() -> Result<()> {
 }
 
 #[tokio::test]
+async fn mail_that_was_due_again_and_then_waits_for_its_account_is_resumed_with_it() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let own = sending(&mut tx, 1).await?;
+    let retry = |due_at, attempt| Outcome {
+        state: OutboundState::Queued,
+        failures: 1,
+        due_at,
+        problem: Some(sample::problem()),
+        ..sent(own.mails[0], attempt)
+    };
+    outbound_mail::record_outcomes(&mut tx, &[retry(NOW, 1)], NOW).await?;
+
+    let parked = park(&mut tx, own.replica, own.account, &sample::problem()).await?;
+    let resumed = make_due(&mut tx, own.account).await?;
+    let claimed = outbound_mail::claim_due(&mut tx, own.replica, own.account, 10, NOW).await?;
+    outbound_mail::record_outcomes(&mut tx, &[retry(LATER, 2)], NOW).await?;
+    let on_schedule = make_due(&mut tx, own.account).await?;
+
+    assert_eq!((parked.count, resumed), (1, 1));
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(on_schedule, 0, "it keeps its own schedule again");
+    Ok(())
+}
+
+#[tokio::test]
 async fn uncertain_mails_are_looked_after_when_they_are_due() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use mailmesh_domain::{Clock, GrantId, GrantState, SystemClock, Verdict};
 use mailmesh_events::Problem;
-use mailmesh_sandbox::GrantRequest;
+use mailmesh_sandbox::{Fault, FaultRule, GrantRequest};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::grant::{self, Grant, NewTokens};
 use mailmesh_testkit::{RefreshRequests, use_grant};
@@ -118,6 +118,34 @@ async fn two_fresh_tokens_refused_ask_for_a_sign_in_and_mail_survives_it() -> Re
     assert_eq!(sent["attempts"], 1);
     let asked = asked.so_far().await?;
     assert!(!asked.contains(&3), "a token nobody can use was asked for");
+    world.forget("mail.deferred").await?;
+    world.finish().await
+}
+
+#[tokio::test]
+async fn retry_that_falls_due_during_a_refresh_goes_out_once_the_token_is_there() -> Result<()> {
+    let mut world = World::new().await?;
+    let (_, grant) = add_stale_account(&world).await?;
+    record(&world, grant, 1, &token(&world)).await?;
+    let mut asked = RefreshRequests::subscribe(&world.base.bus).await?;
+    let text = "535 5.7.3 Authentication unsuccessful".to_owned();
+    let faults = world.sandbox.faults();
+    faults.add(FaultRule::once("smtp.mail", Fault::Cut))?;
+    faults.add(FaultRule {
+        after: 1,
+        ..FaultRule::once("smtp.auth", Fault::Reply { text })
+    })?;
+    world.start_sender().await?;
+
+    world
+        .publish("mail.send", send_body("one", "a@elsewhere.test", "x"))
+        .await?;
+    world.event("mail.deferred").await?;
+    let fresh = token(&world);
+    refresh(&world, &mut asked, grant, &fresh).await?;
+    let sent = world.event("mail.sent").await?;
+
+    assert_eq!(world.mail(&sent).await?.failures, 1);
     world.forget("mail.deferred").await?;
     world.finish().await
 }
