@@ -49,12 +49,14 @@ async fn server_that_shows_no_mail_for_a_while_has_none_set_aside() -> Result<()
     let replica = world.start().await?;
     let mut last = 0;
 
+    // One for the sizes, one for the batch, two for the first mail; then others are asked as well.
     for (refusals, reply) in [
-        (3, "{tag} NO failed"),
-        (4, "{tag} BAD Command Error. 12"),
-        (5, "{tag} NO failed"),
-        (6, "{tag} NO failed"),
-        (8, "{tag} NO [NOPERM] no"),
+        (4, "{tag} NO failed"),
+        (6, "{tag} BAD Command Error. 12"),
+        (8, "{tag} NO failed"),
+        (9, "{tag} NO failed"),
+        (13, "{tag} NO failed"),
+        (5, "{tag} NO [NOPERM] no"),
     ] {
         let text = reply.to_owned();
         let fault = rule("imap.fetch", Fault::Reply { text }, Some(refusals));
@@ -65,7 +67,7 @@ async fn server_that_shows_no_mail_for_a_while_has_none_set_aside() -> Result<()
         world.recorded(&account, last).await?;
     }
 
-    world.mails("support", 100).await?;
+    world.mails("support", 120).await?;
     let quarantined = world.base.events::<MailQuarantined>("support").await?;
     assert!(quarantined.is_empty(), "{quarantined:?}");
     world.finish(replica).await
