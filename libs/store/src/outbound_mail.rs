@@ -19,7 +19,7 @@ pub use accept::{Accepted, NewOutboundMail, insert};
 pub use body::drop_bodies;
 pub use outcome::{Outcome, cancel, record_outcomes, resolve_uncertain};
 pub use park::{
-    Parked, Parking, UncertainMail, claim_uncertain, is_news, list_known, park, resume,
+    Parked, Parking, Resumed, UncertainMail, claim_uncertain, is_news, list_known, park, resume,
 };
 pub use recover::{Recovered, recover, recover_lost};
 use row::{Row, columns};

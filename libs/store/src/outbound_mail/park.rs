@@ -106,27 +106,53 @@ async fn list(tx: &mut Tx, mails: &[Uuid]) -> Result<Vec<OutboundMail>, StoreErr
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 
-/// Makes the mails due that wait for their account alone, and returns how many there were.
+/// Mails that were made due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resumed {
+    /// How many there are.
+    pub count: usize,
+    /// When the last of them would have been due: where the next call begins.
+    pub last_due_at: Option<OffsetDateTime>,
+}
+
+/// Makes a bounded number of mails due that wait for their account alone, in the order in which they
+/// would have been due from `since` on. What is locked is being decided elsewhere and passed over.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn resume(
     tx: &mut Tx,
     account: AccountId,
+    since: OffsetDateTime,
+    limit: i64,
     now: OffsetDateTime,
-) -> Result<u64, StoreError> {
-    let done = sqlx::query(
-        "UPDATE outbound_mails SET due_at = $2, is_parked = false
-         WHERE account_id = $1 AND state = 'queued' AND due_at > $2
-           AND (is_parked OR failures = 0
-                OR problem ->> 'kind' IN ('needs_sign_in', 'needs_administrator'))",
+) -> Result<Resumed, StoreError> {
+    let (count, last_due_at): (i64, Option<OffsetDateTime>) = sqlx::query_as(
+        "WITH waiting AS (
+             SELECT mail_id, due_at FROM outbound_mails
+             WHERE account_id = $1 AND state = 'queued' AND due_at > $4 AND due_at >= $2
+               AND (is_parked OR failures = 0
+                    OR problem ->> 'kind' IN ('needs_sign_in', 'needs_administrator'))
+             ORDER BY due_at, mail_id LIMIT $3
+             FOR NO KEY UPDATE SKIP LOCKED
+         ), resumed AS (
+             UPDATE outbound_mails m SET due_at = $4, is_parked = false
+             FROM waiting WHERE m.mail_id = waiting.mail_id
+             RETURNING waiting.due_at
+         )
+         SELECT count(*), max(due_at) FROM resumed",
     )
     .bind(account.as_uuid())
+    .bind(since)
+    .bind(limit)
     .bind(now)
-    .execute(tx.connection())
+    .fetch_one(tx.connection())
     .await
     .map_err(StoreError::query("make parked mails due"))?;
-    Ok(done.rows_affected())
+    Ok(Resumed {
+        count: usize::try_from(count).unwrap_or_default(),
+        last_due_at,
+    })
 }
 
 /// A mail that the server may have.

@@ -26,8 +26,9 @@ fn of_code(verdict: Verdict, text: &str, code: &str) -> Problem {
     Problem::new(text, verdict).with_code(Some(code.to_owned()))
 }
 
-async fn make_due(tx: &mut Tx, account: AccountId) -> Result<u64> {
-    Ok(outbound_mail::resume(tx, account, NOW).await?)
+async fn make_due(tx: &mut Tx, account: AccountId) -> Result<usize> {
+    let resumed = outbound_mail::resume(tx, account, NOW, 10, NOW).await?;
+    Ok(resumed.count)
 }
 
 #[tokio::test]
@@ -109,6 +110,42 @@ async fn mail_that_waits_for_its_own_schedule_is_not_resumed() -> Result<()> {
 
     assert_eq!(make_due(&mut tx, own.account).await?, 0);
     assert_eq!(load(&mut tx, own.mails[0]).await?.due_at, LATER);
+    Ok(())
+}
+
+#[tokio::test]
+async fn backlog_is_resumed_in_parts_and_past_what_others_hold() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = sample::held(&mut tx, "support", sample::replica()).await?;
+    let mails: Vec<_> = (0..6)
+        .map(|number| sample::outbound(account, &number.to_string()))
+        .collect();
+    outbound_mail::insert(&mut tx, &mails, NOW).await?;
+    tx.commit().await?;
+    world
+        .execute(
+            "UPDATE outbound_mails SET due_at = timestamptz '2030-01-01 12:00Z'
+                 + idempotency_key::integer / 2 * interval '1 minute'",
+        )
+        .await?;
+    let mut elsewhere = world.database.begin().await?;
+    let first = mails[0].id;
+    outbound_mail::cancel(&mut elsewhere, account, Some(first), None, NOW).await?;
+
+    let mut parts = Vec::new();
+    let mut since = NOW;
+    loop {
+        let mut tx = world.database.begin().await?;
+        let part = outbound_mail::resume(&mut tx, account, since, 2, NOW).await?;
+        tx.commit().await?;
+        parts.push(part.count);
+        let Some(last) = part.last_due_at else { break };
+        since = last;
+    }
+
+    assert_eq!(parts, [2, 2, 1, 0]);
+    elsewhere.commit().await?;
     Ok(())
 }
 

@@ -249,7 +249,8 @@ async fn recovery(filled: &Filled) -> Result<()> {
                 now: NOW,
             };
             outbound_mail::park(tx, replica, account, parking, 100).await?;
-            ensure!(outbound_mail::resume(tx, account, NOW).await? == 1);
+            let resumed = outbound_mail::resume(tx, account, NOW, 100, NOW).await?;
+            ensure!(resumed.count == 1, "{resumed:?}");
             Ok(())
         })
         .await?;

@@ -1,6 +1,7 @@
 //! The sender against real NATS, Postgres and a scripted provider.
 
 mod accept;
+mod backlog;
 mod connection;
 mod custom;
 mod deliver;

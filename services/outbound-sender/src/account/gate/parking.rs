@@ -13,7 +13,8 @@ use crate::event;
 
 /// An hour without a hint that the account works again.
 const LONG_WAIT: Duration = Duration::from_hours(1);
-const PARK_BATCH: i64 = 500;
+/// Mails written in one transaction.
+const BATCH: i64 = 500;
 
 impl Worker {
     /// Gives mail that waits its chance, once: this gate does not know why it was closed.
@@ -25,12 +26,22 @@ impl Worker {
         Ok(())
     }
 
+    /// In parts: a long backlog would outlast any limit of one statement.
     pub(super) async fn resume(&self) -> Result<(), StoreError> {
         let replica = &self.shared.replica;
         let now = replica.clock.now();
-        let mut tx = replica.database.begin().await?;
-        outbound_mail::resume(&mut tx, self.account.id, now).await?;
-        tx.commit().await
+        let mut since = Some(now);
+        while let Some(from) = since
+            && !self.stop.is_cancelled()
+        {
+            let mut tx = replica.database.begin().await?;
+            let id = self.account.id;
+            let part = outbound_mail::resume(&mut tx, id, from, BATCH, now).await?;
+            tx.commit().await?;
+            let is_full = i64::try_from(part.count) == Ok(BATCH);
+            since = part.last_due_at.filter(|_| is_full);
+        }
+        Ok(())
     }
 
     /// Puts off what is due, and tells once why.
@@ -49,7 +60,7 @@ impl Worker {
             };
             let mut tx = replica.database.begin().await?;
             let id = self.account.id;
-            let parked = outbound_mail::park(&mut tx, replica.id, id, parking, PARK_BATCH).await?;
+            let parked = outbound_mail::park(&mut tx, replica.id, id, parking, BATCH).await?;
             let key = &self.account.key;
             let told = parked.told.iter();
             let events: Vec<Encoded> = told
