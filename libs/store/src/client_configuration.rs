@@ -40,8 +40,6 @@ pub struct ClientConfiguration {
     pub userinfo_url: Option<String>,
     /// The key set, when it is not discovered.
     pub jwks_url: Option<String>,
-    /// The revocation endpoint, when it is not discovered.
-    pub revocation_url: Option<String>,
     /// The scopes to ask for.
     pub scopes: Vec<String>,
     /// The claim that holds the mailbox's address.
@@ -87,7 +85,6 @@ struct Row {
     token_url: Option<String>,
     userinfo_url: Option<String>,
     jwks_url: Option<String>,
-    revocation_url: Option<String>,
     scopes: Vec<String>,
     identity_claim: Option<String>,
     extra_authorize_parameters: Value,
@@ -123,7 +120,6 @@ impl TryFrom<Row> for ClientConfiguration {
             token_url: row.token_url,
             userinfo_url: row.userinfo_url,
             jwks_url: row.jwks_url,
-            revocation_url: row.revocation_url,
             scopes: row.scopes,
             identity_claim: row.identity_claim,
             extra_authorize_parameters: of
@@ -147,7 +143,7 @@ macro_rules! select {
         concat!(
             "SELECT client_configuration_id, key, name, profile, client_id, client_secret_sealed,
                     token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
-                    revocation_url, scopes, identity_claim, extra_authorize_parameters, ca_pem,
+                    scopes, identity_claim, extra_authorize_parameters, ca_pem,
                     is_inbound, is_outbound, refusal, created_at, updated_at
              FROM client_configurations ",
             $rest
@@ -166,9 +162,9 @@ pub async fn insert(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), Sto
         "INSERT INTO client_configurations
              (client_configuration_id, key, name, profile, client_id, client_secret_sealed,
               token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
-              revocation_url, scopes, identity_claim, extra_authorize_parameters, ca_pem,
+              scopes, identity_claim, extra_authorize_parameters, ca_pem,
               is_inbound, is_outbound, updated_at, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $20)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19)",
         "insert a client configuration",
     )
     .await
@@ -185,9 +181,9 @@ pub async fn update(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), Sto
         "UPDATE client_configurations
          SET key = $2, name = $3, profile = $4, client_id = $5, client_secret_sealed = $6,
              token_endpoint_auth = $7, issuer = $8, authorize_url = $9, token_url = $10,
-             userinfo_url = $11, jwks_url = $12, revocation_url = $13, scopes = $14,
-             identity_claim = $15, extra_authorize_parameters = $16, ca_pem = $17,
-             is_inbound = $18, is_outbound = $19, updated_at = $20, refusal = NULL
+             userinfo_url = $11, jwks_url = $12, scopes = $13,
+             identity_claim = $14, extra_authorize_parameters = $15, ca_pem = $16,
+             is_inbound = $17, is_outbound = $18, updated_at = $19, refusal = NULL
          WHERE client_configuration_id = $1",
         "update a client configuration",
     )
@@ -213,7 +209,6 @@ async fn write(
         .bind(&client.token_url)
         .bind(&client.userinfo_url)
         .bind(&client.jwks_url)
-        .bind(&client.revocation_url)
         .bind(&client.scopes)
         .bind(&client.identity_claim)
         .bind(Json(&client.extra_authorize_parameters))

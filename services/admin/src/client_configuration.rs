@@ -42,7 +42,6 @@ pub(crate) struct Input {
     token_url: Field<String>,
     userinfo_url: Field<String>,
     jwks_url: Field<String>,
-    revocation_url: Field<String>,
     scopes: Field<Vec<String>>,
     identity_claim: Field<String>,
     extra_authorize_parameters: Field<BTreeMap<String, String>>,
@@ -119,9 +118,6 @@ fn merge(key: Key, input: Input, basis: &Basis<'_>, faults: &mut Faults) -> Clie
         token_url: input.token_url.over(old(|c| c.token_url.as_ref())),
         userinfo_url: input.userinfo_url.over(old(|c| c.userinfo_url.as_ref())),
         jwks_url: input.jwks_url.over(old(|c| c.jwks_url.as_ref())),
-        revocation_url: input
-            .revocation_url
-            .over(old(|c| c.revocation_url.as_ref())),
         scopes,
         identity_claim: input
             .identity_claim
@@ -266,7 +262,6 @@ fn check_endpoints(client: &ClientConfiguration, faults: &mut Faults) {
         ("token_url", &client.token_url),
         ("userinfo_url", &client.userinfo_url),
         ("jwks_url", &client.jwks_url),
-        ("revocation_url", &client.revocation_url),
     ];
     for (path, url) in urls {
         if let Some(url) = url {

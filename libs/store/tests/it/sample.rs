@@ -99,7 +99,6 @@ pub(crate) fn client(key: &str) -> Result<ClientConfiguration> {
         token_url: None,
         userinfo_url: None,
         jwks_url: None,
-        revocation_url: None,
         scopes: vec!["mail".to_owned(), "offline_access".to_owned()],
         identity_claim: None,
         extra_authorize_parameters: [("prompt".to_owned(), "consent".to_owned())].into(),

@@ -70,7 +70,6 @@ impl MeshBase {
             token_url: None,
             userinfo_url: None,
             jwks_url: None,
-            revocation_url: None,
             scopes: Vec::new(),
             identity_claim: None,
             extra_authorize_parameters: BTreeMap::new(),
