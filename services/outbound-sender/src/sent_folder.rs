@@ -32,47 +32,98 @@ pub(crate) enum Look {
     Failed,
 }
 
-/// Looks for the Message-ID of a mail that an account may have sent.
-pub(crate) async fn look(
-    shared: &Shared,
-    outbound: &Account,
-    message_id: &str,
-) -> Result<Look, StoreError> {
-    let mut tx = shared.replica.database.begin().await?;
-    let inbound = account::find_inbound_of(&mut tx, outbound).await?;
-    let (id, sent) = (Some(outbound.id), Some(OutboundState::Sent));
-    let known = outbound_mail::list(&mut tx, id, sent, None, WITNESSES).await?;
-    tx.commit().await?;
-    let Some(inbound) = inbound else {
-        return Ok(Look::Unknown);
-    };
-    // One that only counts as sent is no witness.
-    let has_reply =
-        |reply: &Option<String>| reply.as_ref().is_some_and(|text| text.starts_with('2'));
-    let witness = known.into_iter().find(|mail| has_reply(&mail.reply));
-    let witness = witness.map(|mail| mail.message_id);
-    let looking = search(shared, &inbound, message_id, witness.as_deref());
-    match tokio::time::timeout(LIMIT, looking).await {
-        Ok(Some(Ok(look))) => Ok(look),
-        Ok(Some(Err(error))) => {
-            info!(
-                account.id = %inbound.id,
-                error = &error as &dyn std::error::Error,
-                "The Sent folder could not be read"
-            );
-            Ok(Look::Failed)
+/// The Sent folder of an account, in one session for all that is looked for.
+pub(crate) struct SentFolder(State);
+
+enum State {
+    Open {
+        session: Box<Session>,
+        witness: Witness,
+    },
+    Unknown,
+    Failed,
+}
+
+/// Whether a mail that was surely sent is there.
+enum Witness {
+    Unasked(String),
+    Known(bool),
+}
+
+impl SentFolder {
+    /// Opens the Sent folder of the mailbox that an account sends from.
+    ///
+    /// # Errors
+    /// When the database fails; a server that fails is told by the looks.
+    pub(crate) async fn open(shared: &Shared, outbound: &Account) -> Result<Self, StoreError> {
+        let mut tx = shared.replica.database.begin().await?;
+        let inbound = account::find_inbound_of(&mut tx, outbound).await?;
+        let (id, sent) = (Some(outbound.id), Some(OutboundState::Sent));
+        let known = outbound_mail::list(&mut tx, id, sent, None, WITNESSES).await?;
+        tx.commit().await?;
+        let Some(inbound) = inbound else {
+            return Ok(Self(State::Unknown));
+        };
+        // One that only counts as sent is no witness.
+        let has_reply =
+            |reply: &Option<String>| reply.as_ref().is_some_and(|text| text.starts_with('2'));
+        let witness = known.into_iter().find(|mail| has_reply(&mail.reply));
+        let witness = witness.map_or(Witness::Known(false), |mail| {
+            Witness::Unasked(mail.message_id)
+        });
+        let opening = tokio::time::timeout(LIMIT, enter(shared, &inbound));
+        Ok(Self(match opening.await {
+            Ok(Some(Ok(Some(session)))) => State::Open {
+                session: Box::new(session),
+                witness,
+            },
+            Ok(Some(Ok(None))) => State::Unknown,
+            Ok(Some(Err(error))) => {
+                info!(
+                    account.id = %inbound.id,
+                    error = &error as &dyn std::error::Error,
+                    "The Sent folder could not be read"
+                );
+                State::Failed
+            }
+            Ok(None) | Err(_) => State::Failed,
+        }))
+    }
+
+    /// Looks for the Message-ID of a mail that the account may have sent.
+    pub(crate) async fn look(&mut self, message_id: &str) -> Look {
+        let (session, witness) = match &mut self.0 {
+            State::Open { session, witness } => (session, witness),
+            State::Unknown => return Look::Unknown,
+            State::Failed => return Look::Failed,
+        };
+        let asking = tokio::time::timeout(LIMIT, ask(session, message_id, witness));
+        match asking.await {
+            Ok(Ok(look)) => look,
+            Ok(Err(error)) => {
+                info!(
+                    error = &error as &dyn std::error::Error,
+                    "The Sent folder could not be searched"
+                );
+                self.0 = State::Failed;
+                Look::Failed
+            }
+            Err(_) => {
+                self.0 = State::Failed;
+                Look::Failed
+            }
         }
-        Ok(None) | Err(_) => Ok(Look::Failed),
+    }
+
+    pub(crate) async fn close(self) {
+        if let State::Open { session, .. } = self.0 {
+            session.logout().await;
+        }
     }
 }
 
-/// Returns none when the account cannot sign in now.
-async fn search(
-    shared: &Shared,
-    inbound: &Account,
-    message_id: &str,
-    witness: Option<&str>,
-) -> Option<Result<Look, ImapError>> {
+/// Opens a session in the Sent folder, if there is one. Returns none when the account cannot sign in now.
+async fn enter(shared: &Shared, inbound: &Account) -> Option<Result<Option<Session>, ImapError>> {
     let server = Access::server(inbound).ok()?;
     let replica = &shared.replica;
     let now = replica.clock.now();
@@ -80,21 +131,13 @@ async fn search(
     let credentials = pass.ok()?.credentials;
     Some(
         match Session::connect(&server, &credentials, ImapLimits::default()).await {
-            Ok(mut session) => {
-                let look = ask(&mut session, message_id, witness).await;
-                session.logout().await;
-                look
-            }
+            Ok(session) => select(session).await,
             Err(error) => Err(error),
         },
     )
 }
 
-async fn ask(
-    session: &mut Session,
-    message_id: &str,
-    witness: Option<&str>,
-) -> Result<Look, ImapError> {
+async fn select(mut session: Session) -> Result<Option<Session>, ImapError> {
     let folders = session.list_folders().await?;
     let by_use = folders
         .iter()
@@ -105,17 +148,27 @@ async fn ask(
     };
     let by_name = || folders.iter().find(|folder| usual(&folder.name));
     let Some(folder) = by_use.or_else(by_name) else {
-        return Ok(Look::Unknown);
+        session.logout().await;
+        return Ok(None);
     };
     session.select(&folder.name, SelectMode::ReadOnly).await?;
+    Ok(Some(session))
+}
+
+async fn ask(
+    session: &mut Session,
+    message_id: &str,
+    witness: &mut Witness,
+) -> Result<Look, ImapError> {
     if !session.search_message_id(message_id).await?.is_empty() {
         return Ok(Look::Found);
     }
-    let Some(witness) = witness else {
-        return Ok(Look::Unknown);
-    };
-    if session.search_message_id(witness).await?.is_empty() {
-        return Ok(Look::Unknown);
+    if let Witness::Unasked(id) = witness {
+        let is_there = !session.search_message_id(id).await?.is_empty();
+        *witness = Witness::Known(is_there);
     }
-    Ok(Look::Absent)
+    Ok(match witness {
+        Witness::Known(true) => Look::Absent,
+        Witness::Known(false) | Witness::Unasked(_) => Look::Unknown,
+    })
 }

@@ -1,89 +1,106 @@
 //! Mail that the server may have: the Sent folder tells, else the caller's policy.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use mailmesh_domain::{AccountId, MailId, UncertainPolicy};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::UncertainMail;
 use mailmesh_store::{StoreError, account, outbound_mail};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::decide::{Decision, assume_sent, held, send_again};
 use crate::event;
 use crate::recorder::Recorded;
-use crate::sent_folder::{self, Look};
+use crate::sent_folder::{Look, SentFolder};
 use crate::shared::Shared;
 
-const BATCH: i64 = 50;
+/// Accounts looked after at a time, and mails taken at a time for all of them.
+const PARALLEL: usize = 50;
 /// Absence is believed after so many looks, with the configured delay before each, and never before
 /// the server's time for its reply is over.
 const LOOKS: u32 = 2;
 /// A Sent folder that cannot be read is given up after so many looks.
 const TRIES: u32 = 6;
 const TICK: Duration = Duration::from_secs(2);
+/// Looks for a mail that went to another replica, or to an operator, are forgotten.
+const KEPT: Duration = Duration::from_hours(24);
+
+/// A mail and the number of its attempt: what was seen of one attempt says nothing of the next.
+type Attempt = (MailId, i32);
 
 /// Looks after the uncertain mails of the accounts that this replica holds.
 #[derive(Debug, Default)]
 pub(crate) struct UncertainDesk {
-    looks: Mutex<HashMap<MailId, Looks>>,
+    looks: Mutex<HashMap<Attempt, (Instant, Looks)>>,
 }
 
 /// How often a mail was looked for in vain.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Looks {
     absent: u32,
     failed: u32,
 }
 
+/// The uncertain mails of an account that are due.
+struct Visit {
+    account: Account,
+    mails: Vec<UncertainMail>,
+}
+
 impl UncertainDesk {
-    /// Runs until `stop`, apart from the workers: servers may be slow to answer.
+    /// Runs until `stop`, apart from the workers: servers may be slow to answer. Each account has its
+    /// own visit, so that a server which does not answer keeps no other account waiting.
     pub(crate) async fn run(&self, shared: &Shared, stop: &CancellationToken) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut busy = HashSet::new();
+        let mut visits = FuturesUnordered::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
+                Some(id) = visits.next(), if !visits.is_empty() => {
+                    busy.remove(&id);
+                    continue;
+                }
+                _ = ticks.tick(), if busy.len() < PARALLEL => {}
             }
-            let looking = self.look(shared);
-            let result = tokio::select! {
+            let claimed = tokio::select! {
                 () = stop.cancelled() => return,
-                result = looking => result,
+                claimed = claim(shared, &busy) => claimed,
             };
-            if let Err(error) = result {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    "Uncertain mails wait for the database"
-                );
+            match claimed {
+                Ok(claimed) => {
+                    for visit in claimed {
+                        busy.insert(visit.account.id);
+                        visits.push(self.visit(shared, visit));
+                    }
+                }
+                Err(error) => tell(&error),
             }
+            self.lock().retain(|_, (at, _)| at.elapsed() < KEPT);
         }
     }
 
-    /// Decides those that are due.
-    async fn look(&self, shared: &Shared) -> Result<(), StoreError> {
-        let accounts = shared.wakes.list();
-        if accounts.is_empty() {
-            return Ok(());
-        }
-        let replica = &shared.replica;
-        let now = replica.clock.now();
-        let until = now + shared.rules.look_after();
-        let mut tx = replica.database.begin().await?;
-        let mails = outbound_mail::claim_uncertain(&mut tx, &accounts, now, until, BATCH).await?;
-        let ids: Vec<AccountId> = mails.iter().map(|each| each.mail.account_id).collect();
-        let known = account::list_by_ids(&mut tx, &ids).await?;
-        tx.commit().await?;
-        for uncertain in mails {
-            let id = uncertain.mail.account_id;
-            if let Some(account) = known.iter().find(|one| one.id == id) {
-                self.decide(shared, account, &uncertain).await?;
+    /// Looks for all due mails of an account in one session.
+    async fn visit(&self, shared: &Shared, visit: Visit) -> AccountId {
+        let account = &visit.account;
+        match SentFolder::open(shared, account).await {
+            Ok(mut folder) => {
+                for uncertain in &visit.mails {
+                    let look = folder.look(&uncertain.mail.message_id).await;
+                    self.decide(shared, account, uncertain, look).await;
+                }
+                folder.close().await;
             }
+            Err(error) => tell(&error),
         }
-        Ok(())
+        account.id
     }
 
     async fn decide(
@@ -91,53 +108,32 @@ impl UncertainDesk {
         shared: &Shared,
         account: &Account,
         uncertain: &UncertainMail,
-    ) -> Result<(), StoreError> {
+        look: Look,
+    ) {
         let mail = &uncertain.mail;
-        let looks = self.looks_of(mail.id);
+        let attempt = (mail.id, mail.attempts);
+        let looks = self.looks_of(attempt);
         // Until then the reply or the copy may still come, perhaps to a replica that was taken for dead.
         let is_early = uncertain.since_dot < shared.rules.silence_is_over_after();
-        match sent_folder::look(shared, account, &mail.message_id).await? {
+        let (rules, now) = (&shared.rules, shared.replica.clock.now());
+        let policy = match look {
             Look::Found => {
-                let now = shared.replica.clock.now();
-                let sent = assume_sent(mail, "found in the Sent folder", &shared.rules, now);
-                self.settle(shared, account, uncertain, sent).await;
-                Ok(())
+                let sent = assume_sent(mail, "found in the Sent folder", rules, now);
+                return self.settle(shared, account, uncertain, sent).await;
             }
             Look::Absent if is_early || looks.absent + 1 < LOOKS => {
                 info!(mail.id = %mail.id, "Not in the Sent folder; it is looked for again");
                 let absent = looks.absent + 1;
-                self.note(mail.id, Looks { absent, ..looks });
-                Ok(())
-            }
-            Look::Absent => {
-                self.conclude(shared, account, uncertain, UncertainPolicy::Resend)
-                    .await;
-                Ok(())
+                return self.note(attempt, Looks { absent, ..looks });
             }
             Look::Failed if is_early || looks.failed + 1 < TRIES => {
                 let failed = looks.failed + 1;
-                self.note(mail.id, Looks { failed, ..looks });
-                Ok(())
+                return self.note(attempt, Looks { failed, ..looks });
             }
-            Look::Unknown if is_early => Ok(()),
-            Look::Failed | Look::Unknown => {
-                self.conclude(shared, account, uncertain, mail.on_uncertain)
-                    .await;
-                Ok(())
-            }
-        }
-    }
-
-    /// Does what a policy asks for.
-    async fn conclude(
-        &self,
-        shared: &Shared,
-        account: &Account,
-        uncertain: &UncertainMail,
-        policy: UncertainPolicy,
-    ) {
-        let mail = &uncertain.mail;
-        let (rules, now) = (&shared.rules, shared.replica.clock.now());
+            Look::Unknown if is_early => return,
+            Look::Absent => UncertainPolicy::Resend,
+            Look::Failed | Look::Unknown => mail.on_uncertain,
+        };
         let decision = match policy {
             UncertainPolicy::Resend => send_again(mail, uncertain.rounds, rules, now),
             UncertainPolicy::AssumeSent => assume_sent(mail, "assumed sent", rules, now),
@@ -146,12 +142,14 @@ impl UncertainDesk {
         self.settle(shared, account, uncertain, decision).await;
     }
 
-    fn looks_of(&self, id: MailId) -> Looks {
-        self.lock().get(&id).copied().unwrap_or_default()
+    fn looks_of(&self, attempt: Attempt) -> Looks {
+        let looks = self.lock();
+        let known = looks.get(&attempt);
+        known.map(|(_, looks)| *looks).unwrap_or_default()
     }
 
-    fn note(&self, id: MailId, looks: Looks) {
-        self.lock().insert(id, looks);
+    fn note(&self, attempt: Attempt, looks: Looks) {
+        self.lock().insert(attempt, (Instant::now(), looks));
     }
 
     async fn settle(
@@ -177,15 +175,72 @@ impl UncertainDesk {
             outcome,
             events: events.unwrap_or_default(),
         };
-        self.forget(mail.id);
+        self.lock().remove(&(mail.id, mail.attempts));
         shared.recorder.record(recorded).await;
     }
 
-    fn forget(&self, id: MailId) {
-        self.lock().remove(&id);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<MailId, Looks>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, (Instant, Looks)>> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes what is due on accounts that are not being visited, until it is due again.
+async fn claim(shared: &Shared, busy: &HashSet<AccountId>) -> Result<Vec<Visit>, StoreError> {
+    let mut accounts = shared.wakes.list();
+    accounts.retain(|id| !busy.contains(id));
+    if accounts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let replica = &shared.replica;
+    let now = replica.clock.now();
+    let until = now + shared.rules.look_after();
+    let limit = i64::try_from(PARALLEL - busy.len()).unwrap_or_default();
+    let mut tx = replica.database.begin().await?;
+    let due = outbound_mail::claim_uncertain(&mut tx, &accounts, now, until, limit).await?;
+    if due.is_empty() {
+        tx.commit().await?;
+        return Ok(Vec::new());
+    }
+    let mut of_account: HashMap<AccountId, Vec<UncertainMail>> = HashMap::new();
+    for uncertain in due {
+        let mails = of_account.entry(uncertain.mail.account_id).or_default();
+        mails.push(uncertain);
+    }
+    let ids: Vec<AccountId> = of_account.keys().copied().collect();
+    let known = account::list_by_ids(&mut tx, &ids).await?;
+    tx.commit().await?;
+    let visits = known.into_iter().map(|account| Visit {
+        mails: of_account.remove(&account.id).unwrap_or_default(),
+        account,
+    });
+    Ok(visits.collect())
+}
+
+fn tell(error: &StoreError) {
+    warn!(
+        error = error as &dyn std::error::Error,
+        "Uncertain mails wait for the database"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn looks_for_one_attempt_say_nothing_of_the_next() {
+        let desk = UncertainDesk::default();
+        let mail = MailId::from_uuid(Uuid::from_u128(1));
+        let seen = Looks {
+            absent: 1,
+            failed: 0,
+        };
+
+        desk.note((mail, 1), seen);
+
+        assert_eq!(desk.looks_of((mail, 1)), seen);
+        assert_eq!(desk.looks_of((mail, 2)), Looks::default());
     }
 }

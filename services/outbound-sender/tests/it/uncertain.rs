@@ -4,10 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use mailmesh_domain::{Clock, SystemClock};
+use mailmesh_domain::{
+    Clock, Direction, MailId, OutboundState, ReplicaId, SystemClock, UncertainPolicy,
+};
 use mailmesh_outbound_sender::{Config, Service};
 use mailmesh_replica::Connections;
 use mailmesh_sandbox::{Fault, FaultRule};
+use mailmesh_store::account::Account;
+use mailmesh_store::outbound_mail::{self, NewOutboundMail, Outcome, Recipient};
+use mailmesh_store::{lease, replica, send_attempt};
 use mailmesh_testkit::{Running, eventually};
 use serde_json::json;
 
@@ -265,5 +270,111 @@ async fn recipients_left_out_of_an_uncertain_attempt_get_the_mail_in_the_next() 
     let outbox = world.sandbox.mail().outbox();
     let reached: Vec<_> = outbox.iter().map(|one| one.recipients.join(",")).collect();
     assert_eq!(reached, ["a@elsewhere.test", "b@elsewhere.test"]);
+    world.finish().await
+}
+
+#[tokio::test]
+async fn server_that_does_not_answer_keeps_no_other_accounts_mail_uncertain() -> Result<()> {
+    let mut world = World::new().await?;
+    for key in ["one", "two"] {
+        world.add_account(key, 1).await?;
+        world.add_inbound(key).await?;
+    }
+    world.sandbox.mail().set_sent_copy(true);
+    world.start_sender().await?;
+    let faults = world.sandbox.faults().clone();
+    faults.add(FaultRule {
+        address: Some("one@sandbox.test".to_owned()),
+        ..FaultRule::once("imap.select", Fault::Stall { seconds: None })
+    })?;
+    for key in ["one", "two"] {
+        faults.add(FaultRule::once("smtp.after_final_dot", Fault::Cut))?;
+        let body = send_body(key, "a@elsewhere.test", "x");
+        world.publish("mail.send", body).await?;
+        world.event("mail.uncertain").await?;
+        let is_at_one = async || faults.list().iter().any(|fault| fault.taken > 0);
+        eventually("the first is being looked for", is_at_one).await?;
+    }
+
+    let sent = world.event("mail.sent").await?;
+    faults.clear();
+    let later = world.event("mail.sent").await?;
+
+    assert_eq!(sent["account"], "two");
+    assert_eq!(later["account"], "one");
+    world.finish().await
+}
+
+/// Puts mails into the table that a sender of old left uncertain just now.
+async fn leave_uncertain(world: &World, account: &Account, count: usize) -> Result<()> {
+    let now = SystemClock.now();
+    let mails: Vec<_> = (0..count)
+        .map(|number| NewOutboundMail {
+            id: MailId::generate(&SystemClock),
+            account_id: account.id,
+            idempotency_key: number.to_string(),
+            is_key_given: true,
+            content_sha256: [1; 32],
+            message_id: format!("<{number}@sandbox.test>"),
+            envelope_from: "one@sandbox.test".to_owned(),
+            recipients: vec![Recipient::new("a@elsewhere.test".to_owned())],
+            size_bytes: 10,
+            chunks: 1,
+            on_uncertain: UncertainPolicy::AssumeSent,
+            trace_parent: None,
+        })
+        .collect();
+    let me = ReplicaId::generate(&SystemClock);
+    let mut tx = world.base.begin().await?;
+    outbound_mail::insert(&mut tx, &mails, now).await?;
+    replica::beat(&mut tx, me, "outbound-sender").await?;
+    lease::acquire(&mut tx, me, Direction::Outbound, 1).await?;
+    let claimed = outbound_mail::claim_due(&mut tx, me, account.id, 100, now).await?;
+    let attempts: Vec<_> = claimed.iter().map(|mail| (mail.id, 1)).collect();
+    send_attempt::enter_final_dot(&mut tx, &attempts).await?;
+    let outcomes: Vec<_> = claimed
+        .into_iter()
+        .map(|mail| Outcome {
+            mail_id: mail.id,
+            attempt: 1,
+            state: OutboundState::Uncertain,
+            failures: 0,
+            due_at: now,
+            recipients: mail.recipients,
+            problem: None,
+            reply: None,
+        })
+        .collect();
+    outbound_mail::record_outcomes(&mut tx, &outcomes, now).await?;
+    lease::release(&mut tx, me, &[account.id]).await?;
+    Ok(tx.commit().await?)
+}
+
+#[tokio::test]
+async fn all_uncertain_mails_of_an_account_are_looked_for_in_one_session() -> Result<()> {
+    let mut world = World::new().await?;
+    let account = world.add_account("one", 1).await?;
+    world.add_inbound("one").await?;
+    world.sandbox.mail().set_sent_copy(true);
+    world.sandbox.mail().submit(
+        "one@sandbox.test",
+        "one@sandbox.test",
+        Vec::new(),
+        "Subject: it makes the folder\r\n\r\n".into(),
+    );
+    leave_uncertain(&world, &account, 40).await?;
+    world.sandbox.faults().add(counter("imap.authenticate"))?;
+    world.sandbox.faults().add(counter("imap.search"))?;
+
+    let sender = start(&world, 2).await?;
+    for _ in 0..40 {
+        let sent = world.event("mail.sent").await?;
+        assert_eq!(sent["reply"], "assumed sent");
+    }
+
+    assert!(visits(&world, "imap.search") >= 40);
+    let sessions = visits(&world, "imap.authenticate");
+    assert!(sessions <= 8, "{sessions} sessions");
+    sender.stop().await?;
     world.finish().await
 }
