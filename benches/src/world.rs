@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mailmesh_bus::BusSettings;
+use mailmesh_bus::{Bus, BusSettings};
 use mailmesh_domain::SystemClock;
 use mailmesh_embedded::{
     Cache, Locator, Nats, NatsOptions, Postgres, PostgresOptions, find_nats, find_postgres,
@@ -68,6 +68,12 @@ impl World {
             folder,
             _postgres: postgres,
         })
+    }
+
+    /// Connects to NATS as a business system does, apart from the services: on their connection, what it publishes
+    /// would stand before what they publish.
+    pub(crate) async fn business_system(&self) -> anyhow::Result<Bus> {
+        Ok(Bus::connect(&self.base.address.bus).await?)
     }
 
     /// Returns what the services of this process share.

@@ -27,7 +27,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .provider
         .preload(&address, arguments.mails, arguments.bytes)
         .await?;
-    let mut events = world.base.bus.subscribe("mail.received.*", None).await?;
+    let business = world.business_system().await?;
+    let mut events = business.subscribe("mail.received.*", None).await?;
 
     let started = Instant::now();
     let lifecycle = mesh::start_fetcher(&world).await?;

@@ -29,7 +29,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         mesh::add_account(&world, client, &format!("idle-{number}"), Protocol::Imap, 1).await?;
     }
     let address = mesh::add_account(&world, client, "busy", Protocol::Imap, 1).await?;
-    let mut events = world.base.bus.subscribe("mail.received.busy", None).await?;
+    let business = world.business_system().await?;
+    let mut events = business.subscribe("mail.received.busy", None).await?;
     let lifecycle = mesh::start_fetcher(&world).await?;
     let (port, ca_pem) = (world.provider.smtp_port(), world.provider.ca_pem());
     let mut smtp = Client::sign_in(port, ca_pem, &address).await?;

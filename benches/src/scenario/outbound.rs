@@ -29,7 +29,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = mesh::add_client(&world).await?;
     let connections = arguments.connections;
     let address = mesh::add_account(&world, client, "out", Protocol::Smtp, connections).await?;
-    let bus = &world.base.bus;
+    let bus = &world.business_system().await?;
     let mut events = bus.subscribe("mail.sent.out", None).await?;
     let lifecycle = mesh::start_sender(&world).await?;
     let messages = (0..arguments.mails).map(|number| command(number, arguments.bytes));
