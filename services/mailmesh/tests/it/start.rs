@@ -17,9 +17,15 @@ async fn good(folder: &Folder, migrated: bool) -> Vec<(&'static str, String)> {
     let made = run(&["keys", "--out", keys.to_str().unwrap()], &[]).await;
     assert_eq!(made.code, Some(0), "{}", made.output);
     let key = |name: &str| keys.join(name).to_str().unwrap().to_owned();
+    let small = (1024 * 1024).to_string();
     vec![
         ("MAILMESH_NATS__URL", servers.nats_url().to_owned()),
         ("MAILMESH_NATS__PREFIX", fresh_prefix()),
+        // The server sets their room aside at once, and all tests share it.
+        ("MAILMESH_NATS__STREAMS__EVENTS_MAX_BYTES", small.clone()),
+        ("MAILMESH_NATS__STREAMS__MAIL_SEND_MAX_BYTES", small.clone()),
+        ("MAILMESH_NATS__STREAMS__RAW_MAX_BYTES", small.clone()),
+        ("MAILMESH_NATS__STREAMS__DEAD_LETTERS_MAX_BYTES", small),
         (
             "MAILMESH_POSTGRES__URL",
             database.unwrap().expose_secret().to_owned(),
