@@ -22,6 +22,8 @@ pub(crate) struct ContainerSpec {
     pub(crate) tag: &'static str,
     pub(crate) ports: &'static [u16],
     pub(crate) environment: &'static [(&'static str, &'static str)],
+    /// Files in it: where, and what is in them.
+    pub(crate) files: &'static [(&'static str, &'static str)],
     pub(crate) command: &'static [&'static str],
 }
 
@@ -42,6 +44,7 @@ impl ContainerSpec {
             tag,
             ports,
             environment,
+            files,
             command,
         } = self;
         let what = || format!("cannot run {image}:{tag} in a container");
@@ -58,6 +61,9 @@ impl ContainerSpec {
         }
         for (name, value) in environment {
             request = request.with_env_var(*name, *value);
+        }
+        for (path, text) in files {
+            request = request.with_copy_to(*path, text.as_bytes().to_vec());
         }
         if !command.is_empty() {
             request = request.with_cmd(command.iter().copied());

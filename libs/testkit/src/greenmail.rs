@@ -27,6 +27,7 @@ const CONTAINER: ContainerSpec = ContainerSpec {
         "GREENMAIL_OPTS",
         "-Dgreenmail.setup.test.all -Dgreenmail.hostname=0.0.0.0",
     )],
+    files: &[],
     command: &[],
 };
 

@@ -25,7 +25,9 @@ const NATS: ContainerSpec = ContainerSpec {
     tag: "2.15",
     ports: &[4222],
     environment: &[],
-    command: &["-js"],
+    // No flag sets the size; without it, large mails are refused that `up` takes.
+    files: &[("/nats.conf", "max_payload: 8MB\njetstream: enabled\n")],
+    command: &["-c", "/nats.conf"],
 };
 
 const POSTGRES: ContainerSpec = ContainerSpec {
@@ -33,6 +35,7 @@ const POSTGRES: ContainerSpec = ContainerSpec {
     tag: "18",
     ports: &[5432],
     environment: &[("POSTGRES_PASSWORD", "test")],
+    files: &[],
     command: &[
         "postgres",
         "-c",
