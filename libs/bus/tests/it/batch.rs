@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use mailmesh_bus::{BatchHandler, ConsumerSettings, Delivery, HandlerError, StreamKind};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{background, bus_with, eventually, outgoing, plain_client, settings, url};
+use crate::world::{background, bus_with, eventually, left, outgoing, settings, url};
 
 /// Notes the sizes of its batches; refuses what says so.
 #[derive(Default)]
@@ -258,12 +258,4 @@ async fn run_until_empty<H: BatchHandler>(
     .await?;
     stop.cancel();
     Ok(task.finish().await??)
-}
-
-async fn left(settings: &mailmesh_bus::BusSettings, stream: &str) -> Result<u64> {
-    let jetstream = async_nats::jetstream::new(plain_client().await?);
-    let stream = jetstream
-        .get_stream(format!("{}_{stream}", settings.prefix))
-        .await?;
-    Ok(stream.cached_info().state.messages)
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use mailmesh_bus::{
-    Bus, BusSettings, ConsumeError, ConsumerSettings, Delivery, Handler, HandlerError, StreamKind,
+    Bus, ConsumeError, ConsumerSettings, Delivery, Handler, HandlerError, StreamKind,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{
-    Background, background, bus, bus_with, eventually, outgoing, plain_client, settings, url,
+    Background, background, bus, bus_with, eventually, left, outgoing, plain_client, settings, url,
 };
 
 /// Does what the body says, and tells what it saw.
@@ -81,14 +81,6 @@ fn run(bus: &Bus, settings: ConsumerSettings) -> Running {
     let handler = Arc::new(Scripted { seen: seen_sender });
     let task = background(async move { bus.consume(handler, settings, token).await });
     Running { stop, seen, task }
-}
-
-async fn left(settings: &BusSettings, stream: &str) -> Result<u64> {
-    let jetstream = async_nats::jetstream::new(plain_client().await?);
-    let stream = jetstream
-        .get_stream(format!("{}_{stream}", settings.prefix))
-        .await?;
-    Ok(stream.cached_info().state.messages)
 }
 
 async fn send(bus: &Bus, body: &str) -> Result<()> {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{background, bus_with, eventually, outgoing, plain_client, settings, url};
+use crate::world::{background, bus_with, eventually, left, outgoing, plain_client, settings, url};
 
 /// What comes behind a bad message on the same connection may wait this long, once.
 const ACK_WAIT: Duration = Duration::from_secs(5);
@@ -119,14 +119,6 @@ async fn publish_bad(settings: &BusSettings, headers: &[u8], body: &str) -> Resu
         Ok((left(settings, "MAIL_SEND").await? > before).then_some(()))
     })
     .await
-}
-
-async fn left(settings: &BusSettings, stream: &str) -> Result<u64> {
-    let jetstream = async_nats::jetstream::new(plain_client().await?);
-    let stream = jetstream
-        .get_stream(format!("{}_{stream}", settings.prefix))
-        .await?;
-    Ok(stream.cached_info().state.messages)
 }
 
 async fn all_gone(settings: &BusSettings) -> Result<()> {

@@ -122,6 +122,15 @@ fn sweep(folders: &Path) {
     }
 }
 
+/// Returns how many messages lie in a stream.
+pub(crate) async fn left(settings: &BusSettings, stream: &str) -> Result<u64> {
+    let jetstream = async_nats::jetstream::new(plain_client().await?);
+    let stream = jetstream
+        .get_stream(format!("{}_{stream}", settings.prefix))
+        .await?;
+    Ok(stream.cached_info().state.messages)
+}
+
 /// Waits for a state; fails with the last one seen.
 pub(crate) async fn eventually<T, F>(what: &str, mut look: F) -> Result<T>
 where
