@@ -1,10 +1,12 @@
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 /// What the NATS client reported; prints its own words only, its cause stays behind `source()`.
 ///
 /// The client's errors repeat their cause in `Display`, which would print each cause twice in a chain.
-pub struct NatsCause(Box<dyn Kinded>);
+#[derive(Clone)]
+pub struct NatsCause(Arc<dyn Kinded>);
 
 trait Kinded: Error + Send + Sync + 'static {
     fn write_kind(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result;
@@ -24,7 +26,7 @@ where
     K: Clone + fmt::Debug + fmt::Display + PartialEq + Send + Sync + 'static,
 {
     fn from(error: async_nats::error::Error<K>) -> Self {
-        Self(Box::new(error))
+        Self(Arc::new(error))
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::cause::NatsCause;
-use crate::publish::IN_FLIGHT_UNITS;
+use crate::publish::{BATCHES_IN_FLIGHT, IN_FLIGHT_UNITS};
 use crate::settings::{BusSettings, SettingsError};
 use crate::subject::Prefix;
 use wire::reconnect_delay;
@@ -39,6 +39,9 @@ pub(crate) struct Inner {
     pub(crate) prefix: Prefix,
     pub(crate) settings: BusSettings,
     pub(crate) in_flight: Arc<Semaphore>,
+    pub(crate) batches_in_flight: Arc<Semaphore>,
+    /// Until a stream refuses one.
+    pub(crate) takes_batches: AtomicBool,
     state: LinkState,
     wire: RwLock<Arc<Wire>>,
     /// When the last try to make a new client failed.
@@ -138,6 +141,8 @@ impl Bus {
                 prefix: Prefix::new(&settings.prefix),
                 settings: settings.clone(),
                 in_flight: Arc::new(Semaphore::new(IN_FLIGHT_UNITS)),
+                batches_in_flight: Arc::new(Semaphore::new(BATCHES_IN_FLIGHT)),
+                takes_batches: AtomicBool::new(true),
                 state,
                 wire: RwLock::new(Arc::new(Wire::new(client))),
                 renewing: Mutex::default(),

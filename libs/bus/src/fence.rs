@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_nats::header::{
     HeaderName, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL, NATS_ROLLUP,
@@ -8,7 +7,6 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use crate::connection::Bus;
-use crate::delay::jittered;
 use crate::direct;
 use crate::publish::{Outgoing, PublishError, Published};
 use crate::read_back::ReadError;
@@ -17,8 +15,6 @@ use crate::subject::{Prefix, is_token};
 
 const EXPECTED_SUBJECT: HeaderName =
     HeaderName::from_static("Nats-Expected-Last-Subject-Sequence-Subject");
-
-const BUSY_TRIES: u32 = 12;
 
 /// The right to publish an account's events, held until somebody else takes the fence.
 ///
@@ -112,7 +108,7 @@ impl Bus {
             (NATS_ROLLUP, "sub".to_owned()),
             (NATS_MESSAGE_TTL, "never".to_owned()),
         ];
-        match self.publish_when_free(&outgoing, &reserved).await {
+        match self.send_when_free(self.prepare(outgoing, &reserved)).await {
             Ok(published) => Ok(Fence {
                 account: account.to_owned(),
                 token: published.sequence,
@@ -135,37 +131,12 @@ impl Bus {
         outgoing: Vec<Outgoing>,
     ) -> Vec<Result<Published, PublishError>> {
         let guard = fence.guard(&self.inner.prefix);
+        let prepared = outgoing.into_iter().map(|each| self.prepare(each, &guard));
         if self.inner.settings.streams.replicas == 1 {
-            let prepared = outgoing.into_iter().map(|each| self.prepare(each, &guard));
             return self.send_all(prepared.collect()).await;
         }
-        // A replicated stream refuses a check on a subject while another is on its way through the replicas.
         let _turn = fence.turn.lock().await;
-        let mut answers = Vec::with_capacity(outgoing.len());
-        for each in &outgoing {
-            answers.push(self.publish_when_free(each, &guard).await);
-        }
-        answers
-    }
-
-    /// Publishes one guarded message, again if the stream was busy with another one under the same fence.
-    async fn publish_when_free(
-        &self,
-        outgoing: &Outgoing,
-        guard: &[(HeaderName, String)],
-    ) -> Result<Published, PublishError> {
-        let mut tries = 0;
-        loop {
-            let prepared = self.prepare(outgoing.clone(), guard);
-            let answer = self.send_one(prepared).await;
-            let is_busy = answer.as_ref().is_err_and(PublishError::is_busy);
-            if !is_busy || tries == BUSY_TRIES {
-                return answer;
-            }
-            let delay = jittered(tries, Duration::from_millis(2), Duration::from_millis(200));
-            tokio::time::sleep(delay).await;
-            tries += 1;
-        }
+        self.send_in_turn(prepared.collect()).await
     }
 }
 

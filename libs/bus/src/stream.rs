@@ -1,3 +1,4 @@
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
@@ -14,7 +15,7 @@ use crate::cause::NatsCause;
 use crate::connection::Bus;
 use crate::publish::jetstream_error;
 use crate::settings::{Storage, StreamSettings};
-use crate::subject::Prefix;
+use crate::subject::{Prefix, matches};
 
 /// The streams of the mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,6 +125,20 @@ impl StreamKind {
         subjects
     }
 
+    /// Returns the stream that takes what is published to a subject without the prefix.
+    pub(crate) fn of(subject: &str) -> Option<Self> {
+        static SUBJECTS: LazyLock<Vec<(StreamKind, Vec<String>)>> =
+            LazyLock::new(|| StreamKind::ALL.map(|kind| (kind, kind.subjects())).into());
+        let takes = |filters: &Vec<String>| filters.iter().any(|each| matches(each, subject));
+        let stream = SUBJECTS.iter().find(|(_, filters)| takes(filters));
+        stream.map(|(kind, _)| *kind)
+    }
+
+    /// Says whether we publish to it in batches: many small messages at once, all of them ours.
+    pub(crate) const fn takes_batches(self) -> bool {
+        matches!(self, Self::Events | Self::MailRaw)
+    }
+
     const fn limits(self, settings: &StreamSettings) -> (u64, u64) {
         match self {
             Self::MailSend => (settings.mail_send_max_bytes, 0),
@@ -168,6 +183,7 @@ impl StreamKind {
         config.discard = DiscardPolicy::New;
         config.duplicate_window = Duration::from_secs(settings.duplicate_window_seconds);
         config.allow_direct = true;
+        config.allow_atomic_publish |= self.takes_batches();
         if self == Self::Events {
             config.allow_message_ttl = true;
             config.allow_rollup = true;

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use anyhow::Result;
 use mailmesh_bus::{Bus, BusSettings, PublishError};
 use mailmesh_embedded::{Nats, free_port};
@@ -52,6 +54,15 @@ async fn many_fenced_publishes_pass_in_a_cluster() -> Result<()> {
         refused.len(),
         refused.first()
     );
+    let stored = bus.read_back("mail.received.support", 0)?;
+    let batches: HashSet<String> = stored
+        .collect_all()
+        .await?
+        .into_iter()
+        .flat_map(|stored| stored.headers)
+        .filter_map(|(name, value)| (name == "Nats-Batch-Id").then_some(value))
+        .collect();
+    assert_eq!(batches.len(), 3, "500 in batches of at most 200");
     Ok(())
 }
 

@@ -12,5 +12,6 @@ mod read_back;
 mod restart;
 mod streams;
 mod subscription;
+mod together;
 mod trace;
 mod world;

@@ -1,0 +1,153 @@
+use async_nats::jetstream::{self, ErrorCode};
+
+use crate::cause::{NatsCause, Refusal};
+
+/// Why a message is not known to be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The stream is full and takes nothing until there is room. Not stored.
+    #[error("the stream behind {subject} is full")]
+    StreamFull {
+        /// Where the message should have gone.
+        subject: String,
+        /// What the server said.
+        #[source]
+        source: RefusedBy,
+    },
+    /// Another owner has taken over the account. Not stored.
+    #[error("another owner has fenced {subject}")]
+    Fenced {
+        /// Where the message should have gone.
+        subject: String,
+    },
+    /// The server refuses the message. Not stored.
+    #[error("the server refused the message for {subject}")]
+    Refused {
+        /// Where the message should have gone.
+        subject: String,
+        /// What the server said.
+        #[source]
+        source: RefusedBy,
+    },
+    /// No stream takes the subject, or the stream has no leader now. Not stored.
+    #[error("no stream takes {subject}")]
+    NoStream {
+        /// Where the message should have gone.
+        subject: String,
+    },
+    /// The message is larger than the server takes. Not stored.
+    #[error("the message for {subject} has {bytes} bytes, the server takes {limit}")]
+    TooLarge {
+        /// Where the message should have gone.
+        subject: String,
+        /// Headers and body together.
+        bytes: usize,
+        /// The server's `max_payload`.
+        limit: usize,
+    },
+    /// The subject has wildcards or characters that NATS cannot carry. Not stored.
+    #[error("{subject:?} is no subject to publish to")]
+    BadSubject {
+        /// What was given.
+        subject: String,
+    },
+    /// A header has characters that NATS cannot carry. Not stored.
+    #[error("header {name:?} of the message for {subject} cannot be carried")]
+    BadHeader {
+        /// Where the message should have gone.
+        subject: String,
+        /// The header.
+        name: String,
+    },
+    /// The server was not reached, and nothing was sent. Not stored.
+    #[error("NATS is not connected, the message for {subject} was not sent")]
+    NotSent {
+        /// Where the message should have gone.
+        subject: String,
+    },
+    /// Sent, but no answer came: it may be stored, also later. Publish again with the same message id.
+    #[error("no answer for the message to {subject}, it may be stored")]
+    Unknown {
+        /// Where the message should have gone.
+        subject: String,
+        /// What happened.
+        #[source]
+        source: NatsCause,
+    },
+}
+
+/// The server's refusal in its own words.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(transparent)]
+pub struct RefusedBy(#[from] Refusal);
+
+impl RefusedBy {
+    /// Returns the JetStream error number.
+    pub const fn code(&self) -> u64 {
+        self.0.code
+    }
+}
+
+impl PublishError {
+    /// Says whether the same message may pass later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::StreamFull { .. }
+            | Self::NoStream { .. }
+            | Self::NotSent { .. }
+            | Self::Unknown { .. } => true,
+            Self::Refused { source, .. } => {
+                let code = ErrorCode(source.code());
+                code == ErrorCode::CLUSTER_NOT_AVAILABLE
+                    || code == ErrorCode::STREAM_TOO_MANY_REQUESTS
+                    || code == ErrorCode::STREAM_DUPLICATE_MESSAGE_CONFLICT
+                    || code == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT
+            }
+            Self::Fenced { .. }
+            | Self::TooLarge { .. }
+            | Self::BadSubject { .. }
+            | Self::BadHeader { .. } => false,
+        }
+    }
+
+    /// Says whether the message may have been stored after all.
+    pub const fn may_be_stored(&self) -> bool {
+        matches!(self, Self::Unknown { .. })
+    }
+
+    /// Says whether the stream is full.
+    pub const fn is_full(&self) -> bool {
+        matches!(self, Self::StreamFull { .. })
+    }
+
+    /// Says whether the stream was busy with another message under the same fence.
+    pub(crate) fn is_busy(&self) -> bool {
+        let busy = ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT;
+        matches!(self, Self::Refused { source, .. } if ErrorCode(source.code()) == busy)
+    }
+
+    /// Says whether another owner has taken over.
+    pub const fn is_fenced(&self) -> bool {
+        matches!(self, Self::Fenced { .. })
+    }
+}
+
+pub(super) fn refused(subject: String, error: &jetstream::Error) -> PublishError {
+    let source = RefusedBy(Refusal::from(error));
+    let code = error.error_code();
+    let is_full = code == ErrorCode::STREAM_STORE_FAILED
+        || code == ErrorCode::STORAGE_RESOURCES_EXCEEDED
+        || code == ErrorCode::MEMORY_RESOURCES_EXCEEDED
+        || code == ErrorCode::INSUFFICIENT_RESOURCES
+        || code == ErrorCode::ACCOUNT_RESOURCES_EXCEEDED;
+    if is_full {
+        PublishError::StreamFull { subject, source }
+    } else {
+        PublishError::Refused { subject, source }
+    }
+}
+
+/// Finds the server's own error behind the client's.
+pub(crate) fn jetstream_error(error: &dyn std::error::Error) -> Option<&jetstream::Error> {
+    error.source()?.downcast_ref::<jetstream::Error>()
+}
