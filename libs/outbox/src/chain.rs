@@ -29,24 +29,28 @@ pub(crate) fn by_key(rows: Vec<OutboxRow>) -> Vec<Vec<OutboxRow>> {
     chains
 }
 
-/// Publishes events in their order, up to the first that must wait.
-pub(crate) async fn publish(bus: &Bus, chain: Vec<OutboxRow>) -> Published {
+/// Publishes the events of each chain in their order, up to the first that must wait. Chains go side by side, so that the
+/// bus has many messages at once to store together.
+pub(crate) async fn publish(bus: &Bus, chains: &[Vec<OutboxRow>]) -> Published {
     let mut published = Published::default();
-    for run in chain.chunk_by(is_in_flight_with) {
-        let outgoing = run.iter().map(outgoing).collect();
-        let answers = bus.publish_all(outgoing).await;
-        for (row, answer) in run.iter().zip(answers) {
-            match answer {
-                Ok(_) => published.stored.push(row.id),
-                Err(error) if error.is_retryable() => {
-                    published.held_up.get_or_insert(error);
-                }
-                Err(error) => published.refused.push((row.id, error)),
-            }
-        }
-        if published.held_up.is_some() {
-            break;
-        }
+    let mut waiting: Vec<_> = chains
+        .iter()
+        .map(|chain| chain.chunk_by(is_in_flight_with))
+        .collect();
+    while !waiting.is_empty() {
+        let next = waiting
+            .into_iter()
+            .filter_map(|mut runs| Some((runs.next()?, runs)));
+        let next: Vec<_> = next.collect();
+        let rows = next.iter().flat_map(|(run, _)| *run);
+        let mut answers = bus
+            .publish_all(rows.map(outgoing).collect())
+            .await
+            .into_iter();
+        waiting = next
+            .into_iter()
+            .filter_map(|(run, runs)| published.take(run, &mut answers).then_some(runs))
+            .collect();
     }
     published
 }
@@ -69,11 +73,24 @@ fn outgoing(row: &OutboxRow) -> Outgoing {
 }
 
 impl Published {
-    pub(crate) fn merge(mut self, other: Self) -> Self {
-        self.stored.extend(other.stored);
-        self.refused.extend(other.refused);
-        self.held_up = self.held_up.or(other.held_up);
-        self
+    /// Takes in what became of a run; says whether what follows it may go on.
+    fn take(
+        &mut self,
+        run: &[OutboxRow],
+        answers: &mut impl Iterator<Item = Result<mailmesh_bus::Published, PublishError>>,
+    ) -> bool {
+        let mut may_go_on = true;
+        for (row, answer) in run.iter().zip(answers) {
+            match answer {
+                Ok(_) => self.stored.push(row.id),
+                Err(error) if error.is_retryable() => {
+                    may_go_on = false;
+                    self.held_up.get_or_insert(error);
+                }
+                Err(error) => self.refused.push((row.id, error)),
+            }
+        }
+        may_go_on
     }
 
     pub(crate) fn is_progress(&self) -> bool {

@@ -2,11 +2,10 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use mailmesh_bus::Bus;
 use mailmesh_domain::ReplicaId;
 use mailmesh_store::Database;
-use mailmesh_store::outbox::{self, OutboxRow};
+use mailmesh_store::outbox;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -104,7 +103,7 @@ impl Relay {
             if rows.is_empty() {
                 return Ok(relayed);
             }
-            let published = self.publish(rows).await;
+            let published = chain::publish(&self.bus, &chain::by_key(rows)).await;
             self.clear(&published).await?;
             relayed += published.stored.len() as u64;
             match published.held_up {
@@ -115,14 +114,6 @@ impl Relay {
                 _ => {}
             }
         }
-    }
-
-    async fn publish(&self, rows: Vec<OutboxRow>) -> Published {
-        let chains = chain::by_key(rows).into_iter();
-        let published = join_all(chains.map(|chain| chain::publish(&self.bus, chain))).await;
-        published
-            .into_iter()
-            .fold(Published::default(), Published::merge)
     }
 
     async fn clear(&self, published: &Published) -> Result<(), RelayError> {
