@@ -50,5 +50,5 @@ pub use publish::{Outgoing, PublishError, Published};
 pub use raw::{RawError, RawMail, RawMails, RawReader, RawWriter};
 pub use read_back::{ReadBack, ReadError, Stored};
 pub use settings::{BusCredentials, BusSettings, SettingsError, Storage, StreamSettings};
-pub use stream::{StreamError, StreamKind};
+pub use stream::{ForeignStream, StreamError, StreamKind};
 pub use subscription::{Hint, SubscribeError, Subscription};

@@ -1,3 +1,5 @@
+mod foreign;
+
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use crate::connection::Bus;
 use crate::publish::jetstream_error;
 use crate::settings::{Storage, StreamSettings};
 use crate::subject::{Prefix, matches};
+
+pub use foreign::ForeignStream;
 
 /// The streams of the mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,8 +1,11 @@
 use anyhow::Result;
+use async_nats::jetstream::stream::{Config, Source};
 use mailmesh_bus::{Bus, BusError, BusSettings, StreamError};
 use mailmesh_events::subject::{EVENT_NAMES, of_event};
 
-use crate::world::{background, bus, bus_with, outgoing, plain_client, settings, start_own, url};
+use crate::world::{
+    background, bus, bus_with, eventually, outgoing, plain_client, settings, start_own, url,
+};
 
 #[tokio::test]
 async fn making_the_streams_again_changes_nothing() -> Result<()> {
@@ -198,5 +201,49 @@ async fn scripted_server(listener: &mut tokio::net::TcpListener) -> Result<()> {
         }
         line.clear();
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn stream_of_somebody_elses_on_a_bare_event_is_found() -> Result<()> {
+    let settings = settings(&url()?);
+    let bus = bus_with(&settings).await?;
+    assert_eq!(bus.foreign_streams().await?, []);
+    let jetstream = async_nats::jetstream::new(plain_client().await?);
+    let listening = Config {
+        name: format!("{}_LISTENING", settings.prefix),
+        subjects: ["mail.received", "mail.sent"]
+            .map(|event| format!("{}.{event}", settings.prefix))
+            .into(),
+        ..Config::default()
+    };
+    let sourced = Config {
+        name: format!("{}_SOURCED", settings.prefix),
+        sources: Some(vec![Source {
+            name: format!("{}_EVENTS", settings.prefix),
+            ..Source::default()
+        }]),
+        ..Config::default()
+    };
+    let mut listening = jetstream.create_stream(listening).await?;
+    let mut sourced = jetstream.create_stream(sourced).await?;
+
+    let foreign = bus.foreign_streams().await?;
+
+    let names: Vec<_> = foreign.iter().map(|stream| stream.name.as_str()).collect();
+    assert_eq!(names, [listening.cached_info().config.name.as_str()]);
+    assert_eq!(foreign[0].events, ["mail.received", "mail.sent"]);
+
+    // Why it matters: the one with a source has the event, the other has not.
+    let fence = bus.take_fence("support").await?;
+    let event = outgoing("mail.received.support", "1", b"x");
+    for answer in bus.publish_fenced_all(&fence, vec![event]).await {
+        answer?;
+    }
+    eventually("the event is sourced, behind the fence", async || {
+        Ok((sourced.info().await?.state.messages == 2).then_some(()))
+    })
+    .await?;
+    assert_eq!(listening.info().await?.state.messages, 0);
     Ok(())
 }

@@ -3,7 +3,7 @@ mod account;
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
-use mailmesh_bus::Bus;
+use mailmesh_bus::{Bus, ForeignStream};
 use mailmesh_domain::{Clock, SystemClock};
 use mailmesh_runtime::Unavailable;
 use mailmesh_store::{Database, MigrationState};
@@ -58,7 +58,7 @@ pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
     let work = async move {
         let config: Config = loader.load()?;
         let mut findings = vec![keys(&config), public(&config)];
-        findings.push(nats(&config).await);
+        nats(&config, &mut findings).await;
         let database = database(&config, &mut findings).await;
         if let Some(database) = &database {
             account::examine(&config, database, &mut findings).await;
@@ -111,22 +111,41 @@ fn public(config: &Config) -> Finding {
     )
 }
 
-async fn nats(config: &Config) -> Finding {
+async fn nats(config: &Config, findings: &mut Vec<Finding>) {
     let what = format!("NATS at {}", config.nats.shown_url());
     let checked = async {
         let bus = Bus::connect(&config.nats).await?;
         bus.check().await?;
         bus.ensure_streams().await?;
-        anyhow::Ok(())
+        Ok(bus.foreign_streams().await?)
     };
-    match checked.await {
-        Ok(()) => Finding::well(format!("{what}, with its streams")),
-        Err(error) => Finding::bad(
+    let foreign: anyhow::Result<Vec<ForeignStream>> = checked.await;
+    match foreign {
+        Ok(streams) => {
+            findings.push(Finding::well(format!("{what}, with its streams")));
+            findings.extend(streams.iter().map(foreign_stream));
+        }
+        Err(error) => findings.push(Finding::bad(
             what,
             format!("{error:#}"),
             "Start nats-server 2.12 or newer with JetStream (nats-server -js), or set nats.url.",
-        ),
+        )),
     }
+}
+
+fn foreign_stream(stream: &ForeignStream) -> Finding {
+    Finding::bad(
+        format!("the stream {}", stream.name),
+        format!(
+            "listens to {} and misses most of them: what is repeated there can be heard, but not stored again",
+            stream.events.join(", ")
+        ),
+        format!(
+            "Give it the stream EVENTS as its source instead of these subjects \
+             (nats stream add {} --source EVENTS), or read EVENTS with a durable consumer.",
+            stream.name
+        ),
+    )
 }
 
 async fn database(config: &Config, findings: &mut Vec<Finding>) -> Option<Database> {

@@ -1,0 +1,45 @@
+use async_nats::jetstream::context::GetStreamByNameErrorKind;
+use mailmesh_events::subject::EVENT_NAMES;
+
+use super::StreamError;
+use crate::connection::Bus;
+
+/// A stream of somebody else's that listens to where events are repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignStream {
+    /// Its name.
+    pub name: String,
+    /// The events that it listens to, as `mail.received`.
+    pub events: Vec<&'static str>,
+}
+
+impl Bus {
+    /// Finds the streams that listen to bare event subjects. They miss mails: a repeated event keeps the headers by which
+    /// `EVENTS` checked it (its fence, its batch), and another stream fails that check and drops it. A stream that has
+    /// `EVENTS` as its source is given every event.
+    pub async fn foreign_streams(&self) -> Result<Vec<ForeignStream>, StreamError> {
+        let wire = self.wire().await;
+        let mut found: Vec<ForeignStream> = Vec::new();
+        for event in EVENT_NAMES {
+            let subject = self.inner.prefix.subject(event);
+            let name = match wire.jetstream.stream_by_subject(subject).await {
+                Ok(name) => name,
+                Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => continue,
+                Err(error) => {
+                    return Err(StreamError::Read {
+                        stream: format!("behind {event}"),
+                        source: error.into(),
+                    });
+                }
+            };
+            match found.iter_mut().find(|stream| stream.name == name) {
+                Some(stream) => stream.events.push(event),
+                None => found.push(ForeignStream {
+                    name,
+                    events: vec![event],
+                }),
+            }
+        }
+        Ok(found)
+    }
+}
