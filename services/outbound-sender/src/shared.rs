@@ -3,19 +3,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use mailmesh_bus::RawMails;
-use mailmesh_domain::{AccountId, MailId};
+use mailmesh_domain::{AccountId, Key, MailId};
 use mailmesh_replica::Replica;
+use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::access::Access;
 use crate::config::Config;
-use crate::decide::Rules;
+use crate::decide::{Decision, Rules};
+use crate::event;
 use crate::job::InHand;
 use crate::memory::Memory;
 use crate::raw_cache::RawCache;
-use crate::recorder::RecorderHandle;
+use crate::recorder::{Recorded, RecorderHandle};
 
 /// A hint that an account has mail to send, for whichever replica holds it.
 pub(crate) const OUTBOUND_DUE: &str = "outbound.due";
@@ -35,6 +37,18 @@ pub(crate) struct Shared {
     pub(crate) memory: Memory,
     /// Cancelled when the process ends, so that workers whose account was given up end too.
     pub(crate) ending: CancellationToken,
+}
+
+impl Shared {
+    /// Hands over to the recorder what was decided of a mail, with the events that tell of it.
+    pub(crate) async fn record(&self, account: &Key, mail: &OutboundMail, decision: Decision) {
+        let Decision {
+            outcome, notice, ..
+        } = decision;
+        let tell = |notice| event::of_notice(&self.replica, account, mail, &outcome, notice);
+        let events = notice.map(tell).unwrap_or_default();
+        self.recorder.record(Recorded { outcome, events }).await;
+    }
 }
 
 /// Wakes the workers of this process.

@@ -15,8 +15,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::decide::{Decision, assume_sent, held, send_again};
-use crate::event;
-use crate::recorder::Recorded;
 use crate::sent_folder::{Look, SentFolder};
 use crate::shared::Shared;
 
@@ -160,23 +158,14 @@ impl UncertainDesk {
         decision: Decision,
     ) {
         let mail = &uncertain.mail;
-        let Decision {
-            outcome, notice, ..
-        } = decision;
         info!(
             mail.id = %mail.id,
-            state = %outcome.state,
+            state = %decision.outcome.state,
             rounds = uncertain.rounds,
             "Uncertain mail decided"
         );
-        let (replica, key) = (&shared.replica, &account.key);
-        let events = notice.map(|notice| event::of_notice(replica, key, mail, &outcome, notice));
-        let recorded = Recorded {
-            outcome,
-            events: events.unwrap_or_default(),
-        };
         self.lock().remove(&(mail.id, mail.attempts));
-        shared.recorder.record(recorded).await;
+        shared.record(&account.key, mail, decision).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, (Instant, Looks)>> {

@@ -15,13 +15,6 @@ pub enum Connection {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Connection {
-    /// Returns whether the stream is protected by TLS.
-    pub const fn is_encrypted(&self) -> bool {
-        matches!(self, Self::Tls(_))
-    }
-}
-
 impl AsyncRead for Connection {
     fn poll_read(
         self: Pin<&mut Self>,

@@ -89,11 +89,6 @@ impl Reply {
         self.code / 100 == 2
     }
 
-    /// Returns whether the server asks to try again later.
-    pub const fn is_transient(&self) -> bool {
-        self.code / 100 == 4
-    }
-
     /// Returns the codes without the text, which is fit for logs.
     pub fn status(&self) -> String {
         match self.enhanced {

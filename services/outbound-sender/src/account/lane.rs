@@ -11,11 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, field, info_span};
 
 use crate::access::{Access, Denied};
-use crate::decide::{Decision, Ended, Failure, decide};
+use crate::decide::{Ended, Failure, decide};
 use crate::delivery::{Delivered, deliver, hung_up, of_smtp};
-use crate::event;
 use crate::job::Job;
-use crate::recorder::Recorded;
 use crate::shared::Shared;
 
 /// Why a connection ended.
@@ -146,13 +144,9 @@ impl Lane {
 
     /// Decides and hands the outcome to the recorder; returns what keeps the account from sending.
     async fn settle(&self, mail: &OutboundMail, ended: Ended) -> Option<Failure> {
-        let replica = &self.shared.replica;
-        let now = replica.clock.now();
-        let Decision {
-            outcome,
-            notice,
-            obstacle,
-        } = decide(mail, ended, &self.shared.rules, now);
+        let now = self.shared.replica.clock.now();
+        let mut decision = decide(mail, ended, &self.shared.rules, now);
+        let (outcome, obstacle) = (&decision.outcome, decision.obstacle.take());
         Span::current().record("outcome", outcome.state.as_str());
         debug!(
             mail.id = %mail.id,
@@ -160,13 +154,7 @@ impl Lane {
             code = outcome.problem.as_ref().and_then(|problem| problem.code.as_deref()),
             "Attempt ended"
         );
-        let key = &self.account.key;
-        let events = notice.map(|notice| event::of_notice(replica, key, mail, &outcome, notice));
-        let recorded = Recorded {
-            outcome,
-            events: events.unwrap_or_default(),
-        };
-        self.shared.recorder.record(recorded).await;
+        self.shared.record(&self.account.key, mail, decision).await;
         obstacle
     }
 }

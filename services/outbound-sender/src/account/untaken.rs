@@ -7,9 +7,7 @@ use super::Worker;
 use super::supply::{FETCH_RETRY, NoBody};
 use crate::decide::{Decision, Ended, decide};
 use crate::delivery::unsendable;
-use crate::event;
 use crate::job::{Claimed, Job};
-use crate::recorder::Recorded;
 
 impl Worker {
     /// Gives all back that was claimed and that no connection has taken.
@@ -27,13 +25,7 @@ impl Worker {
     }
 
     async fn give_back(&self, mail: &OutboundMail) {
-        let now = self.shared.replica.clock.now();
-        let decision = decide(mail, Ended::Unattempted, &self.shared.rules, now);
-        let recorded = Recorded {
-            outcome: decision.outcome,
-            events: Vec::new(),
-        };
-        self.shared.recorder.record(recorded).await;
+        self.end(mail, Ended::Unattempted, |_| {}).await;
     }
 
     pub(super) async fn end_without_body(&self, claimed: &Claimed, reason: NoBody) {
@@ -45,27 +37,20 @@ impl Worker {
 
     async fn fail(&self, mail: &OutboundMail) {
         error!(mail.id = %mail.id, "The mail's body is not stored any more");
-        let replica = &self.shared.replica;
         let failure = unsendable("its body is no longer stored");
-        let now = replica.clock.now();
-        let Decision {
-            outcome, notice, ..
-        } = decide(mail, Ended::Failed(failure), &self.shared.rules, now);
-        let key = &self.account.key;
-        let events = notice.map(|notice| event::of_notice(replica, key, mail, &outcome, notice));
-        let recorded = Recorded {
-            outcome,
-            events: events.unwrap_or_default(),
-        };
-        self.shared.recorder.record(recorded).await;
+        self.end(mail, Ended::Failed(failure), |_| {}).await;
     }
 
     async fn postpone(&self, mail: &OutboundMail) {
+        let due_at = self.shared.replica.clock.now() + FETCH_RETRY;
+        let wait = |decision: &mut Decision| decision.outcome.due_at = due_at;
+        self.end(mail, Ended::Unattempted, wait).await;
+    }
+
+    async fn end(&self, mail: &OutboundMail, ended: Ended, change: impl FnOnce(&mut Decision)) {
         let now = self.shared.replica.clock.now();
-        let mut outcome = decide(mail, Ended::Unattempted, &self.shared.rules, now).outcome;
-        outcome.due_at = now + FETCH_RETRY;
-        let events = Vec::new();
-        let recorded = Recorded { outcome, events };
-        self.shared.recorder.record(recorded).await;
+        let mut decision = decide(mail, ended, &self.shared.rules, now);
+        change(&mut decision);
+        self.shared.record(&self.account.key, mail, decision).await;
     }
 }
