@@ -1,10 +1,14 @@
-//! One `UID FETCH` of everything, its bodies published to a bare stream without waiting.
+//! One `UID FETCH` of everything, its bodies published to a bare stream without waiting: each by itself, or in atomic batches.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use async_nats::header::{
+    HeaderMap, NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL, NATS_BATCH_ID, NATS_BATCH_SEQUENCE,
+};
 use async_nats::jetstream;
 use async_nats::jetstream::context::PublishAckFuture;
+use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::Config;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,11 +18,22 @@ use tokio_rustls::client::TlsStream;
 use super::tls::connect;
 use crate::provider::Provider;
 
+/// As many as the mesh puts into one.
+const BATCH: usize = 200;
+
+/// How the bodies are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Publishing {
+    OneByOne,
+    InBatches,
+}
+
 /// Fetches and publishes all mails of a mailbox; returns how many there were and how long it took.
 pub(crate) async fn fetch_and_publish(
     provider: &Provider,
     nats_url: &str,
     address: &str,
+    publishing: Publishing,
 ) -> anyhow::Result<(usize, Duration)> {
     let client = async_nats::connect(nats_url).await?;
     let context = jetstream::new(client);
@@ -26,6 +41,7 @@ pub(crate) async fn fetch_and_publish(
         .create_stream(Config {
             name: "LIMIT".to_owned(),
             subjects: vec!["limit.*".to_owned()],
+            allow_atomic_publish: true,
             ..Config::default()
         })
         .await?;
@@ -43,18 +59,57 @@ pub(crate) async fn fetch_and_publish(
     reader
         .write("c UID FETCH 1:* (UID BODY.PEEK[])\r\n")
         .await?;
-    let mut acks: Vec<PublishAckFuture> = Vec::new();
-    while let Some(body) = reader.body("c ").await? {
-        let subject = format!("limit.{}", acks.len());
-        acks.push(context.publish(subject, body).await?);
+    let mut publisher = Publisher {
+        context: context.clone(),
+        publishing,
+        count: 0,
+        acks: Vec::new(),
+    };
+    // One is held back, since the last of a batch says so.
+    let mut held = reader.body("c ").await?;
+    while let Some(body) = held {
+        held = reader.body("c ").await?;
+        publisher.publish(body, held.is_none()).await?;
     }
-    let count = acks.len();
-    for ack in acks {
+    let count = publisher.count;
+    for ack in publisher.acks {
         ack.await?;
     }
     let took = started.elapsed();
     context.delete_stream("LIMIT").await?;
     Ok((count, took))
+}
+
+struct Publisher {
+    context: jetstream::Context,
+    publishing: Publishing,
+    count: usize,
+    acks: Vec<PublishAckFuture>,
+}
+
+impl Publisher {
+    async fn publish(&mut self, body: Bytes, is_last: bool) -> anyhow::Result<()> {
+        let subject = format!("limit.{}", self.count);
+        let (batch, place) = (self.count / BATCH, self.count % BATCH + 1);
+        self.count += 1;
+        if self.publishing == Publishing::OneByOne {
+            self.acks.push(self.context.publish(subject, body).await?);
+            return Ok(());
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_BATCH_ID, format!("limit-{batch}"));
+        headers.insert(NATS_BATCH_SEQUENCE, place.to_string());
+        if place < BATCH && !is_last {
+            let client = self.context.client();
+            client.publish_with_headers(subject, headers, body).await?;
+            return Ok(());
+        }
+        headers.insert(NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL);
+        let message = PublishMessage::build().headers(headers).payload(body);
+        let ack = self.context.send_publish(subject, message).await?;
+        self.acks.push(ack);
+        Ok(())
+    }
 }
 
 struct Reader {
