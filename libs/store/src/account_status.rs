@@ -26,7 +26,7 @@ pub struct AccountStatus {
     pub event_sequence: i64,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct Row {
     account_id: Uuid,
     state: String,

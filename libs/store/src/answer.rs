@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
-use sqlx::{Describe, Either, Execute, Executor, SqlStr};
+use sqlx::{Either, Execute, Executor, SqlStr};
 use tokio::time::timeout;
 
 /// How long a statement may take; all of ours are short.
@@ -155,13 +155,5 @@ impl<'c> Executor<'c> for Answering<'c> {
     {
         let statement = self.connection.prepare_with(sql, parameters);
         Box::pin(Self::wait(self.patience, self.is_awaiting, statement))
-    }
-
-    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
-    where
-        'c: 'e,
-    {
-        let description = self.connection.describe(sql);
-        Box::pin(Self::wait(self.patience, self.is_awaiting, description))
     }
 }

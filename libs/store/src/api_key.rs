@@ -22,7 +22,7 @@ pub struct ApiKey {
     pub revoked_at: Option<OffsetDateTime>,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct Row {
     api_key_id: Uuid,
     name: String,

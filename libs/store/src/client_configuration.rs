@@ -71,7 +71,7 @@ impl ClientConfiguration {
     }
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct Row {
     client_configuration_id: Uuid,
     key: String,

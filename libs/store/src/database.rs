@@ -15,7 +15,7 @@ use crate::answer::{Answering, Patience};
 pub const URGENT_CONNECTIONS: u32 = 2;
 
 fn migrator() -> Migrator {
-    let mut migrator = sqlx::migrate!("./migrations");
+    let mut migrator = sqlx_macros::migrate!("./migrations");
     // Of a newer release: during an upgrade, both run.
     migrator.set_ignore_missing(true);
     migrator

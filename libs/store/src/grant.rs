@@ -70,7 +70,7 @@ impl Grant {
     }
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct Row {
     grant_id: Uuid,
     client_configuration_id: Uuid,

@@ -19,7 +19,7 @@ pub struct OutboxRow {
     pub event: Encoded,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct Row {
     outbox_id: i64,
     subject: String,

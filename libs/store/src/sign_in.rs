@@ -152,7 +152,7 @@ pub async fn start(
     Err(StoreError::RowGone { operation })
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct Row {
     sign_in_id: Uuid,
     account_id: Uuid,

@@ -20,7 +20,7 @@ macro_rules! select {
 }
 pub(super) use select;
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct Row {
     account_id: Uuid,
     key: String,

@@ -22,7 +22,7 @@ pub struct Cursor {
     pub rescan_until_uid: Option<u32>,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct Row {
     account_id: Uuid,
     folder: String,

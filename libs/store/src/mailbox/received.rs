@@ -161,7 +161,7 @@ pub async fn renumber_known(
         .collect())
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct Row {
     mail_id: Uuid,
     account_id: Uuid,

@@ -166,7 +166,7 @@ pub struct UncertainMail {
     pub rounds: i64,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct UncertainRow {
     #[sqlx(flatten)]
     row: Row,
