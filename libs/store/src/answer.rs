@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{
+    PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres,
+};
 use sqlx::{Either, Execute, Executor, SqlStr};
 use tokio::time::timeout;
 
@@ -95,26 +98,11 @@ impl<'c> Answering<'c> {
         *is_awaiting = is_unfinished(&answered);
         answered
     }
-}
 
-/// A refusal by the database is a whole answer.
-const fn is_unfinished<T>(answer: &Result<T, sqlx::Error>) -> bool {
-    matches!(answer, Err(error) if !matches!(error, sqlx::Error::Database(_)))
-}
-
-type Step = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
-
-impl<'c> Executor<'c> for Answering<'c> {
-    type Database = Postgres;
-
-    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Step>
-    where
-        'c: 'e,
-        E: 'q + Execute<'q, Postgres>,
-    {
+    fn steps(self, statement: Plain) -> BoxStream<'c, Step> {
         let patience = self.patience;
         *self.is_awaiting = true;
-        let rest = (self.connection.fetch_many(query), self.is_awaiting);
+        let rest = (self.connection.fetch_many(statement), self.is_awaiting);
         stream::unfold(Some(rest), move |rest| async move {
             let (mut steps, is_awaiting) = rest?;
             match patience.wait(steps.next().map(Ok)).await {
@@ -133,6 +121,66 @@ impl<'c> Executor<'c> for Answering<'c> {
         .boxed()
     }
 
+    fn row(self, statement: Plain) -> BoxFuture<'c, Result<Option<PgRow>, sqlx::Error>> {
+        let row = self.connection.fetch_optional(statement);
+        Box::pin(Self::wait(self.patience, self.is_awaiting, row))
+    }
+}
+
+/// A refusal by the database is a whole answer.
+const fn is_unfinished<T>(answer: &Result<T, sqlx::Error>) -> bool {
+    matches!(answer, Err(error) if !matches!(error, sqlx::Error::Database(_)))
+}
+
+type Step = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
+
+/// A statement of which nothing is generic any more, so that executing it is compiled here and not once more in each
+/// crate that has one.
+struct Plain {
+    sql: SqlStr,
+    arguments: Result<Option<PgArguments>, BoxDynError>,
+    is_persistent: bool,
+}
+
+impl Plain {
+    fn of<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
+        Self {
+            arguments: query.take_arguments(),
+            is_persistent: query.persistent(),
+            sql: query.sql(),
+        }
+    }
+}
+
+impl Execute<'_, Postgres> for Plain {
+    fn sql(self) -> SqlStr {
+        self.sql
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        None
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
+        std::mem::replace(&mut self.arguments, Ok(None))
+    }
+
+    fn persistent(&self) -> bool {
+        self.is_persistent
+    }
+}
+
+impl<'c> Executor<'c> for Answering<'c> {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Step>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        self.steps(Plain::of(query))
+    }
+
     fn fetch_optional<'e, 'q: 'e, E>(
         self,
         query: E,
@@ -141,8 +189,7 @@ impl<'c> Executor<'c> for Answering<'c> {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let row = self.connection.fetch_optional(query);
-        Box::pin(Self::wait(self.patience, self.is_awaiting, row))
+        self.row(Plain::of(query))
     }
 
     fn prepare_with<'e>(

@@ -1,6 +1,9 @@
+use std::fmt::Debug;
+use std::ops::DerefMut;
 use std::str::FromStr;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
@@ -57,10 +60,22 @@ pub enum MigrationState {
 /// One transaction. Rolled back when dropped. Each statement is waited for 15 seconds.
 #[derive(Debug)]
 pub struct Tx {
-    connection: PoolConnection<Postgres>,
+    connection: Box<dyn Borrowed>,
     patience: Patience,
     is_awaiting: bool,
     is_committed: bool,
+}
+
+/// A connection of a pool. Its type is hidden: to drop one means to give it back or to open another, and all of that would
+/// be compiled again in each crate that drops a transaction.
+trait Borrowed: DerefMut<Target = PgConnection> + Debug + Send {
+    fn close_on_drop(&mut self);
+}
+
+impl Borrowed for PoolConnection<Postgres> {
+    fn close_on_drop(&mut self) {
+        Self::close_on_drop(self);
+    }
 }
 
 impl Database {
@@ -68,7 +83,11 @@ impl Database {
     ///
     /// # Errors
     /// [`StoreError::Settings`] for an unusable URL, [`StoreError::Connect`] when nobody answers.
-    pub async fn connect(settings: &DatabaseSettings) -> Result<Self, StoreError> {
+    pub fn connect(settings: &DatabaseSettings) -> BoxFuture<'_, Result<Self, StoreError>> {
+        Box::pin(Self::open(settings))
+    }
+
+    async fn open(settings: &DatabaseSettings) -> Result<Self, StoreError> {
         let mut options = PgConnectOptions::from_str(settings.url.expose_secret())
             .map_err(StoreError::settings)?
             .application_name("mailmesh");
@@ -112,40 +131,47 @@ impl Database {
     ///
     /// # Errors
     /// [`StoreError::Migrate`].
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        migrator()
-            .run(&self.pool)
-            .await
-            .map_err(|error| StoreError::Migrate(error.into()))
+    pub fn migrate(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            migrator()
+                .run(&self.pool)
+                .await
+                .map_err(|error| StoreError::Migrate(error.into()))
+        })
     }
 
     /// Compares the database's schema with this release's.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn migration_state(&self) -> Result<MigrationState, StoreError> {
-        let operation = StoreError::query("read the applied migrations");
-        let exists: bool = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(&operation)?;
-        let applied: Vec<i64> = if exists {
-            sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-                .fetch_all(&self.pool)
-                .await
-                .map_err(&operation)?
-        } else {
-            Vec::new()
-        };
-        let known: Vec<i64> = migrator()
-            .iter()
-            .map(|migration| migration.version)
-            .collect();
-        let missing = known.iter().filter(|version| !applied.contains(version));
-        Ok(match missing.count() {
-            0 if applied.iter().any(|version| !known.contains(version)) => MigrationState::Ahead,
-            0 => MigrationState::Current,
-            missing => MigrationState::Behind(missing),
+    pub fn migration_state(&self) -> BoxFuture<'_, Result<MigrationState, StoreError>> {
+        Box::pin(async move {
+            let operation = StoreError::query("read the applied migrations");
+            let exists: bool =
+                sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")
+                    .fetch_one(&self.pool)
+                    .await
+                    .map_err(&operation)?;
+            let applied: Vec<i64> = if exists {
+                sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+                    .fetch_all(&self.pool)
+                    .await
+                    .map_err(&operation)?
+            } else {
+                Vec::new()
+            };
+            let known: Vec<i64> = migrator()
+                .iter()
+                .map(|migration| migration.version)
+                .collect();
+            let missing = known.iter().filter(|version| !applied.contains(version));
+            Ok(match missing.count() {
+                0 if applied.iter().any(|version| !known.contains(version)) => {
+                    MigrationState::Ahead
+                }
+                0 => MigrationState::Current,
+                missing => MigrationState::Behind(missing),
+            })
         })
     }
 
@@ -153,8 +179,8 @@ impl Database {
     ///
     /// # Errors
     /// [`StoreError::Connect`] when no connection can be had.
-    pub async fn begin(&self) -> Result<Tx, StoreError> {
-        self.begin_of(&self.pool).await
+    pub fn begin(&self) -> BoxFuture<'_, Result<Tx, StoreError>> {
+        Box::pin(self.begin_of(&self.pool))
     }
 
     /// Begins a transaction on a connection that other work cannot take: a replica whose heart cannot beat because all
@@ -162,26 +188,26 @@ impl Database {
     ///
     /// # Errors
     /// [`StoreError::Connect`] when no connection can be had.
-    pub async fn begin_urgent(&self) -> Result<Tx, StoreError> {
-        self.begin_of(&self.urgent).await
+    pub fn begin_urgent(&self) -> BoxFuture<'_, Result<Tx, StoreError>> {
+        Box::pin(self.begin_of(&self.urgent))
     }
 
     async fn begin_of(&self, pool: &PgPool) -> Result<Tx, StoreError> {
-        let mut tx = self.open(pool).await?;
+        let mut tx = self.acquire(pool).await?;
         let mut begun = tx.begin().await;
         if begun.is_err() {
             // It died in the pool, and the others with it as like as not: this opens a new one.
             self.patience.suspect_all();
-            tx = self.open(pool).await?;
+            tx = self.acquire(pool).await?;
             begun = tx.begin().await;
         }
         begun.map_err(StoreError::connect)?;
         Ok(tx)
     }
 
-    async fn open(&self, pool: &PgPool) -> Result<Tx, StoreError> {
+    async fn acquire(&self, pool: &PgPool) -> Result<Tx, StoreError> {
         Ok(Tx {
-            connection: pool.acquire().await.map_err(StoreError::connect)?,
+            connection: Box::new(pool.acquire().await.map_err(StoreError::connect)?),
             patience: self.patience.clone(),
             is_awaiting: false,
             is_committed: false,
@@ -192,29 +218,35 @@ impl Database {
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn ping(&self) -> Result<time::OffsetDateTime, StoreError> {
-        let asked = sqlx::query_scalar("SELECT now()").fetch_one(&self.pool);
-        self.patience
-            .wait(asked)
-            .await
-            .map_err(StoreError::query("ask Postgres for its clock"))
+    pub fn ping(&self) -> BoxFuture<'_, Result<time::OffsetDateTime, StoreError>> {
+        Box::pin(async move {
+            let asked = sqlx::query_scalar("SELECT now()").fetch_one(&self.pool);
+            self.patience
+                .wait(asked)
+                .await
+                .map_err(StoreError::query("ask Postgres for its clock"))
+        })
     }
 
     /// Returns the server's version number, such as 180006.
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn server_version(&self) -> Result<i32, StoreError> {
-        sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(StoreError::query("ask Postgres for its version"))
+    pub fn server_version(&self) -> BoxFuture<'_, Result<i32, StoreError>> {
+        Box::pin(async move {
+            sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
+                .fetch_one(&self.pool)
+                .await
+                .map_err(StoreError::query("ask Postgres for its version"))
+        })
     }
 
     /// Closes every connection.
-    pub async fn close(&self) {
-        self.pool.close().await;
-        self.urgent.close().await;
+    pub fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.pool.close().await;
+            self.urgent.close().await;
+        })
     }
 }
 
@@ -251,7 +283,11 @@ impl Tx {
     ///
     /// # Errors
     /// When the commit fails: whether it was applied is then unknown.
-    pub async fn commit(mut self) -> Result<(), StoreError> {
+    pub fn commit(self) -> BoxFuture<'static, Result<(), StoreError>> {
+        Box::pin(self.make_durable())
+    }
+
+    async fn make_durable(mut self) -> Result<(), StoreError> {
         self.is_awaiting = true;
         let committed = PgTransactionManager::commit(&mut self.connection);
         let committed = self.patience.wait(committed).await;
