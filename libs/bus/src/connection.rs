@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_nats::ConnectErrorKind;
+use futures_util::future::BoxFuture;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
@@ -125,29 +126,31 @@ impl fmt::Debug for Bus {
 
 impl Bus {
     /// Connects, trying for as long as the settings say. Once connected, the bus reconnects for ever by itself.
-    pub async fn connect(settings: &BusSettings) -> Result<Self, BusError> {
-        settings.validate()?;
-        let state = LinkState::new();
-        let client = first_connection(settings, &state).await?;
-        let (major, minor, patch) = OLDEST_SERVER;
-        if !client.is_server_compatible(major, minor, patch) {
-            return Err(BusError::TooOld {
-                url: settings.shown_url(),
-                version: client.server_info().version,
-            });
-        }
-        Ok(Self {
-            inner: Arc::new(Inner {
-                prefix: Prefix::new(&settings.prefix),
-                settings: settings.clone(),
-                in_flight: Arc::new(Semaphore::new(IN_FLIGHT_UNITS)),
-                batches_in_flight: Arc::new(Semaphore::new(BATCHES_IN_FLIGHT)),
-                takes_batches: AtomicBool::new(true),
-                state,
-                wire: RwLock::new(Arc::new(Wire::new(client))),
-                renewing: Mutex::default(),
-                is_closed: AtomicBool::new(false),
-            }),
+    pub fn connect(settings: &BusSettings) -> BoxFuture<'_, Result<Self, BusError>> {
+        Box::pin(async move {
+            settings.validate()?;
+            let state = LinkState::new();
+            let client = first_connection(settings, &state).await?;
+            let (major, minor, patch) = OLDEST_SERVER;
+            if !client.is_server_compatible(major, minor, patch) {
+                return Err(BusError::TooOld {
+                    url: settings.shown_url(),
+                    version: client.server_info().version,
+                });
+            }
+            Ok(Self {
+                inner: Arc::new(Inner {
+                    prefix: Prefix::new(&settings.prefix),
+                    settings: settings.clone(),
+                    in_flight: Arc::new(Semaphore::new(IN_FLIGHT_UNITS)),
+                    batches_in_flight: Arc::new(Semaphore::new(BATCHES_IN_FLIGHT)),
+                    takes_batches: AtomicBool::new(true),
+                    state,
+                    wire: RwLock::new(Arc::new(Wire::new(client))),
+                    renewing: Mutex::default(),
+                    is_closed: AtomicBool::new(false),
+                }),
+            })
         })
     }
 
@@ -161,18 +164,20 @@ impl Bus {
     }
 
     /// Asks the server for a sign of life, for readiness checks.
-    pub async fn check(&self) -> Result<(), BusError> {
-        let answer = tokio::time::timeout(CHECK_TIMEOUT, async {
-            self.renew_if_ended().await;
-            if self.health().is_connected {
-                self.flush().await
-            } else {
-                Err(BusError::Silent { source: None })
-            }
-        });
-        answer
-            .await
-            .unwrap_or(Err(BusError::Silent { source: None }))
+    pub fn check(&self) -> BoxFuture<'_, Result<(), BusError>> {
+        Box::pin(async move {
+            let answer = tokio::time::timeout(CHECK_TIMEOUT, async {
+                self.renew_if_ended().await;
+                if self.health().is_connected {
+                    self.flush().await
+                } else {
+                    Err(BusError::Silent { source: None })
+                }
+            });
+            answer
+                .await
+                .unwrap_or(Err(BusError::Silent { source: None }))
+        })
     }
 
     /// Waits until the server has seen everything written so far.
@@ -190,25 +195,27 @@ impl Bus {
     /// Writes what is left and closes the connection for good: calls fail from now on, and subscriptions end.
     ///
     /// For the end of a process, before a server that ends with it: the loss of the connection is no news then.
-    pub async fn close(&self) {
-        let Inner {
-            state, is_closed, ..
-        } = &*self.inner;
-        is_closed.store(true, Ordering::Relaxed);
-        state.silence();
-        let wire = self.inner.wire();
-        let closing = async {
-            wire.client.flush().await?;
-            wire.client.drain().await?;
-            let mut link = state.subscribe();
-            link.wait_for(|link| link.has_ended).await?;
-            Ok::<(), Box<dyn Error + Send + Sync>>(())
-        };
-        match tokio::time::timeout(CLOSE_TIMEOUT, closing).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(error, "NATS connection was gone before it was closed"),
-            Err(_) => debug!("NATS connection could not be closed in time"),
-        }
+    pub fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let Inner {
+                state, is_closed, ..
+            } = &*self.inner;
+            is_closed.store(true, Ordering::Relaxed);
+            state.silence();
+            let wire = self.inner.wire();
+            let closing = async {
+                wire.client.flush().await?;
+                wire.client.drain().await?;
+                let mut link = state.subscribe();
+                link.wait_for(|link| link.has_ended).await?;
+                Ok::<(), Box<dyn Error + Send + Sync>>(())
+            };
+            match tokio::time::timeout(CLOSE_TIMEOUT, closing).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => debug!(error, "NATS connection was gone before it was closed"),
+                Err(_) => debug!("NATS connection could not be closed in time"),
+            }
+        })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -245,8 +252,7 @@ impl Bus {
         if is_too_soon || !inner.state.now().has_ended {
             return;
         }
-        // Boxed, so that no publish keeps room for what almost none needs.
-        match Box::pin(connect(&inner.settings, &inner.state)).await {
+        match connect(&inner.settings, &inner.state).await {
             Ok(client) => {
                 inner.replace(Wire::new(client));
                 error!("NATS client had ended without being asked to, a new one was made");

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull::Config};
 use async_nats::jetstream::stream::ConsumerErrorKind;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 
@@ -233,7 +234,7 @@ impl Bus {
     ) -> Result<(), ConsumeError> {
         settings.validate(H::CONSUMER, settings.work_timeout)?;
         let loop_of = Loop::start(self, H::CONSUMER, settings, stop).await?;
-        single::run(&loop_of, handler).await;
+        single::run(&loop_of, single::handle_with(handler)).await;
         Ok(())
     }
 
@@ -262,27 +263,29 @@ struct Loop {
 }
 
 impl Loop {
-    async fn start(
-        bus: &Bus,
+    fn start<'a>(
+        bus: &'a Bus,
         consumer: &'static str,
         settings: ConsumerSettings,
         stop: CancellationToken,
-    ) -> Result<Self, ConsumeError> {
-        let this = Self {
-            bus: bus.clone(),
-            consumer,
-            settings: std::sync::Arc::new(settings),
-            stop,
-        };
-        match this.ensure_consumer().await {
-            Err(EnsureError::Refused(source)) => Err(ConsumeError::Refused {
+    ) -> BoxFuture<'a, Result<Self, ConsumeError>> {
+        Box::pin(async move {
+            let this = Self {
+                bus: bus.clone(),
                 consumer,
-                stream: this.settings.stream.name(),
-                source,
-            }),
-            // Not reached, or not there yet: the loop tries again.
-            Ok(()) | Err(EnsureError::Unanswered(_)) => Ok(this),
-        }
+                settings: std::sync::Arc::new(settings),
+                stop,
+            };
+            match this.ensure_consumer().await {
+                Err(EnsureError::Refused(source)) => Err(ConsumeError::Refused {
+                    consumer,
+                    stream: this.settings.stream.name(),
+                    source,
+                }),
+                // Not reached, or not there yet: the loop tries again.
+                Ok(()) | Err(EnsureError::Unanswered(_)) => Ok(this),
+            }
+        })
     }
 
     async fn ensure_consumer(&self) -> Result<(), EnsureError> {

@@ -4,6 +4,7 @@ use async_nats::StatusCode;
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use crate::connection::{Bus, REQUEST_TIMEOUT};
@@ -44,111 +45,117 @@ pub(crate) async fn next_of_leader(
     from_leader(bus, stream, Some(sequence), subject).await
 }
 
-async fn from_leader(
-    bus: &Bus,
+fn from_leader<'a>(
+    bus: &'a Bus,
     stream: StreamKind,
     sequence: Option<u64>,
-    subject: &str,
-) -> Result<Option<Stored>, ReadError> {
-    let inner = &bus.inner;
-    let name = inner.prefix.stream(stream.name());
-    let wire = bus.wire().await;
-    let handle = wire
-        .jetstream
-        .get_stream_no_info(&name)
-        .await
-        .map_err(|error| ReadError::asking(stream, error.into()))?;
-    let request = handle.raw_message_builder();
-    let wire_subject = inner.prefix.subject(subject);
-    let request = match sequence {
-        Some(sequence) => request.sequence(sequence).next_by_subject(wire_subject),
-        None => request.last_by_subject(wire_subject),
-    };
-    match request.send().await {
-        Ok(message) => Ok(Some(Stored {
-            sequence: message.sequence,
-            subject: inner.prefix.strip(&message.subject).to_owned(),
-            headers: from_map(Some(&message.headers)),
-            payload: message.payload,
-        })),
-        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(ReadError::asking(stream, error.into())),
-    }
+    subject: &'a str,
+) -> BoxFuture<'a, Result<Option<Stored>, ReadError>> {
+    Box::pin(async move {
+        let inner = &bus.inner;
+        let name = inner.prefix.stream(stream.name());
+        let wire = bus.wire().await;
+        let handle = wire
+            .jetstream
+            .get_stream_no_info(&name)
+            .await
+            .map_err(|error| ReadError::asking(stream, error.into()))?;
+        let request = handle.raw_message_builder();
+        let wire_subject = inner.prefix.subject(subject);
+        let request = match sequence {
+            Some(sequence) => request.sequence(sequence).next_by_subject(wire_subject),
+            None => request.last_by_subject(wire_subject),
+        };
+        match request.send().await {
+            Ok(message) => Ok(Some(Stored {
+                sequence: message.sequence,
+                subject: inner.prefix.strip(&message.subject).to_owned(),
+                headers: from_map(Some(&message.headers)),
+                payload: message.payload,
+            })),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(ReadError::asking(stream, error.into())),
+        }
+    })
 }
 
 /// Returns the last message of the subject from whichever replica answers.
-pub(crate) async fn last(
-    bus: &Bus,
+pub(crate) fn last<'a>(
+    bus: &'a Bus,
     stream: StreamKind,
-    subject: &str,
-) -> Result<Option<Stored>, ReadError> {
-    let inner = &bus.inner;
-    let address = format!(
-        "$JS.API.DIRECT.GET.{}.{}",
-        inner.prefix.stream(stream.name()),
-        inner.prefix.subject(subject)
-    );
-    let wire = bus.wire().await;
-    let message = wire
-        .client
-        .request(address, Bytes::new())
-        .await
-        .map_err(|error| ReadError::asking(stream, error.into()))?;
-    match message.status {
-        None => stored(bus, stream, message).map(Some),
-        Some(StatusCode::NOT_FOUND) => Ok(None),
-        Some(status) => Err(ReadError::Status {
-            stream: stream.name(),
-            status: status.as_u16(),
-        }),
-    }
+    subject: &'a str,
+) -> BoxFuture<'a, Result<Option<Stored>, ReadError>> {
+    Box::pin(async move {
+        let inner = &bus.inner;
+        let address = format!(
+            "$JS.API.DIRECT.GET.{}.{}",
+            inner.prefix.stream(stream.name()),
+            inner.prefix.subject(subject)
+        );
+        let wire = bus.wire().await;
+        let message = wire
+            .client
+            .request(address, Bytes::new())
+            .await
+            .map_err(|error| ReadError::asking(stream, error.into()))?;
+        match message.status {
+            None => stored(bus, stream, message).map(Some),
+            Some(StatusCode::NOT_FOUND) => Ok(None),
+            Some(status) => Err(ReadError::Status {
+                stream: stream.name(),
+                status: status.as_u16(),
+            }),
+        }
+    })
 }
 
 /// Returns up to `batch` messages of the subject, and whether the replica has no more.
-pub(crate) async fn batch(
-    bus: &Bus,
+pub(crate) fn batch<'a>(
+    bus: &'a Bus,
     stream: StreamKind,
-    request: &BatchRequest<'_>,
-) -> Result<(Vec<Stored>, bool), ReadError> {
-    let inner = &bus.inner;
-    let address = format!("$JS.API.DIRECT.GET.{}", inner.prefix.stream(stream.name()));
-    let body = serde_json::to_vec(request).map_err(|source| ReadError::Request { source })?;
-    let wire = bus.wire().await;
-    let inbox = wire.client.new_inbox();
-    let mut answers = wire
-        .client
-        .subscribe(inbox.clone())
-        .await
-        .map_err(|error| ReadError::asking(stream, error.into()))?;
-    wire.client
-        .publish_with_reply(address, inbox, body.into())
-        .await
-        .map_err(|error| ReadError::asking(stream, error.into()))?;
-    let mut found = Vec::new();
-    loop {
-        let answer = tokio::time::timeout(BATCH_SILENCE, answers.next()).await;
-        // None when the client has ended, which the next call notices.
-        let Ok(Some(message)) = answer else {
-            return Err(ReadError::Silent {
-                stream: stream.name(),
-            });
-        };
-        match message.status.map(|status| status.as_u16()) {
-            None => found.push(stored(bus, stream, message)?),
-            Some(404) => return Ok((found, true)),
-            Some(NO_MORE) => {
-                let headers = from_map(message.headers.as_ref());
-                let is_end = find(&headers, "Nats-Num-Pending").is_none_or(|left| left == "0");
-                return Ok((found, is_end));
-            }
-            Some(status) => {
-                return Err(ReadError::Status {
+    request: &'a BatchRequest<'_>,
+) -> BoxFuture<'a, Result<(Vec<Stored>, bool), ReadError>> {
+    Box::pin(async move {
+        let inner = &bus.inner;
+        let address = format!("$JS.API.DIRECT.GET.{}", inner.prefix.stream(stream.name()));
+        let body = serde_json::to_vec(request).map_err(|source| ReadError::Request { source })?;
+        let wire = bus.wire().await;
+        let inbox = wire.client.new_inbox();
+        let mut answers = wire
+            .client
+            .subscribe(inbox.clone())
+            .await
+            .map_err(|error| ReadError::asking(stream, error.into()))?;
+        wire.client
+            .publish_with_reply(address, inbox, body.into())
+            .await
+            .map_err(|error| ReadError::asking(stream, error.into()))?;
+        let mut found = Vec::new();
+        loop {
+            let answer = tokio::time::timeout(BATCH_SILENCE, answers.next()).await;
+            // None when the client has ended, which the next call notices.
+            let Ok(Some(message)) = answer else {
+                return Err(ReadError::Silent {
                     stream: stream.name(),
-                    status,
                 });
+            };
+            match message.status.map(|status| status.as_u16()) {
+                None => found.push(stored(bus, stream, message)?),
+                Some(404) => return Ok((found, true)),
+                Some(NO_MORE) => {
+                    let headers = from_map(message.headers.as_ref());
+                    let is_end = find(&headers, "Nats-Num-Pending").is_none_or(|left| left == "0");
+                    return Ok((found, is_end));
+                }
+                Some(status) => {
+                    return Err(ReadError::Status {
+                        stream: stream.name(),
+                        status,
+                    });
+                }
             }
         }
-    }
+    })
 }
 
 fn stored(

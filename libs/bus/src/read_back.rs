@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use crate::cause::NatsCause;
 use crate::connection::Bus;
@@ -109,33 +110,35 @@ impl Bus {
 
 impl ReadBack {
     /// Returns the next messages; empty only at the end, which the stream's leader has confirmed.
-    pub async fn next_batch(&mut self) -> Result<Vec<Stored>, ReadError> {
-        if self.is_done {
-            return Ok(Vec::new());
-        }
-        let request = BatchRequest {
-            seq: self.next_sequence,
-            batch: BATCH_MESSAGES,
-            max_bytes: BATCH_BYTES,
-            next_by_subj: &self.wire_subject,
-        };
-        let (mut found, is_end) = batch(&self.bus, StreamKind::Events, &request).await?;
-        self.advance(&found);
-        if is_end {
-            // The replica that answered may lag behind; the leader has the last word.
-            let next = next_of_leader(
-                &self.bus,
-                StreamKind::Events,
-                &self.subject,
-                self.next_sequence,
-            );
-            match next.await? {
-                Some(stored) => found.push(stored),
-                None => self.is_done = true,
+    pub fn next_batch(&mut self) -> BoxFuture<'_, Result<Vec<Stored>, ReadError>> {
+        Box::pin(async move {
+            if self.is_done {
+                return Ok(Vec::new());
             }
+            let request = BatchRequest {
+                seq: self.next_sequence,
+                batch: BATCH_MESSAGES,
+                max_bytes: BATCH_BYTES,
+                next_by_subj: &self.wire_subject,
+            };
+            let (mut found, is_end) = batch(&self.bus, StreamKind::Events, &request).await?;
             self.advance(&found);
-        }
-        Ok(found)
+            if is_end {
+                // The replica that answered may lag behind; the leader has the last word.
+                let next = next_of_leader(
+                    &self.bus,
+                    StreamKind::Events,
+                    &self.subject,
+                    self.next_sequence,
+                );
+                match next.await? {
+                    Some(stored) => found.push(stored),
+                    None => self.is_done = true,
+                }
+                self.advance(&found);
+            }
+            Ok(found)
+        })
     }
 
     /// Returns everything that is left; for subjects known to hold little.

@@ -4,6 +4,7 @@ use std::time::Duration;
 use async_nats::Subscriber;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -63,44 +64,48 @@ impl Bus {
         })
     }
 
-    async fn subscriber(
-        &self,
-        subject: &str,
-        group: Option<&str>,
-    ) -> Result<Subscriber, SubscribeError> {
-        let client = &self.wire().await.client;
-        let wire_subject = self.inner.prefix.subject(subject);
-        let made = match group {
-            Some(group) => client.queue_subscribe(wire_subject, group.to_owned()).await,
-            None => client.subscribe(wire_subject).await,
-        };
-        made.map_err(|error| SubscribeError {
-            subject: subject.to_owned(),
-            source: error.into(),
+    fn subscriber<'a>(
+        &'a self,
+        subject: &'a str,
+        group: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Subscriber, SubscribeError>> {
+        Box::pin(async move {
+            let client = &self.wire().await.client;
+            let wire_subject = self.inner.prefix.subject(subject);
+            let made = match group {
+                Some(group) => client.queue_subscribe(wire_subject, group.to_owned()).await,
+                None => client.subscribe(wire_subject).await,
+            };
+            made.map_err(|error| SubscribeError {
+                subject: subject.to_owned(),
+                source: error.into(),
+            })
         })
     }
 
     /// Sends a hint: not stored, not confirmed.
-    pub async fn publish_core(
-        &self,
-        subject: &str,
-        headers: &[(String, String)],
+    pub fn publish_core<'a>(
+        &'a self,
+        subject: &'a str,
+        headers: &'a [(String, String)],
         payload: Bytes,
-    ) -> Result<(), PublishError> {
-        let subject = subject.to_owned();
-        if !is_literal(&subject) {
-            return Err(PublishError::BadSubject { subject });
-        }
-        let map = match to_map(headers) {
-            Ok(map) => map,
-            Err(BadHeader { name }) => return Err(PublishError::BadHeader { subject, name }),
-        };
-        let wire_subject = self.inner.prefix.subject(&subject);
-        let wire = self.wire().await;
-        let sent = wire.client.publish_with_headers(wire_subject, map, payload);
-        sent.await.map_err(|error| PublishError::Unknown {
-            subject,
-            source: error.into(),
+    ) -> BoxFuture<'a, Result<(), PublishError>> {
+        Box::pin(async move {
+            let subject = subject.to_owned();
+            if !is_literal(&subject) {
+                return Err(PublishError::BadSubject { subject });
+            }
+            let map = match to_map(headers) {
+                Ok(map) => map,
+                Err(BadHeader { name }) => return Err(PublishError::BadHeader { subject, name }),
+            };
+            let wire_subject = self.inner.prefix.subject(&subject);
+            let wire = self.wire().await;
+            let sent = wire.client.publish_with_headers(wire_subject, map, payload);
+            sent.await.map_err(|error| PublishError::Unknown {
+                subject,
+                source: error.into(),
+            })
         })
     }
 }

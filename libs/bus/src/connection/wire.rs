@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use async_nats::{ConnectErrorKind, ConnectOptions, Event};
+use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
@@ -156,22 +157,24 @@ impl Wire {
 }
 
 /// Connects once. The client then reconnects by itself until its task ends, or its last clone is dropped.
-pub(crate) async fn connect(
-    settings: &BusSettings,
-    state: &LinkState,
-) -> Result<async_nats::Client, WireError> {
-    let servers: Vec<&str> = settings.servers().collect();
-    let options = options(settings, state.clone()).await?;
-    match options.connect(&servers[..]).await {
-        Ok(client) => {
-            state.mark_up();
-            Ok(client)
+pub(crate) fn connect<'a>(
+    settings: &'a BusSettings,
+    state: &'a LinkState,
+) -> BoxFuture<'a, Result<async_nats::Client, WireError>> {
+    Box::pin(async move {
+        let servers: Vec<&str> = settings.servers().collect();
+        let options = options(settings, state.clone()).await?;
+        match options.connect(&servers[..]).await {
+            Ok(client) => {
+                state.mark_up();
+                Ok(client)
+            }
+            Err(error) => Err(WireError::Connect {
+                kind: error.kind(),
+                source: error.into(),
+            }),
         }
-        Err(error) => Err(WireError::Connect {
-            kind: error.kind(),
-            source: error.into(),
-        }),
-    }
+    })
 }
 
 async fn options(

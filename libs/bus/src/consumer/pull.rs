@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_nats::{Message, Subscriber};
+use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -84,20 +85,22 @@ struct Request {
 
 impl Loop {
     /// Opens the pull, as often as it takes; none when asked to stop.
-    pub(super) async fn open_pull(&self, search: &mut Search) -> Option<Pull> {
-        let mut failures = 0;
-        loop {
-            let error = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return None,
-                opened = Pull::open(self, search) => match opened {
-                    Ok(pull) => return Some(pull),
-                    Err(error) => error,
-                },
-            };
-            self.wait_after(&error, failures).await?;
-            failures += 1;
-        }
+    pub(super) fn open_pull<'a>(&'a self, search: &'a mut Search) -> BoxFuture<'a, Option<Pull>> {
+        Box::pin(async move {
+            let mut failures = 0;
+            loop {
+                let error = tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return None,
+                    opened = Pull::open(self, search) => match opened {
+                        Ok(pull) => return Some(pull),
+                        Err(error) => error,
+                    },
+                };
+                self.wait_after(&error, failures).await?;
+                failures += 1;
+            }
+        })
     }
 
     /// Logs why a pull ended and waits a little; none when asked to stop.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, Message, Request, Subject};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tracing::{debug, error, warn};
 
 use super::{Action, Delivery, HandlerError, Loop};
@@ -111,21 +112,23 @@ impl Loop {
     }
 
     /// Tells the server what became of the message, and logs it if it failed.
-    pub(super) async fn settle(&self, ticket: Ticket, outcome: Outcome) {
-        let source: anyhow::Error = match outcome {
-            Outcome::Done => {
-                metric::handled(self.consumer, "done");
-                return self.confirm(&ticket, Bytes::from_static(b"+ACK")).await;
-            }
-            Outcome::Failed(HandlerError { action, source }) => match action {
-                Action::Retry { after } => return self.retry(ticket, source, after).await,
-                Action::DeadLetter { reason } => source.context(reason),
-            },
-            Outcome::Panicked => return self.retry(ticket, Fault::Panicked.into(), None).await,
-            Outcome::TimedOut => return self.retry(ticket, Fault::TimedOut.into(), None).await,
-            Outcome::TooOften => Fault::TooOften.into(),
-        };
-        self.bury(ticket, source).await;
+    pub(super) fn settle(&self, ticket: Ticket, outcome: Outcome) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let source: anyhow::Error = match outcome {
+                Outcome::Done => {
+                    metric::handled(self.consumer, "done");
+                    return self.confirm(&ticket, Bytes::from_static(b"+ACK")).await;
+                }
+                Outcome::Failed(HandlerError { action, source }) => match action {
+                    Action::Retry { after } => return self.retry(ticket, source, after).await,
+                    Action::DeadLetter { reason } => source.context(reason),
+                },
+                Outcome::Panicked => return self.retry(ticket, Fault::Panicked.into(), None).await,
+                Outcome::TimedOut => return self.retry(ticket, Fault::TimedOut.into(), None).await,
+                Outcome::TooOften => Fault::TooOften.into(),
+            };
+            self.bury(ticket, source).await;
+        })
     }
 
     async fn retry(&self, ticket: Ticket, source: anyhow::Error, after: Option<Duration>) {

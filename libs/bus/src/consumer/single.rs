@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::Message;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Instrument, info_span, warn};
@@ -11,34 +12,48 @@ use tracing::{Instrument, info_span, warn};
 use super::poison::Search;
 use super::pull::{Pull, PullError, Pulled};
 use super::settle::{Outcome, Ticket};
-use super::{Delivery, Handler, Loop};
+use super::{Delivery, Handler, HandlerError, Loop};
 use crate::{metric, trace};
 
-pub(super) async fn run<H: Handler>(of: &Loop, handler: Arc<H>) {
-    let mut tasks = JoinSet::new();
-    let mut failures = 0;
-    let mut search = Search::default();
-    while let Some(mut pull) = of.open_pull(&mut search).await {
-        let ended = pump(of, &handler, &mut pull, &mut tasks, &mut failures).await;
-        for message in pull.close().await {
-            if let Some(reply) = message.reply {
-                of.hand_back(&reply, Duration::ZERO).await;
+/// A handler without its type, so that the loop is compiled once for all handlers.
+pub(super) type Handle =
+    Arc<dyn Fn(Delivery) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync>;
+
+/// Hides the type of a handler.
+pub(super) fn handle_with<H: Handler>(handler: Arc<H>) -> Handle {
+    Arc::new(move |delivery| {
+        let handler = Arc::clone(&handler);
+        Box::pin(async move { handler.handle(delivery).await })
+    })
+}
+
+pub(super) fn run(of: &Loop, handle: Handle) -> BoxFuture<'_, ()> {
+    Box::pin(async move {
+        let mut tasks = JoinSet::new();
+        let mut failures = 0;
+        let mut search = Search::default();
+        while let Some(mut pull) = of.open_pull(&mut search).await {
+            let ended = pump(of, &handle, &mut pull, &mut tasks, &mut failures).await;
+            for message in pull.close().await {
+                if let Some(reply) = message.reply {
+                    of.hand_back(&reply, Duration::ZERO).await;
+                }
             }
+            let Some(error) = ended else { break };
+            search.is_due = true;
+            if of.wait_after(&error, failures).await.is_none() {
+                break;
+            }
+            failures += 1;
         }
-        let Some(error) = ended else { break };
-        search.is_due = true;
-        if of.wait_after(&error, failures).await.is_none() {
-            break;
-        }
-        failures += 1;
-    }
-    while tasks.join_next().await.is_some() {}
+        while tasks.join_next().await.is_some() {}
+    })
 }
 
 /// Moves messages from the pull to tasks; none when asked to stop, else why the pull ended.
-async fn pump<H: Handler>(
+async fn pump(
     of: &Loop,
-    handler: &Arc<H>,
+    handle: &Handle,
     pull: &mut Pull,
     tasks: &mut JoinSet<()>,
     failures: &mut u32,
@@ -61,7 +76,7 @@ async fn pump<H: Handler>(
             pulled = pull.next() => match pulled {
                 Ok(Pulled::Message(message)) => {
                     *failures = 0;
-                    tasks.spawn(work(of.clone(), Arc::clone(handler), message));
+                    tasks.spawn(work(of.clone(), Arc::clone(handle), message));
                 }
                 Ok(Pulled::RequestEnded) => *failures = 0,
                 Err(error) => return Some(error),
@@ -70,7 +85,7 @@ async fn pump<H: Handler>(
     }
 }
 
-async fn work<H: Handler>(of: Loop, handler: Arc<H>, message: Message) {
+async fn work(of: Loop, handle: Handle, message: Message) {
     let Some((delivery, ticket)) = of.ticket(message) else {
         warn!(
             consumer = of.consumer,
@@ -91,7 +106,7 @@ async fn work<H: Handler>(of: Loop, handler: Arc<H>, message: Message) {
     trace::continue_from(&span, &delivery.headers);
     async {
         let began = Instant::now();
-        let outcome = supervise(&of, handler.as_ref(), delivery, &ticket).await;
+        let outcome = supervise(&of, handle(delivery), &ticket).await;
         metric::worked(of.consumer, began.elapsed().as_secs_f64());
         of.settle(ticket, outcome).await;
     }
@@ -99,14 +114,13 @@ async fn work<H: Handler>(of: Loop, handler: Arc<H>, message: Message) {
     .await;
 }
 
-async fn supervise<H: Handler>(
+async fn supervise(
     of: &Loop,
-    handler: &H,
-    delivery: Delivery,
+    handling: impl Future<Output = Result<(), HandlerError>>,
     ticket: &Ticket,
 ) -> Outcome {
     // A handler that panicked may leave its own state half changed; it is built to be called again all the same.
-    let work = AssertUnwindSafe(async move { handler.handle(delivery).await }).catch_unwind();
+    let work = AssertUnwindSafe(handling).catch_unwind();
     let work = tokio::time::timeout(of.settings.work_timeout, work);
     tokio::pin!(work);
     let third = of.settings.ack_wait / 3;
