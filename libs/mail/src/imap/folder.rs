@@ -1,4 +1,5 @@
 use async_imap::imap_proto::{MailboxDatum, NameAttribute, Response};
+use futures_util::future::BoxFuture;
 
 use super::capability::Capability;
 use super::error::{ImapError, Stage};
@@ -128,45 +129,48 @@ const fn special_use(attribute: &NameAttribute<'_>) -> Option<SpecialUse> {
 
 impl Session {
     /// Opens a folder; UIDs of an earlier opening hold only if `uid_validity` is the same.
-    pub async fn select(
-        &mut self,
-        folder: &str,
+    pub fn select<'a>(
+        &'a mut self,
+        folder: &'a str,
         mode: SelectMode,
-    ) -> Result<FolderState, ImapError> {
-        let verb = match mode {
-            SelectMode::ReadOnly => "EXAMINE",
-            SelectMode::ReadWrite => "SELECT",
-        };
-        let command = format!("{verb} {}", quote_mailbox(folder));
-        // Whatever comes of it, the folder that was open is no longer.
-        self.folder = None;
-        let mut exists = 0;
-        let (mut uid_validity, mut uid_next, mut highest_modseq) = (None, None, None);
-        let outcome = self
-            .run_with(Stage::Select, &command, |reply| match reply {
-                Reply::Exists(count) => exists = count,
-                Reply::Status(outcome) => {
-                    uid_validity = outcome.number("UIDVALIDITY").or(uid_validity);
-                    uid_next = outcome.number("UIDNEXT").or(uid_next);
-                    highest_modseq = outcome.number("HIGHESTMODSEQ").or(highest_modseq);
-                }
-                _ => {}
+    ) -> BoxFuture<'a, Result<FolderState, ImapError>> {
+        Box::pin(async move {
+            let verb = match mode {
+                SelectMode::ReadOnly => "EXAMINE",
+                SelectMode::ReadWrite => "SELECT",
+            };
+            let command = format!("{verb} {}", quote_mailbox(folder));
+            // Whatever comes of it, the folder that was open is no longer.
+            self.folder = None;
+            let mut exists = 0;
+            let (mut uid_validity, mut uid_next, mut highest_modseq) = (None, None, None);
+            let outcome = self
+                .run_with(Stage::Select, &command, |reply| match reply {
+                    Reply::Exists(count) => exists = count,
+                    Reply::Status(outcome) => {
+                        uid_validity = outcome.number("UIDVALIDITY").or(uid_validity);
+                        uid_next = outcome.number("UIDNEXT").or(uid_next);
+                        highest_modseq = outcome.number("HIGHESTMODSEQ").or(highest_modseq);
+                    }
+                    _ => {}
+                })
+                .await?;
+            let uid_validity = uid_validity
+                .filter(|value| *value > 0)
+                .ok_or(ImapError::NoUidValidity)?;
+            self.folder = Some(OpenFolder {
+                exists,
+                uid_next,
+                ..OpenFolder::default()
+            });
+            Ok(FolderState {
+                uid_validity,
+                uid_next,
+                exists,
+                highest_modseq,
+                is_read_only: mode == SelectMode::ReadOnly
+                    || outcome.argument("READ-ONLY").is_some(),
             })
-            .await?;
-        let uid_validity = uid_validity
-            .filter(|value| *value > 0)
-            .ok_or(ImapError::NoUidValidity)?;
-        self.folder = Some(OpenFolder {
-            exists,
-            uid_next,
-            ..OpenFolder::default()
-        });
-        Ok(FolderState {
-            uid_validity,
-            uid_next,
-            exists,
-            highest_modseq,
-            is_read_only: mode == SelectMode::ReadOnly || outcome.argument("READ-ONLY").is_some(),
         })
     }
 

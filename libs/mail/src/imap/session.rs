@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use super::capability::Capabilities;
@@ -60,11 +61,13 @@ impl Session {
     }
 
     /// Says farewell and closes the connection; what goes wrong with that no longer matters.
-    pub async fn logout(mut self) {
-        let limit = self.limits.timeouts.logout;
-        if timeout(limit, self.say_farewell()).await.is_err() {
-            tracing::debug!("The server did not answer the farewell");
-        }
+    pub fn logout(mut self) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let limit = self.limits.timeouts.logout;
+            if timeout(limit, self.say_farewell()).await.is_err() {
+                tracing::debug!("The server did not answer the farewell");
+            }
+        })
     }
 
     async fn say_farewell(&mut self) {

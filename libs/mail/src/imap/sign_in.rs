@@ -1,5 +1,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::BoxFuture;
 use mailmesh_domain::Encryption;
 use mailmesh_secrets::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
@@ -26,38 +27,40 @@ const MOST_CHALLENGES: usize = 4;
 
 impl Session {
     /// Connects, protects the connection, and signs in.
-    pub async fn connect(
-        server: &Server,
-        credentials: &Credentials,
+    pub fn connect<'a>(
+        server: &'a Server,
+        credentials: &'a Credentials,
         limits: ImapLimits,
-    ) -> Result<Self, ImapError> {
-        server.check(credentials).map_err(ImapError::Connect)?;
-        let stream = Connection::open(server, limits.timeouts.connect)
-            .await
-            .map_err(ImapError::Connect)?;
-        let mut session = Self::new(stream, limits);
-        let mut is_signed_in = session.read_greeting().await?;
-        if server.encryption == Encryption::StartTls {
-            if is_signed_in {
-                return Err(ImapError::PreAuthBeforeTls);
+    ) -> BoxFuture<'a, Result<Self, ImapError>> {
+        Box::pin(async move {
+            server.check(credentials).map_err(ImapError::Connect)?;
+            let stream = Connection::open(server, limits.timeouts.connect)
+                .await
+                .map_err(ImapError::Connect)?;
+            let mut session = Self::new(stream, limits);
+            let mut is_signed_in = session.read_greeting().await?;
+            if server.encryption == Encryption::StartTls {
+                if is_signed_in {
+                    return Err(ImapError::PreAuthBeforeTls);
+                }
+                session = session.start_tls(server).await?;
             }
-            session = session.start_tls(server).await?;
-        }
-        if session.capabilities.is_none() {
-            session.run(Stage::Capability, "CAPABILITY").await?;
-        }
-        if matches!(credentials, Credentials::None) {
-            is_signed_in = true;
-        }
-        if !is_signed_in {
-            // Lists change with the sign-in: MOVE and others show up only after it.
-            session.sign_in(server, credentials).await?;
             if session.capabilities.is_none() {
                 session.run(Stage::Capability, "CAPABILITY").await?;
             }
-        }
-        session.identify().await?;
-        Ok(session)
+            if matches!(credentials, Credentials::None) {
+                is_signed_in = true;
+            }
+            if !is_signed_in {
+                // Lists change with the sign-in: MOVE and others show up only after it.
+                session.sign_in(server, credentials).await?;
+                if session.capabilities.is_none() {
+                    session.run(Stage::Capability, "CAPABILITY").await?;
+                }
+            }
+            session.identify().await?;
+            Ok(session)
+        })
     }
 
     /// Reads the first line; returns whether the server signed us in by itself.

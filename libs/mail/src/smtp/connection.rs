@@ -7,6 +7,7 @@ use super::settings::{SmtpSettings, SmtpTimeouts};
 use super::verdict::Phase;
 use super::wire::{Pending, Wire};
 use crate::{Credentials, Server};
+use futures_util::future::BoxFuture;
 
 /// How long a good-bye may take: nothing depends on it.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -34,18 +35,20 @@ pub struct Connection {
 
 impl Connection {
     /// Connects and signs in.
-    pub async fn connect(
-        server: &Server,
-        credentials: &Credentials,
-        settings: &SmtpSettings,
-    ) -> Result<Self, SmtpError> {
-        let (wire, capabilities) = connect(server, credentials, settings).await?;
-        Ok(Self {
-            wire,
-            capabilities,
-            timeouts: settings.timeouts,
-            state: State::Ready,
-            mails: 0,
+    pub fn connect<'a>(
+        server: &'a Server,
+        credentials: &'a Credentials,
+        settings: &'a SmtpSettings,
+    ) -> BoxFuture<'a, Result<Self, SmtpError>> {
+        Box::pin(async move {
+            let (wire, capabilities) = connect(server, credentials, settings).await?;
+            Ok(Self {
+                wire,
+                capabilities,
+                timeouts: settings.timeouts,
+                state: State::Ready,
+                mails: 0,
+            })
         })
     }
 
@@ -74,17 +77,19 @@ impl Connection {
     }
 
     /// Says good-bye, without waiting long for the answer.
-    pub async fn quit(mut self) {
-        if self.state == State::Broken {
-            return;
-        }
-        if let Err(error) = self.wire.command(&["QUIT"], GOODBYE).await {
-            tracing::trace!(
-                error = &error as &dyn std::error::Error,
-                "The server did not say good-bye"
-            );
-        }
-        self.wire.close(GOODBYE).await;
+    pub fn quit(mut self) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            if self.state == State::Broken {
+                return;
+            }
+            if let Err(error) = self.wire.command(&["QUIT"], GOODBYE).await {
+                tracing::trace!(
+                    error = &error as &dyn std::error::Error,
+                    "The server did not say good-bye"
+                );
+            }
+            self.wire.close(GOODBYE).await;
+        })
     }
 
     async fn keep_house(&mut self, command: &str) -> Result<(), SmtpError> {
