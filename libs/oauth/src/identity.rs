@@ -1,3 +1,4 @@
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -33,38 +34,44 @@ pub struct Identity {
 /// [`OAuthError::NoMailbox`] when nothing names the mailbox; others when the id token is refused, or
 /// the userinfo is needed and cannot be had. As the tokens stay good, a transient failure may be tried
 /// again with the same answer.
-pub async fn identify(
-    http: &HttpClient,
-    endpoints: &Endpoints,
-    client: &Client,
-    answer: &TokenAnswer,
-    nonce: Option<&str>,
+pub fn identify<'a>(
+    http: &'a HttpClient,
+    endpoints: &'a Endpoints,
+    client: &'a Client,
+    answer: &'a TokenAnswer,
+    nonce: Option<&'a str>,
     now: OffsetDateTime,
-) -> Result<Option<Identity>, OAuthError> {
-    let signed = match &answer.id_token {
-        Some(token) => Some(id_token::verify(http, endpoints, client, token, nonce, now).await?),
-        None => None,
-    };
-    if let Some(claims) = &signed
-        && find_address(claims, client).is_some()
-    {
-        return identity(claims, claims, client).map(Some);
-    }
-    let userinfo = ask_userinfo(http, endpoints, client, answer, signed.is_some()).await?;
-    match (signed, userinfo) {
-        (Some(signed), Some(userinfo)) => {
-            // Without this check the userinfo of one person could be shown for another's token.
-            if userinfo.get("sub").and_then(Value::as_str)
-                != signed.get("sub").and_then(Value::as_str)
-            {
-                return Err(OAuthError::IdToken(IdTokenError::Subject));
+) -> BoxFuture<'a, Result<Option<Identity>, OAuthError>> {
+    Box::pin(async move {
+        let signed = match &answer.id_token {
+            Some(token) => {
+                Some(id_token::verify(http, endpoints, client, token, nonce, now).await?)
             }
-            identity(&signed, &userinfo, client).map(Some)
+            None => None,
+        };
+        if let Some(claims) = &signed
+            && find_address(claims, client).is_some()
+        {
+            return identity(claims, claims, client).map(Some);
         }
-        (Some(claims), None) | (None, Some(claims)) => identity(&claims, &claims, client).map(Some),
-        (None, None) if must_name_mailbox(client) => Err(no_mailbox(client)),
-        (None, None) => Ok(None),
-    }
+        let userinfo = ask_userinfo(http, endpoints, client, answer, signed.is_some()).await?;
+        match (signed, userinfo) {
+            (Some(signed), Some(userinfo)) => {
+                // Without this check the userinfo of one person could be shown for another's token.
+                if userinfo.get("sub").and_then(Value::as_str)
+                    != signed.get("sub").and_then(Value::as_str)
+                {
+                    return Err(OAuthError::IdToken(IdTokenError::Subject));
+                }
+                identity(&signed, &userinfo, client).map(Some)
+            }
+            (Some(claims), None) | (None, Some(claims)) => {
+                identity(&claims, &claims, client).map(Some)
+            }
+            (None, None) if must_name_mailbox(client) => Err(no_mailbox(client)),
+            (None, None) => Ok(None),
+        }
+    })
 }
 
 // Without it, whoever signs in anywhere would be taken for the owner of the mailbox.

@@ -1,3 +1,4 @@
+use futures_util::future::BoxFuture;
 use mailmesh_domain::TokenEndpointAuth;
 use mailmesh_secrets::SecretString;
 use url::Url;
@@ -43,29 +44,31 @@ impl Registration {
     ///
     /// # Errors
     /// [`OAuthError`] when discovery fails, or nothing says where the endpoints are.
-    pub async fn resolve(
-        &self,
-        http: &HttpClient,
-        redirect_uri: &Url,
-    ) -> Result<(Endpoints, Client), OAuthError> {
-        let defaults = self.profile.defaults(self.authority().as_ref());
-        let given = self.authorize.as_ref().zip(self.token.as_ref());
-        let mut endpoints = match (given, &self.issuer) {
-            (Some((authorize, token)), issuer) => match self.known_to_profile(&defaults) {
-                Some(known) => known,
-                None => Endpoints {
-                    issuer: issuer.as_ref().map(issuer_name),
-                    ..Endpoints::new(authorize.clone(), token.clone())
+    pub fn resolve<'a>(
+        &'a self,
+        http: &'a HttpClient,
+        redirect_uri: &'a Url,
+    ) -> BoxFuture<'a, Result<(Endpoints, Client), OAuthError>> {
+        Box::pin(async move {
+            let defaults = self.profile.defaults(self.authority().as_ref());
+            let given = self.authorize.as_ref().zip(self.token.as_ref());
+            let mut endpoints = match (given, &self.issuer) {
+                (Some((authorize, token)), issuer) => match self.known_to_profile(&defaults) {
+                    Some(known) => known,
+                    None => Endpoints {
+                        issuer: issuer.as_ref().map(issuer_name),
+                        ..Endpoints::new(authorize.clone(), token.clone())
+                    },
                 },
-            },
-            (None, Some(issuer)) if self.profile != Profile::Microsoft => {
-                discover(http, issuer).await?
-            }
-            (None, _) => defaults.endpoints.clone().ok_or(OAuthError::NoEndpoints)?,
-        };
-        self.replace_given(&mut endpoints);
-        let client = self.client(defaults, &endpoints, redirect_uri);
-        Ok((endpoints, client))
+                (None, Some(issuer)) if self.profile != Profile::Microsoft => {
+                    discover(http, issuer).await?
+                }
+                (None, _) => defaults.endpoints.clone().ok_or(OAuthError::NoEndpoints)?,
+            };
+            self.replace_given(&mut endpoints);
+            let client = self.client(defaults, &endpoints, redirect_uri);
+            Ok((endpoints, client))
+        })
     }
 
     /// Microsoft's authority: as given, else as the authorisation endpoint shows it.

@@ -1,6 +1,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use oauth2::basic::BasicErrorResponse;
 use oauth2::{
@@ -53,27 +54,29 @@ impl<'c> AsyncHttpClient<'c> for Sender<'_> {
 /// # Errors
 /// [`OAuthError`] with the provider's reason. A code works once, so only a new sign-in helps after
 /// an error that came from the provider.
-pub async fn exchange_code(
-    http: &HttpClient,
-    endpoints: &Endpoints,
-    client: &Client,
-    code: &SecretString,
-    verifier: &SecretString,
-) -> Result<TokenAnswer, OAuthError> {
-    let operation = Operation::ExchangeCode;
-    let secrets = with_client_secret(client, vec![code, verifier]);
-    let sender = Sender {
-        http,
-        operation,
-        secrets: &secrets,
-    };
-    let answer = client
-        .protocol(endpoints)
-        .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
-        .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()))
-        .request_async(&sender)
-        .await;
-    TokenAnswer::try_new(operation, answer, &client.scopes)
+pub fn exchange_code<'a>(
+    http: &'a HttpClient,
+    endpoints: &'a Endpoints,
+    client: &'a Client,
+    code: &'a SecretString,
+    verifier: &'a SecretString,
+) -> BoxFuture<'a, Result<TokenAnswer, OAuthError>> {
+    Box::pin(async move {
+        let operation = Operation::ExchangeCode;
+        let secrets = with_client_secret(client, vec![code, verifier]);
+        let sender = Sender {
+            http,
+            operation,
+            secrets: &secrets,
+        };
+        let answer = client
+            .protocol(endpoints)
+            .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
+            .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()))
+            .request_async(&sender)
+            .await;
+        TokenAnswer::try_new(operation, answer, &client.scopes)
+    })
 }
 
 /// Trades a refresh token for a new access token. `scopes` is what was asked for at sign-in; it is
@@ -81,33 +84,35 @@ pub async fn exchange_code(
 ///
 /// # Errors
 /// [`OAuthError`] with the provider's reason; its verdict tells a dead grant from a bad moment.
-pub async fn refresh(
-    http: &HttpClient,
-    endpoints: &Endpoints,
-    client: &Client,
-    refresh_token: &SecretString,
-    scopes: &[String],
-) -> Result<TokenAnswer, OAuthError> {
-    let operation = Operation::Refresh;
-    let secrets = with_client_secret(client, vec![refresh_token]);
-    let sender = Sender {
-        http,
-        operation,
-        secrets: &secrets,
-    };
-    let token = RefreshToken::new(refresh_token.expose_secret().to_owned());
-    let wanted = if client.refresh_sends_scopes {
-        scopes
-    } else {
-        &[]
-    };
-    let answer = client
-        .protocol(endpoints)
-        .exchange_refresh_token(&token)
-        .add_scopes(wanted.iter().cloned().map(Scope::new))
-        .request_async(&sender)
-        .await;
-    TokenAnswer::try_new(operation, answer, scopes)
+pub fn refresh<'a>(
+    http: &'a HttpClient,
+    endpoints: &'a Endpoints,
+    client: &'a Client,
+    refresh_token: &'a SecretString,
+    scopes: &'a [String],
+) -> BoxFuture<'a, Result<TokenAnswer, OAuthError>> {
+    Box::pin(async move {
+        let operation = Operation::Refresh;
+        let secrets = with_client_secret(client, vec![refresh_token]);
+        let sender = Sender {
+            http,
+            operation,
+            secrets: &secrets,
+        };
+        let token = RefreshToken::new(refresh_token.expose_secret().to_owned());
+        let wanted = if client.refresh_sends_scopes {
+            scopes
+        } else {
+            &[]
+        };
+        let answer = client
+            .protocol(endpoints)
+            .exchange_refresh_token(&token)
+            .add_scopes(wanted.iter().cloned().map(Scope::new))
+            .request_async(&sender)
+            .await;
+        TokenAnswer::try_new(operation, answer, scopes)
+    })
 }
 
 fn with_client_secret<'a>(
