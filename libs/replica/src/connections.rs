@@ -1,3 +1,4 @@
+use futures_util::future::BoxFuture;
 use mailmesh_bus::{Bus, BusError, BusSettings, StreamError};
 use mailmesh_store::{Database, MigrationState, StoreError};
 
@@ -40,13 +41,18 @@ impl Connections {
     ///
     /// # Errors
     /// [`OpenError`], which says what to do.
-    pub async fn open(postgres: &PostgresSettings, nats: &BusSettings) -> Result<Self, OpenError> {
-        let database = Database::connect(&postgres.resolve()?).await?;
-        if let MigrationState::Behind(missing) = database.migration_state().await? {
-            return Err(OpenError::NotMigrated { missing });
-        }
-        let bus = Bus::connect(nats).await?;
-        bus.ensure_streams().await?;
-        Ok(Self { database, bus })
+    pub fn open<'a>(
+        postgres: &'a PostgresSettings,
+        nats: &'a BusSettings,
+    ) -> BoxFuture<'a, Result<Self, OpenError>> {
+        Box::pin(async move {
+            let database = Database::connect(&postgres.resolve()?).await?;
+            if let MigrationState::Behind(missing) = database.migration_state().await? {
+                return Err(OpenError::NotMigrated { missing });
+            }
+            let bus = Bus::connect(nats).await?;
+            bus.ensure_streams().await?;
+            Ok(Self { database, bus })
+        })
     }
 }

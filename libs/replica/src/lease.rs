@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use mailmesh_domain::{AccountId, Direction};
 use mailmesh_store::{StoreError, lease, replica};
 use tokio::sync::{Notify, mpsc};
@@ -81,30 +82,32 @@ impl LeaseKeeper {
 
     /// Keeps leases until `stop`. Those that are held then are left to the service to give up,
     /// once its work on them has ended.
-    pub async fn run(mut self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
-                () = self.released.wake.notified() => {}
-            }
-            match self.keep().await {
-                Ok(changes) => {
-                    for change in changes {
-                        if self.changes.send(change).await.is_err() {
-                            return;
+    pub fn run(mut self, stop: CancellationToken) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let mut ticks = tokio::time::interval(TICK);
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    _ = ticks.tick() => {}
+                    () = self.released.wake.notified() => {}
+                }
+                match self.keep().await {
+                    Ok(changes) => {
+                        for change in changes {
+                            if self.changes.send(change).await.is_err() {
+                                return;
+                            }
                         }
                     }
+                    // Nobody can take them over either while the database is away.
+                    Err(error) => warn!(
+                        error = &error as &dyn std::error::Error,
+                        "Leases were not renewed; it is tried again"
+                    ),
                 }
-                // Nobody can take them over either while the database is away.
-                Err(error) => warn!(
-                    error = &error as &dyn std::error::Error,
-                    "Leases were not renewed; it is tried again"
-                ),
             }
-        }
+        })
     }
 
     async fn keep(&mut self) -> Result<Vec<LeaseChange>, StoreError> {
@@ -214,13 +217,18 @@ impl Leases {
     ///
     /// # Errors
     /// When the database fails; the leases then end with the replica.
-    pub async fn give_up(&self, accounts: &[AccountId]) -> Result<(), StoreError> {
-        let mut all = std::mem::take(&mut *self.released.lock());
-        all.extend(accounts);
-        let all: Vec<AccountId> = all.into_iter().collect();
-        let mut tx = self.replica.database.begin().await?;
-        lease::release(&mut tx, self.replica.id, &all).await?;
-        tx.commit().await
+    pub fn give_up<'a>(
+        &'a self,
+        accounts: &'a [AccountId],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut all = std::mem::take(&mut *self.released.lock());
+            all.extend(accounts);
+            let all: Vec<AccountId> = all.into_iter().collect();
+            let mut tx = self.replica.database.begin().await?;
+            lease::release(&mut tx, self.replica.id, &all).await?;
+            tx.commit().await
+        })
     }
 }
 

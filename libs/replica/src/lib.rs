@@ -16,6 +16,7 @@ mod settings;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use mailmesh_bus::Bus;
 use mailmesh_domain::{Clock, EventId, ReplicaId};
 use mailmesh_events::{Encoded, Event};
@@ -60,27 +61,30 @@ impl Replica {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn join(
+    pub fn join<'a>(
         service: &'static str,
-        connections: &Connections,
+        connections: &'a Connections,
         clock: Arc<dyn Clock>,
-    ) -> Result<(Self, Membership), StoreError> {
-        let id = ReplicaId::generate(&*clock);
-        let (relay, outbox) = Relay::new(connections.database.clone(), connections.bus.clone(), id);
-        let joined = Self {
-            id,
-            service,
-            database: connections.database.clone(),
-            bus: connections.bus.clone(),
-            outbox,
-            clock,
-        };
-        joined.beat().await?;
-        let membership = Membership {
-            replica: joined.clone(),
-            relay,
-        };
-        Ok((joined, membership))
+    ) -> BoxFuture<'a, Result<(Self, Membership), StoreError>> {
+        Box::pin(async move {
+            let id = ReplicaId::generate(&*clock);
+            let (relay, outbox) =
+                Relay::new(connections.database.clone(), connections.bus.clone(), id);
+            let joined = Self {
+                id,
+                service,
+                database: connections.database.clone(),
+                bus: connections.bus.clone(),
+                outbox,
+                clock,
+            };
+            joined.beat().await?;
+            let membership = Membership {
+                replica: joined.clone(),
+                relay,
+            };
+            Ok((joined, membership))
+        })
     }
 
     /// Encodes an event of this service, with a new id and the present moment.
@@ -97,28 +101,32 @@ impl Replica {
         format!("mailmesh/{}", self.service)
     }
 
-    async fn beat(&self) -> Result<i64, StoreError> {
-        let mut tx = self.database.begin_urgent().await?;
-        let alive = replica::beat(&mut tx, self.id, self.service).await?;
-        tx.commit().await?;
-        Ok(alive)
+    fn beat(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
+        Box::pin(async move {
+            let mut tx = self.database.begin_urgent().await?;
+            let alive = replica::beat(&mut tx, self.id, self.service).await?;
+            tx.commit().await?;
+            Ok(alive)
+        })
     }
 }
 
 impl Membership {
     /// Beats and relays until `stop`; then relays what is left and says good-bye. Stop it after the
     /// service's own tasks have ended, since they still add to the outbox.
-    pub async fn run(self, stop: CancellationToken) {
-        let Self { replica, relay } = self;
-        let relaying = relay.run(stop.clone());
-        let beating = beat_until(&replica, &stop);
-        tokio::join!(relaying, beating);
-        if let Err(error) = leave(&replica).await {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "The replica could not say good-bye; others notice by its silence"
-            );
-        }
+    pub fn run(self, stop: CancellationToken) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let Self { replica, relay } = self;
+            let relaying = relay.run(stop.clone());
+            let beating = beat_until(&replica, &stop);
+            tokio::join!(relaying, beating);
+            if let Err(error) = leave(&replica).await {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "The replica could not say good-bye; others notice by its silence"
+                );
+            }
+        })
     }
 }
 

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use mailmesh_domain::ClientConfigurationId;
 use mailmesh_oauth::profile::{Profile, UnknownProfile};
 use mailmesh_oauth::{
@@ -103,36 +104,41 @@ impl Providers {
     ///
     /// # Errors
     /// [`ProviderError`]; nothing is kept then, so the next call tries again.
-    pub async fn get(&self, row: &ClientConfiguration) -> Result<Arc<Provider>, ProviderError> {
-        let (known, is_fresh) = self.find_known(row).await.unzip();
-        if let (Some(known), Some(true)) = (&known, is_fresh) {
-            return Ok(Arc::clone(known));
-        }
-        match (self.find(row).await, known) {
-            (Ok(provider), _) => {
-                let found = Known {
-                    configured_at: row.updated_at,
-                    believed_until: Instant::now() + self.keep,
-                    provider: Arc::clone(&provider),
-                };
-                self.known.lock().await.insert(row.id, found);
-                Ok(provider)
+    pub fn get<'a>(
+        &'a self,
+        row: &'a ClientConfiguration,
+    ) -> BoxFuture<'a, Result<Arc<Provider>, ProviderError>> {
+        Box::pin(async move {
+            let (known, is_fresh) = self.find_known(row).await.unzip();
+            if let (Some(known), Some(true)) = (&known, is_fresh) {
+                return Ok(Arc::clone(known));
             }
-            (Err(ProviderError::Discovery(error)), Some(known))
-                if error.verdict().is_retryable() =>
-            {
-                warn!(
-                    error = &error as &dyn std::error::Error,
-                    client.key = %row.key,
-                    "The provider's metadata cannot be had; what it said before is believed"
-                );
-                Ok(known)
+            match (self.find(row).await, known) {
+                (Ok(provider), _) => {
+                    let found = Known {
+                        configured_at: row.updated_at,
+                        believed_until: Instant::now() + self.keep,
+                        provider: Arc::clone(&provider),
+                    };
+                    self.known.lock().await.insert(row.id, found);
+                    Ok(provider)
+                }
+                (Err(ProviderError::Discovery(error)), Some(known))
+                    if error.verdict().is_retryable() =>
+                {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        client.key = %row.key,
+                        "The provider's metadata cannot be had; what it said before is believed"
+                    );
+                    Ok(known)
+                }
+                (Err(error), _) => {
+                    self.known.lock().await.remove(&row.id);
+                    Err(error)
+                }
             }
-            (Err(error), _) => {
-                self.known.lock().await.remove(&row.id);
-                Err(error)
-            }
-        }
+        })
     }
 
     /// Returns what is known, and whether it need not be asked for again. Only one caller is told to:
