@@ -19,6 +19,7 @@ pub mod lifecycle;
 mod listen;
 mod ops;
 mod run;
+mod serve;
 pub mod telemetry;
 
 pub use check::Checks;
@@ -28,6 +29,7 @@ pub use lifecycle::{ExitReport, Lifecycle};
 pub use listen::{ListenError, listen};
 pub use ops::{OpsServer, OpsSettings};
 pub use run::{RuntimeSettings, ShutdownSettings, run, start};
+pub use serve::serve;
 pub use telemetry::{LogFormat, Telemetry, TelemetryError, TelemetrySettings};
 
 /// Makes aws-lc-rs the one TLS provider of the process. Calling it again does nothing.

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -179,7 +180,7 @@ impl Lifecycle {
     where
         F: Future<Output: TaskEnd> + Send + 'static,
     {
-        self.launch(name, task, true);
+        self.launch(name, Box::pin(failure_of(task)), true);
     }
 
     /// Runs a task that may come to its end. If it fails or panics, the process stops.
@@ -187,13 +188,10 @@ impl Lifecycle {
     where
         F: Future<Output: TaskEnd> + Send + 'static,
     {
-        self.launch(name, task, false);
+        self.launch(name, Box::pin(failure_of(task)), false);
     }
 
-    fn launch<F>(&self, name: &str, task: F, must_last: bool)
-    where
-        F: Future<Output: TaskEnd> + Send + 'static,
-    {
+    fn launch(&self, name: &str, task: BoxFuture<'static, Option<String>>, must_last: bool) {
         let task_name = format!("{}/{name}", self.name);
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         self.shared.note_running(id, Some(task_name.clone()));
@@ -211,11 +209,9 @@ impl Lifecycle {
                     task,
                     message: message_of(panic.as_ref()),
                 },
-                Ok(end) => match end.failure() {
-                    Some(reason) => Fault::Failed { task, reason },
-                    None if must_last && !stop.is_cancelled() => Fault::Ended { task },
-                    None => return,
-                },
+                Ok(Some(reason)) => Fault::Failed { task, reason },
+                Ok(None) if must_last && !stop.is_cancelled() => Fault::Ended { task },
+                Ok(None) => return,
             };
             shared.note_fault(fault);
         };
@@ -301,6 +297,10 @@ impl Shared {
             is_first
         });
     }
+}
+
+async fn failure_of(task: impl Future<Output: TaskEnd>) -> Option<String> {
+    task.await.failure()
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {

@@ -14,6 +14,7 @@ use tracing::{error, info};
 
 use crate::lifecycle::Lifecycle;
 use crate::listen::{ListenError, listen};
+use crate::serve::serve;
 
 /// Where health and metrics are served.
 #[derive(Debug, Clone, Deserialize)]
@@ -86,7 +87,8 @@ impl OpsServer {
     /// Serves until the runtime ends: also while the process stops, when `/ready` has to say no.
     pub async fn serve(self) {
         info!(ops.address = %self.address, "Serving /live, /ready and /metrics");
-        if let Err(error) = axum::serve(self.listener, app(self.state)).await {
+        let never = CancellationToken::new();
+        if let Err(error) = serve(self.listener, app(self.state), None, never).await {
             error!(%error, "Health and metrics are not served any more");
         }
     }

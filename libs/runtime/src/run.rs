@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::LocalBoxFuture;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tracing::{error, info};
@@ -69,6 +70,14 @@ pub fn start<B>(name: &str, settings: &RuntimeSettings, build: B) -> ExitCode
 where
     B: AsyncFnOnce(Lifecycle) -> anyhow::Result<()>,
 {
+    let build = |lifecycle| -> LocalBoxFuture<'_, _> { Box::pin(build(lifecycle)) };
+    start_with(name, settings, Box::new(build))
+}
+
+/// What builds the services of a process.
+type Build<'a> = Box<dyn FnOnce(Lifecycle) -> LocalBoxFuture<'a, anyhow::Result<()>> + 'a>;
+
+fn start_with(name: &str, settings: &RuntimeSettings, build: Build<'_>) -> ExitCode {
     crate::install_crypto_provider();
     let telemetry = match Telemetry::init(name, &settings.telemetry) {
         Ok(telemetry) => telemetry,
@@ -105,10 +114,12 @@ fn load<C: DeserializeOwned>(
     Ok((settings, config))
 }
 
-async fn live<B>(name: &str, settings: &RuntimeSettings, telemetry: &Telemetry, build: B) -> u8
-where
-    B: AsyncFnOnce(Lifecycle) -> anyhow::Result<()>,
-{
+async fn live(
+    name: &str,
+    settings: &RuntimeSettings,
+    telemetry: &Telemetry,
+    build: Build<'_>,
+) -> u8 {
     let lifecycle = Lifecycle::new(name);
     let grace = Duration::from_secs(settings.shutdown.grace_seconds);
     // Signals are heard from here on, so that a start that hangs can be stopped.
@@ -134,15 +145,12 @@ where
     report.exit_code()
 }
 
-async fn start_up<B>(
+async fn start_up(
     settings: &RuntimeSettings,
     telemetry: &Telemetry,
     lifecycle: &Lifecycle,
-    build: B,
-) -> anyhow::Result<()>
-where
-    B: AsyncFnOnce(Lifecycle) -> anyhow::Result<()>,
-{
+    build: Build<'_>,
+) -> anyhow::Result<()> {
     let ops = OpsServer::bind(&settings.ops, lifecycle, telemetry.registry()).await?;
     let started = ops.started();
     // It serves while the others stop, so it must not be waited for: it lasts as long as the process.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use mailmesh_domain::Clock;
 use mailmesh_replica::{Connections, Membership, PublicSettings, Replica};
-use mailmesh_runtime::{Lifecycle, listen};
+use mailmesh_runtime::{Lifecycle, listen, serve};
 use mailmesh_secrets::{SealingKey, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -86,14 +86,13 @@ impl Service {
         let serving = async {
             // Also when serving is dropped or panics, the membership must not run on alone.
             let _ended = members.clone().drop_guard();
-            let server = axum::serve(listener, router);
-            let server = server.with_graceful_shutdown(stop.clone().cancelled_owned());
+            let server = serve(listener, router, None, stop.clone());
             let too_long = async {
                 stop.cancelled().await;
                 tokio::time::sleep(GRACE).await;
             };
             tokio::select! {
-                end = server.into_future() => end.context("the admin listener failed"),
+                end = server => end.context("the admin listener failed"),
                 () = too_long => {
                     warn!("Requests are still open, giving them up");
                     Ok(())

@@ -22,7 +22,6 @@
 mod app;
 mod config;
 mod cookie;
-mod listener;
 mod metric;
 mod obstacle;
 mod page;

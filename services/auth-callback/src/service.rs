@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use mailmesh_domain::Clock;
 use mailmesh_replica::{Connections, Membership, PublicSettings, Replica};
-use mailmesh_runtime::{ConfigError, Lifecycle};
+use mailmesh_runtime::{ConfigError, Lifecycle, serve};
 use mailmesh_secrets::OpeningKeys;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
@@ -14,9 +14,10 @@ use tracing::warn;
 
 use crate::app::{App, app};
 use crate::config::Config;
-use crate::listener::ImpatientListener;
 
 const NAME: &str = "auth-callback";
+/// After which silence a connection is closed; longer than a request may take.
+const LONGEST_SILENCE: Duration = Duration::from_secs(75);
 /// How long open requests may go on once the process stops; sign-ins that are being ended go on.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long the page of such a sign-in may take to the browser.
@@ -90,9 +91,8 @@ impl Service {
         // The membership relays the outbox, to which sign-ins add until their end.
         let leave = CancellationToken::new();
         let serving = async {
-            let listener = ImpatientListener { inner: listener };
-            let server = axum::serve(listener, app(Arc::clone(&state)))
-                .with_graceful_shutdown(stop.clone().cancelled_owned());
+            let app = app(Arc::clone(&state));
+            let server = serve(listener, app, Some(LONGEST_SILENCE), stop.clone());
             let cut = async {
                 stop.cancelled().await;
                 sleep(GRACE).await;
@@ -101,7 +101,7 @@ impl Service {
                 sleep(DELIVERY).await;
             };
             let end = tokio::select! {
-                end = server.into_future() => end,
+                end = server => end,
                 () = cut => {
                     warn!("Requests are still open; they are given up");
                     Ok(())

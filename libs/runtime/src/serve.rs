@@ -1,4 +1,4 @@
-//! Connections that fall silent are closed. hyper's own limit needs a timer, which `axum::serve` does
+//! Serving HTTP. Connections that fall silent can be closed: hyper's own limit needs a timer, which `axum::serve` does
 //! not give it.
 
 use std::io;
@@ -7,33 +7,60 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::Router;
 use axum::serve::Listener;
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 
-/// Longer than a request may take: hyper listens while it is answered, too.
-const LONGEST_SILENCE: Duration = Duration::from_secs(75);
+/// Serves until `stop`, and then until the requests in hand have ended. A connection on which nothing was read for
+/// `longest_silence` is closed: that has to be longer than a request may take, as hyper listens while it is answered, too.
+///
+/// # Errors
+/// When the listener fails.
+pub fn serve(
+    listener: TcpListener,
+    app: Router,
+    longest_silence: Option<Duration>,
+    stop: CancellationToken,
+) -> BoxFuture<'static, io::Result<()>> {
+    let listener = ImpatientListener {
+        inner: listener,
+        longest_silence,
+    };
+    let server = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
+    Box::pin(server.into_future())
+}
 
 /// Accepts connections that must not be silent for long.
 #[derive(Debug)]
-pub(crate) struct ImpatientListener {
-    pub(crate) inner: TcpListener,
+struct ImpatientListener {
+    inner: TcpListener,
+    longest_silence: Option<Duration>,
 }
 
 /// A connection that fails once nothing was read for too long.
 #[derive(Debug)]
-pub(crate) struct Impatient<S> {
+struct Impatient<S> {
     inner: S,
-    silence: Pin<Box<Sleep>>,
+    silence: Option<Silence>,
+}
+
+#[derive(Debug)]
+struct Silence {
+    longest: Duration,
+    end: Pin<Box<Sleep>>,
 }
 
 impl<S> Impatient<S> {
-    fn new(inner: S) -> Self {
-        Self {
-            inner,
-            silence: Box::pin(sleep(LONGEST_SILENCE)),
-        }
+    fn new(inner: S, longest_silence: Option<Duration>) -> Self {
+        let silence = longest_silence.map(|longest| Silence {
+            longest,
+            end: Box::pin(sleep(longest)),
+        });
+        Self { inner, silence }
     }
 }
 
@@ -43,7 +70,7 @@ impl Listener for ImpatientListener {
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.inner).await;
-        (Impatient::new(stream), address)
+        (Impatient::new(stream, self.longest_silence), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -58,14 +85,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.inner).poll_read(context, buffer);
+        let Some(Silence { longest, end }) = &mut self.silence else {
+            return read;
+        };
         if read.is_ready() {
-            self.silence
-                .as_mut()
-                .reset(Instant::now() + LONGEST_SILENCE);
+            end.as_mut().reset(Instant::now() + *longest);
             return read;
         }
-        self.silence
-            .as_mut()
+        end.as_mut()
             .poll(context)
             .map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
@@ -107,10 +134,12 @@ mod tests {
 
     use super::*;
 
+    const LONGEST_SILENCE: Duration = Duration::from_secs(75);
+
     #[tokio::test(start_paused = true)]
     async fn a_connection_lasts_as_long_as_it_speaks() {
         let (mut browser, server) = tokio::io::duplex(8);
-        let mut server = Impatient::new(server);
+        let mut server = Impatient::new(server, Some(LONGEST_SILENCE));
         let started = Instant::now();
 
         for _ in 0..3 {
