@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn;
+use futures_util::future::BoxFuture;
 use mailmesh_domain::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -94,55 +95,61 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Makes the certificates, keys, mailboxes and clients and starts every server.
-    pub async fn start(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, SandboxError> {
-        let host = host::choose(&settings).map_err(SandboxError::Host)?;
-        let tls = TlsAuthority::generate(&host).map_err(SandboxError::Tls)?;
-        let (listener, oauth) = listen(SocketAddr::new(settings.bind, settings.oauth_port)).await?;
-        let issuer = host::url(&host, oauth.port(), settings.https);
-        let provider = Arc::new(make_provider(&settings, clock, issuer.clone())?);
-        let parts = MailParts {
-            store: provider.mail.clone(),
-            tokens: provider.tokens.clone(),
-            faults: provider.faults.clone(),
-            tls: tls.clone(),
-        };
-        let mail_server = MailServer::start(&settings, parts).map_err(SandboxError::Mail)?;
-        let addresses = Addresses {
-            host,
-            oauth,
-            control: format!("{issuer}/control"),
-            issuer,
-            mail: mail_server.addresses(),
-        };
-        let desk = Arc::new(Desk {
-            provider: Arc::clone(&provider),
-            addresses: addresses.clone(),
-            ca_pem: tls.ca_pem().to_owned(),
-        });
-        let router = oauth::router(Arc::clone(&provider))
-            .merge(control::router(desk))
-            .layer(from_fn(honour_cuts));
-        let acceptor = settings
-            .https
-            .then(|| TlsAcceptor::from(tls.server_config()));
-        let stop = CancellationToken::new();
-        let mut web = JoinSet::new();
-        web.spawn(serve(
-            FrontDoor::new(listener, acceptor),
-            router,
-            stop.clone(),
-        ));
-        info!(
-            issuer = addresses.issuer,
-            "Sandbox provider started; no real mailbox is involved"
-        );
-        Ok(Self {
-            addresses,
-            tls,
-            provider,
-            mail_server,
-            web,
-            stop: stop.drop_guard(),
+    pub fn start(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> BoxFuture<'static, Result<Self, SandboxError>> {
+        Box::pin(async move {
+            let host = host::choose(&settings).map_err(SandboxError::Host)?;
+            let tls = TlsAuthority::generate(&host).map_err(SandboxError::Tls)?;
+            let (listener, oauth) =
+                listen(SocketAddr::new(settings.bind, settings.oauth_port)).await?;
+            let issuer = host::url(&host, oauth.port(), settings.https);
+            let provider = Arc::new(make_provider(&settings, clock, issuer.clone())?);
+            let parts = MailParts {
+                store: provider.mail.clone(),
+                tokens: provider.tokens.clone(),
+                faults: provider.faults.clone(),
+                tls: tls.clone(),
+            };
+            let mail_server = MailServer::start(&settings, parts).map_err(SandboxError::Mail)?;
+            let addresses = Addresses {
+                host,
+                oauth,
+                control: format!("{issuer}/control"),
+                issuer,
+                mail: mail_server.addresses(),
+            };
+            let desk = Arc::new(Desk {
+                provider: Arc::clone(&provider),
+                addresses: addresses.clone(),
+                ca_pem: tls.ca_pem().to_owned(),
+            });
+            let router = oauth::router(Arc::clone(&provider))
+                .merge(control::router(desk))
+                .layer(from_fn(honour_cuts));
+            let acceptor = settings
+                .https
+                .then(|| TlsAcceptor::from(tls.server_config()));
+            let stop = CancellationToken::new();
+            let mut web = JoinSet::new();
+            web.spawn(serve(
+                FrontDoor::new(listener, acceptor),
+                router,
+                stop.clone(),
+            ));
+            info!(
+                issuer = addresses.issuer,
+                "Sandbox provider started; no real mailbox is involved"
+            );
+            Ok(Self {
+                addresses,
+                tls,
+                provider,
+                mail_server,
+                web,
+                stop: stop.drop_guard(),
+            })
         })
     }
 

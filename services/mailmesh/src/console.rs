@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
 
+use futures_util::future::LocalBoxFuture;
 use mailmesh_runtime::exit_code_of;
 
 /// Writes one line to standard output. A closed pipe is the reader's wish and no failure.
@@ -51,6 +52,8 @@ pub(crate) fn block_on_with(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
+    // Boxed, so that the runtime is compiled once and not for each command.
+    let work: LocalBoxFuture<'_, _> = Box::pin(work);
     match runtime {
         Ok(runtime) => finish_with(runtime.block_on(work), advice),
         Err(error) => finish(Err(error.into())),
