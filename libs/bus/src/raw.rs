@@ -1,5 +1,6 @@
 use async_nats::jetstream::stream::PurgeErrorKind;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use crate::cause::NatsCause;
 use crate::connection::Bus;
@@ -174,25 +175,28 @@ impl RawMails {
     }
 
     /// Deletes what is there of a mail.
-    pub async fn delete(&self, mail_id: &str) -> Result<(), RawError> {
-        if !is_token(mail_id) {
-            return Err(RawError::BadId {
+    pub fn delete<'a>(&'a self, mail_id: &'a str) -> BoxFuture<'a, Result<(), RawError>> {
+        Box::pin(async move {
+            if !is_token(mail_id) {
+                return Err(RawError::BadId {
+                    mail_id: mail_id.to_owned(),
+                });
+            }
+            let inner = &self.bus.inner;
+            let failed = |source: NatsCause| RawError::Delete {
                 mail_id: mail_id.to_owned(),
-            });
-        }
-        let inner = &self.bus.inner;
-        let failed = |source: NatsCause| RawError::Delete {
-            mail_id: mail_id.to_owned(),
-            source,
-        };
-        let name = inner.prefix.stream(StreamKind::MailRaw.name());
-        let wire = self.bus.wire().await;
-        let stream = wire.jetstream.get_stream_no_info(&name).await;
-        let stream = stream.map_err(|error| failed(error.into()))?;
-        let filter = inner.prefix.subject(&format!("raw.{mail_id}.*"));
-        let purged = stream.purge().filter(filter).await;
-        purged.map_err(|error: async_nats::error::Error<PurgeErrorKind>| failed(error.into()))?;
-        Ok(())
+                source,
+            };
+            let name = inner.prefix.stream(StreamKind::MailRaw.name());
+            let wire = self.bus.wire().await;
+            let stream = wire.jetstream.get_stream_no_info(&name).await;
+            let stream = stream.map_err(|error| failed(error.into()))?;
+            let filter = inner.prefix.subject(&format!("raw.{mail_id}.*"));
+            let purged = stream.purge().filter(filter).await;
+            purged
+                .map_err(|error: async_nats::error::Error<PurgeErrorKind>| failed(error.into()))?;
+            Ok(())
+        })
     }
 }
 

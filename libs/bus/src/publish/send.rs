@@ -12,6 +12,7 @@ use async_nats::jetstream::context::{
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -63,45 +64,49 @@ impl Bus {
         answers.pop().unwrap_or_else(nothing_sent)
     }
 
-    pub(crate) async fn send_all(
+    pub(crate) fn send_all(
         &self,
         prepared: Vec<Result<Prepared, PublishError>>,
-    ) -> Vec<Answer> {
-        let deadline = Instant::now() + SEND_TIMEOUT;
-        let mut answers = Answers::new(prepared.len());
-        let steps = self.plan(answers.sort_out(prepared));
-        self.send_steps(steps, &mut answers, deadline).await;
-        self.note_batches(&answers);
-        let mut refused = std::mem::take(&mut answers.refused);
-        refused.sort_unstable_by_key(|message| message.index);
-        let steps = refused.into_iter().map(Step::One).collect();
-        self.send_steps(steps, &mut answers, deadline).await;
-        answers.finish()
+    ) -> BoxFuture<'_, Vec<Answer>> {
+        Box::pin(async move {
+            let deadline = Instant::now() + SEND_TIMEOUT;
+            let mut answers = Answers::new(prepared.len());
+            let steps = self.plan(answers.sort_out(prepared));
+            self.send_steps(steps, &mut answers, deadline).await;
+            self.note_batches(&answers);
+            let mut refused = std::mem::take(&mut answers.refused);
+            refused.sort_unstable_by_key(|message| message.index);
+            let steps = refused.into_iter().map(Step::One).collect();
+            self.send_steps(steps, &mut answers, deadline).await;
+            answers.finish()
+        })
     }
 
     /// As `send_all`, but nothing is in flight beside a message or a batch: while a check of a subject's last sequence is on
     /// its way through the replicas of a stream, the leader refuses the next one.
-    pub(crate) async fn send_in_turn(
+    pub(crate) fn send_in_turn(
         &self,
         prepared: Vec<Result<Prepared, PublishError>>,
-    ) -> Vec<Answer> {
-        let mut answers = Answers::new(prepared.len());
-        let steps = self.plan(answers.sort_out(prepared));
-        for step in steps {
-            let deadline = Instant::now() + SEND_TIMEOUT;
-            match step {
-                Step::One(one) => answers.refused.push(one),
-                batch @ Step::Together(_) => {
-                    self.send_steps(vec![batch], &mut answers, deadline).await;
+    ) -> BoxFuture<'_, Vec<Answer>> {
+        Box::pin(async move {
+            let mut answers = Answers::new(prepared.len());
+            let steps = self.plan(answers.sort_out(prepared));
+            for step in steps {
+                let deadline = Instant::now() + SEND_TIMEOUT;
+                match step {
+                    Step::One(one) => answers.refused.push(one),
+                    batch @ Step::Together(_) => {
+                        self.send_steps(vec![batch], &mut answers, deadline).await;
+                    }
+                }
+                for Placed { index, prepared } in std::mem::take(&mut answers.refused) {
+                    let answer = self.send_when_free(Ok(prepared)).await;
+                    answers.set(index, answer);
                 }
             }
-            for Placed { index, prepared } in std::mem::take(&mut answers.refused) {
-                let answer = self.send_when_free(Ok(prepared)).await;
-                answers.set(index, answer);
-            }
-        }
-        self.note_batches(&answers);
-        answers.finish()
+            self.note_batches(&answers);
+            answers.finish()
+        })
     }
 
     /// Sends one message, again if the stream was busy with another check of the same subject.
