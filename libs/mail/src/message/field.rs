@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use mail_parser::parsers::MessageStream;
 use mail_parser::{Header, MessageParser};
 
+use super::decode::text;
 use super::encoded_word::EncodedWord;
 
 /// What means something to the parser, and the control characters that stand for it while it does not.
@@ -24,16 +25,26 @@ pub(super) fn read_fields<T>(
     limit: usize,
     read: impl FnOnce(&[u8], &[Header<'_>]) -> T,
 ) -> Option<T> {
-    let head = head.get(..limit).unwrap_or(head);
-    let mut hidden = hide(head);
+    let head = in_utf8(head.get(..limit).unwrap_or(head));
+    let mut hidden = hide(&head);
     hidden.extend_from_slice(b"\r\n\r\n");
     // mail-parser has had panics on damaged mail (its issues 120, 145, 155); one mail must not stop the next.
     catch_unwind(AssertUnwindSafe(|| {
         let mut fields = Vec::new();
         MessageStream::new(&hidden).parse_headers(parser, &mut fields);
-        read(head, &fields)
+        read(&head, &fields)
     }))
     .ok()
+}
+
+/// Turns lines of another character set into UTF-8: the parser would lose what it cannot read in names and addresses.
+fn in_utf8(head: &[u8]) -> Cow<'_, [u8]> {
+    if std::str::from_utf8(head).is_ok() {
+        return Cow::Borrowed(head);
+    }
+    let lines = head.split_inclusive(|byte| *byte == b'\n');
+    let read: String = lines.map(|line| text(line, None)).collect();
+    Cow::Owned(read.into_bytes())
 }
 
 /// Hides encoded words, which the parser would look for in all that follows each `=?`, and more parameters than it

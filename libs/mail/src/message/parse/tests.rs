@@ -270,6 +270,20 @@ fn hostile_part_heads_take_bounded_time() {
 }
 
 #[test]
+fn names_of_no_known_character_set_are_read_as_latin() {
+    let parsed = parse(
+        b"From: J\xfcrgen <j@example.com>\r\nTo: \"M\xf6we, A\" <m@example.com>,\r\n Zo\xc3\xab <z@example.com>\r\n\
+          Subject: gr\xfcn\r\n\r\nx\r\n",
+    );
+
+    let name = |of: &Mailbox| of.name.clone().unwrap_or_default();
+    let to: Vec<String> = parsed.to.iter().map(name).collect();
+    assert_eq!(name(&parsed.from[0]), "Jürgen");
+    assert_eq!(to, ["Möwe, A", "Zoë"]);
+    assert_eq!(parsed.subject.as_deref(), Some("grün"));
+}
+
+#[test]
 fn words_in_addresses_and_names_are_kept_together() {
     let parsed = parse(
         b"From: =?utf-8?q?Doe,_J_(x)?= <j@x>, \"=?utf-8?q?Zo=C3=AB=2C?=\" <z@x>\r\n\
