@@ -1,6 +1,9 @@
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use mailmesh_bus::Hint;
+use futures_util::{StreamExt, stream};
+use mailmesh_bus::{Hint, Subscription};
+use mailmesh_events::subject::EVENT_NAMES;
 use serde_json::Value;
 
 use crate::ConfigArguments;
@@ -24,13 +27,15 @@ pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
     let work = async move {
         let config: Config = loader.load()?;
         let bus = connect_bus(&config).await?;
-        // Every event has three tokens on its way into the stream; the bare one is a repetition.
-        let subject = match arguments.subject.as_deref() {
-            None => "*.*.*".to_owned(),
-            Some(name) if name.split('.').count() == 2 => format!("{name}.*"),
-            Some(name) => name.to_owned(),
-        };
-        let mut events = bus.subscribe(&subject, None).await?;
+        let mut subscriptions = Vec::new();
+        for subject in subjects(arguments.subject.as_deref()) {
+            subscriptions.push(bus.subscribe(&subject, None).await?);
+        }
+        let events = subscriptions.into_iter().map(|subscription| {
+            let next = async |mut events: Subscription| Some((events.next().await?, events));
+            stream::unfold(subscription, next).boxed()
+        });
+        let mut events = stream::select_all(events);
         warn(format!(
             "Listening on {}; Ctrl-C ends it.",
             config.nats.shown_url()
@@ -43,6 +48,19 @@ pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
         Ok(())
     };
     block_on_with(work, client.advice())
+}
+
+/// On its way into the stream an event has its account's key behind its name; the bare one is a repetition. No pattern
+/// begins with a wildcard: it would also match where JetStream delivers the same events to others.
+fn subjects(asked: Option<&str>) -> BTreeSet<String> {
+    match asked {
+        None => {
+            let kinds = EVENT_NAMES.iter().filter_map(|name| name.split('.').next());
+            kinds.map(|kind| format!("{kind}.*.*")).collect()
+        }
+        Some(name) if name.split('.').count() == 2 => BTreeSet::from([format!("{name}.*")]),
+        Some(name) => BTreeSet::from([name.to_owned()]),
+    }
 }
 
 fn line(event: &Hint, as_json: bool) -> Option<String> {
@@ -58,4 +76,29 @@ fn line(event: &Hint, as_json: bool) -> Option<String> {
         return Some(line.to_string());
     }
     Some(format!("{} {data}", event.subject))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pattern_begins_with_a_wildcard() {
+        let all: Vec<String> = subjects(None).into_iter().collect();
+
+        assert_eq!(
+            all,
+            [
+                "account.*.*",
+                "client.*.*",
+                "mail.*.*",
+                "mailbox.*.*",
+                "token.*.*"
+            ]
+        );
+        assert_eq!(
+            subjects(Some("mail.sent")),
+            BTreeSet::from(["mail.sent.*".to_owned()])
+        );
+    }
 }
