@@ -164,7 +164,7 @@ fn progress(line: &str) {
 
 impl Servers {
     /// Watches the servers as a task of the process: one that ends by itself stops it; when the
-    /// process stops, they run on until every other task has ended.
+    /// process stops, they run on until every other task has ended, so that each can still record what it did.
     pub(crate) fn spawn(self, lifecycle: &Lifecycle) {
         let Self {
             mut nats,
@@ -172,14 +172,16 @@ impl Servers {
         } = self;
         let process = lifecycle.clone();
         lifecycle.spawn("servers", async move {
-            tokio::select! {
-                () = process.stopping() => {}
-                status = ended(&mut nats, Nats::exited) => {
-                    anyhow::bail!("nats-server ended: {status}");
-                }
-                status = ended(&mut postgres, Postgres::exited) => {
-                    anyhow::bail!("Postgres ended: {status}");
-                }
+            let gone = tokio::select! {
+                () = process.stopping() => None,
+                status = ended(&mut nats, Nats::exited) => Some(("nats-server", status)),
+                status = ended(&mut postgres, Postgres::exited) => Some(("Postgres", status)),
+            };
+            if let Some((server, status)) = &gone {
+warn(format!(
+                    "{server} has ended by itself ({status}), and mailmesh ends with it: start it again"
+                ));
+                process.stop();
             }
             others_ended(&process).await;
             if let Some(nats) = &mut nats {
@@ -188,7 +190,10 @@ impl Servers {
             if let Some(postgres) = &mut postgres {
                 postgres.stop().await;
             }
-            Ok(())
+            match gone {
+                Some((server, status)) => Err(anyhow::anyhow!("{server} ended: {status}")),
+                None => Ok(()),
+            }
         });
     }
 }

@@ -82,9 +82,13 @@ impl Up {
             .to_owned()
     }
 
-    pub(crate) async fn interrupt(mut self) -> Option<i32> {
+    pub(crate) async fn interrupt(self) -> Option<i32> {
         let pid = rustix::process::Pid::from_raw(self.process.pid()).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        self.ended().await
+    }
+
+    pub(crate) async fn ended(mut self) -> Option<i32> {
         let ended = tokio::time::timeout(Duration::from_secs(40), self.process.exited());
         ended.await.expect("up does not stop").code()
     }

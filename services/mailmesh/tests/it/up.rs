@@ -23,6 +23,38 @@ fn processes_on(folder: &Path) -> Vec<String> {
         .collect()
 }
 
+/// Kills the nats-server whose command line names the folder.
+fn kill_nats_on(folder: &Path) {
+    let folder = folder.to_str().unwrap();
+    let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let is_nats = |entry: &std::fs::DirEntry| {
+        let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        name.trim() == "nats-server" && String::from_utf8_lossy(&line).contains(folder)
+    };
+    let entry = entries.into_iter().find(is_nats).expect("no nats-server");
+    let pid = entry.file_name().to_str().unwrap().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn up_ends_with_its_nats_and_says_so_and_the_other_server_lasts_to_the_end() {
+    let folder = Folder::new("lost");
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let up = Up::start(&data, &log, Ports::free()).await;
+
+    kill_nats_on(&data);
+
+    assert_eq!(up.ended().await, Some(1), "{}", said(&log, 0));
+    let said = said(&log, 0);
+    assert!(said.contains("nats-server has ended by itself"), "{said}");
+    for odd in ["giving them up", "pool timed out", "could not say good-bye"] {
+        assert!(!said.contains(odd), "{said}");
+    }
+    assert_eq!(processes_on(&data), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn up_works_stops_on_ctrl_c_and_comes_back_with_everything() {
     let folder = Folder::new("up");
