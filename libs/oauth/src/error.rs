@@ -166,7 +166,7 @@ impl OAuthError {
             }
             Self::MixedUp => "Sign in once more. If it happens again, tell the administrator.",
             Self::NoMailbox { .. } => {
-                "Have the client configuration ask for the scopes email and profile, or name the claim that holds the mailbox address as its identity claim. An email that the provider calls unverified does not count."
+                "Have the client configuration ask for the scopes openid and email, and give it the issuer, or userinfo_url where the endpoints are named one by one: many providers tell the address there only. Or name the claim that holds it as identity_claim. An email that the provider calls unverified does not count."
             }
             Self::Refused(refusal) => refusal.cause().action(),
             Self::IdToken(error) => error.action(),

@@ -116,7 +116,7 @@ impl ProofError {
                 "Check that IMAP, or SMTP sign-in, is switched on for this mailbox, and that the scopes of the client configuration cover it. It is tried again by itself."
             }
             _ => {
-                "Check host, port, encryption and folder of the account, and that the mailbox allows this protocol. It is tried again by itself."
+                "Check host, port, encryption, ca_pem and folder of the account, and that the mailbox allows this protocol. It is tried again by itself."
             }
         }
     }

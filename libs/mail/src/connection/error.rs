@@ -46,7 +46,7 @@ impl fmt::Display for CertificateProblem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::WrongHost => "is for another host name",
-            Self::UnknownAuthority => "is signed by an authority that is not trusted here",
+            Self::UnknownAuthority => "is signed by an authority that is not trusted here (a private one goes into ca_pem)",
             Self::Expired => "has expired",
             Self::NotYetValid => "is not valid yet",
             Self::Revoked => "was revoked",

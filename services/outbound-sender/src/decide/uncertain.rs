@@ -16,8 +16,7 @@ const ROUNDS: i64 = 3;
 const HELD: Duration = Duration::from_hours(6);
 
 /// What a person can do about an uncertain mail; nothing is wrong with account or configuration.
-pub(crate) const DECIDE: &str =
-    "Look for the mail in the Sent folder, then decide: send again or count as sent.";
+pub(crate) const DECIDE: &str = "Look for the mail in the Sent folder, then decide: POST /v1/outbox/<mail_id>/decision with resend, assume_sent or fail.";
 const GIVEN_UP: &str = "The server may have it, perhaps more than once; it is not sent again by itself but held for a \
      person to decide unless the Sent folder tells.";
 
