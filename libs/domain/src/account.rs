@@ -57,9 +57,11 @@ named! {
 named! {
     /// What the account's server speaks.
     Protocol as "protocol" {
-        /// IMAP4rev1, for inbound accounts.
+        /// IMAP4rev1: reads a mailbox.
         Imap = "imap",
-        /// SMTP submission, for outbound accounts.
+        /// POP3: reads the inbox of a mailbox.
+        Pop3 = "pop3",
+        /// SMTP submission: sends from a mailbox.
         Smtp = "smtp",
     }
 }
@@ -122,17 +124,24 @@ impl Protocol {
         match (self, encryption) {
             (Self::Imap, Encryption::Tls) => 993,
             (Self::Imap, Encryption::StartTls | Encryption::None) => 143,
+            (Self::Pop3, Encryption::Tls) => 995,
+            (Self::Pop3, Encryption::StartTls | Encryption::None) => 110,
             (Self::Smtp, Encryption::Tls) => 465,
             (Self::Smtp, Encryption::StartTls) => 587,
             (Self::Smtp, Encryption::None) => 25,
         }
     }
 
-    /// Returns the direction in which the protocol moves mail.
-    pub const fn direction(self) -> Direction {
+    /// Returns the direction of an account that names none: a protocol that has both needs it named.
+    pub const fn usual_direction(self) -> Direction {
         match self {
-            Self::Imap => Direction::Inbound,
+            Self::Imap | Self::Pop3 => Direction::Inbound,
             Self::Smtp => Direction::Outbound,
         }
+    }
+
+    /// Returns whether the protocol moves mail in this direction.
+    pub fn supports(self, direction: Direction) -> bool {
+        self.usual_direction() == direction
     }
 }

@@ -5,9 +5,11 @@
 
 mod account;
 mod clock;
+mod error_chain;
 mod id;
 mod key;
 mod outbound;
+mod position;
 mod token;
 mod verdict;
 
@@ -15,10 +17,12 @@ pub use account::{
     AccountState, AfterReceive, Authorisation, Direction, Encryption, Protocol, UnknownName,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use error_chain::ErrorChain;
 pub use id::{
     AccountId, ApiKeyId, ClientConfigurationId, EventId, GrantId, MailId, ReplicaId, SignInId,
 };
 pub use key::{InvalidKey, Key};
 pub use outbound::{AttemptStage, OutboundState, UncertainPolicy};
+pub use position::{Epoch, Position};
 pub use token::{GrantState, Role, TokenEndpointAuth};
 pub use verdict::{MustAct, Verdict, VerdictKind};

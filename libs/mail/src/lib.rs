@@ -13,8 +13,12 @@ pub mod credentials;
 pub mod imap;
 pub mod message;
 pub mod smtp;
+pub mod source;
+mod source_error;
 pub mod tls;
 
 pub use connection::{ConnectError, Connection, Server};
 pub use credentials::{Credentials, InvalidCredentials};
+pub use source::MailSource;
+pub use source_error::{Concern, MailEvidence, SourceError};
 pub use tls::{TlsError, client_config};

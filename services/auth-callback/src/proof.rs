@@ -75,6 +75,8 @@ async fn sign_in(account: &Account, access_token: SecretString) -> Result<(), Pr
             session.logout().await;
             opened?;
         }
+        // Nothing reads POP3 yet, and no account can have it.
+        Protocol::Pop3 => {}
         Protocol::Smtp => {
             let settings = SmtpSettings::default();
             let connection = Connection::connect(&server, &credentials, &settings).await?;

@@ -91,7 +91,7 @@ impl MeshBase {
         login: &str,
     ) -> anyhow::Result<Account> {
         let now = self.clock.now();
-        let (port, folders, from_addresses) = match protocol.direction() {
+        let (port, folders, from_addresses) = match protocol.usual_direction() {
             Direction::Inbound => (host.imap_port, vec!["INBOX".to_owned()], Vec::new()),
             Direction::Outbound => (host.smtp_port, Vec::new(), vec![login.to_owned()]),
         };
@@ -100,7 +100,7 @@ impl MeshBase {
             key: Key::try_new(key)?,
             name: key.to_owned(),
             is_enabled: true,
-            direction: protocol.direction(),
+            direction: protocol.usual_direction(),
             protocol,
             host: "localhost".to_owned(),
             port,

@@ -103,7 +103,7 @@ fn settle_password(
 }
 
 fn check_direction(client: &ClientConfiguration, protocol: Protocol, faults: &mut Faults) {
-    let (is_usable, direction) = match protocol.direction() {
+    let (is_usable, direction) = match protocol.usual_direction() {
         Direction::Inbound => (client.is_inbound, "inbound"),
         Direction::Outbound => (client.is_outbound, "outbound"),
     };

@@ -70,7 +70,7 @@ pub(crate) fn settle(mut input: Input, basis: &Basis<'_>) -> Result<Account, Api
         key,
         name,
         is_enabled: is_enabled.unwrap_or(true),
-        direction: protocol.direction(),
+        direction: protocol.usual_direction(),
         protocol,
         host: server.host,
         port: server.port,

@@ -236,6 +236,8 @@ async fn sign_in(
                 .await
                 .map_err(|error: ImapError| Problem::new(chain(&error), error.verdict()))
         }
+        // Nothing reads POP3 yet, and no account can have it.
+        Protocol::Pop3 => Ok(()),
         Protocol::Smtp => {
             let settings = SmtpSettings::default();
             let connected = Connection::connect(server, credentials, &settings).await;

@@ -1,0 +1,129 @@
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Protocol;
+
+/// Where a mail stands in its folder, in the terms of the protocol that found it.
+///
+/// On the wire it is tagged by protocol, `{"imap": {"uid_validity": 1, "uid": 7}}`, so that a further protocol adds a tag
+/// and no second version.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    /// IMAP: comparable only under the same UIDVALIDITY (RFC 9051 §2.3.1.1).
+    Imap {
+        /// The folder's UIDVALIDITY.
+        uid_validity: u32,
+        /// The mail's UID.
+        uid: u32,
+    },
+    /// POP3: the server's unique id, which may be used again once its mail is gone (RFC 1939 §7).
+    Pop3 {
+        /// The id by UIDL; absent where the server has none, so that only the content tells mails apart.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uidl: Option<String>,
+    },
+}
+
+/// What makes the positions of one folder comparable: when it ends, all of them mean nothing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(String);
+
+impl Epoch {
+    /// The epoch of an IMAP folder.
+    pub fn of_uid_validity(uid_validity: u32) -> Self {
+        Self(uid_validity.to_string())
+    }
+
+    /// The epoch of a mailbox whose positions never end together.
+    pub const fn endless() -> Self {
+        Self(String::new())
+    }
+
+    /// Wraps an epoch that was stored.
+    pub const fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Returns the epoch for storing.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Position {
+    /// Returns the epoch within which the position means this mail.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Imap { uid_validity, .. } => Epoch::of_uid_validity(*uid_validity),
+            Self::Pop3 { .. } => Epoch::endless(),
+        }
+    }
+
+    /// Returns the position within its epoch, for storing; empty for a server that has none.
+    pub fn within_epoch(&self) -> String {
+        match self {
+            Self::Imap { uid, .. } => uid.to_string(),
+            Self::Pop3 { uidl } => uidl.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Puts a stored position together; `None` if the protocol has no such position, as after an account was given
+    /// another protocol.
+    pub fn from_stored(protocol: Protocol, epoch: &Epoch, within: &str) -> Option<Self> {
+        match protocol {
+            Protocol::Imap => Some(Self::Imap {
+                uid_validity: epoch.as_str().parse().ok()?,
+                uid: within.parse().ok()?,
+            }),
+            Protocol::Pop3 => Some(Self::Pop3 {
+                uidl: (!within.is_empty()).then(|| within.to_owned()),
+            }),
+            Protocol::Smtp => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_positions_come_back_and_say_their_protocol_on_the_wire() {
+        let imap = Position::Imap {
+            uid_validity: 9,
+            uid: 7,
+        };
+        let pop3 = Position::Pop3 {
+            uidl: Some("a/b".to_owned()),
+        };
+        let nameless = Position::Pop3 { uidl: None };
+
+        for (position, protocol, wire) in [
+            (
+                &imap,
+                Protocol::Imap,
+                r#"{"imap":{"uid_validity":9,"uid":7}}"#,
+            ),
+            (&pop3, Protocol::Pop3, r#"{"pop3":{"uidl":"a/b"}}"#),
+            (&nameless, Protocol::Pop3, r#"{"pop3":{}}"#),
+        ] {
+            let stored =
+                Position::from_stored(protocol, &position.epoch(), &position.within_epoch());
+            assert_eq!(stored.as_ref(), Some(position));
+            assert_eq!(serde_json::to_string(position).unwrap(), wire);
+        }
+        assert_eq!(
+            Position::from_stored(Protocol::Imap, &pop3.epoch(), "a/b"),
+            None
+        );
+    }
+}

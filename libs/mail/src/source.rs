@@ -1,0 +1,199 @@
+//! The door through which mail is read. Services know a [`MailSource`] and no protocol.
+//!
+//! Within one session mails are named by an **ordinal**, which ascends in the order in which they are received: IMAP's
+//! UID; for protocols without one, a number that the session gives out above what it was asked for. What outlives the
+//! session is the [`Position`], from which [`MailSource::locate`] finds the ordinal again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use mailmesh_domain::{Epoch, Position};
+use time::OffsetDateTime;
+use tokio::sync::mpsc;
+
+use crate::source_error::SourceError;
+
+/// How a source tells what is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// It lists what lies after an ordinal, so that one cursor says what was received.
+    AfterOrdinal,
+    /// It lists the whole mailbox each time, so that the caller keeps the set of what it has seen.
+    Whole,
+}
+
+/// Whether a folder is opened for changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FolderAccess {
+    /// Nothing can be changed, not even by accident.
+    Read,
+    /// Mails can be marked, moved and deleted.
+    Change,
+}
+
+/// A folder as it was when it was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedFolder {
+    /// Positions and ordinals of an earlier opening hold only under the same epoch.
+    pub epoch: Epoch,
+    /// The highest ordinal in use, if the server says so. A mail that comes later has a higher one.
+    pub last_ordinal: Option<u64>,
+}
+
+/// A mail as a session lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedMail {
+    /// Its number in this session.
+    pub ordinal: u64,
+    /// Where it stands, beyond this session.
+    pub position: Position,
+    /// Its size in bytes, if the listing says so; not to be trusted.
+    pub bytes: Option<u64>,
+}
+
+/// A mail, or its first slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedMail {
+    /// Its number in this session.
+    pub ordinal: u64,
+    /// What the server claims as its size; an estimate at Exchange.
+    pub bytes: Option<u64>,
+    /// When the server received it, as far as it says.
+    pub received_at: Option<OffsetDateTime>,
+    /// Its flags, up to a hundred.
+    pub flags: Vec<String>,
+    /// The raw mail from its first byte.
+    pub body: Bytes,
+    /// The body is the whole mail; if not, go on with [`MailSource::fetch_slice`].
+    pub is_complete: bool,
+}
+
+/// Which of the mails that were asked for did not come. A source may also end early after a mail that is not complete:
+/// what it named neither here nor handed over is asked for again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FetchReport {
+    /// The server has them no more, and said so when it was asked again.
+    pub missing: Vec<u64>,
+    /// The server has them, and what it sent of them could not be read. Asked for one by one, the good among them come.
+    pub unreadable: Vec<u64>,
+}
+
+/// How long a source may wait for a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitLimits {
+    /// Where the server pushes changes.
+    pub push: Duration,
+    /// Where it has to be asked.
+    pub poll: Duration,
+}
+
+/// What is done with a received mail on the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PostAction {
+    /// Marked as read.
+    MarkSeen,
+    /// Moved to a folder.
+    MoveTo(String),
+    /// Deleted for good.
+    Delete,
+}
+
+/// When a post-action takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Applied {
+    /// It is done.
+    Now,
+    /// The server does it once the session has ended well; a later listing shows whether it did.
+    AtClose,
+}
+
+/// How a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// Everything that was fetched is durable: the server may act on it.
+    Confirm,
+    /// Something fetched was not published and recorded: the server must not count it as taken.
+    Abandon,
+}
+
+/// A signed-in session that reads a mailbox. Usable between complete calls: one that was dropped half-way leaves it
+/// closed for good.
+pub trait MailSource: fmt::Debug + Send {
+    /// Returns how the source tells what is new.
+    fn listing(&self) -> Listing;
+
+    /// Returns whether the session is kept while nothing happens. If not, close it after each look: it keeps others out.
+    fn stays_open(&self) -> bool;
+
+    /// Returns whether the session can take another call.
+    fn is_usable(&self) -> bool;
+
+    /// Opens a folder; whatever comes of it, the folder that was open is no longer.
+    fn open<'a>(
+        &'a mut self,
+        folder: &'a str,
+        access: FolderAccess,
+    ) -> BoxFuture<'a, Result<OpenedFolder, SourceError>>;
+
+    /// Lists mails of the open folder above `ordinal`, ascending: all of them, or the lowest ten thousand; an empty
+    /// answer means that there are no more. A source that lists the whole mailbox numbers it from `ordinal` + 1 on.
+    fn list_after(&mut self, ordinal: u64) -> BoxFuture<'_, Result<Vec<ListedMail>, SourceError>>;
+
+    /// Returns what the server claims of the mails' sizes; what it does not tell is left out.
+    fn sizes<'a>(
+        &'a mut self,
+        ordinals: &'a [u64],
+    ) -> BoxFuture<'a, Result<BTreeMap<u64, u64>, SourceError>>;
+
+    /// Fetches mails and hands each over as it arrives; waits while `mails` is full. Memory is bounded by one slice
+    /// here and what the channel holds. Mails handed over are whole and good even if the fetch fails later.
+    fn fetch<'a>(
+        &'a mut self,
+        ordinals: &'a [u64],
+        slice_bytes: u32,
+        mails: &'a mpsc::Sender<FetchedMail>,
+    ) -> BoxFuture<'a, Result<FetchReport, SourceError>>;
+
+    /// Fetches `bytes` of one mail from `offset` on; fewer mean that the mail ends there. Slices are asked for in
+    /// ascending order; a source that can only read from the beginning passes over what lies before.
+    fn fetch_slice(
+        &mut self,
+        ordinal: u64,
+        offset: u64,
+        bytes: u32,
+    ) -> BoxFuture<'_, Result<Bytes, SourceError>>;
+
+    /// Waits until the folder may have changed, the time is up, or `wake` is ready. Returns at once if something
+    /// changed since the last look. Never called where the session is not kept.
+    fn wait<'a>(
+        &'a mut self,
+        limits: WaitLimits,
+        wake: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<(), SourceError>>;
+
+    /// Returns the ordinal of a stored position in the open folder; `None` if it means nothing there, or its mail is
+    /// known to be gone.
+    fn locate(&self, position: &Position) -> Option<u64>;
+
+    /// Does what is to be done with received mails; those that are gone are passed over.
+    fn apply<'a>(
+        &'a mut self,
+        ordinals: &'a [u64],
+        action: &'a PostAction,
+    ) -> BoxFuture<'a, Result<Applied, SourceError>>;
+
+    /// Opens the folder of sent mail for reading; `false` if there is none, or none that can be searched.
+    fn open_sent(&mut self) -> BoxFuture<'_, Result<bool, SourceError>>;
+
+    /// Returns whether the open folder has a mail with this Message-ID.
+    fn contains_message_id<'a>(
+        &'a mut self,
+        message_id: &'a str,
+    ) -> BoxFuture<'a, Result<bool, SourceError>>;
+
+    /// Ends the session; what goes wrong with that no longer matters, as a later look finds what came of it.
+    fn close(self: Box<Self>, farewell: Farewell) -> BoxFuture<'static, ()>;
+}

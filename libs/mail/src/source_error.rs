@@ -1,0 +1,180 @@
+use mailmesh_domain::{MustAct, Verdict, VerdictKind};
+
+use crate::imap::{ImapError, Stage};
+
+/// What a failure concerns, and so what else need not be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Concern {
+    /// This mail.
+    Mail,
+    /// This folder; others of the account go on.
+    Folder,
+    /// This session; another may do better.
+    Session,
+    /// Everything of the account.
+    Account,
+    /// Everything that goes to this server.
+    Host,
+}
+
+/// How much a failure says against the mail that was asked for alone when it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MailEvidence {
+    /// Nothing: it is about something else.
+    None,
+    /// Little: the connection was lost, or the server calls itself unavailable, over this mail or by chance.
+    Weak,
+    /// The server has the mail and cannot show it, or what it shows cannot be read.
+    Strong,
+    /// It will never be different.
+    Certain,
+}
+
+/// Why a mailbox could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The IMAP session failed.
+    #[error(transparent)]
+    Imap(#[from] ImapError),
+    /// The mail is larger than anything that is read, came slower than anything that is waited for, or was another each
+    /// time that it was read.
+    #[error("the server could not show the mail")]
+    MailUnreadable,
+    /// The mail took longer than its size allows.
+    #[error("the server took too long while fetching")]
+    MailTooSlow,
+    /// The folder is at another epoch than this session shows.
+    #[error("the folder kept changing while it was looked through")]
+    KeepsChanging,
+}
+
+impl SourceError {
+    /// Returns what the failure means and who must act.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Imap(error) => error.verdict(),
+            Self::MailUnreadable => Verdict::unknown(),
+            Self::MailTooSlow | Self::KeepsChanging => Verdict::transient(),
+        }
+    }
+
+    /// Returns what the failure concerns.
+    pub fn concern(&self) -> Concern {
+        match self {
+            Self::Imap(error) => concern_of_imap(error),
+            Self::MailUnreadable => Concern::Mail,
+            Self::MailTooSlow => Concern::Session,
+            Self::KeepsChanging => Concern::Folder,
+        }
+    }
+
+    /// Returns what the failure says against a mail that was asked for alone.
+    pub fn evidence_against_mail(&self) -> MailEvidence {
+        match self {
+            Self::Imap(error) => imap_evidence(error),
+            Self::MailUnreadable => MailEvidence::Strong,
+            Self::MailTooSlow => MailEvidence::Weak,
+            Self::KeepsChanging => MailEvidence::None,
+        }
+    }
+
+    /// Returns whether the session can go on after this failure.
+    pub const fn is_session_usable(&self) -> bool {
+        match self {
+            Self::Imap(error) => error.is_session_healthy(),
+            Self::MailUnreadable | Self::KeepsChanging => true,
+            Self::MailTooSlow => false,
+        }
+    }
+
+    /// Returns whether the mail is no longer there.
+    pub const fn is_mail_gone(&self) -> bool {
+        matches!(self, Self::Imap(ImapError::MailGone))
+    }
+
+    /// Returns whether the access token was refused: refresh it once, and if that one is refused too, sign in anew.
+    pub fn is_token_refused(&self) -> bool {
+        matches!(self, Self::Imap(error) if error.is_token_refused())
+    }
+
+    /// Returns whether the session ended with its token's life: connect again with a fresh one.
+    pub fn is_token_stale(&self) -> bool {
+        matches!(self, Self::Imap(error) if error.is_token_stale())
+    }
+
+    /// Returns the server's response code, for people to look up.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Imap(error) => error.code(),
+            _ => None,
+        }
+    }
+
+    /// Returns what to do, where the failure itself suggests more than its verdict.
+    pub const fn advice(&self) -> Option<&'static str> {
+        match self {
+            // A port that wants TLS from the first byte waits for it in silence.
+            Self::Imap(ImapError::TimedOut {
+                stage: Stage::Greeting,
+            }) => Some(
+                "It is tried again by itself. If it stays, check the account's port and encryption: port 993 wants tls, port 143 starttls.",
+            ),
+            _ => None,
+        }
+    }
+}
+
+fn concern_of_imap(error: &ImapError) -> Concern {
+    match error {
+        ImapError::MailGone | ImapError::MailUnreadable => Concern::Mail,
+        // A throttle, a token at its end or a refusal of the whole mailbox names the folder only by chance.
+        ImapError::Refused {
+            stage: Stage::Select,
+            ..
+        } => match error.verdict().kind {
+            VerdictKind::Throttled | VerdictKind::Transient | VerdictKind::NeedsSignIn => {
+                Concern::Session
+            }
+            VerdictKind::Permanent | VerdictKind::NeedsAdministrator | VerdictKind::Unknown
+                if error.verdict().who != MustAct::TenantAdministrator =>
+            {
+                Concern::Folder
+            }
+            _ => Concern::Account,
+        },
+        ImapError::NoUidValidity | ImapError::KeepsChanging | ImapError::NoFolder => {
+            Concern::Folder
+        }
+        ImapError::SignInRefused { .. } | ImapError::NoMechanism | ImapError::Credentials(_) => {
+            Concern::Account
+        }
+        ImapError::Connect(_)
+        | ImapError::StartTlsTampered
+        | ImapError::PreAuthBeforeTls
+        | ImapError::TimedOut {
+            stage: Stage::Greeting,
+        } => Concern::Host,
+        _ => Concern::Session,
+    }
+}
+
+fn imap_evidence(error: &ImapError) -> MailEvidence {
+    if error.is_token_stale() {
+        return MailEvidence::None;
+    }
+    match error {
+        ImapError::Excess { .. } | ImapError::MailUnreadable => MailEvidence::Strong,
+        ImapError::Unsupported { .. } => MailEvidence::Certain,
+        // A throttle or a permission says nothing of the mail. An outage may be the mail's: there are servers that end
+        // the session, or call themselves unavailable, over a mail they cannot read.
+        ImapError::Refused { .. } | ImapError::Unreadable { .. } | ImapError::Bye { .. } => {
+            match error.verdict().kind {
+                VerdictKind::Unknown | VerdictKind::Permanent => MailEvidence::Strong,
+                VerdictKind::Transient => MailEvidence::Weak,
+                _ => MailEvidence::None,
+            }
+        }
+        ImapError::ConnectionLost { .. } | ImapError::TimedOut { .. } => MailEvidence::Weak,
+        _ => MailEvidence::None,
+    }
+}
