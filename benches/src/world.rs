@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use mailmesh_accounts::{Connections, PostgresSettings};
 use mailmesh_bus::{Bus, BusSettings};
 use mailmesh_domain::SystemClock;
 use mailmesh_embedded::{
     Cache, Locator, Nats, NatsOptions, Postgres, PostgresOptions, find_nats, find_postgres,
 };
-use mailmesh_replica::{Connections, PostgresSettings};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::Database;
 use mailmesh_testkit::{MeshAddress, MeshBase};

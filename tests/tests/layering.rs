@@ -19,7 +19,7 @@ mod layering {
         ("bus", &["events"]),
         ("outbox", &["bus", "domain", "store"]),
         (
-            "replica",
+            "accounts",
             &[
                 "bus", "domain", "events", "oauth", "outbox", "secrets", "store",
             ],

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use mailmesh_accounts::{Connections, KeySettings, PostgresSettings};
 use mailmesh_bus::BusSettings;
 use mailmesh_domain::{Protocol, SystemClock};
-use mailmesh_replica::{Connections, KeySettings, PostgresSettings};
 use mailmesh_runtime::Lifecycle;
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use tokio::io::AsyncReadExt;

@@ -4,8 +4,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Context;
+use mailmesh_accounts::Replica;
 use mailmesh_domain::{ApiKeyId, Role};
-use mailmesh_replica::Replica;
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use mailmesh_store::api_key::{self, ApiKey};
 use tracing::info;

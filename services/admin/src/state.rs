@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
+use mailmesh_accounts::{PublicSettings, Replica};
 use mailmesh_events::{Encoded, Event};
-use mailmesh_replica::{PublicSettings, Replica};
 use mailmesh_secrets::SealingKey;
 use mailmesh_store::{Tx, outbox};
 use time::OffsetDateTime;

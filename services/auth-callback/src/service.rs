@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use mailmesh_accounts::{Connections, Membership, PublicSettings, Replica};
 use mailmesh_domain::Clock;
-use mailmesh_replica::{Connections, Membership, PublicSettings, Replica};
 use mailmesh_runtime::{ConfigError, Lifecycle, serve};
 use mailmesh_secrets::OpeningKeys;
 use tokio::net::TcpListener;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use mailmesh_accounts::{Provider, ProviderError};
 use mailmesh_oauth::{
     Identity, OAuthError, TokenAnswer, check_issuer_parameter, exchange_code, identify,
     missing_scopes,
 };
-use mailmesh_replica::{Provider, ProviderError};
 use mailmesh_secrets::SecretString;
 use mailmesh_store::account::Account;
 use mailmesh_store::client_configuration::ClientConfiguration;

@@ -2,7 +2,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use mailmesh_replica::Replica;
+use mailmesh_accounts::Replica;
 use mailmesh_secrets::OpeningKeys;
 use time::OffsetDateTime;
 use tokio::sync::Notify;

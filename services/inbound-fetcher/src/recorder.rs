@@ -1,8 +1,8 @@
 use std::collections::HashMap;
 use std::error::Error;
 
+use mailmesh_accounts::Replica;
 use mailmesh_domain::AccountId;
-use mailmesh_replica::Replica;
 use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
 use mailmesh_store::{StoreError, account_status};
 use tokio::sync::{mpsc, oneshot};

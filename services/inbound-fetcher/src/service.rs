@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mailmesh_accounts::{Connections, LeaseKeeper, Membership, Replica};
 use mailmesh_domain::{Clock, Direction};
-use mailmesh_replica::{Connections, LeaseKeeper, Membership, Replica};
 use mailmesh_runtime::{ConfigError, Lifecycle};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;

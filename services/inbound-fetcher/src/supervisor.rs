@@ -3,11 +3,11 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailmesh_accounts::{LeaseChange, Leases};
 use mailmesh_bus::{Hint, Subscription};
 use mailmesh_domain::{AccountId, GrantId};
 use mailmesh_events::decode_event;
 use mailmesh_events::token::TokenRefreshed;
-use mailmesh_replica::{LeaseChange, Leases};
 use mailmesh_store::{StoreError, account, account_status, grant};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};

@@ -5,8 +5,8 @@ mod check;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use mailmesh_accounts::{KeySettings, PostgresSettings, PublicSettings};
 use mailmesh_bus::BusSettings;
-use mailmesh_replica::{KeySettings, PostgresSettings, PublicSettings};
 use mailmesh_runtime::{Loader, code, exit_code_of};
 use serde::Deserialize;
 

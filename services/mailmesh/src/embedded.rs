@@ -4,11 +4,11 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mailmesh_accounts::PostgresSettings;
 use mailmesh_embedded::{
     Cache, EmbeddedError, Locator, Nats, NatsOptions, Postgres, PostgresOptions, find_nats,
     find_postgres,
 };
-use mailmesh_replica::PostgresSettings;
 use mailmesh_runtime::{Lifecycle, Unavailable};
 
 use crate::config::{Config, Given};

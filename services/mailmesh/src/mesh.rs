@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use mailmesh_accounts::{Connections, OpenError};
 use mailmesh_bus::{Bus, BusError};
 use mailmesh_domain::{Clock, SystemClock};
-use mailmesh_replica::{Connections, OpenError};
 use mailmesh_runtime::{ConfigError, Lifecycle, Unavailable};
 use mailmesh_secrets::SecretString;
 

@@ -1,12 +1,12 @@
 //! What an account needs to sign in: its server, and a password or the grant's access token.
 
 use bytes::Bytes;
+use mailmesh_accounts::Replica;
 use mailmesh_domain::{Authorisation, GrantId, GrantState, MustAct, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_events::subject::TOKEN_REFRESH;
 use mailmesh_events::token::RefreshToken;
 use mailmesh_mail::{Credentials, Server, client_config};
-use mailmesh_replica::Replica;
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::account::Account;
 use mailmesh_store::grant::{self, Grant};

@@ -1,10 +1,10 @@
 //! The events that tell what became of a mail.
 
+use mailmesh_accounts::Replica;
 use mailmesh_bus::trace;
 use mailmesh_domain::{AttemptStage, Key};
 use mailmesh_events::mail::{MailDeferred, MailFailed, MailSent, MailUncertain, RecipientOutcome};
 use mailmesh_events::{Encoded, Event, Problem};
-use mailmesh_replica::Replica;
 use mailmesh_store::outbound_mail::{OutboundMail, Outcome};
 use time::OffsetDateTime;
 use tracing::error;

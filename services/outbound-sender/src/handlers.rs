@@ -11,13 +11,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailmesh_accounts::Replica;
 use mailmesh_bus::{
     BatchHandler, ConsumerSettings, Delivery, HandlerError, PublishError, RawMail, StreamKind,
 };
 use mailmesh_domain::{Key, MailId};
 use mailmesh_events::mail::{CancelMail, SendMail};
 use mailmesh_events::{Command, subject};
-use mailmesh_replica::Replica;
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, outbound_mail};
 use time::OffsetDateTime;

@@ -7,9 +7,9 @@ mod stage;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailmesh_accounts::Replica;
 use mailmesh_domain::MailId;
 use mailmesh_events::Encoded;
-use mailmesh_replica::Replica;
 use mailmesh_store::outbound_mail::{self, Outcome};
 use mailmesh_store::{StoreError, outbox};
 use tokio::sync::{mpsc, oneshot};

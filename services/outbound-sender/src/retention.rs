@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use mailmesh_accounts::Replica;
 use mailmesh_bus::RawMails;
 use mailmesh_domain::MailId;
-use mailmesh_replica::Replica;
 use mailmesh_store::{StoreError, outbound_mail};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use mailmesh_accounts::{Connections, Membership, Replica};
 use mailmesh_domain::{Clock, Key};
-use mailmesh_replica::{Connections, Membership, Replica};
 use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Notify;

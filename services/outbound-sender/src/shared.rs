@@ -2,9 +2,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use mailmesh_accounts::Replica;
 use mailmesh_bus::RawMails;
 use mailmesh_domain::{AccountId, Key, MailId};
-use mailmesh_replica::Replica;
 use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

@@ -1,9 +1,9 @@
 //! What the accounts' rows say of them, with the events that tell of a change.
 
+use mailmesh_accounts::Replica;
 use mailmesh_domain::{AccountState, Key};
 use mailmesh_events::Problem;
 use mailmesh_events::account::{AccountFailing, AccountRecovered, AccountSignInRequired};
-use mailmesh_replica::Replica;
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, account_status, outbox};
 use tracing::{info, warn};

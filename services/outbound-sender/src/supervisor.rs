@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailmesh_accounts::{LeaseChange, LeaseKeeper, Leases};
 use mailmesh_bus::{Hint, Subscription};
 use mailmesh_domain::{AccountId, Direction, Verdict};
 use mailmesh_events::{Encoded, Problem};
-use mailmesh_replica::{LeaseChange, LeaseKeeper, Leases};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::Recovered;
 use mailmesh_store::{StoreError, account, outbound_mail, outbox};

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailmesh_accounts::Replica;
 use mailmesh_bus::{SubscribeError, Subscription};
 use mailmesh_events::subject::TOKEN_REFRESH;
 use mailmesh_events::token::RefreshToken;
-use mailmesh_replica::Replica;
 use mailmesh_store::{StoreError, grant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

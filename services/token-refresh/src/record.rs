@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use mailmesh_accounts::Replica;
 use mailmesh_domain::{AccountState, GrantState, Key};
 use mailmesh_events::account::{
     AccountFailing, AccountRecovered, AccountSignInRequired, ClientRefused,
 };
 use mailmesh_events::token::{TokenRefreshFailed, TokenRefreshed};
 use mailmesh_events::{Encoded, Event, Problem};
-use mailmesh_replica::Replica;
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant, NewTokens};
 use mailmesh_store::{StoreError, Tx, account, outbox};

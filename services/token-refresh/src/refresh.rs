@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use mailmesh_accounts::{Provider, Providers, Replica};
 use mailmesh_oauth::{TokenAnswer, missing_scopes};
-use mailmesh_replica::{Provider, Providers, Replica};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::StoreError;
 use mailmesh_store::client_configuration::{self, ClientConfiguration};

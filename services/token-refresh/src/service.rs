@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use mailmesh_accounts::{Connections, Membership, Providers, PublicSettings, Replica};
 use mailmesh_bus::Subscription;
 use mailmesh_domain::Clock;
-use mailmesh_replica::{Connections, Membership, Providers, PublicSettings, Replica};
 use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Notify;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
+use mailmesh_accounts::Connections;
 use mailmesh_bus::StreamSettings;
 use mailmesh_domain::{AccountState, Protocol, SystemClock};
 use mailmesh_events::mail::MailReceived;
 use mailmesh_inbound_fetcher::{Config, Service, Settings};
-use mailmesh_replica::Connections;
 use mailmesh_sandbox::{MailboxSettings, Sandbox};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::account_status;

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use mailmesh_replica::{KeysError, PostgresSettings, PublicSettings};
+use mailmesh_accounts::{KeysError, PostgresSettings, PublicSettings};
 use mailmesh_runtime::ConfigError;
 use mailmesh_secrets::{OpeningKeys, SealingKey};
 

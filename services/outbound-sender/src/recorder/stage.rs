@@ -2,8 +2,8 @@ use std::collections::HashSet;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use mailmesh_accounts::Replica;
 use mailmesh_domain::MailId;
-use mailmesh_replica::Replica;
 use mailmesh_store::{StoreError, send_attempt};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use mailmesh_accounts::Connections;
 use mailmesh_domain::SystemClock;
 use mailmesh_outbound_sender::{Config, Service};
-use mailmesh_replica::Connections;
 use mailmesh_store::account::{self, Account};
 use mailmesh_testkit::{Running, eventually};
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use mailmesh_accounts::Connections;
 use mailmesh_domain::{
     Clock, Direction, MailId, OutboundState, ReplicaId, SystemClock, UncertainPolicy,
 };
 use mailmesh_outbound_sender::{Config, Service};
-use mailmesh_replica::Connections;
 use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{self, NewOutboundMail, Outcome, Recipient};

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
+use mailmesh_accounts::Connections;
 use mailmesh_bus::{Hint, Subscription};
 use mailmesh_domain::{MailId, Protocol, SystemClock};
 use mailmesh_outbound_sender::{Config, Service};
-use mailmesh_replica::Connections;
 use mailmesh_sandbox::{MailboxSettings, Sandbox, Settings};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::account::Account;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use mailmesh_accounts::{Connections, PublicSettings};
 use mailmesh_domain::{Clock, GrantId, ManualClock, Protocol, SystemClock};
 use mailmesh_events::token::RefreshToken;
-use mailmesh_replica::{Connections, PublicSettings};
 use mailmesh_sandbox::{ClientSettings, Fault, FaultRule, GrantRequest, Personality, Sandbox};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use mailmesh_accounts::{Connections, LeaseChange, LeaseKeeper, Leases, Membership, Replica};
 use mailmesh_domain::{AccountId, Clock, Direction, Protocol, SystemClock};
-use mailmesh_replica::{Connections, LeaseChange, LeaseKeeper, Leases, Membership, Replica};
 use mailmesh_store::account;
 use mailmesh_testkit::{MailHost, MeshBase};
 use tokio::sync::mpsc;

@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use mailmesh_accounts::LeaseChange;
 use mailmesh_domain::AccountId;
-use mailmesh_replica::LeaseChange;
 
 use crate::world::World;
 

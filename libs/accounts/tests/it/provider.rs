@@ -2,8 +2,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
+use mailmesh_accounts::{ProviderError, Providers};
 use mailmesh_domain::{MustAct, SystemClock};
-use mailmesh_replica::{ProviderError, Providers};
 use mailmesh_store::client_configuration::ClientConfiguration;
 use mailmesh_testkit::MeshBase;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
