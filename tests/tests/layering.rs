@@ -17,12 +17,9 @@ mod layering {
         ("sandbox", &["domain"]),
         ("store", &["domain", "events", "secrets"]),
         ("bus", &["events"]),
-        ("outbox", &["bus", "domain", "store"]),
         (
             "accounts",
-            &[
-                "bus", "domain", "events", "oauth", "outbox", "secrets", "store",
-            ],
+            &["bus", "domain", "events", "oauth", "secrets", "store"],
         ),
     ];
 

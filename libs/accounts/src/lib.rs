@@ -11,6 +11,7 @@
 mod connections;
 mod lease;
 mod provider;
+mod relay;
 mod settings;
 
 use std::sync::Arc;
@@ -20,7 +21,6 @@ use futures_util::future::BoxFuture;
 use mailmesh_bus::Bus;
 use mailmesh_domain::{Clock, EventId, ReplicaId};
 use mailmesh_events::{Encoded, Event};
-use mailmesh_outbox::{Relay, RelayHandle};
 use mailmesh_store::{Database, StoreError, replica};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -28,6 +28,7 @@ use tracing::warn;
 pub use connections::{Connections, OpenError};
 pub use lease::{LeaseChange, LeaseKeeper, Leases};
 pub use provider::{Provider, ProviderError, Providers};
+pub use relay::{Relay, RelayError, RelayHandle};
 pub use settings::{KeySettings, KeysError, PostgresSettings, PublicSettings};
 
 const HEARTBEAT: Duration = Duration::from_secs(3);

@@ -2,4 +2,5 @@
 
 mod lease;
 mod provider;
+mod relay;
 mod world;

@@ -1,9 +1,9 @@
 use anyhow::Result;
+use mailmesh_accounts::RelayError;
 use mailmesh_bus::Outgoing;
-use mailmesh_outbox::RelayError;
 use mailmesh_store::{outbox, replica};
 
-use crate::world::{NOW, World, event, run};
+use super::world::{NOW, World, event, run};
 
 #[tokio::test]
 async fn a_committed_event_is_on_the_bus_with_its_headers() -> Result<()> {
@@ -105,7 +105,7 @@ async fn an_event_that_the_bus_never_takes_holds_nobody_up() -> Result<()> {
 #[tokio::test]
 async fn the_events_of_a_dead_replica_are_published_by_another() -> Result<()> {
     let world = World::new().await?;
-    let (dead, living) = (crate::world::replica(), crate::world::replica());
+    let (dead, living) = (super::world::replica(), super::world::replica());
     let mut tx = world.database.begin().await?;
     replica::beat(&mut tx, living, "admin").await?;
     tx.commit().await?;

@@ -3,6 +3,6 @@
 mod lifecycle;
 mod order;
 mod outage;
-mod relay;
+mod publishing;
 mod servers;
 mod world;

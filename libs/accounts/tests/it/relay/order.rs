@@ -1,7 +1,7 @@
 use anyhow::Result;
-use mailmesh_outbox::RelayError;
+use mailmesh_accounts::RelayError;
 
-use crate::world::{World, event};
+use super::world::{World, event};
 
 #[tokio::test]
 async fn more_than_a_batch_is_stored_in_the_order_of_commits() -> Result<()> {

@@ -1,18 +1,34 @@
+//! Moves committed outbox rows to the bus, in order per account, with message-id dedupe.
+//!
+//! Promises:
+//! - A committed event is published at least once, whatever dies in between, and is stored once as
+//!   long as it is tried again within the bus's duplicate window: its id is the message id.
+//! - The events of one account or grant are stored in the order in which one replica committed
+//!   them: the next is sent only after the stream has confirmed the one before, since a burst that
+//!   was sent at once could lose its first message with a connection and keep the second. Exempt is
+//!   the same news of many mails (`mail.sent` after `mail.sent`), which is in flight together.
+//! - No account waits for another: their events are in flight together.
+//! - The rows of a dead replica are adopted by those that live.
+//!
+//! An event that the bus will never take, such as one beyond its largest message, is set aside with
+//! an error in the log, and tried once more by the next owner. Everything else stays in the outbox
+//! until it is stored.
+
+mod chain;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_bus::Bus;
+use mailmesh_bus::{Bus, PublishError};
 use mailmesh_domain::ReplicaId;
-use mailmesh_store::Database;
-use mailmesh_store::outbox;
+use mailmesh_store::{Database, StoreError, outbox};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::chain::{self, Published};
-use crate::{RelayError, RelayHandle};
+use self::chain::Published;
 
 const BATCH_ROWS: i64 = 500;
 const IDLE: Duration = Duration::from_secs(1);
@@ -31,6 +47,23 @@ pub struct Relay {
     bus: Bus,
     replica: ReplicaId,
     wake: Arc<Notify>,
+}
+
+/// Wakes a [`Relay`].
+#[derive(Debug, Clone)]
+pub struct RelayHandle {
+    wake: Arc<Notify>,
+}
+
+/// Rows could not be relayed; they stay in the outbox.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The database failed.
+    #[error("cannot read or clear the outbox")]
+    Store(#[from] StoreError),
+    /// The bus did not take an event.
+    #[error("cannot publish an event of the outbox")]
+    Publish(#[source] PublishError),
 }
 
 /// An outage: how often relaying has failed in a row.
@@ -158,6 +191,13 @@ impl Relay {
             // Woken or not: another replica's rows may have been adopted, and wake-ups are hints.
             None => drop(timeout(IDLE, self.wake.notified()).await),
         }
+    }
+}
+
+impl RelayHandle {
+    /// Relays at once, because rows were committed.
+    pub fn wake(&self) {
+        self.wake.notify_one();
     }
 }
 

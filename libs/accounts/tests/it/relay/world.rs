@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use mailmesh_accounts::{Relay, RelayHandle};
 use mailmesh_bus::{Bus, BusSettings, StreamSettings};
 use mailmesh_domain::{ReplicaId, SystemClock};
 use mailmesh_events::Encoded;
-use mailmesh_outbox::{Relay, RelayHandle};
 use mailmesh_secrets::SecretString;
 use mailmesh_store::{Database, DatabaseSettings, outbox};
 use mailmesh_testkit::{TestServers, eventually, fresh_prefix};

@@ -1,8 +1,8 @@
 use anyhow::Result;
 use mailmesh_testkit::{TestServers, eventually};
 
-use crate::servers::{Scratch, start_nats, start_postgres};
-use crate::world::{World, event, run};
+use super::servers::{Scratch, start_nats, start_postgres};
+use super::world::{World, event, run};
 
 /// Commits `count` events, by turns for two accounts.
 async fn commit(world: &World, from: usize, count: usize) -> Result<()> {

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use mailmesh_testkit::eventually;
 
-use crate::world::{World, event, run};
+use super::world::{World, event, run};
 
 #[tokio::test]
 async fn a_wake_up_does_not_wait_for_the_timer() -> Result<()> {
