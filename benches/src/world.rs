@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mailmesh_accounts::{Connections, PostgresSettings};
+use mailmesh_accounts::Connections;
 use mailmesh_bus::{Bus, BusSettings};
 use mailmesh_domain::SystemClock;
 use mailmesh_embedded::{
     Cache, Locator, Nats, NatsOptions, Postgres, PostgresOptions, find_nats, find_postgres,
 };
 use mailmesh_secrets::OpeningKeys;
-use mailmesh_store::Database;
+use mailmesh_store::{Database, PostgresSettings};
 use mailmesh_testkit::{MeshAddress, MeshBase};
 
 use crate::provider::Provider;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use mailmesh_accounts::{Connections, KeySettings, PostgresSettings};
+use mailmesh_accounts::Connections;
 use mailmesh_bus::BusSettings;
 use mailmesh_domain::{Protocol, SystemClock};
 use mailmesh_runtime::Lifecycle;
-use mailmesh_secrets::{ExposeSecret, SecretString};
+use mailmesh_secrets::{ExposeSecret, KeySettings, SecretString};
+use mailmesh_store::PostgresSettings;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 

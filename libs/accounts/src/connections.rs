@@ -1,8 +1,7 @@
 use futures_util::future::BoxFuture;
 use mailmesh_bus::{Bus, BusError, BusSettings, StreamError};
-use mailmesh_store::{Database, MigrationState, StoreError};
-
-use crate::{KeysError, PostgresSettings};
+use mailmesh_secrets::KeysError;
+use mailmesh_store::{Database, MigrationState, PostgresSettings, StoreError};
 
 /// The connections that all services of one process share.
 #[derive(Debug, Clone)]

@@ -5,14 +5,11 @@
 //! over within 15 seconds, and that an event whose transaction is committed is published, by this
 //! process or by another. Leases decide who tries and nothing more: correctness rests on the
 //! stream's fence and on the attempt rows.
-//!
-//! Five services need exactly this, so it is a library, though it lengthens the chain of arrows.
 
 mod connections;
 mod lease;
-mod provider;
+mod registration;
 mod relay;
-mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +24,8 @@ use tracing::warn;
 
 pub use connections::{Connections, OpenError};
 pub use lease::{LeaseChange, LeaseKeeper, Leases};
-pub use provider::{Provider, ProviderError, Providers};
+pub use registration::open_registration;
 pub use relay::{Relay, RelayError, RelayHandle};
-pub use settings::{KeySettings, KeysError, PostgresSettings, PublicSettings};
 
 const HEARTBEAT: Duration = Duration::from_secs(3);
 

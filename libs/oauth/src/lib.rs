@@ -13,7 +13,7 @@
 //!
 //! The protocol is the `oauth2` crate's; the HTTP beneath is ours, because that crate hides status
 //! and headers and would call a 503 page a parse error. It refuses implicit and password grants, and
-//! it keeps nothing: grants, retries and schedules belong to the callers.
+//! it keeps nothing but the metadata of providers: grants, retries and schedules belong to the callers.
 
 mod authorize;
 mod cause;
@@ -25,7 +25,9 @@ mod id_token;
 mod identity;
 mod keys;
 pub mod profile;
+mod provider;
 mod proxy;
+mod public;
 mod refusal;
 mod registration;
 mod retry_after;
@@ -41,7 +43,9 @@ pub use error::{OAuthError, Operation};
 pub use http::{BODY_LIMIT, HttpClient, HttpSettings, HttpSetupError, is_protected};
 pub use id_token::IdTokenError;
 pub use identity::{Identity, identify};
+pub use provider::{Provider, ProviderError, Providers, RegisteredClient};
 pub use proxy::{ForwardProxy, NoProxy};
+pub use public::PublicSettings;
 pub use refusal::Refusal;
 pub use registration::Registration;
 pub use schedule::{access_expires_at, refresh_due_at};

@@ -16,10 +16,12 @@
 mod envelope;
 mod key;
 mod sealed;
+mod settings;
 mod token;
 
 pub use envelope::{OpenError, SealContext, SealError};
 pub use key::{KeyFileError, OpeningKeys, SealingKey};
 pub use sealed::{KeyId, NotSealed, SealedSecret};
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
+pub use settings::{KeySettings, KeysError, read_secret};
 pub use token::{random_token, sha256, verify_hash};

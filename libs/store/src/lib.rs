@@ -35,7 +35,9 @@ pub mod outbox;
 pub mod replica;
 pub mod sealed;
 pub mod send_attempt;
+mod settings;
 pub mod sign_in;
 
 pub use database::{Database, DatabaseSettings, MigrationState, Tx, URGENT_CONNECTIONS};
 pub use error::StoreError;
+pub use settings::PostgresSettings;

@@ -3,8 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use mailmesh_accounts::{Connections, Membership, PublicSettings, Replica};
+use mailmesh_accounts::{Connections, Membership, Replica};
 use mailmesh_domain::Clock;
+use mailmesh_oauth::PublicSettings;
 use mailmesh_runtime::{Lifecycle, listen, serve};
 use mailmesh_secrets::{SealingKey, SecretString};
 use tokio::net::TcpListener;

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
-use mailmesh_accounts::{PublicSettings, Replica};
+use mailmesh_accounts::Replica;
 use mailmesh_events::{Encoded, Event};
+use mailmesh_oauth::PublicSettings;
 use mailmesh_secrets::SealingKey;
 use mailmesh_store::{Tx, outbox};
 use time::OffsetDateTime;

@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use mailmesh_accounts::{Providers, PublicSettings, Replica};
+use mailmesh_accounts::Replica;
 use mailmesh_domain::MustAct;
-use mailmesh_oauth::ForwardProxy;
+use mailmesh_oauth::{ForwardProxy, Providers, PublicSettings};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -54,7 +54,7 @@ impl App {
         proxy: Option<ForwardProxy>,
     ) -> Self {
         Self {
-            providers: Providers::new(keys.clone(), public.redirect_uri()).through(proxy),
+            providers: Providers::new(public.redirect_uri()).through(proxy),
             jar: Jar {
                 is_secure: public.url.scheme() == "https",
             },

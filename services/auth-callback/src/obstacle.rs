@@ -1,8 +1,7 @@
 //! What can stop a sign-in, and the page that says so.
 
-use mailmesh_accounts::ProviderError;
 use mailmesh_domain::{MustAct, VerdictKind};
-use mailmesh_oauth::{OAuthError, Operation};
+use mailmesh_oauth::{OAuthError, Operation, ProviderError};
 use mailmesh_secrets::{OpenError, SealError};
 use mailmesh_store::StoreError;
 

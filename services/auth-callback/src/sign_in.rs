@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mailmesh_accounts::{Provider, ProviderError};
+use mailmesh_accounts::open_registration;
 use mailmesh_oauth::{
-    Identity, OAuthError, TokenAnswer, check_issuer_parameter, exchange_code, identify,
-    missing_scopes,
+    Identity, OAuthError, Provider, ProviderError, TokenAnswer, check_issuer_parameter,
+    exchange_code, identify, missing_scopes,
 };
 use mailmesh_secrets::SecretString;
 use mailmesh_store::account::Account;
@@ -135,7 +135,8 @@ pub(crate) async fn provider_of(
     app: &App,
     client: &ClientConfiguration,
 ) -> Result<Arc<Provider>, Obstacle> {
-    match timeout(DISCOVERY_LIMIT, app.providers.get(client)).await {
+    let registered = open_registration(client, &app.keys)?;
+    match timeout(DISCOVERY_LIMIT, app.providers.get(&registered)).await {
         Ok(found) => Ok(found?),
         Err(_) => Err(ProviderError::Discovery(OAuthError::TimedOut {
             operation: mailmesh_oauth::Operation::Discover,

@@ -5,9 +5,11 @@ mod check;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use mailmesh_accounts::{KeySettings, PostgresSettings, PublicSettings};
 use mailmesh_bus::BusSettings;
+use mailmesh_oauth::PublicSettings;
 use mailmesh_runtime::{Loader, code, exit_code_of};
+use mailmesh_secrets::KeySettings;
+use mailmesh_store::PostgresSettings;
 use serde::Deserialize;
 
 use crate::ConfigArguments;

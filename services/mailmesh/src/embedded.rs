@@ -4,12 +4,12 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mailmesh_accounts::PostgresSettings;
 use mailmesh_embedded::{
     Cache, EmbeddedError, Locator, Nats, NatsOptions, Postgres, PostgresOptions, find_nats,
     find_postgres,
 };
 use mailmesh_runtime::{Lifecycle, Unavailable};
+use mailmesh_store::PostgresSettings;
 
 use crate::config::{Config, Given};
 use crate::console::warn;

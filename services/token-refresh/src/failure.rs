@@ -1,9 +1,8 @@
 use std::time::Duration;
 
-use mailmesh_accounts::ProviderError;
 use mailmesh_domain::{MustAct, Verdict, VerdictKind};
 use mailmesh_events::Problem;
-use mailmesh_oauth::OAuthError;
+use mailmesh_oauth::{OAuthError, ProviderError};
 use mailmesh_secrets::{OpenError, SealError};
 
 const MAIL: &str = "No mail is lost: inbound mail stays on the server, outbound mail waits.";

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mailmesh_accounts::{Provider, Providers, Replica};
-use mailmesh_oauth::{TokenAnswer, missing_scopes};
+use mailmesh_accounts::{Replica, open_registration};
+use mailmesh_oauth::{Provider, Providers, TokenAnswer, missing_scopes};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::StoreError;
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
@@ -103,11 +103,12 @@ impl Refresher {
         };
         let context = Grant::refresh_context(grant.id);
         let refresh_token = self.keys.open(sealed, &context).map_err(Failure::Open)?;
+        let registered = open_registration(client, &self.keys)?;
         let limit = DISCOVERY_LIMIT;
         let found = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(None),
-            found = timeout(limit, self.providers.get(client)) => found,
+            found = timeout(limit, self.providers.get(&registered)) => found,
         };
         let provider = found.map_err(|_| Failure::DiscoveryTimedOut { limit })??;
         if claimed_at.elapsed() > CLAIM_IS_SAFE_FOR {

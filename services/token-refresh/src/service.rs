@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use mailmesh_accounts::{Connections, Membership, Providers, PublicSettings, Replica};
+use mailmesh_accounts::{Connections, Membership, Replica};
 use mailmesh_bus::Subscription;
 use mailmesh_domain::Clock;
+use mailmesh_oauth::{Providers, PublicSettings};
 use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Notify;
@@ -45,8 +46,7 @@ impl Service {
         let questions = ask::subscribe(&replica).await?;
         let refresher = Refresher {
             gate: Gate::new(config.max_in_flight_per_client, config.slow_probe()),
-            providers: Providers::new(keys.clone(), public.redirect_uri())
-                .through(config.proxy_url.clone()),
+            providers: Providers::new(public.redirect_uri()).through(config.proxy_url.clone()),
             metrics: Metrics::new(),
             config,
             replica,

@@ -1,6 +1,5 @@
 //! Replicas that share accounts, on a real Postgres and NATS.
 
 mod lease;
-mod provider;
 mod relay;
 mod world;

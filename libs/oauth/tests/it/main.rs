@@ -9,6 +9,8 @@ mod identity;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod provider;
+#[cfg(test)]
 mod secrecy;
 #[cfg(test)]
 mod tls;

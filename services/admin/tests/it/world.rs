@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use mailmesh_accounts::{Connections, PublicSettings};
+use mailmesh_accounts::Connections;
 use mailmesh_admin::{Config, Service};
 use mailmesh_domain::SystemClock;
+use mailmesh_oauth::PublicSettings;
 use mailmesh_secrets::SecretString;
 use mailmesh_testkit::{Answer, Api, MeshBase, Running};
 use reqwest::Method;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use mailmesh_accounts::{Connections, PublicSettings};
+use mailmesh_accounts::Connections;
 use mailmesh_auth_callback::{Config, Service};
 use mailmesh_domain::{Clock, ManualClock, Protocol, SignInId, SystemClock};
+use mailmesh_oauth::PublicSettings;
 use mailmesh_sandbox::{ClientSettings, MailboxSettings, Sandbox, Visitor};
 use mailmesh_secrets::{ExposeSecret, random_token, sha256};
 use mailmesh_store::account::Account;

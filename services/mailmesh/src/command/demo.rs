@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use mailmesh_accounts::PublicSettings;
 use mailmesh_domain::SystemClock;
 use mailmesh_embedded::DataFolder;
+use mailmesh_oauth::PublicSettings;
 use mailmesh_runtime::{Lifecycle, OpsSettings, RuntimeSettings, TelemetrySettings};
 use mailmesh_sandbox::{ClientSettings, MailboxSettings, Sandbox, Settings as SandboxSettings};
 use mailmesh_secrets::ExposeSecret;

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use mailmesh_accounts::KeySettings;
-use mailmesh_secrets::{ExposeSecret, OpeningKeys, SecretString};
+use mailmesh_secrets::{ExposeSecret, KeySettings, OpeningKeys, SecretString};
 
 use crate::console::{finish, say};
 

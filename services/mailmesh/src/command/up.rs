@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use mailmesh_accounts::PublicSettings;
 use mailmesh_embedded::{DataFolder, EmbeddedError};
+use mailmesh_oauth::PublicSettings;
 use mailmesh_runtime::{ConfigError, Lifecycle, RuntimeSettings, Unavailable};
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use mailmesh_store::Database;

@@ -2,9 +2,10 @@
 
 use std::error::Error;
 
-use mailmesh_accounts::{KeysError, PostgresSettings, PublicSettings};
+use mailmesh_oauth::PublicSettings;
 use mailmesh_runtime::ConfigError;
-use mailmesh_secrets::{OpeningKeys, SealingKey};
+use mailmesh_secrets::{KeysError, OpeningKeys, SealingKey};
+use mailmesh_store::PostgresSettings;
 
 use super::Config;
 use crate::mesh::Kind;

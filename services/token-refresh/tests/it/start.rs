@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use mailmesh_accounts::{Connections, PublicSettings};
+use mailmesh_accounts::Connections;
+use mailmesh_oauth::PublicSettings;
 use mailmesh_store::Database;
 use mailmesh_testkit::Running;
 use mailmesh_token_refresh::{Config, Service};

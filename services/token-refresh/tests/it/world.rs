@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use mailmesh_accounts::{Connections, PublicSettings};
+use mailmesh_accounts::Connections;
 use mailmesh_domain::{Clock, GrantId, ManualClock, Protocol, SystemClock};
 use mailmesh_events::token::RefreshToken;
+use mailmesh_oauth::PublicSettings;
 use mailmesh_sandbox::{ClientSettings, Fault, FaultRule, GrantRequest, Personality, Sandbox};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};

@@ -4,22 +4,24 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mailmesh_domain::ClientConfigurationId;
-use mailmesh_oauth::profile::{Profile, UnknownProfile};
-use mailmesh_oauth::{
-    Client, Endpoints, ForwardProxy, HttpClient, HttpSettings, HttpSetupError, OAuthError,
-    Registration,
-};
-use mailmesh_secrets::{OpenError, OpeningKeys};
-use mailmesh_store::client_configuration::ClientConfiguration;
+use mailmesh_secrets::OpenError;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::warn;
 use url::Url;
 
-/// How long what a provider said of itself is believed.
+use crate::client::Client;
+use crate::discovery::Endpoints;
+use crate::error::OAuthError;
+use crate::http::{HttpClient, HttpSettings, HttpSetupError};
+use crate::profile::UnknownProfile;
+use crate::proxy::ForwardProxy;
+use crate::registration::Registration;
+
+/// TTL of cached metadata.
 const KEEP: Duration = Duration::from_hours(1);
-/// How long it is believed on while it is asked again, and when it does not answer.
+/// By how much the TTL is extended while a caller reloads metadata, and when the provider does not answer.
 const KEEP_ON: Duration = Duration::from_mins(1);
 
 /// A provider and our registration there, ready to be asked.
@@ -33,10 +35,24 @@ pub struct Provider {
     pub client: Client,
 }
 
-/// Turns stored client configurations into providers, and keeps what it found for a while.
+/// A client configuration whose secret is open.
+#[derive(Debug, Clone)]
+pub struct RegisteredClient {
+    /// What cached metadata is kept under.
+    pub id: ClientConfigurationId,
+    /// Its name in the log.
+    pub key: String,
+    /// When it was last changed: metadata cached before that is not used.
+    pub changed_at: OffsetDateTime,
+    /// The private CA of the provider, as PEM.
+    pub ca_pem: Option<String>,
+    /// What was registered.
+    pub registration: Registration,
+}
+
+/// Turns client configurations into providers, and caches their metadata.
 #[derive(Debug)]
 pub struct Providers {
-    keys: OpeningKeys,
     redirect_uri: Url,
     proxy: Option<ForwardProxy>,
     keep: Duration,
@@ -75,10 +91,9 @@ pub enum ProviderError {
 }
 
 impl Providers {
-    /// Starts with nothing known.
-    pub fn new(keys: OpeningKeys, redirect_uri: Url) -> Self {
+    /// Starts with an empty cache.
+    pub fn new(redirect_uri: Url) -> Self {
         Self {
-            keys,
             redirect_uri,
             proxy: None,
             keep: KEEP,
@@ -106,21 +121,21 @@ impl Providers {
     /// [`ProviderError`]; nothing is kept then, so the next call tries again.
     pub fn get<'a>(
         &'a self,
-        row: &'a ClientConfiguration,
+        registered: &'a RegisteredClient,
     ) -> BoxFuture<'a, Result<Arc<Provider>, ProviderError>> {
         Box::pin(async move {
-            let (known, is_fresh) = self.find_known(row).await.unzip();
+            let (known, is_fresh) = self.find_known(registered).await.unzip();
             if let (Some(known), Some(true)) = (&known, is_fresh) {
                 return Ok(Arc::clone(known));
             }
-            match (self.find(row).await, known) {
+            match (self.find(registered).await, known) {
                 (Ok(provider), _) => {
                     let found = Known {
-                        configured_at: row.updated_at,
+                        configured_at: registered.changed_at,
                         believed_until: Instant::now() + self.keep,
                         provider: Arc::clone(&provider),
                     };
-                    self.known.lock().await.insert(row.id, found);
+                    self.known.lock().await.insert(registered.id, found);
                     Ok(provider)
                 }
                 (Err(ProviderError::Discovery(error)), Some(known))
@@ -128,13 +143,13 @@ impl Providers {
                 {
                     warn!(
                         error = &error as &dyn std::error::Error,
-                        client.key = %row.key,
+                        client.key = registered.key,
                         "The provider's metadata cannot be had; what it said before is believed"
                     );
                     Ok(known)
                 }
                 (Err(error), _) => {
-                    self.known.lock().await.remove(&row.id);
+                    self.known.lock().await.remove(&registered.id);
                     Err(error)
                 }
             }
@@ -143,11 +158,11 @@ impl Providers {
 
     /// Returns what is known, and whether it need not be asked for again. Only one caller is told to:
     /// the others need not wait for it.
-    async fn find_known(&self, row: &ClientConfiguration) -> Option<(Arc<Provider>, bool)> {
+    async fn find_known(&self, registered: &RegisteredClient) -> Option<(Arc<Provider>, bool)> {
         let mut known = self.known.lock().await;
         let known = known
-            .get_mut(&row.id)
-            .filter(|known| known.configured_at == row.updated_at)?;
+            .get_mut(&registered.id)
+            .filter(|known| known.configured_at == registered.changed_at)?;
         let now = Instant::now();
         let is_fresh = now < known.believed_until;
         if !is_fresh {
@@ -156,10 +171,10 @@ impl Providers {
         Some((Arc::clone(&known.provider), is_fresh))
     }
 
-    async fn find(&self, row: &ClientConfiguration) -> Result<Arc<Provider>, ProviderError> {
-        let http = self.http(row.ca_pem.as_ref()).await?;
-        let registration = self.registration(row)?;
-        let (endpoints, client) = registration.resolve(&http, &self.redirect_uri).await?;
+    async fn find(&self, registered: &RegisteredClient) -> Result<Arc<Provider>, ProviderError> {
+        let http = self.http(registered.ca_pem.as_ref()).await?;
+        let resolved = registered.registration.resolve(&http, &self.redirect_uri);
+        let (endpoints, client) = resolved.await?;
         Ok(Arc::new(Provider {
             http,
             endpoints,
@@ -179,30 +194,5 @@ impl Providers {
         })?;
         https.insert(ca_pem.cloned(), http.clone());
         Ok(http)
-    }
-
-    fn registration(&self, row: &ClientConfiguration) -> Result<Registration, ProviderError> {
-        let context = ClientConfiguration::secret_context(row.id);
-        let secret = row.client_secret.as_ref();
-        let url = |field: &'static str, text: &Option<String>| {
-            let parsed = text.as_ref().map(|text| Url::parse(text)).transpose();
-            parsed.map_err(|_| ProviderError::BadUrl { field })
-        };
-        Ok(Registration {
-            profile: row.profile.parse::<Profile>()?,
-            client_id: row.client_id.clone(),
-            client_secret: secret
-                .map(|secret| self.keys.open(secret, &context))
-                .transpose()?,
-            auth: row.token_endpoint_auth,
-            issuer: url("issuer", &row.issuer)?,
-            authorize: url("authorize_url", &row.authorize_url)?,
-            token: url("token_url", &row.token_url)?,
-            userinfo: url("userinfo_url", &row.userinfo_url)?,
-            jwks: url("jwks_url", &row.jwks_url)?,
-            scopes: row.scopes.clone(),
-            identity_claim: row.identity_claim.clone(),
-            extra_authorize: row.extra_authorize_parameters.clone().into_iter().collect(),
-        })
     }
 }

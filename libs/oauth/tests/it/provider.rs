@@ -1,11 +1,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Result;
-use mailmesh_accounts::{ProviderError, Providers};
-use mailmesh_domain::{MustAct, SystemClock};
-use mailmesh_store::client_configuration::ClientConfiguration;
-use mailmesh_testkit::MeshBase;
+use std::io::Result;
+
+use mailmesh_domain::{ClientConfigurationId, Clock, MustAct, SystemClock};
+use mailmesh_oauth::profile::Profile;
+use mailmesh_oauth::{ProviderError, Providers, RegisteredClient, Registration};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -65,33 +65,58 @@ async fn answer(stream: TcpStream, status: u16, document: &str) -> Result<()> {
     stream
         .write_all(format!("{head}{document}").as_bytes())
         .await?;
-    Ok(stream.shutdown().await?)
+    stream.shutdown().await
 }
 
-async fn world() -> Result<(Metadata, Providers, ClientConfiguration)> {
-    let metadata = Metadata::start().await?;
-    let base = MeshBase::fresh(Arc::new(SystemClock)).await?;
-    let row = ClientConfiguration {
+fn url(text: &str) -> Url {
+    Url::parse(text).unwrap()
+}
+
+fn registration(issuer: Url) -> Registration {
+    Registration {
+        profile: Profile::Custom,
+        client_id: "mesh".to_owned(),
         client_secret: None,
-        issuer: Some(metadata.issuer.clone()),
-        ..base.client_row("mesh")?
+        auth: None,
+        issuer: Some(issuer),
+        authorize: None,
+        token: None,
+        userinfo: None,
+        jwks: None,
+        scopes: Vec::new(),
+        identity_claim: None,
+        extra_authorize: Vec::new(),
+    }
+}
+
+async fn world() -> Result<(Metadata, Providers, RegisteredClient)> {
+    let metadata = Metadata::start().await?;
+    let registered = RegisteredClient {
+        id: ClientConfigurationId::generate(&SystemClock),
+        key: "sandbox".to_owned(),
+        changed_at: SystemClock.now(),
+        ca_pem: None,
+        registration: registration(url(&metadata.issuer)),
     };
-    let redirect_uri = Url::parse("http://127.0.0.1:8026/oauth/callback")?;
+    let redirect_uri = url("http://127.0.0.1:8026/oauth/callback");
     // What was found is old at once.
-    let providers = Providers::new(base.keys, redirect_uri).believing_for(Duration::ZERO);
-    Ok((metadata, providers, row))
+    let providers = Providers::new(redirect_uri).believing_for(Duration::ZERO);
+    Ok((metadata, providers, registered))
 }
 
 #[tokio::test]
 async fn a_provider_whose_metadata_is_down_stays_as_it_was_found() -> Result<()> {
-    let (metadata, providers, row) = world().await?;
-    let found = providers.get(&row).await?;
+    let (metadata, providers, registered) = world().await?;
+    let found = providers.get(&registered).await.unwrap();
     metadata.say(503, String::new());
 
-    let kept = [providers.get(&row).await?, providers.get(&row).await?];
-    let changed = ClientConfiguration {
-        updated_at: row.updated_at + Duration::from_secs(1),
-        ..row
+    let kept = [
+        providers.get(&registered).await.unwrap(),
+        providers.get(&registered).await.unwrap(),
+    ];
+    let changed = RegisteredClient {
+        changed_at: registered.changed_at + Duration::from_secs(1),
+        ..registered
     };
     let refused = providers.get(&changed).await;
 
@@ -104,12 +129,12 @@ async fn a_provider_whose_metadata_is_down_stays_as_it_was_found() -> Result<()>
 
 #[tokio::test]
 async fn a_provider_that_names_another_issuer_is_not_believed_on() -> Result<()> {
-    let (metadata, providers, row) = world().await?;
-    providers.get(&row).await?;
+    let (metadata, providers, registered) = world().await?;
+    providers.get(&registered).await.unwrap();
     metadata.say(200, document("https://elsewhere.test"));
 
     for _ in 0..2 {
-        match providers.get(&row).await {
+        match providers.get(&registered).await {
             Err(ProviderError::Discovery(error)) => {
                 assert_eq!(error.verdict().who, MustAct::Administrator, "{error}");
             }

@@ -1,0 +1,37 @@
+use serde::Deserialize;
+use url::Url;
+
+/// The section `[public]`: how browsers reach `auth-callback`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicSettings {
+    /// The base URL, as registered at the providers; never taken from a request.
+    pub url: Url,
+    /// The path of the redirect URI.
+    #[serde(default = "default_redirect_path")]
+    pub redirect_path: String,
+}
+
+fn default_redirect_path() -> String {
+    "/oauth/callback".to_owned()
+}
+
+impl PublicSettings {
+    /// Returns the redirect URI to register at each provider.
+    pub fn redirect_uri(&self) -> Url {
+        self.page(&self.redirect_path)
+    }
+
+    /// Returns the one-time link that starts a sign-in.
+    pub fn connect_url(&self, link: &str) -> Url {
+        self.page(&format!("/connect/{link}"))
+    }
+
+    fn page(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}{path}"));
+        url.set_query(None);
+        url
+    }
+}
