@@ -42,6 +42,16 @@ impl Epoch {
         Self(String::new())
     }
 
+    /// An epoch that no server gives: the account was given another server or login, so that nothing stored means anything.
+    pub fn void() -> Self {
+        Self("void".to_owned())
+    }
+
+    /// Returns whether positions ended because the account's server or login changed, not because the server said so.
+    pub fn is_void(&self) -> bool {
+        self.0 == "void"
+    }
+
     /// Wraps an epoch that was stored.
     pub const fn from_stored(text: String) -> Self {
         Self(text)
@@ -73,6 +83,14 @@ impl Position {
         match self {
             Self::Imap { uid, .. } => uid.to_string(),
             Self::Pop3 { uidl } => uidl.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Returns the number by which the protocol orders mails within an epoch, if it does.
+    pub fn ordinal(&self) -> Option<u64> {
+        match self {
+            Self::Imap { uid, .. } => Some(u64::from(*uid)),
+            Self::Pop3 { .. } => None,
         }
     }
 
@@ -123,6 +141,17 @@ mod tests {
         }
         assert_eq!(
             Position::from_stored(Protocol::Imap, &pop3.epoch(), "a/b"),
+            None
+        );
+    }
+
+    #[test]
+    fn void_epoch_is_no_servers() {
+        let given = [Epoch::of_uid_validity(0), Epoch::endless()];
+
+        assert!(Epoch::void().is_void() && !given.iter().any(Epoch::is_void));
+        assert_eq!(
+            Position::from_stored(Protocol::Imap, &Epoch::void(), "7"),
             None
         );
     }
