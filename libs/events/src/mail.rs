@@ -1,5 +1,6 @@
 //! Events about mail, and the commands that send and cancel it.
 
+mod origin;
 mod received;
 mod send;
 
@@ -8,8 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+pub use origin::Origin;
 pub use received::{
-    Attachment, Header, MailQuarantined, MailReceived, MailboxReset, Origin, RawMail, Truncated,
+    Attachment, Header, MailQuarantined, MailReceived, MailboxReset, RawMail, ResetReason,
+    Truncated,
 };
 pub use send::{CancelMail, OutgoingAttachment, SendMail};
 

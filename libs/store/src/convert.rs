@@ -69,3 +69,8 @@ pub(crate) fn to_json<T: Serialize>(value: Option<&T>) -> Option<Json<&T>> {
 pub(crate) fn sealed_bytes(secret: Option<&SealedSecret>) -> Option<&[u8]> {
     secret.map(SealedSecret::as_bytes)
 }
+
+/// Postgres has no unsigned numbers; nothing that is counted here comes near the limit.
+pub(crate) fn to_bigint(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -2,13 +2,14 @@
 
 mod cursor;
 mod forget;
+mod known;
+mod post_action;
 mod quarantine;
 mod received;
 
 pub use cursor::{Cursor, activate, finish_rescan, list_cursors, move_cursors, reset};
 pub use forget::void_cursors;
+pub use known::{FoundMail, adopt_renamed, renumber_known};
+pub use post_action::{DuePostAction, finish_post_actions, list_post_actions};
 pub use quarantine::{MailFailures, count_failure, quarantine};
-pub use received::{
-    DuePostAction, ReceivedMail, find, finish_post_actions, insert, list_post_actions,
-    renumber_known,
-};
+pub use received::{ReceivedMail, insert};

@@ -216,7 +216,7 @@ impl Worker {
             }
             // While a folder is read again, mails are still to get their new numbers.
             let cursor = self.cursor(folder);
-            let is_read_again = cursor.is_some_and(|cursor| cursor.rescan_until_uid.is_some());
+            let is_read_again = cursor.is_some_and(|cursor| cursor.rescan_until.is_some());
             if !is_read_again {
                 self.catch_up(session, folder).await?;
             }

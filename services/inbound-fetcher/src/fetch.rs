@@ -1,12 +1,13 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use mailmesh_mail::imap::{FetchReport, ImapError, Session};
-use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
+use mailmesh_store::mailbox::{self, Cursor, FoundMail, ReceivedMail};
 use tokio::sync::mpsc;
 use tracing::instrument;
 
 use crate::account::Worker;
 use crate::failure::Failure;
+use crate::folder::{position_of, to_uid};
 use crate::intake::{Held, Intake, UNSIZED_MAILS};
 use crate::post_action::Due;
 use crate::prepare::{Place, Prepared, Whole, prepare};
@@ -175,23 +176,26 @@ impl Worker {
         let Some(cursor) = self.cursor(chunk.folder) else {
             return Ok(mails);
         };
-        let Some(until) = cursor.rescan_until_uid else {
+        let Some(until) = cursor.rescan_until else {
             return Ok(mails);
         };
         // INTERNALDATE has whole seconds: a mail of the same second may have come after.
         let activated_at = cursor.activated_at.unix_timestamp();
-        let asked: Vec<(u32, [u8; 32])> = mails
-            .iter()
-            .filter(|mail| mail.uid <= until)
-            .map(|mail| (mail.uid, mail.sha256))
-            .collect();
+        let until = u32::try_from(until).unwrap_or(u32::MAX);
+        let asked = mails.iter().filter(|mail| mail.uid <= until).map(|mail| {
+            Ok(FoundMail {
+                ordinal: u64::from(mail.uid),
+                position: position_of(cursor, mail.uid)?,
+                sha256: mail.sha256,
+            })
+        });
+        let asked = asked.collect::<Result<Vec<_>, Failure>>()?;
         if asked.is_empty() {
             return Ok(mails);
         }
-        let (folder, validity) = (chunk.folder, cursor.uid_validity);
+        let (id, folder) = (self.account.id, chunk.folder);
         let mut tx = self.context.replica.database.begin().await?;
-        let known =
-            mailbox::renumber_known(&mut tx, self.account.id, folder, validity, &asked).await?;
+        let known = mailbox::renumber_known(&mut tx, id, folder, &cursor.epoch, &asked).await?;
         tx.commit().await?;
         let receive_existing = self.account.receive_existing;
         mails.retain(|mail| {
@@ -199,7 +203,7 @@ impl Worker {
                 && mail
                     .internal_date
                     .is_some_and(|date| date.unix_timestamp() < activated_at);
-            let is_known = known.contains(&mail.uid) || is_older;
+            let is_known = known.contains(&u64::from(mail.uid)) || is_older;
             let is_left_out = mail.uid <= until && is_known;
             if is_left_out {
                 chunk.pending.remove(&mail.uid);
@@ -217,15 +221,15 @@ impl Worker {
         let Some(cursor) = self.cursor(chunk.folder) else {
             return Ok(Vec::new());
         };
-        let place = Place {
-            account: &self.account,
-            folder: chunk.folder,
-            uid_validity: cursor.uid_validity,
-        };
         let source = self.context.replica.source();
         let now = self.context.now();
         let mut prepared = Vec::with_capacity(mails.len());
         for mail in mails {
+            let place = Place {
+                account: &self.account,
+                folder: chunk.folder,
+                position: &position_of(cursor, mail.uid)?,
+            };
             prepared.push(prepare(place, mail, &source, now).await?);
         }
         Ok(prepared)
@@ -251,9 +255,9 @@ impl Worker {
         for (answer, record) in answers.into_iter().zip(records) {
             match answer {
                 Ok(published) => {
-                    let sequence = published.sequence;
-                    ownership.ledger.note(chunk.folder, record.uid, sequence);
-                    chunk.pending.remove(&record.uid);
+                    let uid = to_uid(record.ordinal);
+                    ownership.ledger.note(chunk.folder, uid, published.sequence);
+                    chunk.pending.remove(&uid);
                     confirmed.push(record);
                 }
                 Err(error) => failed = failed.or(Some(error)),
@@ -284,7 +288,7 @@ impl Worker {
         if self.opens_for_changes() {
             let due = mails.iter().map(|mail| Due {
                 mail_id: mail.id,
-                uid: mail.uid,
+                uid: to_uid(mail.ordinal),
             });
             chunk.due.extend(due);
         }
@@ -318,10 +322,10 @@ impl Worker {
     /// Moves the cursor in memory; returns it if it moved.
     fn advance(&mut self, folder: &str, reached: u32) -> Option<Cursor> {
         let cursor = self.cursor_mut(folder)?;
-        if reached <= cursor.last_uid {
+        if u64::from(reached) <= cursor.ordinal {
             return None;
         }
-        cursor.last_uid = reached;
+        cursor.ordinal = u64::from(reached);
         let moved = cursor.clone();
         if let Some(ownership) = &mut self.ownership {
             ownership.ledger.cover(folder, reached);

@@ -1,4 +1,5 @@
-use mailmesh_events::mail::MailboxReset;
+use mailmesh_domain::{Epoch, Position, Protocol};
+use mailmesh_events::mail::{MailboxReset, ResetReason};
 use mailmesh_mail::imap::{FolderState, ImapError, SelectMode, Session};
 use mailmesh_store::mailbox::{self, Cursor};
 use mailmesh_store::outbox;
@@ -23,7 +24,7 @@ impl Worker {
         let found = session.select(folder, mode).await?;
         let cursor = match self.cursor(folder) {
             None => self.activate(session, folder, found).await?,
-            Some(cursor) if cursor.uid_validity != found.uid_validity => {
+            Some(cursor) if cursor.epoch != epoch_of(found) => {
                 let cursor = cursor.clone();
                 self.renumber(session, cursor, found).await?
             }
@@ -46,7 +47,7 @@ impl Worker {
             let Some(cursor) = self.cursor(folder) else {
                 return Ok(());
             };
-            let uids = session.uids_after(cursor.last_uid).await?;
+            let uids = session.uids_after(to_uid(cursor.ordinal)).await?;
             let Some(last) = uids.last().copied() else {
                 return self.finish_scan(folder).await;
             };
@@ -62,9 +63,9 @@ impl Worker {
 
     #[instrument(name = "take.fence", skip_all, fields(account.id = %self.account.id))]
     async fn take_ownership(&mut self, folder: &str) -> Result<(), Failure> {
-        let before = self.cursor(folder).map(|cursor| cursor.uid_validity);
+        let before = self.cursor(folder).map(|cursor| cursor.epoch.clone());
         self.own().await?;
-        if self.cursor(folder).map(|cursor| cursor.uid_validity) == before {
+        if self.cursor(folder).map(|cursor| &cursor.epoch) == before.as_ref() {
             return Ok(());
         }
         // Another owner has seen a later numbering of the folder than this session shows.
@@ -94,13 +95,13 @@ impl Worker {
         }
         let rescan = self
             .cursor(folder)
-            .filter(|cursor| cursor.rescan_until_uid.is_some());
-        if let Some(validity) = rescan.map(|cursor| cursor.uid_validity) {
+            .filter(|cursor| cursor.rescan_until.is_some());
+        if let Some(epoch) = rescan.map(|cursor| cursor.epoch.clone()) {
             let mut tx = self.context.replica.database.begin().await?;
-            mailbox::finish_rescan(&mut tx, self.account.id, folder, validity).await?;
+            mailbox::finish_rescan(&mut tx, self.account.id, folder, &epoch).await?;
             tx.commit().await?;
             if let Some(cursor) = self.cursor_mut(folder) {
-                cursor.rescan_until_uid = None;
+                cursor.rescan_until = None;
             }
         }
         Ok(())
@@ -118,16 +119,23 @@ impl Worker {
             last_uid_of(session, found).await?
         };
         let id = self.account.id;
-        let now = self.context.now();
+        let cursor = Cursor {
+            account_id: id,
+            folder: folder.to_owned(),
+            epoch: epoch_of(found),
+            ordinal: u64::from(last_uid),
+            activated_at: self.context.now(),
+            rescan_until: None,
+        };
         let mut tx = self.context.replica.database.begin().await?;
-        mailbox::activate(&mut tx, id, folder, found.uid_validity, last_uid, now).await?;
+        mailbox::activate(&mut tx, &cursor).await?;
         // Another owner may have been first.
         let cursors = mailbox::list_cursors(&mut tx, &[id]).await?;
         tx.commit().await?;
         info!(account.id = %id, "A folder is watched from now on");
         let cursor = cursors.into_iter().find(|cursor| cursor.folder == folder);
         match cursor {
-            Some(cursor) if cursor.uid_validity == found.uid_validity => Ok(cursor),
+            Some(cursor) if cursor.epoch == epoch_of(found) => Ok(cursor),
             Some(cursor) => self.renumber(session, cursor, found).await,
             None => Err(mailmesh_store::StoreError::RowGone {
                 operation: "activate a folder",
@@ -146,23 +154,30 @@ impl Worker {
         // What was published and not recorded must be known by its fingerprint first.
         self.own().await?;
         let fresh = self.cursor(&cursor.folder);
-        if let Some(fresh) = fresh.filter(|fresh| fresh.uid_validity == found.uid_validity) {
+        if let Some(fresh) = fresh.filter(|fresh| fresh.epoch == epoch_of(found)) {
             // Another owner was here first.
             return Ok(fresh.clone());
         }
-        let rescan_until = last_uid_of(session, found).await?;
+        let until = last_uid_of(session, found).await?;
+        let cursor = Cursor {
+            epoch: epoch_of(found),
+            ordinal: 0,
+            rescan_until: Some(u64::from(until)),
+            ..cursor
+        };
         let replica = &self.context.replica;
         let now = self.context.now();
-        let folder = cursor.folder.as_str();
         let id = self.account.id;
         let mut tx = replica.database.begin().await?;
-        let (validity, until) = (found.uid_validity, rescan_until);
-        if mailbox::reset(&mut tx, id, folder, validity, until, now).await? {
+        if let Some(before) = mailbox::reset(&mut tx, &cursor, now).await? {
             let event = replica.encode(&MailboxReset {
                 account: self.account.key.clone(),
-                folder: folder.to_owned(),
-                previous_uid_validity: cursor.uid_validity,
-                uid_validity: validity,
+                folder: cursor.folder.clone(),
+                reason: if before.is_void() {
+                    ResetReason::ServerChanged
+                } else {
+                    ResetReason::EpochEnded
+                },
             })?;
             outbox::insert(&mut tx, replica.id, &[event], now).await?;
         }
@@ -170,14 +185,9 @@ impl Worker {
         replica.outbox.wake();
         info!(account.id = %id, "The server renumbered a folder; it is read again");
         if let Some(ownership) = &mut self.ownership {
-            ownership.ledger.forget(folder);
+            ownership.ledger.forget(&cursor.folder);
         }
-        Ok(Cursor {
-            uid_validity: validity,
-            last_uid: 0,
-            rescan_until_uid: Some(until),
-            ..cursor
-        })
+        Ok(cursor)
     }
 
     pub(crate) fn cursor(&self, folder: &str) -> Option<&Cursor> {
@@ -196,6 +206,22 @@ impl Worker {
             None => self.cursors.push(cursor),
         }
     }
+}
+
+fn epoch_of(found: FolderState) -> Epoch {
+    Epoch::of_uid_validity(found.uid_validity)
+}
+
+/// Returns where a mail of the cursor's folder stands.
+pub(crate) fn position_of(cursor: &Cursor, uid: u32) -> Result<Position, Failure> {
+    let position = Position::from_stored(Protocol::Imap, &cursor.epoch, &uid.to_string());
+    // The cursor was made to fit the folder when it was opened.
+    Ok(position.ok_or(ImapError::KeepsChanging)?)
+}
+
+/// Nothing above the highest UID is ever listed.
+pub(crate) fn to_uid(ordinal: u64) -> u32 {
+    u32::try_from(ordinal).unwrap_or(u32::MAX)
 }
 
 /// Returns the last UID that is in use now. A mail that comes later has a higher one.

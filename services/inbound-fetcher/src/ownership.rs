@@ -1,5 +1,5 @@
 use mailmesh_bus::{Fence, Stored};
-use mailmesh_domain::{AccountId, AfterReceive, MailId};
+use mailmesh_domain::{AccountId, AfterReceive, MailId, Position};
 use mailmesh_events::decode_event;
 use mailmesh_events::mail::{MailReceived, Origin};
 use mailmesh_store::account::Account;
@@ -76,13 +76,12 @@ async fn note_batch(
         let Some(mail) = read_event(&context.replica.source(), account, stored)? else {
             continue;
         };
+        let epoch = mail.position.epoch();
         let is_beyond = cursors.iter().any(|cursor| {
-            cursor.folder == mail.folder
-                && cursor.uid_validity == mail.uid_validity
-                && cursor.last_uid < mail.uid
+            cursor.folder == mail.folder && cursor.epoch == epoch && cursor.ordinal < mail.ordinal
         });
-        if is_beyond {
-            ledger.note(&mail.folder, mail.uid, stored.sequence);
+        if let (true, Position::Imap { uid, .. }) = (is_beyond, &mail.position) {
+            ledger.note(&mail.folder, *uid, stored.sequence);
         }
         mails.push(mail);
     }
@@ -121,18 +120,14 @@ fn from_event(
     event: MailReceived,
 ) -> Option<ReceivedMail> {
     let sha256 = from_hex(&event.raw.sha256)?;
-    let Origin {
-        folder,
-        uid_validity,
-        uid,
-    } = event.origin;
-    let id: MailId = mail_id(account_id, &folder, uid_validity, uid, &sha256);
+    let Origin { folder, position } = event.origin;
+    let id: MailId = mail_id(account_id, &folder, &position, &sha256);
     (id == event.mail_id).then_some(ReceivedMail {
         id,
         account_id,
         folder,
-        uid_validity,
-        uid,
+        ordinal: position.ordinal().unwrap_or_default(),
+        position,
         sha256,
         size_bytes: event.raw.bytes,
         chunks: event.raw.chunks,

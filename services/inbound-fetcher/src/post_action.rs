@@ -136,9 +136,8 @@ async fn catch_up(
         let mut tx = context.replica.database.begin().await?;
         let due =
             mailbox::list_post_actions(&mut tx, account.id, &cursor.folder, DUE_LIMIT).await?;
-        let (current, renumbered): (Vec<_>, Vec<_>) = due
-            .iter()
-            .partition(|due| due.uid_validity == cursor.uid_validity);
+        let (current, renumbered): (Vec<_>, Vec<_>) =
+            due.iter().partition(|due| due.epoch == cursor.epoch);
         // A UID of before the renumbering may now be another mail's.
         let lost: Vec<MailId> = renumbered.iter().map(|due| due.mail_id).collect();
         if !lost.is_empty() {
@@ -150,9 +149,10 @@ async fn catch_up(
         }
         let current: Vec<Due> = current
             .into_iter()
-            .map(|due| Due {
-                mail_id: due.mail_id,
-                uid: due.uid,
+            .filter_map(|due| {
+                let uid = u32::try_from(due.ordinal).ok()?;
+                let mail_id = due.mail_id;
+                Some(Due { mail_id, uid })
             })
             .collect();
         if let Some(refusal) = run(context, account, session, &current).await? {

@@ -3,7 +3,7 @@ use std::fmt::Write;
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use mailmesh_bus::{Outgoing, RawMails, trace};
-use mailmesh_domain::{AccountId, AfterReceive, EventId, MailId};
+use mailmesh_domain::{AccountId, AfterReceive, EventId, MailId, Position};
 use mailmesh_events::mail::{Attachment, Header, MailReceived, Origin, RawMail, Truncated};
 use mailmesh_events::{Encoded, MailAddress, subject};
 use mailmesh_mail::imap::FetchedMail;
@@ -51,12 +51,12 @@ pub(crate) struct Prepared {
     pub(crate) raw: Bytes,
 }
 
-/// Where a mail lies, apart from its UID.
+/// Where a mail lies.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) account: &'a Account,
     pub(crate) folder: &'a str,
-    pub(crate) uid_validity: u32,
+    pub(crate) position: &'a Position,
 }
 
 /// Makes the event and the record of a mail.
@@ -95,17 +95,11 @@ async fn parse_apart(head: Bytes) -> Parsed {
 
 fn record_of(place: Place<'_>, mail: &Whole) -> ReceivedMail {
     ReceivedMail {
-        id: mail_id(
-            place.account.id,
-            place.folder,
-            place.uid_validity,
-            mail.uid,
-            &mail.sha256,
-        ),
+        id: mail_id(place.account.id, place.folder, place.position, &mail.sha256),
         account_id: place.account.id,
         folder: place.folder.to_owned(),
-        uid_validity: place.uid_validity,
-        uid: mail.uid,
+        position: place.position.clone(),
+        ordinal: u64::from(mail.uid),
         sha256: mail.sha256,
         size_bytes: mail.bytes,
         chunks: RawMails::chunk_count(mail.bytes),
@@ -117,16 +111,26 @@ fn record_of(place: Place<'_>, mail: &Whole) -> ReceivedMail {
 pub(crate) fn mail_id(
     account: AccountId,
     folder: &str,
-    uid_validity: u32,
-    uid: u32,
+    position: &Position,
     sha256: &[u8; 32],
 ) -> MailId {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(account.as_uuid().as_bytes());
     context.update(&length(folder.as_bytes()).to_be_bytes());
     context.update(folder.as_bytes());
-    context.update(&uid_validity.to_be_bytes());
-    context.update(&uid.to_be_bytes());
+    match position {
+        // Events of earlier releases are read back: these bytes stay as they are.
+        Position::Imap { uid_validity, uid } => {
+            context.update(&uid_validity.to_be_bytes());
+            context.update(&uid.to_be_bytes());
+        }
+        Position::Pop3 { uidl } => {
+            context.update(b"pop3");
+            let uidl = uidl.as_deref().unwrap_or_default().as_bytes();
+            context.update(&length(uidl).to_be_bytes());
+            context.update(uidl);
+        }
+    }
     context.update(sha256);
     let mut id = [0; 16];
     let digest = context.finish();
@@ -153,8 +157,7 @@ fn event_of(place: Place<'_>, mail: Whole, parsed: Parsed, record: &ReceivedMail
         account: place.account.key.clone(),
         origin: Origin {
             folder: place.folder.to_owned(),
-            uid_validity: place.uid_validity,
-            uid: mail.uid,
+            position: place.position.clone(),
         },
         received_at: mail.internal_date,
         date: parsed.date,

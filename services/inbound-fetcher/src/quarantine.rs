@@ -10,6 +10,7 @@ use tracing::warn;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::folder::position_of;
 use crate::witness::Witness;
 
 /// A lost connection says less of the mail than a reply that cannot be read.
@@ -43,8 +44,7 @@ pub(crate) async fn count(
     };
     let origin = Origin {
         folder: cursor.folder.clone(),
-        uid_validity: cursor.uid_validity,
-        uid,
+        position: position_of(cursor, uid)?,
     };
     let problem = problem_of(error);
     let now = context.now();

@@ -3,6 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::Origin;
 use crate::envelope::event;
 use crate::{MailAddress, Problem};
 
@@ -13,17 +14,6 @@ pub struct Header {
     pub name: String,
     /// The field's value, unfolded and decoded.
     pub value: String,
-}
-
-/// Where a mail was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Origin {
-    /// The folder's name.
-    pub folder: String,
-    /// The folder's UIDVALIDITY (RFC 9051 §2.3.1.1).
-    pub uid_validity: u32,
-    /// The mail's UID.
-    pub uid: u32,
 }
 
 /// Where the raw mail (RFC 5322) lies.
@@ -169,17 +159,28 @@ pub struct MailQuarantined {
 }
 event!(MailQuarantined, "mail.quarantined", account);
 
-/// A folder is read again from its beginning, without a second `mail.received` for what was received: the server
-/// renumbered it (its UIDVALIDITY changed), or the account was given another server or login.
+/// Why a folder is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetReason {
+    /// The server renumbered the folder: its UIDVALIDITY changed.
+    EpochEnded,
+    /// The account was given another server or login.
+    ServerChanged,
+    /// Mails of another folder of this account, which is no longer watched, were found here: it was renamed.
+    FolderRenamed,
+    /// A server that lists its whole mailbox shows none of the positions that it showed before.
+    PositionsReplaced,
+}
+
+/// A folder is read again from its beginning, without a second `mail.received` for what was received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailboxReset {
     /// The account that watches the folder.
     pub account: Key,
     /// The folder's name.
     pub folder: String,
-    /// The UIDVALIDITY before; 0 when the account was given another server or login.
-    pub previous_uid_validity: u32,
-    /// The UIDVALIDITY now.
-    pub uid_validity: u32,
+    /// Why.
+    pub reason: ResetReason,
 }
 event!(MailboxReset, "mailbox.reset", account);

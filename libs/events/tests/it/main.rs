@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mailmesh_domain::Position;
 use mailmesh_events::mail::{MailReceived, SendMail};
 use mailmesh_events::schema::{self, Role};
 
@@ -71,5 +72,17 @@ fn every_sample_fits_its_schema_and_decodes() {
             seen += 1;
         }
     }
-    assert!(seen >= 3, "only {seen} samples were found");
+    assert!(seen >= 4, "only {seen} samples were found");
+}
+
+#[test]
+fn events_that_the_stream_still_holds_from_before_tagged_positions_decode() {
+    let text = std::fs::read(folder().join("samples/stored/mail.received.v1.json")).unwrap();
+    let event = mailmesh_events::decode_event::<MailReceived>(&Vec::new(), &text).unwrap();
+
+    let position = Position::Imap {
+        uid_validity: 1,
+        uid: 7,
+    };
+    assert_eq!(event.data.origin.position, position);
 }

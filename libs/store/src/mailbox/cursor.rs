@@ -1,8 +1,8 @@
-use mailmesh_domain::AccountId;
+use mailmesh_domain::{AccountId, Epoch};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::convert::RowOf;
+use crate::convert::{RowOf, to_bigint};
 use crate::{StoreError, Tx};
 
 /// How far a folder was received.
@@ -12,24 +12,24 @@ pub struct Cursor {
     pub account_id: AccountId,
     /// The folder.
     pub folder: String,
-    /// The UIDVALIDITY that `last_uid` belongs to.
-    pub uid_validity: u32,
-    /// The last UID whose event was confirmed and recorded.
-    pub last_uid: u32,
+    /// The epoch that `ordinal` belongs to.
+    pub epoch: Epoch,
+    /// The last mail whose event was confirmed and recorded.
+    pub ordinal: u64,
     /// When the folder was first looked at.
     pub activated_at: OffsetDateTime,
-    /// While a renumbered folder is read again: the last UID that may be a known mail.
-    pub rescan_until_uid: Option<u32>,
+    /// While a folder is read again: the last ordinal that may be a known mail's.
+    pub rescan_until: Option<u64>,
 }
 
 #[derive(sqlx_macros::FromRow)]
 struct Row {
     account_id: Uuid,
     folder: String,
-    uid_validity: i64,
-    last_uid: i64,
+    epoch: String,
+    ordinal: i64,
     activated_at: OffsetDateTime,
-    rescan_until_uid: Option<i64>,
+    rescan_until_ordinal: Option<i64>,
 }
 
 impl TryFrom<Row> for Cursor {
@@ -40,28 +40,28 @@ impl TryFrom<Row> for Cursor {
             table: "mailbox_cursors",
             id: row.account_id,
         };
-        let rescan = row.rescan_until_uid;
+        let rescan = row.rescan_until_ordinal;
         Ok(Self {
             account_id: AccountId::from_uuid(row.account_id),
             folder: row.folder,
-            uid_validity: of.number("uid_validity", row.uid_validity)?,
-            last_uid: of.number("last_uid", row.last_uid)?,
+            epoch: Epoch::from_stored(row.epoch),
+            ordinal: of.number("ordinal", row.ordinal)?,
             activated_at: row.activated_at,
-            rescan_until_uid: rescan
-                .map(|uid| of.number("rescan_until_uid", uid))
+            rescan_until: rescan
+                .map(|ordinal| of.number("rescan_until_ordinal", ordinal))
                 .transpose()?,
         })
     }
 }
 
-/// Loads the cursors of many accounts in one statement.
+/// Loads the cursors of many accounts in one statement, also those of folders that are no longer watched.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn list_cursors(tx: &mut Tx, accounts: &[AccountId]) -> Result<Vec<Cursor>, StoreError> {
     let ids: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT account_id, folder, uid_validity, last_uid, activated_at, rescan_until_uid
+        "SELECT account_id, folder, epoch, ordinal, activated_at, rescan_until_ordinal
          FROM mailbox_cursors WHERE account_id = ANY($1)",
     )
     .bind(ids)
@@ -71,37 +71,30 @@ pub async fn list_cursors(tx: &mut Tx, accounts: &[AccountId]) -> Result<Vec<Cur
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 
-/// Starts watching a folder after `last_uid`, unless it is watched already.
+/// Starts watching a folder after the cursor, unless it is watched already.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn activate(
-    tx: &mut Tx,
-    account: AccountId,
-    folder: &str,
-    uid_validity: u32,
-    last_uid: u32,
-    now: OffsetDateTime,
-) -> Result<(), StoreError> {
+pub async fn activate(tx: &mut Tx, cursor: &Cursor) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO mailbox_cursors
-             (account_id, folder, uid_validity, last_uid, activated_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $5)
+             (account_id, folder, epoch, ordinal, activated_at, updated_at, rescan_until_ordinal)
+         VALUES ($1, $2, $3, $4, $5, $5, $6)
          ON CONFLICT (account_id, folder) DO NOTHING",
     )
-    .bind(account.as_uuid())
-    .bind(folder)
-    .bind(i64::from(uid_validity))
-    .bind(i64::from(last_uid))
-    .bind(now)
+    .bind(cursor.account_id.as_uuid())
+    .bind(&cursor.folder)
+    .bind(cursor.epoch.as_str())
+    .bind(to_bigint(cursor.ordinal))
+    .bind(cursor.activated_at)
+    .bind(cursor.rescan_until.map(to_bigint))
     .execute(tx.connection())
     .await
     .map_err(StoreError::query("activate a folder"))?;
     Ok(())
 }
 
-/// Moves cursors forward, for many accounts in one statement. A cursor never moves back, and one
-/// of another UIDVALIDITY stays.
+/// Moves cursors forward, for many accounts in one statement. A cursor never moves back, and one of another epoch stays.
 ///
 /// # Errors
 /// When the database fails.
@@ -112,24 +105,23 @@ pub async fn move_cursors(
 ) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = cursors.iter().map(|c| c.account_id.as_uuid()).collect();
     let folders: Vec<&str> = cursors.iter().map(|c| c.folder.as_str()).collect();
-    let validities: Vec<i64> = cursors.iter().map(|c| i64::from(c.uid_validity)).collect();
-    let uids: Vec<i64> = cursors.iter().map(|c| i64::from(c.last_uid)).collect();
+    let epochs: Vec<&str> = cursors.iter().map(|c| c.epoch.as_str()).collect();
+    let ordinals: Vec<i64> = cursors.iter().map(|c| to_bigint(c.ordinal)).collect();
     sqlx::query(
         "UPDATE mailbox_cursors c
-         SET last_uid = greatest(c.last_uid, p.last_uid), updated_at = $5
+         SET ordinal = greatest(c.ordinal, p.ordinal), updated_at = $5
          FROM (
-             SELECT account_id, folder, uid_validity, max(last_uid) AS last_uid
-             FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
-                  AS u (account_id, folder, uid_validity, last_uid)
-             GROUP BY account_id, folder, uid_validity
+             SELECT account_id, folder, epoch, max(ordinal) AS ordinal
+             FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[])
+                  AS u (account_id, folder, epoch, ordinal)
+             GROUP BY account_id, folder, epoch
          ) p
-         WHERE c.account_id = p.account_id AND c.folder = p.folder
-           AND c.uid_validity = p.uid_validity",
+         WHERE c.account_id = p.account_id AND c.folder = p.folder AND c.epoch = p.epoch",
     )
     .bind(ids)
     .bind(folders)
-    .bind(validities)
-    .bind(uids)
+    .bind(epochs)
+    .bind(ordinals)
     .bind(now)
     .execute(tx.connection())
     .await
@@ -137,36 +129,37 @@ pub async fn move_cursors(
     Ok(())
 }
 
-/// Starts a renumbered folder from the beginning; until `rescan_until_uid` fingerprints decide.
-/// Returns whether it had another UIDVALIDITY before.
+/// Starts a folder anew as the cursor says, whose epoch it has from now on; until `rescan_until` fingerprints decide.
+/// Returns the epoch before, if it was another: a void one tells that the account was given another server or login.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn reset(
     tx: &mut Tx,
-    account: AccountId,
-    folder: &str,
-    uid_validity: u32,
-    rescan_until_uid: u32,
+    cursor: &Cursor,
     now: OffsetDateTime,
-) -> Result<bool, StoreError> {
-    let done = sqlx::query(
-        "UPDATE mailbox_cursors
-         SET uid_validity = $3, last_uid = 0, rescan_until_uid = $4, updated_at = $5
-         WHERE account_id = $1 AND folder = $2 AND uid_validity <> $3",
+) -> Result<Option<Epoch>, StoreError> {
+    let before: Option<String> = sqlx::query_scalar(
+        "UPDATE mailbox_cursors c
+         SET epoch = $3, ordinal = $4, rescan_until_ordinal = $5, updated_at = $6
+         FROM (SELECT epoch FROM mailbox_cursors
+               WHERE account_id = $1 AND folder = $2 FOR UPDATE) before
+         WHERE c.account_id = $1 AND c.folder = $2 AND before.epoch <> $3
+         RETURNING before.epoch",
     )
-    .bind(account.as_uuid())
-    .bind(folder)
-    .bind(i64::from(uid_validity))
-    .bind(i64::from(rescan_until_uid))
+    .bind(cursor.account_id.as_uuid())
+    .bind(&cursor.folder)
+    .bind(cursor.epoch.as_str())
+    .bind(to_bigint(cursor.ordinal))
+    .bind(cursor.rescan_until.map(to_bigint))
     .bind(now)
-    .execute(tx.connection())
+    .fetch_optional(tx.connection())
     .await
     .map_err(StoreError::query("reset a mailbox cursor"))?;
-    Ok(done.rows_affected() == 1)
+    Ok(before.map(Epoch::from_stored))
 }
 
-/// Ends the reading again of a renumbered folder, unless it was renumbered once more.
+/// Ends the reading again of a folder, unless its epoch has ended once more.
 ///
 /// # Errors
 /// When the database fails.
@@ -174,15 +167,15 @@ pub async fn finish_rescan(
     tx: &mut Tx,
     account: AccountId,
     folder: &str,
-    uid_validity: u32,
+    epoch: &Epoch,
 ) -> Result<(), StoreError> {
     sqlx::query(
-        "UPDATE mailbox_cursors SET rescan_until_uid = NULL
-         WHERE account_id = $1 AND folder = $2 AND uid_validity = $3",
+        "UPDATE mailbox_cursors SET rescan_until_ordinal = NULL
+         WHERE account_id = $1 AND folder = $2 AND epoch = $3",
     )
     .bind(account.as_uuid())
     .bind(folder)
-    .bind(i64::from(uid_validity))
+    .bind(epoch.as_str())
     .execute(tx.connection())
     .await
     .map_err(StoreError::query("finish reading a folder again"))?;

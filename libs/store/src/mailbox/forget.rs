@@ -1,4 +1,4 @@
-use mailmesh_domain::AccountId;
+use mailmesh_domain::{AccountId, Epoch};
 
 use crate::{StoreError, Tx};
 
@@ -8,9 +8,9 @@ use crate::{StoreError, Tx};
 /// # Errors
 /// When the database fails.
 pub async fn void_cursors(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
-    // No folder has UIDVALIDITY 0 (RFC 9051, nz-number), so every one of them counts as renumbered.
-    sqlx::query("UPDATE mailbox_cursors SET uid_validity = 0 WHERE account_id = $1")
+    sqlx::query("UPDATE mailbox_cursors SET epoch = $2 WHERE account_id = $1")
         .bind(account.as_uuid())
+        .bind(Epoch::void().as_str())
         .execute(tx.connection())
         .await
         .map_err(StoreError::query("void cursors"))?;

@@ -28,16 +28,16 @@ pub async fn count_failure(
 ) -> Result<MailFailures, StoreError> {
     let (attempts, first_failed_at) = sqlx::query_as(
         "INSERT INTO quarantined_mails AS q
-             (account_id, folder, uid_validity, uid, attempts, problem, first_failed_at, updated_at)
+             (account_id, folder, epoch, position, attempts, problem, first_failed_at, updated_at)
          VALUES ($1, $2, $3, $4, 1, $5, $6, $6)
-         ON CONFLICT (account_id, folder, uid_validity, uid) DO UPDATE
+         ON CONFLICT (account_id, folder, epoch, position) DO UPDATE
          SET attempts = q.attempts + 1, problem = excluded.problem, updated_at = excluded.updated_at
          RETURNING attempts, first_failed_at",
     )
     .bind(account.as_uuid())
     .bind(&origin.folder)
-    .bind(i64::from(origin.uid_validity))
-    .bind(i64::from(origin.uid))
+    .bind(origin.position.epoch().as_str())
+    .bind(origin.position.within_epoch())
     .bind(to_json(Some(problem)))
     .bind(now)
     .fetch_one(tx.connection())
@@ -62,13 +62,13 @@ pub async fn quarantine(
 ) -> Result<bool, StoreError> {
     let done = sqlx::query(
         "UPDATE quarantined_mails SET quarantined_at = $5
-         WHERE account_id = $1 AND folder = $2 AND uid_validity = $3 AND uid = $4
+         WHERE account_id = $1 AND folder = $2 AND epoch = $3 AND position = $4
            AND quarantined_at IS NULL",
     )
     .bind(account.as_uuid())
     .bind(&origin.folder)
-    .bind(i64::from(origin.uid_validity))
-    .bind(i64::from(origin.uid))
+    .bind(origin.position.epoch().as_str())
+    .bind(origin.position.within_epoch())
     .bind(now)
     .execute(tx.connection())
     .await

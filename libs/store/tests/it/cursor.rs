@@ -1,5 +1,5 @@
 use anyhow::{Context, Result};
-use mailmesh_domain::{AccountId, Direction};
+use mailmesh_domain::{AccountId, Direction, Epoch};
 use mailmesh_store::Tx;
 use mailmesh_store::mailbox::{self, Cursor};
 
@@ -12,10 +12,26 @@ async fn cursor(tx: &mut Tx, account: AccountId, folder: &str) -> Result<Cursor>
     found.next().context("the folder has no cursor")
 }
 
+fn epoch(uid_validity: u32) -> Epoch {
+    Epoch::of_uid_validity(uid_validity)
+}
+
+/// The inbox after a mail of epoch 5.
+fn inbox(account_id: AccountId, ordinal: u64) -> Cursor {
+    Cursor {
+        account_id,
+        folder: "INBOX".to_owned(),
+        epoch: epoch(5),
+        ordinal,
+        activated_at: NOW,
+        rescan_until: None,
+    }
+}
+
 /// An account whose inbox was activated at UIDVALIDITY 5 after UID 10.
 async fn activated(tx: &mut Tx, key: &str) -> Result<AccountId> {
     let account = sample::stored(tx, key, Direction::Inbound).await?;
-    mailbox::activate(tx, account, "INBOX", 5, 10, NOW).await?;
+    mailbox::activate(tx, &inbox(account, 10)).await?;
     Ok(account)
 }
 
@@ -25,23 +41,23 @@ async fn a_folder_is_activated_once() -> Result<()> {
     let mut tx = world.database.begin().await?;
     let account = activated(&mut tx, "support").await?;
 
-    mailbox::activate(&mut tx, account, "INBOX", 6, 99, LATER).await?;
-    mailbox::activate(&mut tx, account, "Reports", u32::MAX, u32::MAX, LATER).await?;
-
-    let wanted = Cursor {
-        account_id: account,
-        folder: "INBOX".to_owned(),
-        uid_validity: 5,
-        last_uid: 10,
-        activated_at: NOW,
-        rescan_until_uid: None,
+    let later = Cursor {
+        epoch: epoch(6),
+        activated_at: LATER,
+        ..inbox(account, 99)
     };
-    assert_eq!(cursor(&mut tx, account, "INBOX").await?, wanted);
-    let reports = cursor(&mut tx, account, "Reports").await?;
-    assert_eq!(
-        (reports.uid_validity, reports.last_uid),
-        (u32::MAX, u32::MAX)
-    );
+    mailbox::activate(&mut tx, &later).await?;
+    let reports = Cursor {
+        folder: "Reports".to_owned(),
+        epoch: Epoch::from_stored("any text".to_owned()),
+        rescan_until: Some(u64::from(u32::MAX) + 1),
+        ..inbox(account, u64::from(u32::MAX))
+    };
+    mailbox::activate(&mut tx, &reports).await?;
+
+    let kept = cursor(&mut tx, account, "INBOX").await?;
+    assert_eq!(kept, inbox(account, 10));
+    assert_eq!(cursor(&mut tx, account, "Reports").await?, reports);
     Ok(())
 }
 
@@ -52,14 +68,14 @@ async fn cursors_move_forward_only() -> Result<()> {
     let one = activated(&mut tx, "one").await?;
     let two = activated(&mut tx, "two").await?;
     let mut ahead = cursor(&mut tx, one, "INBOX").await?;
-    ahead.last_uid = 20;
+    ahead.ordinal = 20;
     let mut back = cursor(&mut tx, two, "INBOX").await?;
-    back.last_uid = 9;
+    back.ordinal = 9;
 
     mailbox::move_cursors(&mut tx, &[ahead, back], LATER).await?;
 
-    assert_eq!(cursor(&mut tx, one, "INBOX").await?.last_uid, 20);
-    assert_eq!(cursor(&mut tx, two, "INBOX").await?.last_uid, 10);
+    assert_eq!(cursor(&mut tx, one, "INBOX").await?.ordinal, 20);
+    assert_eq!(cursor(&mut tx, two, "INBOX").await?.ordinal, 10);
     Ok(())
 }
 
@@ -68,8 +84,8 @@ async fn a_cursor_that_is_moved_twice_at_once_takes_the_farther() -> Result<()> 
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let account = activated(&mut tx, "support").await?;
-    let at = |last_uid, cursor: &Cursor| Cursor {
-        last_uid,
+    let at = |ordinal, cursor: &Cursor| Cursor {
+        ordinal,
         ..cursor.clone()
     };
     let start = cursor(&mut tx, account, "INBOX").await?;
@@ -77,19 +93,19 @@ async fn a_cursor_that_is_moved_twice_at_once_takes_the_farther() -> Result<()> 
     let moves = [at(12, &start), at(15, &start), at(13, &start)];
     mailbox::move_cursors(&mut tx, &moves, LATER).await?;
 
-    assert_eq!(cursor(&mut tx, account, "INBOX").await?.last_uid, 15);
+    assert_eq!(cursor(&mut tx, account, "INBOX").await?.ordinal, 15);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_uidvalidity_stays() -> Result<()> {
+async fn a_cursor_of_another_epoch_stays() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let account = activated(&mut tx, "support").await?;
     let start = cursor(&mut tx, account, "INBOX").await?;
     let mut stale = start.clone();
-    stale.uid_validity = 4;
-    stale.last_uid = 99;
+    stale.epoch = epoch(4);
+    stale.ordinal = 99;
     let mut other_folder = start.clone();
     other_folder.folder = "Reports".to_owned();
 
@@ -101,30 +117,50 @@ async fn a_cursor_of_another_uidvalidity_stays() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_renumbered_folder_begins_anew_once() -> Result<()> {
+async fn a_folder_of_another_epoch_begins_anew_once() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let account = activated(&mut tx, "support").await?;
+    let anew = |until| Cursor {
+        epoch: epoch(6),
+        rescan_until: Some(until),
+        ..inbox(account, 0)
+    };
 
-    let was_reset = mailbox::reset(&mut tx, account, "INBOX", 6, 30, LATER).await?;
+    let before = mailbox::reset(&mut tx, &anew(30), LATER).await?;
     let renumbered = cursor(&mut tx, account, "INBOX").await?;
     let mut moved = renumbered.clone();
-    moved.last_uid = 3;
+    moved.ordinal = 3;
     mailbox::move_cursors(&mut tx, &[moved], LATER).await?;
-    let was_reset_again = mailbox::reset(&mut tx, account, "INBOX", 6, 40, LATER).await?;
+    let again = mailbox::reset(&mut tx, &anew(40), LATER).await?;
 
-    assert!(was_reset && !was_reset_again);
-    assert_eq!((renumbered.uid_validity, renumbered.last_uid), (6, 0));
-    assert_eq!(renumbered.rescan_until_uid, Some(30));
-    assert_eq!(renumbered.activated_at, NOW);
+    assert_eq!((before, again), (Some(epoch(5)), None));
+    assert_eq!(renumbered, anew(30));
     let kept = cursor(&mut tx, account, "INBOX").await?;
-    assert_eq!((kept.last_uid, kept.rescan_until_uid), (3, Some(30)));
+    assert_eq!((kept.ordinal, kept.rescan_until), (3, Some(30)));
 
     // Of an owner that was frozen before the folder was renumbered.
-    mailbox::finish_rescan(&mut tx, account, "INBOX", 5).await?;
+    mailbox::finish_rescan(&mut tx, account, "INBOX", &epoch(5)).await?;
     assert_eq!(cursor(&mut tx, account, "INBOX").await?, kept);
-    mailbox::finish_rescan(&mut tx, account, "INBOX", 6).await?;
+    mailbox::finish_rescan(&mut tx, account, "INBOX", &epoch(6)).await?;
     let finished = cursor(&mut tx, account, "INBOX").await?;
-    assert_eq!((finished.last_uid, finished.rescan_until_uid), (3, None));
+    assert_eq!((finished.ordinal, finished.rescan_until), (3, None));
+    Ok(())
+}
+
+#[tokio::test]
+async fn voided_cursors_fit_no_folder_and_keep_their_activation() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = activated(&mut tx, "support").await?;
+    let other = activated(&mut tx, "other").await?;
+
+    mailbox::void_cursors(&mut tx, account).await?;
+    let voided = cursor(&mut tx, account, "INBOX").await?;
+    let before = mailbox::reset(&mut tx, &inbox(account, 0), LATER).await?;
+
+    assert!(voided.epoch.is_void());
+    assert_eq!((voided.activated_at, before), (NOW, Some(Epoch::void())));
+    assert_eq!(cursor(&mut tx, other, "INBOX").await?, inbox(other, 10));
     Ok(())
 }

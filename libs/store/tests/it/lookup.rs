@@ -1,7 +1,7 @@
 use anyhow::{Context, Result};
 use mailmesh_domain::{Authorisation, ClientConfigurationId, Direction, Key};
 use mailmesh_store::account::{self, Account};
-use mailmesh_store::{Database, Tx, client_configuration, grant, mailbox, replica};
+use mailmesh_store::{Database, Tx, client_configuration, grant, replica};
 
 use crate::sample::{self, LATER, NOW};
 use crate::world::World;
@@ -176,29 +176,6 @@ async fn only_a_grant_without_accounts_is_deleted_as_unused() -> Result<()> {
 
     assert_eq!((used, unused), (false, true));
     assert!(!grant::delete_unused(&mut tx, grant.id).await?);
-    Ok(())
-}
-
-#[tokio::test]
-async fn voided_cursors_fit_no_folder_and_keep_their_activation() -> Result<()> {
-    let world = World::new().await?;
-    let mut tx = world.database.begin().await?;
-    let voided = sample::stored(&mut tx, "voided", Direction::Inbound).await?;
-    let kept = sample::stored(&mut tx, "kept", Direction::Inbound).await?;
-    for account in [voided, kept] {
-        mailbox::activate(&mut tx, account, "INBOX", 5, 10, NOW).await?;
-    }
-
-    mailbox::void_cursors(&mut tx, voided).await?;
-
-    let validity = async |tx: &mut Tx, account| -> Result<u32> {
-        let cursors = mailbox::list_cursors(tx, &[account]).await?;
-        assert_eq!((cursors.len(), cursors[0].activated_at), (1, NOW));
-        Ok(cursors[0].uid_validity)
-    };
-    assert_eq!(validity(&mut tx, voided).await?, 0);
-    assert_eq!(validity(&mut tx, kept).await?, 5);
-    assert!(mailbox::reset(&mut tx, voided, "INBOX", 5, 10, LATER).await?);
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 
 use anyhow::{Result, ensure};
 use mailmesh_domain::{
-    AccountId, ClientConfigurationId, Direction, GrantId, MailId, OutboundState, ReplicaId,
+    AccountId, ClientConfigurationId, Direction, Epoch, GrantId, MailId, OutboundState, ReplicaId,
 };
+use mailmesh_store::mailbox::FoundMail;
 use mailmesh_store::outbound_mail::{self, Outcome, Parking};
 use mailmesh_store::{
     Database, DatabaseSettings, Tx, account, account_status, grant, lease, mailbox, outbox,
@@ -38,10 +39,11 @@ const FILL: &str = "
     FROM (SELECT account_id, row_number() OVER (ORDER BY key) AS n FROM accounts) a
     LEFT JOIN (SELECT replica_id, row_number() OVER () AS n FROM replicas) r
         ON r.n = CASE WHEN a.n > 20 THEN 1 + a.n % 20 END;
-    INSERT INTO mailbox_cursors SELECT account_id, 'INBOX', 1, 1, now(), NULL, now() FROM accounts;
-    INSERT INTO received_mails
-    SELECT gen_random_uuid(), account_id, 'INBOX', 1, n, sha256(n::text::bytea), 1, 1, n % 50 = 0,
-           now()
+    INSERT INTO mailbox_cursors SELECT account_id, 'INBOX', '1', 1, now(), NULL, now() FROM accounts;
+    INSERT INTO received_mails (mail_id, account_id, folder, epoch, position, ordinal, sha256,
+        size_bytes, chunks, is_post_action_due, recorded_at)
+    SELECT gen_random_uuid(), account_id, 'INBOX', '1', n, n, sha256(n::text::bytea), 1, 1,
+           n % 50 = 0, now()
     FROM accounts CROSS JOIN generate_series(1, 100) n WHERE direction = 'outbound';
     INSERT INTO outbound_mails (mail_id, account_id, idempotency_key, is_key_given, content_sha256,
         message_id, envelope_from, recipients, size_bytes, chunks, state, attempts, due_at,
@@ -305,10 +307,17 @@ async fn inbound(filled: &Filled) -> Result<()> {
     let account = filled.account;
     filled
         .check("renumber_known", async |tx| {
-            let mails: Vec<(u32, [u8; 32])> = (1..=50_u32)
-                .map(|n| (n, mailmesh_secrets::sha256(n.to_string().as_bytes())))
-                .collect();
-            let known = mailbox::renumber_known(tx, account, "INBOX", 2, &mails).await?;
+            let mails = found_mails(2);
+            let epoch = Epoch::of_uid_validity(2);
+            let known = mailbox::renumber_known(tx, account, "INBOX", &epoch, &mails).await?;
+            ensure!(known.len() == 50, "{} are known", known.len());
+            Ok(())
+        })
+        .await?;
+    filled
+        .check("adopt_renamed", async |tx| {
+            let (mails, former) = (found_mails(1), ["INBOX".to_owned()]);
+            let known = mailbox::adopt_renamed(tx, account, "Renamed", &former, &mails).await?;
             ensure!(known.len() == 50, "{} are known", known.len());
             Ok(())
         })
@@ -328,7 +337,7 @@ async fn inbound(filled: &Filled) -> Result<()> {
             let mut cursors = mailbox::list_cursors(tx, &[account]).await?;
             ensure!(cursors.len() == 1, "{} cursors", cursors.len());
             for cursor in &mut cursors {
-                cursor.last_uid = 10;
+                cursor.ordinal = 10;
             }
             mailbox::move_cursors(tx, &cursors, NOW).await?;
             Ok(())
@@ -348,6 +357,15 @@ async fn inbound(filled: &Filled) -> Result<()> {
             Ok(())
         })
         .await
+}
+
+fn found_mails(uid_validity: u32) -> Vec<FoundMail> {
+    let mails = (1..=50_u32).map(|uid| FoundMail {
+        ordinal: u64::from(uid),
+        position: sample::position(uid_validity, uid),
+        sha256: mailmesh_secrets::sha256(uid.to_string().as_bytes()),
+    });
+    mails.collect()
 }
 
 async fn leases(filled: &Filled) -> Result<()> {

@@ -9,8 +9,7 @@ use crate::world::World;
 fn origin(uid_validity: u32, uid: u32) -> Origin {
     Origin {
         folder: "INBOX".to_owned(),
-        uid_validity,
-        uid,
+        position: sample::position(uid_validity, uid),
     }
 }
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use mailmesh_domain::{
     AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption, GrantId,
-    GrantState, Key, MailId, Protocol, ReplicaId, SystemClock, UncertainPolicy, Verdict,
+    GrantState, Key, MailId, Position, Protocol, ReplicaId, SystemClock, UncertainPolicy, Verdict,
 };
 use mailmesh_events::Problem;
 use mailmesh_secrets::{SealedSecret, sha256};
@@ -183,11 +183,15 @@ pub(crate) fn received(account: AccountId, uid: u32) -> ReceivedMail {
         id: mail_id(),
         account_id: account,
         folder: "INBOX".to_owned(),
-        uid_validity: 5,
-        uid,
+        position: position(5, uid),
+        ordinal: u64::from(uid),
         sha256: sha256(&uid.to_be_bytes()),
         size_bytes: 2_048,
         chunks: 1,
         is_post_action_due: false,
     }
+}
+
+pub(crate) const fn position(uid_validity: u32, uid: u32) -> Position {
+    Position::Imap { uid_validity, uid }
 }

@@ -5,7 +5,11 @@ use super::*;
 
 fn id(folder: &str, uid: u32, sha256: u8) -> MailId {
     let account = AccountId::from_uuid(Uuid::from_u128(7));
-    mail_id(account, folder, 3, uid, &[sha256; 32])
+    let position = Position::Imap {
+        uid_validity: 3,
+        uid,
+    };
+    mail_id(account, folder, &position, &[sha256; 32])
 }
 
 #[test]
@@ -16,6 +20,27 @@ fn ids_are_the_same_for_the_same_mail_and_differ_in_every_part() {
     assert_eq!(first.as_uuid().get_version_num(), 8);
     for other in [id("INBOX2", 1, 0), id("INBOX", 2, 0), id("INBOX", 1, 1)] {
         assert_ne!(first, other);
+    }
+}
+
+#[test]
+fn imap_ids_are_those_of_earlier_releases() {
+    let id = id("INBOX", 1, 0).to_string();
+
+    assert_eq!(id, "e0595ce9-505d-8395-99f2-6edaab7e626a");
+}
+
+#[test]
+fn pop3_ids_differ_by_uidl_and_content() {
+    let account = AccountId::from_uuid(Uuid::from_u128(7));
+    let id = |uidl: Option<&str>, sha256: u8| {
+        let uidl = uidl.map(ToOwned::to_owned);
+        mail_id(account, "INBOX", &Position::Pop3 { uidl }, &[sha256; 32])
+    };
+
+    assert_eq!(id(Some("a"), 0), id(Some("a"), 0));
+    for other in [id(Some("b"), 0), id(Some("a"), 1), id(None, 0)] {
+        assert_ne!(id(Some("a"), 0), other);
     }
 }
 
@@ -87,8 +112,10 @@ fn bare() -> MailReceived {
         account: Key::try_new("support").unwrap(),
         origin: Origin {
             folder: "INBOX".to_owned(),
-            uid_validity: 1,
-            uid: 1,
+            position: Position::Imap {
+                uid_validity: 1,
+                uid: 1,
+            },
         },
         received_at: None,
         date: None,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use mailmesh_sandbox::{Fault, FaultRule};
 
 use crate::fault::rule;
-use crate::world::{World, mail};
+use crate::world::{World, mail, uid_of};
 
 const MAILS: u32 = 40;
 
@@ -24,7 +24,7 @@ async fn slices_of_backlog(world: &World) -> Result<u64> {
     let replica = world.start().await?;
     world.recorded(&account, MAILS).await?;
     let mails = world.mails("support", MAILS as usize).await?;
-    let uids = mails.iter().map(|mail| mail.origin.uid);
+    let uids = mails.iter().map(|mail| uid_of(&mail.origin));
     assert!(uids.eq(1..=MAILS));
     let slices = world.sandbox.mail().counters().imap_bodies;
     replica.stop().await?;

@@ -6,7 +6,7 @@ use mailmesh_events::mail::MailQuarantined;
 use mailmesh_sandbox::{Fault, FaultRule};
 
 use crate::fault::rule;
-use crate::world::{World, mail};
+use crate::world::{World, mail, uid_of};
 
 /// Breaks a new mail twice, lets another mail be read, then breaks it once more.
 fn break_one_mail(world: &World, fault: &Fault) -> Result<()> {
@@ -34,8 +34,8 @@ async fn mail_that_breaks_the_session_is_set_aside_and_stops_no_other() -> Resul
     world.deliver(mail(3))?;
 
     let mails = world.mails("support", 2).await?;
-    assert_eq!(mails[1].origin.uid, 3);
-    assert_eq!((event.origin.uid, event.attempts), (2, 3));
+    assert_eq!(uid_of(&mails[1].origin), 3);
+    assert_eq!((uid_of(&event.origin), event.attempts), (2, 3));
     assert_eq!(event.problem.must_act, MustAct::Administrator);
     world.recorded(&account, 3).await?;
     world.finish(replica).await
@@ -106,7 +106,7 @@ async fn mail_over_which_the_server_says_farewell_is_set_aside() -> Result<()> {
     let event: MailQuarantined = world.base.first_event("support").await?;
     world.deliver(mail(3))?;
 
-    assert_eq!((event.origin.uid, event.attempts), (2, 3));
+    assert_eq!((uid_of(&event.origin), event.attempts), (2, 3));
     world.recorded(&account, 3).await?;
     world.mails("support", 2).await?;
     world.finish(replica).await
@@ -141,7 +141,7 @@ async fn mail_that_is_another_with_each_reading_is_set_aside() -> Result<()> {
     let event: MailQuarantined = world.base.first_event("support").await?;
     world.deliver(mail(3))?;
 
-    assert_eq!((event.origin.uid, event.attempts), (2, 2));
+    assert_eq!((uid_of(&event.origin), event.attempts), (2, 2));
     world.recorded(&account, 3).await?;
     world.mails("support", 2).await?;
     world.finish(replica).await

@@ -7,7 +7,7 @@ use mailmesh_events::mail::{MailReceived, Truncated};
 use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_testkit::eventually;
 
-use crate::world::{ALICE, World, mail};
+use crate::world::{ALICE, World, mail, uid_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mails_of_every_kind_become_one_event_each() -> Result<()> {
@@ -33,7 +33,7 @@ async fn mails_of_every_kind_become_one_event_each() -> Result<()> {
         assert_eq!(mail.raw.bytes, raw.len() as u64);
         assert!(mail.received_at.is_some());
     }
-    let uids: Vec<u32> = mails.iter().map(|mail| mail.origin.uid).collect();
+    let uids: Vec<u32> = mails.iter().map(|mail| uid_of(&mail.origin)).collect();
     assert_eq!(uids, [1, 2, 3, 4, 5]);
     assert_eq!(mails[0].subject.as_deref(), Some("Mail 1"));
     assert_eq!(mails[0].message_id.as_deref(), Some("<1@example.com>"));
@@ -120,7 +120,7 @@ async fn large_mails_keep_their_place_and_their_bytes() -> Result<()> {
     let mails = world.mails("support", kinds.len()).await?;
 
     for (number, (mail, raw)) in (1_u32..).zip(mails.iter().zip(&kinds)) {
-        assert_eq!(mail.origin.uid, number);
+        assert_eq!(uid_of(&mail.origin), number);
         assert!(world.raw_of(mail).await? == *raw, "mail {number}");
     }
     assert!(mails[3].truncated.contains(&Truncated::Attachments));
@@ -163,7 +163,7 @@ async fn mail_of_before_the_activation_is_left_alone_if_asked() -> Result<()> {
     world.deliver(mail(2))?;
 
     let mails = world.mails("support", 1).await?;
-    assert_eq!(mails[0].origin.uid, 2);
+    assert_eq!(uid_of(&mails[0].origin), 2);
     world.sandbox.mail().reset_uid_validity(ALICE, "INBOX")?;
     world.sandbox.mail().expire_sessions(ALICE)?;
     world.deliver(mail(3))?;
@@ -239,7 +239,7 @@ async fn backlog_is_received_in_order_at_a_pace() -> Result<()> {
 
     println!("3,000 mails in {:?}", begun.elapsed());
     let mails = world.mails("support", 3_000).await?;
-    let uids = mails.iter().map(|mail| mail.origin.uid);
+    let uids = mails.iter().map(|mail| uid_of(&mail.origin));
     assert!(uids.eq(1..=3_000));
     world.finish(replica).await
 }

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use anyhow::Result;
 use bytes::Bytes;
 use mailmesh_domain::{AccountState, Clock as _, SystemClock};
-use mailmesh_events::mail::MailReceived;
+use mailmesh_events::mail::{MailReceived, ResetReason};
 use mailmesh_sandbox::Flags;
 use mailmesh_store::account_status;
 use mailmesh_testkit::eventually;
 
-use crate::world::{ALICE, World, mail};
+use crate::world::{ALICE, World, mail, uid_of};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn owner_killed_between_publish_and_record_leaves_no_second_event() -> Result<()> {
@@ -33,7 +33,7 @@ async fn owner_killed_between_publish_and_record_leaves_no_second_event() -> Res
     let second = world.start().await?;
 
     let mails = world.mails("support", 3).await?;
-    let uids: Vec<u32> = mails.iter().map(|mail| mail.origin.uid).collect();
+    let uids: Vec<u32> = mails.iter().map(|mail| uid_of(&mail.origin)).collect();
     assert_eq!(uids, [1, 2, 3]);
     world.recorded(&account, 3).await?;
     world.finish(second).await
@@ -65,7 +65,7 @@ async fn two_replicas_share_accounts_and_publish_each_mail_once() -> Result<()> 
 
     for account in &accounts {
         let mails = world.mails(account.key.as_str(), 110).await?;
-        let uids: HashSet<u32> = mails.iter().map(|mail| mail.origin.uid).collect();
+        let uids: HashSet<u32> = mails.iter().map(|mail| uid_of(&mail.origin)).collect();
         assert_eq!(uids.len(), 110);
         world.recorded(account, 110).await?;
     }
@@ -90,13 +90,12 @@ async fn renumbered_folder_is_read_again_without_a_second_event() -> Result<()> 
     let mails = world.mails("support", 11).await?;
     assert_eq!(mails[10].subject.as_deref(), Some("Mail 11"));
     let reset: mailmesh_events::mail::MailboxReset = world.base.first_event("support").await?;
-    assert_ne!(reset.previous_uid_validity, reset.uid_validity);
-    assert_eq!(reset.uid_validity, mails[10].origin.uid_validity);
+    assert_eq!(reset.reason, ResetReason::EpochEnded);
     world.recorded(&account, 11).await?;
     eventually("the second reading has ended", async || {
         let mut tx = world.base.begin().await?;
         let cursors = mailmesh_store::mailbox::list_cursors(&mut tx, &[account.id]).await?;
-        let until = cursors.first().and_then(|cursor| cursor.rescan_until_uid);
+        let until = cursors.first().and_then(|cursor| cursor.rescan_until);
         anyhow::ensure!(until.is_none(), "{until:?}");
         anyhow::Ok(())
     })
@@ -136,10 +135,10 @@ async fn another_name_of_the_same_server_brings_no_second_event() -> Result<()> 
 
     world.recorded(&account, 11).await?;
     let mails = world.mails("support", 11).await?;
-    let uids: HashSet<u32> = mails.iter().map(|mail| mail.origin.uid).collect();
+    let uids: HashSet<u32> = mails.iter().map(|mail| uid_of(&mail.origin)).collect();
     assert_eq!(uids.len(), 11);
     let reset: mailmesh_events::mail::MailboxReset = world.base.first_event("support").await?;
-    assert_eq!(reset.previous_uid_validity, 0);
+    assert_eq!(reset.reason, ResetReason::ServerChanged);
     world.finish(replica).await
 }
 
@@ -174,9 +173,7 @@ async fn mail_copied_into_a_renumbered_folder_is_no_known_one() -> Result<()> {
     eventually("the second reading has ended", async || {
         let mut tx = world.base.begin().await?;
         let cursors = mailmesh_store::mailbox::list_cursors(&mut tx, &[account.id]).await?;
-        let is_over = cursors
-            .iter()
-            .all(|cursor| cursor.rescan_until_uid.is_none());
+        let is_over = cursors.iter().all(|cursor| cursor.rescan_until.is_none());
         anyhow::ensure!(is_over, "{cursors:?}");
         anyhow::Ok(())
     })
@@ -200,7 +197,7 @@ async fn stale_owner_is_refused_by_the_stream_and_publishes_nothing() -> Result<
 
     // The replica is refused, fences anew, reads back, and only then publishes.
     let mails = world.mails("support", 2).await?;
-    assert_eq!(mails[1].origin.uid, 2);
+    assert_eq!(uid_of(&mails[1].origin), 2);
     let fence = world.base.stored("fence.support").await?;
     assert_eq!(fence.len(), 1);
     world.recorded(&account, 2).await?;

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use mailmesh_accounts::Connections;
 use mailmesh_bus::StreamSettings;
-use mailmesh_domain::{AccountState, Protocol, SystemClock};
-use mailmesh_events::mail::MailReceived;
+use mailmesh_domain::{AccountState, Position, Protocol, SystemClock};
+use mailmesh_events::mail::{MailReceived, Origin};
 use mailmesh_inbound_fetcher::{Config, Service, Settings};
 use mailmesh_sandbox::{MailboxSettings, Sandbox};
 use mailmesh_store::account::{self, Account};
@@ -129,12 +129,12 @@ impl World {
     }
 
     /// Waits until all that was published is recorded.
-    pub(crate) async fn recorded(&self, account: &Account, last_uid: u32) -> Result<()> {
+    pub(crate) async fn recorded(&self, account: &Account, uid: u32) -> Result<()> {
         eventually("the cursor has moved", async || {
             let mut tx = self.base.begin().await?;
             let cursors = mailmesh_store::mailbox::list_cursors(&mut tx, &[account.id]).await?;
-            let found = cursors.first().map(|cursor| cursor.last_uid);
-            if found == Some(last_uid) {
+            let found = cursors.first().map(|cursor| cursor.ordinal);
+            if found == Some(u64::from(uid)) {
                 return Ok(());
             }
             bail!("{found:?}")
@@ -183,4 +183,12 @@ pub(crate) fn mail(number: u32) -> Bytes {
     Bytes::from(format!(
         "From: Bob <bob@example.com>\r\nTo: {ALICE}\r\nSubject: Mail {number}\r\nMessage-ID: <{number}@example.com>\r\n\r\nBody {number}\r\n"
     ))
+}
+
+/// Returns the UID that a mail had where it was found.
+pub(crate) fn uid_of(origin: &Origin) -> u32 {
+    match origin.position {
+        Position::Imap { uid, .. } => uid,
+        Position::Pop3 { .. } => 0,
+    }
 }
