@@ -15,6 +15,17 @@ use crate::{StoreError, Tx};
 pub use lookup::{count_by_client, find_for_update, find_grant, has_known_server, list_by_client};
 use row::{Row, select};
 
+/// Where a mail server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub encryption: Encryption,
+}
+
 /// A mailbox used in one direction, as an operator set it.
 #[derive(Debug, Clone)]
 pub struct Account {
@@ -30,12 +41,8 @@ pub struct Account {
     pub direction: Direction,
     /// What its server speaks.
     pub protocol: Protocol,
-    /// The server's host.
-    pub host: String,
-    /// The server's port.
-    pub port: u16,
-    /// How the connection is protected.
-    pub encryption: Encryption,
+    /// Its server; none where the protocol needs none to be named.
+    pub server: Option<ServerAddress>,
     /// How the account proves itself.
     pub authorisation: Authorisation,
     /// The login, usually the mailbox's address.
@@ -56,6 +63,8 @@ pub struct Account {
     pub poll_interval_seconds: u32,
     /// What becomes of a mail after its event was confirmed.
     pub after_receive: AfterReceive,
+    /// For how many days `AfterReceive::Delete` leaves a mail on the server; none: it is deleted at once.
+    pub delete_after_days: Option<u32>,
     /// The folder that `AfterReceive::Move` moves to.
     pub move_to: Option<String>,
     /// How many connections may be open at once.
@@ -71,6 +80,23 @@ pub struct Account {
 }
 
 impl Account {
+    /// Returns the server of an account whose protocol needs one.
+    ///
+    /// # Errors
+    /// [`StoreError::BadRow`] when the row names none.
+    pub fn server_address(&self) -> Result<&ServerAddress, StoreError> {
+        self.server.as_ref().ok_or_else(|| StoreError::BadRow {
+            table: "accounts",
+            column: "host",
+            id: self.id.to_string(),
+        })
+    }
+
+    /// Returns the host of the account's server; empty where it names none.
+    pub fn host(&self) -> &str {
+        self.server.as_ref().map_or("", |server| &server.host)
+    }
+
     /// Returns what the password of this row is sealed for.
     pub fn password_context(id: AccountId) -> SealContext {
         SealContext {
@@ -93,9 +119,10 @@ pub async fn insert(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
              (account_id, key, name, is_enabled, direction, protocol, host, port, encryption,
               authorisation, login, password_sealed, client_configuration_id, grant_id,
               from_addresses, folders, receive_existing, poll_interval_seconds, after_receive,
-              move_to, max_connections, ca_pem, updated_at, created_at, revision)
+              move_to, max_connections, ca_pem, updated_at, created_at, revision,
+              delete_after_days)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                 $19, $20, $21, $22, $23, $23, $24)",
+                 $19, $20, $21, $22, $23, $23, $24, $25)",
         "insert an account",
     )
     .await?;
@@ -134,7 +161,7 @@ pub async fn update(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
              client_configuration_id = $13, grant_id = $14, from_addresses = $15, folders = $16,
              receive_existing = $17, poll_interval_seconds = $18, after_receive = $19,
              move_to = $20, max_connections = $21, ca_pem = $22, updated_at = $23,
-             revision = revision + 1
+             delete_after_days = $25, revision = revision + 1
          WHERE account_id = $1 AND revision = $24",
         "update an account",
     )

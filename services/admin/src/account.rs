@@ -5,8 +5,9 @@ mod destination;
 mod server;
 mod settle;
 mod view;
+mod watching;
 
-use mailmesh_domain::{AfterReceive, Authorisation, Encryption, Protocol};
+use mailmesh_domain::{AfterReceive, Authorisation, Direction, Encryption, Protocol};
 use serde::Deserialize;
 
 use crate::field::{Field, SecretText};
@@ -23,6 +24,7 @@ pub(crate) struct Input {
     name: Field<String>,
     enabled: Field<bool>,
     protocol: Field<Protocol>,
+    direction: Field<Direction>,
     host: Field<String>,
     port: Field<i64>,
     encryption: Field<Encryption>,
@@ -35,6 +37,7 @@ pub(crate) struct Input {
     receive_existing: Field<bool>,
     poll_interval_seconds: Field<i64>,
     after_receive: Field<AfterReceive>,
+    delete_after_days: Field<i64>,
     move_to: Field<String>,
     max_connections: Field<i64>,
     ca_pem: Field<String>,

@@ -7,6 +7,7 @@ use mailmesh_mail::imap::{ImapError, ImapLimits, SelectMode, Session};
 use mailmesh_mail::smtp::{Connection, SmtpError, SmtpSettings};
 use mailmesh_mail::{Credentials, Server, TlsError, client_config};
 use mailmesh_secrets::SecretString;
+use mailmesh_store::StoreError;
 use mailmesh_store::account::Account;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -28,6 +29,8 @@ pub(crate) enum Proof {
 pub(crate) enum ProofError {
     #[error("the server's private certificate authority cannot be used")]
     Tls(#[from] TlsError),
+    #[error("the account's row cannot be used")]
+    Row(#[from] StoreError),
     #[error(transparent)]
     Imap(#[from] ImapError),
     #[error(transparent)]
@@ -56,10 +59,11 @@ pub(crate) async fn prove(account: &Account, access_token: SecretString) -> Proo
 }
 
 async fn sign_in(account: &Account, access_token: SecretString) -> Result<(), ProofError> {
+    let address = account.server_address()?;
     let server = Server {
-        host: account.host.clone(),
-        port: account.port,
-        encryption: account.encryption,
+        host: address.host.clone(),
+        port: address.port,
+        encryption: address.encryption,
         tls: client_config(account.ca_pem.as_deref())?,
     };
     let credentials = Credentials::OAuth2 {
@@ -92,6 +96,7 @@ impl ProofError {
             Self::Tls(error) => error.verdict(),
             Self::Imap(error) => error.verdict(),
             Self::Smtp(error) => error.verdict(),
+            Self::Row(_) => Verdict::unknown(),
             Self::TimedOut => Verdict::transient(),
         }
     }

@@ -147,13 +147,14 @@ impl Worker {
 
     async fn sign_in(&self, credentials: &Credentials) -> Result<Session, Failure> {
         let account = &*self.account;
+        let address = account.server_address()?;
         let server = Server {
-            host: account.host.clone(),
-            port: account.port,
-            encryption: account.encryption,
+            host: address.host.clone(),
+            port: address.port,
+            encryption: address.encryption,
             tls: self.context.gate.tls(account.ca_pem.as_deref())?,
         };
-        let _entry = self.context.gate.enter(&account.host).await;
+        let _entry = self.context.gate.enter(&address.host).await;
         let session = Session::connect(&server, credentials, ImapLimits::default()).await?;
         debug!(account.id = %account.id, "Signed in");
         Ok(session)
@@ -208,6 +209,9 @@ impl Worker {
         let is_only = folders.len() == 1;
         if is_first && self.opens_for_changes() {
             self.post.fall_behind();
+        }
+        if self.account.delete_after_days.is_some() {
+            self.post.look_for_due();
         }
         let is_catching_up = self.post.begin();
         for folder in &folders {

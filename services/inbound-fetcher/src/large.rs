@@ -42,7 +42,7 @@ impl Worker {
         let uid = mail.uid;
         let most = held_bytes(mail.size, self.context.settings.parse_bytes);
         let slice = usize::try_from(self.context.settings.slice_bytes).unwrap_or(usize::MAX);
-        let host = self.account.host.as_str();
+        let host = self.account.host();
         let room = tokio::select! {
             () = self.stop.cancelled() => return Err(Failure::Stopping),
             room = self.context.budget.take_large(host, most.saturating_add(slice)) => room,

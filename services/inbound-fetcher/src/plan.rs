@@ -103,7 +103,7 @@ impl Worker {
     pub(crate) async fn make_room(&self, mails: usize, slice: u32) -> Result<Share, Failure> {
         let slice = usize::try_from(slice).unwrap_or(usize::MAX);
         let bytes = slice.saturating_mul(mails.min(ON_THE_WAY));
-        let (budget, host) = (&self.context.budget, self.account.host.as_str());
+        let (budget, host) = (&self.context.budget, self.account.host());
         let taking = async {
             if mails <= UNSIZED_MAILS {
                 budget.take_few(host, bytes).await

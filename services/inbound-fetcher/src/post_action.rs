@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use mailmesh_domain::{AfterReceive, MailId};
 use mailmesh_events::Problem;
 use mailmesh_mail::imap::{ImapError, Session};
@@ -11,6 +13,8 @@ use crate::context::{Context, backoff};
 use crate::failure::Failure;
 
 const DUE_LIMIT: i64 = 500;
+/// How often mails are looked for whose days on the server are over.
+const DUE_LOOK: Duration = Duration::from_hours(1);
 
 /// A recorded mail that something is still to be done with.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +33,22 @@ pub(crate) struct PostActions {
     refusals: u32,
     retry_at: Option<Instant>,
     problem: Option<Box<Problem>>,
+    look_at: Option<Instant>,
 }
 
 impl PostActions {
     pub(crate) const fn fall_behind(&mut self) {
         self.is_behind = true;
         self.is_fresh = true;
+    }
+
+    /// Mails that are left on the server for some days become due without a sign.
+    pub(crate) fn look_for_due(&mut self) {
+        let now = Instant::now();
+        if self.look_at.is_none_or(|at| at <= now) {
+            self.look_at = Some(now + DUE_LOOK);
+            self.fall_behind();
+        }
     }
 
     /// Returns whether the server may be asked now.
@@ -68,7 +82,10 @@ impl PostActions {
     /// Notes that every folder was gone through.
     pub(crate) fn end(&mut self) {
         if !self.is_fresh && self.retry_at.is_none() {
-            *self = Self::default();
+            *self = Self {
+                look_at: self.look_at,
+                ..Self::default()
+            };
         }
     }
 
@@ -111,7 +128,9 @@ impl Worker {
 
     /// Does what is to be done with mails that were just recorded.
     pub(crate) async fn act(&mut self, session: &mut Session, due: &[Due]) -> Result<(), Failure> {
-        if due.is_empty() || !self.post.may_try() {
+        // What is left on the server for some days is found once they are over.
+        let is_later = self.account.delete_after_days.is_some();
+        if is_later || due.is_empty() || !self.post.may_try() {
             return Ok(());
         }
         let refusal = run(&self.context, &self.account, session, due).await?;
@@ -134,8 +153,8 @@ async fn catch_up(
 ) -> Result<Option<ImapError>, Failure> {
     loop {
         let mut tx = context.replica.database.begin().await?;
-        let due =
-            mailbox::list_post_actions(&mut tx, account.id, &cursor.folder, DUE_LIMIT).await?;
+        let (folder, now) = (cursor.folder.as_str(), context.now());
+        let due = mailbox::list_post_actions(&mut tx, account.id, folder, now, DUE_LIMIT).await?;
         let (current, renumbered): (Vec<_>, Vec<_>) =
             due.iter().partition(|due| due.epoch == cursor.epoch);
         // A UID of before the renumbering may now be another mail's.

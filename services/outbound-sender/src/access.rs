@@ -57,10 +57,14 @@ impl Access {
     pub(crate) fn server(account: &Account) -> Result<Server, Problem> {
         let tls = client_config(account.ca_pem.as_deref())
             .map_err(|error| Problem::new(tell(&error, None), error.verdict()).with_mail(WAITS))?;
+        let address = account.server_address().map_err(|error| {
+            let verdict = Verdict::needs_administrator(MustAct::Administrator);
+            Problem::new(tell(&error, None), verdict).with_mail(WAITS)
+        })?;
         Ok(Server {
-            host: account.host.clone(),
-            port: account.port,
-            encryption: account.encryption,
+            host: address.host.clone(),
+            port: address.port,
+            encryption: address.encryption,
             tls,
         })
     }

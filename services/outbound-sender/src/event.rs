@@ -167,7 +167,7 @@ pub(crate) mod sample {
         AccountId, AfterReceive, Authorisation, Direction, Encryption, Key, MailId, OutboundState,
         Protocol, UncertainPolicy,
     };
-    use mailmesh_store::account::Account;
+    use mailmesh_store::account::{Account, ServerAddress};
     use mailmesh_store::outbound_mail::{OutboundMail, Recipient};
     use time::OffsetDateTime;
     use uuid::Uuid;
@@ -180,9 +180,11 @@ pub(crate) mod sample {
             is_enabled: true,
             direction: Direction::Outbound,
             protocol: Protocol::Smtp,
-            host: "localhost".into(),
-            port: 465,
-            encryption: Encryption::Tls,
+            server: Some(ServerAddress {
+                host: "localhost".into(),
+                port: 465,
+                encryption: Encryption::Tls,
+            }),
             authorisation: Authorisation::Password,
             login: "support@example.com".into(),
             password: None,
@@ -193,6 +195,7 @@ pub(crate) mod sample {
             receive_existing: false,
             poll_interval_seconds: 60,
             after_receive: AfterReceive::Keep,
+            delete_after_days: None,
             move_to: None,
             max_connections: 2,
             ca_pem: None,

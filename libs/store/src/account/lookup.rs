@@ -85,15 +85,18 @@ pub async fn find_grant(
 /// When the database fails.
 pub async fn has_known_server(tx: &mut Tx, account: &Account) -> Result<bool, StoreError> {
     let client = account.client_configuration_id;
+    let Some(server) = &account.server else {
+        return Ok(false);
+    };
     sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM accounts
          WHERE client_configuration_id = $1 AND authorisation = 'oauth2' AND lower(host) = lower($2)
            AND port = $3 AND encryption = $4 AND ca_pem IS NOT DISTINCT FROM $5)",
     )
     .bind(client.map(ClientConfigurationId::as_uuid))
-    .bind(&account.host)
-    .bind(i32::from(account.port))
-    .bind(account.encryption.as_str())
+    .bind(&server.host)
+    .bind(i32::from(server.port))
+    .bind(server.encryption.as_str())
     .bind(&account.ca_pem)
     .fetch_one(tx.connection())
     .await

@@ -2,7 +2,7 @@ use mailmesh_domain::{AccountId, ClientConfigurationId, GrantId, Key};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::Account;
+use super::{Account, ServerAddress};
 use crate::convert::{RowOf, sealed_bytes};
 use crate::{StoreError, Tx};
 
@@ -12,7 +12,7 @@ macro_rules! select {
             "SELECT account_id, key, name, is_enabled, direction, protocol, host, port, encryption,
                     authorisation, login, password_sealed, client_configuration_id, grant_id,
                     from_addresses, folders, receive_existing, poll_interval_seconds,
-                    after_receive, move_to, max_connections, ca_pem, revision, created_at, updated_at
+                    after_receive, delete_after_days, move_to, max_connections, ca_pem, revision, created_at, updated_at
              FROM accounts ",
             $rest
         )
@@ -28,9 +28,9 @@ pub(super) struct Row {
     is_enabled: bool,
     direction: String,
     protocol: String,
-    host: String,
-    port: i32,
-    encryption: String,
+    host: Option<String>,
+    port: Option<i32>,
+    encryption: Option<String>,
     authorisation: String,
     login: String,
     password_sealed: Option<Vec<u8>>,
@@ -41,6 +41,7 @@ pub(super) struct Row {
     receive_existing: bool,
     poll_interval_seconds: i32,
     after_receive: String,
+    delete_after_days: Option<i32>,
     move_to: Option<String>,
     max_connections: i32,
     ca_pem: Option<String>,
@@ -57,6 +58,14 @@ impl TryFrom<Row> for Account {
             table: "accounts",
             id: row.account_id,
         };
+        let server = match (row.host, row.port, row.encryption) {
+            (Some(host), Some(port), Some(encryption)) => Some(ServerAddress {
+                host,
+                port: of.number("port", port)?,
+                encryption: of.parse("encryption", &encryption)?,
+            }),
+            _ => None,
+        };
         Ok(Self {
             id: AccountId::from_uuid(row.account_id),
             key: Key::try_new(row.key).map_err(|_| of.bad("key"))?,
@@ -64,9 +73,7 @@ impl TryFrom<Row> for Account {
             is_enabled: row.is_enabled,
             direction: of.parse("direction", &row.direction)?,
             protocol: of.parse("protocol", &row.protocol)?,
-            host: row.host,
-            port: of.number("port", row.port)?,
-            encryption: of.parse("encryption", &row.encryption)?,
+            server,
             authorisation: of.parse("authorisation", &row.authorisation)?,
             login: row.login,
             password: of.sealed("password_sealed", row.password_sealed)?,
@@ -79,6 +86,10 @@ impl TryFrom<Row> for Account {
             receive_existing: row.receive_existing,
             poll_interval_seconds: of.number("poll_interval_seconds", row.poll_interval_seconds)?,
             after_receive: of.parse("after_receive", &row.after_receive)?,
+            delete_after_days: row
+                .delete_after_days
+                .map(|days| of.number("delete_after_days", days))
+                .transpose()?,
             move_to: row.move_to,
             max_connections: of.number("max_connections", row.max_connections)?,
             ca_pem: row.ca_pem,
@@ -95,6 +106,8 @@ pub(super) async fn write(
     statement: &'static str,
     operation: &'static str,
 ) -> Result<(), StoreError> {
+    let server = account.server.as_ref();
+    let days = account.delete_after_days;
     let done = sqlx::query(statement)
         .bind(account.id.as_uuid())
         .bind(account.key.as_str())
@@ -102,9 +115,9 @@ pub(super) async fn write(
         .bind(account.is_enabled)
         .bind(account.direction.as_str())
         .bind(account.protocol.as_str())
-        .bind(&account.host)
-        .bind(i32::from(account.port))
-        .bind(account.encryption.as_str())
+        .bind(server.map(|server| &server.host))
+        .bind(server.map(|server| i32::from(server.port)))
+        .bind(server.map(|server| server.encryption.as_str()))
         .bind(account.authorisation.as_str())
         .bind(&account.login)
         .bind(sealed_bytes(account.password.as_ref()))
@@ -124,6 +137,7 @@ pub(super) async fn write(
         .bind(&account.ca_pem)
         .bind(account.updated_at)
         .bind(account.revision)
+        .bind(days.map(|days| i32::try_from(days).unwrap_or(i32::MAX)))
         .execute(tx.connection())
         .await
         .map_err(StoreError::query(operation))?;

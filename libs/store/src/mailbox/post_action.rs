@@ -1,4 +1,5 @@
 use mailmesh_domain::{AccountId, Epoch, MailId};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::convert::RowOf;
@@ -17,7 +18,8 @@ pub struct DuePostAction {
     pub ordinal: u64,
 }
 
-/// Lists mails of a folder that something is still to be done with on the server.
+/// Lists mails of a folder that something is to be done with on the server by now, those first that were recorded first:
+/// an account may leave a mail there for some days.
 ///
 /// # Errors
 /// When the database fails.
@@ -25,14 +27,22 @@ pub async fn list_post_actions(
     tx: &mut Tx,
     account: AccountId,
     folder: &str,
+    now: OffsetDateTime,
     limit: i64,
 ) -> Result<Vec<DuePostAction>, StoreError> {
     let rows: Vec<(Uuid, String, String, i64)> = sqlx::query_as(
         "SELECT mail_id, epoch, position, ordinal FROM received_mails
-         WHERE account_id = $1 AND folder = $2 AND is_post_action_due ORDER BY ordinal LIMIT $3",
+         WHERE account_id = $1 AND folder = $2 AND is_post_action_due
+           -- Without a number of days, whatever the clock of the replica that recorded the mail said.
+           AND recorded_at <= coalesce(
+               $3 - (SELECT make_interval(days => delete_after_days)
+                     FROM accounts WHERE account_id = $1),
+               'infinity')
+         ORDER BY recorded_at, ordinal LIMIT $4",
     )
     .bind(account.as_uuid())
     .bind(folder)
+    .bind(now)
     .bind(limit)
     .fetch_all(tx.connection())
     .await

@@ -1,6 +1,7 @@
 use anyhow::Result;
 use mailmesh_domain::{
-    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, GrantId, SystemClock,
+    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, GrantId, Protocol,
+    SystemClock,
 };
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::{StoreError, Tx, account_status, client_configuration};
@@ -38,7 +39,9 @@ async fn each_change_counts_the_revision_up() -> Result<()> {
     account::insert(&mut tx, &account).await?;
 
     account.name = "Renamed".to_owned();
-    account.after_receive = AfterReceive::Keep;
+    account.after_receive = AfterReceive::Delete;
+    account.delete_after_days = Some(7);
+    account.protocol = Protocol::Pop3;
     account.move_to = None;
     account.password = None;
     account.updated_at = LATER;
@@ -49,6 +52,25 @@ async fn each_change_counts_the_revision_up() -> Result<()> {
     assert_eq!(format!("{found:?}"), format!("{:?}", Some(&account)));
     let revisions = account::list_revisions(&mut tx, &[account.id]).await?;
     assert_eq!(revisions, [(account.id, 2)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_protocol_that_is_spoken_to_a_server_needs_one() -> Result<()> {
+    for protocol in [Protocol::Imap, Protocol::Pop3, Protocol::Smtp] {
+        let world = World::new().await?;
+        let mut tx = world.database.begin().await?;
+        let account = Account {
+            protocol,
+            server: None,
+            ..sample::account("support", protocol.usual_direction())?
+        };
+
+        let refused = account::insert(&mut tx, &account).await;
+
+        assert!(refused.is_err(), "{protocol}");
+        assert!(account.server_address().is_err());
+    }
     Ok(())
 }
 

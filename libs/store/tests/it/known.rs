@@ -30,7 +30,7 @@ fn received(account: AccountId, folder: &str, uid: u32, content: &[u8]) -> Recei
 }
 
 async fn rows(tx: &mut Tx, account: AccountId, folder: &str) -> Result<Vec<DuePostAction>> {
-    Ok(mailbox::list_post_actions(tx, account, folder, 100).await?)
+    Ok(mailbox::list_post_actions(tx, account, folder, NOW, 100).await?)
 }
 
 fn row(mail: &ReceivedMail, position: &Position) -> DuePostAction {

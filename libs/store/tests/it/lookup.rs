@@ -1,6 +1,6 @@
 use anyhow::{Context, Result};
 use mailmesh_domain::{Authorisation, ClientConfigurationId, Direction, Key};
-use mailmesh_store::account::{self, Account};
+use mailmesh_store::account::{self, Account, ServerAddress};
 use mailmesh_store::{Database, Tx, client_configuration, grant, replica};
 
 use crate::sample::{self, LATER, NOW};
@@ -60,6 +60,10 @@ async fn a_new_account_finds_the_grant_of_its_login() -> Result<()> {
 
 type Change = fn(&mut Account);
 
+fn move_server(account: &mut Account, change: impl Fn(&mut ServerAddress)) {
+    account.server.iter_mut().for_each(change);
+}
+
 #[tokio::test]
 async fn a_server_is_known_by_all_that_decides_who_answers_there() -> Result<()> {
     let world = World::new().await?;
@@ -69,16 +73,26 @@ async fn a_server_is_known_by_all_that_decides_who_answers_there() -> Result<()>
     let account = stored(&mut tx, "in", Direction::Inbound, Some(client)).await?;
     let mut with_password = sample::account("password", Direction::Inbound)?;
     with_password.authorisation = Authorisation::Password;
-    "password.example.com".clone_into(&mut with_password.host);
+    move_server(&mut with_password, |server| {
+        "password.example.com".clone_into(&mut server.host);
+    });
     account::insert(&mut tx, &with_password).await?;
     let changes: [(bool, Change); 6] = [
         (true, |account| account.login.push('x')),
-        (true, |account| account.host = account.host.to_uppercase()),
-        (false, |account| account.host.push('x')),
-        (false, |account| account.port += 1),
+        (true, |account| {
+            move_server(account, |server| server.host = server.host.to_uppercase());
+        }),
+        (false, |account| {
+            move_server(account, |server| server.host.push('x'));
+        }),
+        (false, |account| {
+            move_server(account, |server| server.port += 1);
+        }),
         (false, |account| account.ca_pem = Some("pem".to_owned())),
         (false, |account| {
-            "password.example.com".clone_into(&mut account.host);
+            move_server(account, |server| {
+                "password.example.com".clone_into(&mut server.host);
+            });
         }),
     ];
 

@@ -324,7 +324,7 @@ async fn inbound(filled: &Filled) -> Result<()> {
         .await?;
     filled
         .check("list_post_actions", async |tx| {
-            let due = mailbox::list_post_actions(tx, account, "INBOX", 100).await?;
+            let due = mailbox::list_post_actions(tx, account, "INBOX", LATER, 100).await?;
             let ids: Vec<MailId> = due.iter().map(|action| action.mail_id).collect();
             mailbox::finish_post_actions(tx, &ids).await?;
             Ok(())

@@ -1,6 +1,8 @@
 use anyhow::Result;
-use mailmesh_domain::{AccountId, Direction, MailId, SystemClock};
-use mailmesh_store::mailbox::{self, DuePostAction};
+use mailmesh_domain::{AccountId, AfterReceive, Direction, MailId, SystemClock};
+use mailmesh_store::account;
+use mailmesh_store::mailbox::{self, DuePostAction, ReceivedMail};
+use time::Duration;
 
 use crate::sample::{self, LATER, NOW};
 use crate::world::World;
@@ -108,9 +110,9 @@ async fn post_actions_are_listed_in_order_until_they_are_done() -> Result<()> {
     mails.push(archived);
     mailbox::insert(&mut tx, &mails, NOW).await?;
 
-    let due = mailbox::list_post_actions(&mut tx, account, "INBOX", 2).await?;
+    let due = mailbox::list_post_actions(&mut tx, account, "INBOX", LATER, 2).await?;
     mailbox::finish_post_actions(&mut tx, &[due[0].mail_id, due[1].mail_id]).await?;
-    let left = mailbox::list_post_actions(&mut tx, account, "INBOX", 10).await?;
+    let left = mailbox::list_post_actions(&mut tx, account, "INBOX", LATER, 10).await?;
 
     let ordinals: Vec<u64> = due.iter().map(|action| action.ordinal).collect();
     assert_eq!(ordinals, [3, 7]);
@@ -122,6 +124,33 @@ async fn post_actions_are_listed_in_order_until_they_are_done() -> Result<()> {
         ordinal: 15,
     };
     assert_eq!(left, [last]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mail_is_left_on_the_server_for_the_days_that_the_account_says() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let mut account = sample::account("support", Direction::Inbound)?;
+    account.after_receive = AfterReceive::Delete;
+    account.move_to = None;
+    account.delete_after_days = Some(7);
+    account::insert(&mut tx, &account).await?;
+    for (uid, recorded_at) in [(1, NOW), (2, LATER)] {
+        let mail = ReceivedMail {
+            is_post_action_due: true,
+            ..sample::received(account.id, uid)
+        };
+        mailbox::insert(&mut tx, &[mail], recorded_at).await?;
+    }
+
+    let mut due = Vec::new();
+    for now in [LATER, NOW + Duration::days(7), LATER + Duration::days(7)] {
+        let listed = mailbox::list_post_actions(&mut tx, account.id, "INBOX", now, 10).await?;
+        due.push(listed.iter().map(|each| each.ordinal).collect::<Vec<_>>());
+    }
+
+    assert_eq!(due, [vec![], vec![1], vec![1, 2]]);
     Ok(())
 }
 

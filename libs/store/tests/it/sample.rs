@@ -7,7 +7,7 @@ use mailmesh_domain::{
 };
 use mailmesh_events::Problem;
 use mailmesh_secrets::{SealedSecret, sha256};
-use mailmesh_store::account::{self, Account};
+use mailmesh_store::account::{self, Account, ServerAddress};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Claiming, Grant};
 use mailmesh_store::mailbox::ReceivedMail;
@@ -49,9 +49,11 @@ pub(crate) fn account(key: &str, direction: Direction) -> Result<Account> {
             Direction::Inbound => Protocol::Imap,
             Direction::Outbound => Protocol::Smtp,
         },
-        host: "mail.example.com".to_owned(),
-        port: 993,
-        encryption: Encryption::Tls,
+        server: Some(ServerAddress {
+            host: "mail.example.com".to_owned(),
+            port: 993,
+            encryption: Encryption::Tls,
+        }),
         authorisation: Authorisation::Password,
         login: format!("{key}@example.com"),
         password: Some(sealed(7)?),
@@ -62,6 +64,7 @@ pub(crate) fn account(key: &str, direction: Direction) -> Result<Account> {
         receive_existing: false,
         poll_interval_seconds: 300,
         after_receive: AfterReceive::Move,
+        delete_after_days: None,
         move_to: Some("Done".to_owned()),
         max_connections: 2,
         ca_pem: None,

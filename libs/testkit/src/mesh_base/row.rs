@@ -7,7 +7,7 @@ use mailmesh_domain::{
 };
 use mailmesh_sandbox::Sandbox;
 use mailmesh_secrets::{ExposeSecret, SealContext, SealedSecret, SecretString};
-use mailmesh_store::account::Account;
+use mailmesh_store::account::{Account, ServerAddress};
 use mailmesh_store::client_configuration::ClientConfiguration;
 use mailmesh_store::grant::Grant;
 
@@ -102,9 +102,11 @@ impl MeshBase {
             is_enabled: true,
             direction: protocol.usual_direction(),
             protocol,
-            host: "localhost".to_owned(),
-            port,
-            encryption: Encryption::Tls,
+            server: Some(ServerAddress {
+                host: "localhost".to_owned(),
+                port,
+                encryption: Encryption::Tls,
+            }),
             authorisation: Authorisation::OAuth2,
             login: login.to_owned(),
             password: None,
@@ -115,6 +117,7 @@ impl MeshBase {
             receive_existing: true,
             poll_interval_seconds: 60,
             after_receive: AfterReceive::Keep,
+            delete_after_days: None,
             move_to: None,
             max_connections: 2,
             ca_pem: Some(host.ca_pem.clone()),

@@ -1,10 +1,10 @@
-use mailmesh_domain::{Authorisation, Direction, Encryption, Protocol};
+use mailmesh_domain::{Authorisation, Direction, Encryption};
 use mailmesh_secrets::{ExposeSecret, SealedSecret};
-use mailmesh_store::account::Account;
+use mailmesh_store::account::{Account, ServerAddress};
 use mailmesh_store::client_configuration::ClientConfiguration;
 
 use super::Input;
-use super::server::Server;
+use super::server::is_loopback;
 use super::settle::Basis;
 use crate::error::ApiError;
 use crate::field::{Faults, Field, SecretText};
@@ -38,7 +38,7 @@ impl Password {
 pub(super) fn settle(
     input: &mut Input,
     basis: &Basis<'_>,
-    protocol: Protocol,
+    direction: Direction,
     is_elsewhere: bool,
     faults: &mut Faults,
 ) -> Credentials {
@@ -60,7 +60,7 @@ pub(super) fn settle(
                 "is required for authorisation oauth2",
             );
         }
-        (Authorisation::OAuth2, Some(client)) => check_direction(client, protocol, faults),
+        (Authorisation::OAuth2, Some(client)) => check_direction(client, direction, faults),
         (_, Some(_)) => faults.add("client_configuration", "is only for authorisation oauth2"),
         (_, None) => {}
     }
@@ -102,10 +102,10 @@ fn settle_password(
     Password::None
 }
 
-fn check_direction(client: &ClientConfiguration, protocol: Protocol, faults: &mut Faults) {
-    let (is_usable, direction) = match protocol.usual_direction() {
-        Direction::Inbound => (client.is_inbound, "inbound"),
-        Direction::Outbound => (client.is_outbound, "outbound"),
+fn check_direction(client: &ClientConfiguration, direction: Direction, faults: &mut Faults) {
+    let is_usable = match direction {
+        Direction::Inbound => client.is_inbound,
+        Direction::Outbound => client.is_outbound,
     };
     if !is_usable {
         faults.add(
@@ -118,8 +118,12 @@ fn check_direction(client: &ClientConfiguration, protocol: Protocol, faults: &mu
     }
 }
 
-pub(super) fn check_protection(credentials: &Credentials, server: &Server, faults: &mut Faults) {
-    let is_open = server.encryption == Encryption::None && !server.is_loopback();
+pub(super) fn check_protection(
+    credentials: &Credentials,
+    server: &ServerAddress,
+    faults: &mut Faults,
+) {
+    let is_open = server.encryption == Encryption::None && !is_loopback(server);
     if is_open && credentials.authorisation != Authorisation::None {
         faults.add(
             "encryption",

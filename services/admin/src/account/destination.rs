@@ -22,7 +22,7 @@ pub(crate) async fn check_destination(
     let servers = known_servers(client);
     let is_providers = servers
         .iter()
-        .any(|server| server.host.eq_ignore_ascii_case(&account.host));
+        .any(|server| server.host.eq_ignore_ascii_case(account.host()));
     if caller.is_administrator()
         || (is_providers && account.ca_pem.is_none())
         || store::has_known_server(tx, account).await?

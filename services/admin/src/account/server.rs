@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use mailmesh_domain::{Encryption, Protocol};
 use mailmesh_oauth::profile::{MailServer, Profile};
-use mailmesh_store::account::Account;
+use mailmesh_store::account::{Account, ServerAddress};
 use mailmesh_store::client_configuration::ClientConfiguration;
 use url::Url;
 
@@ -16,14 +16,6 @@ pub(super) struct Said {
     pub(super) encryption: Field<Encryption>,
 }
 
-/// Where the server is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Server {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) encryption: Encryption,
-}
-
 /// Lays what was said over what is there; the client's profile knows its provider's servers.
 pub(super) fn settle(
     said: Said,
@@ -31,9 +23,10 @@ pub(super) fn settle(
     current: Option<&Account>,
     client: Option<&ClientConfiguration>,
     faults: &mut Faults,
-) -> Server {
+) -> ServerAddress {
     let known = client.and_then(|client| known_server(client, protocol));
-    let host = said.host.over(current.map(|account| account.host.clone()));
+    let current = current.and_then(|account| account.server.as_ref());
+    let host = said.host.over(current.map(|server| server.host.clone()));
     let is_known_host = host.as_deref().is_none_or(|host| {
         known
             .as_ref()
@@ -43,17 +36,15 @@ pub(super) fn settle(
     let host = host.unwrap_or_default();
     check_host(&host, faults);
     let known = known.filter(|_| is_known_host);
-    let port = said
-        .port
-        .over(current.map(|account| i64::from(account.port)));
+    let port = said.port.over(current.map(|server| i64::from(server.port)));
     let encryption = said
         .encryption
-        .over(current.map(|account| account.encryption));
+        .over(current.map(|server| server.encryption));
     let encryption =
         encryption.unwrap_or_else(|| default_encryption(protocol, port, known.as_ref()));
     let port = port.unwrap_or_else(|| i64::from(protocol.default_port(encryption)));
     let port = faults.number("port", port, 1, 65_535);
-    Server {
+    ServerAddress {
         host,
         port: u16::try_from(port).unwrap_or_default(),
         encryption,
@@ -67,8 +58,12 @@ fn default_encryption(
     known: Option<&MailServer>,
 ) -> Encryption {
     match (protocol, port) {
-        (Protocol::Imap, Some(143)) | (Protocol::Smtp, Some(587 | 25)) => Encryption::StartTls,
-        (Protocol::Imap, Some(993)) | (Protocol::Smtp, Some(465)) => Encryption::Tls,
+        (Protocol::Imap, Some(143))
+        | (Protocol::Pop3, Some(110))
+        | (Protocol::Smtp, Some(587 | 25)) => Encryption::StartTls,
+        (Protocol::Imap, Some(993)) | (Protocol::Pop3, Some(995)) | (Protocol::Smtp, Some(465)) => {
+            Encryption::Tls
+        }
         _ => known.map_or(Encryption::Tls, |known| known.encryption),
     }
 }
@@ -107,20 +102,20 @@ fn check_host(host: &str, faults: &mut Faults) {
     }
 }
 
-impl Server {
-    /// Returns whether somebody else may answer here than at the account's server until now.
-    pub(super) fn is_elsewhere(&self, current: &Account) -> bool {
-        let is_opened =
-            self.encryption == Encryption::None && current.encryption != Encryption::None;
-        !self.host.eq_ignore_ascii_case(&current.host) || self.port != current.port || is_opened
-    }
+/// Returns whether somebody else may answer here than at the account's server until now.
+pub(super) fn is_elsewhere(server: &ServerAddress, current: &Account) -> bool {
+    let Some(before) = &current.server else {
+        return true;
+    };
+    let is_opened = server.encryption == Encryption::None && before.encryption != Encryption::None;
+    !server.host.eq_ignore_ascii_case(&before.host) || server.port != before.port || is_opened
+}
 
-    /// Returns whether the server is on this machine by its name.
-    pub(super) fn is_loopback(&self) -> bool {
-        let host = self.host.trim_matches(['[', ']']);
-        host.eq_ignore_ascii_case("localhost")
-            || host
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
-    }
+/// Returns whether the server is on this machine by its name.
+pub(super) fn is_loopback(server: &ServerAddress) -> bool {
+    let host = server.host.trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }

@@ -1,4 +1,4 @@
-use mailmesh_domain::{AccountId, AfterReceive, Authorisation, GrantId, Protocol};
+use mailmesh_domain::{AccountId, Authorisation, Direction, GrantId, Protocol};
 use mailmesh_mail::message::Mailbox;
 use mailmesh_secrets::SealingKey;
 use mailmesh_store::account::Account;
@@ -8,13 +8,11 @@ use time::OffsetDateTime;
 use super::Input;
 use super::credentials::{self, Credentials};
 use super::server::{self, Said};
+use super::watching;
 use crate::client_configuration::settled_key;
 use crate::error::ApiError;
 use crate::field::{Faults, Field};
 
-const LEAST_POLL_SECONDS: i64 = 5;
-const MOST_POLL_SECONDS: i64 = 86_400;
-const MOST_FOLDERS: usize = 100;
 const MOST_FROM_ADDRESSES: usize = 1000;
 
 /// What the input is laid over.
@@ -26,15 +24,6 @@ pub(crate) struct Basis<'a> {
     /// The client configuration that the account has after the change.
     pub(crate) client: Option<&'a ClientConfiguration>,
     pub(crate) sealing_key: &'a SealingKey,
-}
-
-/// What an inbound account does with its folders.
-struct Watching {
-    folders: Vec<String>,
-    receive_existing: bool,
-    poll_interval_seconds: u32,
-    after_receive: AfterReceive,
-    move_to: Option<String>,
 }
 
 /// Lays the input over what is there, fills in defaults, checks all, and seals the password. The grant is the
@@ -49,32 +38,35 @@ pub(crate) fn settle(mut input: Input, basis: &Basis<'_>) -> Result<Account, Api
         port: std::mem::take(&mut input.port),
         encryption: std::mem::take(&mut input.encryption),
     };
+    let direction = settle_direction(&input.direction, protocol, current, &mut faults);
     let server = server::settle(said, protocol, current, basis.client, &mut faults);
     let ca_pem = std::mem::take(&mut input.ca_pem).over(current.and_then(|a| a.ca_pem.clone()));
     if let Some(pem) = &ca_pem {
         faults.ca_pem("ca_pem", pem);
     }
-    let is_elsewhere = current.is_some_and(|a| server.is_elsewhere(a) || ca_pem != a.ca_pem);
-    let credentials = credentials::settle(&mut input, basis, protocol, is_elsewhere, &mut faults);
+    let is_elsewhere =
+        current.is_some_and(|a| server::is_elsewhere(&server, a) || ca_pem != a.ca_pem);
+    let credentials = credentials::settle(&mut input, basis, direction, is_elsewhere, &mut faults);
     credentials::check_protection(&credentials, &server, &mut faults);
-    let from_addresses = settle_from(&mut input, protocol, current, &credentials, &mut faults);
-    let max_connections = settle_max_connections(&mut input, protocol, current, &mut faults);
+    let from_addresses = settle_from(&mut input, direction, current, &credentials, &mut faults);
+    let max_connections = settle_max_connections(&mut input, direction, current, &mut faults);
     let name = std::mem::take(&mut input.name).over(current.map(|a| a.name.clone()));
     let name = name.unwrap_or_else(|| key.to_string());
     faults.text("name", &name, 200);
     let is_enabled = std::mem::take(&mut input.enabled).over(current.map(|a| a.is_enabled));
-    let watching = settle_watching(input, protocol, current, &mut faults);
+    let watching = match direction {
+        Direction::Inbound => watching::settle(input, protocol, current, &mut faults),
+        Direction::Outbound => watching::refuse(&input, &mut faults),
+    };
     faults.finish()?;
     Ok(Account {
         id: basis.id,
         key,
         name,
         is_enabled: is_enabled.unwrap_or(true),
-        direction: protocol.usual_direction(),
+        direction,
         protocol,
-        host: server.host,
-        port: server.port,
-        encryption: server.encryption,
+        server: Some(server),
         authorisation: credentials.authorisation,
         login: credentials.login,
         password: credentials.password.seal(basis)?,
@@ -85,6 +77,7 @@ pub(crate) fn settle(mut input: Input, basis: &Basis<'_>) -> Result<Account, Api
         receive_existing: watching.receive_existing,
         poll_interval_seconds: watching.poll_interval_seconds,
         after_receive: watching.after_receive,
+        delete_after_days: watching.delete_after_days,
         move_to: watching.move_to,
         max_connections,
         ca_pem,
@@ -108,23 +101,47 @@ fn settle_protocol(
         }
         (Field::Given(protocol), None) => *protocol,
         (Field::Absent | Field::Null, None) => {
-            faults.add("protocol", "is required: imap to receive, smtp to send");
+            faults.add(
+                "protocol",
+                "is required: imap or pop3 to receive, smtp to send",
+            );
             Protocol::Imap
         }
     }
 }
 
+fn settle_direction(
+    given: &Field<Direction>,
+    protocol: Protocol,
+    current: Option<&Account>,
+    faults: &mut Faults,
+) -> Direction {
+    let kept = current.map_or(protocol.usual_direction(), |account| account.direction);
+    let Field::Given(direction) = given else {
+        return kept;
+    };
+    if !protocol.supports(*direction) {
+        faults.add(
+            "direction",
+            format!("cannot be {direction} for protocol {protocol}"),
+        );
+    } else if current.is_some() && *direction != kept {
+        faults.add("direction", "cannot be changed: make a new account");
+    }
+    kept
+}
+
 fn settle_from(
     input: &mut Input,
-    protocol: Protocol,
+    direction: Direction,
     current: Option<&Account>,
     credentials: &Credentials,
     faults: &mut Faults,
 ) -> Vec<String> {
     let given = std::mem::take(&mut input.from_addresses);
-    if protocol == Protocol::Imap {
+    if direction == Direction::Inbound {
         if given.is_given() {
-            faults.add("from_addresses", "is only for protocol smtp");
+            faults.add("from_addresses", "is only for accounts that send");
         }
         return Vec::new();
     }
@@ -164,106 +181,17 @@ fn settle_from(
 
 fn settle_max_connections(
     input: &mut Input,
-    protocol: Protocol,
+    direction: Direction,
     current: Option<&Account>,
     faults: &mut Faults,
 ) -> u32 {
     let given = std::mem::take(&mut input.max_connections);
-    if protocol == Protocol::Imap {
+    if direction == Direction::Inbound {
         if given.is_given() {
-            faults.add("max_connections", "is only for protocol smtp");
+            faults.add("max_connections", "is only for accounts that send");
         }
         return 1;
     }
     let most = given.over(current.map(|account| i64::from(account.max_connections)));
     faults.number("max_connections", most.unwrap_or(4), 1, 50)
-}
-
-fn settle_watching(
-    input: Input,
-    protocol: Protocol,
-    current: Option<&Account>,
-    faults: &mut Faults,
-) -> Watching {
-    if protocol == Protocol::Smtp {
-        refuse_watching(&input, faults);
-        return Watching {
-            folders: Vec::new(),
-            receive_existing: true,
-            poll_interval_seconds: 60,
-            after_receive: AfterReceive::Keep,
-            move_to: None,
-        };
-    }
-    let folders = input.folders.over(current.map(|a| a.folders.clone()));
-    let folders = folders.unwrap_or_else(|| vec!["INBOX".to_owned()]);
-    check_folders(&folders, faults);
-    let existing = input
-        .receive_existing
-        .over(current.map(|a| a.receive_existing));
-    let poll = current.map(|a| i64::from(a.poll_interval_seconds));
-    let poll = input.poll_interval_seconds.over(poll).unwrap_or(60);
-    let after_receive = input.after_receive.over(current.map(|a| a.after_receive));
-    let after_receive = after_receive.unwrap_or(AfterReceive::Keep);
-    let is_move_to_given = input.move_to.is_given();
-    let move_to = input.move_to.over(current.and_then(|a| a.move_to.clone()));
-    match (after_receive, &move_to) {
-        (AfterReceive::Move, None) => {
-            faults.add(
-                "move_to",
-                "is required for after_receive move: the folder's name",
-            );
-        }
-        (AfterReceive::Move, Some(folder)) if folders.contains(folder) => {
-            faults.add("move_to", "must not be one of the watched folders");
-        }
-        (AfterReceive::Move, Some(folder)) => faults.text("move_to", folder, 1000),
-        (_, Some(_)) if is_move_to_given => {
-            faults.add("move_to", "is only for after_receive move");
-        }
-        _ => {}
-    }
-    Watching {
-        folders,
-        receive_existing: existing.unwrap_or(true),
-        poll_interval_seconds: faults.number(
-            "poll_interval_seconds",
-            poll,
-            LEAST_POLL_SECONDS,
-            MOST_POLL_SECONDS,
-        ),
-        move_to: move_to.filter(|_| after_receive == AfterReceive::Move),
-        after_receive,
-    }
-}
-
-fn refuse_watching(input: &Input, faults: &mut Faults) {
-    let given = [
-        ("folders", input.folders.is_given()),
-        ("receive_existing", input.receive_existing.is_given()),
-        (
-            "poll_interval_seconds",
-            input.poll_interval_seconds.is_given(),
-        ),
-        ("after_receive", input.after_receive.is_given()),
-        ("move_to", input.move_to.is_given()),
-    ];
-    for (path, is_given) in given {
-        if is_given {
-            faults.add(path, "is only for protocol imap");
-        }
-    }
-}
-
-fn check_folders(folders: &[String], faults: &mut Faults) {
-    if folders.is_empty() || folders.len() > MOST_FOLDERS {
-        faults.add("folders", format!("must hold 1 to {MOST_FOLDERS} folders"));
-    }
-    for (index, folder) in folders.iter().enumerate() {
-        let path = format!("folders[{index}]");
-        faults.text(&path, folder, 1000);
-        if folders.iter().take(index).any(|other| other == folder) {
-            faults.add(path, "is named twice");
-        }
-    }
 }

@@ -20,9 +20,8 @@ pub(crate) struct View {
     enabled: bool,
     direction: Direction,
     protocol: Protocol,
-    host: String,
-    port: u16,
-    encryption: Encryption,
+    #[serde(flatten)]
+    server: Option<ServerView>,
     authorisation: Authorisation,
     login: String,
     has_password: bool,
@@ -49,11 +48,19 @@ pub(crate) struct View {
 }
 
 #[derive(Debug, Serialize)]
+struct ServerView {
+    host: String,
+    port: u16,
+    encryption: Encryption,
+}
+
+#[derive(Debug, Serialize)]
 struct Watching {
     folders: Vec<String>,
     receive_existing: bool,
     poll_interval_seconds: u32,
     after_receive: AfterReceive,
+    delete_after_days: Option<u32>,
     move_to: Option<String>,
 }
 
@@ -127,9 +134,11 @@ fn view(
         enabled: account.is_enabled,
         direction: account.direction,
         protocol: account.protocol,
-        host: account.host,
-        port: account.port,
-        encryption: account.encryption,
+        server: account.server.map(|server| ServerView {
+            host: server.host,
+            port: server.port,
+            encryption: server.encryption,
+        }),
         authorisation: account.authorisation,
         login: account.login,
         has_password: account.password.is_some(),
@@ -141,6 +150,7 @@ fn view(
             receive_existing: account.receive_existing,
             poll_interval_seconds: account.poll_interval_seconds,
             after_receive: account.after_receive,
+            delete_after_days: account.delete_after_days,
             move_to: account.move_to,
         }),
         ca_pem: account.ca_pem,

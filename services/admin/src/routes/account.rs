@@ -184,7 +184,7 @@ fn has_same_owner(one: &Account, other: &Account) -> bool {
 /// server may have got a new name, and a login may be an alias.
 fn may_be_other_mailbox(one: &Account, other: &Account) -> bool {
     one.direction == Direction::Inbound
-        && !(one.host.eq_ignore_ascii_case(&other.host)
+        && !(one.host().eq_ignore_ascii_case(other.host())
             && one.login.eq_ignore_ascii_case(&other.login))
 }
 

@@ -51,6 +51,33 @@ async fn profile_and_protocol_fill_in_what_is_left_out() {
 }
 
 #[tokio::test]
+async fn direction_and_days_on_the_server_are_taken_as_given() {
+    let world = World::new().await.unwrap();
+    let account = json!({
+        "key": "in", "protocol": "pop3", "direction": "inbound", "host": "pop.example.com",
+        "authorisation": "password", "login": "a@example.com", "password": "x",
+        "after_receive": "delete", "delete_after_days": 7,
+    });
+
+    let made = world.post(PATH, account).await.unwrap().success().unwrap();
+    let kept = json!({"direction": "inbound", "poll_interval_seconds": 30});
+    let patched = world.patch("/v1/accounts/in", kept).await.unwrap();
+    let outbound = json!({"direction": "outbound"});
+    let refused = world.patch("/v1/accounts/in", outbound).await.unwrap();
+    let keep = json!({"after_receive": "keep"});
+    let kept = world.patch("/v1/accounts/in", keep).await.unwrap();
+
+    assert_eq!(
+        (&made["direction"], &made["folders"], &made["port"]),
+        (&json!("inbound"), &json!(["INBOX"]), &json!(995))
+    );
+    assert_eq!(patched.success().unwrap()["delete_after_days"], 7);
+    assert_eq!(refused.fields(), ["direction"]);
+    assert_eq!(kept.success().unwrap()["delete_after_days"], Value::Null);
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_port_is_taken_at_its_usual_meaning() {
     let world = World::new().await.unwrap();
     for (index, (protocol, port, encryption)) in [

@@ -59,7 +59,7 @@ async fn a_server_that_cannot_be_is_refused() {
     let cases: [(Value, &[&str]); 10] = [
         (json!({"key": "A"}), &["key"]),
         (json!({"protocol": null}), &["protocol"]),
-        (json!({"protocol": "pop3"}), &["protocol"]),
+        (json!({"protocol": "jmap"}), &["protocol"]),
         (json!({"host": "https://imap.example.com"}), &["host"]),
         (json!({"port": 0}), &["port"]),
         (json!({"port": 65536}), &["port"]),
@@ -107,7 +107,7 @@ async fn credentials_that_cannot_sign_in_are_refused() {
 
 #[tokio::test]
 async fn watching_that_cannot_work_is_refused() {
-    let cases: [(Value, &[&str]); 10] = [
+    let cases: [(Value, &[&str]); 14] = [
         (json!({"folders": []}), &["folders"]),
         (json!({"folders": ["INBOX", "INBOX"]}), &["folders[1]"]),
         (json!({"folders": ["a\r\nb"]}), &["folders[0]"]),
@@ -124,6 +124,16 @@ async fn watching_that_cannot_work_is_refused() {
         (
             json!({"from_addresses": ["a@example.com"]}),
             &["from_addresses"],
+        ),
+        (json!({"direction": "outbound"}), &["direction"]),
+        (json!({"delete_after_days": 7}), &["delete_after_days"]),
+        (
+            json!({"after_receive": "delete", "delete_after_days": 0}),
+            &["delete_after_days"],
+        ),
+        (
+            json!({"protocol": "pop3", "host": "pop.example.com", "folders": ["Reports"], "after_receive": "mark_seen"}),
+            &["folders", "after_receive"],
         ),
         (json!({"enabled": "yes"}), &["enabled"]),
         (json!({"bcc": 1}), &["bcc"]),

@@ -93,11 +93,11 @@ impl World {
     pub(crate) async fn account(&self, key: &str, protocol: Protocol) -> Result<Account> {
         let host = MailHost::from(&self.sandbox);
         let login = "Alice@Sandbox.test";
-        let account = Account {
-            host: "127.0.0.1".to_owned(),
-            client_configuration_id: Some(self.client.id),
-            ..self.base.account_row(&host, key, protocol, login)?
-        };
+        let mut account = self.base.account_row(&host, key, protocol, login)?;
+        account.client_configuration_id = Some(self.client.id);
+        if let Some(server) = &mut account.server {
+            "127.0.0.1".clone_into(&mut server.host);
+        }
         self.base.insert_account(&account).await?;
         Ok(account)
     }

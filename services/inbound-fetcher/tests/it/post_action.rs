@@ -99,3 +99,31 @@ async fn mail_that_an_earlier_owner_published_is_marked_at_once() -> Result<()> 
     world.mails("support", 2).await?;
     world.finish(second).await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_is_left_on_the_server_for_the_days_that_the_account_says() -> Result<()> {
+    let world = World::new().await?;
+    let delete = |account: &mut Account| {
+        account.after_receive = AfterReceive::Delete;
+        account.delete_after_days = Some(7);
+    };
+    let mut account = world.account("support", delete).await?;
+    world.deliver(mail(1))?;
+    let replica = world.start().await?;
+    world.mails("support", 1).await?;
+    world.recorded(&account, 1).await?;
+    world.deliver(mail(2))?;
+    world.mails("support", 2).await?;
+
+    assert_eq!(world.sandbox.mail().list(ALICE, "INBOX")?.len(), 2);
+
+    account.delete_after_days = None;
+    world.update(&mut account).await?;
+    eventually("the mails are deleted", async || {
+        let left = world.sandbox.mail().list(ALICE, "INBOX")?.len();
+        anyhow::ensure!(left == 0, "{left} are left");
+        anyhow::Ok(())
+    })
+    .await?;
+    world.finish(replica).await
+}

@@ -77,10 +77,9 @@ async fn check(
     findings: &mut Vec<Finding>,
 ) {
     let account = &known.account;
-    let what = format!(
-        "account {} ({} at {}:{})",
-        account.key, account.protocol, account.host, account.port
-    );
+    let server = account.server.as_ref();
+    let place = server.map_or(String::new(), |at| format!(" at {}:{}", at.host, at.port));
+    let what = format!("account {} ({}{place})", account.key, account.protocol);
     if !account.is_enabled {
         findings.push(Finding::well(format!("{what}: disabled")));
         return;
@@ -117,10 +116,13 @@ async fn try_now(
     let credentials = credentials(known, keys, now)?;
     let tls = client_config(account.ca_pem.as_deref())
         .map_err(|error| trouble(&chain(&error), "Correct the account's ca_pem."))?;
+    let address = account
+        .server_address()
+        .map_err(|error| trouble(&chain(&error), "Set the account's host."))?;
     let server = Server {
-        host: account.host.clone(),
-        port: account.port,
-        encryption: account.encryption,
+        host: address.host.clone(),
+        port: address.port,
+        encryption: address.encryption,
         tls,
     };
     match tokio::time::timeout(LIMIT, sign_in(account, &server, &credentials)).await {
