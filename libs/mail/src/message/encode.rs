@@ -7,6 +7,7 @@ use super::Mailbox;
 const FOLD_AT: usize = 78;
 /// A word longer than this could break the 998 octets together with its header's name.
 const MAX_WORD: usize = 900;
+const MAX_GAP: usize = 60;
 
 /// Appends `name: value` as free text, folded, in encoded words where it has to be.
 pub(super) fn push_text(out: &mut String, name: &str, value: &str) {
@@ -133,7 +134,24 @@ fn needs_encoding(value: &str) -> bool {
         .bytes()
         .all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
         || value.contains("=?")
-        || value.split([' ', '\t']).any(|word| word.len() > MAX_WORD)
+        || value
+            .as_bytes()
+            .chunk_by(|a, b| is_blank(*a) == is_blank(*b))
+            .any(is_too_long)
+}
+
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// A gap goes on one line with the word behind it.
+fn is_too_long(run: &[u8]) -> bool {
+    let limit = if run.iter().all(|byte| is_blank(*byte)) {
+        MAX_GAP
+    } else {
+        MAX_WORD
+    };
+    run.len() > limit
 }
 
 /// Folds before white space only, and never so that a line has nothing but white space.

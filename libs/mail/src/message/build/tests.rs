@@ -147,6 +147,19 @@ fn five_hundred_recipients_are_folded() {
     assert!(raw.split("\r\n").all(|line| line.len() <= 78));
 }
 
+#[test]
+fn a_value_of_one_word_or_one_gap_still_has_short_lines() {
+    let gap = " ".repeat(2000);
+    for subject in ["x".repeat(2000), format!("a{gap}b"), format!("ä{gap}ö")] {
+        let draft = Draft { subject, ..draft() };
+
+        let raw = built(&draft);
+
+        let parsed = MessageParser::new().parse(raw.as_bytes()).unwrap();
+        assert_eq!(parsed.subject(), Some(draft.subject.as_str()));
+    }
+}
+
 type Change = fn(&mut Draft);
 
 fn assert_refused(cases: impl IntoIterator<Item = (Change, &'static str, FieldProblem)>) {
