@@ -12,6 +12,8 @@ use super::{Envelope, Mailbox};
 const MAX_NAME: usize = 500;
 /// RFC 5322 wants the middle of a long thread trimmed.
 const MAX_REFERENCES: usize = 50;
+/// Each is compared with all others, whose names may differ in case alone.
+const MAX_HEADERS: usize = 200;
 
 /// Builds a mail, or names the field that forbids it. The same draft in the same context is the same
 /// octets, so that a mail which is stored again, in several parts, is never a mixture of two.
@@ -219,6 +221,10 @@ fn push_subject_and_thread(
 }
 
 fn push_extra(head: &mut String, draft: &Draft, context: &BuildContext) -> Result<(), BuildError> {
+    if draft.headers.len() > MAX_HEADERS {
+        let limit = MAX_HEADERS;
+        return Err(BuildError::new("headers", FieldProblem::TooMany { limit }));
+    }
     let mut seen: Vec<String> = Vec::with_capacity(draft.headers.len());
     for (name, value) in &draft.headers {
         let path = format!("headers.{}", name.escape_debug());

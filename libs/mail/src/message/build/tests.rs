@@ -222,7 +222,7 @@ fn bad_text_and_headers_are_named_by_their_path() {
     fn header(draft: &mut Draft, name: &str, value: &str) {
         draft.headers.insert(name.into(), value.into());
     }
-    let cases: [(Change, _, _); 12] = [
+    let cases: [(Change, _, _); 13] = [
         (
             |d| d.subject = "a\r\nBcc: x@y.z".into(),
             "subject",
@@ -269,6 +269,11 @@ fn bad_text_and_headers_are_named_by_their_path() {
             |d| header(d, "X\r\nTo", "x"),
             "headers.X\\r\\nTo",
             P::InvalidHeaderName,
+        ),
+        (
+            |d| (0..201).for_each(|n| header(d, &format!("X-{n}"), "x")),
+            "headers",
+            P::TooMany { limit: 200 },
         ),
         (
             |d| ["X-A", "x-a"].iter().for_each(|name| header(d, name, "x")),
