@@ -4,7 +4,7 @@ use bytes::Bytes;
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::{AddressProblem, Envelope, Mailbox};
+use super::address::{AddressProblem, Envelope, Mailbox};
 
 /// A mail to build. An address may hold `Name <a@b.c>` when its name is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Mailbox;
+use super::address::Mailbox;
 
 /// RFC 5322 asks for lines of 78 and forbids more than 998.
 const FOLD_AT: usize = 78;

@@ -5,7 +5,7 @@ use mail_parser::{DateTime, Header, HeaderName, HeaderValue, MessageParser};
 use thiserror::Error;
 use time::{Date, Month, OffsetDateTime, Time, UtcOffset};
 
-use super::Mailbox;
+use super::address::Mailbox;
 use super::decode::{clean_line, cut, text};
 use super::encoded_word::header_text;
 use super::field::{read_fields, show};

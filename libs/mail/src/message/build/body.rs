@@ -8,7 +8,7 @@ use mailmesh_secrets::sha256;
 
 use super::super::draft::{BuildError, Draft, DraftAttachment, FieldProblem};
 use super::super::encode::{base64_lines, crlf_lines};
-use super::{MAX_NAME, check_length, check_plain, message_id};
+use super::check::{MAX_NAME, check_length, check_plain, message_id};
 
 /// lettre's two kinds of part share no trait that shows.
 pub(super) enum Part {
