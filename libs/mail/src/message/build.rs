@@ -4,6 +4,7 @@ mod custom;
 mod people;
 
 use bytes::Bytes;
+use email_encoding::body::base64;
 use time::format_description::well_known::Rfc2822;
 
 use self::check::{check_length, check_plain, message_id};
@@ -116,7 +117,7 @@ fn check_attachments(draft: &Draft, context: &BuildContext) -> Result<(), BuildE
         return Err(BuildError::new("text", FieldProblem::TooLarge { limit }));
     }
     for (index, attachment) in draft.attachments.iter().enumerate() {
-        total += attachment.content.len() / 57 * 78;
+        total += base64::encoded_len(attachment.content.len());
         if total > limit {
             let path = format!("attachments[{index}].content");
             return Err(BuildError::new(path, FieldProblem::TooLarge { limit }));

@@ -2,8 +2,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use mail_parser::decoders::charsets::map::charset_decoder;
 
-use super::encode::boundary_before;
-
 /// How a part's bytes are written (RFC 2045 §6).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum TransferEncoding {
@@ -188,7 +186,7 @@ pub(super) fn clean_line(text: String) -> String {
 /// Cuts text to `limit` octets between characters and says whether it did.
 pub(super) fn cut(text: &mut String, limit: usize) -> bool {
     let is_longer = text.len() > limit;
-    text.truncate(boundary_before(text, limit));
+    text.truncate(text.floor_char_boundary(limit));
     is_longer
 }
 

@@ -183,7 +183,7 @@ fn push_encoded_words(out: &mut String, column: usize, value: &str) {
     let mut room = (76_usize.saturating_sub(column + 12) / 4 * 3).max(12);
     let mut rest = value;
     while !rest.is_empty() {
-        let (chunk, tail) = rest.split_at(boundary_before(rest, room));
+        let (chunk, tail) = rest.split_at(rest.floor_char_boundary(room));
         if rest.len() != value.len() {
             out.push_str("\r\n ");
         }
@@ -193,46 +193,6 @@ fn push_encoded_words(out: &mut String, column: usize, value: &str) {
         rest = tail;
         room = 45;
     }
-}
-
-/// Returns the largest character boundary up to `limit`.
-pub(super) fn boundary_before(text: &str, limit: usize) -> usize {
-    let mut at = limit.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
-/// Encodes content in lines of 76 characters.
-pub(super) fn base64_lines(content: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(content.len().div_ceil(57) * 78);
-    let mut line = String::with_capacity(78);
-    for chunk in content.chunks(57) {
-        line.clear();
-        STANDARD.encode_string(chunk, &mut line);
-        line.push_str("\r\n");
-        out.extend_from_slice(line.as_bytes());
-    }
-    out.truncate(out.len().saturating_sub(2));
-    out
-}
-
-/// Turns CR, LF and CRLF into CRLF in one pass.
-pub(super) fn crlf_lines(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + text.len() / 32);
-    let mut rest = text;
-    while let Some(at) = rest.find(['\r', '\n']) {
-        let (line, tail) = rest.split_at(at);
-        out.push_str(line);
-        out.push_str("\r\n");
-        rest = tail
-            .strip_prefix("\r\n")
-            .or_else(|| tail.strip_prefix(['\r', '\n']))
-            .unwrap_or_default();
-    }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
@@ -287,12 +247,5 @@ mod tests {
                 expected
             );
         }
-    }
-
-    #[test]
-    fn every_line_end_becomes_crlf() {
-        assert_eq!(crlf_lines("a\nb\rc\r\nd\n\r\n"), "a\r\nb\r\nc\r\nd\r\n\r\n");
-        assert_eq!(base64_lines(&[0; 58]).len(), 76 + 2 + 4);
-        assert!(base64_lines(&[]).is_empty());
     }
 }

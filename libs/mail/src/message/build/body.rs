@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use email_encoding::body::base64;
 use lettre::message::header::{
     ContentDisposition, ContentId, ContentTransferEncoding, ContentType,
 };
@@ -7,7 +8,6 @@ use lettre::message::{Body, MultiPart, SinglePart};
 use mailmesh_secrets::sha256;
 
 use super::super::draft::{BuildError, Draft, DraftAttachment, FieldProblem};
-use super::super::encode::{base64_lines, crlf_lines};
 use super::check::{MAX_NAME, check_length, check_plain, message_id};
 
 /// lettre's two kinds of part share no trait that shows.
@@ -104,6 +104,23 @@ fn text_part(path: &str, text: Option<&str>) -> Result<Option<String>, BuildErro
     Ok(Some(text))
 }
 
+/// Turns CR, LF and CRLF into CRLF in one pass.
+fn crlf_lines(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 32);
+    let mut rest = text;
+    while let Some(at) = rest.find(['\r', '\n']) {
+        let (line, tail) = rest.split_at(at);
+        out.push_str(line);
+        out.push_str("\r\n");
+        rest = tail
+            .strip_prefix("\r\n")
+            .or_else(|| tail.strip_prefix(['\r', '\n']))
+            .unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}
+
 fn attachment_part(path: &str, attachment: &DraftAttachment) -> Result<SinglePart, BuildError> {
     let filename_path = format!("{path}.filename");
     check_plain(&filename_path, &attachment.filename)?;
@@ -119,10 +136,15 @@ fn attachment_part(path: &str, attachment: &DraftAttachment) -> Result<SinglePar
             )?))
             .header(ContentDisposition::inline_with_name(&attachment.filename)),
     };
-    Ok(builder.body(Body::dangerous_pre_encoded(
-        base64_lines(&attachment.content),
-        ContentTransferEncoding::Base64,
-    )))
+    Ok(builder.body(base64_body(&attachment.content)))
+}
+
+/// lettre would send content that is ASCII as it is, with whatever line ends it has, and wants to own a copy to encode.
+fn base64_body(content: &[u8]) -> Body {
+    let mut encoded = String::with_capacity(base64::encoded_len(content.len()));
+    // Writing into a String cannot fail.
+    base64::encode(content, &mut encoded).ok();
+    Body::dangerous_pre_encoded(encoded.into_bytes(), ContentTransferEncoding::Base64)
 }
 
 fn content_type(path: &str, attachment: &DraftAttachment) -> Result<ContentType, BuildError> {
@@ -144,3 +166,6 @@ fn content_type(path: &str, attachment: &DraftAttachment) -> Result<ContentType,
     }
     ContentType::parse(given).map_err(|_| BuildError::new(path, FieldProblem::InvalidContentType))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+use bytes::Bytes;
+
+use super::*;
+
+#[test]
+fn every_line_end_becomes_crlf_where_lettre_leaves_a_bare_cr() {
+    let text = "a\nb\rc\r\nd\n\r\n";
+
+    let by_lettre = SinglePart::plain(text.to_owned());
+    assert!(by_lettre.raw_body().windows(2).any(|pair| pair == b"\rc"));
+    assert_eq!(crlf_lines(text), "a\r\nb\r\nc\r\nd\r\n\r\n");
+}
+
+#[test]
+fn a_file_of_ascii_is_base64_where_lettre_sends_its_bare_line_feeds() {
+    let csv = DraftAttachment {
+        filename: "a.csv".into(),
+        content: Bytes::from_static(b"a;b\n1;2\n"),
+        ..DraftAttachment::default()
+    };
+
+    let by_lettre = SinglePart::builder().body(csv.content.to_vec());
+    assert_eq!(by_lettre.raw_body(), b"a;b\n1;2\n");
+    let part = attachment_part("attachments[0]", &csv).unwrap();
+    assert_eq!(part.raw_body(), b"YTtiCjE7Mgo=");
+}
+
+#[test]
+fn base64_has_lines_of_76_characters_and_no_line_end_behind_the_last() {
+    for (octets, encoded) in [(0, 0), (57, 76), (58, 76 + 2 + 4), (114, 76 + 2 + 76)] {
+        let content = vec![0; octets];
+
+        assert_eq!(base64_body(&content).len(), encoded);
+        assert_eq!(base64::encoded_len(octets), encoded);
+    }
+}
+
+/// RFC 2046 §5.2.1; readers that take it literally show an empty mail.
+#[test]
+fn an_attached_message_is_not_a_message_in_base64() {
+    let mail = DraftAttachment {
+        filename: "mail.eml".into(),
+        content_type: Some("Message/RFC822".into()),
+        content: Bytes::from_static(b"Subject: x\r\n\r\n"),
+        ..DraftAttachment::default()
+    };
+
+    let part = attachment_part("attachments[0]", &mail).unwrap();
+
+    let headers = part.headers().to_string();
+    assert!(headers.contains("Content-Type: application/octet-stream\r\n"));
+    assert!(headers.contains("Content-Transfer-Encoding: base64\r\n"));
+}
