@@ -10,7 +10,6 @@ mod address;
 mod build;
 mod decode;
 mod draft;
-mod encode;
 mod encoded_word;
 mod field;
 mod mime;

@@ -1,17 +1,20 @@
 mod body;
 mod check;
 mod custom;
+mod header;
 mod people;
 
 use bytes::Bytes;
 use email_encoding::body::base64;
+use lettre::message::header::{self as field, Header as _, HeaderName, HeaderValue, Headers};
 use time::format_description::well_known::Rfc2822;
 
 use self::check::{check_length, check_plain, message_id};
-use self::custom::push_custom;
+use self::custom::add_custom;
+use self::header::{mailboxes, text};
 use self::people::People;
+use super::address::Mailbox;
 use super::draft::{BuildContext, BuildError, Built, Draft, FieldProblem};
-use super::encode::{push_ids, push_mailboxes, push_text};
 
 /// RFC 5322 wants the middle of a long thread trimmed.
 const MAX_REFERENCES: usize = 50;
@@ -22,12 +25,12 @@ pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError>
     let people = People::check(draft, context)?;
     let message_id = message_id("message_id", &context.message_id)?;
 
-    let mut head = String::with_capacity(1024);
-    push_originators(&mut head, &people, context)?;
-    push_text(&mut head, "Message-ID", &message_id);
-    push_subject_and_thread(&mut head, draft, context)?;
-    push_custom(&mut head, draft, context)?;
-    head.push_str("MIME-Version: 1.0\r\n");
+    let mut headers = originators(&people, context)?;
+    headers.set(field::MessageId::from(message_id.clone()));
+    add_subject_and_thread(&mut headers, draft, context)?;
+    add_custom(&mut headers, draft, context)?;
+    headers.set(field::MIME_VERSION_1_0);
+    let head = headers.to_string();
 
     check_attachments(draft, context)?;
     let body = body::lay_out(draft, &message_id)?.formatted();
@@ -49,32 +52,37 @@ pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError>
     })
 }
 
-fn push_originators(
-    head: &mut String,
-    people: &People,
-    context: &BuildContext,
-) -> Result<(), BuildError> {
+fn originators(people: &People, context: &BuildContext) -> Result<Headers, BuildError> {
+    // lettre's `Date` forgets the time zone, and panics outside of the years 1970 to 9999.
     let date = context
         .date
         .format(&Rfc2822)
         .map_err(|_| BuildError::new("date", FieldProblem::InvalidDate))?;
-    push_text(head, "Date", &date);
-    push_mailboxes(head, "From", std::slice::from_ref(&people.from));
-    push_mailboxes(head, "Sender", people.sender.as_slice());
-    push_mailboxes(head, "Reply-To", &people.reply_to);
-    push_mailboxes(head, "To", &people.to);
-    push_mailboxes(head, "Cc", &people.cc);
-    Ok(())
+    let mut headers = Headers::with_capacity(16);
+    headers.insert_raw(HeaderValue::new(field::Date::name(), date));
+    let lists: [(HeaderName, &[Mailbox]); 5] = [
+        (field::From::name(), std::slice::from_ref(&people.from)),
+        (field::Sender::name(), people.sender.as_slice()),
+        (field::ReplyTo::name(), &people.reply_to),
+        (field::To::name(), &people.to),
+        (field::Cc::name(), &people.cc),
+    ];
+    for (name, list) in lists {
+        if !list.is_empty() {
+            headers.insert_raw(mailboxes(name, list));
+        }
+    }
+    Ok(headers)
 }
 
-fn push_subject_and_thread(
-    head: &mut String,
+fn add_subject_and_thread(
+    headers: &mut Headers,
     draft: &Draft,
     context: &BuildContext,
 ) -> Result<(), BuildError> {
     check_plain("subject", &draft.subject)?;
     check_length("subject", &draft.subject, context.limits.max_header_bytes)?;
-    push_text(head, "Subject", &draft.subject);
+    headers.insert_raw(text(field::Subject::name(), &draft.subject));
 
     let parent = draft
         .in_reply_to
@@ -88,7 +96,7 @@ fn push_subject_and_thread(
         .map(|(index, id)| message_id(&format!("references[{index}]"), id))
         .collect::<Result<Vec<_>, _>>()?;
     if let Some(parent) = parent {
-        push_ids(head, "In-Reply-To", std::slice::from_ref(&parent));
+        headers.set(field::InReplyTo::from(parent.clone()));
         if !references.contains(&parent) {
             references.push(parent);
         }
@@ -97,7 +105,7 @@ fn push_subject_and_thread(
         references.drain(1..=references.len() - MAX_REFERENCES);
     }
     if !references.is_empty() {
-        push_ids(head, "References", &references);
+        headers.set(field::References::from(references.join(" ")));
     }
     Ok(())
 }

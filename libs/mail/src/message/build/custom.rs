@@ -1,13 +1,15 @@
+use lettre::message::header::{HeaderName, Headers};
+
 use super::super::draft::{BuildContext, BuildError, Draft, FieldProblem};
-use super::super::encode::push_text;
 use super::check::check_length;
+use super::header::text;
 
 /// Each is compared with all others, whose names may differ in case alone.
 const MAX_HEADERS: usize = 200;
 
-/// Appends the headers that the draft names itself.
-pub(super) fn push_custom(
-    head: &mut String,
+/// Adds the headers that the draft names itself.
+pub(super) fn add_custom(
+    headers: &mut Headers,
     draft: &Draft,
     context: &BuildContext,
 ) -> Result<(), BuildError> {
@@ -15,21 +17,15 @@ pub(super) fn push_custom(
         let limit = MAX_HEADERS;
         return Err(BuildError::new("headers", FieldProblem::TooMany { limit }));
     }
-    let mut seen: Vec<String> = Vec::with_capacity(draft.headers.len());
     for (name, value) in &draft.headers {
         let path = format!("headers.{}", name.escape_debug());
-        let lower = name.to_ascii_lowercase();
-        let is_name = (1..=76).contains(&name.len())
-            && name
-                .bytes()
-                .all(|byte| matches!(byte, b'!'..=b'~') && byte != b':');
-        if !is_name {
+        let Some(header_name) = header_name(name) else {
             return Err(BuildError::new(path, FieldProblem::InvalidHeaderName));
-        }
-        if is_reserved(&lower) {
+        };
+        if is_reserved(&name.to_ascii_lowercase()) {
             return Err(BuildError::new(path, FieldProblem::ReservedHeader));
         }
-        if seen.contains(&lower) {
+        if headers.get_raw(name).is_some() {
             return Err(BuildError::new(path, FieldProblem::DuplicateHeader));
         }
         if value
@@ -39,10 +35,17 @@ pub(super) fn push_custom(
             return Err(BuildError::new(path, FieldProblem::ControlCharacter));
         }
         check_length(&path, value, context.limits.max_header_bytes)?;
-        push_text(head, name, value);
-        seen.push(lower);
+        headers.insert_raw(text(header_name, value));
     }
     Ok(())
+}
+
+/// lettre takes control characters in a name, line ends among them.
+fn header_name(name: &str) -> Option<HeaderName> {
+    if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    HeaderName::new_from_ascii(name.to_owned()).ok()
 }
 
 /// Headers that other fields set, that MIME needs as it is, or that only servers write.

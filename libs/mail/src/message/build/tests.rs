@@ -58,7 +58,7 @@ fn plain_mail_has_the_headers_that_servers_want() {
 
     assert_eq!(
         raw,
-        "Date: Sun, 01 Mar 2026 12:30:00 +0000\r\nFrom: Support <support@example.com>\r\nTo: a@b.c\r\n\
+        "Date: Sun, 01 Mar 2026 12:30:00 +0000\r\nFrom: \"Support\" <support@example.com>\r\nTo: a@b.c\r\n\
          Message-ID: <id-1@example.com>\r\nSubject: Hi\r\nMIME-Version: 1.0\r\n\
          Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\nHello\r\n.\r\nbye\r\n"
     );
