@@ -18,11 +18,12 @@ const MAX_QUOTED: usize = 200;
 
 /// Encodes free text, as one run of encoded words where lettre would change it or break a line's limit.
 pub(super) fn text(name: HeaderName, value: &str) -> HeaderValue {
-    let value = value.trim();
-    if is_kept_by_lettre(value) {
-        HeaderValue::new(name, value.to_owned())
+    // lettre folds at spaces alone: a tab between two of them could be a line, and some servers end the header there.
+    let value = value.trim().replace('\t', " ");
+    if is_kept_by_lettre(&value) {
+        HeaderValue::new(name, value)
     } else {
-        encoded(name, |writer| rfc2047::encode(value, writer))
+        encoded(name, |writer| rfc2047::encode(&value, writer))
     }
 }
 
