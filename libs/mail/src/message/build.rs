@@ -9,7 +9,7 @@ use email_encoding::body::base64;
 use lettre::message::header::{self as field, Header as _, HeaderName, HeaderValue, Headers};
 use time::format_description::well_known::Rfc2822;
 
-use self::check::{check_length, check_plain, message_id};
+use self::check::{check_text, message_id};
 use self::custom::add_custom;
 use self::header::{mailboxes, text};
 use self::people::People;
@@ -80,8 +80,7 @@ fn add_subject_and_thread(
     draft: &Draft,
     context: &BuildContext,
 ) -> Result<(), BuildError> {
-    check_plain("subject", &draft.subject)?;
-    check_length("subject", &draft.subject, context.limits.max_header_bytes)?;
+    check_text("subject", &draft.subject, context.limits.max_header_bytes)?;
     headers.insert_raw(text(field::Subject::name(), &draft.subject));
 
     let parent = draft

@@ -10,6 +10,14 @@ pub(super) fn check_plain(path: &str, value: &str) -> Result<(), BuildError> {
     Ok(())
 }
 
+/// Checks free text, in which a tab is white space.
+pub(super) fn check_text(path: &str, value: &str, limit: usize) -> Result<(), BuildError> {
+    if value.contains(|character: char| character.is_control() && character != '\t') {
+        return Err(BuildError::new(path, FieldProblem::ControlCharacter));
+    }
+    check_length(path, value, limit)
+}
+
 pub(super) fn check_length(path: &str, value: &str, limit: usize) -> Result<(), BuildError> {
     if value.len() > limit {
         return Err(BuildError::new(path, FieldProblem::TooLong { limit }));

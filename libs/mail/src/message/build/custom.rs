@@ -1,7 +1,7 @@
 use lettre::message::header::{HeaderName, Headers};
 
 use super::super::draft::{BuildContext, BuildError, Draft, FieldProblem};
-use super::check::check_length;
+use super::check::check_text;
 use super::header::text;
 
 /// Each is compared with all others, whose names may differ in case alone.
@@ -28,13 +28,7 @@ pub(super) fn add_custom(
         if headers.get_raw(name).is_some() {
             return Err(BuildError::new(path, FieldProblem::DuplicateHeader));
         }
-        if value
-            .chars()
-            .any(|character| character.is_control() && character != '\t')
-        {
-            return Err(BuildError::new(path, FieldProblem::ControlCharacter));
-        }
-        check_length(&path, value, context.limits.max_header_bytes)?;
+        check_text(&path, value, context.limits.max_header_bytes)?;
         headers.insert_raw(text(header_name, value));
     }
     Ok(())

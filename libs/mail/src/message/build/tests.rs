@@ -146,6 +146,18 @@ fn five_hundred_recipients_are_folded() {
 }
 
 #[test]
+fn tabs_in_subject_and_headers_become_spaces() {
+    let mut draft = draft();
+    draft.subject = "Order\t4711".into();
+    draft.headers.insert("X-Ticket".into(), "a\tb".into());
+
+    let raw = built(&draft);
+
+    assert!(raw.contains("Subject: Order 4711\r\n"));
+    assert!(raw.contains("X-Ticket: a b\r\n"));
+}
+
+#[test]
 fn a_value_of_one_word_or_one_gap_still_has_short_lines() {
     let gap = " ".repeat(2000);
     for subject in ["x".repeat(2000), format!("a{gap}b"), format!("ä{gap}ö")] {
