@@ -14,12 +14,12 @@ mod encoded_word;
 mod field;
 mod mime;
 mod parse;
+mod parsed;
 
 pub use address::{AddressProblem, Envelope, Mailbox};
 pub use build::build;
 pub use draft::{
     BuildContext, BuildError, BuildLimits, Built, Draft, DraftAttachment, FieldProblem,
 };
-pub use parse::{
-    Attachment, AttachmentContent, InlineText, ParseProblem, Parsed, attachment, parse,
-};
+pub use parse::{attachment, parse};
+pub use parsed::{Attachment, AttachmentContent, InlineText, ParseProblem, Parsed};

@@ -1,0 +1,102 @@
+use bytes::Bytes;
+use thiserror::Error;
+use time::OffsetDateTime;
+
+use super::address::Mailbox;
+
+/// A received mail as far as it could be read. All text is without NUL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parsed {
+    /// The `Message-ID` with its angle brackets.
+    pub message_id: Option<String>,
+    /// The `In-Reply-To` ids with their angle brackets.
+    pub in_reply_to: Vec<String>,
+    /// The `References` ids with their angle brackets.
+    pub references: Vec<String>,
+    /// The authors.
+    pub from: Vec<Mailbox>,
+    /// The `Sender`.
+    pub sender: Option<Mailbox>,
+    /// Where answers should go.
+    pub reply_to: Vec<Mailbox>,
+    /// The main recipients.
+    pub to: Vec<Mailbox>,
+    /// The recipients of a copy.
+    pub cc: Vec<Mailbox>,
+    /// The recipients of a hidden copy, as far as the mail tells.
+    pub bcc: Vec<Mailbox>,
+    /// The subject line.
+    pub subject: Option<String>,
+    /// The `Date`.
+    pub date: Option<OffsetDateTime>,
+    /// All header fields in order, unfolded and decoded.
+    pub headers: Vec<(String, String)>,
+    /// Whether header fields or addresses were left out or cut.
+    pub headers_truncated: bool,
+    /// The plain-text body.
+    pub text: Option<InlineText>,
+    /// The HTML body.
+    pub html: Option<InlineText>,
+    /// The other parts.
+    pub attachments: Vec<Attachment>,
+    /// Whether parts are missing from `attachments`.
+    pub attachments_truncated: bool,
+    /// The `Auto-Submitted` value in lower case (RFC 3834), such as `auto-replied`.
+    pub auto_submitted: Option<String>,
+    /// Why the above is incomplete.
+    pub problem: Option<ParseProblem>,
+}
+
+/// A body text, perhaps cut.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InlineText {
+    /// The text.
+    pub content: String,
+    /// Whether it was cut.
+    pub truncated: bool,
+}
+
+/// A part that is not the mail's own text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// The part's number, for [`attachment`](super::attachment).
+    pub part: u32,
+    /// The file's name.
+    pub filename: Option<String>,
+    /// The media type.
+    pub content_type: String,
+    /// The id that the HTML body may refer to, without angle brackets.
+    pub content_id: Option<String>,
+    /// Whether the part may be shown inside the body.
+    pub is_inline: bool,
+    /// The decoded size.
+    pub bytes: u64,
+}
+
+/// One part's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachmentContent {
+    /// What the list of parts says about it.
+    pub attachment: Attachment,
+    /// The decoded content.
+    pub content: Bytes,
+}
+
+/// Why a mail was not read in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ParseProblem {
+    /// It has no header fields.
+    #[error("the mail has no header fields")]
+    NoHeader,
+    /// The header fields broke the parser.
+    #[error("the header fields could not be read")]
+    HeaderUnreadable,
+    /// The header is longer than what is read.
+    #[error("the header is longer than 256 KiB; the rest was not read")]
+    HeaderTooLong,
+    /// There are more or deeper parts than what is read.
+    #[error(
+        "the mail has more than 256 parts, or parts nested deeper than 16; the rest was not read"
+    )]
+    TooManyParts,
+}
