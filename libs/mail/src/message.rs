@@ -12,6 +12,7 @@ mod decode;
 mod draft;
 mod encoded_word;
 mod field;
+mod head;
 mod mime;
 mod parse;
 mod parsed;
