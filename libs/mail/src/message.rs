@@ -4,7 +4,7 @@
 //! server could take for another header; bad input is refused with the path of the field. Reading never fails and
 //! never takes more than linear time: the MIME tree is walked here, with bounds, because the parser we use for header
 //! fields nests messages without a limit and would overflow the stack when they are dropped. Encoded words are decoded
-//! here and hidden from that parser, which would look for the end of each in all of the field.
+//! here and masked for that parser, which would look for the end of each in all of the field.
 
 mod address;
 mod build;

@@ -168,10 +168,10 @@ pub(super) fn text(bytes: &[u8], charset: Option<&str>) -> String {
 
 /// Drops NUL, which neither Postgres nor many readers of JSON can hold, and other invisible control characters.
 pub(super) fn clean(mut text: String) -> String {
-    let is_noise =
+    let is_invisible =
         |character: char| character.is_ascii_control() && !matches!(character, '\t' | '\r' | '\n');
-    if text.contains(is_noise) {
-        text.retain(|character| !is_noise(character));
+    if text.contains(is_invisible) {
+        text.retain(|character| !is_invisible(character));
     }
     text
 }

@@ -6,7 +6,7 @@ use time::{Date, Month, OffsetDateTime, Time, UtcOffset};
 use super::address::Mailbox;
 use super::decode::{clean_line, cut};
 use super::encoded_word::header_text;
-use super::field::{read_fields, show};
+use super::field::{read_fields, unmask};
 use super::parsed::Parsed;
 
 pub(super) const MAX_FIELDS_BYTES: usize = 64 * 1024;
@@ -129,10 +129,12 @@ impl AddressBudget {
             let Some(address) = entry.address() else {
                 continue;
             };
-            let name = entry.name().map(|name| header_text(show(name).as_bytes()));
+            let name = entry
+                .name()
+                .map(|name| header_text(unmask(name).as_bytes()));
             let mailbox = Mailbox {
                 name: name.filter(|name| !name.is_empty()),
-                address: clean_line(show(address).into_owned()),
+                address: clean_line(unmask(address).into_owned()),
             };
             self.used_bytes +=
                 mailbox.address.len() + mailbox.name.as_ref().map_or(0, String::len) + 16;
@@ -154,7 +156,7 @@ fn ids(value: &HeaderValue<'_>) -> Vec<String> {
     all.iter()
         .filter(|id| !id.is_empty() && id.len() <= MAX_ID)
         .take(MAX_IDS)
-        .map(|id| clean_line(format!("<{}>", show(id))))
+        .map(|id| clean_line(format!("<{}>", unmask(id))))
         .collect()
 }
 

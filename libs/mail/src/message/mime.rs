@@ -4,7 +4,7 @@ use mail_parser::{ContentType, Header, HeaderName, HeaderValue, MessageParser};
 
 use super::decode::{TransferEncoding, clean_line, cut};
 use super::encoded_word::header_text;
-use super::field::{read_fields, show};
+use super::field::{read_fields, unmask};
 
 /// Multiparts within multiparts that are opened; deeper ones stay one part.
 const MAX_DEPTH: usize = 16;
@@ -192,10 +192,14 @@ impl PartHead {
             "octet-stream"
         });
         let media_type = format!("{}/{subtype}", value.ctype());
-        let mut media_type = clean_line(show(&media_type).into_owned()).to_ascii_lowercase();
+        let mut media_type = clean_line(unmask(&media_type).into_owned()).to_ascii_lowercase();
         cut(&mut media_type, MAX_NAME);
         self.media_type = media_type;
-        let attribute = |name| value.attribute(name).map(|value| show(value).into_owned());
+        let attribute = |name| {
+            value
+                .attribute(name)
+                .map(|value| unmask(value).into_owned())
+        };
         self.charset = attribute("charset");
         self.boundary = attribute("boundary");
         if self.filename.is_none() {
@@ -213,7 +217,7 @@ impl PartHead {
 
 /// Many writers put encoded words where RFC 2231 wants its own form.
 fn name(value: &str) -> Option<String> {
-    let value = show(value);
+    let value = unmask(value);
     let mut name = if value.contains("=?") {
         header_text(value.as_bytes())
     } else {
