@@ -1,8 +1,10 @@
+mod attachment;
 mod body;
 mod check;
 mod custom;
 mod header;
 mod people;
+mod text;
 
 use bytes::Bytes;
 use email_encoding::body::base64;
@@ -11,7 +13,7 @@ use time::format_description::well_known::Rfc2822;
 
 use self::check::{check_text, message_id};
 use self::custom::add_custom;
-use self::header::{mailboxes, text};
+use self::header::{mailboxes, unstructured};
 use self::people::People;
 use super::address::Mailbox;
 use super::draft::{BuildContext, BuildError, Built, Draft, FieldProblem};
@@ -81,7 +83,7 @@ fn add_subject_and_thread(
     context: &BuildContext,
 ) -> Result<(), BuildError> {
     check_text("subject", &draft.subject, context.limits.max_header_bytes)?;
-    headers.insert_raw(text(field::Subject::name(), &draft.subject));
+    headers.insert_raw(unstructured(field::Subject::name(), &draft.subject));
 
     let parent = draft
         .in_reply_to

@@ -2,7 +2,7 @@ use lettre::message::header::{HeaderName, Headers};
 
 use super::super::draft::{BuildContext, BuildError, Draft, FieldProblem};
 use super::check::check_text;
-use super::header::text;
+use super::header::unstructured;
 
 /// Each is compared with all others, whose names may differ in case alone.
 const MAX_HEADERS: usize = 200;
@@ -29,7 +29,7 @@ pub(super) fn add_custom(
             return Err(BuildError::new(path, FieldProblem::DuplicateHeader));
         }
         check_text(&path, value, context.limits.max_header_bytes)?;
-        headers.insert_raw(text(header_name, value));
+        headers.insert_raw(unstructured(header_name, value));
     }
     Ok(())
 }

@@ -16,8 +16,8 @@ const MAX_GAP: usize = 60;
 /// Escaping can double a name, which has to fit one line if it has no spaces.
 const MAX_QUOTED: usize = 200;
 
-/// Encodes free text, as one run of encoded words where lettre would change it or break a line's limit.
-pub(super) fn text(name: HeaderName, value: &str) -> HeaderValue {
+/// Encodes free text (RFC 5322 §2.2.1), as one run of encoded words where lettre would change it or break a line's limit.
+pub(super) fn unstructured(name: HeaderName, value: &str) -> HeaderValue {
     // lettre folds at spaces alone: a tab between two of them could be a line, and some servers end the header there.
     let value = value.trim().replace('\t', " ");
     if is_kept_by_lettre(&value) {

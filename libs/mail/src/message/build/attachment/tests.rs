@@ -3,15 +3,6 @@ use bytes::Bytes;
 use super::*;
 
 #[test]
-fn every_line_end_becomes_crlf_where_lettre_leaves_a_bare_cr() {
-    let text = "a\nb\rc\r\nd\n\r\n";
-
-    let by_lettre = SinglePart::plain(text.to_owned());
-    assert!(by_lettre.raw_body().windows(2).any(|pair| pair == b"\rc"));
-    assert_eq!(crlf_lines(text), "a\r\nb\r\nc\r\nd\r\n\r\n");
-}
-
-#[test]
 fn a_file_of_ascii_is_base64_where_lettre_sends_its_bare_line_feeds() {
     let csv = DraftAttachment {
         filename: "a.csv".into(),
