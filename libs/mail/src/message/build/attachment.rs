@@ -6,6 +6,12 @@ use lettre::message::{Body, SinglePart};
 
 use super::super::draft::{BuildError, DraftAttachment, FieldProblem};
 use super::check::{MAX_NAME, check_length, check_plain, message_id};
+use super::text::crlf_lines;
+
+const FILE: &str = "application/octet-stream";
+const MESSAGE: &str = "message/rfc822";
+/// RFC 5322 §2.1.1.
+const MAX_LINE: usize = 998;
 
 pub(super) fn attachment_part(
     path: &str,
@@ -14,7 +20,10 @@ pub(super) fn attachment_part(
     let filename_path = format!("{path}.filename");
     check_plain(&filename_path, &attachment.filename)?;
     check_length(&filename_path, &attachment.filename, MAX_NAME)?;
-    let content_type = content_type(&format!("{path}.content_type"), attachment)?;
+    let type_path = format!("{path}.content_type");
+    let (media_type, body) = encode(media_type(&type_path, attachment)?, &attachment.content);
+    let content_type = ContentType::parse(media_type)
+        .map_err(|_| BuildError::new(type_path, FieldProblem::InvalidContentType))?;
     let builder = SinglePart::builder().header(content_type);
     let builder = match &attachment.content_id {
         None => builder.header(ContentDisposition::attachment(&attachment.filename)),
@@ -25,7 +34,34 @@ pub(super) fn attachment_part(
             )?))
             .header(ContentDisposition::inline_with_name(&attachment.filename)),
     };
-    Ok(builder.body(base64_body(&attachment.content)))
+    Ok(builder.body(body))
+}
+
+/// RFC 2046 §5.2.1 forbids Base64 for a message, which some readers take literally: they would show an empty mail.
+/// What 7bit cannot carry goes as a file, since not every server takes 8bit.
+fn encode<'a>(media_type: &'a str, content: &[u8]) -> (&'a str, Body) {
+    let name = media_type.split(';').next().unwrap_or_default().trim_end();
+    if name.eq_ignore_ascii_case(MESSAGE)
+        && let Some(body) = seven_bit_body(content)
+    {
+        return (MESSAGE, body);
+    }
+    let is_message = name.to_ascii_lowercase().starts_with("message/");
+    let sent_as = if is_message { FILE } else { media_type };
+    (sent_as, base64_body(content))
+}
+
+fn seven_bit_body(content: &[u8]) -> Option<Body> {
+    let text = std::str::from_utf8(content).ok()?;
+    if !text.is_ascii() || text.contains('\0') {
+        return None;
+    }
+    let text = crlf_lines(text);
+    if text.split("\r\n").any(|line| line.len() > MAX_LINE) {
+        return None;
+    }
+    let encoding = ContentTransferEncoding::SevenBit;
+    Some(Body::dangerous_pre_encoded(text.into_bytes(), encoding))
 }
 
 /// lettre would send content that is ASCII as it is, with whatever line ends it has, and wants to own a copy to encode.
@@ -36,24 +72,19 @@ fn base64_body(content: &[u8]) -> Body {
     Body::dangerous_pre_encoded(encoded.into_bytes(), ContentTransferEncoding::Base64)
 }
 
-fn content_type(path: &str, attachment: &DraftAttachment) -> Result<ContentType, BuildError> {
+fn media_type<'a>(path: &str, attachment: &'a DraftAttachment) -> Result<&'a str, BuildError> {
     let given = attachment
         .content_type
         .as_deref()
-        .map(str::trim)
-        .filter(|given| !given.is_empty());
-    let mut given = given.unwrap_or("application/octet-stream");
+        .unwrap_or_default()
+        .trim();
     check_plain(path, given)?;
     check_length(path, given, MAX_NAME)?;
-    let lower = given.to_ascii_lowercase();
-    // RFC 2046 §5.2.1 forbids Base64 for a message, which some readers take literally: they would show an empty mail.
-    if lower.starts_with("message/") {
-        given = "application/octet-stream";
-    }
-    if lower.starts_with("multipart/") || !given.is_ascii() {
+    let is_multipart = given.to_ascii_lowercase().starts_with("multipart/");
+    if is_multipart || !given.is_ascii() {
         return Err(BuildError::new(path, FieldProblem::InvalidContentType));
     }
-    ContentType::parse(given).map_err(|_| BuildError::new(path, FieldProblem::InvalidContentType))
+    Ok(if given.is_empty() { FILE } else { given })
 }
 
 #[cfg(test)]
