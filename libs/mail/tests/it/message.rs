@@ -21,15 +21,7 @@ fn built_mail_is_read_back_as_it_was_meant() {
         in_reply_to: Some("parent@example.com".into()),
         ..Draft::default()
     };
-    let context = BuildContext {
-        message_id: "<id@example.com>".into(),
-        date: datetime!(2026-03-01 12:30:00 +1),
-        default_from: Some(Mailbox {
-            name: None,
-            address: "Support <support@example.com>".into(),
-        }),
-        limits: BuildLimits::default(),
-    };
+    let context = context();
 
     let built = build(&draft, &context).unwrap();
     let parsed = parse(&built.raw);
@@ -62,6 +54,57 @@ fn built_mail_is_read_back_as_it_was_meant() {
             attachment(&built.raw, found.part).unwrap().content,
             &b"%PDF\0"[..]
         );
+    }
+}
+
+#[test]
+fn attached_mail_is_a_mail_to_who_reads_it() {
+    let recipient = Mailbox {
+        name: None,
+        address: "a@example.com".into(),
+    };
+    let inner = Draft {
+        to: vec![recipient.clone()],
+        subject: "Grüße".into(),
+        html: Some("<p>inner".into()),
+        attachments: vec![file("inner.pdf", None)],
+        ..Draft::default()
+    };
+    let inner_context = BuildContext {
+        message_id: "<inner@example.com>".into(),
+        ..context()
+    };
+    let inner = build(&inner, &inner_context).unwrap();
+    let outer = Draft {
+        to: vec![recipient],
+        text: Some("outer".into()),
+        attachments: vec![DraftAttachment {
+            content_type: Some("message/rfc822".into()),
+            content: inner.raw.clone(),
+            ..file("mail.eml", None)
+        }],
+        ..Draft::default()
+    };
+
+    let built = build(&outer, &context()).unwrap();
+    let parsed = parse(&built.raw);
+
+    assert_eq!(parsed.text.unwrap().content, "outer");
+    assert_eq!(parsed.attachments.len(), 1);
+    assert_eq!(parsed.attachments[0].content_type, "message/rfc822");
+    let found = attachment(&built.raw, parsed.attachments[0].part).unwrap();
+    assert_eq!(found.content, inner.raw);
+}
+
+fn context() -> BuildContext {
+    BuildContext {
+        message_id: "<id@example.com>".into(),
+        date: datetime!(2026-03-01 12:30:00 +1),
+        default_from: Some(Mailbox {
+            name: None,
+            address: "Support <support@example.com>".into(),
+        }),
+        limits: BuildLimits::default(),
     }
 }
 
