@@ -29,6 +29,7 @@ pub enum AddressProblem {
 impl Mailbox {
     /// Reads one address: `a@b.c`, `Name <a@b.c>` or `"Name, Sr." <a@b.c>`.
     pub fn parse(text: &str) -> Result<Self, AddressProblem> {
+        // lettre's parser refuses quoted local parts and address literals, and says of nothing why.
         if text.chars().any(char::is_control) {
             return Err(AddressProblem::ControlCharacter);
         }
@@ -92,6 +93,7 @@ pub(super) fn canonical_address(address: &str) -> Result<String, AddressProblem>
             .and_then(unescape)
             .ok_or(AddressProblem::Malformed)?;
     }
+    // lettre takes other than ASCII on both sides.
     let domain = ascii_domain(domain)?;
     // 254 octets: RFC 5321 bounds a path to 256, angle brackets included.
     let address = Address::new(local, domain.as_str()).map_err(|_| AddressProblem::Malformed)?;
@@ -183,6 +185,14 @@ mod tests {
             let mailbox = Mailbox::parse(text).unwrap();
             assert_eq!(mailbox.name.as_deref(), name, "{text}");
             assert_eq!(mailbox.address, address, "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_rfc_5321_are_read_where_lettre_refuses_them() {
+        for text in [r#""a b"@example.com"#, "a@[192.0.2.1]"] {
+            assert!(text.parse::<lettre::message::Mailbox>().is_err());
+            assert_eq!(Mailbox::parse(text).unwrap().address, text);
         }
     }
 
