@@ -44,6 +44,7 @@ pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError>
             FieldProblem::TooLarge { limit },
         ));
     }
+    // lettre's buffer has grown by doubling; what is kept until it is stored should not be twice its size.
     let mut raw = Vec::with_capacity(size);
     raw.extend_from_slice(head.as_bytes());
     raw.extend_from_slice(&body);
