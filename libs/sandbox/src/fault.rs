@@ -8,12 +8,12 @@
 //! | `oauth.after_token` | tokens are issued and rotated, the answer is not sent yet | cut, stall, status, reply |
 //! | `oauth.redirect` | the answer to the client's redirect URI | reply (the query in place of the right one) |
 //! | `oauth.id_token` | an id token is about to be signed | reply (a JSON object merged into the claims) |
-//! | `imap.greeting` `imap.starttls` `imap.authenticate` `imap.select` `imap.search` `imap.fetch` `imap.idle` `imap.store` `imap.move` `imap.logout` | before the command is worked on | cut, stall, reply |
-//! | `imap.fetch.body` | in the middle of a body | cut, stall, reply, huge literal |
-//! | `smtp.greeting` `smtp.ehlo` `smtp.starttls` `smtp.auth` `smtp.mail` `smtp.rcpt` `smtp.data` `smtp.quit` | before the command is worked on | cut, stall, reply |
-//! | `smtp.content` | while content arrives | cut, stall |
-//! | `smtp.final_dot` | after the final dot, before the mail is stored | cut, stall, reply |
-//! | `smtp.after_final_dot` | the mail is stored, the reply is not sent yet | cut, stall, reply |
+//! | `imap.greeting` `imap.starttls` `imap.authenticate` `imap.select` `imap.search` `imap.fetch` `imap.idle` `imap.store` `imap.move` `imap.logout` | before the command is worked on | cut, reset, stall, reply |
+//! | `imap.fetch.body` | in the middle of a body | cut, reset, stall, reply, huge literal |
+//! | `smtp.greeting` `smtp.ehlo` `smtp.starttls` `smtp.auth` `smtp.mail` `smtp.rcpt` `smtp.data` `smtp.quit` | before the command is worked on | cut, reset, stall, reply |
+//! | `smtp.content` | while content arrives | cut, reset, stall |
+//! | `smtp.final_dot` | after the final dot, before the mail is stored | cut, reset, stall, reply |
+//! | `smtp.after_final_dot` | the mail is stored, the reply is not sent yet | cut, reset, stall, reply |
 //!
 //! In a reply, the mail servers put the command's tag in place of `{tag}`.
 
@@ -72,6 +72,8 @@ pub const POINTS: &[&str] = &[
 pub enum Fault {
     /// The connection ends at once, without a reply.
     Cut,
+    /// The connection is reset by TCP, which may destroy what was sent just before; HTTP takes it for a cut.
+    Reset,
     /// Nothing is sent for so long, or until faults are cleared; then all goes on as if nothing had been.
     Stall {
         /// How long; without it, until [`FaultBook::clear`] or [`FaultBook::remove`].

@@ -296,6 +296,7 @@ impl Session {
             wire.fill().await?;
             match fault {
                 Fault::Cut => return Err(Ended::ByUs),
+                Fault::Reset => return Err(wire.reset()),
                 Fault::Stall { seconds } => wire.stall(&site, seconds).await?,
                 Fault::Reply { .. } | Fault::Status { .. } | Fault::HugeLiteral { .. } => {}
             }

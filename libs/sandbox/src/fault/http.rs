@@ -56,7 +56,7 @@ pub(crate) async fn stumble(
             faults.stall(seconds).await;
             None
         }
-        Fault::Cut => {
+        Fault::Cut | Fault::Reset => {
             let mut response = StatusCode::SERVICE_UNAVAILABLE.into_response();
             response.extensions_mut().insert(CutMark);
             Some(response)

@@ -117,10 +117,13 @@ impl Session {
         let wire = self.wire()?;
         wire.flush().await?;
         match fault {
-            Fault::Cut => {
+            Fault::Cut | Fault::Reset => {
                 put_mail(wire, outgoing, plan, false).await?;
                 wire.output.truncate(wire.output.len() / 2);
                 wire.flush().await?;
+                if fault == Fault::Reset {
+                    return Err(wire.reset());
+                }
                 Err(Ended::ByUs)
             }
             Fault::Stall { seconds } => {

@@ -224,6 +224,10 @@ impl Wire {
                 self.flush().await?;
                 Err(Ended::ByUs)
             }
+            Fault::Reset => {
+                self.flush().await?;
+                Err(self.reset())
+            }
             Fault::Stall { seconds } => {
                 self.flush().await?;
                 self.stall(site, seconds).await?;
@@ -239,6 +243,17 @@ impl Wire {
             }
             Fault::Status { .. } | Fault::HugeLiteral { .. } => Ok(Strike::Passed),
         }
+    }
+
+    /// Makes the close that follows a TCP reset.
+    pub(crate) fn reset(&self) -> Ended {
+        let socket = match &self.stream {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.get_ref().0,
+        };
+        // A socket that refuses is closed in the ordinary way.
+        socket.set_zero_linger().ok();
+        Ended::Broken
     }
 
     fn reply(&mut self, text: &str) -> bool {

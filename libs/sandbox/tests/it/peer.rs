@@ -1,6 +1,7 @@
 //! A client on a raw socket: says what it is told and shows what comes back, byte for byte.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,6 +142,18 @@ impl Peer {
     pub(crate) async fn rest(&mut self) -> TestResult<String> {
         while self.read_more().await? > 0 {}
         Ok(String::from_utf8(std::mem::take(&mut self.pending))?)
+    }
+
+    /// Waits for the end; returns whether it was a TCP reset.
+    pub(crate) async fn is_reset(&mut self) -> TestResult<bool> {
+        let mut chunk = vec![0; 16 * 1_024];
+        loop {
+            match timeout(PATIENCE, self.stream.read(&mut chunk)).await? {
+                Ok(0) => return Ok(false),
+                Ok(_) => {}
+                Err(error) => return Ok(error.kind() == ErrorKind::ConnectionReset),
+            }
+        }
     }
 
     /// Returns what came in one read, when nothing is pending.

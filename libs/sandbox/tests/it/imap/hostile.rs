@@ -58,6 +58,20 @@ async fn faults_strike_where_they_wait() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_reset_connection_ends_with_an_error_and_not_with_an_end() -> TestResult {
+    let sandbox = start(Personality::Standard).await?;
+    let mut peer = Peer::plain(sandbox.addresses().mail.imap).await?;
+    peer.line().await?;
+    let rule = FaultRule::once("imap.starttls", Fault::Reset);
+    sandbox.faults().add(rule)?;
+
+    peer.send("a STARTTLS\r\n").await?;
+
+    assert!(peer.is_reset().await?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn nonsense_is_answered_and_the_session_goes_on() -> TestResult {
     let sandbox = start(Personality::Standard).await?;
     let mut peer = open_inbox(&sandbox, ALICE).await?;
