@@ -9,7 +9,8 @@
 //! | `GET PUT DELETE /control/mailboxes/{address}/mails/{uid}?folder=` | raw mail; `{flags}`; removes it |
 //! | `POST /control/mailboxes/{address}/uid-validity?folder=` | numbers the folder anew |
 //! | `POST /control/mailboxes/{address}/preload` | `{count, bytes_each}` mails at once |
-//! | `POST /control/mailboxes/{address}/sessions/expire` | ends the live IMAP sessions |
+//! | `POST /control/mailboxes/{address}/sessions/expire` | ends the live IMAP and POP3 sessions |
+//! | `GET PUT /control/mailboxes/{address}/pop3` | how it deviates over POP3: see [`crate::Pop3Quirks`] |
 //! | `GET DELETE /control/outbox`, `GET /control/outbox/{id}` | submitted mail for recipients elsewhere |
 //! | `PUT /control/sink` | `{on}`: counts submitted mails without keeping them |
 //! | `POST /control/tokens` | `{address, client_id, scopes, offline}`: tokens without a browser |
@@ -128,6 +129,10 @@ fn mailbox_routes() -> Router<Arc<Desk>> {
         .route(
             "/control/mailboxes/{address}/sessions/expire",
             post(mailbox::expire_sessions),
+        )
+        .route(
+            "/control/mailboxes/{address}/pop3",
+            get(mailbox::show_pop3_quirks).put(mailbox::set_pop3_quirks),
         )
         .route(
             "/control/mailboxes/{address}/mails",

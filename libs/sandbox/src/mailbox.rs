@@ -1,4 +1,4 @@
-//! The mail of every mailbox, shared by IMAP, SMTP and the control API.
+//! The mail of every mailbox, shared by IMAP, POP3, SMTP and the control API.
 //!
 //! Folders of a mailbox stand under one lock of their own, so mailboxes never wait for each other. Whoever waits for
 //! news (IDLE) subscribes to the mailbox and is woken by the change itself, whichever protocol brought it.
@@ -6,6 +6,7 @@
 mod counter;
 mod flag;
 mod folder;
+mod maildrop;
 mod preload;
 mod record;
 mod submit;
@@ -24,6 +25,8 @@ pub use counter::MailCounters;
 pub(crate) use counter::{Counter, Counters};
 pub use flag::Flags;
 pub(crate) use folder::{Folder, Mail};
+pub(crate) use maildrop::{Maildrop, MaildropRefusal};
+pub use maildrop::{Pop3Quirks, UidlKind};
 pub use record::{FolderState, StoredMail, Submission};
 
 /// Every mailbox starts with these; the second field is the SPECIAL-USE attribute.
@@ -57,11 +60,17 @@ pub(crate) struct Mailbox {
     /// Grows when live sessions must end.
     epoch: AtomicU64,
     sign_ins: AtomicU64,
+    maildrop: Mutex<Maildrop>,
 }
 
 impl Mailbox {
     pub(crate) fn folders(&self) -> MutexGuard<'_, Vec<Folder>> {
         self.folders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Never locked together with the folders.
+    pub(crate) fn maildrop(&self) -> MutexGuard<'_, Maildrop> {
+        self.maildrop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes every session that waits for news; call it after the folder lock is gone.
@@ -153,6 +162,7 @@ impl MailStore {
             news: watch::Sender::new(()),
             epoch: AtomicU64::new(0),
             sign_ins: AtomicU64::new(0),
+            maildrop: Mutex::default(),
         };
         let mut mailboxes = self
             .inner
@@ -270,13 +280,25 @@ impl MailStore {
         Ok(uid_validity)
     }
 
-    /// Ends the mailbox's live IMAP sessions, as Exchange does when their token expires.
+    /// Changes how the mailbox deviates when it is read over POP3; live sessions keep what they began with.
+    pub fn set_pop3_quirks(&self, address: &str, quirks: Pop3Quirks) -> Result<(), MailStoreError> {
+        self.load(address)?.maildrop().quirks = Arc::new(quirks);
+        Ok(())
+    }
+
+    /// Returns how the mailbox deviates when it is read over POP3.
+    pub fn pop3_quirks(&self, address: &str) -> Result<Pop3Quirks, MailStoreError> {
+        let quirks = Arc::clone(&self.load(address)?.maildrop().quirks);
+        Ok(Pop3Quirks::clone(&quirks))
+    }
+
+    /// Ends the mailbox's live IMAP and POP3 sessions, as Exchange does when their token expires.
     pub fn expire_sessions(&self, address: &str) -> Result<(), MailStoreError> {
         end_sessions(&*self.load(address)?);
         Ok(())
     }
 
-    /// Returns how often the mailbox was signed in to over IMAP and SMTP.
+    /// Returns how often the mailbox was signed in to, over any protocol.
     pub fn sign_ins(&self, address: &str) -> Result<u64, MailStoreError> {
         Ok(self.load(address)?.sign_ins.load(Ordering::Relaxed))
     }

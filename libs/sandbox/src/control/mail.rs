@@ -32,6 +32,7 @@ pub(super) async fn list(
                 "uid": mail.uid,
                 "flags": mail.flags.to_string().split_ascii_whitespace().collect::<Vec<_>>(),
                 "received_at": mail.received_at.format(&Rfc3339).ok(),
+                "popped": mail.is_popped,
                 "bytes": mail.raw.len(),
             })
         })

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{ControlError, Desk};
+use crate::mailbox::Pop3Quirks;
 use crate::settings::MailboxSettings;
 
 #[derive(Deserialize)]
@@ -103,5 +104,21 @@ pub(super) async fn expire_sessions(
     Path(address): Path<String>,
 ) -> Result<StatusCode, ControlError> {
     desk.provider.mail.expire_sessions(&address)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn show_pop3_quirks(
+    State(desk): State<Arc<Desk>>,
+    Path(address): Path<String>,
+) -> Result<Json<Pop3Quirks>, ControlError> {
+    Ok(Json(desk.provider.mail.pop3_quirks(&address)?))
+}
+
+pub(super) async fn set_pop3_quirks(
+    State(desk): State<Arc<Desk>>,
+    Path(address): Path<String>,
+    Json(quirks): Json<Pop3Quirks>,
+) -> Result<StatusCode, ControlError> {
+    desk.provider.mail.set_pop3_quirks(&address, quirks)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -60,6 +60,18 @@ counters! {
     imap_commands,
     /// Mail bodies, whole or in part, sent over IMAP.
     imap_bodies,
+    /// POP3 connections open now.
+    pop3_connections,
+    /// POP3 connections accepted so far.
+    pop3_connected,
+    /// POP3 sign-ins that succeeded.
+    pop3_sign_ins,
+    /// POP3 sign-ins that were refused.
+    pop3_refused,
+    /// POP3 commands read.
+    pop3_commands,
+    /// Mails sent over POP3.
+    pop3_retrieved,
     /// SMTP connections open now.
     smtp_connections,
     /// SMTP connections accepted so far.

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use time::OffsetDateTime;
 
@@ -12,6 +14,8 @@ pub(crate) struct Mail {
     pub(crate) received_at: OffsetDateTime,
     /// The folder's version when the flags last changed.
     pub(crate) changed_at: u64,
+    /// Whether a POP3 session has retrieved it and ended with QUIT.
+    pub(crate) is_popped: bool,
 }
 
 /// A folder. `version` grows with every change, so a session can tell in constant time what it missed.
@@ -56,6 +60,7 @@ impl Folder {
             raw,
             received_at,
             changed_at: self.version,
+            is_popped: false,
         });
         uid
     }
@@ -113,6 +118,13 @@ impl Folder {
             self.expunged_at = self.version;
         }
         removed
+    }
+
+    /// Notes that a POP3 session has retrieved these mails; no IMAP session can see that.
+    pub(crate) fn mark_popped(&mut self, uids: &HashSet<u32>) {
+        for mail in &mut self.mails {
+            mail.is_popped |= uids.contains(&mail.uid);
+        }
     }
 
     /// Forgets every UID: mails are numbered from 1 under a new UIDVALIDITY.

@@ -13,6 +13,8 @@ pub struct StoredMail {
     pub flags: Flags,
     /// The moment it arrived.
     pub received_at: OffsetDateTime,
+    /// Whether a POP3 session has retrieved it and ended with QUIT.
+    pub is_popped: bool,
     /// The RFC 5322 bytes.
     pub raw: Bytes,
 }
@@ -53,6 +55,7 @@ impl From<&Mail> for StoredMail {
             uid: mail.uid,
             flags: mail.flags.clone(),
             received_at: mail.received_at,
+            is_popped: mail.is_popped,
             raw: mail.raw.clone(),
         }
     }
