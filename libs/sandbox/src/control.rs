@@ -152,6 +152,8 @@ async fn show(State(desk): State<Arc<Desk>>) -> Json<Value> {
         "host": desk.addresses.host,
         "imap_tls": desk.addresses.mail.imap_tls,
         "imap": desk.addresses.mail.imap,
+        "pop3_tls": desk.addresses.mail.pop3_tls,
+        "pop3": desk.addresses.mail.pop3,
         "smtp_tls": desk.addresses.mail.smtp_tls,
         "smtp": desk.addresses.mail.smtp,
         "ca_pem": desk.ca_pem,

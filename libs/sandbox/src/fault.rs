@@ -10,12 +10,20 @@
 //! | `oauth.id_token` | an id token is about to be signed | reply (a JSON object merged into the claims) |
 //! | `imap.greeting` `imap.starttls` `imap.authenticate` `imap.select` `imap.search` `imap.fetch` `imap.idle` `imap.store` `imap.move` `imap.logout` | before the command is worked on | cut, reset, stall, reply |
 //! | `imap.fetch.body` | in the middle of a body | cut, reset, stall, reply, huge literal |
+//! | `pop3.greeting` `pop3.capa` `pop3.stls` `pop3.stat` `pop3.list` `pop3.uidl` `pop3.retr` `pop3.top` `pop3.dele` `pop3.rset` | before the command is worked on | cut, reset, stall, reply, huge literal |
+//! | `pop3.continuation` | before the `+ ` that asks for a SASL response | cut, reset, stall, reply |
+//! | `pop3.auth` | name and secret are known and not judged yet | cut, reset, stall, reply |
+//! | `pop3.list.body` `pop3.uidl.body` `pop3.retr.body` | in the middle of the answer | cut, reset, stall, reply (in place of the second half), huge literal |
+//! | `pop3.quit` | before deletions are carried out | cut, reset, stall, reply (nothing is deleted then) |
+//! | `pop3.after_quit` | deletions are carried out, the reply is not sent yet | cut, reset, stall, reply |
 //! | `smtp.greeting` `smtp.ehlo` `smtp.starttls` `smtp.auth` `smtp.mail` `smtp.rcpt` `smtp.data` `smtp.quit` | before the command is worked on | cut, reset, stall, reply |
 //! | `smtp.content` | while content arrives | cut, reset, stall |
 //! | `smtp.final_dot` | after the final dot, before the mail is stored | cut, reset, stall, reply |
 //! | `smtp.after_final_dot` | the mail is stored, the reply is not sent yet | cut, reset, stall, reply |
 //!
-//! In a reply, the mail servers put the command's tag in place of `{tag}`.
+//! In a reply, the mail servers put the command's tag in place of `{tag}`; a line that begins with `421`, `* BYE` or `-ERR`
+//! and, in POP3, says `closed` ends the connection. Of POP3's own refusals, `-ERR [IN-USE]` and `-ERR [LOGIN-DELAY]` also
+//! come without a fault, see [`crate::Pop3Quirks`].
 
 pub(crate) mod http;
 
@@ -53,6 +61,23 @@ pub const POINTS: &[&str] = &[
     "imap.store",
     "imap.move",
     "imap.logout",
+    "pop3.greeting",
+    "pop3.capa",
+    "pop3.stls",
+    "pop3.continuation",
+    "pop3.auth",
+    "pop3.stat",
+    "pop3.list",
+    "pop3.list.body",
+    "pop3.uidl",
+    "pop3.uidl.body",
+    "pop3.retr",
+    "pop3.retr.body",
+    "pop3.top",
+    "pop3.dele",
+    "pop3.rset",
+    "pop3.quit",
+    "pop3.after_quit",
     "smtp.greeting",
     "smtp.ehlo",
     "smtp.starttls",
@@ -96,7 +121,7 @@ pub enum Fault {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         body: Option<String>,
     },
-    /// A literal is announced with this size and never delivered.
+    /// A literal is announced with this size and never delivered; POP3, which announces nothing, sends so much in one line.
     HugeLiteral {
         /// The announced size.
         bytes: u64,

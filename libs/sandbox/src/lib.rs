@@ -1,6 +1,6 @@
 //! A whole mail provider in one process for demos and tests, with scripted faults.
 //!
-//! Serves OAuth 2.0 and `OpenID` Connect, IMAP and SMTP submission on loopback, with the manners of Google, of
+//! Serves OAuth 2.0 and `OpenID` Connect, IMAP, POP3 and SMTP submission on loopback, with the manners of Google, of
 //! Microsoft or of the RFCs, and a control API that expires tokens, delivers mail and sets faults at named points.
 //! Promises that every rule a real provider enforces on tokens and sign-in is enforced here too.
 //! Refuses to listen on anything but loopback unless [`Settings::reachable_by_others`] says so: everybody who
@@ -13,6 +13,7 @@ mod imap;
 mod mailbox;
 mod oauth;
 mod page;
+mod pop3;
 mod sandbox;
 mod server;
 mod settings;

@@ -49,6 +49,10 @@ pub struct MailAddresses {
     pub imap_tls: SocketAddr,
     /// Plain IMAP with STARTTLS.
     pub imap: SocketAddr,
+    /// POP3 with TLS from the first byte.
+    pub pop3_tls: SocketAddr,
+    /// Plain POP3 with STLS.
+    pub pop3: SocketAddr,
     /// Submission with TLS from the first byte.
     pub smtp_tls: SocketAddr,
     /// Plain submission with STARTTLS.
@@ -68,7 +72,7 @@ pub struct MailParts {
     pub tls: TlsAuthority,
 }
 
-/// What every session of either protocol shares.
+/// What every session of every protocol shares.
 pub(crate) struct Site {
     pub(crate) store: MailStore,
     pub(crate) tokens: TokenBook,
@@ -81,10 +85,11 @@ pub(crate) struct Site {
 #[derive(Debug, Clone, Copy)]
 enum Service {
     Imap,
+    Pop3,
     Smtp,
 }
 
-/// Running IMAP and SMTP servers.
+/// Running IMAP, POP3 and SMTP servers.
 pub struct MailServer {
     addresses: MailAddresses,
     stop: CancellationToken,
@@ -96,10 +101,13 @@ impl MailServer {
     pub fn start(settings: &Settings, parts: MailParts) -> Result<Self, MailServerError> {
         let bind = |port| listen(SocketAddr::new(settings.bind, port));
         let (imap_tls, imap) = (bind(settings.imap_tls_port)?, bind(settings.imap_port)?);
+        let (pop3_tls, pop3) = (bind(settings.pop3_tls_port)?, bind(settings.pop3_port)?);
         let (smtp_tls, smtp) = (bind(settings.smtp_tls_port)?, bind(settings.smtp_port)?);
         let addresses = MailAddresses {
             imap_tls: imap_tls.1,
             imap: imap.1,
+            pop3_tls: pop3_tls.1,
+            pop3: pop3.1,
             smtp_tls: smtp_tls.1,
             smtp: smtp.1,
         };
@@ -119,6 +127,8 @@ impl MailServer {
         };
         server.serve(imap_tls.0, &site, Service::Imap, true);
         server.serve(imap.0, &site, Service::Imap, false);
+        server.serve(pop3_tls.0, &site, Service::Pop3, true);
+        server.serve(pop3.0, &site, Service::Pop3, false);
         server.serve(smtp_tls.0, &site, Service::Smtp, true);
         server.serve(smtp.0, &site, Service::Smtp, false);
         Ok(server)
@@ -175,6 +185,7 @@ async fn attend(site: Arc<Site>, service: Service, socket: TcpStream, is_tls: bo
     let counters = site.store.count();
     let (connected, open) = match service {
         Service::Imap => (&counters.imap_connected, &counters.imap_connections),
+        Service::Pop3 => (&counters.pop3_connected, &counters.pop3_connections),
         Service::Smtp => (&counters.smtp_connected, &counters.smtp_connections),
     };
     connected.increase();
@@ -190,6 +201,7 @@ async fn attend(site: Arc<Site>, service: Service, socket: TcpStream, is_tls: bo
     let wire = Wire::new(stream);
     match service {
         Service::Imap => crate::imap::serve(&site, wire).await,
+        Service::Pop3 => crate::pop3::serve(&site, wire).await,
         Service::Smtp => crate::smtp::serve(&site, wire).await,
     }
 }

@@ -36,6 +36,10 @@ pub struct Settings {
     pub imap_tls_port: u16,
     /// Port of plain IMAP with STARTTLS; 0 takes any free one.
     pub imap_port: u16,
+    /// Port of POP3 with TLS from the first byte; 0 takes any free one.
+    pub pop3_tls_port: u16,
+    /// Port of plain POP3 with STLS; 0 takes any free one.
+    pub pop3_port: u16,
     /// Port of submission with TLS from the first byte; 0 takes any free one.
     pub smtp_tls_port: u16,
     /// Port of plain submission with STARTTLS; 0 takes any free one.
@@ -71,6 +75,8 @@ impl Default for Settings {
             oauth_port: 0,
             imap_tls_port: 0,
             imap_port: 0,
+            pop3_tls_port: 0,
+            pop3_port: 0,
             smtp_tls_port: 0,
             smtp_port: 0,
             personality: Personality::default(),

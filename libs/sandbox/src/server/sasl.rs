@@ -47,10 +47,11 @@ pub(crate) struct Proof {
     pub(crate) mechanism: Mechanism,
 }
 
-/// Which of the two a scope must allow.
+/// The protocol that a scope must allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Imap,
+    Pop3,
     Smtp,
 }
 
@@ -152,6 +153,7 @@ fn allows(personality: Personality, scopes: &[String], purpose: Purpose) -> bool
         (Personality::Standard, _) => return true,
         (Personality::Google, _) => "https://mail.google.com/",
         (Personality::Microsoft, Purpose::Imap) => "IMAP.AccessAsUser.All",
+        (Personality::Microsoft, Purpose::Pop3) => "POP.AccessAsUser.All",
         (Personality::Microsoft, Purpose::Smtp) => "SMTP.Send",
     };
     scopes.iter().any(|scope| {
@@ -217,6 +219,7 @@ mod tests {
         let scopes = ["https://outlook.office.com/IMAP.AccessAsUser.All".to_owned()];
 
         assert!(allows(Personality::Microsoft, &scopes, Purpose::Imap));
+        assert!(!allows(Personality::Microsoft, &scopes, Purpose::Pop3));
         assert!(!allows(Personality::Microsoft, &scopes, Purpose::Smtp));
         assert!(!allows(Personality::Google, &scopes, Purpose::Imap));
     }

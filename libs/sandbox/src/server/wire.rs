@@ -259,7 +259,9 @@ impl Wire {
     fn reply(&mut self, text: &str) -> bool {
         let mut is_last = false;
         for line in text.lines() {
-            is_last |= line.starts_with("421") || line.starts_with("* BYE");
+            is_last |= line.starts_with("421")
+                || line.starts_with("* BYE")
+                || (line.starts_with("-ERR") && line.contains("closed"));
             self.say(format_args!("{line}\r\n"));
         }
         is_last
