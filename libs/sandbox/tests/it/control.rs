@@ -108,6 +108,24 @@ async fn client_registered_while_running_may_sign_in() {
 }
 
 #[tokio::test]
+async fn quirks_of_pop3_are_set_and_shown() {
+    let driver = Driver::start(Personality::Standard).await.unwrap();
+    let path = format!("/mailboxes/{ANN}/pop3");
+    let quirks = json!({"uidl": "content", "uidls": {"7": "x"}, "listed_at_most": 3});
+
+    let set = driver.control("PUT", &path, quirks).await.unwrap();
+    let shown = driver.control("GET", &path, Value::Null).await.unwrap();
+    let unknown = json!({"uidl": "tea"});
+    let refused = driver.control("PUT", &path, unknown).await.unwrap();
+
+    assert_eq!((set.status, refused.status), (204, 422));
+    assert_eq!(shown.body["uidl"], "content");
+    assert_eq!(shown.body["uidls"], json!({"7": "x"}));
+    assert_eq!(shown.body["listed_at_most"], 3);
+    assert_eq!(shown.body["size_error"], 0);
+}
+
+#[tokio::test]
 async fn faults_are_set_listed_and_cleared() {
     let driver = Driver::start(Personality::Standard).await.unwrap();
     let rule = json!({"point": "oauth.token", "after": 1, "fault": {"kind": "cut"}});
@@ -180,5 +198,7 @@ async fn front_page_of_the_control_says_where_everything_is() {
     assert_eq!(front.body["personality"], "microsoft");
     let imap = driver.sandbox.addresses().mail.imap.to_string();
     assert_eq!(front.body["imap"], imap);
+    let pop3 = driver.sandbox.addresses().mail.pop3_tls.to_string();
+    assert_eq!(front.body["pop3_tls"], pop3);
     assert_eq!(front.body["ca_pem"], driver.sandbox.ca_pem());
 }

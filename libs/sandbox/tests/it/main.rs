@@ -4,4 +4,5 @@ mod control;
 mod imap;
 mod oauth;
 mod peer;
+mod pop3;
 mod smtp;

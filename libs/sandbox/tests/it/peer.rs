@@ -37,11 +37,12 @@ pub(crate) async fn start(personality: Personality) -> TestResult<Sandbox> {
     Ok(Sandbox::start(settings, Arc::new(SystemClock)).await?)
 }
 
-/// Issues an access token that opens both protocols at every provider.
+/// Issues an access token that opens all protocols at every provider.
 pub(crate) fn issue_token(sandbox: &Sandbox, address: &str) -> String {
     let scopes = [
         "https://mail.google.com/",
         "https://outlook.office.com/IMAP.AccessAsUser.All",
+        "https://outlook.office.com/POP.AccessAsUser.All",
         "https://outlook.office.com/SMTP.Send",
     ];
     let request = GrantRequest {
@@ -183,6 +184,27 @@ impl Peer {
         }
     }
 
+    /// Sends a POP3 command and returns the first line of its answer.
+    pub(crate) async fn ask(&mut self, command: &str) -> TestResult<String> {
+        self.send(format!("{command}\r\n")).await?;
+        self.line().await
+    }
+
+    /// Sends a POP3 command and returns the lines between the first and the dot, as they are.
+    pub(crate) async fn ask_lines(&mut self, command: &str) -> TestResult<Vec<String>> {
+        let first = self.ask(command).await?;
+        if !first.starts_with("+OK") {
+            return Err(first.into());
+        }
+        let mut lines = Vec::new();
+        loop {
+            match self.line().await?.as_str() {
+                "." => return Ok(lines),
+                line => lines.push(line.to_owned()),
+            }
+        }
+    }
+
     /// Sends an SMTP command and returns the last line of its reply.
     pub(crate) async fn smtp(&mut self, command: &str) -> TestResult<String> {
         self.send(format!("{command}\r\n")).await?;
@@ -197,6 +219,26 @@ impl Peer {
                 return Ok(line);
             }
         }
+    }
+}
+
+/// Opens POP3 over TLS and reads the greeting.
+pub(crate) async fn open_pop3(sandbox: &Sandbox) -> TestResult<Peer> {
+    let address = sandbox.addresses().mail.pop3_tls;
+    let mut peer = Peer::tls(address, sandbox.ca_pem()).await?;
+    peer.line().await?;
+    Ok(peer)
+}
+
+/// Opens POP3 and signs in by password.
+pub(crate) async fn open_maildrop(sandbox: &Sandbox, address: &str) -> TestResult<Peer> {
+    let mut peer = open_pop3(sandbox).await?;
+    peer.ask(&format!("USER {address}")).await?;
+    let reply = peer.ask(&format!("PASS {PASSWORD}")).await?;
+    if reply.starts_with("+OK") {
+        Ok(peer)
+    } else {
+        Err(reply.into())
     }
 }
 
