@@ -91,6 +91,7 @@ async fn tell(folder: &Path, arguments: &Arguments, lifecycle: Lifecycle) -> any
         "   IMAP, SMTP  {}, {}",
         addresses.mail.imap_tls, addresses.mail.smtp_tls
     ));
+    say(format!("   POP3        {}", addresses.mail.pop3_tls));
 
     story::tell(&running, &sandbox).await?;
 

@@ -26,6 +26,9 @@ pub(crate) struct Arguments {
     /// The port of IMAP over TLS.
     #[arg(long, default_value_t = 8993)]
     imap_port: u16,
+    /// The port of POP3 over TLS.
+    #[arg(long, default_value_t = 8995)]
+    pop3_port: u16,
     /// The port of SMTP submission over TLS.
     #[arg(long, default_value_t = 8465)]
     smtp_port: u16,
@@ -113,6 +116,7 @@ fn settings(arguments: &Arguments) -> Result<SandboxSettings, ConfigError> {
         personality: arguments.personality,
         oauth_port: arguments.oauth_port,
         imap_tls_port: arguments.imap_port,
+        pop3_tls_port: arguments.pop3_port,
         smtp_tls_port: arguments.smtp_port,
         mailboxes: mailboxes.collect::<Result<_, ConfigError>>()?,
         access_token_seconds: arguments.access_token_seconds,
@@ -130,7 +134,9 @@ fn explained(error: SandboxError) -> anyhow::Error {
         SandboxError::Listen { .. } | SandboxError::Mail(_) => anyhow::Error::from(
             Unavailable::new(error),
         )
-        .context("free the port or choose others with --oauth-port, --imap-port, --smtp-port"),
+        .context(
+            "free the port or choose others with --oauth-port, --imap-port, --pop3-port, --smtp-port",
+        ),
         SandboxError::Host(_) => ConfigError::invalid("--bind or --host", error).into(),
         _ => error.into(),
     }
@@ -155,6 +161,10 @@ fn introduce(sandbox: &Sandbox, is_reachable_by_others: bool) {
     say(format!(
         "IMAP over TLS      {}",
         told(addresses.mail.imap_tls)
+    ));
+    say(format!(
+        "POP3 over TLS      {}",
+        told(addresses.mail.pop3_tls)
     ));
     say(format!(
         "SMTP over TLS      {}",
