@@ -1,5 +1,6 @@
 //! The sandbox as its clients meet it: over sockets.
 
+mod conformance;
 mod control;
 mod imap;
 mod oauth;

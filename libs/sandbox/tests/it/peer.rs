@@ -54,6 +54,18 @@ pub(crate) fn issue_token(sandbox: &Sandbox, address: &str) -> String {
     sandbox.tokens().issue(&request).access_token
 }
 
+/// Returns a connector that trusts this authority alone.
+pub(crate) fn trusting(ca_pem: &str) -> TestResult<TlsConnector> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes())?)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<Any: AsyncRead + AsyncWrite + Unpin + Send> Stream for Any {}
 
@@ -78,15 +90,8 @@ impl Peer {
     }
 
     pub(crate) async fn start_tls(self, ca_pem: &str) -> TestResult<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes())?)?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let name = ServerName::try_from("localhost")?;
-        let connector = TlsConnector::from(Arc::new(config));
+        let connector = trusting(ca_pem)?;
         let stream = timeout(PATIENCE, connector.connect(name, self.stream)).await??;
         Ok(Self {
             stream: Box::new(stream),
