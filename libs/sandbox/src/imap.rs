@@ -25,7 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::mailbox::Mailbox;
-use crate::server::Site;
+use crate::server::site::Site;
 use crate::server::wire::{Ended, Strike, Wire};
 use crate::settings::Personality;
 use answer::{Answer, Trouble};

@@ -17,8 +17,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::mailbox::{UidlKind, find_folder_mut};
-use crate::server::Site;
 use crate::server::bytes::trim_line_end;
+use crate::server::site::Site;
 use crate::server::wire::{Ended, Strike, Wire};
 use crate::settings::Personality;
 use session::{Opened, Session};

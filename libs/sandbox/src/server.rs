@@ -2,6 +2,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod sasl;
+pub(crate) mod site;
 pub(crate) mod wire;
 
 use std::fmt;
@@ -16,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::fault::FaultBook;
-use crate::mailbox::{Counter, MailStore};
-use crate::settings::{Personality, Settings};
+use crate::mailbox::MailStore;
+use crate::settings::Settings;
 use crate::tls::TlsAuthority;
 use crate::token::TokenBook;
+use site::{Level, Site};
 use wire::{Stream, Wire};
 
 /// Thousands of clients may connect in one burst.
@@ -70,16 +72,6 @@ pub struct MailParts {
     pub faults: FaultBook,
     /// The certificate to show.
     pub tls: TlsAuthority,
-}
-
-/// What every session of every protocol shares.
-pub(crate) struct Site {
-    pub(crate) store: MailStore,
-    pub(crate) tokens: TokenBook,
-    pub(crate) faults: FaultBook,
-    pub(crate) personality: Personality,
-    pub(crate) allows_any_sender: bool,
-    pub(crate) acceptor: TlsAcceptor,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -203,22 +195,6 @@ async fn attend(site: Arc<Site>, service: Service, socket: TcpStream, is_tls: bo
         Service::Imap => crate::imap::serve(&site, wire).await,
         Service::Pop3 => crate::pop3::serve(&site, wire).await,
         Service::Smtp => crate::smtp::serve(&site, wire).await,
-    }
-}
-
-/// A counter that is one higher for as long as this lives.
-pub(crate) struct Level<'a>(&'a Counter);
-
-impl<'a> Level<'a> {
-    pub(crate) fn raise(counter: &'a Counter) -> Self {
-        counter.increase();
-        Self(counter)
-    }
-}
-
-impl Drop for Level<'_> {
-    fn drop(&mut self) {
-        self.0.decrease();
     }
 }
 

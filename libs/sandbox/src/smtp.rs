@@ -16,8 +16,8 @@ use bytes::Bytes;
 
 use crate::fault::Fault;
 use crate::mailbox::Mailbox;
-use crate::server::Site;
 use crate::server::bytes::trim_line_end;
+use crate::server::site::Site;
 use crate::server::wire::{Ended, Strike, Wire, take_fault};
 use crate::settings::Personality;
 use content::{Content, Verdict};

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use super::answer::{Answer, Trouble};
 use super::{Account, Session};
-use crate::server::Level;
 use crate::server::bytes::trim_line_end;
+use crate::server::site::Level;
 use crate::server::wire::{Ended, Wire};
 
 const STILL_HERE: Duration = Duration::from_mins(2);

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::listing::Listing;
 use crate::fault::Fault;
 use crate::mailbox::{MailStore, Mailbox, MaildropRefusal};
-use crate::server::Site;
+use crate::server::site::Site;
 use crate::server::wire::{Ended, Strike, Wire, take_fault};
 
 /// Written again and again where a fault wants far too much.

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::Site;
+use super::site::Site;
 use crate::mailbox::Mailbox;
 use crate::settings::Personality;
 

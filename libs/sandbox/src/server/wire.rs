@@ -6,8 +6,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::Site;
 use super::bytes::{find_byte, put};
+use super::site::Site;
 use crate::fault::Fault;
 
 /// An idle connection holds this much to read into; a busy one up to [`BUSY_READ`].
