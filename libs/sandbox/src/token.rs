@@ -1,4 +1,5 @@
 mod ledger;
+mod refusal;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,8 @@ use serde::Deserialize;
 use time::{Duration, OffsetDateTime};
 
 use crate::settings::Personality;
+pub use refusal::{RefreshRefusal, TokenRefusal};
+
 use ledger::{AccessToken, Grant, Ledger, RefreshToken, first_resource, narrow};
 
 /// Whom an access token speaks for.
@@ -20,40 +23,6 @@ pub struct TokenHolder {
     pub address: String,
     /// What was consented to.
     pub scopes: Vec<String>,
-}
-
-/// Why an access token opens nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TokenRefusal {
-    /// Never issued here, or forgotten long after its end.
-    #[error("unknown token")]
-    Unknown,
-    /// Its life is over.
-    #[error("token expired")]
-    Expired,
-    /// Its grant was revoked.
-    #[error("token revoked")]
-    Revoked,
-}
-
-/// Why a refresh token yields nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RefreshRefusal {
-    /// Never issued here.
-    #[error("unknown refresh token")]
-    Unknown,
-    /// Its grant was revoked.
-    #[error("refresh token revoked")]
-    Revoked,
-    /// Used a second time; the whole family is revoked now.
-    #[error("refresh token reused")]
-    Reused,
-    /// Issued to another client.
-    #[error("refresh token of another client")]
-    WrongClient,
-    /// More scopes asked for than were consented to.
-    #[error("scope exceeds the consent")]
-    ScopeTooWide,
 }
 
 /// A consent that is about to become tokens.

@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use time::OffsetDateTime;
 
-use super::Flags;
+use super::flag::Flags;
 
 /// One mail in a folder. The raw bytes are shared, never copied.
 #[derive(Debug, Clone)]

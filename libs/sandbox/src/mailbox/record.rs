@@ -2,7 +2,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::{Flags, Folder, Mail};
+use super::flag::Flags;
+use super::folder::{Folder, Mail};
 
 /// A mail as the control API and tests see it.
 #[derive(Debug, Clone)]

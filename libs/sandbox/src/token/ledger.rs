@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
-use super::RefreshRefusal;
+use super::refusal::RefreshRefusal;
 
 #[derive(Default)]
 pub(super) struct Ledger {
