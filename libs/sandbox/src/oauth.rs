@@ -10,11 +10,13 @@ mod code;
 mod consent;
 mod counter;
 mod failure;
+mod fields;
 mod introspect;
 mod key;
 pub(crate) mod listener;
 mod metadata;
 mod redeem;
+mod refuse;
 mod revoke;
 mod userinfo;
 
@@ -160,35 +162,6 @@ pub(crate) fn router(provider: Arc<Provider>) -> Router {
         }
     }
     router.with_state(provider)
-}
-
-/// The parameters of a query or a form, in their order.
-pub(crate) struct Fields(Vec<(String, String)>);
-
-impl Fields {
-    fn parse(encoded: &[u8]) -> Self {
-        Self(
-            url::form_urlencoded::parse(encoded)
-                .into_owned()
-                .collect::<Vec<_>>(),
-        )
-    }
-
-    /// Returns the first value of that name; an empty one counts as absent (RFC 6749 §3.1).
-    fn get(&self, name: &'static str) -> Option<&str> {
-        self.get_all(name).find(|value| !value.is_empty())
-    }
-
-    fn get_all(&self, name: &'static str) -> impl Iterator<Item = &str> {
-        self.0
-            .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    fn words(&self, name: &'static str) -> impl Iterator<Item = &str> {
-        self.get(name).unwrap_or_default().split_ascii_whitespace()
-    }
 }
 
 /// Returns the token of an `Authorization: Bearer` header.

@@ -6,9 +6,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use url::Url;
 
+use super::Provider;
 use super::code::Approval;
 use super::counter::Counters;
-use super::{Fields, Provider};
+use super::fields::Fields;
 use crate::fault::Fault;
 use crate::fault::http::stumble;
 use crate::page::{ConsentPage, FailurePage, FormPostPage, MailboxChoice, ScopeChoice, render};

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
-use super::Fields;
 use super::failure::TokenFailure;
+use super::fields::Fields;
 use crate::settings::ClientSettings;
 
 /// A redirect URI that no browser could follow.

@@ -1,13 +1,6 @@
-use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
-use time::format_description::well_known::Rfc3339;
+use axum::http::StatusCode;
 
-use super::Provider;
-use crate::settings::Personality;
 use crate::token::RefreshRefusal as Refused;
-use crate::token::random_bytes;
 
 use TokenFailure as Failure;
 
@@ -58,42 +51,7 @@ const BAD: StatusCode = StatusCode::BAD_REQUEST;
 const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
 
 impl TokenFailure {
-    pub(super) fn into_response(self, provider: &Provider) -> Response {
-        let (status, body) = match provider.personality {
-            Personality::Standard => {
-                let (status, error) = self.standard();
-                let description = self.to_string();
-                (
-                    status,
-                    json!({"error": error, "error_description": description}),
-                )
-            }
-            Personality::Google => {
-                let (status, error, description) = self.google();
-                (
-                    status,
-                    json!({"error": error, "error_description": description}),
-                )
-            }
-            Personality::Microsoft => {
-                let (status, error, code) = self.microsoft();
-                (
-                    status,
-                    microsoft_body(provider, error, code, &self.to_string()),
-                )
-            }
-        };
-        let mut response = (status, uncached(Json(body))).into_response();
-        if status == UNAUTHORIZED {
-            let challenge = HeaderValue::from_static("Basic realm=\"sandbox\"");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, challenge);
-        }
-        response
-    }
-
-    fn standard(self) -> (StatusCode, &'static str) {
+    pub(super) fn standard(self) -> (StatusCode, &'static str) {
         match self {
             Failure::NotAForm | Failure::Missing(_) | Failure::TwoAuthentications => {
                 (BAD, "invalid_request")
@@ -109,7 +67,7 @@ impl TokenFailure {
         }
     }
 
-    fn google(self) -> (StatusCode, &'static str, &'static str) {
+    pub(super) fn google(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Failure::NotAForm | Failure::Missing(_) | Failure::TwoAuthentications => {
                 (BAD, "invalid_request", "Missing required parameter")
@@ -147,7 +105,7 @@ impl TokenFailure {
     }
 
     /// The words behind the number are ours: Microsoft tells clients not to read them.
-    fn microsoft(self) -> (StatusCode, &'static str, u32) {
+    pub(super) fn microsoft(self) -> (StatusCode, &'static str, u32) {
         match self {
             Failure::NotAForm | Failure::Missing(_) | Failure::TwoAuthentications => {
                 (BAD, "invalid_request", 900_144)
@@ -174,44 +132,4 @@ impl TokenFailure {
             | Failure::Refresh(_) => (BAD, "invalid_grant", 70_000),
         }
     }
-}
-
-/// Builds the body Entra answers failures with.
-pub(super) fn microsoft_body(
-    provider: &Provider,
-    error: &str,
-    code: u32,
-    description: &str,
-) -> Value {
-    let now = provider.clock.now();
-    let timestamp = now.format(&Rfc3339).unwrap_or_default();
-    let (trace_id, correlation_id) = (random_guid(), random_guid());
-    json!({
-        "error": error,
-        "error_description": format!(
-            "AADSTS{code}: {description} Trace ID: {trace_id} Correlation ID: {correlation_id} Timestamp: {timestamp}"
-        ),
-        "error_codes": [code],
-        "timestamp": timestamp,
-        "trace_id": trace_id,
-        "correlation_id": correlation_id,
-        "error_uri": format!("{}/error?code={code}", provider.base_url),
-    })
-}
-
-fn random_guid() -> String {
-    uuid::Builder::from_random_bytes(random_bytes())
-        .into_uuid()
-        .to_string()
-}
-
-/// Token answers must not be kept by anything on the way (RFC 6749 §5.1).
-pub(super) fn uncached(answer: impl IntoResponse) -> impl IntoResponse {
-    (
-        [
-            (header::CACHE_CONTROL, "no-store"),
-            (header::PRAGMA, "no-cache"),
-        ],
-        answer,
-    )
 }

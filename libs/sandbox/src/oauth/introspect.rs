@@ -7,9 +7,11 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::Provider;
 use super::counter::Counters;
 use super::failure::TokenFailure;
-use super::{Fields, Provider};
+use super::fields::Fields;
+use super::refuse::refuse;
 use crate::fault::http::stumble;
 
 /// Tells whether a token is live and whom it speaks for (RFC 7662).
@@ -24,11 +26,11 @@ pub(super) async fn introspect(
         return response;
     }
     if let Err(failure) = provider.clients.authenticate(&headers, &fields) {
-        return failure.into_response(&provider);
+        return refuse(&provider, failure);
     }
     match fields.get("token") {
         Some(token) => Json(describe(&provider, token)).into_response(),
-        None => TokenFailure::Missing("token").into_response(&provider),
+        None => refuse(&provider, TokenFailure::Missing("token")),
     }
 }
 

@@ -9,11 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
+use super::Provider;
 use super::claim::describe_sign_in;
 use super::code::{Approval, CodeRefusal};
 use super::counter::Counters;
-use super::failure::{TokenFailure, uncached};
-use super::{Fields, Provider};
+use super::failure::TokenFailure;
+use super::fields::Fields;
+use super::refuse::{refuse, uncached};
 use crate::fault::http::stumble;
 use crate::settings::{ClientSettings, Personality};
 use crate::token::{GrantRequest, TokenSet};
@@ -41,7 +43,7 @@ pub(super) async fn redeem(
     let tenant = tenant.as_deref().map(String::as_str);
     match answer(&provider, tenant, &headers, &body).await {
         Ok(tokens) => uncached(Json(tokens)).into_response(),
-        Err(Ending::Refused(failure)) => failure.into_response(&provider),
+        Err(Ending::Refused(failure)) => refuse(&provider, failure),
         Err(Ending::Faulted(response)) => response,
     }
 }

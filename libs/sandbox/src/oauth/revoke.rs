@@ -5,9 +5,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::Provider;
 use super::counter::Counters;
 use super::failure::TokenFailure;
-use super::{Fields, Provider};
+use super::fields::Fields;
+use super::refuse::refuse;
 use crate::fault::http::stumble;
 use crate::settings::Personality;
 
@@ -28,7 +30,7 @@ pub(super) async fn revoke(
     }
     match end_grant(&provider, &headers, &fields, owner.as_ref()) {
         Ok(()) => StatusCode::OK.into_response(),
-        Err(failure) => failure.into_response(&provider),
+        Err(failure) => refuse(&provider, failure),
     }
 }
 
