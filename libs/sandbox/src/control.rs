@@ -7,6 +7,7 @@
 //! | `PUT /control/mailboxes/{address}/password` | `{password}` |
 //! | `GET POST /control/mailboxes/{address}/mails?folder=` | lists a folder; puts in the raw mail of the body |
 //! | `GET PUT DELETE /control/mailboxes/{address}/mails/{uid}?folder=` | raw mail; `{flags}`; removes it |
+//! | `POST /control/mailboxes/{address}/folders`, `PUT DELETE /control/mailboxes/{address}/folders/{folder}` | `{name}`: makes a folder; renames it; removes it |
 //! | `POST /control/mailboxes/{address}/uid-validity?folder=` | numbers the folder anew |
 //! | `POST /control/mailboxes/{address}/preload` | `{count, bytes_each}` mails at once |
 //! | `POST /control/mailboxes/{address}/sessions/expire` | ends the live IMAP and POP3 sessions |
@@ -23,6 +24,7 @@
 
 mod client;
 mod fault;
+mod folder;
 mod mail;
 mod mailbox;
 mod outbox;
@@ -74,7 +76,9 @@ impl IntoResponse for ControlError {
             | Self::Mail(MailStoreError::UnknownMailbox | MailStoreError::UnknownFolder) => {
                 StatusCode::NOT_FOUND
             }
-            Self::Mail(MailStoreError::AlreadyExists) => StatusCode::CONFLICT,
+            Self::Mail(MailStoreError::AlreadyExists | MailStoreError::Inbox) => {
+                StatusCode::CONFLICT
+            }
             Self::Client(_) | Self::Fault(_) => StatusCode::BAD_REQUEST,
             Self::Key(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -129,6 +133,11 @@ fn mailbox_routes() -> Router<Arc<Desk>> {
         .route(
             "/control/mailboxes/{address}/sessions/expire",
             post(mailbox::expire_sessions),
+        )
+        .route("/control/mailboxes/{address}/folders", post(folder::create))
+        .route(
+            "/control/mailboxes/{address}/folders/{folder}",
+            put(folder::rename).delete(folder::remove),
         )
         .route(
             "/control/mailboxes/{address}/pop3",

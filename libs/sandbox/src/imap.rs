@@ -257,6 +257,8 @@ impl Session {
             "LIST" | "LSUB" => self.list(name, parser),
             "STATUS" => self.status(parser),
             "CREATE" => self.create(parser),
+            "RENAME" => self.rename(parser),
+            "DELETE" => self.delete(parser),
             "SUBSCRIBE" | "UNSUBSCRIBE" => Ok(Answer::Done),
             "SELECT" => self.select(parser, false),
             "EXAMINE" => self.select(parser, true),

@@ -4,8 +4,10 @@
 //! news (IDLE) subscribes to the mailbox and is woken by the change itself, whichever protocol brought it.
 
 mod counter;
+mod error;
 mod flag;
 mod folder;
+mod folder_list;
 mod maildrop;
 mod preload;
 mod record;
@@ -23,8 +25,12 @@ use tokio::sync::watch;
 
 pub use counter::MailCounters;
 pub(crate) use counter::{Counter, Counters};
+pub use error::MailStoreError;
 pub use flag::Flags;
 pub(crate) use folder::{Folder, Mail};
+pub(crate) use folder_list::{
+    create_folder, delete_folder, find_folder, find_folder_mut, rename_folder,
+};
 pub(crate) use maildrop::{Maildrop, MaildropRefusal};
 pub use maildrop::{Pop3Quirks, UidlKind};
 pub use record::{FolderState, StoredMail, Submission};
@@ -36,20 +42,6 @@ const FOLDERS: [(&str, Option<&str>); 4] = [
     ("Archive", Some("\\Archive")),
     ("Trash", Some("\\Trash")),
 ];
-
-/// Why the store refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MailStoreError {
-    /// No mailbox has this address.
-    #[error("unknown mailbox")]
-    UnknownMailbox,
-    /// The mailbox has no such folder.
-    #[error("unknown folder")]
-    UnknownFolder,
-    /// The name is taken.
-    #[error("already exists")]
-    AlreadyExists,
-}
 
 /// One mailbox: its folders, its password, and the news channel of its sessions.
 pub(crate) struct Mailbox {
@@ -93,24 +85,6 @@ impl Mailbox {
     pub(crate) fn is_password(&self, password: &str) -> bool {
         *self.password.lock().unwrap_or_else(PoisonError::into_inner) == password
     }
-}
-
-/// Returns the folder of that name; INBOX in any case.
-pub(crate) fn find_folder<'a>(folders: &'a [Folder], name: &str) -> Option<&'a Folder> {
-    folders
-        .iter()
-        .find(|folder| is_same_name(&folder.name, name))
-}
-
-/// Returns the folder of that name for a change; INBOX in any case.
-pub(crate) fn find_folder_mut<'a>(folders: &'a mut [Folder], name: &str) -> Option<&'a mut Folder> {
-    folders
-        .iter_mut()
-        .find(|folder| is_same_name(&folder.name, name))
-}
-
-fn is_same_name(folder: &str, name: &str) -> bool {
-    folder == name || (folder == "INBOX" && name.eq_ignore_ascii_case("INBOX"))
 }
 
 /// All mailboxes of the sandbox; clones share them.
@@ -251,6 +225,29 @@ impl MailStore {
         Ok(mailbox.folders().iter().map(FolderState::from).collect())
     }
 
+    /// Adds an empty folder, as a human with another client would.
+    pub fn create_folder(&self, address: &str, name: &str) -> Result<(), MailStoreError> {
+        let uid_validity = self.next_uid_validity();
+        self.change_list(address, |folders| {
+            create_folder(folders, name, uid_validity)
+        })
+    }
+
+    /// Renames a folder with its mails, UIDs and UIDVALIDITY; sessions that have it selected end.
+    pub fn rename_folder(
+        &self,
+        address: &str,
+        name: &str,
+        new_name: &str,
+    ) -> Result<(), MailStoreError> {
+        self.change_list(address, |folders| rename_folder(folders, name, new_name))
+    }
+
+    /// Removes a folder with its mails; sessions that have it selected end.
+    pub fn delete_folder(&self, address: &str, name: &str) -> Result<(), MailStoreError> {
+        self.change_list(address, |folders| delete_folder(folders, name))
+    }
+
     /// Removes a mail, as a human with another client would.
     pub fn remove(&self, address: &str, folder: &str, uid: u32) -> Result<bool, MailStoreError> {
         self.change(address, folder, |folder| {
@@ -337,6 +334,17 @@ impl MailStore {
 
     fn load(&self, address: &str) -> Result<Arc<Mailbox>, MailStoreError> {
         self.find(address).ok_or(MailStoreError::UnknownMailbox)
+    }
+
+    fn change_list(
+        &self,
+        address: &str,
+        change: impl FnOnce(&mut Vec<Folder>) -> Result<(), MailStoreError>,
+    ) -> Result<(), MailStoreError> {
+        let mailbox = self.load(address)?;
+        change(&mut mailbox.folders())?;
+        mailbox.announce();
+        Ok(())
     }
 
     fn change<Answer>(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::answer::{Answer, Trouble};
 use super::parse::Parser;
 use super::{Session, View};
-use crate::mailbox::{Flags, Folder, Mailbox, find_folder};
+use crate::mailbox::{Flags, Folder, MailStoreError, Mailbox, find_folder};
 use crate::server::wire::{Ended, Wire};
 use crate::settings::Personality;
 
@@ -83,13 +83,23 @@ impl Session {
     pub(super) fn create(&mut self, parser: &mut Parser) -> Result<Answer, Trouble> {
         let name = parser.string()?;
         let mailbox = self.mailbox()?;
-        let mut folders = mailbox.folders();
-        if find_folder(&folders, &name).is_some() {
-            return Ok(Answer::No("[ALREADYEXISTS] Mailbox exists".into()));
-        }
-        let uid_validity = self.site.store.next_uid_validity();
-        folders.push(Folder::new(name.trim_end_matches('/'), None, uid_validity));
-        Ok(Answer::Done)
+        let created = self.site.store.create_folder(&mailbox.address, &name);
+        Ok(answer_change(created))
+    }
+
+    pub(super) fn rename(&mut self, parser: &mut Parser) -> Result<Answer, Trouble> {
+        let (name, new_name) = (parser.string()?, parser.string()?);
+        let mailbox = self.mailbox()?;
+        let store = &self.site.store;
+        let renamed = store.rename_folder(&mailbox.address, &name, &new_name);
+        Ok(answer_change(renamed))
+    }
+
+    pub(super) fn delete(&mut self, parser: &mut Parser) -> Result<Answer, Trouble> {
+        let name = parser.string()?;
+        let mailbox = self.mailbox()?;
+        let deleted = self.site.store.delete_folder(&mailbox.address, &name);
+        Ok(answer_change(deleted))
     }
 
     pub(super) fn select(
@@ -141,6 +151,17 @@ impl Session {
         }
         self.view = None;
         Ok(Answer::Done)
+    }
+}
+
+fn answer_change(changed: Result<(), MailStoreError>) -> Answer {
+    match changed {
+        Ok(()) => Answer::Done,
+        Err(MailStoreError::AlreadyExists) => Answer::No("[ALREADYEXISTS] Mailbox exists".into()),
+        Err(MailStoreError::Inbox) => Answer::No("[CANNOT] INBOX stays".into()),
+        Err(MailStoreError::UnknownFolder | MailStoreError::UnknownMailbox) => {
+            Answer::No("[NONEXISTENT] Unknown mailbox".into())
+        }
     }
 }
 

@@ -108,6 +108,27 @@ async fn client_registered_while_running_may_sign_in() {
 }
 
 #[tokio::test]
+async fn folders_are_made_renamed_and_removed() {
+    let driver = Driver::start(Personality::Standard).await.unwrap();
+    let path = format!("/mailboxes/{ANN}/folders");
+    let name = |name: &str| json!({ "name": name });
+
+    let made = driver.control("POST", &path, name("Work")).await.unwrap();
+    let again = driver.control("POST", &path, name("Work")).await.unwrap();
+    let one = format!("{path}/Work");
+    let renamed = driver.control("PUT", &one, name("Office")).await.unwrap();
+    let gone = driver.control("DELETE", &one, Value::Null).await.unwrap();
+    let inbox = format!("{path}/INBOX");
+    let kept = driver.control("DELETE", &inbox, Value::Null).await.unwrap();
+    let one = format!("{path}/Office");
+    let removed = driver.control("DELETE", &one, Value::Null).await.unwrap();
+
+    assert_eq!((made.status, again.status), (201, 409));
+    assert_eq!((renamed.status, gone.status), (204, 404));
+    assert_eq!((kept.status, removed.status), (409, 204));
+}
+
+#[tokio::test]
 async fn quirks_of_pop3_are_set_and_shown() {
     let driver = Driver::start(Personality::Standard).await.unwrap();
     let path = format!("/mailboxes/{ANN}/pop3");

@@ -134,6 +134,33 @@ async fn it_lists_and_selects_folders() -> TestResult {
 }
 
 #[tokio::test]
+async fn it_renames_and_deletes_folders() -> TestResult {
+    let sandbox = start(Personality::Standard).await?;
+    let mut session = open(&sandbox).await?;
+    session.create("Work").await?;
+    session.create("Work/2026").await?;
+    session.append("Work", None, None, MAIL).await?;
+    let before = session.select("Work").await?;
+    session.close().await?;
+
+    session.rename("Work", "Office").await?;
+    let after = session.select("Office").await?;
+    session.close().await?;
+    let taken = session.rename("Office", "Sent").await;
+    session.delete("Office").await?;
+    let gone = session.select("Office").await;
+    let inbox = session.delete("INBOX").await;
+
+    assert_eq!(after.exists, 1);
+    assert_eq!(after.uid_validity, before.uid_validity);
+    assert!(taken.is_err() && gone.is_err() && inbox.is_err());
+    let left = sandbox.mail().folders(ALICE)?;
+    assert!(left.iter().any(|folder| folder.name == "Office/2026"));
+    session.logout().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn it_searches_and_fetches_mail_whole_and_in_part() -> TestResult {
     let sandbox = start(Personality::Standard).await?;
     sandbox.mail().deliver(ALICE, Bytes::from_static(MAIL))?;

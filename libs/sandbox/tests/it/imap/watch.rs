@@ -89,6 +89,25 @@ async fn a_session_ends_when_its_folder_is_renumbered() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_session_ends_when_its_folder_is_renamed_or_deleted() -> TestResult {
+    let sandbox = start(Personality::Standard).await?;
+    let mut renamed = open_inbox(&sandbox, ALICE).await?;
+    renamed.command("SELECT Archive").await?;
+    renamed.send("a IDLE\r\n").await?;
+    renamed.line().await?;
+    let mut deleted = open_inbox(&sandbox, ALICE).await?;
+    deleted.command("SELECT Trash").await?;
+
+    sandbox.mail().rename_folder(ALICE, "Archive", "Old")?;
+    sandbox.mail().delete_folder(ALICE, "Trash")?;
+    deleted.send("a NOOP\r\n").await?;
+
+    assert!(renamed.rest().await?.starts_with("* BYE"));
+    assert!(deleted.rest().await?.starts_with("* BYE"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn live_sessions_end_when_told_that_their_token_expired() -> TestResult {
     let sandbox = start(Personality::Microsoft).await?;
     let mut idling = open_inbox(&sandbox, ALICE).await?;
