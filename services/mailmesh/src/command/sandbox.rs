@@ -208,6 +208,15 @@ mod tests {
     }
 
     #[test]
+    fn each_protocol_listens_on_a_port_of_its_own() {
+        let given = parse(&["--imap-port=1", "--pop3-port=2", "--smtp-port=3"]);
+
+        assert_eq!(given.imap_tls_port, 1);
+        assert_eq!(given.pop3_tls_port, 2);
+        assert_eq!(given.smtp_tls_port, 3);
+    }
+
+    #[test]
     fn mailbox_without_a_password_is_refused() {
         let words = ["sandbox", "--mailbox", "ann@sandbox.test"];
         let arguments = Cli::try_parse_from(words).unwrap().arguments;
