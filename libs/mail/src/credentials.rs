@@ -7,6 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use mailmesh_domain::{MustAct, Verdict};
 use mailmesh_secrets::{ExposeSecret as _, SecretString};
 
+use crate::server_text::shorten;
+
 /// How an account proves itself to its server.
 #[derive(Clone)]
 pub enum Credentials {
@@ -85,6 +87,18 @@ pub fn plain(login: &str, password: &SecretString) -> Result<SecretString, Inval
     check(login, password)?;
     let password = password.expose_secret();
     Ok(encode(format!("\0{login}\0{password}")))
+}
+
+/// Returns `status` of the JSON in the challenge with which a server refuses a bearer token. Its `openid-configuration`
+/// is never followed: a hostile server could send our tokens elsewhere by it.
+pub(crate) fn refusal_status(challenge: &[u8]) -> Option<String> {
+    let json = STANDARD.decode(challenge).ok()?;
+    let value: serde_json::Value = serde_json::from_slice(&json).ok()?;
+    match value.get("status")? {
+        serde_json::Value::String(status) => Some(shorten(status, 40)),
+        serde_json::Value::Number(status) => Some(status.to_string()),
+        _ => None,
+    }
 }
 
 fn check(login: &str, secret: &SecretString) -> Result<(), InvalidCredentials> {

@@ -31,7 +31,7 @@ mod verdict;
 mod wire;
 
 pub use capability::{Capabilities, Capability};
-pub use error::{ImapError, Mechanism, Refusal, ServerText, Stage};
+pub use error::{ImapError, Mechanism, Refusal, Stage};
 pub use fetch::{FetchReport, FetchedMail};
 pub use folder::{Folder, FolderState, SelectMode, SpecialUse};
 pub use guard::GuardError;

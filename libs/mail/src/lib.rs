@@ -12,6 +12,7 @@ pub mod connection;
 pub mod credentials;
 pub mod imap;
 pub mod message;
+mod server_text;
 pub mod smtp;
 pub mod source;
 mod source_error;
@@ -19,6 +20,7 @@ pub mod tls;
 
 pub use connection::{ConnectError, Connection, Server};
 pub use credentials::{Credentials, InvalidCredentials};
+pub use server_text::ServerText;
 pub use source::MailSource;
 pub use source_error::{Concern, MailEvidence, SourceError};
 pub use tls::{TlsError, client_config};

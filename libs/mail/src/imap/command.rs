@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::error::{ImapError, Refusal, ServerText, Stage};
+use super::error::{ImapError, Refusal, Stage};
 use super::reply::{Outcome, Reply, Status};
 use super::session::Session;
+use crate::ServerText;
 
 /// A command under way.
 #[derive(Debug, Clone)]

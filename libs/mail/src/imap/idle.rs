@@ -145,6 +145,6 @@ fn refused(error: Option<ImapError>) -> ImapError {
         stage: Stage::Idle,
         refusal: super::Refusal::No,
         code: None,
-        text: super::ServerText::default(),
+        text: crate::ServerText::default(),
     })
 }

@@ -1,8 +1,9 @@
-use super::error::{ImapError, ServerText, Stage};
+use super::error::{ImapError, Stage};
 use super::name::quote;
 use super::reply::Reply;
 use super::sequence::uid_sets;
 use super::session::{OpenFolder, Session};
+use crate::ServerText;
 
 /// The most UIDs that one call returns, and the most that are asked for at once.
 const WINDOW: u32 = 10_000;

@@ -1,5 +1,3 @@
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::future::BoxFuture;
 use mailmesh_domain::Encryption;
 use mailmesh_secrets::{ExposeSecret as _, SecretString};
@@ -7,12 +5,12 @@ use tokio::time::Instant;
 
 use super::capability::Capability;
 use super::command::Settled;
-use super::error::{ImapError, Mechanism, Refusal, Stage, shorten};
+use super::error::{ImapError, Mechanism, Refusal, Stage};
 use super::limit::ImapLimits;
 use super::name::quote;
 use super::reply::{Outcome, Reply, Status};
 use super::session::Session;
-use crate::credentials::{oauthbearer, plain, xoauth2};
+use crate::credentials::{oauthbearer, plain, refusal_status, xoauth2};
 use crate::{Connection, Credentials, InvalidCredentials, Server};
 
 /// Some servers (163.com, QQ) open no folder for clients that do not say who they are.
@@ -72,7 +70,7 @@ impl Session {
         let Reply::Status(outcome) = reply else {
             return Err(ImapError::Unreadable {
                 stage,
-                text: super::ServerText::default(),
+                text: crate::ServerText::default(),
             });
         };
         match outcome.status {
@@ -243,26 +241,13 @@ impl Exchange {
             return Some(Answer::Blob);
         }
         // The error challenge; the server waits for an answer before it says NO.
-        self.challenge_status = challenge_status(challenge);
+        self.challenge_status = refusal_status(challenge);
         Some(Answer::Acknowledge(match self.mechanism {
             Mechanism::OAuthBearer => b"AQ==\r\n",
             Mechanism::XOAuth2 => b"\r\n",
             Mechanism::Plain | Mechanism::Login => b"*\r\n",
         }))
     }
-}
-
-/// Returns `status` of the JSON in a challenge. Its `openid-configuration` is never followed: a
-/// hostile server could send our tokens elsewhere by it.
-fn challenge_status(challenge: &[u8]) -> Option<String> {
-    let json = STANDARD.decode(challenge).ok()?;
-    let value: serde_json::Value = serde_json::from_slice(&json).ok()?;
-    let status = match value.get("status")? {
-        serde_json::Value::String(status) => shorten(status, 40),
-        serde_json::Value::Number(status) => status.to_string(),
-        _ => return None,
-    };
-    Some(status)
 }
 
 fn sign_in_refused(

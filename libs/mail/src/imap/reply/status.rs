@@ -1,4 +1,4 @@
-use super::super::error::{ServerText, shorten};
+use crate::server_text::{ServerText, shorten};
 
 /// The word with which a status response begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

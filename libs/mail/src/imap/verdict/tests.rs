@@ -1,5 +1,6 @@
 use super::*;
-use crate::imap::{Mechanism, ServerText};
+use crate::ServerText;
+use crate::imap::Mechanism;
 
 /// Builds the error as the session would from the server's line.
 fn error_from(line: &str, stage: Stage, mechanism: Option<Mechanism>) -> ImapError {
