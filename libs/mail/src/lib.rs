@@ -1,4 +1,4 @@
-//! Speaks IMAP and SMTP with a bearer token and judges what servers answer.
+//! Speaks IMAP, POP3 and SMTP with a bearer token and judges what servers answer.
 //!
 //! Promises that every wait is bounded, that no server makes it hold more memory than it was
 //! allowed to send, that a failure says at which stage it happened and, by `verdict()`, what it
@@ -12,6 +12,7 @@ pub mod connection;
 pub mod credentials;
 pub mod imap;
 pub mod message;
+pub mod pop3;
 mod server_text;
 pub mod smtp;
 pub mod source;
