@@ -1,7 +1,10 @@
-//! POP3 (RFC 1939): the maildrop as a `MailSource`.
+//! POP3 (RFC 1939): the maildrop as a [`MailSource`](crate::MailSource).
 //!
 //! A session lists the whole maildrop, reads mails in slices, and ends in one of two ways: with QUIT, upon which the server
 //! deletes what was marked and Gmail hides what was fetched, or without it, upon which it does neither. TOP is never used:
 //! Exchange shows other headers there than in the mail. Every wait, line and listing is bounded.
 
+mod reply;
+mod stage;
 mod unstuff;
+mod verdict;

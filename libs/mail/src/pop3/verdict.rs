@@ -1,0 +1,188 @@
+use std::time::Duration;
+
+use mailmesh_domain::{MustAct, Verdict};
+
+use super::reply::Refusal;
+use super::stage::{Mechanism, Stage};
+
+/// A maildrop that a crashed session of ours holds is free once the server notices, from seconds to RFC 1939's ten minutes.
+const LOCK_PAUSE: Duration = Duration::from_mins(1);
+/// Where a server that counts sign-ins or connections names no time.
+const THROTTLE_PAUSE: Duration = Duration::from_mins(5);
+
+/// What a refusal says of the access token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TokenState {
+    NotAtFault,
+    Refused,
+    Stale,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Judgement {
+    pub(super) verdict: Verdict,
+    pub(super) token: TokenState,
+}
+
+/// What was tried when the server refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tried {
+    /// A command.
+    Command(Stage),
+    /// A mechanism whose secret the server has not seen.
+    Mechanism,
+    /// A sign-in.
+    SignIn(Mechanism),
+}
+
+const fn fine(verdict: Verdict) -> Judgement {
+    Judgement {
+        verdict,
+        token: TokenState::NotAtFault,
+    }
+}
+
+const STALE: Judgement = Judgement {
+    verdict: Verdict::transient(),
+    token: TokenState::Stale,
+};
+const OWNER: Judgement = fine(Verdict::needs_administrator(MustAct::MailboxOwner));
+const ADMINISTRATOR: Judgement = fine(Verdict::needs_administrator(MustAct::Administrator));
+const TENANT: Judgement = fine(Verdict::needs_administrator(MustAct::TenantAdministrator));
+
+/// Replies whose meaning providers put in their text alone, or more exactly than in their code.
+const TEXTS: &[(&str, Judgement)] = &[
+    // Gmail: the user has switched POP off.
+    ("not enabled for pop", OWNER),
+    // Gmail, for passwords of accounts with two-step verification.
+    ("application-specific password required", OWNER),
+    ("web login required", OWNER),
+    // Dovecot, for passwords over an unprotected connection.
+    ("plaintext authentication disallowed", ADMINISTRATOR),
+    // Exchange, of a client that speaks another protocol, or sends a longer line than it reads.
+    ("protocol error", ADMINISTRATOR),
+    ("accesstokenexpired", STALE),
+    ("session expired", STALE),
+    // Gmail's daily bandwidth.
+    (
+        "exceeded command or bandwidth limits",
+        fine(Verdict::throttled(None)),
+    ),
+    // Exchange, with a number.
+    ("server unavailable", fine(Verdict::transient())),
+];
+
+/// Returns what a refusal means: known texts first, then response codes, then, for the many servers without codes, words
+/// that mean something other than bad credentials.
+pub(super) fn judge(tried: Tried, refusal: &Refusal, login_delay: Option<Duration>) -> Judgement {
+    let text = refusal.text.as_str().to_ascii_lowercase();
+    by_text(&text)
+        .or_else(|| by_code(tried, refusal.code.as_deref(), login_delay))
+        .or_else(|| by_words(tried, &text).filter(|_| !is_form_refused(refusal)))
+        .unwrap_or_else(|| by_what_was_tried(tried))
+}
+
+/// Returns whether the server took the line's form, and not its content, amiss.
+pub(super) fn is_form_refused(refusal: &Refusal) -> bool {
+    // Not "unknown" alone: Exchange speaks so of the user name.
+    const FORMS: &[&str] = &[
+        "syntax",
+        "too long",
+        "unknown command",
+        "unknown auth",
+        "unknown mechanism",
+        "unrecognized",
+        "unrecognised",
+        "unsupported",
+        "not supported",
+        "not implemented",
+        "invalid command",
+        "bad command",
+        "argument",
+        "parameter",
+        "usage:",
+    ];
+    let text = refusal.text.as_str().to_ascii_lowercase();
+    refusal.code.is_none() && FORMS.iter().any(|form| text.contains(form))
+}
+
+fn by_text(text: &str) -> Option<Judgement> {
+    let known = TEXTS.iter().find(|(known, _)| text.contains(known));
+    known.map(|(_, judgement)| *judgement)
+}
+
+fn by_code(tried: Tried, code: Option<&str>, login_delay: Option<Duration>) -> Option<Judgement> {
+    Some(match code? {
+        "IN-USE" => fine(Verdict::transient().after(LOCK_PAUSE)),
+        "LOGIN-DELAY" => throttled(login_delay),
+        "SYS/TEMP" => fine(Verdict::transient()),
+        // RFC 3206 §4: something is broken that only the server's people can mend.
+        "SYS/PERM" => match tried {
+            Tried::Command(Stage::Retrieve | Stage::Delete) => {
+                fine(Verdict::permanent(MustAct::TenantAdministrator))
+            }
+            _ => TENANT,
+        },
+        "AUTH" => match tried {
+            // A mechanism that is refused before the secret was seen is refused to everybody.
+            Tried::Mechanism | Tried::Command(_) => ADMINISTRATOR,
+            Tried::SignIn(mechanism) => bad_credentials(mechanism),
+        },
+        _ => return None,
+    })
+}
+
+/// Whole words: "blocked" is not "locked".
+fn by_words(tried: Tried, text: &str) -> Option<Judgement> {
+    if matches!(tried, Tried::Command(Stage::Retrieve | Stage::Delete)) {
+        return None;
+    }
+    let has = |start: &str| {
+        text.split(|letter: char| !letter.is_ascii_alphanumeric())
+            .any(|word| word.starts_with(start))
+    };
+    let is_lock = has("lock") || text.contains("in use") || text.contains("already open");
+    // Not the maildrop is locked but the person.
+    if has("account") && has("lock") {
+        return Some(TENANT);
+    }
+    if is_lock || has("busy") {
+        return Some(fine(Verdict::transient().after(LOCK_PAUSE)));
+    }
+    if text.contains("too many") {
+        return Some(throttled(None));
+    }
+    let is_passing = text.contains("try again") || has("temporar") || text.contains("timed out");
+    is_passing.then_some(fine(Verdict::transient()))
+}
+
+const fn by_what_was_tried(tried: Tried) -> Judgement {
+    match tried {
+        Tried::SignIn(mechanism) => bad_credentials(mechanism),
+        Tried::Mechanism | Tried::Command(Stage::StartTls) => ADMINISTRATOR,
+        Tried::Command(Stage::Greeting | Stage::Quit) => fine(Verdict::transient()),
+        Tried::Command(_) => fine(Verdict::unknown()),
+    }
+}
+
+const fn bad_credentials(mechanism: Mechanism) -> Judgement {
+    if mechanism.is_oauth2() {
+        Judgement {
+            verdict: Verdict::needs_sign_in(),
+            token: TokenState::Refused,
+        }
+    } else {
+        ADMINISTRATOR
+    }
+}
+
+const fn throttled(delay: Option<Duration>) -> Judgement {
+    let delay = match delay {
+        Some(delay) => delay,
+        None => THROTTLE_PAUSE,
+    };
+    fine(Verdict::throttled(Some(delay)))
+}
+
+#[cfg(test)]
+mod tests;
