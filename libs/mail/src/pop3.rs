@@ -4,7 +4,14 @@
 //! deletes what was marked and Gmail hides what was fetched, or without it, upon which it does neither. TOP is never used:
 //! Exchange shows other headers there than in the mail. Every wait, line and listing is bounded.
 
+mod error;
+mod limit;
 mod reply;
 mod stage;
 mod unstuff;
 mod verdict;
+
+pub use error::Pop3Error;
+pub use limit::{Pop3Limits, Pop3Timeouts};
+pub use reply::Refusal;
+pub use stage::{Mechanism, Stage};

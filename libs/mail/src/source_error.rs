@@ -1,6 +1,7 @@
 use mailmesh_domain::{MustAct, Verdict, VerdictKind};
 
 use crate::imap::{ImapError, Stage};
+use crate::pop3::{self, Pop3Error};
 
 /// What a failure concerns, and so what else need not be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,9 @@ pub enum SourceError {
     /// The IMAP session failed.
     #[error(transparent)]
     Imap(#[from] ImapError),
+    /// The POP3 session failed.
+    #[error(transparent)]
+    Pop3(#[from] Pop3Error),
     /// The mail is larger than anything that is read, came slower than anything that is waited for, or was another each
     /// time that it was read.
     #[error("the server could not show the mail")]
@@ -53,6 +57,7 @@ impl SourceError {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Imap(error) => error.verdict(),
+            Self::Pop3(error) => error.verdict(),
             Self::MailUnreadable => Verdict::unknown(),
             Self::MailTooSlow | Self::KeepsChanging => Verdict::transient(),
         }
@@ -62,6 +67,7 @@ impl SourceError {
     pub fn concern(&self) -> Concern {
         match self {
             Self::Imap(error) => concern_of_imap(error),
+            Self::Pop3(error) => concern_of_pop3(error),
             Self::MailUnreadable => Concern::Mail,
             Self::MailTooSlow => Concern::Session,
             Self::KeepsChanging => Concern::Folder,
@@ -72,6 +78,7 @@ impl SourceError {
     pub fn evidence_against_mail(&self) -> MailEvidence {
         match self {
             Self::Imap(error) => imap_evidence(error),
+            Self::Pop3(error) => pop3_evidence(error),
             Self::MailUnreadable => MailEvidence::Strong,
             Self::MailTooSlow => MailEvidence::Weak,
             Self::KeepsChanging => MailEvidence::None,
@@ -82,6 +89,7 @@ impl SourceError {
     pub const fn is_session_usable(&self) -> bool {
         match self {
             Self::Imap(error) => error.is_session_healthy(),
+            Self::Pop3(error) => error.is_session_healthy(),
             Self::MailUnreadable | Self::KeepsChanging => true,
             Self::MailTooSlow => false,
         }
@@ -89,23 +97,35 @@ impl SourceError {
 
     /// Returns whether the mail is no longer there.
     pub const fn is_mail_gone(&self) -> bool {
-        matches!(self, Self::Imap(ImapError::MailGone))
+        matches!(
+            self,
+            Self::Imap(ImapError::MailGone) | Self::Pop3(Pop3Error::MailGone)
+        )
     }
 
     /// Returns whether the access token was refused: refresh it once, and if that one is refused too, sign in anew.
     pub fn is_token_refused(&self) -> bool {
-        matches!(self, Self::Imap(error) if error.is_token_refused())
+        match self {
+            Self::Imap(error) => error.is_token_refused(),
+            Self::Pop3(error) => error.is_token_refused(),
+            _ => false,
+        }
     }
 
     /// Returns whether the session ended with its token's life: connect again with a fresh one.
     pub fn is_token_stale(&self) -> bool {
-        matches!(self, Self::Imap(error) if error.is_token_stale())
+        match self {
+            Self::Imap(error) => error.is_token_stale(),
+            Self::Pop3(error) => error.is_token_stale(),
+            _ => false,
+        }
     }
 
     /// Returns the server's response code, for people to look up.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Imap(error) => error.code(),
+            Self::Pop3(error) => error.code(),
             _ => None,
         }
     }
@@ -119,6 +139,7 @@ impl SourceError {
             }) => Some(
                 "It is tried again by itself. If it stays, check the account's port and encryption: port 993 wants tls, port 143 starttls.",
             ),
+            Self::Pop3(error) => error.advice(),
             _ => None,
         }
     }
@@ -175,6 +196,49 @@ fn imap_evidence(error: &ImapError) -> MailEvidence {
             }
         }
         ImapError::ConnectionLost { .. } | ImapError::TimedOut { .. } => MailEvidence::Weak,
+        _ => MailEvidence::None,
+    }
+}
+
+fn concern_of_pop3(error: &Pop3Error) -> Concern {
+    match error {
+        Pop3Error::MailGone | Pop3Error::MailUnreadable => Concern::Mail,
+        Pop3Error::ListingEmpty | Pop3Error::NoSuchFolder | Pop3Error::NoFolder => Concern::Folder,
+        Pop3Error::Credentials(_)
+        | Pop3Error::TokenTooLong { .. }
+        | Pop3Error::MechanismRefused { .. }
+        | Pop3Error::SignInRefused { .. }
+        | Pop3Error::Unsupported { .. } => Concern::Account,
+        Pop3Error::Connect(_)
+        | Pop3Error::OtherProtocol { .. }
+        | Pop3Error::StartTlsTampered
+        | Pop3Error::Refused {
+            stage: pop3::Stage::Greeting | pop3::Stage::StartTls,
+            ..
+        }
+        | Pop3Error::TimedOut {
+            stage: pop3::Stage::Greeting,
+        } => Concern::Host,
+        _ => Concern::Session,
+    }
+}
+
+fn pop3_evidence(error: &Pop3Error) -> MailEvidence {
+    if error.is_token_stale() {
+        return MailEvidence::None;
+    }
+    match error {
+        Pop3Error::MailUnreadable => MailEvidence::Strong,
+        // A server may end the session, or call itself unavailable, over a mail that it cannot read.
+        Pop3Error::Refused {
+            stage: pop3::Stage::Retrieve,
+            ..
+        } if error.verdict().kind == VerdictKind::Transient => MailEvidence::Weak,
+        Pop3Error::ConnectionLost { .. }
+        | Pop3Error::TimedOut { .. }
+        | Pop3Error::Excess { .. }
+        | Pop3Error::Unreadable { .. }
+        | Pop3Error::Unsolicited { .. } => MailEvidence::Weak,
         _ => MailEvidence::None,
     }
 }

@@ -1,0 +1,253 @@
+use std::io;
+use std::time::Duration;
+
+use mailmesh_domain::{MustAct, Verdict};
+use thiserror::Error;
+
+use super::reply::Refusal;
+use super::stage::{Mechanism, Stage};
+use super::verdict::{Judgement, TokenState, Tried, judge};
+use crate::{ConnectError, InvalidCredentials};
+
+/// Why a POP3 session could not do what it was asked for.
+#[derive(Debug, Error)]
+pub enum Pop3Error {
+    /// No connection.
+    #[error("the POP3 server could not be connected")]
+    Connect(#[source] ConnectError),
+    /// The credentials cannot be put on the wire.
+    #[error("the credentials cannot be used")]
+    Credentials(#[source] InvalidCredentials),
+    /// Exchange leaves a longer token without an answer.
+    #[error("the access token has {bytes} bytes, and Exchange takes no more than {limit} by POP3")]
+    TokenTooLong {
+        /// The token's length.
+        bytes: usize,
+        /// The longest that it takes.
+        limit: usize,
+    },
+    /// The server does not sign in by this mechanism, and has not seen the secret.
+    #[error("the server does not take {mechanism}:{} {}", Code(refusal), refusal.text)]
+    MechanismRefused {
+        /// What was tried.
+        mechanism: Mechanism,
+        /// What the server said.
+        refusal: Refusal,
+        /// How long the server wants clients to wait between sign-ins.
+        login_delay: Option<Duration>,
+    },
+    /// The server did not let us in.
+    #[error("the server refused the sign-in by {mechanism}:{} {}", Code(refusal), refusal.text)]
+    SignInRefused {
+        /// How it was tried.
+        mechanism: Mechanism,
+        /// What the server said.
+        refusal: Refusal,
+        /// The `status` of the challenge with which bearer tokens are refused.
+        challenge_status: Option<String>,
+        /// How long the server wants clients to wait between sign-ins.
+        login_delay: Option<Duration>,
+    },
+    /// A command was refused; the session goes on.
+    #[error("the server refused while {stage}:{} {}", Code(refusal), refusal.text)]
+    Refused {
+        /// The command.
+        stage: Stage,
+        /// What the server said.
+        refusal: Refusal,
+    },
+    /// What answered speaks something else, so that port and protocol do not fit.
+    #[error("the server speaks {spoken} on this port, not POP3")]
+    OtherProtocol {
+        /// What it speaks.
+        spoken: &'static str,
+    },
+    /// A line that is no POP3.
+    #[error("the server sent what is not POP3 while {stage}")]
+    Unreadable {
+        /// What we were doing.
+        stage: Stage,
+    },
+    /// The server spoke unasked, so that replies can no longer be told apart.
+    #[error("the server sent a reply that nothing had asked for before {stage}")]
+    Unsolicited {
+        /// What we were about to do.
+        stage: Stage,
+    },
+    /// The connection broke or ended without a word.
+    #[error("the connection was lost while {stage}")]
+    ConnectionLost {
+        /// What we were doing.
+        stage: Stage,
+        /// What the stream said.
+        #[source]
+        source: io::Error,
+    },
+    /// The server took too long.
+    #[error("the server took too long while {stage}")]
+    TimedOut {
+        /// What we were doing.
+        stage: Stage,
+    },
+    /// The server sent more than it may.
+    #[error("the server sent more than {limit} {what} while {stage}")]
+    Excess {
+        /// What we were doing.
+        stage: Stage,
+        /// What there was too much of.
+        what: &'static str,
+        /// The bound.
+        limit: usize,
+    },
+    /// Bytes came between the reply to STLS and the handshake: somebody is on the line.
+    #[error("data was slipped in before TLS began")]
+    StartTlsTampered,
+    /// The listing is empty and the server says that it is not: a maildrop that is being moved or rebuilt.
+    #[error("the server lists no mail and says that it has some")]
+    ListingEmpty,
+    /// POP3 has no other folder than the inbox.
+    #[error("POP3 shows the inbox alone")]
+    NoSuchFolder,
+    /// POP3 cannot do it.
+    #[error("POP3 cannot {action}")]
+    Unsupported {
+        /// What was asked for.
+        action: &'static str,
+    },
+    /// The mail is no longer in the maildrop.
+    #[error("the mail is no longer there")]
+    MailGone,
+    /// The server lists the mail and refuses to show it.
+    #[error("the server could not show the mail")]
+    MailUnreadable,
+    /// A mail was given up half-way, and what was left of it is too much to read past.
+    #[error("a mail was not read to its end")]
+    UnfinishedMail,
+    /// Nothing is open that the call could work on.
+    #[error("no folder is open for this")]
+    NoFolder,
+    /// Nobody takes the fetched mails any more.
+    #[error("the fetched mails were not taken")]
+    NotTaken,
+    /// The session is over, or a call was given up half-way.
+    #[error("the session is closed")]
+    Closed,
+}
+
+/// A response code as it is shown before the text.
+struct Code<'a>(&'a Refusal);
+
+impl std::fmt::Display for Code<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0.code {
+            Some(code) => write!(formatter, " [{code}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Pop3Error {
+    /// Returns what the failure means and who must act.
+    pub fn verdict(&self) -> Verdict {
+        if let Some(judgement) = self.judgement() {
+            return judgement.verdict;
+        }
+        match self {
+            Self::Connect(error) => error.verdict(),
+            Self::Credentials(error) => error.verdict(),
+            Self::ConnectionLost { .. }
+            | Self::TimedOut { .. }
+            | Self::Unsolicited { .. }
+            | Self::UnfinishedMail
+            | Self::NotTaken
+            | Self::Closed => Verdict::transient(),
+            Self::TokenTooLong { .. }
+            | Self::OtherProtocol { .. }
+            | Self::StartTlsTampered
+            | Self::NoSuchFolder
+            | Self::Unsupported { .. } => Verdict::needs_administrator(MustAct::Administrator),
+            Self::MailGone | Self::NoFolder => Verdict::permanent(MustAct::Administrator),
+            _ => Verdict::unknown(),
+        }
+    }
+
+    /// Returns whether the access token was refused: refresh it once, and if that one is refused too, sign in anew.
+    pub fn is_token_refused(&self) -> bool {
+        self.has_token_state(TokenState::Refused)
+    }
+
+    /// Returns whether the session ended with its token's life: connect again with a fresh one.
+    pub fn is_token_stale(&self) -> bool {
+        self.has_token_state(TokenState::Stale)
+    }
+
+    /// Returns whether the session can go on after this failure.
+    pub const fn is_session_healthy(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused { .. }
+                | Self::ListingEmpty
+                | Self::NoSuchFolder
+                | Self::Unsupported { .. }
+                | Self::MailGone
+                | Self::MailUnreadable
+                | Self::NoFolder
+        )
+    }
+
+    /// Returns the server's response code, for people to look up.
+    pub fn code(&self) -> Option<&str> {
+        let (_, refusal, _) = self.refusal()?;
+        refusal.code.as_deref()
+    }
+
+    /// Returns what to do, where the failure itself suggests more than its verdict.
+    pub const fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::TokenTooLong { .. } => Some(
+                "Microsoft's POP3 servers take no longer token since July 2025, and its length is Microsoft's: read the mailbox by IMAP.",
+            ),
+            Self::OtherProtocol { .. } => Some(
+                "Check the account's protocol and port: POP3 is at port 995 with tls, at port 110 with starttls.",
+            ),
+            // A port that wants TLS from the first byte waits for it in silence.
+            Self::TimedOut {
+                stage: Stage::Greeting,
+            } => Some(
+                "It is tried again by itself. If it stays, check the account's port and encryption: port 995 wants tls, port 110 starttls.",
+            ),
+            Self::Unsupported { .. } => {
+                Some("Choose another setting for received mail: POP3 can keep it or delete it.")
+            }
+            _ => None,
+        }
+    }
+
+    fn has_token_state(&self, state: TokenState) -> bool {
+        self.judgement()
+            .is_some_and(|judgement| judgement.token == state)
+    }
+
+    fn judgement(&self) -> Option<Judgement> {
+        let (tried, refusal, login_delay) = self.refusal()?;
+        Some(judge(tried, refusal, login_delay))
+    }
+
+    const fn refusal(&self) -> Option<(Tried, &Refusal, Option<Duration>)> {
+        match self {
+            Self::Refused { stage, refusal } => Some((Tried::Command(*stage), refusal, None)),
+            Self::MechanismRefused {
+                refusal,
+                login_delay,
+                ..
+            } => Some((Tried::Mechanism, refusal, *login_delay)),
+            Self::SignInRefused {
+                mechanism,
+                refusal,
+                login_delay,
+                ..
+            } => Some((Tried::SignIn(*mechanism), refusal, *login_delay)),
+            _ => None,
+        }
+    }
+}
