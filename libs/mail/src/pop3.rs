@@ -4,13 +4,18 @@
 //! deletes what was marked and Gmail hides what was fetched, or without it, upon which it does neither. TOP is never used:
 //! Exchange shows other headers there than in the mail. Every wait, line and listing is bounded.
 
+mod capability;
+mod connect;
 mod error;
 mod limit;
 mod reply;
+mod sign_in;
 mod stage;
 mod unstuff;
 mod verdict;
+mod wire;
 
+pub use capability::Capabilities;
 pub use error::Pop3Error;
 pub use limit::{Pop3Limits, Pop3Timeouts};
 pub use reply::Refusal;

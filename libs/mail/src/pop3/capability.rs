@@ -1,0 +1,82 @@
+use std::time::Duration;
+
+/// However long a server asks us to stay away between sign-ins, we look again after this.
+const LONGEST_LOGIN_DELAY: Duration = Duration::from_hours(1);
+/// More SASL mechanisms than any server has.
+const MOST_MECHANISMS: usize = 50;
+
+/// What a server says it can do (RFC 2449). Some refuse to say, and some say it wrongly, so that only what helps is
+/// taken from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    mechanisms: Vec<String>,
+    has_uidl: bool,
+    login_delay: Option<Duration>,
+}
+
+impl Capabilities {
+    /// Takes in one line of the listing.
+    pub(super) fn add(&mut self, line: &[u8]) {
+        let line = String::from_utf8_lossy(line).to_ascii_uppercase();
+        let mut words = line.split_ascii_whitespace();
+        match words.next() {
+            Some("SASL") => {
+                let room = MOST_MECHANISMS.saturating_sub(self.mechanisms.len());
+                self.mechanisms.extend(words.map(str::to_owned).take(room));
+            }
+            Some("UIDL") => self.has_uidl = true,
+            Some("LOGIN-DELAY") => {
+                self.login_delay = words
+                    .next()
+                    .and_then(|seconds| seconds.parse().ok())
+                    .map(|seconds| Duration::from_secs(seconds).min(LONGEST_LOGIN_DELAY));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn has_mechanism(&self, name: &str) -> bool {
+        self.mechanisms.iter().any(|mechanism| mechanism == name)
+    }
+
+    /// Returns whether the server gives its mails unique ids, by its own account.
+    pub const fn has_uidl(&self) -> bool {
+        self.has_uidl
+    }
+
+    /// Returns how long a client is to wait between sign-ins; 300 seconds at Gmail.
+    pub const fn login_delay(&self) -> Option<Duration> {
+        self.login_delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_helps_is_read_from_what_servers_say() {
+        let mut gmail = Capabilities::default();
+        for line in [
+            "USER",
+            "RESP-CODES",
+            "EXPIRE 0",
+            "login-delay 300 USER",
+            "UIDL",
+            "SASL PLAIN XOAUTH2 oauthbearer",
+            "",
+            "LOGIN",
+        ] {
+            gmail.add(line.as_bytes());
+        }
+
+        assert!(gmail.has_uidl() && gmail.has_mechanism("OAUTHBEARER"));
+        assert!(!gmail.has_mechanism("LOGIN"));
+        assert_eq!(gmail.login_delay(), Some(Duration::from_mins(5)));
+
+        gmail.add(b"LOGIN-DELAY 99999999999");
+        assert_eq!(gmail.login_delay(), Some(LONGEST_LOGIN_DELAY));
+        gmail.add(b"LOGIN-DELAY soon");
+        assert_eq!(gmail.login_delay(), None);
+    }
+}

@@ -1,0 +1,118 @@
+use mailmesh_domain::Encryption;
+use tokio::time::Instant;
+
+use super::capability::Capabilities;
+use super::error::Pop3Error;
+use super::limit::Pop3Limits;
+use super::reply::Reply;
+use super::sign_in::{Greeting, SignIn};
+use super::stage::Stage;
+use super::wire::Wire;
+use crate::{Connection, Credentials, Server};
+
+/// The most lines that a server may say of what it can do.
+const MOST_CAPABILITIES: usize = 200;
+
+/// What port and protocol were mixed up with, by the first bytes that its servers say.
+const OTHER_PROTOCOLS: &[(&[u8], &str)] = &[
+    (b"* ", "IMAP"),
+    (b"220", "SMTP"),
+    (b"HTTP/", "HTTP"),
+    (b"SSH-", "SSH"),
+];
+
+/// Connects, protects the connection, and signs in.
+pub(super) async fn connect(
+    server: &Server,
+    credentials: &Credentials,
+    limits: &Pop3Limits,
+) -> Result<(Wire, Capabilities), Pop3Error> {
+    server.check(credentials).map_err(Pop3Error::Connect)?;
+    let stream = Connection::open(server, limits.timeouts.connect)
+        .await
+        .map_err(Pop3Error::Connect)?;
+    let mut wire = Wire::new(stream, limits.line_bytes);
+    let greeting = greet(&mut wire, limits).await?;
+    if server.encryption == Encryption::StartTls {
+        wire = start_tls(wire, server, limits).await?;
+    }
+    // Asked for only now: what was said before TLS may have been somebody else's words.
+    let offered = ask_capabilities(&mut wire, limits).await?;
+    if matches!(credentials, Credentials::None) {
+        return Ok((wire, offered));
+    }
+    let sign_in = SignIn {
+        wire: &mut wire,
+        server,
+        greeting,
+        offered: &offered,
+        limit: limits.timeouts.sign_in,
+    };
+    sign_in.run(credentials).await?;
+    // Lists change with the sign-in, the wait between sign-ins among them (RFC 2449 §6.5).
+    let offered = ask_capabilities(&mut wire, limits).await?;
+    Ok((wire, offered))
+}
+
+async fn greet(wire: &mut Wire, limits: &Pop3Limits) -> Result<Greeting, Pop3Error> {
+    let stage = Stage::Greeting;
+    let line = wire
+        .line(stage, Instant::now() + limits.timeouts.sign_in)
+        .await?;
+    match Reply::parse(&line) {
+        Some(Reply::Ok(text)) => Ok(Greeting {
+            is_exchange: String::from_utf8_lossy(&text).contains("Microsoft Exchange"),
+        }),
+        Some(Reply::Refused(refusal)) => Err(Pop3Error::Refused { stage, refusal }),
+        _ => Err(OTHER_PROTOCOLS
+            .iter()
+            .find(|(start, _)| line.starts_with(start))
+            .map_or(Pop3Error::Unreadable { stage }, |(_, spoken)| {
+                Pop3Error::OtherProtocol { spoken }
+            })),
+    }
+}
+
+async fn start_tls(
+    mut wire: Wire,
+    server: &Server,
+    limits: &Pop3Limits,
+) -> Result<Wire, Pop3Error> {
+    let stage = Stage::StartTls;
+    match wire.command(stage, "STLS", limits.timeouts.sign_in).await? {
+        Reply::Ok(_) => {}
+        Reply::Refused(refusal) => return Err(Pop3Error::Refused { stage, refusal }),
+        Reply::Continue(_) => return Err(Pop3Error::Unreadable { stage }),
+    }
+    // What came in the clear after the reply would be read as if TLS had vouched for it.
+    let stream = wire.into_stream().ok_or(Pop3Error::StartTlsTampered)?;
+    let stream = stream
+        .start_tls(server, limits.timeouts.connect)
+        .await
+        .map_err(Pop3Error::Connect)?;
+    Ok(Wire::new(stream, limits.line_bytes))
+}
+
+/// A server that refuses to say is taken as one that says nothing.
+async fn ask_capabilities(wire: &mut Wire, limits: &Pop3Limits) -> Result<Capabilities, Pop3Error> {
+    let stage = Stage::Capability;
+    let limit = limits.timeouts.sign_in;
+    let mut offered = Capabilities::default();
+    match wire.command(stage, "CAPA", limit).await? {
+        Reply::Ok(_) => {}
+        Reply::Refused(_) => return Ok(offered),
+        Reply::Continue(_) => return Err(Pop3Error::Unreadable { stage }),
+    }
+    let deadline = Instant::now() + limit;
+    for _ in 0..=MOST_CAPABILITIES {
+        match wire.listed_line(stage, deadline).await? {
+            Some(line) => offered.add(&line),
+            None => return Ok(offered),
+        }
+    }
+    Err(Pop3Error::Excess {
+        stage,
+        what: "capabilities",
+        limit: MOST_CAPABILITIES,
+    })
+}

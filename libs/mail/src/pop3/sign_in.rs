@@ -1,0 +1,235 @@
+use std::time::Duration;
+
+use mailmesh_secrets::{ExposeSecret as _, SecretString};
+
+use super::capability::Capabilities;
+use super::error::Pop3Error;
+use super::reply::{Refusal, Reply};
+use super::stage::{Mechanism, Stage};
+use super::verdict::is_form_refused;
+use super::wire::Wire;
+use crate::credentials::{oauthbearer, plain, refusal_status, xoauth2};
+use crate::{Credentials, InvalidCredentials, Server};
+
+/// RFC 2449 §4: the longest command, its line end included. RFC 5034 §4: what would be longer goes in two lines.
+const MAX_INLINE: usize = 255;
+/// Exchange Online, since July 2025, of the token alone.
+const LONGEST_TOKEN_AT_EXCHANGE: usize = 4096;
+/// A server that challenges more often than this does not mean to end.
+const MOST_CHALLENGES: usize = 4;
+
+/// What a server says that it is, as far as it matters to a sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Greeting {
+    /// Exchange closes the connection over a token that comes with its command, whatever the length.
+    pub(super) is_exchange: bool,
+}
+
+/// One attempt to sign in.
+#[derive(Debug)]
+pub(super) struct SignIn<'a> {
+    pub(super) wire: &'a mut Wire,
+    pub(super) server: &'a Server,
+    pub(super) greeting: Greeting,
+    pub(super) offered: &'a Capabilities,
+    pub(super) limit: Duration,
+}
+
+/// Whether the secret goes with the command or on a line of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    OneLine,
+    TwoLines,
+}
+
+impl SignIn<'_> {
+    /// Signs in with the best mechanism that the server offers.
+    pub(super) async fn run(mut self, credentials: &Credentials) -> Result<(), Pop3Error> {
+        match credentials {
+            Credentials::None => Ok(()),
+            Credentials::OAuth2 {
+                login,
+                access_token,
+            } => self.with_token(login, access_token).await,
+            Credentials::Password { login, password } => {
+                let blob = plain(login, password).map_err(Pop3Error::Credentials)?;
+                if self.offered.has_mechanism("PLAIN") {
+                    self.authenticate(Mechanism::Plain, &blob).await
+                } else {
+                    self.user_and_pass(login, password).await
+                }
+            }
+        }
+    }
+
+    async fn with_token(&mut self, login: &str, token: &SecretString) -> Result<(), Pop3Error> {
+        let bytes = token.expose_secret().len();
+        if self.greeting.is_exchange && bytes > LONGEST_TOKEN_AT_EXCHANGE {
+            return Err(Pop3Error::TokenTooLong {
+                bytes,
+                limit: LONGEST_TOKEN_AT_EXCHANGE,
+            });
+        }
+        let xoauth2 = xoauth2(login, token).map_err(Pop3Error::Credentials)?;
+        if self.offered.has_mechanism("OAUTHBEARER") {
+            let blob = oauthbearer(login, &self.server.host, self.server.port, token)
+                .map_err(Pop3Error::Credentials)?;
+            let result = self.authenticate(Mechanism::OAuthBearer, &blob).await;
+            let is_unknown = matches!(&result, Err(Pop3Error::MechanismRefused { refusal, .. })
+                if is_form_refused(refusal));
+            if !(is_unknown && self.offered.has_mechanism("XOAUTH2")) {
+                return result;
+            }
+        }
+        // Some servers take XOAUTH2 without saying so: one try tells.
+        self.authenticate(Mechanism::XOAuth2, &xoauth2).await
+    }
+
+    /// RFC 1939 §7. A server that does not want passwords refuses the name already.
+    async fn user_and_pass(
+        &mut self,
+        login: &str,
+        password: &SecretString,
+    ) -> Result<(), Pop3Error> {
+        let secret = password.expose_secret();
+        if !login.is_ascii() {
+            return Err(Pop3Error::Credentials(InvalidCredentials::Login));
+        }
+        if !secret.is_ascii() {
+            return Err(Pop3Error::Credentials(InvalidCredentials::Secret));
+        }
+        for line in [format!("USER {login}"), format!("PASS {secret}")] {
+            match self.send(&SecretString::from(line)).await? {
+                Reply::Ok(_) => {}
+                Reply::Refused(refusal) => {
+                    return Err(self.refused(Mechanism::UserPass, refusal, None));
+                }
+                Reply::Continue(_) => return Err(unreadable()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn authenticate(
+        &mut self,
+        mechanism: Mechanism,
+        blob: &SecretString,
+    ) -> Result<(), Pop3Error> {
+        let inline = SecretString::from(format!("AUTH {mechanism} {}", blob.expose_secret()));
+        let is_short = inline.expose_secret().len() + 2 <= MAX_INLINE;
+        let mut form = if is_short && !self.greeting.is_exchange {
+            Form::OneLine
+        } else {
+            Form::TwoLines
+        };
+        let mut has_tried_other = self.greeting.is_exchange;
+        loop {
+            let result = match form {
+                Form::OneLine => {
+                    let reply = self.send(&inline).await?;
+                    self.finish(mechanism, blob, reply).await
+                }
+                Form::TwoLines => self.in_two_lines(mechanism, blob).await,
+            };
+            // Servers that know one form alone refuse the other without a look at the secret.
+            if has_tried_other || !is_other_form_worth_a_try(&result) {
+                return result;
+            }
+            has_tried_other = true;
+            form = match form {
+                Form::OneLine => Form::TwoLines,
+                Form::TwoLines => Form::OneLine,
+            };
+        }
+    }
+
+    async fn in_two_lines(
+        &mut self,
+        mechanism: Mechanism,
+        blob: &SecretString,
+    ) -> Result<(), Pop3Error> {
+        let command = SecretString::from(format!("AUTH {mechanism}"));
+        match self.send(&command).await? {
+            // Some answer `+OK` where `+` is due, and many add a text to it.
+            Reply::Ok(_) | Reply::Continue(_) => {}
+            Reply::Refused(refusal) => {
+                return Err(Pop3Error::MechanismRefused {
+                    mechanism,
+                    refusal,
+                    login_delay: self.offered.login_delay(),
+                });
+            }
+        }
+        let reply = self.send(blob).await?;
+        self.finish(mechanism, blob, reply).await
+    }
+
+    /// Answers challenges until the server has decided.
+    async fn finish(
+        &mut self,
+        mechanism: Mechanism,
+        blob: &SecretString,
+        mut reply: Reply,
+    ) -> Result<(), Pop3Error> {
+        let mut status = None;
+        for challenges in 0..=MOST_CHALLENGES {
+            let challenge = match reply {
+                Reply::Ok(_) => return Ok(()),
+                Reply::Refused(refusal) => return Err(self.refused(mechanism, refusal, status)),
+                Reply::Continue(challenge) => challenge,
+            };
+            let answer = match mechanism {
+                // The server overlooked the secret that came with the command, and asks for it.
+                _ if challenges == 0 && challenge.is_empty() => blob.clone(),
+                // It waits for an answer to the challenge before it refuses (RFC 7628 §3.2.3).
+                Mechanism::OAuthBearer => SecretString::from("AQ=="),
+                Mechanism::XOAuth2 => SecretString::from(""),
+                Mechanism::Plain | Mechanism::UserPass => SecretString::from("*"),
+            };
+            status = status.or_else(|| refusal_status(&challenge));
+            reply = self.send(&answer).await?;
+        }
+        Err(unreadable())
+    }
+
+    async fn send(&mut self, line: &SecretString) -> Result<Reply, Pop3Error> {
+        self.wire
+            .secret_command(Stage::SignIn, line, self.limit)
+            .await
+    }
+
+    fn refused(
+        &self,
+        mechanism: Mechanism,
+        refusal: Refusal,
+        challenge_status: Option<String>,
+    ) -> Pop3Error {
+        Pop3Error::SignInRefused {
+            mechanism,
+            refusal,
+            challenge_status,
+            login_delay: self.offered.login_delay(),
+        }
+    }
+}
+
+/// Not if the server has answered by a challenge or a code: it understood, and a second try counts as a second failure.
+fn is_other_form_worth_a_try(result: &Result<(), Pop3Error>) -> bool {
+    match result {
+        Err(
+            Pop3Error::MechanismRefused { refusal, .. }
+            | Pop3Error::SignInRefused {
+                refusal,
+                challenge_status: None,
+                ..
+            },
+        ) => is_form_refused(refusal),
+        _ => false,
+    }
+}
+
+const fn unreadable() -> Pop3Error {
+    Pop3Error::Unreadable {
+        stage: Stage::SignIn,
+    }
+}
