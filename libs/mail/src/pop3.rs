@@ -8,6 +8,8 @@ mod capability;
 mod connect;
 mod error;
 mod limit;
+mod listing;
+mod maildrop;
 mod reply;
 mod sign_in;
 mod stage;

@@ -1,0 +1,123 @@
+use mailmesh_domain::VerdictKind;
+use tokio::time::Instant;
+
+use super::capability::Capabilities;
+use super::error::Pop3Error;
+use super::limit::Pop3Limits;
+use super::maildrop::{Maildrop, Overflow};
+use super::reply::{Refusal, Reply};
+use super::stage::Stage;
+use super::verdict::{Tried, judge};
+use super::wire::Wire;
+
+const STAGE: Stage = Stage::List;
+
+/// Reads the listing of the whole maildrop.
+#[derive(Debug)]
+pub(super) struct Listing<'a> {
+    pub(super) wire: &'a mut Wire,
+    pub(super) offered: &'a Capabilities,
+    pub(super) limits: &'a Pop3Limits,
+}
+
+impl Listing<'_> {
+    /// Asks for ids and sizes; `claimed` is what STAT said of the number of mails, if it said a number.
+    pub(super) async fn read(mut self, claimed: Option<u32>) -> Result<Maildrop, Pop3Error> {
+        let limits = self.limits;
+        let mut maildrop = Maildrop::default();
+        let refusal = self
+            .lines("UIDL", |line| maildrop.add_uidl(line, limits))
+            .await?;
+        maildrop.order();
+        match refusal {
+            None if maildrop.entries().is_empty() => {}
+            // Sizes are hints; a server that refuses them is not asked again.
+            None => {
+                self.lines("LIST", |line| {
+                    maildrop.add_size(line);
+                    Ok(())
+                })
+                .await?;
+            }
+            Some(refusal) if self.has_uidl(&refusal) => {
+                return Err(Pop3Error::Refused {
+                    stage: STAGE,
+                    refusal,
+                });
+            }
+            Some(_) => {
+                let add = |line: &[u8]| {
+                    maildrop.add_nameless(line);
+                    Ok(())
+                };
+                if let Some(refusal) = self.lines("LIST", add).await? {
+                    return Err(Pop3Error::Refused {
+                        stage: STAGE,
+                        refusal,
+                    });
+                }
+                maildrop.order();
+            }
+        }
+        // Taken for an empty mailbox, it would have all mails that are there forgotten, and announced again.
+        if maildrop.entries().is_empty() && claimed != Some(0) {
+            return Err(Pop3Error::ListingEmpty);
+        }
+        maildrop.index();
+        Ok(maildrop)
+    }
+
+    /// A server that knows no UIDL says so in words of its own; one that has it means something that passes.
+    fn has_uidl(&self, refusal: &Refusal) -> bool {
+        let kind = judge(Tried::Command(STAGE), refusal, None).verdict.kind;
+        self.offered.has_uidl() || matches!(kind, VerdictKind::Transient | VerdictKind::Throttled)
+    }
+
+    async fn lines(
+        &mut self,
+        command: &str,
+        mut add: impl FnMut(&[u8]) -> Result<(), Overflow>,
+    ) -> Result<Option<Refusal>, Pop3Error> {
+        let timeouts = &self.limits.timeouts;
+        let reply = self.wire.command(STAGE, command, timeouts.command).await?;
+        match reply {
+            Reply::Ok(_) => {}
+            Reply::Refused(refusal) => return Ok(Some(refusal)),
+            Reply::Continue(_) => return Err(Pop3Error::Unreadable { stage: STAGE }),
+        }
+        let deadline = Instant::now() + timeouts.listing;
+        let limit = self.limits.mails;
+        let excess = |overflow: Overflow| Pop3Error::Excess {
+            stage: STAGE,
+            what: overflow.what,
+            limit: overflow.limit,
+        };
+        for _ in 0..=limit {
+            match self.wire.listed_line(STAGE, deadline).await? {
+                Some(line) => add(&line).map_err(excess)?,
+                None => return Ok(None),
+            }
+        }
+        Err(excess(Overflow {
+            what: "mails",
+            limit,
+        }))
+    }
+}
+
+/// Asks for the number of mails; `None` if what the server says is no number. The size beside it is wrong at many
+/// servers, and negative at some.
+pub(super) async fn read_count(
+    wire: &mut Wire,
+    limits: &Pop3Limits,
+) -> Result<Option<u32>, Pop3Error> {
+    let stage = Stage::Status;
+    match wire.command(stage, "STAT", limits.timeouts.command).await? {
+        Reply::Ok(text) => {
+            let word = text.split(u8::is_ascii_whitespace).next();
+            Ok(word.and_then(|word| std::str::from_utf8(word).ok()?.parse().ok()))
+        }
+        Reply::Refused(refusal) => Err(Pop3Error::Refused { stage, refusal }),
+        Reply::Continue(_) => Err(Pop3Error::Unreadable { stage }),
+    }
+}
