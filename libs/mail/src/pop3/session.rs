@@ -1,0 +1,365 @@
+use std::fmt;
+
+use mailmesh_domain::VerdictKind;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::capability::Capabilities;
+use super::error::Pop3Error;
+use super::limit::Pop3Limits;
+use super::listing::{Listing, read_count};
+use super::maildrop::{Entry, Maildrop};
+use super::reply::{Refusal, Reply};
+use super::retrieval::Retrieval;
+use super::stage::Stage;
+use super::verdict::{Tried, judge};
+use super::wire::Wire;
+use crate::source::{FetchReport, FetchedMail, FolderAccess};
+
+/// A signed-in session. Usable between complete calls.
+pub(super) struct Session {
+    wire: Wire,
+    offered: Capabilities,
+    limits: Pop3Limits,
+    inbox: Option<Inbox>,
+    /// A mail that is read slice by slice. Until its end the server takes no other command.
+    retrieval: Option<Retrieval>,
+    /// No call is under way and nothing has broken.
+    is_ready: bool,
+}
+
+struct Inbox {
+    access: FolderAccess,
+    /// What STAT says of the number of mails.
+    claimed: Option<u32>,
+    numbering: Option<Numbering>,
+}
+
+/// The listing, and the ordinal after which its numbers begin.
+pub(super) struct Numbering {
+    pub(super) base: u64,
+    pub(super) maildrop: Maildrop,
+}
+
+/// Why a mail did not come.
+enum Absence {
+    Gone,
+    Unreadable,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Session")
+            .field("offered", &self.offered)
+            .field("is_ready", &self.is_ready)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Numbering {
+    pub(super) fn entry(&self, ordinal: u64) -> Option<&Entry> {
+        let place = ordinal.checked_sub(self.base)?.checked_sub(1)?;
+        self.maildrop.entries().get(usize::try_from(place).ok()?)
+    }
+
+    pub(super) fn ordinal(&self, index: usize) -> u64 {
+        let place = u64::try_from(index).unwrap_or(u64::MAX);
+        self.base.saturating_add(place).saturating_add(1)
+    }
+}
+
+impl Session {
+    pub(super) fn new(wire: Wire, offered: Capabilities, limits: Pop3Limits) -> Self {
+        Self {
+            wire,
+            offered,
+            limits,
+            inbox: None,
+            retrieval: None,
+            is_ready: true,
+        }
+    }
+
+    pub(super) const fn capabilities(&self) -> &Capabilities {
+        &self.offered
+    }
+
+    pub(super) const fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Returns the listing, once there is one.
+    pub(super) fn numbering(&self) -> Option<&Numbering> {
+        self.inbox.as_ref()?.numbering.as_ref()
+    }
+
+    pub(super) async fn open(&mut self, access: FolderAccess) -> Result<(), Pop3Error> {
+        self.begin()?;
+        self.inbox = None;
+        let opened = self.ask_count().await;
+        let claimed = self.finish(opened)?;
+        self.inbox = Some(Inbox {
+            access,
+            claimed,
+            numbering: None,
+        });
+        Ok(())
+    }
+
+    async fn ask_count(&mut self) -> Result<Option<u32>, Pop3Error> {
+        self.end_retrieval().await?;
+        read_count(&mut self.wire, &self.limits).await
+    }
+
+    /// Lists the maildrop, which is numbered from `ordinal` + 1 on if it was not listed before.
+    pub(super) async fn list(&mut self, ordinal: u64) -> Result<&Numbering, Pop3Error> {
+        self.begin()?;
+        let listed = self.list_once(ordinal).await;
+        self.finish(listed)?;
+        self.numbering().ok_or(Pop3Error::NoFolder)
+    }
+
+    async fn list_once(&mut self, ordinal: u64) -> Result<(), Pop3Error> {
+        self.end_retrieval().await?;
+        let inbox = self.inbox.as_mut().ok_or(Pop3Error::NoFolder)?;
+        if inbox.numbering.is_none() {
+            let listing = Listing {
+                wire: &mut self.wire,
+                offered: &self.offered,
+                limits: &self.limits,
+            };
+            inbox.numbering = Some(Numbering {
+                base: ordinal,
+                maildrop: listing.read(inbox.claimed).await?,
+            });
+        }
+        Ok(())
+    }
+
+    /// Fetches mails one after the other, up to the first that is larger than one slice.
+    pub(super) async fn fetch(
+        &mut self,
+        ordinals: &[u64],
+        slice_bytes: u32,
+        mails: &mpsc::Sender<FetchedMail>,
+    ) -> Result<FetchReport, Pop3Error> {
+        self.begin()?;
+        let fetched = self.fetch_each(ordinals, slice_bytes, mails).await;
+        self.finish(fetched)
+    }
+
+    async fn fetch_each(
+        &mut self,
+        ordinals: &[u64],
+        slice_bytes: u32,
+        mails: &mpsc::Sender<FetchedMail>,
+    ) -> Result<FetchReport, Pop3Error> {
+        let mut report = FetchReport::default();
+        for ordinal in ordinals.iter().copied() {
+            self.end_retrieval().await?;
+            let mut retrieval = match self.retrieve(ordinal).await? {
+                Ok(retrieval) => retrieval,
+                Err(Absence::Gone) => {
+                    report.missing.push(ordinal);
+                    continue;
+                }
+                Err(Absence::Unreadable) => {
+                    report.unreadable.push(ordinal);
+                    continue;
+                }
+            };
+            let body = retrieval
+                .read(&mut self.wire, &self.limits.timeouts, length(slice_bytes))
+                .await?;
+            let is_complete = retrieval.is_ended();
+            let mail = FetchedMail {
+                ordinal,
+                bytes: self.entry(ordinal).and_then(|entry| entry.bytes),
+                received_at: None,
+                flags: Vec::new(),
+                body: body.into(),
+                is_complete,
+            };
+            self.retrieval = Some(retrieval);
+            mails.send(mail).await.map_err(|_| Pop3Error::NotTaken)?;
+            if !is_complete {
+                break;
+            }
+        }
+        Ok(report)
+    }
+
+    pub(super) async fn fetch_slice(
+        &mut self,
+        ordinal: u64,
+        offset: u64,
+        bytes: u32,
+    ) -> Result<Vec<u8>, Pop3Error> {
+        self.begin()?;
+        let slice = self.read_slice(ordinal, offset, bytes).await;
+        self.finish(slice)
+    }
+
+    async fn read_slice(
+        &mut self,
+        ordinal: u64,
+        offset: u64,
+        bytes: u32,
+    ) -> Result<Vec<u8>, Pop3Error> {
+        let mut retrieval = self.retrieval_before(ordinal, offset).await?;
+        let timeouts = &self.limits.timeouts;
+        retrieval.pass_to(&mut self.wire, timeouts, offset).await?;
+        let slice = retrieval
+            .read(&mut self.wire, timeouts, length(bytes))
+            .await?;
+        self.retrieval = Some(retrieval);
+        Ok(slice)
+    }
+
+    /// Goes on with the open mail, or begins anew where that has passed the offset.
+    async fn retrieval_before(
+        &mut self,
+        ordinal: u64,
+        offset: u64,
+    ) -> Result<Retrieval, Pop3Error> {
+        let goes_on = |open: &mut Retrieval| open.ordinal == ordinal && open.offset <= offset;
+        if let Some(retrieval) = self.retrieval.take_if(goes_on) {
+            return Ok(retrieval);
+        }
+        self.end_retrieval().await?;
+        match self.retrieve(ordinal).await? {
+            Ok(retrieval) => Ok(retrieval),
+            Err(Absence::Gone) => Err(Pop3Error::MailGone),
+            Err(Absence::Unreadable) => Err(Pop3Error::MailUnreadable),
+        }
+    }
+
+    /// Marks mails as deleted; the server deletes them when it answers QUIT.
+    pub(super) async fn delete(&mut self, ordinals: &[u64]) -> Result<(), Pop3Error> {
+        self.begin()?;
+        let deleted = self.delete_each(ordinals).await;
+        self.finish(deleted)
+    }
+
+    async fn delete_each(&mut self, ordinals: &[u64]) -> Result<(), Pop3Error> {
+        let stage = Stage::Delete;
+        let inbox = self.inbox.as_ref().ok_or(Pop3Error::NoFolder)?;
+        if inbox.access != FolderAccess::Change {
+            return Err(Pop3Error::NoFolder);
+        }
+        self.end_retrieval().await?;
+        for ordinal in ordinals.iter().copied() {
+            let Some(number) = self.entry(ordinal).map(|entry| entry.number) else {
+                continue;
+            };
+            let refusal = match self.command(stage, &format!("DELE {number}")).await? {
+                Reply::Ok(_) => continue,
+                Reply::Refused(refusal) => refusal,
+                Reply::Continue(_) => return Err(Pop3Error::Unreadable { stage }),
+            };
+            // Refused over a mail that is gone, or marked already, it has done no harm.
+            if !is_about_mail(stage, &refusal) || self.is_listed(number).await? {
+                return Err(Pop3Error::Refused { stage, refusal });
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the session so that the server acts on it, if it can be done in time.
+    pub(super) async fn quit(mut self) {
+        let limit = self.limits.timeouts.quit;
+        match timeout(limit, self.say_farewell()).await {
+            Ok(Ok(Reply::Ok(_))) => {}
+            Ok(Ok(_)) => tracing::debug!("The server did not do all that was left to the end"),
+            Ok(Err(error)) => tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "The session did not end well"
+            ),
+            Err(_) => tracing::debug!("The server did not answer the farewell"),
+        }
+        self.wire.shutdown(limit).await;
+    }
+
+    async fn say_farewell(&mut self) -> Result<Reply, Pop3Error> {
+        self.begin()?;
+        self.end_retrieval().await?;
+        let limit = self.limits.timeouts.quit;
+        self.wire.command(Stage::Quit, "QUIT", limit).await
+    }
+
+    fn begin(&mut self) -> Result<(), Pop3Error> {
+        if !self.is_ready {
+            return Err(Pop3Error::Closed);
+        }
+        self.is_ready = false;
+        Ok(())
+    }
+
+    fn finish<T>(&mut self, result: Result<T, Pop3Error>) -> Result<T, Pop3Error> {
+        self.is_ready = match &result {
+            Ok(_) => true,
+            Err(error) => error.is_session_healthy(),
+        };
+        result
+    }
+
+    fn entry(&self, ordinal: u64) -> Option<&Entry> {
+        self.numbering()?.entry(ordinal)
+    }
+
+    async fn command(&mut self, stage: Stage, command: &str) -> Result<Reply, Pop3Error> {
+        let limit = self.limits.timeouts.command;
+        self.wire.command(stage, command, limit).await
+    }
+
+    async fn end_retrieval(&mut self) -> Result<(), Pop3Error> {
+        match self.retrieval.take() {
+            Some(mut retrieval) => retrieval.drain(&mut self.wire, &self.limits).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn retrieve(&mut self, ordinal: u64) -> Result<Result<Retrieval, Absence>, Pop3Error> {
+        let inbox = self.inbox.as_ref().ok_or(Pop3Error::NoFolder)?;
+        let listed = inbox.numbering.as_ref();
+        let Some(entry) = listed.and_then(|numbering| numbering.entry(ordinal)) else {
+            return Ok(Err(Absence::Gone));
+        };
+        let number = entry.number;
+        let timeouts = &self.limits.timeouts;
+        let refusal = match Retrieval::start(&mut self.wire, timeouts, ordinal, number).await? {
+            Ok(retrieval) => return Ok(Ok(retrieval)),
+            Err(refusal) => refusal,
+        };
+        let stage = Stage::Retrieve;
+        if !is_about_mail(stage, &refusal) {
+            return Err(Pop3Error::Refused { stage, refusal });
+        }
+        // Whoever takes a mail for missing never asks for it again, so a refusal is not believed alone.
+        Ok(Err(if self.is_listed(number).await? {
+            Absence::Unreadable
+        } else {
+            Absence::Gone
+        }))
+    }
+
+    async fn is_listed(&mut self, number: u32) -> Result<bool, Pop3Error> {
+        let stage = Stage::List;
+        match self.command(stage, &format!("LIST {number}")).await? {
+            Reply::Ok(_) => Ok(true),
+            Reply::Refused(_) => Ok(false),
+            Reply::Continue(_) => Err(Pop3Error::Unreadable { stage }),
+        }
+    }
+}
+
+/// Not about the server, the session or its token.
+fn is_about_mail(stage: Stage, refusal: &Refusal) -> bool {
+    let verdict = judge(Tried::Command(stage), refusal, None).verdict;
+    matches!(verdict.kind, VerdictKind::Unknown | VerdictKind::Permanent)
+}
+
+fn length(bytes: u32) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

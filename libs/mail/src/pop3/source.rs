@@ -1,0 +1,199 @@
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, ready};
+use mailmesh_domain::{Epoch, Position};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::capability::Capabilities;
+use super::connect::connect;
+use super::error::Pop3Error;
+use super::limit::Pop3Limits;
+use super::maildrop::Entry;
+use super::session::{Numbering, Session};
+use crate::source::{
+    Applied, Farewell, FetchReport, FetchedMail, FolderAccess, ListedMail, Listing, OpenedFolder,
+    PostAction, WaitLimits,
+};
+use crate::{Credentials, MailSource, Server, SourceError};
+
+/// The most mails that one call lists.
+const PAGE: usize = 10_000;
+
+/// A mailbox read by POP3.
+///
+/// The server locks it for as long as the session lasts, so nothing that comes meanwhile is seen. Positions are located
+/// only after the mailbox was listed.
+#[derive(Debug)]
+pub struct Pop3Source {
+    session: Session,
+}
+
+impl Pop3Source {
+    /// Connects, protects the connection, and signs in.
+    pub fn connect<'a>(
+        server: &'a Server,
+        credentials: &'a Credentials,
+        limits: Pop3Limits,
+    ) -> BoxFuture<'a, Result<Self, Pop3Error>> {
+        Box::pin(async move {
+            let (wire, offered) = connect(server, credentials, &limits).await?;
+            Ok(Self {
+                session: Session::new(wire, offered, limits),
+            })
+        })
+    }
+
+    /// Returns what the server says it can do, such as how long to wait before the next sign-in.
+    pub const fn capabilities(&self) -> &Capabilities {
+        self.session.capabilities()
+    }
+}
+
+impl MailSource for Pop3Source {
+    fn listing(&self) -> Listing {
+        Listing::Whole
+    }
+
+    fn stays_open(&self) -> bool {
+        false
+    }
+
+    fn is_usable(&self) -> bool {
+        self.session.is_ready()
+    }
+
+    fn open<'a>(
+        &'a mut self,
+        folder: &'a str,
+        access: FolderAccess,
+    ) -> BoxFuture<'a, Result<OpenedFolder, SourceError>> {
+        Box::pin(async move {
+            if !folder.eq_ignore_ascii_case("INBOX") {
+                return Err(Pop3Error::NoSuchFolder.into());
+            }
+            self.session.open(access).await?;
+            Ok(OpenedFolder {
+                epoch: Epoch::endless(),
+                last_ordinal: None,
+            })
+        })
+    }
+
+    fn list_after(&mut self, ordinal: u64) -> BoxFuture<'_, Result<Vec<ListedMail>, SourceError>> {
+        Box::pin(async move {
+            let numbering = self.session.list(ordinal).await?;
+            Ok(page(numbering, ordinal))
+        })
+    }
+
+    fn sizes<'a>(
+        &'a mut self,
+        ordinals: &'a [u64],
+    ) -> BoxFuture<'a, Result<BTreeMap<u64, u64>, SourceError>> {
+        let numbering = self.session.numbering();
+        let size = |ordinal: &u64| Some((*ordinal, numbering?.entry(*ordinal)?.bytes?));
+        Box::pin(ready(Ok(ordinals.iter().filter_map(size).collect())))
+    }
+
+    fn fetch<'a>(
+        &'a mut self,
+        ordinals: &'a [u64],
+        slice_bytes: u32,
+        mails: &'a mpsc::Sender<FetchedMail>,
+    ) -> BoxFuture<'a, Result<FetchReport, SourceError>> {
+        Box::pin(async move { Ok(self.session.fetch(ordinals, slice_bytes, mails).await?) })
+    }
+
+    fn fetch_slice(
+        &mut self,
+        ordinal: u64,
+        offset: u64,
+        bytes: u32,
+    ) -> BoxFuture<'_, Result<Bytes, SourceError>> {
+        Box::pin(async move {
+            let slice = self.session.fetch_slice(ordinal, offset, bytes).await?;
+            Ok(slice.into())
+        })
+    }
+
+    fn wait<'a>(
+        &'a mut self,
+        limits: WaitLimits,
+        wake: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Result<(), SourceError>> {
+        Box::pin(async move {
+            tokio::select! {
+                () = sleep(limits.poll) => {}
+                () = wake => {}
+            }
+            Ok(())
+        })
+    }
+
+    fn locate(&self, position: &Position) -> Option<u64> {
+        let numbering = self.session.numbering()?;
+        match position {
+            Position::Pop3 { uidl: Some(uidl) } => {
+                let index = numbering.maildrop.find(uidl)?;
+                Some(numbering.ordinal(index))
+            }
+            _ => None,
+        }
+    }
+
+    fn apply<'a>(
+        &'a mut self,
+        ordinals: &'a [u64],
+        action: &'a PostAction,
+    ) -> BoxFuture<'a, Result<Applied, SourceError>> {
+        Box::pin(async move {
+            let action = match action {
+                PostAction::Delete => {
+                    self.session.delete(ordinals).await?;
+                    return Ok(Applied::AtClose);
+                }
+                PostAction::MarkSeen => "mark mails as read",
+                PostAction::MoveTo(_) => "move mails",
+            };
+            Err(Pop3Error::Unsupported { action }.into())
+        })
+    }
+
+    fn open_sent(&mut self) -> BoxFuture<'_, Result<bool, SourceError>> {
+        Box::pin(ready(Ok(false)))
+    }
+
+    fn contains_message_id<'a>(
+        &'a mut self,
+        _message_id: &'a str,
+    ) -> BoxFuture<'a, Result<bool, SourceError>> {
+        let action = "search for mails";
+        Box::pin(ready(Err(Pop3Error::Unsupported { action }.into())))
+    }
+
+    fn close(self: Box<Self>, farewell: Farewell) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            match farewell {
+                Farewell::Confirm => self.session.quit().await,
+                // Gmail hides what was fetched, and every server deletes what was marked, once the session has ended
+                // with QUIT; a connection that only breaks off undoes both (RFC 1939 §6).
+                Farewell::Abandon => drop(self.session),
+            }
+        })
+    }
+}
+
+fn page(numbering: &Numbering, ordinal: u64) -> Vec<ListedMail> {
+    let passed = usize::try_from(ordinal.saturating_sub(numbering.base)).unwrap_or(usize::MAX);
+    let entries = numbering.maildrop.entries().iter().enumerate();
+    let listed = |(index, entry): (usize, &Entry)| ListedMail {
+        ordinal: numbering.ordinal(index),
+        position: Position::Pop3 {
+            uidl: numbering.maildrop.uidl(entry).map(str::to_owned),
+        },
+        bytes: entry.bytes,
+    };
+    entries.skip(passed).take(PAGE).map(listed).collect()
+}
