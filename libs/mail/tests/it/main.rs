@@ -2,4 +2,5 @@
 
 mod imap;
 mod message;
+mod pop3;
 mod smtp;

@@ -13,7 +13,7 @@ use tokio_rustls::server::TlsStream;
 use super::peer::{Peer, TestResult, bearer, play};
 
 /// A server's TLS for one host name, and the authority that clients must trust.
-fn tls(host: &str) -> Result<(TlsAcceptor, String), Box<dyn Error>> {
+pub(crate) fn tls(host: &str) -> Result<(TlsAcceptor, String), Box<dyn Error>> {
     let made = rcgen::generate_simple_self_signed([host.to_owned()])?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -24,7 +24,7 @@ fn tls(host: &str) -> Result<(TlsAcceptor, String), Box<dyn Error>> {
     Ok((TlsAcceptor::from(Arc::new(config)), made.cert.pem()))
 }
 
-fn with_tls(
+pub(crate) fn with_tls(
     mut server: Server,
     encryption: Encryption,
     authority: Option<&str>,
@@ -34,7 +34,10 @@ fn with_tls(
     Ok(server)
 }
 
-async fn accept_tls(peer: Peer, acceptor: &TlsAcceptor) -> io::Result<Peer<TlsStream<TcpStream>>> {
+pub(crate) async fn accept_tls(
+    peer: Peer,
+    acceptor: &TlsAcceptor,
+) -> io::Result<Peer<TlsStream<TcpStream>>> {
     Ok(Peer::new(acceptor.accept(peer.stream).await?))
 }
 

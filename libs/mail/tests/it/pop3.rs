@@ -1,0 +1,7 @@
+mod close;
+mod fetch;
+mod hostile;
+mod listing;
+mod peer;
+mod sign_in;
+mod start_tls;
