@@ -42,8 +42,11 @@ pub struct Defaults {
     pub endpoints: Option<Endpoints>,
     /// How the client proves itself.
     pub auth: TokenEndpointAuth,
-    /// Scopes for inbound accounts, with those that name the person.
+    /// Scopes for inbound accounts that read by IMAP, with those that name the person.
     pub inbound_scopes: Vec<String>,
+    /// Scopes for inbound accounts that read by POP3, with those that name the person. Not asked for with the others: a
+    /// tenant's administrator consents to each.
+    pub pop3_scopes: Vec<String>,
     /// Scopes for outbound accounts, with those that name the person.
     pub outbound_scopes: Vec<String>,
     /// Further parameters of the authorise URL.
@@ -64,7 +67,8 @@ pub struct UnknownProfile;
 struct Cloud {
     login_hosts: &'static [&'static str],
     resource: &'static str,
-    imap: &'static str,
+    /// For IMAP and POP3.
+    mailbox: &'static str,
     smtp: &'static str,
 }
 
@@ -76,19 +80,19 @@ const CLOUDS: [Cloud; 3] = [
             "login.windows.net",
         ],
         resource: "https://outlook.office.com/",
-        imap: "outlook.office365.com",
+        mailbox: "outlook.office365.com",
         smtp: "smtp.office365.com",
     },
     Cloud {
         login_hosts: &["login.microsoftonline.us"],
         resource: "https://outlook.office365.us/",
-        imap: "outlook.office365.us",
+        mailbox: "outlook.office365.us",
         smtp: "smtp.office365.us",
     },
     Cloud {
         login_hosts: &["login.partner.microsoftonline.cn", "login.chinacloudapi.cn"],
         resource: "https://partner.outlook.cn/",
-        imap: "partner.outlook.cn",
+        mailbox: "partner.outlook.cn",
         smtp: "partner.outlook.cn",
     },
 ];
@@ -135,11 +139,16 @@ fn google() -> Defaults {
         endpoints: google_endpoints(),
         auth: TokenEndpointAuth::ClientSecretPost,
         inbound_scopes: scopes.clone(),
+        // One scope serves all protocols.
+        pop3_scopes: scopes.clone(),
         outbound_scopes: scopes,
         // Without these a second sign-in yields no refresh token.
         extra_authorize: vec![pair("access_type", "offline"), pair("prompt", "consent")],
         refresh_sends_scopes: false,
-        mail_servers: servers("imap.gmail.com", "smtp.gmail.com", Encryption::Tls),
+        mail_servers: servers(
+            ["imap.gmail.com", "pop.gmail.com", "smtp.gmail.com"],
+            Encryption::Tls,
+        ),
         documentation: "https://developers.google.com/identity/protocols/oauth2/web-server",
     }
 }
@@ -181,11 +190,15 @@ fn microsoft(base_url: Option<&Url>) -> Defaults {
         endpoints: microsoft_endpoints(base_url),
         auth: TokenEndpointAuth::ClientSecretPost,
         inbound_scopes: scopes("IMAP.AccessAsUser.All"),
+        pop3_scopes: scopes("POP.AccessAsUser.All"),
         outbound_scopes: scopes("SMTP.Send"),
         extra_authorize: Vec::new(),
         // Without them the new token may be for another resource than mail.
         refresh_sends_scopes: true,
-        mail_servers: servers(cloud.imap, cloud.smtp, Encryption::StartTls),
+        mail_servers: servers(
+            [cloud.mailbox, cloud.mailbox, cloud.smtp],
+            Encryption::StartTls,
+        ),
         documentation: "https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth",
     }
 }
@@ -222,6 +235,7 @@ fn custom() -> Defaults {
         endpoints: None,
         auth: TokenEndpointAuth::ClientSecretBasic,
         inbound_scopes: owned(["openid", "email", "offline_access"]),
+        pop3_scopes: owned(["openid", "email", "offline_access"]),
         outbound_scopes: owned(["openid", "email", "offline_access"]),
         extra_authorize: Vec::new(),
         refresh_sends_scopes: false,
@@ -230,9 +244,10 @@ fn custom() -> Defaults {
     }
 }
 
-fn servers(imap: &'static str, smtp: &'static str, submission: Encryption) -> Vec<MailServer> {
+fn servers([imap, pop3, smtp]: [&'static str; 3], submission: Encryption) -> Vec<MailServer> {
     [
         (Protocol::Imap, imap, Encryption::Tls),
+        (Protocol::Pop3, pop3, Encryption::Tls),
         (Protocol::Smtp, smtp, submission),
     ]
     .into_iter()

@@ -54,6 +54,9 @@ fn a_sovereign_cloud_brings_its_own_hosts() {
 
     let imap = "https://outlook.office365.us/IMAP.AccessAsUser.All";
     assert!(found.inbound_scopes.iter().any(|scope| scope == imap));
+    let pop3 = "https://outlook.office365.us/POP.AccessAsUser.All";
+    assert!(found.pop3_scopes.iter().any(|scope| scope == pop3));
+    assert!(!found.pop3_scopes.iter().any(|scope| scope == imap));
     let servers: Vec<(&str, u16)> = found
         .mail_servers
         .iter()
@@ -61,8 +64,27 @@ fn a_sovereign_cloud_brings_its_own_hosts() {
         .collect();
     assert_eq!(
         servers,
-        [("outlook.office365.us", 993), ("smtp.office365.us", 587)]
+        [
+            ("outlook.office365.us", 993),
+            ("outlook.office365.us", 995),
+            ("smtp.office365.us", 587)
+        ]
     );
+}
+
+#[test]
+fn known_providers_have_a_server_and_scopes_for_each_protocol() {
+    let mail = "https://mail.google.com/";
+    let google = Profile::Google.defaults(None);
+    assert!(google.pop3_scopes.iter().any(|scope| scope == mail));
+    for profile in [Profile::Google, Profile::Microsoft] {
+        let found = profile.defaults(None);
+        for protocol in [Protocol::Imap, Protocol::Pop3, Protocol::Smtp] {
+            let servers = found.mail_servers.iter();
+            let of_protocol = servers.filter(|server| server.protocol == protocol);
+            assert_eq!(of_protocol.count(), 1, "{profile:?} {protocol:?}");
+        }
+    }
 }
 
 #[test]
