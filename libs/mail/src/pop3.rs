@@ -10,6 +10,7 @@ mod error;
 mod limit;
 mod listing;
 mod maildrop;
+mod numbering;
 mod reply;
 mod retrieval;
 mod session;

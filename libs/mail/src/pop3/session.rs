@@ -8,7 +8,8 @@ use super::capability::Capabilities;
 use super::error::Pop3Error;
 use super::limit::Pop3Limits;
 use super::listing::{Listing, read_count};
-use super::maildrop::{Entry, Maildrop};
+use super::maildrop::Entry;
+use super::numbering::Numbering;
 use super::reply::{Refusal, Reply};
 use super::retrieval::Retrieval;
 use super::stage::Stage;
@@ -35,12 +36,6 @@ struct Inbox {
     numbering: Option<Numbering>,
 }
 
-/// The listing, and the ordinal after which its numbers begin.
-pub(super) struct Numbering {
-    pub(super) base: u64,
-    pub(super) maildrop: Maildrop,
-}
-
 /// Why a mail did not come.
 enum Absence {
     Gone,
@@ -54,18 +49,6 @@ impl fmt::Debug for Session {
             .field("offered", &self.offered)
             .field("is_ready", &self.is_ready)
             .finish_non_exhaustive()
-    }
-}
-
-impl Numbering {
-    pub(super) fn entry(&self, ordinal: u64) -> Option<&Entry> {
-        let place = ordinal.checked_sub(self.base)?.checked_sub(1)?;
-        self.maildrop.entries().get(usize::try_from(place).ok()?)
-    }
-
-    pub(super) fn ordinal(&self, index: usize) -> u64 {
-        let place = u64::try_from(index).unwrap_or(u64::MAX);
-        self.base.saturating_add(place).saturating_add(1)
     }
 }
 

@@ -10,16 +10,12 @@ use super::capability::Capabilities;
 use super::connect::connect;
 use super::error::Pop3Error;
 use super::limit::Pop3Limits;
-use super::maildrop::Entry;
-use super::session::{Numbering, Session};
+use super::session::Session;
 use crate::source::{
     Applied, Farewell, FetchReport, FetchedMail, FolderAccess, ListedMail, Listing, OpenedFolder,
     PostAction, WaitLimits,
 };
 use crate::{Credentials, MailSource, Server, SourceError};
-
-/// The most mails that one call lists.
-const PAGE: usize = 10_000;
 
 /// A mailbox read by POP3.
 ///
@@ -84,7 +80,7 @@ impl MailSource for Pop3Source {
     fn list_after(&mut self, ordinal: u64) -> BoxFuture<'_, Result<Vec<ListedMail>, SourceError>> {
         Box::pin(async move {
             let numbering = self.session.list(ordinal).await?;
-            Ok(page(numbering, ordinal))
+            Ok(numbering.page(ordinal))
         })
     }
 
@@ -133,14 +129,7 @@ impl MailSource for Pop3Source {
     }
 
     fn locate(&self, position: &Position) -> Option<u64> {
-        let numbering = self.session.numbering()?;
-        match position {
-            Position::Pop3 { uidl: Some(uidl) } => {
-                let index = numbering.maildrop.find(uidl)?;
-                Some(numbering.ordinal(index))
-            }
-            _ => None,
-        }
+        self.session.numbering()?.locate(position)
     }
 
     fn apply<'a>(
@@ -183,17 +172,4 @@ impl MailSource for Pop3Source {
             }
         })
     }
-}
-
-fn page(numbering: &Numbering, ordinal: u64) -> Vec<ListedMail> {
-    let passed = usize::try_from(ordinal.saturating_sub(numbering.base)).unwrap_or(usize::MAX);
-    let entries = numbering.maildrop.entries().iter().enumerate();
-    let listed = |(index, entry): (usize, &Entry)| ListedMail {
-        ordinal: numbering.ordinal(index),
-        position: Position::Pop3 {
-            uidl: numbering.maildrop.uidl(entry).map(str::to_owned),
-        },
-        bytes: entry.bytes,
-    };
-    entries.skip(passed).take(PAGE).map(listed).collect()
 }
