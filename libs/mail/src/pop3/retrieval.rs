@@ -54,6 +54,8 @@ impl Retrieval {
     ) -> Result<Vec<u8>, Pop3Error> {
         let mut slice = Vec::new();
         self.read_into(wire, timeouts, &mut slice, bytes).await?;
+        // It may wait long for its turn.
+        slice.shrink_to_fit();
         Ok(slice)
     }
 

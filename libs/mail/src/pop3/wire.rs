@@ -155,6 +155,7 @@ impl Wire {
         let full = output.len().saturating_add(room);
         loop {
             let left = full.saturating_sub(output.len());
+            self.make_room(output, left);
             let taken = unstuffer.read(&self.input, output, left);
             self.input.advance(taken);
             if unstuffer.is_ended() || output.len() >= full {
@@ -163,6 +164,15 @@ impl Wire {
             let pause = Instant::now() + patience.silence;
             self.fill(Stage::Retrieve, pause.min(patience.deadline))
                 .await?;
+        }
+    }
+
+    /// Grows `output` for what has come, but never beyond what it is to hold, as it would grow by itself.
+    fn make_room(&self, output: &mut Vec<u8>, left: usize) {
+        // With what has come, a CR that was held back may turn out to be content.
+        let needed = self.input.len().saturating_add(1).min(left);
+        if output.capacity() - output.len() < needed {
+            output.reserve_exact(output.capacity().min(left).max(needed));
         }
     }
 
