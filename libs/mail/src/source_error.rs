@@ -219,6 +219,11 @@ fn concern_of_pop3(error: &Pop3Error) -> Concern {
         | Pop3Error::TimedOut {
             stage: pop3::Stage::Greeting,
         } => Concern::Host,
+        // There is one folder, so what forbids it forbids the account.
+        Pop3Error::Refused {
+            stage: pop3::Stage::Status | pop3::Stage::List,
+            ..
+        } if !error.verdict().is_retryable() => Concern::Account,
         _ => Concern::Session,
     }
 }

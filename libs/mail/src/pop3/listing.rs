@@ -67,10 +67,10 @@ impl Listing<'_> {
         Ok(maildrop)
     }
 
-    /// A server that knows no UIDL says so in words of its own; one that has it means something that passes.
+    /// A server that knows no UIDL says so in words of its own; one that has it means something else.
     fn has_uidl(&self, refusal: &Refusal) -> bool {
         let kind = judge(Tried::Command(STAGE), refusal, None).verdict.kind;
-        self.offered.has_uidl() || matches!(kind, VerdictKind::Transient | VerdictKind::Throttled)
+        self.offered.has_uidl() || kind != VerdictKind::Unknown
     }
 
     async fn lines(

@@ -91,13 +91,23 @@ async fn without_unique_ids_mails_have_numbers_alone() -> TestResult {
 
 #[tokio::test]
 async fn a_refusal_that_passes_is_not_taken_for_a_lack_of_ids() -> TestResult {
-    let listed = list(0, ["+OK 2 2\r\n", "-ERR [SYS/TEMP] later\r\n", ""]).await?;
+    for (reply, kind, concern) in [
+        ("[SYS/TEMP] later", VerdictKind::Transient, Concern::Session),
+        ("maildrop is busy", VerdictKind::Transient, Concern::Session),
+        (
+            "[SYS/PERM] denied",
+            VerdictKind::NeedsAdministrator,
+            Concern::Account,
+        ),
+    ] {
+        let listed = list(0, ["+OK 2 2\r\n", &format!("-ERR {reply}\r\n"), ""]).await?;
 
-    let Err(error) = listed else {
-        return Err("listed".into());
-    };
-    assert_eq!(error.verdict().kind, VerdictKind::Transient);
-    assert!(error.is_session_usable());
+        let Err(error) = listed else {
+            return Err("listed".into());
+        };
+        assert_eq!((error.verdict().kind, error.concern()), (kind, concern));
+        assert!(error.is_session_usable());
+    }
     Ok(())
 }
 
