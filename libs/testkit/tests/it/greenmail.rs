@@ -1,3 +1,5 @@
+mod pop3;
+
 use mailmesh_testkit::{TestServers, eventually};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
