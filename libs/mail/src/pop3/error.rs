@@ -26,7 +26,7 @@ pub enum Pop3Error {
         /// The longest that it takes.
         limit: usize,
     },
-    /// The server does not sign in by this mechanism, and has not seen the secret.
+    /// The server does not sign in by this mechanism, and has not looked at the secret.
     #[error("the server does not take {mechanism}:{} {}", Code(refusal), refusal.text)]
     MechanismRefused {
         /// What was tried.

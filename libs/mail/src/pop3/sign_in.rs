@@ -54,10 +54,12 @@ impl SignIn<'_> {
             Credentials::Password { login, password } => {
                 let blob = plain(login, password).map_err(Pop3Error::Credentials)?;
                 if self.offered.has_mechanism("PLAIN") {
-                    self.authenticate(Mechanism::Plain, &blob).await
-                } else {
-                    self.user_and_pass(login, password).await
+                    let result = self.authenticate(Mechanism::Plain, &blob).await;
+                    if !is_mechanism_unknown(&result) {
+                        return result;
+                    }
                 }
+                self.user_and_pass(login, password).await
             }
         }
     }
@@ -75,9 +77,7 @@ impl SignIn<'_> {
             let blob = oauthbearer(login, &self.server.host, self.server.port, token)
                 .map_err(Pop3Error::Credentials)?;
             let result = self.authenticate(Mechanism::OAuthBearer, &blob).await;
-            let is_unknown = matches!(&result, Err(Pop3Error::MechanismRefused { refusal, .. })
-                if is_form_refused(refusal));
-            if !(is_unknown && self.offered.has_mechanism("XOAUTH2")) {
+            if !(is_mechanism_unknown(&result) && self.offered.has_mechanism("XOAUTH2")) {
                 return result;
             }
         }
@@ -115,31 +115,34 @@ impl SignIn<'_> {
         mechanism: Mechanism,
         blob: &SecretString,
     ) -> Result<(), Pop3Error> {
-        let inline = SecretString::from(format!("AUTH {mechanism} {}", blob.expose_secret()));
-        let is_short = inline.expose_secret().len() + 2 <= MAX_INLINE;
-        let mut form = if is_short && !self.greeting.is_exchange {
-            Form::OneLine
+        let is_short = inline(mechanism, blob).expose_secret().len() + 2 <= MAX_INLINE;
+        let (first, second) = if is_short && !self.greeting.is_exchange {
+            (Form::OneLine, Form::TwoLines)
         } else {
-            Form::TwoLines
+            (Form::TwoLines, Form::OneLine)
         };
-        let mut has_tried_other = self.greeting.is_exchange;
-        loop {
-            let result = match form {
-                Form::OneLine => {
-                    let reply = self.send(&inline).await?;
-                    self.finish(mechanism, blob, reply).await
-                }
-                Form::TwoLines => self.in_two_lines(mechanism, blob).await,
-            };
-            // Servers that know one form alone refuse the other without a look at the secret.
-            if has_tried_other || !is_other_form_worth_a_try(&result) {
-                return result;
+        let result = self.in_form(first, mechanism, blob).await;
+        if self.greeting.is_exchange || !is_mechanism_unknown(&result) {
+            return result;
+        }
+        // Servers that know one form alone refuse the other without a look at the secret.
+        self.in_form(second, mechanism, blob).await
+    }
+
+    async fn in_form(
+        &mut self,
+        form: Form,
+        mechanism: Mechanism,
+        blob: &SecretString,
+    ) -> Result<(), Pop3Error> {
+        if form == Form::TwoLines {
+            return self.in_two_lines(mechanism, blob).await;
+        }
+        match self.send(&inline(mechanism, blob)).await? {
+            Reply::Refused(refusal) if is_form_refused(&refusal) => {
+                Err(self.mechanism_refused(mechanism, refusal))
             }
-            has_tried_other = true;
-            form = match form {
-                Form::OneLine => Form::TwoLines,
-                Form::TwoLines => Form::OneLine,
-            };
+            reply => self.finish(mechanism, blob, reply).await,
         }
     }
 
@@ -153,11 +156,7 @@ impl SignIn<'_> {
             // Some answer `+OK` where `+` is due, and many add a text to it.
             Reply::Ok(_) | Reply::Continue(_) => {}
             Reply::Refused(refusal) => {
-                return Err(Pop3Error::MechanismRefused {
-                    mechanism,
-                    refusal,
-                    login_delay: self.offered.login_delay(),
-                });
+                return Err(self.mechanism_refused(mechanism, refusal));
             }
         }
         let reply = self.send(blob).await?;
@@ -198,6 +197,14 @@ impl SignIn<'_> {
             .await
     }
 
+    fn mechanism_refused(&self, mechanism: Mechanism, refusal: Refusal) -> Pop3Error {
+        Pop3Error::MechanismRefused {
+            mechanism,
+            refusal,
+            login_delay: self.offered.login_delay(),
+        }
+    }
+
     fn refused(
         &self,
         mechanism: Mechanism,
@@ -213,19 +220,17 @@ impl SignIn<'_> {
     }
 }
 
-/// Not if the server has answered by a challenge or a code: it understood, and a second try counts as a second failure.
-fn is_other_form_worth_a_try(result: &Result<(), Pop3Error>) -> bool {
+/// The server does not have what it offers, or not in this form, and has not looked at the secret. After a challenge or
+/// a code it has, and another try would count as another failure.
+fn is_mechanism_unknown(result: &Result<(), Pop3Error>) -> bool {
     match result {
-        Err(
-            Pop3Error::MechanismRefused { refusal, .. }
-            | Pop3Error::SignInRefused {
-                refusal,
-                challenge_status: None,
-                ..
-            },
-        ) => is_form_refused(refusal),
+        Err(Pop3Error::MechanismRefused { refusal, .. }) => is_form_refused(refusal),
         _ => false,
     }
+}
+
+fn inline(mechanism: Mechanism, blob: &SecretString) -> SecretString {
+    SecretString::from(format!("AUTH {mechanism} {}", blob.expose_secret()))
 }
 
 const fn unreadable() -> Pop3Error {

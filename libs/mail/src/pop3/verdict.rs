@@ -29,7 +29,7 @@ pub(super) struct Judgement {
 pub(super) enum Tried {
     /// A command.
     Command(Stage),
-    /// A mechanism whose secret the server has not seen.
+    /// A mechanism whose secret the server has not looked at.
     Mechanism,
     /// A sign-in.
     SignIn(Mechanism),
@@ -124,7 +124,7 @@ fn by_code(tried: Tried, code: Option<&str>, login_delay: Option<Duration>) -> O
             _ => TENANT,
         },
         "AUTH" => match tried {
-            // A mechanism that is refused before the secret was seen is refused to everybody.
+            // A mechanism that is refused without a look at the secret is refused to everybody.
             Tried::Mechanism | Tried::Command(_) => ADMINISTRATOR,
             Tried::SignIn(mechanism) => bad_credentials(mechanism),
         },

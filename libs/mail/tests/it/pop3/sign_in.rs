@@ -172,6 +172,39 @@ async fn the_form_that_a_server_does_not_know_is_not_insisted_on() -> TestResult
 }
 
 #[tokio::test]
+async fn a_mechanism_that_is_offered_and_not_known_is_replaced_by_another() -> TestResult {
+    const UNKNOWN: &str = "-ERR Unknown AUTH mechanism\r\n";
+    signs_in(
+        async |peer| {
+            peer.say("+OK ready\r\n").await?;
+            answer(peer, "CAPA", &capabilities("PLAIN")).await?;
+            assert!(peer.hear().await?.starts_with("AUTH PLAIN "));
+            peer.say(UNKNOWN).await?;
+            answer(peer, "AUTH PLAIN", UNKNOWN).await?;
+            answer(peer, "USER a@b.c", "+OK\r\n").await?;
+            answer(peer, "PASS hush", "+OK\r\n").await
+        },
+        password("hush"),
+    )
+    .await?;
+    let long = "t".repeat(300);
+    signs_in(
+        async |peer| {
+            peer.say("+OK ready\r\n").await?;
+            let offered = capabilities("OAUTHBEARER XOAUTH2");
+            answer(peer, "CAPA", &offered).await?;
+            answer(peer, "AUTH OAUTHBEARER", UNKNOWN).await?;
+            assert!(peer.hear().await?.starts_with("AUTH OAUTHBEARER "));
+            peer.say(UNKNOWN).await?;
+            answer(peer, "AUTH XOAUTH2", "+\r\n").await?;
+            answer(peer, &xoauth2(&long), "+OK\r\n").await
+        },
+        bearer("a@b.c", &long),
+    )
+    .await
+}
+
+#[tokio::test]
 async fn oauthbearer_is_preferred_and_its_challenge_gets_its_own_answer() -> TestResult {
     let long = "t".repeat(300);
     let error = refused(
