@@ -25,6 +25,13 @@ impl ServerText {
         Self(shorten(clean.trim(), TEXT_CHARACTERS))
     }
 
+    /// Blots out a secret that the server echoes; shorter ones than four bytes would blot out words.
+    pub(crate) fn hide(&mut self, secret: &str) {
+        if secret.len() >= 4 && self.0.contains(secret) {
+            self.0 = self.0.replace(secret, "[hidden]");
+        }
+    }
+
     /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -192,9 +192,14 @@ impl SignIn<'_> {
     }
 
     async fn send(&mut self, line: &SecretString) -> Result<Reply, Pop3Error> {
-        self.wire
+        let mut reply = self
+            .wire
             .secret_command(Stage::SignIn, line, self.limit)
-            .await
+            .await?;
+        if let Reply::Refused(refusal) = &mut reply {
+            refusal.text.hide(secret_of(line.expose_secret()));
+        }
+        Ok(reply)
     }
 
     fn mechanism_refused(&self, mechanism: Mechanism, refusal: Refusal) -> Pop3Error {
@@ -231,6 +236,15 @@ fn is_mechanism_unknown(result: &Result<(), Pop3Error>) -> bool {
 
 fn inline(mechanism: Mechanism, blob: &SecretString) -> SecretString {
     SecretString::from(format!("AUTH {mechanism} {}", blob.expose_secret()))
+}
+
+/// Returns what a server must not have us show when it echoes a line.
+fn secret_of(line: &str) -> &str {
+    if let Some(response) = line.strip_prefix("AUTH ") {
+        return response.split_once(' ').map_or("", |(_, blob)| blob);
+    }
+    let password = line.strip_prefix("PASS ");
+    password.or(line.strip_prefix("USER ")).unwrap_or(line)
 }
 
 const fn unreadable() -> Pop3Error {

@@ -348,6 +348,21 @@ async fn secrets_that_a_server_echoes_are_not_shown() -> TestResult {
 
     let shown = format!("{error} {error:?}");
     assert!(!shown.contains("SECRET") && !shown.contains(&xoauth2(&token)));
+
+    let error = refused(
+        async |mut peer| {
+            peer.say("+OK ready\r\n").await?;
+            answer(&mut peer, "CAPA", "-ERR\r\n").await?;
+            answer(&mut peer, "USER a@b.c", "+OK\r\n").await?;
+            let echo = "-ERR PASS short secret: bad command\r\n";
+            answer(&mut peer, "PASS short secret", echo).await
+        },
+        password("short secret"),
+    )
+    .await?;
+
+    let shown = format!("{error} {error:?}");
+    assert!(!shown.contains("secret") && shown.contains("PASS [hidden]"));
     Ok(())
 }
 
