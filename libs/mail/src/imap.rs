@@ -23,10 +23,12 @@ mod limit;
 mod name;
 mod reply;
 mod search;
+mod sent;
 mod sequence;
 mod session;
 mod sign_in;
 mod size;
+mod source;
 mod verdict;
 mod wire;
 
@@ -38,3 +40,4 @@ pub use guard::GuardError;
 pub use idle::{IdleEnd, IdleReport};
 pub use limit::{ImapLimits, ImapTimeouts};
 pub use session::Session;
+pub use source::ImapSource;

@@ -8,6 +8,7 @@
 //! tampered with, and certificates that do not check. Knows no accounts, bus or SQL: servers and
 //! credentials are passed in, mails are handed out.
 
+mod connect;
 pub mod connection;
 pub mod credentials;
 pub mod imap;
@@ -19,6 +20,7 @@ pub mod source;
 mod source_error;
 pub mod tls;
 
+pub use connect::{Endpoint, connect_source};
 pub use connection::{ConnectError, Connection, Server};
 pub use credentials::{Credentials, InvalidCredentials};
 pub use server_text::ServerText;

@@ -1,4 +1,4 @@
-use mailmesh_domain::{MustAct, Verdict, VerdictKind};
+use mailmesh_domain::{MustAct, Protocol, Verdict, VerdictKind};
 
 use crate::imap::{ImapError, Stage};
 use crate::pop3::{self, Pop3Error};
@@ -50,6 +50,12 @@ pub enum SourceError {
     /// The folder is at another epoch than this session shows.
     #[error("the folder kept changing while it was looked through")]
     KeepsChanging,
+    /// There is no way to read mail by this protocol.
+    #[error("mail cannot be read by {protocol}")]
+    CannotRead {
+        /// What the account's server is said to speak.
+        protocol: Protocol,
+    },
 }
 
 impl SourceError {
@@ -60,6 +66,7 @@ impl SourceError {
             Self::Pop3(error) => error.verdict(),
             Self::MailUnreadable => Verdict::unknown(),
             Self::MailTooSlow | Self::KeepsChanging => Verdict::transient(),
+            Self::CannotRead { .. } => Verdict::permanent(MustAct::Administrator),
         }
     }
 
@@ -71,6 +78,7 @@ impl SourceError {
             Self::MailUnreadable => Concern::Mail,
             Self::MailTooSlow => Concern::Session,
             Self::KeepsChanging => Concern::Folder,
+            Self::CannotRead { .. } => Concern::Account,
         }
     }
 
@@ -81,7 +89,7 @@ impl SourceError {
             Self::Pop3(error) => pop3_evidence(error),
             Self::MailUnreadable => MailEvidence::Strong,
             Self::MailTooSlow => MailEvidence::Weak,
-            Self::KeepsChanging => MailEvidence::None,
+            Self::KeepsChanging | Self::CannotRead { .. } => MailEvidence::None,
         }
     }
 
@@ -91,7 +99,7 @@ impl SourceError {
             Self::Imap(error) => error.is_session_healthy(),
             Self::Pop3(error) => error.is_session_healthy(),
             Self::MailUnreadable | Self::KeepsChanging => true,
-            Self::MailTooSlow => false,
+            Self::MailTooSlow | Self::CannotRead { .. } => false,
         }
     }
 

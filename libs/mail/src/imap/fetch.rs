@@ -44,12 +44,15 @@ impl Session {
     ///
     /// Memory is bounded by one slice here and what the channel holds. Mails handed over are whole
     /// and good even if the fetch fails later. `\Seen` is not set.
-    pub async fn fetch(
+    pub async fn fetch<Mail>(
         &mut self,
         uids: &[u32],
         slice_bytes: u32,
-        mails: &mpsc::Sender<FetchedMail>,
-    ) -> Result<FetchReport, ImapError> {
+        mails: &mpsc::Sender<Mail>,
+    ) -> Result<FetchReport, ImapError>
+    where
+        Mail: From<FetchedMail> + Send,
+    {
         if self.folder.is_none() {
             return Err(ImapError::NoFolder);
         }
@@ -128,12 +131,15 @@ impl Session {
         }
     }
 
-    async fn fetch_sets(
+    async fn fetch_sets<Mail>(
         &mut self,
         uids: &[u32],
         slice_bytes: u32,
-        mails: &mpsc::Sender<FetchedMail>,
-    ) -> Result<FetchReport, ImapError> {
+        mails: &mpsc::Sender<Mail>,
+    ) -> Result<FetchReport, ImapError>
+    where
+        Mail: From<FetchedMail> + Send,
+    {
         let mut report = FetchReport::default();
         for set in uid_sets(uids) {
             let command = format!(
@@ -147,12 +153,15 @@ impl Session {
         Ok(report)
     }
 
-    async fn fetch_batch(
+    async fn fetch_batch<Mail>(
         &mut self,
         command: &str,
         batch: &mut Batch,
-        mails: &mpsc::Sender<FetchedMail>,
-    ) -> Result<(), ImapError> {
+        mails: &mpsc::Sender<Mail>,
+    ) -> Result<(), ImapError>
+    where
+        Mail: From<FetchedMail> + Send,
+    {
         let running = self.start(Stage::Fetch, command).await?;
         let mut deadline = Instant::now() + self.limits.timeouts.fetch_mail;
         loop {
@@ -163,7 +172,10 @@ impl Session {
                 }
                 Settled::Data(Reply::Fetch(fetched)) => {
                     if let Some(mail) = batch.take(fetched) {
-                        mails.send(mail).await.map_err(|_| ImapError::NotTaken)?;
+                        mails
+                            .send(mail.into())
+                            .await
+                            .map_err(|_| ImapError::NotTaken)?;
                         deadline = Instant::now() + self.limits.timeouts.fetch_mail;
                     }
                 }

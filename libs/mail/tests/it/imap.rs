@@ -6,4 +6,5 @@ pub(crate) mod peer;
 mod search;
 mod sign_in;
 mod size;
+mod source;
 pub(crate) mod start_tls;

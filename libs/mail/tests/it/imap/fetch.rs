@@ -308,7 +308,7 @@ async fn a_caller_that_stops_taking_mails_ends_the_session() -> TestResult {
         },
         async |server| {
             let mut session = open_inbox(server, ImapLimits::default()).await?;
-            let (sender, receiver) = mpsc::channel(1);
+            let (sender, receiver) = mpsc::channel::<FetchedMail>(1);
             drop(receiver);
             let fetched = session.fetch(&[1, 2, 3], 100, &sender).await;
             assert!(matches!(fetched, Err(ImapError::NotTaken)));

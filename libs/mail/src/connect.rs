@@ -1,0 +1,39 @@
+use futures_util::future::BoxFuture;
+use mailmesh_domain::{Direction, Protocol};
+
+use crate::imap::{ImapLimits, ImapSource, Session};
+use crate::source::MailSource;
+use crate::source_error::SourceError;
+use crate::{Credentials, Server};
+
+/// A mail server, and what is wanted of it.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// What the server speaks.
+    pub protocol: Protocol,
+    /// Whether mail is read or sent: there are protocols that can do both.
+    pub direction: Direction,
+    /// Where it is.
+    pub server: Server,
+}
+
+/// Connects and signs in to read mail.
+pub fn connect_source<'a>(
+    endpoint: &'a Endpoint,
+    credentials: &'a Credentials,
+) -> BoxFuture<'a, Result<Box<dyn MailSource>, SourceError>> {
+    Box::pin(async move {
+        let server = &endpoint.server;
+        match endpoint.protocol {
+            Protocol::Imap => {
+                let limits = ImapLimits::default();
+                let session = Session::connect(server, credentials, limits).await?;
+                let source: Box<dyn MailSource> = Box::new(ImapSource::new(session));
+                Ok(source)
+            }
+            protocol @ (Protocol::Pop3 | Protocol::Smtp) => {
+                Err(SourceError::CannotRead { protocol })
+            }
+        }
+    })
+}
