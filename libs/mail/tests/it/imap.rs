@@ -3,6 +3,7 @@ mod fetch;
 mod folder;
 mod idle;
 pub(crate) mod peer;
+mod probe;
 mod search;
 mod sign_in;
 mod size;

@@ -1,0 +1,179 @@
+//! One try of an account's server, as far as it can go without touching mail: what works, and who must act where not.
+
+use std::time::Duration;
+
+use mailmesh_domain::{Direction, Verdict, VerdictKind};
+use tokio::time::{Instant, timeout_at};
+
+use crate::Credentials;
+use crate::connect::{Endpoint, connect_source};
+use crate::smtp::{Connection, SmtpError, SmtpSettings};
+use crate::source::{Farewell, FolderAccess};
+use crate::source_error::SourceError;
+
+/// What came of a try.
+#[derive(Debug)]
+pub struct Probe {
+    /// In the order of the attempts; what needed something that failed was not tried.
+    pub checks: Vec<ProbeCheck>,
+}
+
+/// One thing that was tried.
+#[derive(Debug)]
+pub struct ProbeCheck {
+    /// What.
+    pub step: ProbeStep,
+    /// Whether it works.
+    pub result: Result<(), ProbeError>,
+}
+
+/// What can be tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeStep {
+    /// Reaching the server and signing in.
+    SignIn,
+    /// Opening a folder for reading.
+    OpenFolder(String),
+}
+
+/// Why something does not work.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The server does not let mail be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The server does not let mail be sent.
+    #[error(transparent)]
+    Transport(#[from] SmtpError),
+    /// The whole try took too long.
+    #[error("the mail server did not answer within {} seconds", limit.as_secs())]
+    TimedOut {
+        /// How long it may take.
+        limit: Duration,
+    },
+}
+
+/// Signs in, opens the folders for reading, and signs out, all within `limit`. Nothing is fetched, changed or sent.
+pub async fn probe(
+    endpoint: &Endpoint,
+    credentials: &Credentials,
+    folders: &[String],
+    limit: Duration,
+) -> Probe {
+    let mut attempt = Attempt {
+        limit,
+        deadline: Instant::now() + limit,
+        checks: Vec::new(),
+    };
+    match endpoint.direction {
+        Direction::Inbound => attempt.read(endpoint, credentials, folders).await,
+        Direction::Outbound => attempt.send(endpoint, credentials).await,
+    }
+    Probe {
+        checks: attempt.checks,
+    }
+}
+
+struct Attempt {
+    limit: Duration,
+    deadline: Instant,
+    checks: Vec<ProbeCheck>,
+}
+
+impl Attempt {
+    async fn read(&mut self, endpoint: &Endpoint, credentials: &Credentials, folders: &[String]) {
+        let connecting = connect_source(endpoint, credentials);
+        let Some(mut source) = self.check(ProbeStep::SignIn, connecting).await else {
+            return;
+        };
+        for folder in folders {
+            let opening = source.open(folder, FolderAccess::Read);
+            self.check(ProbeStep::OpenFolder(folder.clone()), opening)
+                .await;
+            if !source.is_usable() {
+                break;
+            }
+        }
+        // Nothing was fetched that could be lost, and an orderly end leaves no lock on a mailbox.
+        source.close(Farewell::Confirm).await;
+    }
+
+    async fn send(&mut self, endpoint: &Endpoint, credentials: &Credentials) {
+        let settings = SmtpSettings::default();
+        let connecting = Connection::connect(&endpoint.server, credentials, &settings);
+        if let Some(connection) = self.check(ProbeStep::SignIn, connecting).await {
+            connection.quit().await;
+        }
+    }
+
+    async fn check<Value, Error: Into<ProbeError>>(
+        &mut self,
+        step: ProbeStep,
+        work: impl Future<Output = Result<Value, Error>>,
+    ) -> Option<Value> {
+        let limit = self.limit;
+        let result = match timeout_at(self.deadline, work).await {
+            Ok(result) => result.map_err(Into::into),
+            Err(_elapsed) => Err(ProbeError::TimedOut { limit }),
+        };
+        let (result, value) = match result {
+            Ok(value) => (Ok(()), Some(value)),
+            Err(error) => (Err(error), None),
+        };
+        self.checks.push(ProbeCheck { step, result });
+        value
+    }
+}
+
+impl Probe {
+    /// Returns what does not work, the first first.
+    pub fn failures(&self) -> impl Iterator<Item = (&ProbeStep, &ProbeError)> {
+        self.checks
+            .iter()
+            .filter_map(|check| Some((&check.step, check.result.as_ref().err()?)))
+    }
+}
+
+impl ProbeError {
+    /// Returns what the failure means and who must act.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Source(error) => error.verdict(),
+            Self::Transport(error) => error.verdict(),
+            Self::TimedOut { .. } => Verdict::transient(),
+        }
+    }
+
+    /// Returns the server's response code, for people to look up.
+    pub fn code(&self) -> Option<String> {
+        match self {
+            Self::Source(error) => error.code().map(ToOwned::to_owned),
+            Self::Transport(
+                SmtpError::Refused { reply, .. } | SmtpError::TokenRefused { reply },
+            ) => Some(reply.status()),
+            Self::Transport(_) | Self::TimedOut { .. } => None,
+        }
+    }
+
+    /// Returns what whoever must act should do.
+    pub fn advice(&self) -> &'static str {
+        let own = match self {
+            Self::Source(error) => error.advice(),
+            Self::Transport(_) => None,
+            Self::TimedOut { .. } => Some(
+                "It is tried again by itself. If it stays, check host, port and encryption of the account, and whether a firewall is between.",
+            ),
+        };
+        own.unwrap_or_else(|| match self.verdict().kind {
+            VerdictKind::Transient | VerdictKind::Throttled => {
+                "Nothing: it is tried again by itself."
+            }
+            VerdictKind::NeedsSignIn => {
+                "Check that the account's protocol is switched on for this mailbox, and that the scopes of the client configuration cover it. If both are so, sign in again for this account."
+            }
+            VerdictKind::Permanent | VerdictKind::NeedsAdministrator | VerdictKind::Unknown => {
+                "Check host, port, encryption, ca_pem and folder of the account, and that the mailbox allows this protocol. It is tried again by itself."
+            }
+        })
+    }
+}
