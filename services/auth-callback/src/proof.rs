@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use mailmesh_domain::{Protocol, Verdict, VerdictKind};
-use mailmesh_mail::imap::{ImapError, ImapLimits, SelectMode, Session};
-use mailmesh_mail::smtp::{Connection, SmtpError, SmtpSettings};
-use mailmesh_mail::{Credentials, Server, TlsError, client_config};
+use mailmesh_domain::Verdict;
+use mailmesh_mail::{
+    Credentials, Endpoint, ProbeError, ProbeStep, Server, TlsError, client_config, probe,
+};
 use mailmesh_secrets::SecretString;
 use mailmesh_store::StoreError;
 use mailmesh_store::account::Account;
-use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::obstacle::{capitalised, sentence};
@@ -32,17 +31,18 @@ pub(crate) enum ProofError {
     #[error("the account's row cannot be used")]
     Row(#[from] StoreError),
     #[error(transparent)]
-    Imap(#[from] ImapError),
-    #[error(transparent)]
-    Smtp(#[from] SmtpError),
-    #[error("the mail server did not answer within {} seconds", LIMIT.as_secs())]
-    TimedOut,
+    SignIn(ProbeError),
+    #[error("the folder {folder:?} cannot be opened")]
+    Folder {
+        folder: String,
+        #[source]
+        source: ProbeError,
+    },
 }
 
 /// Signs in at the mail server, which takes a bounded time.
 pub(crate) async fn prove(account: &Account, access_token: SecretString) -> Proof {
-    let tried = timeout(LIMIT, sign_in(account, access_token)).await;
-    match tried.unwrap_or(Err(ProofError::TimedOut)) {
+    match try_account(account, access_token).await {
         Ok(()) => {
             info!("The mail server accepts the new token");
             Proof::Worked
@@ -58,73 +58,62 @@ pub(crate) async fn prove(account: &Account, access_token: SecretString) -> Proo
     }
 }
 
-async fn sign_in(account: &Account, access_token: SecretString) -> Result<(), ProofError> {
+async fn try_account(account: &Account, access_token: SecretString) -> Result<(), ProofError> {
     let address = account.server_address()?;
-    let server = Server {
-        host: address.host.clone(),
-        port: address.port,
-        encryption: address.encryption,
-        tls: client_config(account.ca_pem.as_deref())?,
+    let endpoint = Endpoint {
+        protocol: account.protocol,
+        direction: account.direction,
+        server: Server {
+            host: address.host.clone(),
+            port: address.port,
+            encryption: address.encryption,
+            tls: client_config(account.ca_pem.as_deref())?,
+        },
     };
     let credentials = Credentials::OAuth2 {
         login: account.login.clone(),
         access_token,
     };
-    match account.protocol {
-        Protocol::Imap => {
-            let limits = ImapLimits::default();
-            let mut session = Session::connect(&server, &credentials, limits).await?;
-            let folder = account.folders.first().map_or("INBOX", String::as_str);
-            let opened = session.select(folder, SelectMode::ReadOnly).await;
-            session.logout().await;
-            opened?;
-        }
-        // Nothing reads POP3 yet, and no account can have it.
-        Protocol::Pop3 => {}
-        Protocol::Smtp => {
-            let settings = SmtpSettings::default();
-            let connection = Connection::connect(&server, &credentials, &settings).await?;
-            connection.quit().await;
-        }
+    let tried = probe(&endpoint, &credentials, &account.folders, LIMIT).await;
+    let mut failures = tried.checks.into_iter();
+    let failure = failures.find_map(|check| Some((check.step, check.result.err()?)));
+    match failure {
+        None => Ok(()),
+        Some((ProbeStep::SignIn, error)) => Err(ProofError::SignIn(error)),
+        Some((ProbeStep::OpenFolder(folder), source)) => Err(ProofError::Folder { folder, source }),
     }
-    Ok(())
 }
 
 impl ProofError {
     fn verdict(&self) -> Verdict {
         match self {
             Self::Tls(error) => error.verdict(),
-            Self::Imap(error) => error.verdict(),
-            Self::Smtp(error) => error.verdict(),
             Self::Row(_) => Verdict::unknown(),
-            Self::TimedOut => Verdict::transient(),
+            Self::SignIn(error) | Self::Folder { source: error, .. } => error.verdict(),
         }
     }
 
     fn code(&self) -> Option<String> {
         match self {
-            Self::Imap(error) => error.code().map(ToOwned::to_owned),
-            Self::Smtp(SmtpError::Refused { reply, .. } | SmtpError::TokenRefused { reply }) => {
-                Some(reply.status())
+            Self::Tls(_) | Self::Row(_) => None,
+            Self::SignIn(error) | Self::Folder { source: error, .. } => error.code(),
+        }
+    }
+
+    const fn title(&self) -> &'static str {
+        match self {
+            Self::Tls(_) | Self::Row(_) | Self::SignIn(_) => {
+                "You signed in, but the mail server does not let us in yet"
             }
-            _ => None,
+            Self::Folder { .. } => "You signed in, but a folder cannot be opened yet",
         }
     }
 
     fn action(&self) -> &'static str {
-        if matches!(self, Self::TimedOut) {
-            return "It is tried again by itself. If it stays, check host, port and encryption of the account.";
-        }
-        match self.verdict().kind {
-            VerdictKind::Transient | VerdictKind::Throttled => {
-                "Nothing: it is tried again by itself."
-            }
-            VerdictKind::NeedsSignIn => {
-                "Check that IMAP, or SMTP sign-in, is switched on for this mailbox, and that the scopes of the client configuration cover it. It is tried again by itself."
-            }
-            _ => {
-                "Check host, port, encryption, ca_pem and folder of the account, and that the mailbox allows this protocol. It is tried again by itself."
-            }
+        match self {
+            Self::Tls(_) => "Correct the account's ca_pem. It is tried again by itself.",
+            Self::Row(_) => "Set the account's host. It is tried again by itself.",
+            Self::SignIn(error) | Self::Folder { source: error, .. } => error.advice(),
         }
     }
 }
@@ -154,7 +143,7 @@ impl Proof {
         let mut page = Page::new(
             200,
             Tone::Attention,
-            "You signed in, but the mail server does not let us in yet",
+            error.title(),
             capitalised(&sentence(error)),
         )
         .fact("Account", &account.name)

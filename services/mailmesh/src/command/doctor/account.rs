@@ -4,13 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use mailmesh_domain::{
-    AccountId, Authorisation, Clock, GrantId, GrantState, MustAct, Protocol, SystemClock,
-    VerdictKind,
+    AccountId, Authorisation, Clock, GrantId, GrantState, MustAct, SystemClock, VerdictKind,
 };
 use mailmesh_events::Problem;
-use mailmesh_mail::imap::{ImapError, ImapLimits, SelectMode, Session};
-use mailmesh_mail::smtp::{Connection, SmtpSettings};
-use mailmesh_mail::{Credentials, Server, client_config};
+use mailmesh_mail::{Credentials, Endpoint, ProbeError, ProbeStep, Server, client_config, probe};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::account_status::{self, AccountStatus};
@@ -119,19 +116,33 @@ async fn try_now(
     let address = account
         .server_address()
         .map_err(|error| trouble(&chain(&error), "Set the account's host."))?;
-    let server = Server {
-        host: address.host.clone(),
-        port: address.port,
-        encryption: address.encryption,
-        tls,
+    let endpoint = Endpoint {
+        protocol: account.protocol,
+        direction: account.direction,
+        server: Server {
+            host: address.host.clone(),
+            port: address.port,
+            encryption: address.encryption,
+            tls,
+        },
     };
-    match tokio::time::timeout(LIMIT, sign_in(account, &server, &credentials)).await {
-        Ok(tried) => tried.map_err(|problem| told(account, &problem)),
-        Err(_) => Err(trouble(
-            &format!("no sign-in within {} s", LIMIT.as_secs()),
-            "Check host, port and encryption, and whether a firewall is between.",
-        )),
-    }
+    let tried = probe(&endpoint, &credentials, &account.folders, LIMIT).await;
+    let mut failures = tried.failures();
+    failures.next().map_or(Ok(()), |(step, error)| {
+        Err(told(account, &problem_of(step, error)))
+    })
+}
+
+fn problem_of(step: &ProbeStep, error: &ProbeError) -> Problem {
+    let what = match step {
+        ProbeStep::SignIn => chain(error),
+        ProbeStep::OpenFolder(folder) => {
+            format!("the folder {folder:?} cannot be opened: {}", chain(error))
+        }
+    };
+    Problem::new(what, error.verdict())
+        .with_code(error.code())
+        .with_action(error.advice())
 }
 
 /// Says who must act, and how.
@@ -215,38 +226,5 @@ fn usable(known: &Known, now: OffsetDateTime) -> Result<&Grant, Trouble> {
             format!("its access token has ended {minutes} minutes ago and was not replaced"),
             "Check that token-refresh runs and reaches the provider; its log says more.".to_owned(),
         )),
-    }
-}
-
-async fn sign_in(
-    account: &Account,
-    server: &Server,
-    credentials: &Credentials,
-) -> Result<(), Problem> {
-    match account.protocol {
-        Protocol::Imap => {
-            let result = async {
-                let limits = ImapLimits::default();
-                let mut session = Session::connect(server, credentials, limits).await?;
-                for folder in &account.folders {
-                    session.select(folder, SelectMode::ReadOnly).await?;
-                }
-                session.logout().await;
-                Ok(())
-            };
-            result
-                .await
-                .map_err(|error: ImapError| Problem::new(chain(&error), error.verdict()))
-        }
-        // Nothing reads POP3 yet, and no account can have it.
-        Protocol::Pop3 => Ok(()),
-        Protocol::Smtp => {
-            let settings = SmtpSettings::default();
-            let connected = Connection::connect(server, credentials, &settings).await;
-            let connection =
-                connected.map_err(|error| Problem::new(chain(&error), error.verdict()))?;
-            connection.quit().await;
-            Ok(())
-        }
     }
 }
