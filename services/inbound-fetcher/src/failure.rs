@@ -1,8 +1,7 @@
 use mailmesh_bus::{FenceError, PublishError, ReadError};
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{ErrorChain, MustAct, Verdict};
 use mailmesh_events::{DecodeError, Problem};
-use mailmesh_mail::TlsError;
-use mailmesh_mail::imap::{ImapError, Stage};
+use mailmesh_mail::{SourceError, TlsError};
 use mailmesh_secrets::OpenError;
 use mailmesh_store::StoreError;
 
@@ -10,7 +9,7 @@ use mailmesh_store::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("the mail server failed")]
-    Imap(#[source] ImapError),
+    Source(#[from] SourceError),
     #[error("the server's private CA cannot be used")]
     Tls(#[from] TlsError),
     #[error("the account has no password")]
@@ -37,16 +36,10 @@ pub(crate) enum Failure {
     Stopping,
 }
 
-impl From<ImapError> for Failure {
-    fn from(error: ImapError) -> Self {
-        Self::Imap(error)
-    }
-}
-
 impl Failure {
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
-            Self::Imap(error) => error.verdict(),
+            Self::Source(error) => error.verdict(),
             Self::Tls(error) => error.verdict(),
             Self::NoPassword | Self::Secret(_) => {
                 Verdict::needs_administrator(MustAct::Administrator)
@@ -72,40 +65,25 @@ impl Failure {
         )
     }
 
+    /// Tells people what is wrong with the account.
     pub(crate) fn problem(&self, verdict: Verdict) -> Problem {
-        let (what, code) = match self {
-            Self::Imap(error) => (with_causes(error), error.code().map(ToOwned::to_owned)),
-            Self::Publish(_) | Self::Raw(_) if self.is_full() => {
-                let what = "The stream is full, so that no mail can be published.";
-                let problem = Problem::new(what, verdict)
-                    .with_action("Let consumers catch up, or give the stream more room.")
-                    .with_mail(SAFE);
-                return problem;
-            }
-            other => (with_causes(other), None),
+        if self.is_full() {
+            let what = "The stream is full, so that no mail can be published.";
+            return Problem::new(what, verdict)
+                .with_action("Let consumers catch up, or give the stream more room.")
+                .with_mail(SAFE);
+        }
+        let Self::Source(error) = self else {
+            return Problem::new(ErrorChain(self).to_string(), verdict).with_mail(SAFE);
         };
-        let problem = Problem::new(what, verdict).with_code(code).with_mail(SAFE);
-        match self {
-            // A port that wants TLS from the first byte waits for it in silence.
-            Self::Imap(ImapError::TimedOut {
-                stage: Stage::Greeting,
-            }) => problem.with_action(
-                "It is tried again by itself. If it stays, check the account's port and encryption: port 993 wants tls, port 143 starttls.",
-            ),
-            _ => problem,
+        let problem = Problem::new(ErrorChain(error).to_string(), verdict)
+            .with_code(error.code().map(ToOwned::to_owned))
+            .with_mail(SAFE);
+        match error.advice() {
+            Some(advice) => problem.with_action(advice),
+            None => problem,
         }
     }
 }
 
 const SAFE: &str = "Mail stays on the server and is received once this is solved.";
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

@@ -1,16 +1,16 @@
 use std::collections::VecDeque;
 
-use mailmesh_mail::imap::FetchedMail;
+use mailmesh_mail::source::FetchedMail;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::budget::Budget;
 
-/// At most so many mails, or so many bytes of them, are published with one step.
+/// Maximum mails, and bytes of them, per publishing step.
 const BATCH_MAILS: usize = 128;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Mails that came after a large one wait for it, up to so many bytes; the rest is fetched again.
 const BEHIND_BYTES: usize = 4 * 1024 * 1024;
-/// So many mails of unknown size are asked for at once: their first slices fit behind a large one.
+/// Maximum mails of unknown size per fetch: their first slices fit behind a large one.
 pub(crate) const UNSIZED_MAILS: usize = 8;
 
 /// A mail and its share of the memory budget.
@@ -38,9 +38,19 @@ pub(crate) struct Intake<'a> {
     /// A large mail and what came after it: order within a folder is kept.
     behind: VecDeque<Held>,
     behind_bytes: usize,
-    is_blocked: bool,
-    is_discarding: bool,
+    arriving: Arriving,
     is_closed: bool,
+}
+
+/// What becomes of the mails that arrive: only ever later ones of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arriving {
+    /// They are published as they come.
+    Published,
+    /// They wait behind a large one.
+    Waiting,
+    /// There is no room for them to wait: they are fetched again.
+    Discarded,
 }
 
 impl<'a> Intake<'a> {
@@ -53,16 +63,15 @@ impl<'a> Intake<'a> {
             ready_bytes: 0,
             behind: VecDeque::new(),
             behind_bytes: 0,
-            is_blocked: false,
-            is_discarding: false,
+            arriving: Arriving::Published,
             is_closed: false,
         }
     }
 
     /// Returns whether [`Intake::gather`] may be called.
-    pub(crate) const fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         !self.is_closed
-            && (self.is_blocked
+            && (self.arriving != Arriving::Published
                 || (self.ready.len() < BATCH_MAILS && self.ready_bytes < BATCH_BYTES))
     }
 
@@ -80,8 +89,7 @@ impl<'a> Intake<'a> {
         let Some(mail) = &self.pending else {
             return;
         };
-        if self.is_blocked || !mail.is_complete {
-            self.is_blocked = true;
+        if self.arriving != Arriving::Published || !mail.is_complete {
             if let Some(mail) = self.pending.take() {
                 self.put_behind(mail);
             }
@@ -103,7 +111,7 @@ impl<'a> Intake<'a> {
         self.ready_bytes = 0;
         let mut batch = std::mem::take(&mut self.ready);
         // Servers may answer in any order.
-        batch.sort_by_key(|held| held.mail.uid);
+        batch.sort_by_key(|held| held.mail.ordinal);
         (!batch.is_empty()).then_some(batch)
     }
 
@@ -113,8 +121,8 @@ impl<'a> Intake<'a> {
     }
 
     /// Returns whether mails were left out, which have to be fetched again.
-    pub(crate) const fn has_discarded(&self) -> bool {
-        self.is_discarding
+    pub(crate) fn has_discarded(&self) -> bool {
+        self.arriving == Arriving::Discarded
     }
 
     /// Returns the first large mail and what came after it.
@@ -123,14 +131,17 @@ impl<'a> Intake<'a> {
     }
 
     fn put_behind(&mut self, mut mail: FetchedMail) {
+        if self.arriving == Arriving::Published {
+            self.arriving = Arriving::Waiting;
+        }
         let bytes = mail.body.len();
-        let fits = !self.is_discarding && self.behind_bytes + bytes <= BEHIND_BYTES;
+        let fits = self.arriving == Arriving::Waiting && self.behind_bytes + bytes <= BEHIND_BYTES;
         let permit = fits.then(|| self.budget.try_take_behind(bytes)).flatten();
         if permit.is_none() {
             // Once one is left out, so are all that follow it. The first large one itself goes on
             // without its beginning, so that each round comes further.
             if !self.behind.is_empty() || mail.is_complete {
-                self.is_discarding = true;
+                self.arriving = Arriving::Discarded;
                 return;
             }
             mail.body.clear();

@@ -12,46 +12,61 @@
 //! mail is published rather than when the account is: until then there is nothing it could protect,
 //! and ten thousand accounts that change hands would cost as many synced writes for nothing.
 //!
-//! Events of one folder come in the order of UIDs. When the stream refuses one event out of a batch
+//! Events of one folder come in the order of ordinals. When the stream refuses one event out of a batch
 //! (it is full, or a server went away), the later ones of that batch may stand before it.
 //!
 //! A mail of up to 16 MiB is held in memory while it is published; a larger one is read twice, first
 //! for the hash that its id is made of, then into the raw store. All accounts together hold no more
 //! than the budget in the settings; room for what a server may send is reserved before it is asked.
 //!
-//! A mail that cannot be read is set aside, so that it stops no other, but only once another mail of
-//! its folder was read right before it failed again: a server whose every FETCH fails for a while
-//! would else have its mails set aside one after the other.
+//! A mail that cannot be read is quarantined, so that it stops no other, but only once another mail of
+//! its folder was read right before it failed again: a server whose every fetch fails for a while
+//! would else have its mails quarantined one after the other.
 //!
 //! Refuses to guess: if the account's events cannot be read back, nothing is published.
+//!
+//! The parts, each of which owns its state: `account` connects and decides on failures; `watch` looks into folders and
+//! waits; `position` holds how far each was received, and `reconcile` makes that fit what the server shows, for sources
+//! that list what lies after an ordinal (one that lists its whole mailbox needs a sibling of it and of `known`);
+//! `receive` fetches, stores, publishes and records through `publish`; `poison` counts what a mail breaks. None of
+//! them knows a protocol.
 
 mod account;
+mod account_context;
 mod budget;
 mod config;
 mod context;
+mod control_fetch;
 mod credentials;
 mod failure;
-mod fetch;
-mod folder;
 mod gate;
 mod health;
 mod intake;
+mod known;
 mod large;
-mod ledger;
+mod mail_id;
 mod metric;
+mod open_folder;
 mod ownership;
 mod pipeline;
 mod plan;
+mod poison;
+mod position;
 mod post_action;
 mod prepare;
+mod publish;
+mod published_index;
 mod quarantine;
+mod receive;
+mod reconcile;
 mod recorder;
 mod roster;
 mod seed;
 mod service;
 mod standby;
 mod supervisor;
-mod witness;
+mod token_refusal;
+mod watch;
 
 pub use config::{Config, Settings, SettingsError};
 pub use service::Service;

@@ -1,5 +1,5 @@
 use mailmesh_bus::{Fence, Stored};
-use mailmesh_domain::{AccountId, AfterReceive, MailId, Position};
+use mailmesh_domain::{AccountId, AfterReceive, MailId};
 use mailmesh_events::decode_event;
 use mailmesh_events::mail::{MailReceived, Origin};
 use mailmesh_store::account::Account;
@@ -9,14 +9,14 @@ use tracing::{info, instrument};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::ledger::Ledger;
-use crate::prepare::{from_hex, mail_id};
+use crate::mail_id::{derive, from_hex};
+use crate::published_index::PublishedIndex;
 
 /// The right to publish an account's mails, and what is known to be published.
 #[derive(Debug)]
 pub(crate) struct Ownership {
     pub(crate) fence: Fence,
-    pub(crate) ledger: Ledger,
+    pub(crate) published: PublishedIndex,
 }
 
 /// What taking an account over gives.
@@ -42,7 +42,7 @@ pub(crate) async fn take(context: &Context, account: &Account) -> Result<Taken, 
 
     let recorded = status.first().map_or(0, |status| status.event_sequence);
     let recorded = u64::try_from(recorded).unwrap_or(0);
-    let mut ledger = Ledger::starting_at(recorded);
+    let mut published = PublishedIndex::starting_at(recorded);
     let subject = format!("mail.received.{}", account.key);
     let mut events = context.replica.bus.read_back(&subject, recorded)?;
     let mut found = 0;
@@ -51,13 +51,13 @@ pub(crate) async fn take(context: &Context, account: &Account) -> Result<Taken, 
         if batch.is_empty() {
             break;
         }
-        found += note_batch(context, account, &cursors, &mut ledger, &batch).await?;
+        found += note_batch(context, account, &cursors, &mut published, &batch).await?;
     }
     if found > 0 {
         info!(account.id = %account.id, mails = found, "Read back published mails");
     }
     Ok(Taken {
-        ownership: Ownership { fence, ledger },
+        ownership: Ownership { fence, published },
         cursors,
         has_read_back: found > 0,
     })
@@ -67,12 +67,12 @@ async fn note_batch(
     context: &Context,
     account: &Account,
     cursors: &[Cursor],
-    ledger: &mut Ledger,
+    published: &mut PublishedIndex,
     batch: &[Stored],
 ) -> Result<usize, Failure> {
     let mut mails = Vec::with_capacity(batch.len());
     for stored in batch {
-        ledger.see(stored.sequence);
+        published.see(stored.sequence);
         let Some(mail) = read_event(&context.replica.source(), account, stored)? else {
             continue;
         };
@@ -80,8 +80,8 @@ async fn note_batch(
         let is_beyond = cursors.iter().any(|cursor| {
             cursor.folder == mail.folder && cursor.epoch == epoch && cursor.ordinal < mail.ordinal
         });
-        if let (true, Position::Imap { uid, .. }) = (is_beyond, &mail.position) {
-            ledger.note(&mail.folder, *uid, stored.sequence);
+        if is_beyond {
+            published.note(&mail.folder, mail.ordinal, stored.sequence);
         }
         mails.push(mail);
     }
@@ -121,7 +121,7 @@ fn from_event(
 ) -> Option<ReceivedMail> {
     let sha256 = from_hex(&event.raw.sha256)?;
     let Origin { folder, position } = event.origin;
-    let id: MailId = mail_id(account_id, &folder, &position, &sha256);
+    let id: MailId = derive(account_id, &folder, &position, &sha256);
     (id == event.mail_id).then_some(ReceivedMail {
         id,
         account_id,

@@ -3,17 +3,100 @@
 use mailmesh_bus::{Bus, RawMail};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::account::Worker;
 use crate::failure::Failure;
-use crate::fetch::Chunk;
 use crate::intake::{Held, Intake};
-use crate::prepare::{Prepared, Whole};
+use crate::prepare::{Prepared, WholeMail};
+use crate::publish::Publisher;
 
 /// Mails on their way from the raw store to the stream of events, with their share of the memory.
 #[derive(Debug)]
 struct Batch {
     prepared: Vec<Prepared>,
     _permits: Vec<OwnedSemaphorePermit>,
+}
+
+/// Publishes what the intake takes in; after a failure nothing more is taken in.
+pub(crate) async fn take_in(
+    publisher: &mut Publisher<'_>,
+    intake: &mut Intake<'_>,
+) -> Result<(), Failure> {
+    let outcome = publish_as_they_come(publisher, intake).await;
+    if outcome.is_err() {
+        intake.close();
+    }
+    outcome
+}
+
+/// Publishes mails that are held.
+pub(crate) async fn publish_held(
+    publisher: &mut Publisher<'_>,
+    held: Vec<Held>,
+) -> Result<(), Failure> {
+    let batch = prepare_held(publisher, held).await?;
+    let bus = publisher.owner().context.replica.bus.clone();
+    store_raw(bus, raw_mails(&batch.prepared)).await?;
+    publisher.publish(batch.prepared).await
+}
+
+/// Stores the raw mails of one batch while the events of the one before it are published: they go to two streams, each as
+/// fast as its disk. A batch that is stored waits for no further mail.
+async fn publish_as_they_come(
+    publisher: &mut Publisher<'_>,
+    intake: &mut Intake<'_>,
+) -> Result<(), Failure> {
+    let mut stored: Option<Batch> = None;
+    loop {
+        let next = if stored.is_none() || intake.has_ready() {
+            intake.next_batch().await
+        } else {
+            None
+        };
+        let next = match next {
+            Some(held) => Some(prepare_held(publisher, held).await?),
+            None if stored.is_none() => return Ok(()),
+            None => None,
+        };
+        let raw = next.as_ref().map(|batch| raw_mails(&batch.prepared));
+        let bus = publisher.owner().context.replica.bus.clone();
+        let storing = store_raw(bus, raw.unwrap_or_default());
+        let publishing = publish_batch(publisher, stored.take());
+        let both = async { tokio::join!(storing, publishing) };
+        tokio::pin!(both);
+        let (raw_outcome, event_outcome) = loop {
+            tokio::select! {
+                outcome = &mut both => break outcome,
+                () = intake.gather(), if intake.has_room() => {}
+            }
+        };
+        event_outcome?;
+        raw_outcome?;
+        stored = next;
+    }
+}
+
+async fn publish_batch(publisher: &mut Publisher<'_>, batch: Option<Batch>) -> Result<(), Failure> {
+    match batch {
+        Some(batch) => publisher.publish(batch.prepared).await,
+        None => Ok(()),
+    }
+}
+
+async fn prepare_held(publisher: &mut Publisher<'_>, held: Vec<Held>) -> Result<Batch, Failure> {
+    let mut permits = Vec::with_capacity(held.len());
+    let mut mails = Vec::with_capacity(held.len());
+    for one in held {
+        let (mail, permit) = one.into_parts();
+        permits.extend(permit);
+        let listed = publisher.find_listed(mail.ordinal);
+        // A server may send what it was not asked for, or send it twice.
+        if let Some(listed) = listed.filter(|_| publisher.is_pending(mail.ordinal)) {
+            mails.push(WholeMail::new(mail, listed.position.clone()));
+        }
+    }
+    Ok(Batch {
+        prepared: publisher.prepare(mails).await?,
+        _permits: permits,
+    })
 }
 
 fn raw_mails(prepared: &[Prepared]) -> Vec<RawMail> {
@@ -28,98 +111,4 @@ async fn store_raw(bus: Bus, mails: Vec<RawMail>) -> Result<(), Failure> {
     let answers = bus.raw_mails().put_all(mails).await;
     let stored: Result<(), _> = answers.into_iter().collect();
     stored.map_err(Failure::Raw)
-}
-
-impl Worker {
-    pub(crate) async fn take_in(
-        &mut self,
-        chunk: &mut Chunk<'_>,
-        intake: &mut Intake<'_>,
-    ) -> Result<(), Failure> {
-        let outcome = self.publish_as_they_come(chunk, intake).await;
-        if outcome.is_err() {
-            intake.close();
-        }
-        outcome
-    }
-
-    /// Stores the raw mails of one batch while the events of the one before it are published: they go
-    /// to two streams, each as fast as its disk. A batch that is stored waits for no further mail.
-    async fn publish_as_they_come(
-        &mut self,
-        chunk: &mut Chunk<'_>,
-        intake: &mut Intake<'_>,
-    ) -> Result<(), Failure> {
-        let mut stored: Option<Batch> = None;
-        loop {
-            let next = if stored.is_none() || intake.has_ready() {
-                intake.next_batch().await
-            } else {
-                None
-            };
-            let next = match next {
-                Some(held) => Some(self.prepare_held(chunk, held).await?),
-                None if stored.is_none() => return Ok(()),
-                None => None,
-            };
-            let raw = next.as_ref().map(|batch| raw_mails(&batch.prepared));
-            let storing = store_raw(self.context.replica.bus.clone(), raw.unwrap_or_default());
-            let publishing = self.publish_batch(chunk, stored.take());
-            let both = async { tokio::join!(storing, publishing) };
-            tokio::pin!(both);
-            let (kept, published) = loop {
-                tokio::select! {
-                    outcome = &mut both => break outcome,
-                    () = intake.gather(), if intake.has_room() => {}
-                }
-            };
-            published?;
-            kept?;
-            stored = next;
-        }
-    }
-
-    async fn publish_batch(
-        &mut self,
-        chunk: &mut Chunk<'_>,
-        batch: Option<Batch>,
-    ) -> Result<(), Failure> {
-        match batch {
-            Some(batch) => self.publish(chunk, batch.prepared).await,
-            None => Ok(()),
-        }
-    }
-
-    pub(crate) async fn publish_held(
-        &mut self,
-        chunk: &mut Chunk<'_>,
-        held: Vec<Held>,
-    ) -> Result<(), Failure> {
-        let batch = self.prepare_held(chunk, held).await?;
-        let bus = self.context.replica.bus.clone();
-        store_raw(bus, raw_mails(&batch.prepared)).await?;
-        self.publish(chunk, batch.prepared).await
-    }
-
-    async fn prepare_held(
-        &mut self,
-        chunk: &mut Chunk<'_>,
-        held: Vec<Held>,
-    ) -> Result<Batch, Failure> {
-        let mut permits = Vec::with_capacity(held.len());
-        let mut mails = Vec::with_capacity(held.len());
-        for one in held {
-            let (mail, permit) = one.into_parts();
-            permits.extend(permit);
-            if chunk.pending.contains(&mail.uid) {
-                mails.push(Whole::of(mail));
-            }
-        }
-        let mails = self.leave_out_known(chunk, mails).await?;
-        let prepared = self.prepare_all(chunk, mails).await?;
-        Ok(Batch {
-            prepared,
-            _permits: permits,
-        })
-    }
 }

@@ -1,16 +1,18 @@
 use std::time::Duration;
 
-use mailmesh_domain::{AfterReceive, MailId};
+use mailmesh_domain::{AfterReceive, MailId, Position};
 use mailmesh_events::Problem;
-use mailmesh_mail::imap::{ImapError, Session};
+use mailmesh_mail::SourceError;
+use mailmesh_mail::source::{Applied, PostAction};
+use mailmesh_store::StoreError;
 use mailmesh_store::account::Account;
-use mailmesh_store::mailbox::{self, Cursor};
+use mailmesh_store::mailbox::{self, DuePostAction, ReceivedMail};
 use tokio::time::Instant;
 
-use crate::account::Worker;
 use crate::config::Settings;
 use crate::context::{Context, backoff};
 use crate::failure::Failure;
+use crate::open_folder::OpenFolder;
 
 const DUE_LIMIT: i64 = 500;
 /// How often mails are looked for whose days on the server are over.
@@ -19,27 +21,62 @@ const DUE_LOOK: Duration = Duration::from_hours(1);
 /// A recorded mail that something is still to be done with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Due {
-    pub(crate) mail_id: MailId,
-    pub(crate) uid: u32,
+    mail_id: MailId,
+    ordinal: u64,
 }
 
-/// How it goes with what is to be done on the server after mails were received.
+impl Due {
+    pub(crate) const fn of(mail: &ReceivedMail) -> Self {
+        Self {
+            mail_id: mail.id,
+            ordinal: mail.ordinal,
+        }
+    }
+}
+
+/// Post-actions that may be due although their mails were not received just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Backlog {
+    #[default]
+    Empty,
+    /// Left by an earlier run or owner, and not yet tried.
+    Found,
+    /// Tried folder by folder, not all of them with success.
+    Tried,
+}
+
+/// What came of asking the server.
+#[derive(Debug)]
+enum Answer {
+    Done,
+    /// A later listing shows whether it was done.
+    AtClose,
+    Refused(SourceError),
+}
+
+/// A refusal by the server that has not been overcome.
+#[derive(Debug)]
+struct Refusal {
+    /// Refusals in a row.
+    count: u32,
+    /// None once it is tried again.
+    retry_at: Option<Instant>,
+    /// What people are told.
+    problem: Option<Problem>,
+}
+
+/// What is done with mails on the server once they are received.
 #[derive(Debug, Default)]
 pub(crate) struct PostActions {
-    /// Some may be due that nobody is at: refused, or left by an earlier run or owner.
-    is_behind: bool,
-    /// Somebody fell behind since the folders were last gone through for it.
-    is_fresh: bool,
-    refusals: u32,
-    retry_at: Option<Instant>,
-    problem: Option<Box<Problem>>,
+    backlog: Backlog,
+    refusal: Option<Box<Refusal>>,
     look_at: Option<Instant>,
 }
 
 impl PostActions {
-    pub(crate) const fn fall_behind(&mut self) {
-        self.is_behind = true;
-        self.is_fresh = true;
+    /// Notes that an earlier run or owner may have left some undone.
+    pub(crate) const fn find_backlog(&mut self) {
+        self.backlog = Backlog::Found;
     }
 
     /// Mails that are left on the server for some days become due without a sign.
@@ -47,179 +84,197 @@ impl PostActions {
         let now = Instant::now();
         if self.look_at.is_none_or(|at| at <= now) {
             self.look_at = Some(now + DUE_LOOK);
-            self.fall_behind();
+            self.find_backlog();
         }
     }
 
-    /// Returns whether the server may be asked now.
-    pub(crate) fn may_try(&self) -> bool {
-        self.retry_at.is_none_or(|at| at <= Instant::now())
-    }
-
-    /// Returns whether something is to be caught up with now.
-    pub(crate) fn is_due(&self) -> bool {
-        self.is_behind && self.may_try()
-    }
-
+    /// Returns whether a backlog that was not yet tried may be tried now.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.is_fresh && self.is_due()
+        self.backlog == Backlog::Found && self.may_try()
     }
 
     pub(crate) fn problem(&self) -> Option<&Problem> {
-        self.problem.as_deref()
+        self.refusal.as_ref()?.problem.as_ref()
     }
 
-    /// Begins to go through the folders. Returns whether all that is due by now will be tried.
+    /// Begins to go through the folders. Returns whether all that is due by now is tried.
     pub(crate) fn begin(&mut self) -> bool {
         let is_due = self.is_due();
         if is_due {
-            self.is_fresh = false;
-            self.retry_at = None;
+            self.backlog = Backlog::Tried;
+            if let Some(refusal) = &mut self.refusal {
+                refusal.retry_at = None;
+            }
         }
         is_due
     }
 
     /// Notes that every folder was gone through.
     pub(crate) fn end(&mut self) {
-        if !self.is_fresh && self.retry_at.is_none() {
-            *self = Self {
-                look_at: self.look_at,
-                ..Self::default()
-            };
+        let is_refused = self
+            .refusal
+            .iter()
+            .any(|refusal| refusal.retry_at.is_some());
+        if self.backlog == Backlog::Tried && !is_refused {
+            self.backlog = Backlog::Empty;
+            self.refusal = None;
         }
     }
 
-    /// Notes the server's refusal. One that may pass by itself is no problem before it stays.
-    pub(crate) fn refuse(&mut self, error: &ImapError, settings: &Settings) {
-        let verdict = error.verdict();
-        self.is_behind = true;
-        self.refusals = self.refusals.saturating_add(1);
-        let (base, limit) = (settings.backoff_base(), settings.backoff_limit());
-        let delay = backoff(self.refusals - 1, base, limit);
-        let delay = verdict.retry_after.map_or(delay, |hint| hint.max(delay));
-        self.retry_at = Some(Instant::now() + delay);
-        if !verdict.is_retryable() || self.refusals >= settings.failures_to_report {
-            let what = format!("Received mails cannot be marked, moved or deleted: {error}.");
-            let problem = Problem::new(what, verdict)
-                .with_code(error.code().map(ToOwned::to_owned))
-                .with_mail("Mail is received; it stays where it is on the server.");
-            self.problem = Some(Box::new(problem));
-        }
-    }
-}
-
-impl Worker {
-    /// Does what was left undone in the open folder, if something may be.
-    pub(crate) async fn catch_up(
-        &mut self,
-        session: &mut Session,
-        folder: &str,
-    ) -> Result<(), Failure> {
-        if !self.post.is_due() {
+    /// Does what was left undone in the open folder, if the server may be asked.
+    pub(crate) async fn catch_up(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+        if !self.is_due() {
             return Ok(());
         }
-        let Some(cursor) = self.cursor(folder) else {
-            return Ok(());
-        };
-        let refusal = catch_up(&self.context, &self.account, session, cursor).await?;
-        self.note_post_action(refusal.as_ref());
+        let answer = catch_up(folder).await?;
+        self.note(answer, &folder.owner.context.settings);
         Ok(())
     }
 
     /// Does what is to be done with mails that were just recorded.
-    pub(crate) async fn act(&mut self, session: &mut Session, due: &[Due]) -> Result<(), Failure> {
+    pub(crate) async fn act(
+        &mut self,
+        folder: &mut OpenFolder<'_>,
+        due: &[Due],
+    ) -> Result<(), Failure> {
         // What is left on the server for some days is found once they are over.
-        let is_later = self.account.delete_after_days.is_some();
-        if is_later || due.is_empty() || !self.post.may_try() {
+        let is_later = folder.owner.account.delete_after_days.is_some();
+        if is_later || due.is_empty() || !self.may_try() {
             return Ok(());
         }
-        let refusal = run(&self.context, &self.account, session, due).await?;
-        self.note_post_action(refusal.as_ref());
+        let answer = run(folder, due).await?;
+        self.note(answer, &folder.owner.context.settings);
         Ok(())
     }
 
-    fn note_post_action(&mut self, refusal: Option<&ImapError>) {
-        if let Some(error) = refusal {
-            self.post.refuse(error, &self.context.settings);
+    fn may_try(&self) -> bool {
+        let mut refusals = self.refusal.iter();
+        let retry_at = refusals.find_map(|refusal| refusal.retry_at);
+        retry_at.is_none_or(|at| at <= Instant::now())
+    }
+
+    fn is_due(&self) -> bool {
+        self.backlog != Backlog::Empty && self.may_try()
+    }
+
+    fn note(&mut self, answer: Answer, settings: &Settings) {
+        if let Answer::Refused(error) = answer {
+            self.refuse(&error, settings);
         }
+    }
+
+    /// Notes the server's refusal. One that may pass by itself is no problem before it stays.
+    fn refuse(&mut self, error: &SourceError, settings: &Settings) {
+        if self.backlog == Backlog::Empty {
+            self.backlog = Backlog::Tried;
+        }
+        let verdict = error.verdict();
+        let before = self.refusal.take();
+        let count = before.as_ref().map_or(0, |refusal| refusal.count);
+        let (base, limit) = (settings.backoff_base(), settings.backoff_limit());
+        let delay = backoff(count, base, limit);
+        let delay = verdict.retry_after.map_or(delay, |hint| hint.max(delay));
+        let count = count.saturating_add(1);
+        let problem = if !verdict.is_retryable() || count >= settings.failures_to_report {
+            let what = format!("Received mails cannot be marked, moved or deleted: {error}.");
+            let problem = Problem::new(what, verdict)
+                .with_code(error.code().map(ToOwned::to_owned))
+                .with_mail("Mail is received; it stays where it is on the server.");
+            Some(problem)
+        } else {
+            before.and_then(|refusal| refusal.problem)
+        };
+        self.refusal = Some(Box::new(Refusal {
+            count,
+            retry_at: Some(Instant::now() + delay),
+            problem,
+        }));
     }
 }
 
-async fn catch_up(
-    context: &Context,
-    account: &Account,
-    session: &mut Session,
-    cursor: &Cursor,
-) -> Result<Option<ImapError>, Failure> {
+/// Does what is due in the open folder, as far as the server lets it.
+async fn catch_up(folder: &mut OpenFolder<'_>) -> Result<Answer, Failure> {
+    let (context, account) = (&folder.owner.context, &folder.owner.account);
     loop {
         let mut tx = context.replica.database.begin().await?;
-        let (folder, now) = (cursor.folder.as_str(), context.now());
-        let due = mailbox::list_post_actions(&mut tx, account.id, folder, now, DUE_LIMIT).await?;
-        let (current, renumbered): (Vec<_>, Vec<_>) =
-            due.iter().partition(|due| due.epoch == cursor.epoch);
-        // A UID of before the renumbering may now be another mail's.
-        let lost: Vec<MailId> = renumbered.iter().map(|due| due.mail_id).collect();
+        let (name, now) = (folder.name, context.now());
+        let rows = mailbox::list_post_actions(&mut tx, account.id, name, now, DUE_LIMIT).await?;
+        let mut due = Vec::with_capacity(rows.len());
+        let mut lost = Vec::new();
+        for row in &rows {
+            let mail_id = row.mail_id;
+            let position = position_of(account, row);
+            match position.and_then(|position| folder.source.locate(&position)) {
+                Some(ordinal) => due.push(Due { mail_id, ordinal }),
+                // The number of before a renumbering may now be another mail's.
+                None => lost.push(mail_id),
+            }
+        }
         if !lost.is_empty() {
             mailbox::finish_post_actions(&mut tx, &lost).await?;
         }
         tx.commit().await?;
-        if due.is_empty() {
-            return Ok(None);
+        if rows.is_empty() {
+            return Ok(Answer::Done);
         }
-        let current: Vec<Due> = current
-            .into_iter()
-            .filter_map(|due| {
-                let uid = u32::try_from(due.ordinal).ok()?;
-                let mail_id = due.mail_id;
-                Some(Due { mail_id, uid })
-            })
-            .collect();
-        if let Some(refusal) = run(context, account, session, &current).await? {
-            return Ok(Some(refusal));
+        match run(folder, &due).await? {
+            Answer::Done => {}
+            other => return Ok(other),
         }
     }
 }
 
-/// Marks, moves or deletes recorded mails on the server. Returns the server's refusal, if it refuses.
-async fn run(
-    context: &Context,
-    account: &Account,
-    session: &mut Session,
-    due: &[Due],
-) -> Result<Option<ImapError>, Failure> {
+fn position_of(account: &Account, due: &DuePostAction) -> Option<Position> {
+    Position::from_stored(account.protocol, &due.epoch, &due.position)
+}
+
+/// Marks, moves or deletes recorded mails on the server.
+async fn run(folder: &mut OpenFolder<'_>, due: &[Due]) -> Result<Answer, Failure> {
     if due.is_empty() {
-        return Ok(None);
+        return Ok(Answer::Done);
     }
-    let uids: Vec<u32> = due.iter().map(|due| due.uid).collect();
-    let done = match (account.after_receive, &account.move_to) {
-        (AfterReceive::Keep, _) | (AfterReceive::Move, None) => Ok(()),
-        (AfterReceive::MarkSeen, _) => session.mark_seen(&uids).await,
-        (AfterReceive::Move, Some(folder)) => session.move_to(&uids, folder).await,
-        (AfterReceive::Delete, _) => session.delete(&uids).await,
-    };
-    match done {
-        Ok(()) => {}
-        // The mail itself is received; it stays where it is until the setting is right.
-        Err(error) if error.is_session_healthy() => return Ok(Some(error)),
-        Err(error) => return Err(error.into()),
+    if let Some(action) = action_of(&folder.owner.account) {
+        let ordinals: Vec<u64> = due.iter().map(|due| due.ordinal).collect();
+        match folder.source.apply(&ordinals, &action).await {
+            Ok(Applied::Now) => {}
+            Ok(Applied::AtClose) => return Ok(Answer::AtClose),
+            // The mail itself is received; it stays where it is until the setting is right.
+            Err(error) if error.is_session_usable() => return Ok(Answer::Refused(error)),
+            Err(error) => return Err(error.into()),
+        }
     }
+    finish(&folder.owner.context, due).await?;
+    Ok(Answer::Done)
+}
+
+fn action_of(account: &Account) -> Option<PostAction> {
+    match account.after_receive {
+        AfterReceive::Keep => None,
+        AfterReceive::MarkSeen => Some(PostAction::MarkSeen),
+        AfterReceive::Move => account.move_to.clone().map(PostAction::MoveTo),
+        AfterReceive::Delete => Some(PostAction::Delete),
+    }
+}
+
+async fn finish(context: &Context, due: &[Due]) -> Result<(), StoreError> {
     let mails: Vec<MailId> = due.iter().map(|due| due.mail_id).collect();
     let mut tx = context.replica.database.begin().await?;
     mailbox::finish_post_actions(&mut tx, &mails).await?;
-    tx.commit().await?;
-    Ok(None)
+    tx.commit().await
 }
 
 #[cfg(test)]
 mod tests {
+    use mailmesh_domain::Protocol;
+
     use super::*;
 
     #[test]
     fn refusal_that_may_pass_is_no_problem_before_it_stays() {
         let settings = Settings::default();
-        let passing = ImapError::KeepsChanging;
-        let lasting = ImapError::Unsupported {
-            capability: "UIDPLUS",
+        let passing = SourceError::KeepsChanging;
+        let lasting = SourceError::CannotRead {
+            protocol: Protocol::Smtp,
         };
         let mut post = PostActions::default();
 
@@ -238,10 +293,10 @@ mod tests {
     #[test]
     fn what_falls_behind_on_the_way_stays_due() {
         let mut post = PostActions::default();
-        post.fall_behind();
+        post.find_backlog();
 
         assert!(post.begin());
-        post.fall_behind();
+        post.find_backlog();
         post.end();
         assert!(post.is_due());
 

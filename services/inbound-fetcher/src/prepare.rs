@@ -1,27 +1,27 @@
-use std::fmt::Write;
-
-use aws_lc_rs::digest;
 use bytes::Bytes;
 use mailmesh_bus::{Outgoing, RawMails, trace};
-use mailmesh_domain::{AccountId, AfterReceive, EventId, MailId, Position};
+use mailmesh_domain::{EventId, Position};
 use mailmesh_events::mail::{Attachment, Header, MailReceived, Origin, RawMail, Truncated};
 use mailmesh_events::{Encoded, MailAddress, subject};
-use mailmesh_mail::imap::FetchedMail;
 use mailmesh_mail::message::{InlineText, Mailbox, Parsed, parse};
-use mailmesh_store::account::Account;
-use mailmesh_store::mailbox::ReceivedMail;
+use mailmesh_mail::source::FetchedMail;
+use mailmesh_store::mailbox::{FoundMail, ReceivedMail};
 use time::OffsetDateTime;
+
+use crate::account_context::AccountContext;
+use crate::mail_id::{derive, length, to_hex};
 
 /// Under the server's limit of 1 MiB, with room for headers.
 const PAYLOAD_BYTES: usize = 900 * 1024;
 /// Larger heads are parsed off the threads that serve all accounts; many hundreds of the others come in one batch.
 const PARSE_APART_BYTES: usize = 16 * 1024;
 
-/// What is known of a mail once all of it was read.
+/// A mail all of which was read.
 #[derive(Debug)]
-pub(crate) struct Whole {
-    pub(crate) uid: u32,
-    pub(crate) internal_date: Option<OffsetDateTime>,
+pub(crate) struct WholeMail {
+    pub(crate) ordinal: u64,
+    pub(crate) position: Position,
+    pub(crate) received_at: Option<OffsetDateTime>,
     pub(crate) flags: Vec<String>,
     pub(crate) sha256: [u8; 32],
     pub(crate) bytes: u64,
@@ -29,15 +29,24 @@ pub(crate) struct Whole {
     pub(crate) head: Bytes,
 }
 
-impl Whole {
-    pub(crate) fn of(mail: FetchedMail) -> Self {
+impl WholeMail {
+    pub(crate) fn new(mail: FetchedMail, position: Position) -> Self {
         Self {
-            uid: mail.uid,
-            internal_date: mail.internal_date,
+            ordinal: mail.ordinal,
+            position,
+            received_at: mail.received_at,
             flags: mail.flags,
             sha256: mailmesh_secrets::sha256(&mail.body),
             bytes: length(&mail.body),
             head: mail.body,
+        }
+    }
+
+    pub(crate) fn to_found(&self) -> FoundMail {
+        FoundMail {
+            ordinal: self.ordinal,
+            position: self.position.clone(),
+            sha256: self.sha256,
         }
     }
 }
@@ -51,27 +60,19 @@ pub(crate) struct Prepared {
     pub(crate) raw: Bytes,
 }
 
-/// Where a mail lies.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
-    pub(crate) account: &'a Account,
-    pub(crate) folder: &'a str,
-    pub(crate) position: &'a Position,
-}
-
 /// Makes the event and the record of a mail.
 pub(crate) async fn prepare(
-    place: Place<'_>,
-    mail: Whole,
-    source: &str,
-    now: OffsetDateTime,
+    owner: &AccountContext,
+    folder: &str,
+    mail: WholeMail,
 ) -> Result<Prepared, serde_json::Error> {
-    let record = record_of(place, &mail);
+    let record = record_of(owner, folder, &mail);
     let raw = mail.head.clone();
     let parsed = parse_apart(mail.head.clone()).await;
-    let event = event_of(place, mail, parsed, &record);
+    let event = event_of(owner, mail, parsed, &record);
     let id = EventId::from_uuid(record.id.as_uuid());
-    let encoded = encode_bounded(event, id, source, now)?;
+    let source = owner.context.replica.source();
+    let encoded = encode_bounded(event, id, &source, owner.context.now())?;
     let mut headers = encoded.headers;
     trace::inject(&mut headers);
     let event = Outgoing {
@@ -93,55 +94,27 @@ async fn parse_apart(head: Bytes) -> Parsed {
     parsed.unwrap_or_default()
 }
 
-fn record_of(place: Place<'_>, mail: &Whole) -> ReceivedMail {
+fn record_of(owner: &AccountContext, folder: &str, mail: &WholeMail) -> ReceivedMail {
+    let id = owner.account.id;
     ReceivedMail {
-        id: mail_id(place.account.id, place.folder, place.position, &mail.sha256),
-        account_id: place.account.id,
-        folder: place.folder.to_owned(),
-        position: place.position.clone(),
-        ordinal: u64::from(mail.uid),
+        id: derive(id, folder, &mail.position, &mail.sha256),
+        account_id: id,
+        folder: folder.to_owned(),
+        position: mail.position.clone(),
+        ordinal: mail.ordinal,
         sha256: mail.sha256,
         size_bytes: mail.bytes,
         chunks: RawMails::chunk_count(mail.bytes),
-        is_post_action_due: place.account.after_receive != AfterReceive::Keep,
+        is_post_action_due: owner.opens_for_changes(),
     }
 }
 
-/// Derives the id of a mail, so that whoever reads it again finds the same.
-pub(crate) fn mail_id(
-    account: AccountId,
-    folder: &str,
-    position: &Position,
-    sha256: &[u8; 32],
-) -> MailId {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(account.as_uuid().as_bytes());
-    context.update(&length(folder.as_bytes()).to_be_bytes());
-    context.update(folder.as_bytes());
-    match position {
-        // Events of earlier releases are read back: these bytes stay as they are.
-        Position::Imap { uid_validity, uid } => {
-            context.update(&uid_validity.to_be_bytes());
-            context.update(&uid.to_be_bytes());
-        }
-        Position::Pop3 { uidl } => {
-            context.update(b"pop3");
-            let uidl = uidl.as_deref().unwrap_or_default().as_bytes();
-            context.update(&length(uidl).to_be_bytes());
-            context.update(uidl);
-        }
-    }
-    context.update(sha256);
-    let mut id = [0; 16];
-    let digest = context.finish();
-    for (to, from) in id.iter_mut().zip(digest.as_ref()) {
-        *to = *from;
-    }
-    // Version 8: a UUID whose bits have a meaning of our own (RFC 9562).
-    MailId::from_uuid(uuid::Builder::from_custom_bytes(id).into_uuid())
-}
-
-fn event_of(place: Place<'_>, mail: Whole, parsed: Parsed, record: &ReceivedMail) -> MailReceived {
+fn event_of(
+    owner: &AccountContext,
+    mail: WholeMail,
+    parsed: Parsed,
+    record: &ReceivedMail,
+) -> MailReceived {
     let is_head_only = length(&mail.head) < mail.bytes;
     let truncated = [
         (is_cut(parsed.text.as_ref()), Truncated::Text),
@@ -154,12 +127,12 @@ fn event_of(place: Place<'_>, mail: Whole, parsed: Parsed, record: &ReceivedMail
     ];
     MailReceived {
         mail_id: record.id,
-        account: place.account.key.clone(),
+        account: owner.account.key.clone(),
         origin: Origin {
-            folder: place.folder.to_owned(),
-            position: place.position.clone(),
+            folder: record.folder.clone(),
+            position: mail.position,
         },
-        received_at: mail.internal_date,
+        received_at: mail.received_at,
         date: parsed.date,
         message_id: parsed.message_id,
         in_reply_to: parsed.in_reply_to,
@@ -251,30 +224,6 @@ fn attachment(found: mailmesh_mail::message::Attachment) -> Attachment {
         is_inline: found.is_inline,
         bytes: found.bytes,
     }
-}
-
-pub(crate) fn length(bytes: &[u8]) -> u64 {
-    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing to a string never fails.
-        write!(text, "{byte:02x}").ok();
-    }
-    text
-}
-
-pub(crate) fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -1,50 +1,44 @@
-use mailmesh_domain::{MustAct, Verdict, VerdictKind};
+use mailmesh_domain::{MustAct, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailQuarantined, Origin};
-use mailmesh_mail::imap::ImapError;
-use mailmesh_store::account::Account;
-use mailmesh_store::mailbox::{self, Cursor, MailFailures};
+use mailmesh_mail::{MailEvidence, SourceError};
+use mailmesh_store::mailbox::{self, MailFailures};
 use mailmesh_store::outbox;
 use time::{Duration, OffsetDateTime};
 use tracing::warn;
 
-use crate::context::Context;
+use crate::account_context::AccountContext;
+use crate::control_fetch::ControlFetch;
 use crate::failure::Failure;
-use crate::folder::position_of;
-use crate::witness::Witness;
 
 /// A lost connection says less of the mail than a reply that cannot be read.
-const LOST_FACTOR: i32 = 3;
-/// A mail with no other beside it is to blame once it has failed for so long.
+const WEAK_FACTOR: i32 = 3;
+/// A mail with no other beside it is quarantined once it has failed for so long.
 const ALONE_FOR: Duration = Duration::HOUR;
 
 /// What one more failure means for a mail.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Judgement {
     /// It says nothing of the mail.
     NotCounted,
-    /// It counts, and other mails must speak before it counts as the last.
-    Counted { attempts: i32, is_suspect: bool },
+    /// It counts, and another mail has to be read before it counts as the last.
+    Counted { attempts: i32, is_candidate: bool },
     /// The cursor may pass the mail.
-    SetAside,
+    Quarantined,
 }
 
-/// Counts one more failure of a mail that was asked for alone; after enough of them, and if another
-/// mail of the folder was read meanwhile, sets it aside.
-pub(crate) async fn count(
-    context: &Context,
-    account: &Account,
-    cursor: &Cursor,
-    uid: u32,
-    error: &ImapError,
-    witness: Witness,
+/// Counts one more failure of a mail that was asked for alone; after enough of them, and if another mail of the folder was
+/// read right before, quarantines it.
+pub(crate) async fn count_failure(
+    owner: &AccountContext,
+    origin: Origin,
+    error: &SourceError,
+    control: ControlFetch,
 ) -> Result<Judgement, Failure> {
-    let Some(limit) = attempts_allowed(error, context.settings.quarantine_attempts) else {
+    let (context, account) = (&owner.context, &owner.account);
+    let evidence = error.evidence_against_mail();
+    let Some(limit) = attempts_allowed(evidence, context.settings.quarantine_attempts) else {
         return Ok(Judgement::NotCounted);
-    };
-    let origin = Origin {
-        folder: cursor.folder.clone(),
-        position: position_of(cursor, uid)?,
     };
     let problem = problem_of(error);
     let now = context.now();
@@ -52,7 +46,7 @@ pub(crate) async fn count(
     let mut tx = replica.database.begin().await?;
     let failures = mailbox::count_failure(&mut tx, account.id, &origin, &problem, now).await?;
     let attempts = failures.attempts;
-    let is_over = is_to_blame(failures, limit, witness, now);
+    let is_over = is_poison(failures, limit, control, now);
     if is_over && mailbox::quarantine(&mut tx, account.id, &origin, now).await? {
         let event = replica.encode(&MailQuarantined {
             account: account.key.clone(),
@@ -64,62 +58,55 @@ pub(crate) async fn count(
     }
     tx.commit().await?;
     if !is_over {
-        let is_suspect = attempts + 1 >= limit;
+        let is_candidate = attempts + 1 >= limit;
         return Ok(Judgement::Counted {
             attempts,
-            is_suspect,
+            is_candidate,
         });
     }
     replica.outbox.wake();
     context.metrics.count_quarantined();
-    warn!(account.id = %account.id, attempts, "A mail was set aside");
-    Ok(Judgement::SetAside)
+    warn!(account.id = %account.id, attempts, "A mail was quarantined");
+    Ok(Judgement::Quarantined)
 }
 
-/// A server that fails on every mail looks, mail by mail, as if each were broken; so a mail is to
-/// blame only if another was read right before it failed once more.
-fn is_to_blame(failures: MailFailures, limit: i32, witness: Witness, now: OffsetDateTime) -> bool {
+/// Returns whether one of several mails may have caused the failure. A lost connection or an outage is held against none
+/// of them while some still come.
+pub(crate) fn may_be_of_a_mail(error: &SourceError, came_some: bool) -> bool {
+    match error.evidence_against_mail() {
+        MailEvidence::None => false,
+        MailEvidence::Weak => !came_some,
+        MailEvidence::Strong | MailEvidence::Certain => true,
+    }
+}
+
+/// A server that fails on every mail looks, mail by mail, as if each were broken; so a mail is poison only if another was
+/// read right before it failed once more.
+fn is_poison(
+    failures: MailFailures,
+    limit: i32,
+    control: ControlFetch,
+    now: OffsetDateTime,
+) -> bool {
     failures.attempts >= limit
-        && match witness {
-            Witness::Silent => false,
-            Witness::Read => true,
-            Witness::NoOther => now - failures.first_failed_at >= ALONE_FOR,
+        && match control {
+            ControlFetch::Inconclusive => false,
+            ControlFetch::Passed => true,
+            ControlFetch::NoOther => now - failures.first_failed_at >= ALONE_FOR,
         }
 }
 
-/// Returns after how many such failures a mail is to blame; none if it is not the mail's.
-fn attempts_allowed(error: &ImapError, limit: i32) -> Option<i32> {
-    if error.is_token_stale() {
-        return None;
-    }
-    let lost = limit.saturating_mul(LOST_FACTOR);
-    match error {
-        ImapError::Excess { .. } | ImapError::MailUnreadable => Some(limit),
-        ImapError::Unsupported { .. } => Some(1),
-        // A throttle or a permission says nothing of the mail. An outage may be the mail's: there are
-        // servers that end the session, or call themselves unavailable, over a mail they cannot read.
-        ImapError::Refused { .. } | ImapError::Unreadable { .. } | ImapError::Bye { .. } => {
-            match error.verdict().kind {
-                VerdictKind::Unknown | VerdictKind::Permanent => Some(limit),
-                VerdictKind::Transient => Some(lost),
-                _ => None,
-            }
-        }
-        ImapError::ConnectionLost { .. } | ImapError::TimedOut { .. } => Some(lost),
-        _ => None,
+/// Returns after how many such failures a mail may be poison; none if they say nothing of it.
+const fn attempts_allowed(evidence: MailEvidence, limit: i32) -> Option<i32> {
+    match evidence {
+        MailEvidence::None => None,
+        MailEvidence::Weak => Some(limit.saturating_mul(WEAK_FACTOR)),
+        MailEvidence::Strong => Some(limit),
+        MailEvidence::Certain => Some(1),
     }
 }
 
-/// Returns whether one of several mails may have caused the failure. A lost connection or an outage
-/// is held against none of them while some still come.
-pub(crate) fn may_be_of_a_mail(error: &ImapError, came_some: bool) -> bool {
-    match attempts_allowed(error, 1) {
-        None => false,
-        Some(attempts) => attempts < LOST_FACTOR || !came_some,
-    }
-}
-
-fn problem_of(error: &ImapError) -> Problem {
+fn problem_of(error: &SourceError) -> Problem {
     Problem::new(
         format!("A mail cannot be read: {error}."),
         Verdict::permanent(MustAct::Administrator),
@@ -133,26 +120,24 @@ fn problem_of(error: &ImapError) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use mailmesh_mail::imap::Stage;
-
     use super::*;
 
     #[test]
     fn a_lost_connection_is_forgiven_longer_than_an_unreadable_reply() {
-        let lost = ImapError::TimedOut {
-            stage: Stage::Fetch,
-        };
+        let lost = SourceError::MailTooSlow;
+        let allowed = |error: &SourceError| attempts_allowed(error.evidence_against_mail(), 3);
 
-        assert_eq!(attempts_allowed(&ImapError::MailUnreadable, 3), Some(3));
-        assert_eq!(attempts_allowed(&lost, 3), Some(9));
-        assert_eq!(attempts_allowed(&ImapError::Closed, 3), None);
+        assert_eq!(allowed(&SourceError::MailUnreadable), Some(3));
+        assert_eq!(allowed(&lost), Some(9));
+        assert_eq!(allowed(&SourceError::KeepsChanging), None);
+        assert_eq!(attempts_allowed(MailEvidence::Certain, 3), Some(1));
         assert!(may_be_of_a_mail(&lost, false) && !may_be_of_a_mail(&lost, true));
-        assert!(may_be_of_a_mail(&ImapError::MailUnreadable, true));
-        assert!(!may_be_of_a_mail(&ImapError::Closed, false));
+        assert!(may_be_of_a_mail(&SourceError::MailUnreadable, true));
+        assert!(!may_be_of_a_mail(&SourceError::KeepsChanging, false));
     }
 
     #[test]
-    fn a_mail_is_to_blame_if_another_was_read_or_it_failed_alone_for_long() {
+    fn a_mail_is_poison_if_another_was_read_or_it_failed_alone_for_long() {
         let first_failed_at = OffsetDateTime::UNIX_EPOCH;
         let failed = |attempts| MailFailures {
             attempts,
@@ -161,15 +146,15 @@ mod tests {
         let soon = first_failed_at + Duration::MINUTE;
         let late = first_failed_at + ALONE_FOR;
 
-        for (attempts, witness, now, expected) in [
-            (3, Witness::Read, soon, true),
-            (2, Witness::Read, late, false),
-            (99, Witness::Silent, late, false),
-            (99, Witness::NoOther, soon, false),
-            (3, Witness::NoOther, late, true),
+        for (attempts, control, now, expected) in [
+            (3, ControlFetch::Passed, soon, true),
+            (2, ControlFetch::Passed, late, false),
+            (99, ControlFetch::Inconclusive, late, false),
+            (99, ControlFetch::NoOther, soon, false),
+            (3, ControlFetch::NoOther, late, true),
         ] {
-            let found = is_to_blame(failed(attempts), 3, witness, now);
-            assert_eq!(found, expected, "{attempts} {witness:?} {now}");
+            let found = is_poison(failed(attempts), 3, control, now);
+            assert_eq!(found, expected, "{attempts} {control:?} {now}");
         }
     }
 }

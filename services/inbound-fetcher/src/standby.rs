@@ -4,77 +4,86 @@ use std::time::Duration;
 
 use mailmesh_domain::GrantId;
 
-use crate::account::{REFUSALS_TO_REPORT, State, Worker};
+use crate::account_context::AccountContext;
 use crate::context::{backoff, jittered};
 use crate::credentials;
+use crate::token_refusal::TokenRefusals;
 
 const REFUSED_RETRY: Duration = Duration::from_mins(15);
 const TOKEN_WAIT_LIMIT: Duration = Duration::from_mins(1);
 
-impl Worker {
-    /// Waits for a time or the stop; a hint must not cut the wait short that a server asked for.
-    pub(crate) async fn rest(&self, delay: Duration) -> State {
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// The account is to be given up.
+    Stopped,
+    /// The account may be connected.
+    Over,
+}
+
+/// Waits for a time or the stop; a hint must not cut the wait short that a server asked for.
+pub(crate) async fn rest(owner: &AccountContext, delay: Duration) -> Waited {
+    tokio::select! {
+        () = owner.stop.cancelled() => Waited::Stopped,
+        () = tokio::time::sleep(delay) => Waited::Over,
+    }
+}
+
+/// Waits for a wake-up or the stop. The supervisor looks for tokens that came without a hint.
+pub(crate) async fn await_sign_in(owner: &AccountContext, generation: Option<i64>) -> Waited {
+    owner.signals.wait_for_newer(generation, true);
+    let waited = tokio::select! {
+        () = owner.stop.cancelled() => Waited::Stopped,
+        () = owner.signals.wake.notified() => Waited::Over,
+    };
+    owner.signals.wait_for_newer(None, false);
+    waited
+}
+
+/// Asks for a newer token until there is one. The supervisor looks for all that wait, and wakes.
+pub(crate) async fn await_token(
+    owner: &AccountContext,
+    grant_id: GrantId,
+    generation: i64,
+    refusals: &mut TokenRefusals,
+) -> Waited {
+    owner.signals.wait_for_newer(Some(generation), false);
+    let waited = if refusals.is_persistent() {
+        sit_out(owner, refusals).await
+    } else {
+        ask_until_newer(owner, grant_id, generation).await
+    };
+    owner.signals.wait_for_newer(None, false);
+    waited
+}
+
+async fn ask_until_newer(owner: &AccountContext, grant_id: GrantId, generation: i64) -> Waited {
+    let context = &owner.context;
+    let base = Duration::from_secs(context.settings.token_wait_seconds);
+    let mut asked = 0;
+    loop {
+        credentials::ask_for_refresh(context, grant_id, generation).await;
+        let pause = backoff(asked, base, TOKEN_WAIT_LIMIT);
+        asked += 1;
         tokio::select! {
-            () = self.stop.cancelled() => State::Stopped,
-            () = tokio::time::sleep(delay) => State::Connecting,
+            () = owner.stop.cancelled() => return Waited::Stopped,
+            () = owner.signals.wake.notified() => return Waited::Over,
+            () = tokio::time::sleep(pause) => {}
         }
     }
+}
 
-    /// Waits for a wake-up or the stop. The supervisor looks for tokens that came without a hint.
-    pub(crate) async fn await_sign_in(&self, generation: Option<i64>) -> State {
-        self.signals.wait_for_newer(generation, true);
-        let state = tokio::select! {
-            () = self.stop.cancelled() => State::Stopped,
-            () = self.signals.wake.notified() => State::Connecting,
-        };
-        self.signals.wait_for_newer(None, false);
-        state
-    }
-
-    /// Asks for a newer token until there is one. The supervisor looks for all that wait, and wakes.
-    pub(crate) async fn await_token(&mut self, generation: i64) -> State {
-        let Some(grant_id) = self.account.grant_id else {
-            return State::WaitingForSignIn {
-                generation: Some(generation),
-            };
-        };
-        self.signals.wait_for_newer(Some(generation), false);
-        let state = if self.refusals >= REFUSALS_TO_REPORT {
-            self.sit_out().await
-        } else {
-            self.ask_until_newer(grant_id, generation).await
-        };
-        self.signals.wait_for_newer(None, false);
-        state
-    }
-
-    async fn ask_until_newer(&self, grant_id: GrantId, generation: i64) -> State {
-        let base = Duration::from_secs(self.context.settings.token_wait_seconds);
-        let mut asked = 0;
-        loop {
-            credentials::ask_for_refresh(&self.context, grant_id, generation).await;
-            let pause = backoff(asked, base, TOKEN_WAIT_LIMIT);
-            asked += 1;
-            tokio::select! {
-                () = self.stop.cancelled() => return State::Stopped,
-                () = self.signals.wake.notified() => return State::Connecting,
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
-    }
-
-    /// Waits without asking: each token that is asked for would be refused as well, and the provider
-    /// would be asked for one after the other without end.
-    async fn sit_out(&mut self) -> State {
-        tokio::select! {
-            () = self.stop.cancelled() => State::Stopped,
-            // A sign-in, or a token that was due anyway.
-            () = self.signals.wake.notified() => State::Connecting,
-            () = tokio::time::sleep(jittered(REFUSED_RETRY)) => {
-                // A server that was wrong about the token gets another chance now and then.
-                self.refused_generation = None;
-                State::Connecting
-            }
+/// Waits without asking: each token that is asked for would be refused as well, and the provider would be asked for one
+/// after the other without end.
+async fn sit_out(owner: &AccountContext, refusals: &mut TokenRefusals) -> Waited {
+    tokio::select! {
+        () = owner.stop.cancelled() => Waited::Stopped,
+        // A sign-in, or a token that was due anyway.
+        () = owner.signals.wake.notified() => Waited::Over,
+        () = tokio::time::sleep(jittered(REFUSED_RETRY)) => {
+            // A server that was wrong about the token gets another chance now and then.
+            refusals.allow_again();
+            Waited::Over
         }
     }
 }

@@ -2,18 +2,18 @@ use bytes::Bytes;
 
 use super::*;
 
-fn mail(uid: u32, bytes: usize, is_complete: bool) -> FetchedMail {
+fn mail(ordinal: u64, size: usize, is_complete: bool) -> FetchedMail {
     FetchedMail {
-        uid,
-        size: None,
-        internal_date: None,
+        ordinal,
+        bytes: None,
+        received_at: None,
         flags: Vec::new(),
-        body: Bytes::from(vec![b'x'; bytes]),
+        body: Bytes::from(vec![b'x'; size]),
         is_complete,
     }
 }
 
-async fn take_all(mails: Vec<FetchedMail>, budget: &Budget) -> (Vec<Vec<u32>>, Vec<(u32, usize)>) {
+async fn take_all(mails: Vec<FetchedMail>, budget: &Budget) -> (Vec<Vec<u64>>, Vec<(u64, usize)>) {
     let (sender, receiver) = mpsc::channel(mails.len().max(1));
     for mail in mails {
         sender.send(mail).await.unwrap();
@@ -22,13 +22,13 @@ async fn take_all(mails: Vec<FetchedMail>, budget: &Budget) -> (Vec<Vec<u32>>, V
     let mut intake = Intake::new(receiver, budget);
     let mut batches = Vec::new();
     while let Some(batch) = intake.next_batch().await {
-        batches.push(batch.iter().map(|held| held.mail.uid).collect());
+        batches.push(batch.iter().map(|held| held.mail.ordinal).collect());
         while intake.has_room() {
             intake.gather().await;
         }
     }
     let behind = intake.into_behind().into_iter();
-    let behind = behind.map(|held| (held.mail.uid, held.mail.body.len()));
+    let behind = behind.map(|held| (held.mail.ordinal, held.mail.body.len()));
     (batches, behind.collect())
 }
 
@@ -77,7 +77,7 @@ async fn first_large_mail_stays_without_its_beginning_if_memory_is_short() {
 #[tokio::test]
 async fn batch_holds_no_more_than_its_mails() {
     let budget = Budget::new(64 << 20);
-    let mails = (1..=300).map(|uid| mail(uid, 1, true)).collect();
+    let mails = (1..=300).map(|ordinal| mail(ordinal, 1, true)).collect();
 
     let (batches, _) = take_all(mails, &budget).await;
 

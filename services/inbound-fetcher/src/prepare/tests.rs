@@ -1,58 +1,7 @@
-use mailmesh_domain::Key;
+use mailmesh_domain::{Key, MailId};
 use uuid::Uuid;
 
 use super::*;
-
-fn id(folder: &str, uid: u32, sha256: u8) -> MailId {
-    let account = AccountId::from_uuid(Uuid::from_u128(7));
-    let position = Position::Imap {
-        uid_validity: 3,
-        uid,
-    };
-    mail_id(account, folder, &position, &[sha256; 32])
-}
-
-#[test]
-fn ids_are_the_same_for_the_same_mail_and_differ_in_every_part() {
-    let first = id("INBOX", 1, 0);
-
-    assert_eq!(first, id("INBOX", 1, 0));
-    assert_eq!(first.as_uuid().get_version_num(), 8);
-    for other in [id("INBOX2", 1, 0), id("INBOX", 2, 0), id("INBOX", 1, 1)] {
-        assert_ne!(first, other);
-    }
-}
-
-#[test]
-fn imap_ids_are_those_of_earlier_releases() {
-    let id = id("INBOX", 1, 0).to_string();
-
-    assert_eq!(id, "e0595ce9-505d-8395-99f2-6edaab7e626a");
-}
-
-#[test]
-fn pop3_ids_differ_by_uidl_and_content() {
-    let account = AccountId::from_uuid(Uuid::from_u128(7));
-    let id = |uidl: Option<&str>, sha256: u8| {
-        let uidl = uidl.map(ToOwned::to_owned);
-        mail_id(account, "INBOX", &Position::Pop3 { uidl }, &[sha256; 32])
-    };
-
-    assert_eq!(id(Some("a"), 0), id(Some("a"), 0));
-    for other in [id(Some("b"), 0), id(Some("a"), 1), id(None, 0)] {
-        assert_ne!(id(Some("a"), 0), other);
-    }
-}
-
-#[test]
-fn hashes_are_written_and_read_back() {
-    let hash = mailmesh_secrets::sha256(b"abc");
-
-    assert_eq!(from_hex(&to_hex(&hash)), Some(hash));
-    for bad in ["", "zz", &"é".repeat(32), &"0".repeat(63)] {
-        assert_eq!(from_hex(bad), None, "{bad}");
-    }
-}
 
 #[test]
 fn event_that_is_too_large_leaves_fields_out_and_says_so() {

@@ -1,0 +1,60 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use mailmesh_domain::AfterReceive;
+use mailmesh_store::account::Account;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::context::{Context, Signals};
+
+/// What the parts of one account's worker share.
+#[derive(Debug)]
+pub(crate) struct AccountContext {
+    pub(crate) context: Arc<Context>,
+    pub(crate) account: Account,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) stop: CancellationToken,
+    /// Attempts to watch the account that failed in a row.
+    failures: AtomicU32,
+}
+
+impl AccountContext {
+    pub(crate) const fn new(
+        context: Arc<Context>,
+        account: Account,
+        signals: Arc<Signals>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            context,
+            account,
+            signals,
+            stop,
+            failures: AtomicU32::new(0),
+        }
+    }
+
+    /// Returns whether received mails are marked, moved or deleted.
+    pub(crate) fn opens_for_changes(&self) -> bool {
+        self.account.after_receive != AfterReceive::Keep
+    }
+
+    /// Notes that the server has just shown a folder or handed mail over: within a long backlog nobody looks.
+    pub(crate) fn note_proof(&self) {
+        let now = self.context.now();
+        let failures = self.failures.swap(0, Ordering::Relaxed);
+        if let Some(before) = self.signals.proved_at().filter(|_| failures > 0) {
+            let dark_seconds = (now - before).whole_seconds();
+            info!(account.id = %self.account.id, dark_seconds, "The account is watched again");
+        }
+        self.signals.prove(now);
+    }
+
+    /// Notes a failure; returns how many there were in a row.
+    pub(crate) fn count_failure(&self) -> u32 {
+        self.context.metrics.count_failure();
+        let before = self.failures.fetch_add(1, Ordering::Relaxed);
+        before.saturating_add(1)
+    }
+}

@@ -1,0 +1,79 @@
+use mailmesh_domain::VerdictKind;
+use mailmesh_mail::MailSource;
+
+use crate::failure::Failure;
+
+/// Enough to prove that the server shows mails.
+const CONTROL_BYTES: u32 = 64 * 1024;
+
+/// What other mails of the folder show of the server, right before a poison candidate is asked for once more. A fault of
+/// the server shows on them too, also one that has ended just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum ControlFetch {
+    /// None was made, or no other mail could be read either.
+    #[default]
+    Inconclusive,
+    /// Another mail was read.
+    Passed,
+    /// The folder holds no other.
+    NoOther,
+}
+
+/// Reads other mails of the open folder than the one that failed `attempts` times.
+pub(crate) async fn fetch_control(
+    source: &mut dyn MailSource,
+    ordinal: u64,
+    attempts: i32,
+) -> Result<ControlFetch, Failure> {
+    let others = list_others(source, ordinal).await?;
+    if others.is_empty() {
+        return Ok(ControlFetch::NoOther);
+    }
+    for other in choose(&others, attempts) {
+        match source.fetch_slice(other, 0, CONTROL_BYTES).await {
+            Ok(_) => return Ok(ControlFetch::Passed),
+            Err(error)
+                if error.is_session_usable() && error.verdict().kind != VerdictKind::Throttled => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(ControlFetch::Inconclusive)
+}
+
+async fn list_others(source: &mut dyn MailSource, ordinal: u64) -> Result<Vec<u64>, Failure> {
+    let mut others = source.list_after(ordinal).await?;
+    if others.is_empty() {
+        others = source.list_after(0).await?;
+    }
+    let others = others.iter().map(|mail| mail.ordinal);
+    Ok(others.filter(|other| *other != ordinal).collect())
+}
+
+/// Chooses some of the mails, as any may be broken as well; others with each attempt, beginning with the first and the last.
+fn choose(others: &[u64], attempts: i32) -> Vec<u64> {
+    let attempts = usize::try_from(attempts).unwrap_or(0);
+    let spread = attempts.wrapping_mul(7_919) % others.len().max(1);
+    let mut chosen = Vec::new();
+    for other in [others.first(), others.last(), others.get(spread)] {
+        chosen.extend(other.filter(|other| !chosen.contains(*other)));
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_mails_are_read_with_each_attempt() {
+        let others: Vec<u64> = (1..=1_000).collect();
+
+        let chosen: std::collections::BTreeSet<u64> = (3..23)
+            .flat_map(|attempts| choose(&others, attempts))
+            .collect();
+
+        assert!(chosen.len() > 20, "{chosen:?}");
+        assert_eq!(choose(&[5], 3), [5]);
+        assert_eq!(choose(&[5, 6], 4), [5, 6]);
+    }
+}

@@ -1,0 +1,134 @@
+use std::collections::HashMap;
+
+use mailmesh_events::mail::Origin;
+use mailmesh_mail::SourceError;
+use mailmesh_mail::source::ListedMail;
+
+use crate::account_context::AccountContext;
+use crate::control_fetch::{ControlFetch, fetch_control};
+use crate::failure::Failure;
+use crate::open_folder::OpenFolder;
+use crate::quarantine::{self, Judgement, may_be_of_a_mail};
+
+/// A mail that failed so often that one more failure may quarantine it.
+#[derive(Debug, Clone, Copy)]
+struct PoisonCandidate {
+    ordinal: u64,
+    attempts: i32,
+}
+
+/// A fetch of a mail that was asked for alone, so that a failure is held against it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SingleFetch<'a> {
+    pub(crate) folder: &'a str,
+    pub(crate) mail: &'a ListedMail,
+    /// What was read right before.
+    pub(crate) control: ControlFetch,
+}
+
+/// What a folder's mails broke.
+#[derive(Debug, Default)]
+struct Broken {
+    /// Up to this ordinal mails are asked for one by one, as a batch of them failed.
+    individually_until: Option<u64>,
+    candidate: Option<PoisonCandidate>,
+}
+
+/// Finds, folder by folder, the mails that break fetches, so that they stop no others.
+#[derive(Debug, Default)]
+pub(crate) struct PoisonTracker {
+    /// Folders without trouble are not in it.
+    folders: HashMap<String, Broken>,
+}
+
+impl PoisonTracker {
+    /// Returns whether the folder's next mails are asked for one by one.
+    pub(crate) fn fetches_individually(&self, folder: &str) -> bool {
+        let broken = self.folders.get(folder);
+        broken.is_some_and(|broken| broken.individually_until.is_some())
+    }
+
+    /// Returns how many of the mails, up to `most`, are asked for together: after a batch failed, each alone, so that the
+    /// good ones come; so is a poison candidate.
+    pub(crate) fn batch_size(&mut self, folder: &str, mails: &[ListedMail], most: usize) -> usize {
+        let Some(broken) = self.folders.get_mut(folder) else {
+            return most;
+        };
+        let next = mails.first().map(|mail| mail.ordinal);
+        if broken
+            .individually_until
+            .is_some_and(|until| next <= Some(until))
+        {
+            return 1;
+        }
+        broken.individually_until = None;
+        let Some(candidate) = broken.candidate else {
+            self.folders.remove(folder);
+            return most;
+        };
+        let mut ordinals = mails.iter().map(|mail| mail.ordinal);
+        let before = ordinals.position(|ordinal| ordinal == candidate.ordinal);
+        before.map_or(most, |before| before.clamp(1, most))
+    }
+
+    /// Notes that a fetch of several mails, of which `came_some`, failed.
+    pub(crate) fn note_batch(
+        &mut self,
+        folder: &str,
+        last: u64,
+        error: &SourceError,
+        came_some: bool,
+    ) {
+        // One by one would be more work for a server that asked for less.
+        if may_be_of_a_mail(error, came_some) {
+            self.broken(folder).individually_until = Some(last);
+        }
+    }
+
+    /// Reads other mails of the folder first, if this one is a candidate.
+    pub(crate) async fn control(
+        &mut self,
+        folder: &mut OpenFolder<'_>,
+        ordinal: u64,
+    ) -> Result<ControlFetch, Failure> {
+        let broken = self.folders.get_mut(folder.name);
+        let candidate = broken.and_then(|broken| {
+            let candidate = &mut broken.candidate;
+            candidate.take_if(|candidate| candidate.ordinal == ordinal)
+        });
+        match candidate {
+            Some(candidate) => fetch_control(folder.source, ordinal, candidate.attempts).await,
+            None => Ok(ControlFetch::Inconclusive),
+        }
+    }
+
+    /// Counts a failure of a mail that was asked for alone; returns whether the cursor may pass it now.
+    pub(crate) async fn count_failure(
+        &mut self,
+        owner: &AccountContext,
+        fetch: SingleFetch<'_>,
+        error: &SourceError,
+    ) -> Result<bool, Failure> {
+        let origin = Origin {
+            folder: fetch.folder.to_owned(),
+            position: fetch.mail.position.clone(),
+        };
+        match quarantine::count_failure(owner, origin, error, fetch.control).await? {
+            Judgement::NotCounted => Ok(false),
+            Judgement::Counted {
+                attempts,
+                is_candidate,
+            } => {
+                let ordinal = fetch.mail.ordinal;
+                let candidate = is_candidate.then_some(PoisonCandidate { ordinal, attempts });
+                self.broken(fetch.folder).candidate = candidate;
+                Ok(false)
+            }
+            Judgement::Quarantined => Ok(true),
+        }
+    }
+
+    fn broken(&mut self, folder: &str) -> &mut Broken {
+        self.folders.entry(folder.to_owned()).or_default()
+    }
+}

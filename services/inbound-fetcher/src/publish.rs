@@ -1,0 +1,208 @@
+use std::collections::BTreeSet;
+
+use mailmesh_mail::source::ListedMail;
+use mailmesh_store::mailbox::ReceivedMail;
+
+use crate::account_context::AccountContext;
+use crate::failure::Failure;
+use crate::known::find_known;
+use crate::position::Positions;
+use crate::post_action::Due;
+use crate::prepare::{Prepared, WholeMail, prepare};
+use crate::recorder::{Receipt, Record};
+
+/// Publishes listed mails of a folder, records them, and moves the cursor behind them.
+#[derive(Debug)]
+pub(crate) struct Publisher<'a> {
+    owner: &'a AccountContext,
+    folder: &'a str,
+    positions: &'a mut Positions,
+    /// Ascending by ordinal.
+    mails: &'a [ListedMail],
+    /// What is still to be dealt with; the cursor stays before the first of it.
+    pending: BTreeSet<u64>,
+    last: u64,
+    receipt: Option<Receipt>,
+    due: Vec<Due>,
+}
+
+impl<'a> Publisher<'a> {
+    /// Takes mails between which and the cursor nothing else is listed.
+    pub(crate) fn new(
+        owner: &'a AccountContext,
+        folder: &'a str,
+        positions: &'a mut Positions,
+        mails: &'a [ListedMail],
+    ) -> Self {
+        let ordinals = mails.iter().map(|mail| mail.ordinal);
+        let pending = ordinals.filter(|ordinal| !positions.is_published(folder, *ordinal));
+        Self {
+            pending: pending.collect(),
+            last: mails.last().map_or(0, |mail| mail.ordinal),
+            owner,
+            folder,
+            positions,
+            mails,
+            receipt: None,
+            due: Vec::new(),
+        }
+    }
+
+    /// Moves the cursor to an ordinal before which nothing is left.
+    pub(crate) async fn pass(
+        owner: &AccountContext,
+        folder: &str,
+        positions: &mut Positions,
+        ordinal: u64,
+    ) -> Result<(), Failure> {
+        let mut publisher = Publisher::new(owner, folder, positions, &[]);
+        publisher.last = ordinal;
+        publisher.finish().await
+    }
+
+    pub(crate) const fn owner(&self) -> &'a AccountContext {
+        self.owner
+    }
+
+    pub(crate) const fn folder(&self) -> &'a str {
+        self.folder
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.mails.len()
+    }
+
+    /// Returns the mail, if it is a single one.
+    pub(crate) const fn only_mail(&self) -> Option<&'a ListedMail> {
+        match self.mails {
+            [mail] => Some(mail),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    pub(crate) const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Returns the first mails that are still to be fetched.
+    pub(crate) fn pending(&self, most: usize) -> Vec<u64> {
+        self.pending.iter().take(most).copied().collect()
+    }
+
+    pub(crate) fn is_pending(&self, ordinal: u64) -> bool {
+        self.pending.contains(&ordinal)
+    }
+
+    pub(crate) fn find_listed(&self, ordinal: u64) -> Option<&'a ListedMail> {
+        let found = self
+            .mails
+            .binary_search_by_key(&ordinal, |mail| mail.ordinal);
+        self.mails.get(found.ok()?)
+    }
+
+    /// Leaves a mail out: it is gone, or quarantined.
+    pub(crate) fn leave_out(&mut self, ordinal: u64) {
+        self.pending.remove(&ordinal);
+    }
+
+    /// Makes the events of the mails that are new.
+    pub(crate) async fn prepare(
+        &mut self,
+        mails: Vec<WholeMail>,
+    ) -> Result<Vec<Prepared>, Failure> {
+        let known = find_known(self.owner, self.positions, self.folder, &mails).await?;
+        let mut prepared = Vec::with_capacity(mails.len());
+        for mail in mails {
+            if known.contains(&mail.ordinal) {
+                self.leave_out(mail.ordinal);
+            } else {
+                prepared.push(prepare(self.owner, self.folder, mail).await?);
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// Publishes under the fence, and hands over to the recorder what the stream has confirmed.
+    pub(crate) async fn publish(&mut self, prepared: Vec<Prepared>) -> Result<(), Failure> {
+        let Some(fence) = self.positions.fence() else {
+            return Err(Failure::NotRecorded);
+        };
+        let (events, records): (Vec<_>, Vec<_>) = prepared
+            .into_iter()
+            .map(|mail| (mail.event, mail.record))
+            .unzip();
+        let context = &self.owner.context;
+        let answers = context.replica.bus.publish_fenced_all(fence, events).await;
+        let mut confirmed = Vec::with_capacity(records.len());
+        let mut failed = None;
+        for (answer, record) in answers.into_iter().zip(records) {
+            match answer {
+                Ok(published) => {
+                    let ordinal = record.ordinal;
+                    self.positions
+                        .note_published(self.folder, ordinal, published.sequence);
+                    self.leave_out(ordinal);
+                    confirmed.push(record);
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        let bytes = confirmed.iter().map(|record| record.size_bytes).sum();
+        context.metrics.count_received(confirmed.len(), bytes);
+        self.record(confirmed).await?;
+        failed.map_or(Ok(()), |error| Err(Failure::Publish(error)))
+    }
+
+    /// Records how far the cursor has come and waits until all is recorded, also after a failure.
+    pub(crate) async fn finish(&mut self) -> Result<(), Failure> {
+        self.record(Vec::new()).await?;
+        self.settle().await
+    }
+
+    /// Returns the recorded mails that something is to be done with on the server.
+    pub(crate) fn into_due(self) -> Vec<Due> {
+        self.due
+    }
+
+    /// Records the mails and the cursor as far as it may move. At most one record is under way, so that none is made
+    /// durable after an earlier one was lost.
+    async fn record(&mut self, mails: Vec<ReceivedMail>) -> Result<(), Failure> {
+        self.settle().await?;
+        let reached = match self.pending.first() {
+            Some(first) => first.saturating_sub(1),
+            None => self.last,
+        };
+        let cursor = self.positions.advance(self.folder, reached);
+        if mails.is_empty() && cursor.is_none() {
+            return Ok(());
+        }
+        if self.owner.opens_for_changes() {
+            self.due.extend(mails.iter().map(Due::of));
+        }
+        let record = Record {
+            account_id: self.owner.account.id,
+            mails,
+            cursor,
+            sequence: self.positions.safe_sequence(),
+        };
+        self.receipt = Some(self.owner.context.recorder.record(record).await);
+        Ok(())
+    }
+
+    /// Waits until what was handed over is recorded.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        let Some(receipt) = self.receipt.take() else {
+            return Ok(());
+        };
+        if receipt.wait().await {
+            return Ok(());
+        }
+        // The cursors in memory are ahead of the database's: both are read again with the fence.
+        self.positions.disown();
+        Err(Failure::NotRecorded)
+    }
+}
