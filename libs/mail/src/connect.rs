@@ -2,6 +2,7 @@ use futures_util::future::BoxFuture;
 use mailmesh_domain::{Direction, Protocol};
 
 use crate::imap::{ImapLimits, ImapSource, Session};
+use crate::pop3::{Pop3Limits, Pop3Source};
 use crate::source::MailSource;
 use crate::source_error::SourceError;
 use crate::{Credentials, Server};
@@ -31,9 +32,13 @@ pub fn connect_source<'a>(
                 let source: Box<dyn MailSource> = Box::new(ImapSource::new(session));
                 Ok(source)
             }
-            protocol @ (Protocol::Pop3 | Protocol::Smtp) => {
-                Err(SourceError::CannotRead { protocol })
+            Protocol::Pop3 => {
+                let limits = Pop3Limits::default();
+                let source = Pop3Source::connect(server, credentials, limits).await?;
+                let source: Box<dyn MailSource> = Box::new(source);
+                Ok(source)
             }
+            protocol @ Protocol::Smtp => Err(SourceError::CannotRead { protocol }),
         }
     })
 }
