@@ -35,7 +35,7 @@ pub struct Recipient {
     /// The server's last reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<String>,
-    /// The last attempt that came to the final dot without this recipient, whom the server refused for
+    /// The last attempt that was committed without this recipient, whom the server refused for
     /// a while: if that attempt is uncertain, the recipient surely has no copy of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out_of: Option<i32>,

@@ -28,7 +28,7 @@ pub(crate) enum Delivered {
     ConnectionGone,
 }
 
-/// The database knows that the final dot may be sent.
+/// The database knows that the mail may be committed.
 struct Entered<'a>(Prepared<'a>);
 
 /// Sends one mail to the recipients that still wait.
@@ -51,7 +51,7 @@ pub(crate) async fn deliver(
         Err(error) => return Delivered::Ended(Ended::Failed(of_smtp(&error))),
     };
     let asked_at = Instant::now();
-    match recorder.enter_final_dot(mail.id, mail.attempts).await {
+    match recorder.enter_committing(mail.id, mail.attempts).await {
         Entry::Entered if asked_at.elapsed() > STOOD_STILL => {
             prepared.abandon().await;
             Delivered::Ended(Ended::Unattempted)

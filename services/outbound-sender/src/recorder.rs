@@ -49,8 +49,8 @@ pub(crate) struct RecorderHandle {
 }
 
 impl RecorderHandle {
-    /// Records that an attempt is about to send its final dot.
-    pub(crate) async fn enter_final_dot(&self, mail: MailId, attempt: i32) -> Entry {
+    /// Records that an attempt is about to commit.
+    pub(crate) async fn enter_committing(&self, mail: MailId, attempt: i32) -> Entry {
         let (answer, answered) = oneshot::channel();
         let enter = Enter {
             mail,

@@ -112,7 +112,7 @@ impl UncertainDesk {
         let attempt = (mail.id, mail.attempts);
         let looks = self.looks_of(attempt);
         // Until then the reply or the copy may still come, perhaps to a replica that was taken for dead.
-        let is_early = uncertain.since_dot < shared.rules.silence_is_over_after();
+        let is_early = uncertain.since_commit < shared.rules.silence_is_over_after();
         let (rules, now) = (&shared.rules, shared.replica.clock.now());
         let policy = match look {
             Look::Found => {

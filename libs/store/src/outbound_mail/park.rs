@@ -160,8 +160,8 @@ pub async fn resume(
 pub struct UncertainMail {
     /// The mail.
     pub mail: OutboundMail,
-    /// How long ago its last attempt was about to send the final dot, by the database's clock.
-    pub since_dot: Duration,
+    /// How long ago its last attempt was about to commit, by the database's clock.
+    pub since_commit: Duration,
     /// How many of its attempts ended uncertain.
     pub rounds: i64,
 }
@@ -170,7 +170,7 @@ pub struct UncertainMail {
 struct UncertainRow {
     #[sqlx(flatten)]
     row: Row,
-    since_dot: f64,
+    since_commit: f64,
     rounds: i64,
 }
 
@@ -180,7 +180,7 @@ impl TryFrom<UncertainRow> for UncertainMail {
     fn try_from(uncertain: UncertainRow) -> Result<Self, StoreError> {
         Ok(Self {
             mail: uncertain.row.try_into()?,
-            since_dot: Duration::try_from_secs_f64(uncertain.since_dot).unwrap_or_default(),
+            since_commit: Duration::try_from_secs_f64(uncertain.since_commit).unwrap_or_default(),
             rounds: uncertain.rounds,
         })
     }
@@ -211,9 +211,9 @@ pub async fn claim_uncertain(
          SELECT ",
         columns!(),
         ", extract(epoch FROM clock_timestamp() - coalesce(
-                (SELECT coalesce(a.final_dot_at, a.started_at) FROM send_attempts a
+                (SELECT coalesce(a.committing_at, a.started_at) FROM send_attempts a
                  WHERE a.mail_id = taken.mail_id AND a.attempt = taken.attempts),
-                created_at))::float8 AS since_dot,
+                created_at))::float8 AS since_commit,
             (SELECT count(*) FROM send_attempts a
              WHERE a.mail_id = taken.mail_id AND a.outcome = 'uncertain') AS rounds
          FROM taken"

@@ -14,13 +14,13 @@ use crate::{StoreError, Tx};
 pub struct Recovered {
     /// Back in the queue: surely unsent.
     pub requeued: Vec<AccountId>,
-    /// Uncertain now: the final dot may have been sent.
+    /// Uncertain now: the provider may have them.
     pub uncertain: Vec<OutboundMail>,
 }
 
-/// Ends the attempts that other replicas left behind on accounts that this one holds. One that had
-/// not come to the final dot is surely unsent, and closing its row keeps it so; one that had is
-/// uncertain once its replica is dead.
+/// Ends the attempts that other replicas left behind on accounts that this one holds. One that was
+/// not committing is surely unsent, and closing its row keeps it so; one that was is uncertain once
+/// its replica is dead.
 ///
 /// # Errors
 /// When the database fails.
@@ -96,14 +96,15 @@ async fn end(
     if left.is_empty() {
         return Ok(Recovered::default());
     }
-    let (unsent, dotted): (Vec<_>, Vec<_>) = left.iter().partition(|(_, stage)| stage == "started");
+    let (unsent, committing): (Vec<_>, Vec<_>) =
+        left.iter().partition(|(_, stage)| stage == "started");
     let ids = |of: Vec<&LeftBehind>| -> Vec<Uuid> { of.into_iter().map(|(id, _)| *id).collect() };
-    let (unsent, dotted) = (ids(unsent), ids(dotted));
+    let (unsent, committing) = (ids(unsent), ids(committing));
     close(tx, &unsent, "left_behind", now).await?;
-    close(tx, &dotted, "uncertain", now).await?;
+    close(tx, &committing, "uncertain", now).await?;
     Ok(Recovered {
         requeued: requeue(tx, &unsent, now).await?,
-        uncertain: doubt(tx, &dotted, problem, now).await?,
+        uncertain: doubt(tx, &committing, problem, now).await?,
     })
 }
 

@@ -66,14 +66,14 @@ fn deferred(mail_id: MailId, attempt: i32) -> Outcome {
 }
 
 #[tokio::test]
-async fn the_final_dot_is_entered_once_and_by_its_own_attempt() -> Result<()> {
+async fn committing_is_entered_once_and_by_its_own_attempt() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let Sending { mails, .. } = sending(&mut tx, 2).await?;
 
     let asked = [(mails[0], 1), (mails[1], 2), (sample::mail_id(), 1)];
-    let entered = send_attempt::enter_final_dot(&mut tx, &asked).await?;
-    let again = send_attempt::enter_final_dot(&mut tx, &asked).await?;
+    let entered = send_attempt::enter_committing(&mut tx, &asked).await?;
+    let again = send_attempt::enter_committing(&mut tx, &asked).await?;
 
     assert_eq!(entered, HashSet::from([mails[0]]));
     assert!(again.is_empty());
@@ -161,7 +161,7 @@ async fn a_deferred_mail_is_claimed_again_under_the_next_number() -> Result<()> 
     assert!(early.is_empty());
     assert_eq!((due[0].attempts, due[0].failures), (2, 1));
     assert!(late.is_empty(), "an outcome settled a newer attempt");
-    let entered = send_attempt::enter_final_dot(&mut tx, &[(mails[0], 1), (mails[0], 2)]).await?;
+    let entered = send_attempt::enter_committing(&mut tx, &[(mails[0], 1), (mails[0], 2)]).await?;
     assert_eq!(entered.len(), 1);
     Ok(())
 }
@@ -286,5 +286,35 @@ async fn uncertain_mail_that_counts_as_sent_goes_on_to_those_who_were_left_out()
         (decided.state, decided.finished_at),
         (OutboundState::Queued, None)
     );
+    Ok(())
+}
+
+/// The tables as the migration found them.
+const BEFORE_COMMITTING: &str = "
+    ALTER TABLE send_attempts RENAME COLUMN committing_at TO final_dot_at;
+    ALTER TABLE send_attempts DROP CONSTRAINT send_attempts_stage_check;
+    UPDATE send_attempts SET stage = 'final_dot' WHERE stage = 'committing';
+    ALTER TABLE send_attempts ADD CONSTRAINT send_attempts_stage_check
+        CHECK (stage IN ('started', 'final_dot', 'finished'));
+    DELETE FROM _sqlx_migrations WHERE version = 20261130132000";
+
+#[tokio::test]
+async fn attempt_at_its_final_dot_is_committing_after_an_upgrade() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let old = sending(&mut tx, 2).await?;
+    send_attempt::enter_committing(&mut tx, &[(old.mails[0], 1)]).await?;
+    tx.commit().await?;
+    world.execute(BEFORE_COMMITTING).await?;
+
+    world.database.migrate().await?;
+
+    let stages: String = world
+        .read(
+            "SELECT string_agg(stage || (committing_at IS NOT NULL), ' ' ORDER BY stage)
+             FROM send_attempts",
+        )
+        .await?;
+    assert_eq!(stages, "committingtrue startedfalse");
     Ok(())
 }

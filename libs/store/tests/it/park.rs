@@ -201,11 +201,11 @@ async fn uncertain_mails_are_looked_after_when_they_are_due() -> Result<()> {
 }
 
 #[tokio::test]
-async fn uncertain_mail_knows_how_long_ago_its_final_dot_was() -> Result<()> {
+async fn uncertain_mail_knows_how_long_ago_its_commit_was() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let own = sending(&mut tx, 1).await?;
-    send_attempt::enter_final_dot(&mut tx, &[(own.mails[0], 1)]).await?;
+    send_attempt::enter_committing(&mut tx, &[(own.mails[0], 1)]).await?;
     let uncertain = Outcome {
         state: OutboundState::Uncertain,
         ..sent(own.mails[0], 1)
@@ -214,12 +214,12 @@ async fn uncertain_mail_knows_how_long_ago_its_final_dot_was() -> Result<()> {
     tx.commit().await?;
 
     world
-        .execute("UPDATE send_attempts SET final_dot_at = final_dot_at - interval '1 hour'")
+        .execute("UPDATE send_attempts SET committing_at = committing_at - interval '1 hour'")
         .await?;
     let mut tx = world.database.begin().await?;
     let due = outbound_mail::claim_uncertain(&mut tx, &[own.account], NOW, LATER, 10).await?;
 
-    let minutes = due[0].since_dot.as_secs() / 60;
+    let minutes = due[0].since_commit.as_secs() / 60;
     assert!((60..70).contains(&minutes), "{minutes} minutes");
     Ok(())
 }
@@ -236,7 +236,7 @@ async fn rounds_of_an_uncertain_mail_are_counted_however_they_were_decided() -> 
     };
     let mut rounds = Vec::new();
     for attempt in 1..=3 {
-        send_attempt::enter_final_dot(&mut tx, &[(mail, attempt)]).await?;
+        send_attempt::enter_committing(&mut tx, &[(mail, attempt)]).await?;
         if attempt == 2 {
             // Its replica dies.
             let (accounts, heir) = ([own.account], sample::replica());

@@ -199,9 +199,9 @@ async fn sending(filled: &Filled) -> Result<()> {
         })
         .await?;
     filled
-        .check("enter_final_dot", async |tx| {
+        .check("enter_committing", async |tx| {
             let attempts: Vec<(MailId, i32)> = mails.iter().map(|id| (*id, 1)).collect();
-            let entered = send_attempt::enter_final_dot(tx, &attempts).await?;
+            let entered = send_attempt::enter_committing(tx, &attempts).await?;
             ensure!(entered.len() == mails.len(), "{} entered", entered.len());
             Ok(())
         })

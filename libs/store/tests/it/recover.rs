@@ -24,7 +24,7 @@ fn ids(mails: &[OutboundMail]) -> Vec<MailId> {
 }
 
 #[tokio::test]
-async fn a_frozen_sender_cannot_send_the_final_dot_of_a_recovered_attempt() -> Result<()> {
+async fn a_frozen_sender_cannot_commit_a_recovered_attempt() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let frozen = sending(&mut tx, 1).await?;
@@ -32,10 +32,10 @@ async fn a_frozen_sender_cannot_send_the_final_dot_of_a_recovered_attempt() -> R
     replica::beat(&mut tx, frozen.replica, "outbound-sender").await?;
 
     let (heir, recovered) = take_over(&mut tx, &frozen).await?;
-    let woken = send_attempt::enter_final_dot(&mut tx, &[(mail, 1)]).await?;
+    let woken = send_attempt::enter_committing(&mut tx, &[(mail, 1)]).await?;
     let claimed = outbound_mail::claim_due(&mut tx, heir, frozen.account, 10, LATER).await?;
-    let woken_again = send_attempt::enter_final_dot(&mut tx, &[(mail, 1)]).await?;
-    let entered = send_attempt::enter_final_dot(&mut tx, &[(mail, 2)]).await?;
+    let woken_again = send_attempt::enter_committing(&mut tx, &[(mail, 1)]).await?;
+    let entered = send_attempt::enter_committing(&mut tx, &[(mail, 2)]).await?;
 
     assert_eq!(recovered.requeued, [frozen.account]);
     assert!(recovered.uncertain.is_empty());
@@ -47,11 +47,11 @@ async fn a_frozen_sender_cannot_send_the_final_dot_of_a_recovered_attempt() -> R
 }
 
 #[tokio::test]
-async fn after_the_final_dot_of_a_dead_replica_a_mail_is_uncertain() -> Result<()> {
+async fn a_mail_that_a_dead_replica_was_committing_is_uncertain() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let dead = sending(&mut tx, 2).await?;
-    send_attempt::enter_final_dot(&mut tx, &[(dead.mails[0], 1)]).await?;
+    send_attempt::enter_committing(&mut tx, &[(dead.mails[0], 1)]).await?;
 
     let (heir, recovered) = take_over(&mut tx, &dead).await?;
 
@@ -70,12 +70,12 @@ async fn after_the_final_dot_of_a_dead_replica_a_mail_is_uncertain() -> Result<(
 }
 
 #[tokio::test]
-async fn after_the_final_dot_of_a_living_replica_a_mail_is_left_to_it() -> Result<()> {
+async fn a_mail_that_a_living_replica_is_committing_is_left_to_it() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let living = sending(&mut tx, 1).await?;
     replica::beat(&mut tx, living.replica, "outbound-sender").await?;
-    send_attempt::enter_final_dot(&mut tx, &[(living.mails[0], 1)]).await?;
+    send_attempt::enter_committing(&mut tx, &[(living.mails[0], 1)]).await?;
 
     let (heir, recovered) = take_over(&mut tx, &living).await?;
     tx.commit().await?;
@@ -119,10 +119,10 @@ async fn attempts_that_their_own_replica_lost_are_ended() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let own = sending(&mut tx, 3).await?;
-    let [in_hand, started, dotted] = own.mails[..] else {
+    let [in_hand, started, committing] = own.mails[..] else {
         panic!("three mails");
     };
-    send_attempt::enter_final_dot(&mut tx, &[(dotted, 1)]).await?;
+    send_attempt::enter_committing(&mut tx, &[(committing, 1)]).await?;
     let problem = sample::problem();
     let accounts = [own.account];
 
@@ -147,14 +147,14 @@ async fn attempts_that_their_own_replica_lost_are_ended() -> Result<()> {
 
     assert!(too_young.requeued.is_empty() && too_young.uncertain.is_empty());
     assert_eq!(recovered.requeued, [own.account]);
-    assert_eq!(ids(&recovered.uncertain), [dotted]);
+    assert_eq!(ids(&recovered.uncertain), [committing]);
     assert_eq!(load(&mut tx, in_hand).await?.state, OutboundState::Sending);
     let requeued = load(&mut tx, started).await?;
     assert_eq!(
         (requeued.state, requeued.due_at),
         (OutboundState::Queued, LATER)
     );
-    let woken = send_attempt::enter_final_dot(&mut tx, &[(started, 1), (in_hand, 1)]).await?;
+    let woken = send_attempt::enter_committing(&mut tx, &[(started, 1), (in_hand, 1)]).await?;
     assert_eq!(woken, HashSet::from([in_hand]));
     Ok(())
 }
@@ -170,7 +170,7 @@ async fn record_late(database: &Database, mails: &[MailId]) -> Result<()> {
 async fn enter_late(database: &Database, mails: &[MailId]) -> Result<()> {
     let attempts: Vec<_> = mails.iter().map(|id| (*id, 1)).collect();
     let mut tx = database.begin().await?;
-    send_attempt::enter_final_dot(&mut tx, &attempts).await?;
+    send_attempt::enter_committing(&mut tx, &attempts).await?;
     Ok(tx.commit().await?)
 }
 

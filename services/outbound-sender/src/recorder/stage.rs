@@ -13,7 +13,7 @@ const BATCH: usize = 256;
 /// Transactions on their way to the disk at once; Postgres syncs them together.
 const PARALLEL: usize = 3;
 
-/// Whether a final dot may be sent.
+/// Whether a mail may be committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
     Entered,
@@ -21,7 +21,7 @@ pub(crate) enum Entry {
     NotRecorded,
 }
 
-/// An attempt that is about to send its final dot.
+/// An attempt that is about to commit.
 #[derive(Debug)]
 pub(super) struct Enter {
     pub(super) mail: MailId,
@@ -73,7 +73,7 @@ async fn write_and_answer(replica: &Replica, batch: Vec<Enter>) {
             Ok(_) => Entry::TakenOver,
             Err(_) => Entry::NotRecorded,
         };
-        // Whoever asked may have gone: then the dot is not sent.
+        // Whoever asked may have gone: then the mail is not committed.
         enter.answer.send(entry).ok();
     }
 }
@@ -83,7 +83,7 @@ async fn write(
     attempts: &[(MailId, i32)],
 ) -> Result<HashSet<MailId>, StoreError> {
     let mut tx = replica.database.begin().await?;
-    let entered = send_attempt::enter_final_dot(&mut tx, attempts).await?;
+    let entered = send_attempt::enter_committing(&mut tx, attempts).await?;
     tx.commit().await?;
     Ok(entered)
 }

@@ -331,7 +331,7 @@ async fn leave_uncertain(world: &World, account: &Account, count: usize) -> Resu
     lease::acquire(&mut tx, me, Direction::Outbound, 1).await?;
     let claimed = outbound_mail::claim_due(&mut tx, me, account.id, 100, now).await?;
     let attempts: Vec<_> = claimed.iter().map(|mail| (mail.id, 1)).collect();
-    send_attempt::enter_final_dot(&mut tx, &attempts).await?;
+    send_attempt::enter_committing(&mut tx, &attempts).await?;
     let outcomes: Vec<_> = claimed
         .into_iter()
         .map(|mail| Outcome {
