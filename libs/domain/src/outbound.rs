@@ -14,7 +14,7 @@ named! {
         Sent = "sent",
         /// No recipient accepted it.
         Failed = "failed",
-        /// The server may have it: the connection was lost after the final dot.
+        /// The provider may have it: its reply to the handover was lost.
         Uncertain = "uncertain",
         /// Taken back before it was sent.
         Cancelled = "cancelled",
@@ -26,8 +26,9 @@ named! {
     AttemptStage as "attempt stage" {
         /// Connecting, authenticating, naming the envelope, sending content: surely unsent if it ends here.
         Started = "started",
-        /// The final dot may have been sent: unknown if it ends here.
-        FinalDot = "final_dot",
+        /// From here on the provider may have the mail: unknown if it ends here.
+        #[serde(alias = "final_dot")]
+        Committing = "committing",
         /// The server's reply was recorded.
         Finished = "finished",
     }
@@ -42,5 +43,20 @@ named! {
         Resend = "resend",
         /// Count it as sent.
         AssumeSent = "assume_sent",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stage_of_events_before_it_was_renamed_still_decodes() {
+        for name in ["\"final_dot\"", "\"committing\""] {
+            let stage: AttemptStage = serde_json::from_str(name).unwrap();
+
+            assert_eq!(stage, AttemptStage::Committing);
+            assert_eq!(serde_json::to_string(&stage).unwrap(), "\"committing\"");
+        }
     }
 }

@@ -102,7 +102,7 @@ pub struct MailFailed {
 }
 event!(MailFailed, "mail.failed", account);
 
-/// The connection was lost after the final dot: the server may have the mail.
+/// The reply to the handover of a mail was lost: the provider may have it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailUncertain {
     /// The mail.

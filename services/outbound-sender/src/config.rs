@@ -30,7 +30,7 @@ pub struct Config {
     /// How often an account that needs an administrator is tried.
     pub slow_probe_seconds: u64,
     /// When an uncertain mail is first looked for in the Sent folder; also the wait between looks.
-    /// That it is not there counts only `final_reply_timeout_seconds` after the final dot, and this.
+    /// That it is not there counts only `final_reply_timeout_seconds` after the commit, and this.
     pub sent_folder_delay_seconds: u64,
     /// How long mail that has ended is kept, and with it its idempotency key.
     pub keep_finished_days: u64,

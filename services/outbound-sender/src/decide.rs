@@ -150,7 +150,7 @@ impl Rules {
         self.look_after
     }
 
-    /// How long after the final dot nothing is concluded from silence: so long may the reply take, and
+    /// How long after the commit nothing is concluded from silence: so long may the reply take, and
     /// then the copy in the Sent folder may lag.
     pub(crate) fn silence_is_over_after(&self) -> Duration {
         self.final_reply + self.look_after

@@ -109,7 +109,7 @@ pub(crate) fn of_uncertain(
         account: account.clone(),
         idempotency_key: mail.given_key(),
         message_id: mail.message_id.clone(),
-        stage: AttemptStage::FinalDot,
+        stage: AttemptStage::Committing,
         problem,
     };
     traced(mail, encode(replica, &event))

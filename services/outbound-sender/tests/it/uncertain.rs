@@ -129,7 +129,7 @@ async fn absence_proves_nothing_where_the_server_keeps_no_copies() -> Result<()>
 }
 
 #[tokio::test]
-async fn lost_reply_to_the_final_dot_is_uncertain_and_held() -> Result<()> {
+async fn lost_reply_to_the_commit_is_uncertain_and_held() -> Result<()> {
     let (mut world, _) = World::with_sender().await?;
     world
         .sandbox
@@ -144,7 +144,7 @@ async fn lost_reply_to_the_final_dot_is_uncertain_and_held() -> Result<()> {
     let sent = world.event("mail.sent").await?;
 
     assert_ne!(uncertain["mail_id"], sent["mail_id"]);
-    assert_eq!(uncertain["stage"], "final_dot");
+    assert_eq!(uncertain["stage"], "committing");
     assert_eq!(world.mail(&uncertain).await?.state.as_str(), "uncertain");
     assert_eq!(world.outbox_texts().len(), 2);
     world.finish().await
