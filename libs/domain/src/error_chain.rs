@@ -7,6 +7,18 @@ use std::fmt;
 #[derive(Debug, Clone, Copy)]
 pub struct ErrorChain<'a>(pub &'a (dyn Error + 'a));
 
+impl ErrorChain<'_> {
+    /// Returns the line as the beginning of a sentence, for people.
+    pub fn sentence(&self) -> String {
+        let text = self.to_string();
+        let mut characters = text.chars();
+        match characters.next() {
+            Some(first) => first.to_uppercase().chain(characters).collect(),
+            None => text,
+        }
+    }
+}
+
 impl fmt::Display for ErrorChain<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}", self.0)?;
@@ -36,5 +48,9 @@ mod tests {
         let text = ErrorChain(&Outer(Inner)).to_string();
 
         assert_eq!(text, "the mail was not sent: the line is cut");
+        assert_eq!(
+            ErrorChain(&Outer(Inner)).sentence(),
+            "The mail was not sent: the line is cut"
+        );
     }
 }
