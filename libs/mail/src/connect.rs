@@ -1,10 +1,12 @@
 use futures_util::future::BoxFuture;
-use mailmesh_domain::{Direction, Protocol};
+use mailmesh_domain::{Direction, MustAct, Protocol, Verdict};
 
 use crate::imap::{ImapLimits, ImapSource, Session};
 use crate::pop3::{Pop3Limits, Pop3Source};
+use crate::smtp::SmtpTransport;
 use crate::source::MailSource;
 use crate::source_error::SourceError;
+use crate::transport::{Failure, MailTransport, Scope, TransportSettings};
 use crate::{Credentials, Server};
 
 /// A mail server, and what is wanted of it.
@@ -41,4 +43,28 @@ pub fn connect_source<'a>(
             protocol @ Protocol::Smtp => Err(SourceError::CannotRead { protocol }),
         }
     })
+}
+
+/// Connects and signs in to send mail.
+pub fn connect_transport<'a>(
+    endpoint: &'a Endpoint,
+    credentials: &'a Credentials,
+    settings: &'a TransportSettings,
+) -> BoxFuture<'a, Result<Box<dyn MailTransport>, Failure>> {
+    Box::pin(async move {
+        match endpoint.protocol {
+            Protocol::Smtp => {
+                let connecting = SmtpTransport::connect(&endpoint.server, credentials, settings);
+                let transport: Box<dyn MailTransport> = Box::new(connecting.await?);
+                Ok(transport)
+            }
+            protocol @ (Protocol::Imap | Protocol::Pop3) => Err(cannot_send(protocol)),
+        }
+    })
+}
+
+fn cannot_send(protocol: Protocol) -> Failure {
+    let what = format!("{protocol} reads mail and sends none");
+    let verdict = Verdict::needs_administrator(MustAct::Administrator);
+    Failure::new(what, verdict, Scope::Account)
 }

@@ -20,8 +20,9 @@ pub mod smtp;
 pub mod source;
 mod source_error;
 pub mod tls;
+pub mod transport;
 
-pub use connect::{Endpoint, connect_source};
+pub use connect::{Endpoint, connect_source, connect_transport};
 pub use connection::{ConnectError, Connection, Server};
 pub use credentials::{Credentials, InvalidCredentials};
 pub use probe::{Probe, ProbeCheck, ProbeError, ProbeStep, probe};
@@ -29,3 +30,4 @@ pub use server_text::ServerText;
 pub use source::MailSource;
 pub use source_error::{Concern, MailEvidence, SourceError};
 pub use tls::{TlsError, client_config};
+pub use transport::MailTransport;

@@ -17,13 +17,15 @@ mod error;
 mod reply;
 mod settings;
 mod transaction;
+mod transport;
 mod verdict;
 mod wire;
 
 pub use capability::{Capabilities, Extension};
 pub use connection::Connection;
-pub use delivery::{Preparation, Prepared, RecipientResult};
+pub use delivery::{Prepared, SmtpPreparation};
 pub use error::{CommitError, SmtpError, UncertainCause, WireError};
 pub use reply::{EnhancedCode, Reply};
 pub use settings::{SmtpSettings, SmtpTimeouts};
-pub use verdict::{Phase, Scope};
+pub use transport::SmtpTransport;
+pub use verdict::Phase;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use mailmesh_accounts::Replica;
-use mailmesh_domain::{Authorisation, GrantId, GrantState, MustAct, Verdict};
+use mailmesh_domain::{Authorisation, ErrorChain, GrantId, GrantState, MustAct, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_events::subject::TOKEN_REFRESH;
 use mailmesh_events::token::RefreshToken;
@@ -15,7 +15,6 @@ use time::OffsetDateTime;
 use tracing::warn;
 
 use crate::decide::WAITS;
-use crate::delivery::tell;
 
 /// Opens sealed passwords and tokens.
 #[derive(Debug)]
@@ -55,11 +54,12 @@ impl Access {
 
     /// Returns where the account's server is.
     pub(crate) fn server(account: &Account) -> Result<Server, Problem> {
-        let tls = client_config(account.ca_pem.as_deref())
-            .map_err(|error| Problem::new(tell(&error, None), error.verdict()).with_mail(WAITS))?;
+        let tls = client_config(account.ca_pem.as_deref()).map_err(|error| {
+            Problem::new(ErrorChain(&error).sentence(), error.verdict()).with_mail(WAITS)
+        })?;
         let address = account.server_address().map_err(|error| {
             let verdict = Verdict::needs_administrator(MustAct::Administrator);
-            Problem::new(tell(&error, None), verdict).with_mail(WAITS)
+            Problem::new(ErrorChain(&error).sentence(), verdict).with_mail(WAITS)
         })?;
         Ok(Server {
             host: address.host.clone(),
@@ -95,7 +95,7 @@ impl Access {
         let password = self
             .keys
             .open(sealed, &Account::password_context(account.id))
-            .map_err(|error| waiting(&tell(&error, None), setting))?;
+            .map_err(|error| waiting(&ErrorChain(&error).sentence(), setting))?;
         Ok(Pass {
             credentials: Credentials::Password {
                 login: account.login.clone(),
@@ -126,7 +126,7 @@ impl Access {
             .open(&grant.access_token, &Grant::access_context(grant.id))
             .map_err(|error| {
                 let setting = Verdict::needs_administrator(MustAct::Administrator);
-                Denied::Problem(waiting(&tell(&error, None), setting))
+                Denied::Problem(waiting(&ErrorChain(&error).sentence(), setting))
             })?;
         Ok(Pass {
             credentials: Credentials::OAuth2 {

@@ -1,5 +1,6 @@
 //! The worker of one account: decides when mail is claimed and how many connections are open.
 
+mod connect;
 mod further;
 mod gate;
 mod lane;
@@ -10,8 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_domain::VerdictKind;
-use mailmesh_mail::smtp::Connection;
-use mailmesh_mail::{Credentials, Server};
+use mailmesh_mail::transport::Failure;
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, outbound_mail};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
@@ -19,11 +19,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::access::{Access, Denied};
-use crate::decide::Failure;
-use crate::delivery::of_smtp;
+use crate::access::Denied;
 use crate::job::{Claimed, Job};
 use crate::shared::Shared;
+use connect::{NotOpened, Token, open};
 use further::Further;
 use gate::Gate;
 use lane::{Lane, LaneEnd};
@@ -61,7 +60,7 @@ pub(crate) struct Worker {
     gate: Gate,
     further: Further,
     /// The grant and generation of the token last signed in with.
-    token: Option<(mailmesh_domain::GrantId, i64)>,
+    token: Option<Token>,
 }
 
 impl Worker {
@@ -197,41 +196,29 @@ impl Worker {
     /// Opens the first connection before any mail is claimed, so that an account that cannot sign in
     /// costs no attempts. Returns whether there is one now.
     async fn open_first(&mut self) -> Result<bool, StoreError> {
-        let (server, credentials) = match self.passport().await {
-            Ok(both) => both,
-            Err(Denied::Store(error)) => return Err(error),
-            Err(denied) => {
-                self.bar(denied).await?;
-                return Ok(false);
-            }
-        };
-        let settings = self.shared.config.smtp();
-        let connected = tokio::select! {
-            connected = Connection::connect(&server, &credentials, &settings) => connected,
+        let opened = tokio::select! {
+            opened = open(&self.shared, &self.account) => opened,
             () = self.stop.cancelled() => return Ok(false),
         };
-        match connected {
-            Ok(connection) => {
+        match opened {
+            Ok((transport, token)) => {
+                self.token = token;
                 self.signed_in().await?;
                 let lane = self.new_lane();
-                self.lanes.spawn(lane.run(connection));
+                self.lanes.spawn(lane.run(transport));
                 Ok(true)
             }
-            Err(error) => {
-                self.block(of_smtp(&error)).await?;
+            Err(NotOpened::Denied(Denied::Store(error))) => Err(error),
+            Err(NotOpened::Denied(denied)) => {
+                self.bar(denied).await?;
+                Ok(false)
+            }
+            Err(NotOpened::Failed { failure, token }) => {
+                self.token = token;
+                self.block(failure).await?;
                 Ok(false)
             }
         }
-    }
-
-    async fn passport(&mut self) -> Result<(Server, Credentials), Denied> {
-        let server = Access::server(&self.account).map_err(Denied::Problem)?;
-        let replica = &self.shared.replica;
-        let now = replica.clock.now();
-        let access = &self.shared.access;
-        let pass = access.pass(&replica.database, &self.account, now).await?;
-        self.token = pass.token;
-        Ok((server, pass.credentials))
     }
 
     /// A further connection opens itself, while those that are open go on.

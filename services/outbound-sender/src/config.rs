@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use mailmesh_mail::message::BuildLimits;
-use mailmesh_mail::smtp::{SmtpSettings, SmtpTimeouts};
+use mailmesh_mail::transport::TransportSettings;
 use serde::Deserialize;
 
 /// The section `[outbound_sender]`.
@@ -114,15 +114,12 @@ impl Config {
         Ok(())
     }
 
-    pub(crate) fn smtp(&self) -> SmtpSettings {
-        SmtpSettings {
-            ehlo_name: self.ehlo_name.clone(),
-            timeouts: SmtpTimeouts {
-                connect: Duration::from_secs(self.connect_timeout_seconds),
-                command: Duration::from_secs(self.command_timeout_seconds),
-                commit: Duration::from_secs(self.final_reply_timeout_seconds),
-                ..SmtpTimeouts::default()
-            },
+    pub(crate) fn transport(&self) -> TransportSettings {
+        TransportSettings {
+            client_name: self.ehlo_name.clone(),
+            connect_timeout: Duration::from_secs(self.connect_timeout_seconds),
+            command_timeout: Duration::from_secs(self.command_timeout_seconds),
+            commit_timeout: Duration::from_secs(self.final_reply_timeout_seconds),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mailmesh_domain::{OutboundState, Verdict, VerdictKind};
 use mailmesh_events::Problem;
-use mailmesh_mail::smtp::{RecipientResult, Reply, Scope};
+use mailmesh_mail::transport::{Failure, FailureDetail, RecipientRefusal, RecipientResult, Scope};
 use mailmesh_store::outbound_mail::{OutboundMail, Outcome, Recipient, is_news};
 use time::OffsetDateTime;
 
@@ -19,59 +19,13 @@ const UNKNOWN_TRIES: i32 = 6;
 /// A throttle without a hint, and an account whose token is being refreshed.
 const SHORT_PAUSE: Duration = Duration::from_mins(1);
 
-/// What failed, without the types of the protocol.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) what: String,
-    pub(crate) code: Option<String>,
-    pub(crate) verdict: Verdict,
-    pub(crate) scope: Scope,
-    pub(crate) is_token_refused: bool,
-    /// Whether the server had the content when it refused.
-    pub(crate) is_of_content: bool,
-}
-
-impl Failure {
-    pub(crate) fn problem(&self) -> Problem {
-        Problem::new(self.what.clone(), self.verdict).with_code(self.code.clone())
-    }
-
-    fn of_recipient(result: &RecipientResult) -> Self {
-        Self {
-            what: format!("The server refused a recipient: {}", result.reply),
-            code: Some(result.reply.status()),
-            verdict: result.verdict(),
-            scope: result.scope(),
-            is_token_refused: false,
-            is_of_content: false,
-        }
-    }
-
-    /// Whether the server is in trouble, whatever the mail and the account.
-    pub(crate) const fn is_of_host(&self) -> bool {
-        matches!(self.scope, Scope::Host)
-            && matches!(
-                self.verdict.kind,
-                VerdictKind::Transient | VerdictKind::Unknown
-            )
-    }
-
-    /// Whether the account cannot send, whatever the mail.
-    const fn concerns_account(&self) -> bool {
-        matches!(
-            self.verdict.kind,
-            VerdictKind::Throttled | VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator
-        )
-    }
-}
-
 /// How an attempt ended.
 #[derive(Debug, Clone)]
 pub(crate) enum Ended {
     /// The server took the mail for those recipients that it accepted.
     Accepted {
         results: Vec<RecipientResult>,
-        reply: Reply,
+        reply: String,
     },
     /// The server accepted no recipient.
     Refused(Vec<RecipientResult>),
@@ -183,7 +137,7 @@ pub(crate) fn decide(
         Ended::Unattempted => case.give_back(),
         Ended::Failed(failure) => case.failed(recipients, failure),
         Ended::Refused(results) => case.answered(&results, None),
-        Ended::Accepted { results, reply } => case.answered(&results, Some(reply.to_string())),
+        Ended::Accepted { results, reply } => case.answered(&results, Some(reply)),
         Ended::Uncertain { results, failure } => case.uncertain(&results, &failure),
     }
 }
@@ -222,30 +176,31 @@ impl Case<'_> {
     fn answered(&self, results: &[RecipientResult], reply: Option<String>) -> Decision {
         let was_taken = reply.is_some();
         let recipients = self.merge(results, was_taken);
-        let waiting = results.iter().filter(|result| {
-            let name = &result.address;
-            let is_open = |one: &Recipient| one.address == *name && one.accepted.is_none();
-            !result.is_accepted() && recipients.iter().any(is_open)
-        });
-        let waiting: Vec<&RecipientResult> = waiting.collect();
-        let concerns_account = |result: &&&RecipientResult| {
-            result.scope() != Scope::Recipient && Failure::of_recipient(result).concerns_account()
+        let is_open = |address: &str| {
+            let mut each = recipients.iter();
+            each.any(|one| one.address == address && one.accepted.is_none())
         };
-        let worst = waiting.iter().find(concerns_account).or(waiting.first());
+        let refused: Vec<Refused<'_>> = results.iter().filter_map(Refused::of).collect();
+        let mut waiting = refused.iter().filter(|one| is_open(one.address));
+        let is_of_account = |one: &&Refused<'_>| {
+            one.refusal.scope != Scope::Recipient && one.failure().concerns_account()
+        };
+        let worst = waiting
+            .clone()
+            .find(is_of_account)
+            .or(waiting.clone().next());
         let mut decision = match worst {
             None => {
-                let refused = results.iter().find(|result| !result.is_accepted());
-                self.finish(recipients, refused.map(Failure::of_recipient).as_ref())
+                let first = refused.first().map(Refused::failure);
+                self.finish(recipients, first.as_ref())
             }
             // The server takes the rest in another mail, at once; each round makes progress.
-            Some(_) if was_taken && waiting.iter().all(|result| result.is_over_the_number()) => {
-                Decision {
-                    outcome: self.outcome(OutboundState::Queued, recipients),
-                    notice: None,
-                    obstacle: None,
-                }
-            }
-            Some(worst) => self.failed_for_some(recipients, Failure::of_recipient(worst)),
+            Some(_) if was_taken && waiting.all(|one| one.refusal.is_over_the_number) => Decision {
+                outcome: self.outcome(OutboundState::Queued, recipients),
+                notice: None,
+                obstacle: None,
+            },
+            Some(worst) => self.failed_for_some(recipients, worst.failure()),
         };
         decision.outcome.reply = reply.or(decision.outcome.reply);
         decision
@@ -260,11 +215,13 @@ impl Case<'_> {
             let (None, Some(result)) = (recipient.accepted, result) else {
                 continue;
             };
-            recipient.reply = Some(result.reply.to_string());
-            if result.is_accepted() {
-                recipient.accepted = was_taken.then_some(true);
-            } else if result.verdict().kind == VerdictKind::Permanent {
-                recipient.accepted = Some(false);
+            recipient.reply = Some(result.reply.clone());
+            match &result.refusal {
+                None => recipient.accepted = was_taken.then_some(true),
+                Some(refusal) if refusal.verdict.kind == VerdictKind::Permanent => {
+                    recipient.accepted = Some(false);
+                }
+                Some(_) => {}
             }
         }
         recipients
@@ -287,7 +244,7 @@ impl Case<'_> {
             },
             VerdictKind::Transient | VerdictKind::Unknown => self.defer(recipients, &failure),
             // What throttles the account may be this very mail: it must not come first for ever.
-            VerdictKind::Throttled if failure.is_of_content => Decision {
+            VerdictKind::Throttled if failure.detail == FailureDetail::ContentRefused => Decision {
                 obstacle: Some(failure.clone()),
                 ..self.defer(recipients, &failure)
             },
@@ -308,7 +265,7 @@ impl Case<'_> {
         let mut outcome = self.outcome(OutboundState::Queued, recipients);
         outcome.failures = failures;
         outcome.due_at = self.now + self.rules.delay_after(failures).max(hint);
-        let problem = failure.problem();
+        let problem = problem_of(failure);
         outcome.problem = Some(problem.with_mail("It stays queued and is tried again by itself."));
         Decision {
             outcome,
@@ -322,7 +279,7 @@ impl Case<'_> {
         let until = self.now + self.rules.rest_after(failure.verdict);
         let mut outcome = self.outcome(OutboundState::Queued, recipients);
         outcome.due_at = until;
-        let problem = failure.problem().with_mail(WAITS);
+        let problem = problem_of(&failure).with_mail(WAITS);
         let is_news = is_news(self.mail.problem.as_ref(), &problem);
         let notice = is_news.then_some(Notice::Deferred);
         outcome.problem = Some(problem);
@@ -344,7 +301,7 @@ impl Case<'_> {
             (OutboundState::Failed, Notice::Failed)
         };
         let mut outcome = self.outcome(state, recipients);
-        let told = failure.filter(|_| !is_sent).map(Failure::problem);
+        let told = failure.filter(|_| !is_sent).map(problem_of);
         outcome.problem = told.map(|problem| {
             problem.with_mail("It was not sent to anybody; its body is kept for a while.")
         });
@@ -354,6 +311,33 @@ impl Case<'_> {
             obstacle: None,
         }
     }
+}
+
+/// A recipient whom the server refused.
+struct Refused<'a> {
+    address: &'a str,
+    reply: &'a str,
+    refusal: &'a RecipientRefusal,
+}
+
+impl<'a> Refused<'a> {
+    fn of(result: &'a RecipientResult) -> Option<Self> {
+        Some(Self {
+            address: &result.address,
+            reply: &result.reply,
+            refusal: result.refusal.as_ref()?,
+        })
+    }
+
+    fn failure(&self) -> Failure {
+        let what = format!("The server refused a recipient: {}", self.reply);
+        Failure::new(what, self.refusal.verdict, self.refusal.scope)
+            .with_code(Some(self.refusal.code.clone()))
+    }
+}
+
+pub(crate) fn problem_of(failure: &Failure) -> Problem {
+    Problem::new(failure.what.clone(), failure.verdict).with_code(failure.code.clone())
 }
 
 /// What becomes of mail that waits with its account.

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use mailmesh_domain::{MustAct, Verdict};
 use mailmesh_mail::message::Envelope;
-use mailmesh_mail::smtp::{
-    CommitError, Connection, Phase, Preparation, Prepared, RecipientResult, Reply, Scope, SmtpError,
+use mailmesh_mail::transport::{
+    Committed, Failure, FailureDetail, MailTransport, Preparation, PreparedMail, Scope,
 };
 use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::time::Instant;
 
-use crate::decide::{Ended, Failure};
+use crate::decide::Ended;
 use crate::recorder::{Entry, RecorderHandle};
 
 /// Others take over after ten seconds of silence. Whoever stood still for longer than this may have
@@ -29,11 +29,11 @@ pub(crate) enum Delivered {
 }
 
 /// The database knows that the mail may be committed.
-struct Entered<'a>(Prepared<'a>);
+struct Entered<'a>(Box<dyn PreparedMail + 'a>);
 
 /// Sends one mail to the recipients that still wait.
 pub(crate) async fn deliver(
-    connection: &mut Connection,
+    transport: &mut dyn MailTransport,
     recorder: &RecorderHandle,
     mail: &OutboundMail,
     raw: &[u8],
@@ -44,11 +44,13 @@ pub(crate) async fn deliver(
         Ok(envelope) => envelope,
         Err(error) => return Delivered::Ended(Ended::Failed(unsendable(&error.to_string()))),
     };
-    let prepared = match connection.prepare(&envelope, raw).await {
+    let prepared = match transport.prepare(&envelope, raw).await {
         Ok(Preparation::Ready(prepared)) => prepared,
         Ok(Preparation::Refused(results)) => return Delivered::Ended(Ended::Refused(results)),
-        Err(SmtpError::ClosedWhileIdle | SmtpError::Unusable) => return Delivered::ConnectionGone,
-        Err(error) => return Delivered::Ended(Ended::Failed(of_smtp(&error))),
+        Err(failure) if failure.detail == FailureDetail::NotTried => {
+            return Delivered::ConnectionGone;
+        }
+        Err(failure) => return Delivered::Ended(Ended::Failed(failure)),
     };
     let asked_at = Instant::now();
     match recorder.enter_committing(mail.id, mail.attempts).await {
@@ -68,87 +70,32 @@ pub(crate) async fn deliver(
     }
 }
 
-async fn commit(Entered(prepared): Entered<'_>, latest: Instant) -> Delivered {
-    let results: Vec<RecipientResult> = prepared.recipients().to_vec();
-    Delivered::Ended(match prepared.commit_before(Some(latest)).await {
-        Ok(reply) => Ended::Accepted { results, reply },
-        Err(error) if error.is_uncertain() => Ended::Uncertain {
-            results,
-            failure: of_commit(&error),
+async fn commit(Entered(prepared): Entered<'_>, deadline: Instant) -> Delivered {
+    Delivered::Ended(match prepared.commit_before(deadline).await {
+        Committed::Accepted { recipients, reply } => Ended::Accepted {
+            results: recipients,
+            reply,
         },
-        Err(error) => Ended::Failed(of_commit(&error)),
+        Committed::Unsent(failure) => Ended::Failed(failure),
+        Committed::Uncertain {
+            recipients,
+            failure,
+        } => Ended::Uncertain {
+            results: recipients,
+            failure,
+        },
     })
 }
 
 /// A mail that no server could be given.
 pub(crate) fn unsendable(why: &str) -> Failure {
-    Failure {
-        what: format!("The mail cannot be sent: {why}"),
-        code: None,
-        verdict: Verdict::permanent(MustAct::Administrator),
-        scope: Scope::Message,
-        is_token_refused: false,
-        is_of_content: false,
-    }
+    let what = format!("The mail cannot be sent: {why}");
+    let verdict = Verdict::permanent(MustAct::Administrator);
+    Failure::new(what, verdict, Scope::Message)
 }
 
 /// A server that takes the sign-in and then hangs up.
 pub(crate) fn hung_up() -> Failure {
-    Failure {
-        what: "The server hangs up right after the sign-in".to_owned(),
-        code: None,
-        verdict: Verdict::transient(),
-        scope: Scope::Host,
-        is_token_refused: false,
-        is_of_content: false,
-    }
-}
-
-pub(crate) fn of_smtp(error: &SmtpError) -> Failure {
-    Failure {
-        what: tell(error, error.reply().map(ToString::to_string)),
-        code: error.reply().map(Reply::status),
-        verdict: error.verdict(),
-        scope: error.scope(),
-        is_token_refused: error.is_token_refused(),
-        is_of_content: matches!(
-            error,
-            SmtpError::Refused {
-                phase: Phase::Content,
-                ..
-            }
-        ),
-    }
-}
-
-fn of_commit(error: &CommitError) -> Failure {
-    Failure {
-        what: tell(error, error.reply().map(ToString::to_string)),
-        code: error.reply().map(Reply::status),
-        verdict: error.verdict(),
-        scope: error.scope(),
-        is_token_refused: false,
-        is_of_content: true,
-    }
-}
-
-/// Says what happened, with its causes and the server's own words.
-pub(crate) fn tell(error: &dyn std::error::Error, reply: Option<String>) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    if let Some(reply) = reply {
-        text.push_str(" (");
-        text.push_str(&reply);
-        text.push(')');
-    }
-    let mut characters = text.chars();
-    match characters.next() {
-        Some(first) => first.to_uppercase().chain(characters).collect(),
-        None => text,
-    }
+    let what = "The server hangs up right after the sign-in";
+    Failure::new(what, Verdict::transient(), Scope::Host)
 }

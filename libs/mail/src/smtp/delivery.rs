@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use mailmesh_domain::Verdict;
 use tokio::time::Instant;
 
 use super::connection::{Connection, State};
@@ -8,47 +7,17 @@ use super::content::{BLOCK, Stuffed, is_wire_ready};
 use super::error::{CommitError, SmtpError, UncertainCause, WireError};
 use super::reply::Reply;
 use super::transaction::{Transaction, left};
-use super::verdict::{Phase, Scope, is_too_many_recipients, judge};
+use super::verdict::Phase;
 use super::wire::Pending;
 use crate::message::Envelope;
+use crate::transport::RecipientResult;
 
 /// How long to wait for the reason why a server stopped taking content.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// What the server said to one recipient.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecipientResult {
-    /// The recipient's address.
-    pub address: String,
-    /// The server's reply.
-    pub reply: Reply,
-}
-
-impl RecipientResult {
-    /// Returns whether the server takes the mail for this recipient.
-    pub const fn is_accepted(&self) -> bool {
-        self.reply.is_positive()
-    }
-
-    /// Returns what a refusal means; a recipient over the server's number per mail may be tried at once in another.
-    pub fn verdict(&self) -> Verdict {
-        judge(Phase::Recipient, &self.reply).0
-    }
-
-    /// Returns what a refusal concerns: rarely more than this recipient.
-    pub fn scope(&self) -> Scope {
-        judge(Phase::Recipient, &self.reply).1
-    }
-
-    /// Returns whether the recipient was refused only because the mail has too many.
-    pub fn is_over_the_number(&self) -> bool {
-        is_too_many_recipients(&self.reply)
-    }
-}
-
 /// How far a mail came before its final dot.
 #[derive(Debug)]
-pub enum Preparation<'a> {
+pub enum SmtpPreparation<'a> {
     /// The server has the content and waits for the dot.
     Ready(Prepared<'a>),
     /// No recipient was accepted; nothing was sent and the connection can go on.
@@ -66,6 +35,10 @@ impl Prepared<'_> {
     /// Returns each recipient's result; at least one is accepted.
     pub fn recipients(&self) -> &[RecipientResult] {
         &self.recipients
+    }
+
+    pub(super) fn take_recipients(&mut self) -> Vec<RecipientResult> {
+        std::mem::take(&mut self.recipients)
     }
 
     /// Sends the final dot and waits for the verdict on the mail.
@@ -149,7 +122,7 @@ impl Connection {
         &mut self,
         envelope: &Envelope,
         raw: &[u8],
-    ) -> Result<Preparation<'_>, SmtpError> {
+    ) -> Result<SmtpPreparation<'_>, SmtpError> {
         let bytes = raw.len() as u64;
         if let Some(limit) = self.capabilities.size().filter(|limit| bytes > *limit) {
             return Err(SmtpError::TooLarge { bytes, limit });
@@ -173,7 +146,7 @@ impl Connection {
         }
         // A server that wants content for nobody gets none: it would have to be told that the mail is empty.
         if !opened.results.iter().any(RecipientResult::is_accepted) {
-            return Ok(Preparation::Refused(opened.results));
+            return Ok(SmtpPreparation::Refused(opened.results));
         }
         match opened.data {
             Some(reply) if !is_waiting => {
@@ -184,7 +157,7 @@ impl Connection {
             }
             _ => {
                 self.send_content(raw, deadline).await?;
-                Ok(Preparation::Ready(Prepared {
+                Ok(SmtpPreparation::Ready(Prepared {
                     connection: self,
                     recipients: opened.results,
                 }))

@@ -5,7 +5,8 @@ use mailmesh_domain::{MustAct, Verdict};
 use thiserror::Error;
 
 use super::reply::Reply;
-use super::verdict::{Phase, Scope, is_token_refused, judge};
+use super::verdict::{Phase, is_token_refused, judge};
+use crate::transport::Scope;
 use crate::{ConnectError, InvalidCredentials};
 
 /// What went wrong on the wire itself.

@@ -4,11 +4,11 @@ use tokio::time::Instant;
 
 use super::capability::Extension;
 use super::connection::Connection;
-use super::delivery::RecipientResult;
 use super::error::SmtpError;
 use super::reply::Reply;
-use super::verdict::Phase;
+use super::verdict::{Phase, is_too_many_recipients, judge};
 use crate::message::Envelope;
+use crate::transport::{RecipientRefusal, RecipientResult};
 
 /// RCPTs in one pipelined group: their replies must fit the buffers between us while we still write.
 const GROUP: usize = 100;
@@ -169,10 +169,7 @@ impl<'a> Transaction<'a> {
         recipient: &str,
     ) -> Result<(), SmtpError> {
         let reply = self.answer(Phase::Recipient).await?;
-        opened.results.push(RecipientResult {
-            address: recipient.to_owned(),
-            reply,
-        });
+        opened.results.push(result(recipient, &reply));
         Ok(())
     }
 
@@ -189,6 +186,23 @@ impl<'a> Transaction<'a> {
             return Err(SmtpError::refused(phase, reply));
         }
         Ok(reply)
+    }
+}
+
+fn result(recipient: &str, reply: &Reply) -> RecipientResult {
+    let refusal = || {
+        let (verdict, scope) = judge(Phase::Recipient, reply);
+        RecipientRefusal {
+            code: reply.status(),
+            verdict,
+            scope,
+            is_over_the_number: is_too_many_recipients(reply),
+        }
+    };
+    RecipientResult {
+        address: recipient.to_owned(),
+        reply: reply.to_string(),
+        refusal: (!reply.is_positive()).then(refusal),
     }
 }
 

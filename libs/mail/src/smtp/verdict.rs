@@ -4,6 +4,7 @@ use std::time::Duration;
 use mailmesh_domain::{MustAct, Verdict};
 
 use super::reply::Reply;
+use crate::transport::Scope;
 
 /// What we were doing when the server answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,21 +43,6 @@ impl fmt::Display for Phase {
             Self::Housekeeping => "RSET or NOOP",
         })
     }
-}
-
-/// What a failure concerns, and so what else need not be tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Everything that the account sends.
-    Account,
-    /// Mail from this sender address.
-    Sender,
-    /// This recipient; others may go on.
-    Recipient,
-    /// This mail.
-    Message,
-    /// Everything that goes to this server.
-    Host,
 }
 
 /// Gmail and Exchange count over a rolling day, so a part of it may pass soon; asking more often gains nothing.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mailmesh_domain::{AccountState, Authorisation, GrantId, GrantState, VerdictKind};
 use mailmesh_events::Problem;
+use mailmesh_mail::transport::{Failure, FailureDetail};
 use mailmesh_store::{StoreError, grant};
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -16,7 +17,7 @@ use tracing::info;
 
 use super::Worker;
 use crate::access::{Denied, ask_refresh, token_over, waiting};
-use crate::decide::{Failure, WAITS};
+use crate::decide::{WAITS, problem_of};
 use crate::status;
 
 /// A lost hint costs no more than this.
@@ -166,11 +167,12 @@ impl Worker {
     /// The server refused the account, or was not reached.
     pub(super) async fn block(&mut self, failure: Failure) -> Result<(), StoreError> {
         self.stop_lanes().await;
-        if let (true, Some((grant, generation))) = (failure.is_token_refused, self.token) {
+        let is_token_refused = failure.detail == FailureDetail::TokenRefused;
+        if let (true, Some((grant, generation))) = (is_token_refused, self.token) {
             return self.take_refused_token(grant, generation, failure).await;
         }
         let now = self.shared.replica.clock.now();
-        let problem = failure.problem().with_mail(WAITS);
+        let problem = problem_of(&failure).with_mail(WAITS);
         let rest = self.shared.rules.rest_after(failure.verdict);
         let until = match failure.verdict.kind {
             VerdictKind::Throttled => now + rest,
@@ -210,7 +212,7 @@ impl Worker {
         }
         self.stop_lanes().await;
         self.gate.strain = self.gate.strain.saturating_add(1);
-        let problem = failure.problem().with_mail(WAITS);
+        let problem = problem_of(&failure).with_mail(WAITS);
         if self.gate.is_long_strained() {
             self.report(AccountState::Failing, &problem).await?;
         }
@@ -233,7 +235,7 @@ impl Worker {
             self.gate.refusals = self.gate.refusals.saturating_add(1);
         }
         if self.gate.is_hopeless() {
-            let problem = failure.problem().with_mail(WAITS);
+            let problem = problem_of(&failure).with_mail(WAITS);
             self.report(AccountState::SignInRequired, &problem).await?;
             let until = self.shared.replica.clock.now() + self.shared.rules.slow_probe();
             // Not asked for: a new token would be refused as well, and so on without end.

@@ -3,16 +3,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mailmesh_bus::trace;
-use mailmesh_mail::smtp::Connection;
+use mailmesh_mail::transport::{Failure, MailTransport};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, field, info_span};
 
-use crate::access::{Access, Denied};
-use crate::decide::{Ended, Failure, decide};
-use crate::delivery::{Delivered, deliver, hung_up, of_smtp};
+use super::connect::{NotOpened, open};
+use crate::decide::{Ended, decide};
+use crate::delivery::{Delivered, deliver, hung_up};
 use crate::job::Job;
 use crate::shared::Shared;
 
@@ -41,7 +41,7 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) async fn run(self, mut connection: Connection) -> LaneEnd {
+    pub(crate) async fn run(self, mut transport: Box<dyn MailTransport>) -> LaneEnd {
         let idle = Duration::from_secs(self.shared.config.idle_seconds);
         loop {
             let job = tokio::select! {
@@ -51,14 +51,14 @@ impl Lane {
                 () = tokio::time::sleep(idle) => None,
             };
             let Some(job) = job else {
-                connection.quit().await;
+                transport.close().await;
                 return LaneEnd::Done;
             };
-            if let Err(end) = self.send(&mut connection, job).await {
+            if let Err(end) = self.send(&mut transport, job).await {
                 return end;
             }
-            if !connection.is_reusable() {
-                connection.quit().await;
+            if !transport.is_reusable() {
+                transport.close().await;
                 return LaneEnd::Done;
             }
         }
@@ -69,25 +69,17 @@ impl Lane {
     }
 
     /// Opens a connection with the account's present token; none when it cannot be tried now.
-    pub(super) async fn connect(&self) -> Result<Option<Connection>, Failure> {
-        let Ok(server) = Access::server(&self.account) else {
-            return Ok(None);
-        };
-        let replica = &self.shared.replica;
-        let now = replica.clock.now();
-        let access = &self.shared.access;
-        let pass = match access.pass(&replica.database, &self.account, now).await {
-            Ok(pass) => pass,
+    pub(super) async fn connect(&self) -> Result<Option<Box<dyn MailTransport>>, Failure> {
+        match open(&self.shared, &self.account).await {
+            Ok((transport, _)) => Ok(Some(transport)),
             // The worker meets the same when it opens its next connection, and deals with it.
-            Err(Denied::Problem(_) | Denied::TokenOver(..) | Denied::Store(_)) => return Ok(None),
-        };
-        let settings = self.shared.config.smtp();
-        let opened = Connection::connect(&server, &pass.credentials, &settings).await;
-        opened.map(Some).map_err(|error| of_smtp(&error))
+            Err(NotOpened::Denied(_)) => Ok(None),
+            Err(NotOpened::Failed { failure, .. }) => Err(failure),
+        }
     }
 
     /// Sends one mail; an error ends the connection.
-    async fn send(&self, connection: &mut Connection, job: Job) -> Result<(), LaneEnd> {
+    async fn send(&self, transport: &mut Box<dyn MailTransport>, job: Job) -> Result<(), LaneEnd> {
         let span = info_span!(
             "deliver.mail",
             mail.id = %job.mail.id,
@@ -98,18 +90,22 @@ impl Lane {
         if let Some(parent) = &job.mail.trace_parent {
             trace::continue_from(&span, &[("traceparent".to_owned(), parent.clone())]);
         }
-        self.send_in_span(connection, job).instrument(span).await
+        self.send_in_span(transport, job).instrument(span).await
     }
 
-    async fn send_in_span(&self, connection: &mut Connection, job: Job) -> Result<(), LaneEnd> {
+    async fn send_in_span(
+        &self,
+        transport: &mut Box<dyn MailTransport>,
+        job: Job,
+    ) -> Result<(), LaneEnd> {
         let recorder = &self.shared.recorder;
-        let mut delivered = deliver(connection, recorder, &job.mail, &job.raw).await;
+        let mut delivered = deliver(transport.as_mut(), recorder, &job.mail, &job.raw).await;
         let mut end_if_gone = LaneEnd::Done;
         if matches!(delivered, Delivered::ConnectionGone) {
             match self.connect().await {
                 Ok(Some(fresh)) => {
-                    *connection = fresh;
-                    delivered = deliver(connection, recorder, &job.mail, &job.raw).await;
+                    *transport = fresh;
+                    delivered = deliver(transport.as_mut(), recorder, &job.mail, &job.raw).await;
                     end_if_gone = LaneEnd::Strained(hung_up());
                 }
                 Ok(None) => {}

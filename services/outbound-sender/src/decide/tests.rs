@@ -3,16 +3,51 @@ use mailmesh_domain::MustAct;
 use super::*;
 use crate::event::sample::mail;
 
+const OK: &str = "250 2.1.5 OK";
+const NO: &str = "550 5.1.1 no such user";
+const LATER: &str = "450 4.2.1 later";
+const MANY: &str = "452 4.5.3 too many";
+const QUOTA: &str = "550 5.4.5 daily limit";
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
 fn rules() -> Rules {
     Rules::of(&Config::default())
 }
 
+/// What the transport makes of the replies that these tests use; its own tests show that it does.
+fn refusal(reply: &str) -> Option<RecipientRefusal> {
+    let (code, verdict, scope) = match reply {
+        NO => (
+            "550 5.1.1",
+            Verdict::permanent(MustAct::Nobody),
+            Scope::Recipient,
+        ),
+        LATER => ("450 4.2.1", Verdict::transient(), Scope::Recipient),
+        MANY => (
+            "452 4.5.3",
+            Verdict::transient().after(Duration::ZERO),
+            Scope::Recipient,
+        ),
+        QUOTA => (
+            "550 5.4.5",
+            Verdict::throttled(Some(Duration::from_hours(4))),
+            Scope::Account,
+        ),
+        _ => return None,
+    };
+    Some(RecipientRefusal {
+        code: code.to_owned(),
+        verdict,
+        scope,
+        is_over_the_number: reply == MANY,
+    })
+}
+
 fn result(address: &str, reply: &str) -> RecipientResult {
     RecipientResult {
         address: address.to_owned(),
-        reply: Reply::parse(reply).unwrap(),
+        reply: reply.to_owned(),
+        refusal: refusal(reply),
     }
 }
 
@@ -22,19 +57,12 @@ fn accepted(results: &[(&str, &str)]) -> Ended {
             .iter()
             .map(|(address, reply)| result(address, reply))
             .collect(),
-        reply: Reply::parse("250 2.0.0 queued").unwrap(),
+        reply: "250 2.0.0 queued".to_owned(),
     }
 }
 
 fn failure(verdict: Verdict, scope: Scope) -> Failure {
-    Failure {
-        what: "It failed".to_owned(),
-        code: Some("421 4.7.0".to_owned()),
-        verdict,
-        scope,
-        is_token_refused: false,
-        is_of_content: false,
-    }
+    Failure::new("It failed", verdict, scope).with_code(Some("421 4.7.0".to_owned()))
 }
 
 fn states(decision: &Decision) -> Vec<Option<bool>> {
@@ -44,10 +72,6 @@ fn states(decision: &Decision) -> Vec<Option<bool>> {
 
 #[test]
 fn each_recipient_gets_its_own_end() {
-    const OK: &str = "250 2.1.5 OK";
-    const NO: &str = "550 5.1.1 no such user";
-    const LATER: &str = "450 4.2.1 later";
-    const MANY: &str = "452 4.5.3 too many";
     let (yes, no, open) = (Some(true), Some(false), None);
     for (first, second, state, notice, ends, failures) in [
         (
@@ -92,9 +116,9 @@ fn each_recipient_gets_its_own_end() {
 fn nobody_accepted_fails_for_good_or_waits() {
     let all = |reply| Ended::Refused(vec![result("a@x", reply)]);
 
-    let failed = decide(&mail(&["a@x"]), all("550 5.1.1 no"), &rules(), NOW);
-    let waits = decide(&mail(&["a@x"]), all("450 4.2.1 later"), &rules(), NOW);
-    let quota = decide(&mail(&["a@x"]), all("550 5.4.5 daily limit"), &rules(), NOW);
+    let failed = decide(&mail(&["a@x"]), all(NO), &rules(), NOW);
+    let waits = decide(&mail(&["a@x"]), all(LATER), &rules(), NOW);
+    let quota = decide(&mail(&["a@x"]), all(QUOTA), &rules(), NOW);
 
     assert_eq!(failed.notice, Some(Notice::Failed));
     assert!(failed.outcome.problem.is_some());
@@ -108,7 +132,7 @@ fn recipient_that_was_accepted_before_keeps_its_end() {
     let mut half = mail(&["a@x", "b@x"]);
     half.recipients[0].accepted = Some(true);
 
-    let ended = Ended::Refused(vec![result("b@x", "550 5.1.1 no")]);
+    let ended = Ended::Refused(vec![result("b@x", NO)]);
     let decision = decide(&half, ended, &rules(), NOW);
 
     assert_eq!(decision.notice, Some(Notice::Sent));
@@ -187,11 +211,7 @@ fn reply_that_fits_no_rule_is_met_a_bounded_number_of_times() {
 #[test]
 fn uncertain_mail_waits_to_be_looked_for() {
     let ended = Ended::Uncertain {
-        results: vec![
-            result("a@x", "250 OK"),
-            result("b@x", "452 4.5.3 too many"),
-            result("c@x", "550 5.1.1 no such user"),
-        ],
+        results: vec![result("a@x", OK), result("b@x", MANY), result("c@x", NO)],
         failure: failure(Verdict::unknown(), Scope::Message),
     };
 
@@ -245,10 +265,8 @@ fn mail_that_waited_long_for_its_account_has_all_its_tries_left() {
 
 #[test]
 fn throttle_that_met_the_content_counts_for_the_mail_too() {
-    let of_content = Failure {
-        is_of_content: true,
-        ..failure(Verdict::throttled(None), Scope::Account)
-    };
+    let of_content = failure(Verdict::throttled(None), Scope::Account)
+        .with_detail(FailureDetail::ContentRefused);
     let mut old = mail(&["a@x"]);
     old.failures = 37;
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use mailmesh_domain::{OutboundState, UncertainPolicy, Verdict};
 use mailmesh_events::Problem;
-use mailmesh_mail::smtp::{RecipientResult, Scope};
+use mailmesh_mail::transport::{Failure, RecipientResult, Scope};
 use mailmesh_store::outbound_mail::OutboundMail;
 use time::OffsetDateTime;
 
-use super::{Case, Decision, Failure, Notice, Rules};
+use super::{Case, Decision, Notice, Rules, problem_of};
 
 /// After so many uncertain attempts a mail waits for a person: each may have left a copy.
 const ROUNDS: i64 = 3;
@@ -93,14 +93,8 @@ pub(crate) fn held(mail: &OutboundMail, rules: &Rules, now: OffsetDateTime) -> D
 }
 
 fn refused_some(reply: &str) -> Failure {
-    Failure {
-        what: format!("The server refused a recipient: {reply}"),
-        code: None,
-        verdict: Verdict::transient(),
-        scope: Scope::Recipient,
-        is_token_refused: false,
-        is_of_content: false,
-    }
+    let what = format!("The server refused a recipient: {reply}");
+    Failure::new(what, Verdict::transient(), Scope::Recipient)
 }
 
 impl Case<'_> {
@@ -118,7 +112,7 @@ impl Case<'_> {
         }
         let mut outcome = self.outcome(OutboundState::Uncertain, recipients);
         outcome.due_at = self.now + self.rules.look_after;
-        let problem = failure.problem().with_action(DECIDE);
+        let problem = problem_of(failure).with_action(DECIDE);
         let of_mail = uncertain_mail(self.mail);
         outcome.problem = Some(match left_out {
             0 => problem.with_mail(of_mail),
@@ -131,14 +125,11 @@ impl Case<'_> {
             outcome,
             notice: Some(Notice::Uncertain),
             // The next mails might all become uncertain, too.
-            obstacle: Some(Failure {
-                what: "The server's final reply to another mail was lost".to_owned(),
-                code: None,
-                verdict: Verdict::transient(),
-                scope: Scope::Host,
-                is_token_refused: false,
-                is_of_content: false,
-            }),
+            obstacle: Some(Failure::new(
+                "The server's final reply to another mail was lost",
+                Verdict::transient(),
+                Scope::Host,
+            )),
         }
     }
 

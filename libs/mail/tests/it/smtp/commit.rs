@@ -1,5 +1,6 @@
 use mailmesh_domain::VerdictKind as K;
-use mailmesh_mail::smtp::{CommitError, Connection, Scope as S, UncertainCause, WireError};
+use mailmesh_mail::smtp::{CommitError, Connection, UncertainCause, WireError};
+use mailmesh_mail::transport::Scope as S;
 
 use super::peer::{Peer, TestResult};
 use super::stage::{deliver, prepare, take_content};

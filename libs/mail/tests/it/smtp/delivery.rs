@@ -1,6 +1,7 @@
 use mailmesh_domain::VerdictKind;
 use mailmesh_mail::message::Envelope;
-use mailmesh_mail::smtp::{Connection, Preparation, RecipientResult, Scope, SmtpError};
+use mailmesh_mail::smtp::{Connection, SmtpError, SmtpPreparation};
+use mailmesh_mail::transport::{RecipientResult, Scope};
 
 use super::peer::{Peer, TestResult, play_plain};
 
@@ -81,8 +82,8 @@ pub(super) async fn send(
     raw: &[u8],
 ) -> TestResult<Vec<RecipientResult>> {
     match connection.prepare(envelope, raw).await? {
-        Preparation::Refused(recipients) => Ok(recipients),
-        Preparation::Ready(prepared) => {
+        SmtpPreparation::Refused(recipients) => Ok(recipients),
+        SmtpPreparation::Ready(prepared) => {
             let recipients = prepared.recipients().to_vec();
             prepared.commit().await?;
             Ok(recipients)
@@ -92,6 +93,11 @@ pub(super) async fn send(
 
 fn accepted(results: &[RecipientResult]) -> Vec<bool> {
     results.iter().map(RecipientResult::is_accepted).collect()
+}
+
+fn refusal_of(result: &RecipientResult) -> Option<(VerdictKind, Scope)> {
+    let refusal = result.refusal.as_ref()?;
+    Some((refusal.verdict.kind, refusal.scope))
 }
 
 #[tokio::test]
@@ -105,10 +111,10 @@ async fn one_refused_recipient_does_not_hold_up_the_others() {
         .unwrap();
 
         assert_eq!(accepted(&results), [true, false, true]);
-        assert_eq!(results[1].reply.to_string(), "550 5.1.1 no such user");
+        assert_eq!(results[1].reply, "550 5.1.1 no such user");
         assert_eq!(
-            (results[1].verdict().kind, results[1].scope()),
-            (VerdictKind::Permanent, Scope::Recipient)
+            refusal_of(&results[1]),
+            Some((VerdictKind::Permanent, Scope::Recipient))
         );
         assert_eq!(taken.len(), 1);
         assert_eq!(taken[0].recipients, ["<a@b.c>", "<d@b.c>"]);
@@ -123,7 +129,7 @@ async fn refused_mail_is_forgotten_before_the_next() {
             let all_refused = connection
                 .prepare(&envelope(&["no@b.c", "none@b.c"])?, RAW)
                 .await?;
-            let Preparation::Refused(refused) = all_refused else {
+            let SmtpPreparation::Refused(refused) = all_refused else {
                 return Err("refused recipients were accepted".into());
             };
             assert!(connection.is_reusable());

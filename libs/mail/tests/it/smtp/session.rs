@@ -1,5 +1,6 @@
 use mailmesh_domain::{Encryption, VerdictKind};
-use mailmesh_mail::smtp::{Connection, Extension, Scope, SmtpError, SmtpSettings};
+use mailmesh_mail::smtp::{Connection, Extension, SmtpError, SmtpSettings};
+use mailmesh_mail::transport::Scope;
 use mailmesh_mail::{ConnectError, Credentials, Server, client_config};
 use mailmesh_secrets::SecretString;
 

@@ -2,7 +2,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mailmesh_domain::{Encryption, MustAct, VerdictKind};
 use mailmesh_mail::Credentials;
-use mailmesh_mail::smtp::{Scope, SmtpError, WireError};
+use mailmesh_mail::smtp::{SmtpError, WireError};
+use mailmesh_mail::transport::Scope;
 use mailmesh_secrets::SecretString;
 
 use super::peer::{Peer, TestResult, connect, play, token};

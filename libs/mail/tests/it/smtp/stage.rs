@@ -1,7 +1,6 @@
 use mailmesh_domain::VerdictKind as K;
-use mailmesh_mail::smtp::{
-    Connection, Phase, Preparation, Prepared, Scope as S, SmtpError, WireError,
-};
+use mailmesh_mail::smtp::{Connection, Phase, Prepared, SmtpError, SmtpPreparation, WireError};
+use mailmesh_mail::transport::Scope as S;
 
 use super::delivery::{RAW, envelope, send};
 use super::peer::{Peer, TestResult, play_plain};
@@ -31,8 +30,8 @@ pub(super) async fn take_content(peer: &mut Peer) -> TestResult {
 
 pub(super) async fn prepare(connection: &mut Connection) -> TestResult<Prepared<'_>> {
     match connection.prepare(&envelope(&["a@b.c"])?, RAW).await? {
-        Preparation::Ready(prepared) => Ok(prepared),
-        Preparation::Refused(recipients) => Err(format!("refused: {recipients:?}").into()),
+        SmtpPreparation::Ready(prepared) => Ok(prepared),
+        SmtpPreparation::Refused(recipients) => Err(format!("refused: {recipients:?}").into()),
     }
 }
 
@@ -215,13 +214,13 @@ async fn recipients_over_the_number_are_told_from_bad_ones() {
     .await
     .unwrap();
 
-    let over: Vec<_> = recipients
+    let refusals: Vec<_> = recipients.iter().map(|one| one.refusal.as_ref()).collect();
+    let over = refusals
         .iter()
-        .map(mailmesh_mail::smtp::RecipientResult::is_over_the_number)
-        .collect();
-    assert_eq!(over, [false, true, false]);
+        .map(|refusal| refusal.is_some_and(|refusal| refusal.is_over_the_number));
+    assert_eq!(over.collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(
-        recipients[1].verdict().retry_after,
+        refusals[1].and_then(|refusal| refusal.verdict.retry_after),
         Some(std::time::Duration::ZERO)
     );
 }

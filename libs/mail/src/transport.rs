@@ -1,0 +1,208 @@
+//! The door through which mail is sent. Services know a [`MailTransport`] and no protocol.
+//!
+//! A mail goes out in two steps, because one of them cannot be taken back. Whatever fails while it is **prepared** leaves
+//! it surely unsent. From the **commit** on (SMTP: the final dot; Graph and Gmail: the POST) the provider may have it,
+//! and a lost reply leaves it [`Committed::Uncertain`]: only the transport knows which failures are which.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use mailmesh_domain::{Verdict, VerdictKind};
+use tokio::time::Instant;
+
+use crate::message::Envelope;
+
+/// What a failure concerns, and so what else need not be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything that the account sends.
+    Account,
+    /// Mail from this sender address.
+    Sender,
+    /// This recipient; others may go on.
+    Recipient,
+    /// This mail.
+    Message,
+    /// Everything that goes to this server.
+    Host,
+}
+
+/// What is known of a failure beside its verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureDetail {
+    /// Nothing more.
+    None,
+    /// The connection had ended before this mail was tried: another connection may send it.
+    NotTried,
+    /// The access token was refused: refresh it once, and if that one is refused too, sign in anew.
+    TokenRefused,
+    /// The server had the content when it refused, so that the mail itself may be the reason.
+    ContentRefused,
+}
+
+/// Why something surely was not sent, or is not known to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened, with the server's own words: for people, and not for logs, as servers name addresses.
+    pub what: String,
+    /// The server's code, fit for logs.
+    pub code: Option<String>,
+    /// What it means and who must act.
+    pub verdict: Verdict,
+    /// What it concerns.
+    pub scope: Scope,
+    /// What else is known of it.
+    pub detail: FailureDetail,
+}
+
+impl Failure {
+    /// Makes a failure that no reply of a server tells more of.
+    pub fn new(what: impl Into<String>, verdict: Verdict, scope: Scope) -> Self {
+        Self {
+            what: what.into(),
+            code: None,
+            verdict,
+            scope,
+            detail: FailureDetail::None,
+        }
+    }
+
+    /// Adds the server's code.
+    #[must_use]
+    pub fn with_code(mut self, code: Option<String>) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Adds what else is known.
+    #[must_use]
+    pub const fn with_detail(mut self, detail: FailureDetail) -> Self {
+        self.detail = detail;
+        self
+    }
+
+    /// Returns whether the server is in trouble, whatever the mail and the account.
+    pub const fn is_of_host(&self) -> bool {
+        matches!(self.scope, Scope::Host)
+            && matches!(
+                self.verdict.kind,
+                VerdictKind::Transient | VerdictKind::Unknown
+            )
+    }
+
+    /// Returns whether the account cannot send, whatever the mail.
+    pub const fn concerns_account(&self) -> bool {
+        matches!(
+            self.verdict.kind,
+            VerdictKind::Throttled | VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator
+        )
+    }
+}
+
+/// What the server said to one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipientResult {
+    /// The recipient's address.
+    pub address: String,
+    /// The server's reply in one line, codes included.
+    pub reply: String,
+    /// What a refusal means; `None` if the server takes the mail for this recipient.
+    pub refusal: Option<RecipientRefusal>,
+}
+
+impl RecipientResult {
+    /// Returns whether the server takes the mail for this recipient.
+    pub const fn is_accepted(&self) -> bool {
+        self.refusal.is_none()
+    }
+}
+
+/// Why a recipient was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecipientRefusal {
+    /// The server's code.
+    pub code: String,
+    /// What it means and who must act.
+    pub verdict: Verdict,
+    /// What it concerns: rarely more than this recipient.
+    pub scope: Scope,
+    /// Only the number of recipients was too high: the rest may be sent at once in another mail.
+    pub is_over_the_number: bool,
+}
+
+/// How far a mail came before its commit.
+#[derive(Debug)]
+pub enum Preparation<'a> {
+    /// It can be committed.
+    Ready(Box<dyn PreparedMail + 'a>),
+    /// No recipient was accepted; nothing was sent and the transport can go on.
+    Refused(Vec<RecipientResult>),
+}
+
+/// What came of a commit.
+#[derive(Debug, Clone)]
+pub enum Committed {
+    /// The server took the mail for those recipients that it accepted.
+    Accepted {
+        /// Each recipient's result.
+        recipients: Vec<RecipientResult>,
+        /// The server's reply in one line, codes included.
+        reply: String,
+    },
+    /// The mail is surely unsent.
+    Unsent(Failure),
+    /// The provider may have it.
+    Uncertain {
+        /// Each recipient's result: those that were refused surely have no copy.
+        recipients: Vec<RecipientResult>,
+        /// Why it is not known.
+        failure: Failure,
+    },
+}
+
+/// A mail that lacks nothing but its commit. Dropped, it stays unsent and the transport cannot be used again.
+pub trait PreparedMail: fmt::Debug + Send {
+    /// Returns each recipient's result; at least one is accepted.
+    fn recipients(&self) -> &[RecipientResult];
+
+    /// Commits the mail and waits for the provider's answer. Once `deadline` is over, it lets the mail go unsent: the
+    /// clock is looked at right before each try to hand over what cannot be taken back.
+    fn commit_before<'a>(self: Box<Self>, deadline: Instant) -> BoxFuture<'a, Committed>
+    where
+        Self: 'a;
+
+    /// Takes everything back: the mail is surely unsent.
+    fn abandon<'a>(self: Box<Self>) -> BoxFuture<'a, ()>
+    where
+        Self: 'a;
+}
+
+/// A signed-in connection that sends one mail after the other.
+pub trait MailTransport: fmt::Debug + Send {
+    /// Does everything that can still be taken back. Any failure in here is a mail surely unsent.
+    fn prepare<'a>(
+        &'a mut self,
+        envelope: &'a Envelope,
+        raw: &'a [u8],
+    ) -> BoxFuture<'a, Result<Preparation<'a>, Failure>>;
+
+    /// Returns whether another mail can be sent.
+    fn is_reusable(&self) -> bool;
+
+    /// Ends the session, without waiting long for the server.
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// How to talk to the server of a transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransportSettings {
+    /// The name that this side gives itself, where the protocol wants one (SMTP: EHLO).
+    pub client_name: String,
+    /// Name lookup, TCP and the TLS handshake.
+    pub connect_timeout: Duration,
+    /// The reply to anything that decides nothing yet.
+    pub command_timeout: Duration,
+    /// The reply to the commit.
+    pub commit_timeout: Duration,
+}
