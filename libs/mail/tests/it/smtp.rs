@@ -4,3 +4,4 @@ mod peer;
 mod session;
 mod sign_in;
 mod stage;
+mod transport;
