@@ -4,7 +4,7 @@ use mailmesh_domain::{Direction, MustAct, Protocol, Verdict};
 use crate::imap::{ImapLimits, ImapSource, Session};
 use crate::pop3::{Pop3Limits, Pop3Source};
 use crate::smtp::SmtpTransport;
-use crate::source::MailSource;
+use crate::source::{Farewell, MailSource};
 use crate::source_error::SourceError;
 use crate::transport::{Failure, MailTransport, Scope, TransportSettings};
 use crate::{Credentials, Server};
@@ -42,6 +42,25 @@ pub fn connect_source<'a>(
             }
             protocol @ Protocol::Smtp => Err(SourceError::CannotRead { protocol }),
         }
+    })
+}
+
+/// Connects, signs in and opens the folder of sent mail; `None` where there is none that can be searched.
+pub fn connect_sent<'a>(
+    endpoint: &'a Endpoint,
+    credentials: &'a Credentials,
+) -> BoxFuture<'a, Result<Option<Box<dyn MailSource>>, SourceError>> {
+    Box::pin(async move {
+        // POP3 shows the inbox alone; a session would lock it for nothing.
+        if endpoint.protocol == Protocol::Pop3 {
+            return Ok(None);
+        }
+        let mut source = connect_source(endpoint, credentials).await?;
+        if source.open_sent().await? {
+            return Ok(Some(source));
+        }
+        source.close(Farewell::Abandon).await;
+        Ok(None)
     })
 }
 

@@ -22,7 +22,7 @@ mod source_error;
 pub mod tls;
 pub mod transport;
 
-pub use connect::{Endpoint, connect_source, connect_transport};
+pub use connect::{Endpoint, connect_sent, connect_source, connect_transport};
 pub use connection::{ConnectError, Connection, Server};
 pub use credentials::{Credentials, InvalidCredentials};
 pub use probe::{Probe, ProbeCheck, ProbeError, ProbeStep, probe};

@@ -6,7 +6,7 @@ use mailmesh_domain::{Authorisation, ErrorChain, GrantId, GrantState, MustAct, V
 use mailmesh_events::Problem;
 use mailmesh_events::subject::TOKEN_REFRESH;
 use mailmesh_events::token::RefreshToken;
-use mailmesh_mail::{Credentials, Server, client_config};
+use mailmesh_mail::{Credentials, Endpoint, Server, client_config};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::account::Account;
 use mailmesh_store::grant::{self, Grant};
@@ -53,7 +53,7 @@ impl Access {
     }
 
     /// Returns where the account's server is.
-    pub(crate) fn server(account: &Account) -> Result<Server, Problem> {
+    pub(crate) fn endpoint(account: &Account) -> Result<Endpoint, Problem> {
         let tls = client_config(account.ca_pem.as_deref()).map_err(|error| {
             Problem::new(ErrorChain(&error).sentence(), error.verdict()).with_mail(WAITS)
         })?;
@@ -61,11 +61,15 @@ impl Access {
             let verdict = Verdict::needs_administrator(MustAct::Administrator);
             Problem::new(ErrorChain(&error).sentence(), verdict).with_mail(WAITS)
         })?;
-        Ok(Server {
-            host: address.host.clone(),
-            port: address.port,
-            encryption: address.encryption,
-            tls,
+        Ok(Endpoint {
+            protocol: account.protocol,
+            direction: account.direction,
+            server: Server {
+                host: address.host.clone(),
+                port: address.port,
+                encryption: address.encryption,
+                tls,
+            },
         })
     }
 

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use mailmesh_domain::OutboundState;
-use mailmesh_mail::imap::{ImapError, ImapLimits, SelectMode, Session, SpecialUse};
+use mailmesh_mail::source::{Farewell, MailSource};
+use mailmesh_mail::{SourceError, connect_sent};
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, account, outbound_mail};
 use tracing::info;
@@ -18,8 +19,6 @@ use crate::shared::Shared;
 const LIMIT: Duration = Duration::from_secs(90);
 /// Mails among which a witness is searched.
 const WITNESSES: i64 = 20;
-/// Sent folders of servers that do not say which it is.
-const USUAL_NAMES: [&str; 3] = ["Sent", "Sent Items", "INBOX.Sent"];
 
 /// What the Sent folder says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +36,7 @@ pub(crate) struct SentFolder(State);
 
 enum State {
     Open {
-        session: Box<Session>,
+        source: Box<dyn MailSource>,
         witness: Witness,
     },
     Unknown,
@@ -73,10 +72,7 @@ impl SentFolder {
         });
         let opening = tokio::time::timeout(LIMIT, enter(shared, &inbound));
         Ok(Self(match opening.await {
-            Ok(Some(Ok(Some(session)))) => State::Open {
-                session: Box::new(session),
-                witness,
-            },
+            Ok(Some(Ok(Some(source)))) => State::Open { source, witness },
             Ok(Some(Ok(None))) => State::Unknown,
             Ok(Some(Err(error))) => {
                 info!(
@@ -92,12 +88,12 @@ impl SentFolder {
 
     /// Looks for the Message-ID of a mail that the account may have sent.
     pub(crate) async fn look(&mut self, message_id: &str) -> Look {
-        let (session, witness) = match &mut self.0 {
-            State::Open { session, witness } => (session, witness),
+        let (source, witness) = match &mut self.0 {
+            State::Open { source, witness } => (source, witness),
             State::Unknown => return Look::Unknown,
             State::Failed => return Look::Failed,
         };
-        let asking = tokio::time::timeout(LIMIT, ask(session, message_id, witness));
+        let asking = tokio::time::timeout(LIMIT, ask(source.as_mut(), message_id, witness));
         match asking.await {
             Ok(Ok(look)) => look,
             Ok(Err(error)) => {
@@ -116,55 +112,35 @@ impl SentFolder {
     }
 
     pub(crate) async fn close(self) {
-        if let State::Open { session, .. } = self.0 {
-            session.logout().await;
+        if let State::Open { source, .. } = self.0 {
+            source.close(Farewell::Abandon).await;
         }
     }
 }
 
 /// Opens a session in the Sent folder, if there is one. Returns none when the account cannot sign in now.
-async fn enter(shared: &Shared, inbound: &Account) -> Option<Result<Option<Session>, ImapError>> {
-    let server = Access::server(inbound).ok()?;
+async fn enter(
+    shared: &Shared,
+    inbound: &Account,
+) -> Option<Result<Option<Box<dyn MailSource>>, SourceError>> {
+    let endpoint = Access::endpoint(inbound).ok()?;
     let replica = &shared.replica;
     let now = replica.clock.now();
     let pass = shared.access.pass(&replica.database, inbound, now).await;
     let credentials = pass.ok()?.credentials;
-    Some(
-        match Session::connect(&server, &credentials, ImapLimits::default()).await {
-            Ok(session) => select(session).await,
-            Err(error) => Err(error),
-        },
-    )
-}
-
-async fn select(mut session: Session) -> Result<Option<Session>, ImapError> {
-    let folders = session.list_folders().await?;
-    let by_use = folders
-        .iter()
-        .find(|folder| folder.special_use == Some(SpecialUse::Sent));
-    let usual = |name: &str| {
-        let mut usual = USUAL_NAMES.iter();
-        usual.any(|usual| usual.eq_ignore_ascii_case(name))
-    };
-    let by_name = || folders.iter().find(|folder| usual(&folder.name));
-    let Some(folder) = by_use.or_else(by_name) else {
-        session.logout().await;
-        return Ok(None);
-    };
-    session.select(&folder.name, SelectMode::ReadOnly).await?;
-    Ok(Some(session))
+    Some(connect_sent(&endpoint, &credentials).await)
 }
 
 async fn ask(
-    session: &mut Session,
+    source: &mut dyn MailSource,
     message_id: &str,
     witness: &mut Witness,
-) -> Result<Look, ImapError> {
-    if !session.search_message_id(message_id).await?.is_empty() {
+) -> Result<Look, SourceError> {
+    if source.contains_message_id(message_id).await? {
         return Ok(Look::Found);
     }
     if let Witness::Unasked(id) = witness {
-        let is_there = !session.search_message_id(id).await?.is_empty();
+        let is_there = source.contains_message_id(id).await?;
         *witness = Witness::Known(is_there);
     }
     Ok(match witness {

@@ -1,6 +1,6 @@
 use mailmesh_domain::GrantId;
+use mailmesh_mail::connect_transport;
 use mailmesh_mail::transport::{Failure, MailTransport};
-use mailmesh_mail::{Endpoint, connect_transport};
 use mailmesh_store::account::Account;
 
 use crate::access::{Access, Denied};
@@ -26,15 +26,8 @@ pub(super) async fn open(
     shared: &Shared,
     account: &Account,
 ) -> Result<(Box<dyn MailTransport>, Option<Token>), NotOpened> {
-    let server = Access::server(account).map_err(|problem| {
-        let denied = Denied::Problem(problem);
-        NotOpened::Denied(denied)
-    })?;
-    let endpoint = Endpoint {
-        protocol: account.protocol,
-        direction: account.direction,
-        server,
-    };
+    let endpoint = Access::endpoint(account);
+    let endpoint = endpoint.map_err(|problem| NotOpened::Denied(Denied::Problem(problem)))?;
     let replica = &shared.replica;
     let now = replica.clock.now();
     let pass = shared.access.pass(&replica.database, account, now).await;
