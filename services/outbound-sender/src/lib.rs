@@ -1,4 +1,4 @@
-//! Sends queued mail by SMTP submission, once.
+//! Sends queued mail from the mailboxes of its accounts, once.
 //!
 //! | | |
 //! |---|---|
