@@ -3,7 +3,7 @@
 mod connect;
 mod further;
 mod gate;
-mod lane;
+mod connection_task;
 mod supply;
 mod untaken;
 
@@ -25,11 +25,11 @@ use crate::shared::Shared;
 use connect::{NotOpened, Token, open};
 use further::Further;
 use gate::Gate;
-use lane::{Lane, LaneEnd};
+use connection_task::{ConnectionTask, ConnectionExit};
 use supply::Supply;
 
 /// Mails claimed for each open connection at a time.
-const CLAIM_PER_LANE: usize = 4;
+const CLAIM_PER_CONNECTION: usize = 4;
 /// Connections beyond these need no deeper queue.
 const MOST_FED: usize = 16;
 /// How long connections are waited for that finish what is in hand.
@@ -51,8 +51,8 @@ pub(crate) struct Worker {
     wake: Arc<Notify>,
     stop: CancellationToken,
     /// Ends the connections of an older revision, and all when the worker stops.
-    lane_stop: CancellationToken,
-    lanes: JoinSet<LaneEnd>,
+    connection_stop: CancellationToken,
+    connections: JoinSet<ConnectionExit>,
     /// Connections that were told to end and still wait for the server.
     lingering: JoinSet<()>,
     supply: Supply,
@@ -70,16 +70,16 @@ impl Worker {
         let wake = shared.wakes.add(account.id);
         // What waits here feeds the connections while the next mails are claimed.
         let most = usize::try_from(account.max_connections).unwrap_or(1);
-        let (feed, jobs) = mpsc::channel(CLAIM_PER_LANE * most.clamp(1, MOST_FED));
+        let (feed, jobs) = mpsc::channel(CLAIM_PER_CONNECTION * most.clamp(1, MOST_FED));
         let worker = Self {
             supply: Supply::new(&shared, feed),
             shared,
             account,
             settings,
             wake,
-            lane_stop: stop.child_token(),
+            connection_stop: stop.child_token(),
             stop: stop.clone(),
-            lanes: JoinSet::new(),
+            connections: JoinSet::new(),
             lingering: JoinSet::new(),
             jobs: Arc::new(Mutex::new(jobs)),
             gate: Gate::default(),
@@ -100,8 +100,8 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                Some(end) = self.lanes.join_next(), if !self.lanes.is_empty() => {
-                    Box::pin(self.take_end(end.ok())).await;
+                Some(end) = self.connections.join_next(), if !self.connections.is_empty() => {
+                    Box::pin(self.take_exit(end.ok())).await;
                 }
                 changed = self.settings.changed() => {
                     if changed.is_err() { break; }
@@ -123,7 +123,7 @@ impl Worker {
                     error = &error as &dyn std::error::Error,
                     "Mail waits for the database; it is tried again"
                 );
-                if self.lanes.is_empty() {
+                if self.connections.is_empty() {
                     self.give_back_waiting().await;
                 }
             }
@@ -138,7 +138,7 @@ impl Worker {
             if !self.pass_gate().await? {
                 return self.park().await;
             }
-            if self.lanes.is_empty() {
+            if self.connections.is_empty() {
                 if !self.has_waiting() && !self.has_due().await? {
                     return Ok(());
                 }
@@ -150,13 +150,13 @@ impl Worker {
             if !self.supply.is_empty() {
                 return Ok(());
             }
-            let limit = CLAIM_PER_LANE * self.lanes.len().max(1);
+            let limit = CLAIM_PER_CONNECTION * self.connections.len().max(1);
             let claimed = self.claim(limit).await?;
             if claimed.is_empty() {
                 return Ok(());
             }
             let most = usize::try_from(self.account.max_connections).unwrap_or(1);
-            if claimed.len() == limit && self.lanes.len() < most {
+            if claimed.len() == limit && self.connections.len() < most {
                 self.add_further();
             }
             self.supply.add(claimed);
@@ -204,8 +204,8 @@ impl Worker {
             Ok((transport, token)) => {
                 self.token = token;
                 self.signed_in().await?;
-                let lane = self.new_lane();
-                self.lanes.spawn(lane.run(transport));
+                let task = self.new_task();
+                self.connections.spawn(task.run(transport));
                 Ok(true)
             }
             Err(NotOpened::Denied(Denied::Store(error))) => Err(error),
@@ -226,40 +226,40 @@ impl Worker {
         let Some(opening) = self.further.begin() else {
             return;
         };
-        let lane = self.new_lane();
-        self.lanes.spawn(async move {
-            match lane.connect().await {
+        let task = self.new_task();
+        self.connections.spawn(async move {
+            match task.connect().await {
                 Ok(Some(connection)) => {
                     drop(opening);
-                    lane.run(connection).await
+                    task.run(connection).await
                 }
-                Ok(None) => LaneEnd::Done,
-                Err(failure) => LaneEnd::NotOpened(failure),
+                Ok(None) => ConnectionExit::Done,
+                Err(failure) => ConnectionExit::NotOpened(failure),
             }
         });
     }
 
-    fn new_lane(&self) -> Lane {
-        Lane {
+    fn new_task(&self) -> ConnectionTask {
+        ConnectionTask {
             shared: Arc::clone(&self.shared),
             account: Arc::clone(&self.account),
             jobs: Arc::clone(&self.jobs),
-            stop: self.lane_stop.clone(),
+            stop: self.connection_stop.clone(),
             in_vain: Arc::clone(&self.gate.in_vain),
         }
     }
 
-    async fn take_end(&mut self, end: Option<LaneEnd>) {
+    async fn take_exit(&mut self, end: Option<ConnectionExit>) {
         let result = match end {
-            Some(LaneEnd::Blocked(failure)) => self.block(failure).await,
-            Some(LaneEnd::Strained(failure)) => self.strain(failure).await,
-            Some(LaneEnd::NotOpened(failure)) if self.lanes.is_empty() => self.block(failure).await,
-            Some(LaneEnd::NotOpened(failure)) => {
+            Some(ConnectionExit::Blocked(failure)) => self.block(failure).await,
+            Some(ConnectionExit::Strained(failure)) => self.strain(failure).await,
+            Some(ConnectionExit::NotOpened(failure)) if self.connections.is_empty() => self.block(failure).await,
+            Some(ConnectionExit::NotOpened(failure)) => {
                 debug!(account.id = %self.account.id, code = failure.code, "No further connection");
                 self.further.refuse(self.rest_of_further(&failure));
                 Ok(())
             }
-            Some(LaneEnd::Done) => Ok(()),
+            Some(ConnectionExit::Done) => Ok(()),
             None => {
                 warn!(account.id = %self.account.id, "A connection's task failed");
                 Ok(())
@@ -290,33 +290,33 @@ impl Worker {
         self.account = account;
         self.gate = Gate::default();
         self.further = Further::default();
-        self.stop_lanes().await;
-        self.end_lanes().await;
+        self.stop_connections().await;
+        self.end_connections().await;
     }
 
     /// Waits for connections that were told to end, so that the server sees no more of them than it
     /// should. One that has no final reply by then goes on beside the new ones: cut off, its mail
     /// would be uncertain for no reason.
-    async fn end_lanes(&mut self) {
+    async fn end_connections(&mut self) {
         while self.lingering.try_join_next().is_some() {}
-        let mut lanes = std::mem::take(&mut self.lanes);
-        let all = async { while lanes.join_next().await.is_some() {} };
+        let mut connections = std::mem::take(&mut self.connections);
+        let all = async { while connections.join_next().await.is_some() {} };
         tokio::select! {
             () = all => return,
             () = tokio::time::sleep(FINISH) => {}
             () = self.stop.cancelled() => {}
         }
         self.lingering
-            .spawn(async move { while lanes.join_next().await.is_some() {} });
+            .spawn(async move { while connections.join_next().await.is_some() {} });
     }
 
     /// An account that is given up waits for its last final replies; a process that ends does not.
     async fn finish(mut self) {
         self.shared.wakes.remove(self.account.id, &self.wake);
         self.give_back_waiting().await;
-        let (lanes, lingering) = (&mut self.lanes, &mut self.lingering);
+        let (connections, lingering) = (&mut self.connections, &mut self.lingering);
         let all = async {
-            while lanes.join_next().await.is_some() {}
+            while connections.join_next().await.is_some() {}
             while lingering.join_next().await.is_some() {}
         };
         let late = async {
@@ -331,9 +331,9 @@ impl Worker {
     }
 
     /// Ends the connections after what they have in hand, because the account cannot send.
-    async fn stop_lanes(&mut self) {
-        self.lane_stop.cancel();
-        self.lane_stop = self.stop.child_token();
+    async fn stop_connections(&mut self) {
+        self.connection_stop.cancel();
+        self.connection_stop = self.stop.child_token();
         self.give_back_waiting().await;
     }
 }

@@ -97,7 +97,7 @@ impl Worker {
         };
         let is_strain = obstacle.is_strain;
         // Connections that were told to end may still be busy with their last mail.
-        if !self.lanes.is_empty() {
+        if !self.connections.is_empty() {
             return Ok(false);
         }
         let is_time = match obstacle.awaits {
@@ -166,7 +166,7 @@ impl Worker {
 
     /// The server refused the account, or was not reached.
     pub(super) async fn block(&mut self, failure: Failure) -> Result<(), StoreError> {
-        self.stop_lanes().await;
+        self.stop_connections().await;
         let is_token_refused = failure.detail == FailureDetail::TokenRefused;
         if let (true, Some((grant, generation))) = (is_token_refused, self.token) {
             return self.take_refused_token(grant, generation, failure).await;
@@ -210,7 +210,7 @@ impl Worker {
         if self.gate.obstacle.is_some() {
             return Ok(());
         }
-        self.stop_lanes().await;
+        self.stop_connections().await;
         self.gate.strain = self.gate.strain.saturating_add(1);
         let problem = problem_of(&failure).with_mail(WAITS);
         if self.gate.is_long_strained() {

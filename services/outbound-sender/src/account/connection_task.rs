@@ -18,7 +18,7 @@ use crate::shared::Shared;
 
 /// Why a connection ended.
 #[derive(Debug)]
-pub(crate) enum LaneEnd {
+pub(crate) enum ConnectionExit {
     /// Nothing more to do, or the server closed it.
     Done,
     /// It could not be opened.
@@ -31,7 +31,7 @@ pub(crate) enum LaneEnd {
 
 /// One connection of an account, which sends one mail after the other.
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct ConnectionTask {
     pub(crate) shared: Arc<Shared>,
     pub(crate) account: Arc<Account>,
     pub(crate) jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
@@ -40,8 +40,8 @@ pub(crate) struct Lane {
     pub(crate) in_vain: Arc<AtomicBool>,
 }
 
-impl Lane {
-    pub(crate) async fn run(self, mut transport: Box<dyn MailTransport>) -> LaneEnd {
+impl ConnectionTask {
+    pub(crate) async fn run(self, mut transport: Box<dyn MailTransport>) -> ConnectionExit {
         let idle = Duration::from_secs(self.shared.config.idle_seconds);
         loop {
             let job = tokio::select! {
@@ -52,14 +52,14 @@ impl Lane {
             };
             let Some(job) = job else {
                 transport.close().await;
-                return LaneEnd::Done;
+                return ConnectionExit::Done;
             };
             if let Err(end) = self.send(&mut transport, job).await {
                 return end;
             }
             if !transport.is_reusable() {
                 transport.close().await;
-                return LaneEnd::Done;
+                return ConnectionExit::Done;
             }
         }
     }
@@ -79,7 +79,7 @@ impl Lane {
     }
 
     /// Sends one mail; an error ends the connection.
-    async fn send(&self, transport: &mut Box<dyn MailTransport>, job: Job) -> Result<(), LaneEnd> {
+    async fn send(&self, transport: &mut Box<dyn MailTransport>, job: Job) -> Result<(), ConnectionExit> {
         let span = info_span!(
             "deliver.mail",
             mail.id = %job.mail.id,
@@ -97,21 +97,21 @@ impl Lane {
         &self,
         transport: &mut Box<dyn MailTransport>,
         job: Job,
-    ) -> Result<(), LaneEnd> {
+    ) -> Result<(), ConnectionExit> {
         let recorder = &self.shared.recorder;
         let mut delivered = deliver(transport.as_mut(), recorder, &job.mail, &job.raw).await;
-        let mut end_if_gone = LaneEnd::Done;
+        let mut end_if_gone = ConnectionExit::Done;
         if matches!(delivered, Delivered::ConnectionGone) {
             match self.connect().await {
                 Ok(Some(fresh)) => {
                     *transport = fresh;
                     delivered = deliver(transport.as_mut(), recorder, &job.mail, &job.raw).await;
-                    end_if_gone = LaneEnd::Strained(hung_up());
+                    end_if_gone = ConnectionExit::Strained(hung_up());
                 }
                 Ok(None) => {}
                 Err(failure) => {
                     self.settle(&job.mail, Ended::Unattempted).await;
-                    return Err(LaneEnd::NotOpened(failure));
+                    return Err(ConnectionExit::NotOpened(failure));
                 }
             }
         }
@@ -119,8 +119,8 @@ impl Lane {
             Delivered::Ended(ended) => {
                 let was_tried = !matches!(ended, Ended::Unattempted);
                 match self.settle(&job.mail, ended).await {
-                    Some(failure) if failure.is_of_host() => Err(LaneEnd::Strained(failure)),
-                    Some(failure) => Err(LaneEnd::Blocked(failure)),
+                    Some(failure) if failure.is_of_host() => Err(ConnectionExit::Strained(failure)),
+                    Some(failure) => Err(ConnectionExit::Blocked(failure)),
                     None => {
                         self.in_vain.fetch_and(!was_tried, Ordering::Relaxed);
                         Ok(())
