@@ -4,7 +4,7 @@ mod connect;
 mod further;
 mod gate;
 mod connection_task;
-mod supply;
+mod prefetcher;
 mod untaken;
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use connect::{NotOpened, Token, open};
 use further::Further;
 use gate::Gate;
 use connection_task::{ConnectionTask, ConnectionExit};
-use supply::Supply;
+use prefetcher::Prefetcher;
 
 /// Mails claimed for each open connection at a time.
 const CLAIM_PER_CONNECTION: usize = 4;
@@ -55,7 +55,7 @@ pub(crate) struct Worker {
     connections: JoinSet<ConnectionExit>,
     /// Connections that were told to end and still wait for the server.
     lingering: JoinSet<()>,
-    supply: Supply,
+    prefetcher: Prefetcher,
     jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
     gate: Gate,
     further: Further,
@@ -72,7 +72,7 @@ impl Worker {
         let most = usize::try_from(account.max_connections).unwrap_or(1);
         let (feed, jobs) = mpsc::channel(CLAIM_PER_CONNECTION * most.clamp(1, MOST_FED));
         let worker = Self {
-            supply: Supply::new(&shared, feed),
+            prefetcher: Prefetcher::new(&shared, feed),
             shared,
             account,
             settings,
@@ -107,11 +107,11 @@ impl Worker {
                     if changed.is_err() { break; }
                     Box::pin(self.take_settings()).await;
                 }
-                without_body = self.supply.advance(), if !self.supply.is_empty() => {
+                without_body = self.prefetcher.advance(), if !self.prefetcher.is_empty() => {
                     if let Some((claimed, reason)) = without_body {
                         self.end_without_body(&claimed, reason).await;
                     }
-                    if !self.supply.is_empty() { continue; }
+                    if !self.prefetcher.is_empty() { continue; }
                 }
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(look_again.unwrap_or_default()), if look_again.is_some() => {}
@@ -147,7 +147,7 @@ impl Worker {
                     continue;
                 }
             }
-            if !self.supply.is_empty() {
+            if !self.prefetcher.is_empty() {
                 return Ok(());
             }
             let limit = CLAIM_PER_CONNECTION * self.connections.len().max(1);
@@ -159,14 +159,14 @@ impl Worker {
             if claimed.len() == limit && self.connections.len() < most {
                 self.add_further();
             }
-            self.supply.add(claimed);
+            self.prefetcher.add(claimed);
         }
         Ok(())
     }
 
     /// Mail that was handed over while the last connection was closing waits for the next one.
     fn has_waiting(&self) -> bool {
-        self.supply.has_fed() || !self.supply.is_empty()
+        self.prefetcher.has_handed_over() || !self.prefetcher.is_empty()
     }
 
     async fn has_due(&self) -> Result<bool, StoreError> {

@@ -4,7 +4,7 @@ use mailmesh_store::outbound_mail::OutboundMail;
 use tracing::error;
 
 use super::Worker;
-use super::supply::{FETCH_RETRY, NoBody};
+use super::prefetcher::{FETCH_RETRY, NoBody};
 use crate::decide::{Decision, Ended, decide};
 use crate::delivery::unsendable;
 use crate::job::{Claimed, Job};
@@ -18,7 +18,7 @@ impl Worker {
             untaken.push(Job::into_claimed(job));
         }
         drop(jobs);
-        untaken.extend(self.supply.take_back());
+        untaken.extend(self.prefetcher.take_back());
         for claimed in untaken {
             self.give_back(&claimed.mail).await;
         }

@@ -34,7 +34,7 @@ pub(super) enum NoBody {
 /// Claimed mails on their way to the connections: each waits for room in memory when it is its turn,
 /// then for its body, then for a connection that takes it. Nothing here runs by itself: the worker
 /// goes on step by step, and stays free to hear of connections that end, new settings and its stop.
-pub(super) struct Supply {
+pub(super) struct Prefetcher {
     shared: Arc<Shared>,
     share: Share,
     claimed: VecDeque<Claimed>,
@@ -55,7 +55,7 @@ struct Waits {
     bodies: FuturesOrdered<BoxFuture<'static, Result<Bytes, NoBody>>>,
 }
 
-impl Supply {
+impl Prefetcher {
     pub(super) fn new(shared: &Arc<Shared>, feed: mpsc::Sender<Job>) -> Self {
         Self {
             shared: Arc::clone(shared),
@@ -74,7 +74,7 @@ impl Supply {
     }
 
     /// Returns whether mail was handed over that no connection has taken.
-    pub(super) fn has_fed(&self) -> bool {
+    pub(super) fn has_handed_over(&self) -> bool {
         self.feed.capacity() < self.feed.max_capacity()
     }
 
@@ -163,10 +163,10 @@ impl Supply {
     }
 }
 
-impl fmt::Debug for Supply {
+impl fmt::Debug for Prefetcher {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Supply")
+            .debug_struct("Prefetcher")
             .field("claimed", &self.claimed.len())
             .field("fetching", &self.fetching.len())
             .finish_non_exhaustive()
