@@ -1,7 +1,7 @@
 //! The worker of one account: decides when mail is claimed and how many connections are open.
 
 mod connect;
-mod further;
+mod connection_scaler;
 mod gate;
 mod connection_task;
 mod prefetcher;
@@ -23,7 +23,7 @@ use crate::access::Denied;
 use crate::job::{Claimed, Job};
 use crate::shared::Shared;
 use connect::{NotOpened, Token, open};
-use further::Further;
+use connection_scaler::ConnectionScaler;
 use gate::Gate;
 use connection_task::{ConnectionTask, ConnectionExit};
 use prefetcher::Prefetcher;
@@ -58,7 +58,7 @@ pub(crate) struct Worker {
     prefetcher: Prefetcher,
     jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
     gate: Gate,
-    further: Further,
+    scaler: ConnectionScaler,
     /// The grant and generation of the token last signed in with.
     token: Option<Token>,
 }
@@ -83,7 +83,7 @@ impl Worker {
             lingering: JoinSet::new(),
             jobs: Arc::new(Mutex::new(jobs)),
             gate: Gate::default(),
-            further: Further::default(),
+            scaler: ConnectionScaler::default(),
             token: None,
         };
         let handle = WorkerHandle {
@@ -157,7 +157,7 @@ impl Worker {
             }
             let most = usize::try_from(self.account.max_connections).unwrap_or(1);
             if claimed.len() == limit && self.connections.len() < most {
-                self.add_further();
+                self.add_connection();
             }
             self.prefetcher.add(claimed);
         }
@@ -222,8 +222,8 @@ impl Worker {
     }
 
     /// A further connection opens itself, while those that are open go on.
-    fn add_further(&mut self) {
-        let Some(opening) = self.further.begin() else {
+    fn add_connection(&mut self) {
+        let Some(opening) = self.scaler.try_open() else {
             return;
         };
         let task = self.new_task();
@@ -256,7 +256,7 @@ impl Worker {
             Some(ConnectionExit::NotOpened(failure)) if self.connections.is_empty() => self.block(failure).await,
             Some(ConnectionExit::NotOpened(failure)) => {
                 debug!(account.id = %self.account.id, code = failure.code, "No further connection");
-                self.further.refuse(self.rest_of_further(&failure));
+                self.scaler.record_refusal(self.rest_before_scaling(&failure));
                 Ok(())
             }
             Some(ConnectionExit::Done) => Ok(()),
@@ -274,7 +274,7 @@ impl Worker {
         }
     }
 
-    fn rest_of_further(&self, failure: &Failure) -> Duration {
+    fn rest_before_scaling(&self, failure: &Failure) -> Duration {
         match failure.verdict.kind {
             VerdictKind::Transient => failure.verdict.retry_after.unwrap_or_default(),
             _ => self.shared.rules.rest_after(failure.verdict),
@@ -289,7 +289,7 @@ impl Worker {
         }
         self.account = account;
         self.gate = Gate::default();
-        self.further = Further::default();
+        self.scaler = ConnectionScaler::default();
         self.stop_connections().await;
         self.end_connections().await;
     }

@@ -9,7 +9,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// Whether another connection may be opened beside those that are open. Servers count the logins that
 /// they refuse: after a refusal there is one try at a time, and a pause that doubles before the next.
 #[derive(Debug, Default)]
-pub(super) struct Further {
+pub(super) struct ConnectionScaler {
     refusals: u32,
     not_before: Option<Instant>,
     /// Held by whoever is opening a connection.
@@ -22,9 +22,9 @@ pub(super) struct Further {
 #[derive(Debug)]
 pub(super) struct Opening(#[expect(dead_code, reason = "counted, never read")] Arc<()>);
 
-impl Further {
+impl ConnectionScaler {
     /// Returns leave to open one more, if it may be tried now.
-    pub(super) fn begin(&mut self) -> Option<Opening> {
+    pub(super) fn try_open(&mut self) -> Option<Opening> {
         if self.refusals > 0 {
             let is_opening = Arc::strong_count(&self.opening) > 1;
             if is_opening
@@ -44,7 +44,7 @@ impl Further {
     }
 
     /// One was refused; `rest` is what the refusal asks for at least.
-    pub(super) fn refuse(&mut self, rest: Duration) {
+    pub(super) fn record_refusal(&mut self, rest: Duration) {
         let now = Instant::now();
         // Several that were opened at the same time meet the same limit.
         if self.not_before.is_none_or(|not_before| now >= not_before) {
@@ -69,36 +69,36 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_a_refusal_one_is_tried_in_each_pause() {
-        let mut further = Further::default();
-        let burst = [further.begin(), further.begin(), further.begin()];
+        let mut scaler = ConnectionScaler::default();
+        let burst = [scaler.try_open(), scaler.try_open(), scaler.try_open()];
         assert!(burst.iter().all(Option::is_some));
         drop(burst);
-        further.refuse(NO_REST);
-        further.refuse(NO_REST);
+        scaler.record_refusal(NO_REST);
+        scaler.record_refusal(NO_REST);
 
         for pause in [5, 10, 20] {
             tokio::time::advance(Duration::from_millis(pause * 1_000 - 1)).await;
-            assert!(further.begin().is_none(), "{pause}");
+            assert!(scaler.try_open().is_none(), "{pause}");
             tokio::time::advance(Duration::from_millis(1)).await;
-            let opening = further.begin();
+            let opening = scaler.try_open();
             assert!(opening.is_some(), "{pause}");
-            assert!(further.begin().is_none(), "one at a time");
+            assert!(scaler.try_open().is_none(), "one at a time");
             drop(opening);
-            further.refuse(NO_REST);
+            scaler.record_refusal(NO_REST);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_opens_ends_the_pauses_and_a_refusal_may_ask_for_longer_ones() {
-        let mut further = Further::default();
-        further.refuse(Duration::from_mins(15));
+        let mut scaler = ConnectionScaler::default();
+        scaler.record_refusal(Duration::from_mins(15));
         tokio::time::advance(Duration::from_mins(14)).await;
-        assert!(further.begin().is_none());
+        assert!(scaler.try_open().is_none());
         tokio::time::advance(Duration::from_mins(1)).await;
 
-        drop(further.begin());
+        drop(scaler.try_open());
 
-        let free = [further.begin(), further.begin()];
+        let free = [scaler.try_open(), scaler.try_open()];
         assert!(free.iter().all(Option::is_some));
     }
 }
