@@ -5,7 +5,7 @@ mod connection_scaler;
 mod gate;
 mod connection_task;
 mod prefetcher;
-mod untaken;
+mod requeue;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -124,7 +124,7 @@ impl Worker {
                     "Mail waits for the database; it is tried again"
                 );
                 if self.connections.is_empty() {
-                    self.give_back_waiting().await;
+                    self.requeue_waiting().await;
                 }
             }
         }
@@ -143,7 +143,7 @@ impl Worker {
                     return Ok(());
                 }
                 if !self.open_first().await? {
-                    self.give_back_waiting().await;
+                    self.requeue_waiting().await;
                     continue;
                 }
             }
@@ -313,7 +313,7 @@ impl Worker {
     /// An account that is given up waits for its last final replies; a process that ends does not.
     async fn finish(mut self) {
         self.shared.wakes.remove(self.account.id, &self.wake);
-        self.give_back_waiting().await;
+        self.requeue_waiting().await;
         let (connections, lingering) = (&mut self.connections, &mut self.lingering);
         let all = async {
             while connections.join_next().await.is_some() {}
@@ -334,6 +334,6 @@ impl Worker {
     async fn stop_connections(&mut self) {
         self.connection_stop.cancel();
         self.connection_stop = self.stop.child_token();
-        self.give_back_waiting().await;
+        self.requeue_waiting().await;
     }
 }

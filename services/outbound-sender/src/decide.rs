@@ -134,7 +134,7 @@ pub(crate) fn decide(
     let case = Case { mail, rules, now };
     let recipients = mail.recipients.clone();
     match ended {
-        Ended::Unattempted => case.give_back(),
+        Ended::Unattempted => case.requeue(),
         Ended::Failed(failure) => case.failed(recipients, failure),
         Ended::Refused(results) => case.answered(&results, None),
         Ended::Accepted { results, reply } => case.answered(&results, Some(reply)),
@@ -162,7 +162,7 @@ impl Case<'_> {
         }
     }
 
-    fn give_back(&self) -> Decision {
+    fn requeue(&self) -> Decision {
         let mut outcome = self.outcome(OutboundState::Queued, self.mail.recipients.clone());
         outcome.problem.clone_from(&self.mail.problem);
         Decision {

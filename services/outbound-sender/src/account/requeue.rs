@@ -11,20 +11,20 @@ use crate::job::{Claimed, Job};
 
 impl Worker {
     /// Gives all back that was claimed and that no connection has taken.
-    pub(super) async fn give_back_waiting(&mut self) {
-        let mut untaken: Vec<Claimed> = Vec::new();
+    pub(super) async fn requeue_waiting(&mut self) {
+        let mut waiting: Vec<Claimed> = Vec::new();
         let mut jobs = self.jobs.lock().await;
         while let Ok(job) = jobs.try_recv() {
-            untaken.push(Job::into_claimed(job));
+            waiting.push(Job::into_claimed(job));
         }
         drop(jobs);
-        untaken.extend(self.prefetcher.take_back());
-        for claimed in untaken {
-            self.give_back(&claimed.mail).await;
+        waiting.extend(self.prefetcher.take_back());
+        for claimed in waiting {
+            self.requeue(&claimed.mail).await;
         }
     }
 
-    async fn give_back(&self, mail: &OutboundMail) {
+    async fn requeue(&self, mail: &OutboundMail) {
         self.end(mail, Ended::Unattempted, |_| {}).await;
     }
 
