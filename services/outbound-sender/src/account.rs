@@ -2,8 +2,8 @@
 
 mod connect;
 mod connection_scaler;
-mod gate;
 mod connection_task;
+mod gate;
 mod prefetcher;
 mod requeue;
 
@@ -24,8 +24,8 @@ use crate::job::{Claimed, Job};
 use crate::shared::Shared;
 use connect::{NotOpened, Token, open};
 use connection_scaler::ConnectionScaler;
+use connection_task::{ConnectionExit, ConnectionTask};
 use gate::Gate;
-use connection_task::{ConnectionTask, ConnectionExit};
 use prefetcher::Prefetcher;
 
 /// Mails claimed for each open connection at a time.
@@ -187,7 +187,7 @@ impl Worker {
         tx.commit().await?;
         // Held only now: if the answer is lost, they are found as mails that nobody knows of.
         let held = claimed.into_iter().map(|mail| Claimed {
-            hold: self.shared.in_hand.hold(&mail),
+            guard: self.shared.in_flight.guard(&mail),
             mail,
         });
         Ok(held.collect())
@@ -253,10 +253,13 @@ impl Worker {
         let result = match end {
             Some(ConnectionExit::Blocked(failure)) => self.block(failure).await,
             Some(ConnectionExit::Strained(failure)) => self.strain(failure).await,
-            Some(ConnectionExit::NotOpened(failure)) if self.connections.is_empty() => self.block(failure).await,
+            Some(ConnectionExit::NotOpened(failure)) if self.connections.is_empty() => {
+                self.block(failure).await
+            }
             Some(ConnectionExit::NotOpened(failure)) => {
                 debug!(account.id = %self.account.id, code = failure.code, "No further connection");
-                self.scaler.record_refusal(self.rest_before_scaling(&failure));
+                self.scaler
+                    .record_refusal(self.rest_before_scaling(&failure));
                 Ok(())
             }
             Some(ConnectionExit::Done) => Ok(()),

@@ -25,6 +25,7 @@ mod directory;
 mod draft;
 mod event;
 mod handlers;
+mod in_flight;
 mod job;
 mod memory;
 mod raw_cache;

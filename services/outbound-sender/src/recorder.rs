@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::job::{Hold, InHand};
+use crate::in_flight::{InFlight, InFlightGuard};
 use stage::Enter;
 pub(crate) use stage::Entry;
 
@@ -37,13 +37,13 @@ pub(crate) struct Recorded {
 #[derive(Debug)]
 struct Waiting {
     recorded: Recorded,
-    _hold: Option<Hold>,
+    _guard: Option<InFlightGuard>,
 }
 
 /// The side of those who send.
 #[derive(Debug, Clone)]
 pub(crate) struct RecorderHandle {
-    in_hand: Arc<InHand>,
+    in_flight: Arc<InFlight>,
     stages: mpsc::Sender<Enter>,
     outcomes: mpsc::Sender<Waiting>,
 }
@@ -67,7 +67,7 @@ impl RecorderHandle {
     pub(crate) async fn record(&self, recorded: Recorded) {
         let (mail, attempt) = (recorded.outcome.mail_id, recorded.outcome.attempt);
         let waiting = Waiting {
-            _hold: self.in_hand.hold_on(mail, attempt),
+            _guard: self.in_flight.guard_again(mail, attempt),
             recorded,
         };
         if self.outcomes.send(waiting).await.is_err() {
@@ -93,7 +93,7 @@ struct Outcomes {
 }
 
 impl Recorder {
-    pub(crate) fn new(replica: Replica, in_hand: Arc<InHand>) -> (Self, RecorderHandle) {
+    pub(crate) fn new(replica: Replica, in_flight: Arc<InFlight>) -> (Self, RecorderHandle) {
         let (to_stages, stages) = mpsc::channel(QUEUE);
         let (to_outcomes, requests) = mpsc::channel(QUEUE);
         let outcomes = Outcomes {
@@ -102,7 +102,7 @@ impl Recorder {
             pending: Vec::new(),
         };
         let handle = RecorderHandle {
-            in_hand,
+            in_flight,
             stages: to_stages,
             outcomes: to_outcomes,
         };

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::decide::Rules;
 use crate::directory::Directory;
 use crate::handlers::Intake;
-use crate::job::InHand;
+use crate::in_flight::InFlight;
 use crate::memory::Memory;
 use crate::raw_cache::RawCache;
 use crate::recorder::Recorder;
@@ -53,8 +53,8 @@ impl Service {
             .await
             .context("cannot join the mesh")?;
         let config = Arc::new(config);
-        let in_hand = Arc::new(InHand::default());
-        let (recorder, handle) = Recorder::new(replica.clone(), Arc::clone(&in_hand));
+        let in_flight = Arc::new(InFlight::default());
+        let (recorder, handle) = Recorder::new(replica.clone(), Arc::clone(&in_flight));
         let shared = Shared {
             rules: Rules::of(&config),
             recorder: handle,
@@ -62,7 +62,7 @@ impl Service {
             wakes: Arc::new(Wakes::default()),
             raws: Arc::new(RawCache::default()),
             raw_mails: replica.bus.raw_mails(),
-            in_hand,
+            in_flight,
             memory: Memory::new(config.raw_memory_bytes, config.max_mail_bytes),
             ending: CancellationToken::new(),
             config: Arc::clone(&config),

@@ -14,7 +14,7 @@ use crate::access::Access;
 use crate::config::Config;
 use crate::decide::{Decision, Rules};
 use crate::event;
-use crate::job::InHand;
+use crate::in_flight::InFlight;
 use crate::memory::Memory;
 use crate::raw_cache::RawCache;
 use crate::recorder::{Recorded, RecorderHandle};
@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) raws: Arc<RawCache>,
     pub(crate) raw_mails: RawMails,
-    pub(crate) in_hand: Arc<InHand>,
+    pub(crate) in_flight: Arc<InFlight>,
     pub(crate) memory: Memory,
     /// Cancelled when the process ends, so that workers whose account was given up end too.
     pub(crate) ending: CancellationToken,

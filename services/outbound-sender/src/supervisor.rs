@@ -258,13 +258,13 @@ impl Supervisor {
         let replica = &self.shared.replica;
         let now = replica.clock.now();
         let problem = left_behind();
-        let busy = self.shared.in_hand.accounts();
-        let in_hand = self.shared.in_hand.list();
+        let busy = self.shared.in_flight.accounts();
+        let in_flight = self.shared.in_flight.list();
         let lost = (now - LOST_AFTER, now);
         let mut tx = replica.database.begin().await?;
         let others = outbound_mail::recover(&mut tx, &ids, replica.id, &problem, now).await?;
         let ours =
-            outbound_mail::recover_lost(&mut tx, &ours, replica.id, &in_hand, &problem, lost)
+            outbound_mail::recover_lost(&mut tx, &ours, replica.id, &in_flight, &problem, lost)
                 .await?;
         let recovered = [others, ours];
         let events: Vec<Encoded> = recovered

@@ -79,7 +79,11 @@ impl ConnectionTask {
     }
 
     /// Sends one mail; an error ends the connection.
-    async fn send(&self, transport: &mut Box<dyn MailTransport>, job: Job) -> Result<(), ConnectionExit> {
+    async fn send(
+        &self,
+        transport: &mut Box<dyn MailTransport>,
+        job: Job,
+    ) -> Result<(), ConnectionExit> {
         let span = info_span!(
             "deliver.mail",
             mail.id = %job.mail.id,

@@ -28,9 +28,9 @@ impl Left {
 
     /// Forgets those that were given up longer than `after` ago and had nothing in hand when what
     /// was lost was looked for.
-    pub(super) fn forget(&mut self, in_hand: &HashSet<AccountId>, after: Duration) {
+    pub(super) fn forget(&mut self, in_flight: &HashSet<AccountId>, after: Duration) {
         self.accounts
-            .retain(|id, (_, since)| since.elapsed() < after || in_hand.contains(id));
+            .retain(|id, (_, since)| since.elapsed() < after || in_flight.contains(id));
     }
 }
 

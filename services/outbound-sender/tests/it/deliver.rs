@@ -80,7 +80,7 @@ async fn transient_refusal_is_retried_and_permanent_one_reported() -> Result<()>
 #[tokio::test]
 async fn connection_cut_before_the_dot_is_retried_and_delivered_once() -> Result<()> {
     let (mut world, _) = World::with_sender().await?;
-    // More than the system's buffers hold: the dot of a small mail may be on its way before the cut is seen.
+    // More than the system's buffers guard: the dot of a small mail may be on its way before the cut is seen.
     let long = format!("{}\r\n", "x".repeat(70)).repeat(80_000);
     for (point, text) in [
         ("smtp.mail", "short"),
