@@ -12,7 +12,7 @@ use tracing::error;
 use crate::decide::Notice;
 
 /// Encodes the event of a notice, in the trace of its mail.
-pub(crate) fn of_notice(
+pub(crate) fn encode_kind(
     replica: &Replica,
     account: &Key,
     mail: &OutboundMail,
@@ -39,7 +39,7 @@ pub(crate) fn of_notice(
             let recipients = recipients.into_iter().filter(is_open).collect();
             let next = Some(outcome.due_at);
             let problem = problem(outcome);
-            return of_deferral(replica, account, mail, next, problem, recipients);
+            return encode_deferral(replica, account, mail, next, problem, recipients);
         }
         Notice::Failed => encode(
             replica,
@@ -52,13 +52,13 @@ pub(crate) fn of_notice(
                 recipients,
             },
         ),
-        Notice::Uncertain => return of_uncertain(replica, account, mail, problem(outcome)),
+        Notice::Uncertain => return encode_uncertain(replica, account, mail, problem(outcome)),
     };
     traced(mail, encoded)
 }
 
 /// Encodes the event of a mail that waits with its account.
-pub(crate) fn of_parked(
+pub(crate) fn encode_parked(
     replica: &Replica,
     account: &Key,
     mail: &OutboundMail,
@@ -67,7 +67,7 @@ pub(crate) fn of_parked(
 ) -> Vec<Encoded> {
     let waiting = mail.recipients.iter().filter(|one| one.accepted.is_none());
     let recipients = waiting.map(mailmesh_store::outbound_mail::Recipient::outcome);
-    of_deferral(
+    encode_deferral(
         replica,
         account,
         mail,
@@ -77,7 +77,7 @@ pub(crate) fn of_parked(
     )
 }
 
-fn of_deferral(
+fn encode_deferral(
     replica: &Replica,
     account: &Key,
     mail: &OutboundMail,
@@ -98,7 +98,7 @@ fn of_deferral(
 }
 
 /// Encodes the event of a mail that the server may have.
-pub(crate) fn of_uncertain(
+pub(crate) fn encode_uncertain(
     replica: &Replica,
     account: &Key,
     mail: &OutboundMail,

@@ -2,7 +2,7 @@
 //!
 //! That a mail is not there proves something only where the server keeps copies by itself, as Gmail
 //! and Exchange do and others do not. So a mail that the same account surely sent is looked for,
-//! too: without that witness, absence says nothing.
+//! too: without that control mail, absence says nothing.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::access::Access;
 use crate::shared::Shared;
 
 const LIMIT: Duration = Duration::from_secs(90);
-/// Mails among which a witness is searched.
-const WITNESSES: i64 = 20;
+/// Mails among which a control mail is searched.
+const CONTROL_CANDIDATES: i64 = 20;
 
 /// What the Sent folder says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum SentLookup {
     Found,
     Absent,
     /// There is no way to tell.
@@ -37,14 +37,14 @@ pub(crate) struct SentFolder(State);
 enum State {
     Open {
         source: Box<dyn MailSource>,
-        witness: Witness,
+        control: ControlMail,
     },
     Unknown,
     Failed,
 }
 
 /// Whether a mail that was surely sent is there.
-enum Witness {
+enum ControlMail {
     Unasked(String),
     Known(bool),
 }
@@ -58,21 +58,21 @@ impl SentFolder {
         let mut tx = shared.replica.database.begin().await?;
         let inbound = account::find_inbound_of(&mut tx, outbound).await?;
         let (id, sent) = (Some(outbound.id), Some(OutboundState::Sent));
-        let known = outbound_mail::list(&mut tx, id, sent, None, WITNESSES).await?;
+        let known = outbound_mail::list(&mut tx, id, sent, None, CONTROL_CANDIDATES).await?;
         tx.commit().await?;
         let Some(inbound) = inbound else {
             return Ok(Self(State::Unknown));
         };
-        // One that only counts as sent is no witness.
+        // One that only counts as sent is no control mail.
         let has_reply =
             |reply: &Option<String>| reply.as_ref().is_some_and(|text| text.starts_with('2'));
-        let witness = known.into_iter().find(|mail| has_reply(&mail.reply));
-        let witness = witness.map_or(Witness::Known(false), |mail| {
-            Witness::Unasked(mail.message_id)
+        let control = known.into_iter().find(|mail| has_reply(&mail.reply));
+        let control = control.map_or(ControlMail::Known(false), |mail| {
+            ControlMail::Unasked(mail.message_id)
         });
         let opening = tokio::time::timeout(LIMIT, enter(shared, &inbound));
         Ok(Self(match opening.await {
-            Ok(Some(Ok(Some(source)))) => State::Open { source, witness },
+            Ok(Some(Ok(Some(source)))) => State::Open { source, control },
             Ok(Some(Ok(None))) => State::Unknown,
             Ok(Some(Err(error))) => {
                 info!(
@@ -87,13 +87,13 @@ impl SentFolder {
     }
 
     /// Looks for the Message-ID of a mail that the account may have sent.
-    pub(crate) async fn look(&mut self, message_id: &str) -> Look {
-        let (source, witness) = match &mut self.0 {
-            State::Open { source, witness } => (source, witness),
-            State::Unknown => return Look::Unknown,
-            State::Failed => return Look::Failed,
+    pub(crate) async fn look(&mut self, message_id: &str) -> SentLookup {
+        let (source, control) = match &mut self.0 {
+            State::Open { source, control } => (source, control),
+            State::Unknown => return SentLookup::Unknown,
+            State::Failed => return SentLookup::Failed,
         };
-        let asking = tokio::time::timeout(LIMIT, ask(source.as_mut(), message_id, witness));
+        let asking = tokio::time::timeout(LIMIT, ask(source.as_mut(), message_id, control));
         match asking.await {
             Ok(Ok(look)) => look,
             Ok(Err(error)) => {
@@ -102,11 +102,11 @@ impl SentFolder {
                     "The Sent folder could not be searched"
                 );
                 self.0 = State::Failed;
-                Look::Failed
+                SentLookup::Failed
             }
             Err(_) => {
                 self.0 = State::Failed;
-                Look::Failed
+                SentLookup::Failed
             }
         }
     }
@@ -134,17 +134,17 @@ async fn enter(
 async fn ask(
     source: &mut dyn MailSource,
     message_id: &str,
-    witness: &mut Witness,
-) -> Result<Look, SourceError> {
+    control: &mut ControlMail,
+) -> Result<SentLookup, SourceError> {
     if source.contains_message_id(message_id).await? {
-        return Ok(Look::Found);
+        return Ok(SentLookup::Found);
     }
-    if let Witness::Unasked(id) = witness {
+    if let ControlMail::Unasked(id) = control {
         let is_there = source.contains_message_id(id).await?;
-        *witness = Witness::Known(is_there);
+        *control = ControlMail::Known(is_there);
     }
-    Ok(match witness {
-        Witness::Known(true) => Look::Absent,
-        Witness::Known(false) | Witness::Unasked(_) => Look::Unknown,
+    Ok(match control {
+        ControlMail::Known(true) => SentLookup::Absent,
+        ControlMail::Known(false) | ControlMail::Unasked(_) => SentLookup::Unknown,
     })
 }

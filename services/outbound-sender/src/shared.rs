@@ -45,8 +45,8 @@ impl Shared {
         let Decision {
             outcome, notice, ..
         } = decision;
-        let tell = |notice| event::of_notice(&self.replica, account, mail, &outcome, notice);
-        let events = notice.map(tell).unwrap_or_default();
+        let encode = |kind| event::encode_kind(&self.replica, account, mail, &outcome, kind);
+        let events = notice.map(encode).unwrap_or_default();
         self.recorder.record(Recorded { outcome, events }).await;
     }
 }

@@ -23,7 +23,7 @@ use crate::account::{Worker, WorkerHandle};
 use crate::decide::{DECIDE, uncertain_mail};
 use crate::event;
 use crate::shared::{Shared, account_of_hint, wake_holders};
-use crate::uncertain::UncertainDesk;
+use crate::uncertain::UncertainResolver;
 use left::Left;
 
 const DUE_EVERY: Duration = Duration::from_secs(2);
@@ -74,10 +74,11 @@ impl Supervisor {
             left: Left::default(),
             workers: JoinSet::new(),
         };
-        let (desk, of_desk) = (UncertainDesk::default(), Arc::clone(&supervisor.shared));
+        let (resolver, of_resolver) =
+            (UncertainResolver::default(), Arc::clone(&supervisor.shared));
         let keeping = keeper.run(stop.clone());
         let working = supervisor.work(&mut changes, &mut hints, &stop);
-        tokio::join!(keeping, working, desk.run(&of_desk, &stop));
+        tokio::join!(keeping, working, resolver.run(&of_resolver, &stop));
         supervisor.end().await;
     }
 
@@ -298,7 +299,7 @@ impl Supervisor {
             let held = self.held.get(&id).map(|held| &held.account.key);
             let key = held.or_else(|| self.left.key(id))?;
             let problem = problem.clone().with_mail(uncertain_mail(mail));
-            Some(event::of_uncertain(
+            Some(event::encode_uncertain(
                 &self.shared.replica,
                 key,
                 mail,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::decide::{Decision, assume_sent, held, send_again};
-use crate::sent_folder::{Look, SentFolder};
+use crate::sent_folder::{SentFolder, SentLookup};
 use crate::shared::Shared;
 
 /// Accounts looked after at a time, and mails taken at a time for all of them.
@@ -34,13 +34,13 @@ type Attempt = (MailId, i32);
 
 /// Looks after the uncertain mails of the accounts that this replica holds.
 #[derive(Debug, Default)]
-pub(crate) struct UncertainDesk {
-    looks: Mutex<HashMap<Attempt, (Instant, Looks)>>,
+pub(crate) struct UncertainResolver {
+    looks: Mutex<HashMap<Attempt, (Instant, LookupCounts)>>,
 }
 
 /// How often a mail was looked for in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Looks {
+struct LookupCounts {
     absent: u32,
     failed: u32,
 }
@@ -51,7 +51,7 @@ struct Visit {
     mails: Vec<UncertainMail>,
 }
 
-impl UncertainDesk {
+impl UncertainResolver {
     /// Runs until `stop`, apart from the workers: servers may be slow to answer. Each account has its
     /// own visit, so that a server which does not answer keeps no other account waiting.
     pub(crate) async fn run(&self, shared: &Shared, stop: &CancellationToken) {
@@ -79,7 +79,7 @@ impl UncertainDesk {
                         visits.push(self.visit(shared, visit));
                     }
                 }
-                Err(error) => tell(&error),
+                Err(error) => log_store_error(&error),
             }
             self.lock().retain(|_, (at, _)| at.elapsed() < KEPT);
         }
@@ -96,7 +96,7 @@ impl UncertainDesk {
                 }
                 folder.close().await;
             }
-            Err(error) => tell(&error),
+            Err(error) => log_store_error(&error),
         }
         account.id
     }
@@ -106,51 +106,52 @@ impl UncertainDesk {
         shared: &Shared,
         account: &Account,
         uncertain: &UncertainMail,
-        look: Look,
+        look: SentLookup,
     ) {
         let mail = &uncertain.mail;
         let attempt = (mail.id, mail.attempts);
-        let looks = self.looks_of(attempt);
+        let counts = self.counts_of(attempt);
         // Until then the reply or the copy may still come, perhaps to a replica that was taken for dead.
         let is_early = uncertain.since_commit < shared.rules.silence_is_over_after();
         let (rules, now) = (&shared.rules, shared.replica.clock.now());
         let policy = match look {
-            Look::Found => {
+            SentLookup::Found => {
                 let sent = assume_sent(mail, "found in the Sent folder", rules, now);
-                return self.settle(shared, account, uncertain, sent).await;
+                return self.record_decision(shared, account, uncertain, sent).await;
             }
-            Look::Absent if is_early || looks.absent + 1 < LOOKS => {
+            SentLookup::Absent if is_early || counts.absent + 1 < LOOKS => {
                 info!(mail.id = %mail.id, "Not in the Sent folder; it is looked for again");
-                let absent = looks.absent + 1;
-                return self.note(attempt, Looks { absent, ..looks });
+                let absent = counts.absent + 1;
+                return self.count(attempt, LookupCounts { absent, ..counts });
             }
-            Look::Failed if is_early || looks.failed + 1 < TRIES => {
-                let failed = looks.failed + 1;
-                return self.note(attempt, Looks { failed, ..looks });
+            SentLookup::Failed if is_early || counts.failed + 1 < TRIES => {
+                let failed = counts.failed + 1;
+                return self.count(attempt, LookupCounts { failed, ..counts });
             }
-            Look::Unknown if is_early => return,
-            Look::Absent => UncertainPolicy::Resend,
-            Look::Failed | Look::Unknown => mail.on_uncertain,
+            SentLookup::Unknown if is_early => return,
+            SentLookup::Absent => UncertainPolicy::Resend,
+            SentLookup::Failed | SentLookup::Unknown => mail.on_uncertain,
         };
         let decision = match policy {
             UncertainPolicy::Resend => send_again(mail, uncertain.rounds, rules, now),
             UncertainPolicy::AssumeSent => assume_sent(mail, "assumed sent", rules, now),
             UncertainPolicy::Hold => held(mail, rules, now),
         };
-        self.settle(shared, account, uncertain, decision).await;
+        self.record_decision(shared, account, uncertain, decision)
+            .await;
     }
 
-    fn looks_of(&self, attempt: Attempt) -> Looks {
+    fn counts_of(&self, attempt: Attempt) -> LookupCounts {
         let looks = self.lock();
         let known = looks.get(&attempt);
-        known.map(|(_, looks)| *looks).unwrap_or_default()
+        known.map(|(_, counts)| *counts).unwrap_or_default()
     }
 
-    fn note(&self, attempt: Attempt, looks: Looks) {
-        self.lock().insert(attempt, (Instant::now(), looks));
+    fn count(&self, attempt: Attempt, counts: LookupCounts) {
+        self.lock().insert(attempt, (Instant::now(), counts));
     }
 
-    async fn settle(
+    async fn record_decision(
         &self,
         shared: &Shared,
         account: &Account,
@@ -168,7 +169,7 @@ impl UncertainDesk {
         shared.record(&account.key, mail, decision).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, (Instant, Looks)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, (Instant, LookupCounts)>> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -205,7 +206,7 @@ async fn claim(shared: &Shared, busy: &HashSet<AccountId>) -> Result<Vec<Visit>,
     Ok(visits.collect())
 }
 
-fn tell(error: &StoreError) {
+fn log_store_error(error: &StoreError) {
     warn!(
         error = error as &dyn std::error::Error,
         "Uncertain mails wait for the database"
@@ -220,16 +221,16 @@ mod tests {
 
     #[test]
     fn looks_for_one_attempt_say_nothing_of_the_next() {
-        let desk = UncertainDesk::default();
+        let resolver = UncertainResolver::default();
         let mail = MailId::from_uuid(Uuid::from_u128(1));
-        let seen = Looks {
+        let seen = LookupCounts {
             absent: 1,
             failed: 0,
         };
 
-        desk.note((mail, 1), seen);
+        resolver.count((mail, 1), seen);
 
-        assert_eq!(desk.looks_of((mail, 1)), seen);
-        assert_eq!(desk.looks_of((mail, 2)), Looks::default());
+        assert_eq!(resolver.counts_of((mail, 1)), seen);
+        assert_eq!(resolver.counts_of((mail, 2)), LookupCounts::default());
     }
 }

@@ -114,7 +114,7 @@ impl ConnectionTask {
                 }
                 Ok(None) => {}
                 Err(failure) => {
-                    self.settle(&job.mail, Ended::Unattempted).await;
+                    self.record_result(&job.mail, Ended::Unattempted).await;
                     return Err(ConnectionExit::NotOpened(failure));
                 }
             }
@@ -122,7 +122,7 @@ impl ConnectionTask {
         match delivered {
             Delivered::Ended(ended) => {
                 let was_tried = !matches!(ended, Ended::Unattempted);
-                match self.settle(&job.mail, ended).await {
+                match self.record_result(&job.mail, ended).await {
                     Some(failure) if failure.is_of_host() => Err(ConnectionExit::Strained(failure)),
                     Some(failure) => Err(ConnectionExit::Blocked(failure)),
                     None => {
@@ -136,14 +136,14 @@ impl ConnectionTask {
                 Ok(())
             }
             Delivered::ConnectionGone => {
-                self.settle(&job.mail, Ended::Unattempted).await;
+                self.record_result(&job.mail, Ended::Unattempted).await;
                 Err(end_if_gone)
             }
         }
     }
 
     /// Decides and hands the outcome to the recorder; returns what keeps the account from sending.
-    async fn settle(&self, mail: &OutboundMail, ended: Ended) -> Option<Failure> {
+    async fn record_result(&self, mail: &OutboundMail, ended: Ended) -> Option<Failure> {
         let now = self.shared.replica.clock.now();
         let mut decision = decide(mail, ended, &self.shared.rules, now);
         let (outcome, obstacle) = (&decision.outcome, decision.obstacle.take());

@@ -64,7 +64,7 @@ impl Worker {
             let key = &self.account.key;
             let told = parked.told.iter();
             let events: Vec<Encoded> = told
-                .flat_map(|mail| event::of_parked(replica, key, mail, next, &obstacle.problem))
+                .flat_map(|mail| event::encode_parked(replica, key, mail, next, &obstacle.problem))
                 .collect();
             outbox::insert(&mut tx, replica.id, &events, now).await?;
             tx.commit().await?;
