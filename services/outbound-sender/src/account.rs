@@ -280,7 +280,7 @@ impl Worker {
     fn rest_before_scaling(&self, failure: &Failure) -> Duration {
         match failure.verdict.kind {
             VerdictKind::Transient => failure.verdict.retry_after.unwrap_or_default(),
-            _ => self.shared.rules.rest_after(failure.verdict),
+            _ => self.shared.retry.rest_after(failure.verdict),
         }
     }
 

@@ -3,21 +3,17 @@
 
 mod uncertain;
 
-use std::time::Duration;
-
-use mailmesh_domain::{OutboundState, Verdict, VerdictKind};
+use mailmesh_domain::{OutboundState, VerdictKind};
 use mailmesh_events::Problem;
 use mailmesh_mail::transport::{Failure, FailureDetail, RecipientRefusal, RecipientResult, Scope};
 use mailmesh_store::outbound_mail::{OutboundMail, Outcome, Recipient, is_news};
 use time::OffsetDateTime;
 
-use crate::config::Config;
+use crate::retry_policy::RetryPolicy;
 pub(crate) use uncertain::{DECIDE, assume_sent, held, send_again, uncertain_mail};
 
 /// How often a reply that fits no rule is met again.
 const UNKNOWN_TRIES: i32 = 6;
-/// A throttle without a hint, and an account whose token is being refreshed.
-const SHORT_PAUSE: Duration = Duration::from_mins(1);
 
 /// How an attempt ended.
 #[derive(Debug, Clone)]
@@ -58,80 +54,14 @@ pub(crate) struct Decision {
     pub(crate) obstacle: Option<Failure>,
 }
 
-/// The schedule.
-#[derive(Debug, Clone)]
-pub(crate) struct Rules {
-    delays: Vec<Duration>,
-    give_up_after: Duration,
-    slow_probe: Duration,
-    look_after: Duration,
-    final_reply: Duration,
-}
-
-impl Rules {
-    pub(crate) fn of(config: &Config) -> Self {
-        let seconds = config.retry_delays_seconds.iter();
-        Self {
-            delays: seconds.copied().map(Duration::from_secs).collect(),
-            give_up_after: Duration::from_secs(config.give_up_after_hours * 3_600),
-            slow_probe: Duration::from_secs(config.slow_probe_seconds),
-            look_after: Duration::from_secs(config.sent_folder_delay_seconds),
-            final_reply: Duration::from_secs(config.final_reply_timeout_seconds),
-        }
-    }
-
-    fn delay_after(&self, failures: i32) -> Duration {
-        let index = usize::try_from(failures.saturating_sub(1)).unwrap_or_default();
-        let delay = self.delays.get(index).or(self.delays.last());
-        delay.copied().unwrap_or(SHORT_PAUSE)
-    }
-
-    /// Returns whether a mail has waited out its time on the schedule. Time in which it waited for its
-    /// account does not count: a backlog must not fail in a burst on the first bad minute after it.
-    fn is_spent(&self, failures: i32) -> bool {
-        let waits = usize::try_from(failures).unwrap_or_default();
-        let listed: Duration = self.delays.iter().take(waits).sum();
-        let more = u32::try_from(waits.saturating_sub(self.delays.len())).unwrap_or(u32::MAX);
-        let last = self.delays.last().copied().unwrap_or(SHORT_PAUSE);
-        listed.saturating_add(last.saturating_mul(more)) >= self.give_up_after
-    }
-
-    pub(crate) const fn slow_probe(&self) -> Duration {
-        self.slow_probe
-    }
-
-    pub(crate) const fn look_after(&self) -> Duration {
-        self.look_after
-    }
-
-    /// How long after the commit nothing is concluded from silence: so long may the reply take, and
-    /// then the copy in the Sent folder may lag.
-    pub(crate) fn silence_is_over_after(&self) -> Duration {
-        self.final_reply + self.look_after
-    }
-
-    /// How long an account rests after a failure that concerns it.
-    pub(crate) fn rest_after(&self, verdict: Verdict) -> Duration {
-        let default = match verdict.kind {
-            VerdictKind::NeedsAdministrator => self.slow_probe,
-            VerdictKind::NeedsSignIn
-            | VerdictKind::Throttled
-            | VerdictKind::Transient
-            | VerdictKind::Permanent
-            | VerdictKind::Unknown => SHORT_PAUSE,
-        };
-        verdict.retry_after.unwrap_or(default)
-    }
-}
-
 /// Decides what becomes of a mail after an attempt.
 pub(crate) fn decide(
     mail: &OutboundMail,
     ended: Ended,
-    rules: &Rules,
+    retry: &RetryPolicy,
     now: OffsetDateTime,
 ) -> Decision {
-    let case = Case { mail, rules, now };
+    let case = Case { mail, retry, now };
     let recipients = mail.recipients.clone();
     match ended {
         Ended::Unattempted => case.requeue(),
@@ -144,7 +74,7 @@ pub(crate) fn decide(
 
 struct Case<'a> {
     mail: &'a OutboundMail,
-    rules: &'a Rules,
+    retry: &'a RetryPolicy,
     now: OffsetDateTime,
 }
 
@@ -258,13 +188,13 @@ impl Case<'_> {
     fn defer(&self, recipients: Vec<Recipient>, failure: &Failure) -> Decision {
         let failures = self.mail.failures.saturating_add(1);
         let is_hopeless = failure.verdict.kind == VerdictKind::Unknown && failures >= UNKNOWN_TRIES;
-        if is_hopeless || self.rules.is_spent(self.mail.failures) {
+        if is_hopeless || self.retry.is_spent(self.mail.failures) {
             return self.finish(recipients, Some(failure));
         }
         let hint = failure.verdict.retry_after.unwrap_or_default();
         let mut outcome = self.outcome(OutboundState::Queued, recipients);
         outcome.failures = failures;
-        outcome.due_at = self.now + self.rules.delay_after(failures).max(hint);
+        outcome.due_at = self.now + self.retry.delay_after(failures).max(hint);
         let problem = problem_of(failure);
         outcome.problem = Some(problem.with_mail("It stays queued and is tried again by itself."));
         Decision {
@@ -276,7 +206,7 @@ impl Case<'_> {
 
     /// Waits with the account: no attempt is counted, and the reason is told once.
     fn hold(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
-        let until = self.now + self.rules.rest_after(failure.verdict);
+        let until = self.now + self.retry.rest_after(failure.verdict);
         let mut outcome = self.outcome(OutboundState::Queued, recipients);
         outcome.due_at = until;
         let problem = problem_of(&failure).with_mail(WAITS);

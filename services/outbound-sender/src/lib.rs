@@ -31,6 +31,7 @@ mod memory;
 mod raw_cache;
 mod recorder;
 mod retention;
+mod retry_policy;
 mod sent_folder;
 mod service;
 mod shared;

@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
 use crate::config::Config;
-use crate::decide::Rules;
 use crate::directory::Directory;
 use crate::handlers::Intake;
 use crate::in_flight::InFlight;
@@ -18,6 +17,7 @@ use crate::memory::Memory;
 use crate::raw_cache::RawCache;
 use crate::recorder::Recorder;
 use crate::retention;
+use crate::retry_policy::RetryPolicy;
 use crate::shared::{OUTBOUND_DUE, Shared, Wakes};
 use crate::supervisor::{Hints, Supervisor};
 
@@ -56,7 +56,7 @@ impl Service {
         let in_flight = Arc::new(InFlight::default());
         let (recorder, handle) = Recorder::new(replica.clone(), Arc::clone(&in_flight));
         let shared = Shared {
-            rules: Rules::of(&config),
+            retry: RetryPolicy::of(&config),
             recorder: handle,
             access: Access::new(keys),
             wakes: Arc::new(Wakes::default()),

@@ -12,12 +12,13 @@ use tracing::warn;
 
 use crate::access::Access;
 use crate::config::Config;
-use crate::decide::{Decision, Rules};
+use crate::decide::Decision;
 use crate::event;
 use crate::in_flight::InFlight;
 use crate::memory::Memory;
 use crate::raw_cache::RawCache;
 use crate::recorder::{Recorded, RecorderHandle};
+use crate::retry_policy::RetryPolicy;
 
 /// A hint that an account has mail to send, for whichever replica holds it.
 pub(crate) const OUTBOUND_DUE: &str = "outbound.due";
@@ -27,7 +28,7 @@ pub(crate) const OUTBOUND_DUE: &str = "outbound.due";
 pub(crate) struct Shared {
     pub(crate) replica: Replica,
     pub(crate) config: Arc<Config>,
-    pub(crate) rules: Rules,
+    pub(crate) retry: RetryPolicy,
     pub(crate) recorder: RecorderHandle,
     pub(crate) access: Access,
     pub(crate) wakes: Arc<Wakes>,

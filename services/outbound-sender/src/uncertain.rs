@@ -112,11 +112,11 @@ impl UncertainResolver {
         let attempt = (mail.id, mail.attempts);
         let counts = self.counts_of(attempt);
         // Until then the reply or the copy may still come, perhaps to a replica that was taken for dead.
-        let is_early = uncertain.since_commit < shared.rules.silence_is_over_after();
-        let (rules, now) = (&shared.rules, shared.replica.clock.now());
+        let is_early = uncertain.since_commit < shared.retry.silence_is_over_after();
+        let (retry, now) = (&shared.retry, shared.replica.clock.now());
         let policy = match look {
             SentLookup::Found => {
-                let sent = assume_sent(mail, "found in the Sent folder", rules, now);
+                let sent = assume_sent(mail, "found in the Sent folder", retry, now);
                 return self.record_decision(shared, account, uncertain, sent).await;
             }
             SentLookup::Absent if is_early || counts.absent + 1 < LOOKS => {
@@ -133,9 +133,9 @@ impl UncertainResolver {
             SentLookup::Failed | SentLookup::Unknown => mail.on_uncertain,
         };
         let decision = match policy {
-            UncertainPolicy::Resend => send_again(mail, uncertain.rounds, rules, now),
-            UncertainPolicy::AssumeSent => assume_sent(mail, "assumed sent", rules, now),
-            UncertainPolicy::Hold => held(mail, rules, now),
+            UncertainPolicy::Resend => send_again(mail, uncertain.rounds, retry, now),
+            UncertainPolicy::AssumeSent => assume_sent(mail, "assumed sent", retry, now),
+            UncertainPolicy::Hold => held(mail, retry, now),
         };
         self.record_decision(shared, account, uncertain, decision)
             .await;
@@ -183,7 +183,7 @@ async fn claim(shared: &Shared, busy: &HashSet<AccountId>) -> Result<Vec<Visit>,
     }
     let replica = &shared.replica;
     let now = replica.clock.now();
-    let until = now + shared.rules.look_after();
+    let until = now + shared.retry.look_after();
     let limit = i64::try_from(PARALLEL - busy.len()).unwrap_or_default();
     let mut tx = replica.database.begin().await?;
     let due = outbound_mail::claim_uncertain(&mut tx, &accounts, now, until, limit).await?;

@@ -145,7 +145,7 @@ impl ConnectionTask {
     /// Decides and hands the outcome to the recorder; returns what keeps the account from sending.
     async fn record_result(&self, mail: &OutboundMail, ended: Ended) -> Option<Failure> {
         let now = self.shared.replica.clock.now();
-        let mut decision = decide(mail, ended, &self.shared.rules, now);
+        let mut decision = decide(mail, ended, &self.shared.retry, now);
         let (outcome, obstacle) = (&decision.outcome, decision.obstacle.take());
         Span::current().record("outcome", outcome.state.as_str());
         debug!(

@@ -173,7 +173,7 @@ impl Worker {
         }
         let now = self.shared.replica.clock.now();
         let problem = problem_of(&failure).with_mail(WAITS);
-        let rest = self.shared.rules.rest_after(failure.verdict);
+        let rest = self.shared.retry.rest_after(failure.verdict);
         let until = match failure.verdict.kind {
             VerdictKind::Throttled => now + rest,
             VerdictKind::Transient | VerdictKind::Unknown => {
@@ -192,7 +192,7 @@ impl Worker {
                     AccountState::Failing
                 };
                 self.report(state, &problem).await?;
-                now + self.shared.rules.slow_probe()
+                now + self.shared.retry.slow_probe()
             }
         };
         self.set_obstacle(problem, until, None);
@@ -237,7 +237,7 @@ impl Worker {
         if self.gate.is_hopeless() {
             let problem = problem_of(&failure).with_mail(WAITS);
             self.report(AccountState::SignInRequired, &problem).await?;
-            let until = self.shared.replica.clock.now() + self.shared.rules.slow_probe();
+            let until = self.shared.replica.clock.now() + self.shared.retry.slow_probe();
             // Not asked for: a new token would be refused as well, and so on without end.
             self.set_obstacle(problem, until, Some((grant, generation)));
         } else {

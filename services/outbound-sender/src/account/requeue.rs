@@ -49,7 +49,7 @@ impl Worker {
 
     async fn end(&self, mail: &OutboundMail, ended: Ended, change: impl FnOnce(&mut Decision)) {
         let now = self.shared.replica.clock.now();
-        let mut decision = decide(mail, ended, &self.shared.rules, now);
+        let mut decision = decide(mail, ended, &self.shared.retry, now);
         change(&mut decision);
         self.shared.record(&self.account.key, mail, decision).await;
     }

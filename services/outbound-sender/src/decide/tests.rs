@@ -1,7 +1,11 @@
-use mailmesh_domain::MustAct;
+use std::time::Duration;
+
+use mailmesh_domain::{MustAct, Verdict};
 
 use super::*;
+use crate::config::Config;
 use crate::event::sample::mail;
+use crate::retry_policy::SHORT_PAUSE;
 
 const OK: &str = "250 2.1.5 OK";
 const NO: &str = "550 5.1.1 no such user";
@@ -10,8 +14,8 @@ const MANY: &str = "452 4.5.3 too many";
 const QUOTA: &str = "550 5.4.5 daily limit";
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-fn rules() -> Rules {
-    Rules::of(&Config::default())
+fn retry() -> RetryPolicy {
+    RetryPolicy::of(&Config::default())
 }
 
 /// What the transport makes of the replies that these tests use; its own tests show that it does.
@@ -102,7 +106,7 @@ fn each_recipient_gets_its_own_end() {
     ] {
         let ended = accepted(&[("a@x", first), ("b@x", second)]);
 
-        let decision = decide(&mail(&["a@x", "b@x"]), ended, &rules(), NOW);
+        let decision = decide(&mail(&["a@x", "b@x"]), ended, &retry(), NOW);
 
         assert_eq!(decision.outcome.state, state, "{second}");
         assert_eq!(decision.notice, notice, "{second}");
@@ -116,9 +120,9 @@ fn each_recipient_gets_its_own_end() {
 fn nobody_accepted_fails_for_good_or_waits() {
     let all = |reply| Ended::Refused(vec![result("a@x", reply)]);
 
-    let failed = decide(&mail(&["a@x"]), all(NO), &rules(), NOW);
-    let waits = decide(&mail(&["a@x"]), all(LATER), &rules(), NOW);
-    let quota = decide(&mail(&["a@x"]), all(QUOTA), &rules(), NOW);
+    let failed = decide(&mail(&["a@x"]), all(NO), &retry(), NOW);
+    let waits = decide(&mail(&["a@x"]), all(LATER), &retry(), NOW);
+    let quota = decide(&mail(&["a@x"]), all(QUOTA), &retry(), NOW);
 
     assert_eq!(failed.notice, Some(Notice::Failed));
     assert!(failed.outcome.problem.is_some());
@@ -133,7 +137,7 @@ fn recipient_that_was_accepted_before_keeps_its_end() {
     half.recipients[0].accepted = Some(true);
 
     let ended = Ended::Refused(vec![result("b@x", NO)]);
-    let decision = decide(&half, ended, &rules(), NOW);
+    let decision = decide(&half, ended, &retry(), NOW);
 
     assert_eq!(decision.notice, Some(Notice::Sent));
     assert_eq!(states(&decision), [Some(true), Some(false)]);
@@ -146,14 +150,14 @@ fn failures_follow_the_schedule_until_its_hours_are_spent() {
         .map(|failures| {
             let mut mail = mail(&["a@x"]);
             mail.failures = failures;
-            let decision = decide(&mail, transient(), &rules(), NOW);
+            let decision = decide(&mail, transient(), &retry(), NOW);
             (decision.outcome.due_at - NOW).whole_minutes()
         })
         .collect();
     let after = |failures| {
         let mut mail = mail(&["a@x"]);
         mail.failures = failures;
-        decide(&mail, transient(), &rules(), NOW)
+        decide(&mail, transient(), &retry(), NOW)
     };
     // Seven listed waits make 411 minutes, thirty more of the last one the rest of 96 hours.
     let (last_try, given_up) = (after(36), after(37));
@@ -175,7 +179,7 @@ fn failure_of_the_account_counts_for_no_mail_and_is_told_once() {
         (administrator, Duration::from_mins(15)),
     ] {
         let ended = Ended::Failed(failure(verdict, Scope::Account));
-        let first = decide(&mail(&["a@x"]), ended.clone(), &rules(), NOW);
+        let first = decide(&mail(&["a@x"]), ended.clone(), &retry(), NOW);
         let mut known = mail(&["a@x"]);
         known.problem.clone_from(&first.outcome.problem);
         // Servers end their texts with the id of a session.
@@ -184,7 +188,7 @@ fn failure_of_the_account_counts_for_no_mail_and_is_told_once() {
         };
         let what = "It failed with another text".to_owned();
         let ended = Ended::Failed(Failure { what, ..failure });
-        let second = decide(&known, ended, &rules(), NOW);
+        let second = decide(&known, ended, &retry(), NOW);
 
         assert_eq!(first.outcome.state, OutboundState::Queued);
         assert_eq!(first.outcome.failures, 0);
@@ -201,8 +205,8 @@ fn reply_that_fits_no_rule_is_met_a_bounded_number_of_times() {
     old.failures = UNKNOWN_TRIES - 1;
     let ended = || Ended::Failed(failure(Verdict::unknown(), Scope::Message));
 
-    let first = decide(&mail(&["a@x"]), ended(), &rules(), NOW);
-    let last = decide(&old, ended(), &rules(), NOW);
+    let first = decide(&mail(&["a@x"]), ended(), &retry(), NOW);
+    let last = decide(&old, ended(), &retry(), NOW);
 
     assert_eq!(first.notice, Some(Notice::Deferred));
     assert_eq!(last.notice, Some(Notice::Failed));
@@ -215,15 +219,15 @@ fn uncertain_mail_waits_to_be_looked_for() {
         failure: failure(Verdict::unknown(), Scope::Message),
     };
 
-    let decision = decide(&mail(&["a@x", "b@x", "c@x"]), ended, &rules(), NOW);
+    let decision = decide(&mail(&["a@x", "b@x", "c@x"]), ended, &retry(), NOW);
     let mut uncertain = mail(&["a@x", "b@x", "c@x"]);
     uncertain
         .recipients
         .clone_from(&decision.outcome.recipients);
-    let sent = assume_sent(&uncertain, "found", &rules(), NOW);
+    let sent = assume_sent(&uncertain, "found", &retry(), NOW);
     // The next attempt takes all that are open; it, too, ends uncertain, with its process.
     uncertain.attempts += 1;
-    let last = assume_sent(&uncertain, "found", &rules(), NOW);
+    let last = assume_sent(&uncertain, "found", &retry(), NOW);
 
     assert_eq!(decision.outcome.state, OutboundState::Uncertain);
     assert_eq!(decision.notice, Some(Notice::Uncertain));
@@ -241,7 +245,7 @@ fn uncertain_mail_waits_to_be_looked_for() {
 
 #[test]
 fn what_was_not_tried_is_due_at_once_and_told_to_nobody() {
-    let decision = decide(&mail(&["a@x"]), Ended::Unattempted, &rules(), NOW);
+    let decision = decide(&mail(&["a@x"]), Ended::Unattempted, &retry(), NOW);
 
     assert_eq!(decision.outcome.state, OutboundState::Queued);
     assert_eq!(decision.outcome.due_at, NOW);
@@ -254,8 +258,8 @@ fn mail_that_waited_long_for_its_account_has_all_its_tries_left() {
     let throttled = failure(Verdict::throttled(None), Scope::Account);
     let cut = failure(Verdict::transient(), Scope::Host);
 
-    let throttled = decide(&mail(&["a@x"]), Ended::Failed(throttled), &rules(), late);
-    let cut = decide(&mail(&["a@x"]), Ended::Failed(cut), &rules(), late);
+    let throttled = decide(&mail(&["a@x"]), Ended::Failed(throttled), &retry(), late);
+    let cut = decide(&mail(&["a@x"]), Ended::Failed(cut), &retry(), late);
 
     assert_eq!(throttled.outcome.state, OutboundState::Queued);
     assert!(throttled.obstacle.is_some());
@@ -273,10 +277,10 @@ fn throttle_that_met_the_content_counts_for_the_mail_too() {
     let first = decide(
         &mail(&["a@x"]),
         Ended::Failed(of_content.clone()),
-        &rules(),
+        &retry(),
         NOW,
     );
-    let last = decide(&old, Ended::Failed(of_content), &rules(), NOW);
+    let last = decide(&old, Ended::Failed(of_content), &retry(), NOW);
 
     assert_eq!(first.outcome.state, OutboundState::Queued);
     assert_eq!(first.outcome.failures, 1);
@@ -289,12 +293,12 @@ fn uncertain_mail_is_sent_again_on_the_schedule_and_after_three_rounds_held() {
     let mut uncertain = mail(&["a@x"]);
     uncertain.failures = 1;
 
-    let again = send_again(&uncertain, 2, &rules(), NOW);
-    let held = send_again(&uncertain, 3, &rules(), NOW);
+    let again = send_again(&uncertain, 2, &retry(), NOW);
+    let held = send_again(&uncertain, 3, &retry(), NOW);
     uncertain.problem.clone_from(&held.outcome.problem);
-    let still = send_again(&uncertain, 3, &rules(), NOW);
+    let still = send_again(&uncertain, 3, &retry(), NOW);
     uncertain.failures = 37;
-    let spent = send_again(&uncertain, 1, &rules(), NOW);
+    let spent = send_again(&uncertain, 1, &retry(), NOW);
 
     assert_eq!(again.outcome.state, OutboundState::Queued);
     assert_eq!(again.outcome.failures, 2);
@@ -310,7 +314,7 @@ fn trouble_of_the_server_counts_for_one_mail_and_keeps_the_others_back() {
     for (scope, is_obstacle) in [(Scope::Host, true), (Scope::Message, false)] {
         let ended = Ended::Failed(failure(Verdict::transient(), scope));
 
-        let decision = decide(&mail(&["a@x"]), ended, &rules(), NOW);
+        let decision = decide(&mail(&["a@x"]), ended, &retry(), NOW);
 
         assert_eq!(decision.outcome.failures, 1);
         assert_eq!(decision.outcome.state, OutboundState::Queued);

@@ -8,7 +8,8 @@ use mailmesh_mail::transport::{Failure, RecipientResult, Scope};
 use mailmesh_store::outbound_mail::OutboundMail;
 use time::OffsetDateTime;
 
-use super::{Case, Decision, Notice, Rules, problem_of};
+use super::{Case, Decision, Notice, problem_of};
+use crate::retry_policy::RetryPolicy;
 
 /// After so many uncertain attempts a mail waits for a person: each may have left a copy.
 const ROUNDS: i64 = 3;
@@ -40,10 +41,10 @@ pub(crate) const fn uncertain_mail(mail: &OutboundMail) -> &'static str {
 pub(crate) fn assume_sent(
     mail: &OutboundMail,
     reply: &str,
-    rules: &Rules,
+    retry: &RetryPolicy,
     now: OffsetDateTime,
 ) -> Decision {
-    let case = Case { mail, rules, now };
+    let case = Case { mail, retry, now };
     let recipients = mail.recipients_if_sent();
     let mut open = recipients.iter().filter(|one| one.accepted.is_none());
     let mut decision = match open.next().map(|one| one.reply.clone().unwrap_or_default()) {
@@ -59,17 +60,17 @@ pub(crate) fn assume_sent(
 pub(crate) fn send_again(
     mail: &OutboundMail,
     rounds: i64,
-    rules: &Rules,
+    retry: &RetryPolicy,
     now: OffsetDateTime,
 ) -> Decision {
-    let case = Case { mail, rules, now };
-    if rounds >= ROUNDS || rules.is_spent(mail.failures) {
+    let case = Case { mail, retry, now };
+    if rounds >= ROUNDS || retry.is_spent(mail.failures) {
         return case.give_up_resending();
     }
     let failures = mail.failures.saturating_add(1);
     let mut outcome = case.outcome(OutboundState::Queued, mail.recipients.clone());
     outcome.failures = failures;
-    outcome.due_at = now + rules.delay_after(failures);
+    outcome.due_at = now + retry.delay_after(failures);
     outcome.problem.clone_from(&mail.problem);
     outcome.reply = None;
     Decision {
@@ -80,8 +81,8 @@ pub(crate) fn send_again(
 }
 
 /// Leaves an uncertain mail to a person.
-pub(crate) fn held(mail: &OutboundMail, rules: &Rules, now: OffsetDateTime) -> Decision {
-    let case = Case { mail, rules, now };
+pub(crate) fn held(mail: &OutboundMail, retry: &RetryPolicy, now: OffsetDateTime) -> Decision {
+    let case = Case { mail, retry, now };
     let mut outcome = case.outcome(OutboundState::Uncertain, mail.recipients.clone());
     outcome.due_at = now + HELD;
     outcome.problem.clone_from(&mail.problem);
@@ -111,7 +112,7 @@ impl Case<'_> {
             }
         }
         let mut outcome = self.outcome(OutboundState::Uncertain, recipients);
-        outcome.due_at = self.now + self.rules.look_after;
+        outcome.due_at = self.now + self.retry.look_after();
         let problem = problem_of(failure).with_action(DECIDE);
         let of_mail = uncertain_mail(self.mail);
         outcome.problem = Some(match left_out {
@@ -135,7 +136,7 @@ impl Case<'_> {
 
     /// Holds a mail that was to be sent again, and says so once.
     fn give_up_resending(&self) -> Decision {
-        let mut decision = held(self.mail, self.rules, self.now);
+        let mut decision = held(self.mail, self.retry, self.now);
         let known = self.mail.problem.clone();
         let problem = known.unwrap_or_else(|| {
             let what = "The server's reply to the mail was lost";
