@@ -17,7 +17,7 @@ const UNKNOWN_TRIES: i32 = 6;
 
 /// How an attempt ended.
 #[derive(Debug, Clone)]
-pub(crate) enum Ended {
+pub(crate) enum AttemptResult {
     /// The server took the mail for those recipients that it accepted.
     Accepted {
         results: Vec<RecipientResult>,
@@ -38,7 +38,7 @@ pub(crate) enum Ended {
 
 /// What there is to tell about a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Notice {
+pub(crate) enum MailEventKind {
     Sent,
     Deferred,
     Failed,
@@ -49,7 +49,7 @@ pub(crate) enum Notice {
 #[derive(Debug, Clone)]
 pub(crate) struct Decision {
     pub(crate) outcome: Outcome,
-    pub(crate) notice: Option<Notice>,
+    pub(crate) event: Option<MailEventKind>,
     /// What keeps the whole account from sending.
     pub(crate) obstacle: Option<Failure>,
 }
@@ -57,18 +57,18 @@ pub(crate) struct Decision {
 /// Decides what becomes of a mail after an attempt.
 pub(crate) fn decide(
     mail: &OutboundMail,
-    ended: Ended,
+    ended: AttemptResult,
     retry: &RetryPolicy,
     now: OffsetDateTime,
 ) -> Decision {
     let case = Case { mail, retry, now };
     let recipients = mail.recipients.clone();
     match ended {
-        Ended::Unattempted => case.requeue(),
-        Ended::Failed(failure) => case.failed(recipients, failure),
-        Ended::Refused(results) => case.answered(&results, None),
-        Ended::Accepted { results, reply } => case.answered(&results, Some(reply)),
-        Ended::Uncertain { results, failure } => case.uncertain(&results, &failure),
+        AttemptResult::Unattempted => case.requeue(),
+        AttemptResult::Failed(failure) => case.failed(recipients, failure),
+        AttemptResult::Refused(results) => case.answered(&results, None),
+        AttemptResult::Accepted { results, reply } => case.answered(&results, Some(reply)),
+        AttemptResult::Uncertain { results, failure } => case.uncertain(&results, &failure),
     }
 }
 
@@ -97,7 +97,7 @@ impl Case<'_> {
         outcome.problem.clone_from(&self.mail.problem);
         Decision {
             outcome,
-            notice: None,
+            event: None,
             obstacle: None,
         }
     }
@@ -127,7 +127,7 @@ impl Case<'_> {
             // The server takes the rest in another mail, at once; each round makes progress.
             Some(_) if was_taken && waiting.all(|one| one.refusal.is_over_the_number) => Decision {
                 outcome: self.outcome(OutboundState::Queued, recipients),
-                notice: None,
+                event: None,
                 obstacle: None,
             },
             Some(worst) => self.failed_for_some(recipients, worst.failure()),
@@ -199,7 +199,7 @@ impl Case<'_> {
         outcome.problem = Some(problem.with_mail("It stays queued and is tried again by itself."));
         Decision {
             outcome,
-            notice: Some(Notice::Deferred),
+            event: Some(MailEventKind::Deferred),
             obstacle: None,
         }
     }
@@ -211,11 +211,11 @@ impl Case<'_> {
         outcome.due_at = until;
         let problem = problem_of(&failure).with_mail(WAITS);
         let is_news = is_news(self.mail.problem.as_ref(), &problem);
-        let notice = is_news.then_some(Notice::Deferred);
+        let event = is_news.then_some(MailEventKind::Deferred);
         outcome.problem = Some(problem);
         Decision {
             outcome,
-            notice,
+            event,
             obstacle: Some(failure),
         }
     }
@@ -225,10 +225,10 @@ impl Case<'_> {
             recipient.accepted = recipient.accepted.or(Some(false));
         }
         let is_sent = recipients.iter().any(|one| one.accepted == Some(true));
-        let (state, notice) = if is_sent {
-            (OutboundState::Sent, Notice::Sent)
+        let (state, event) = if is_sent {
+            (OutboundState::Sent, MailEventKind::Sent)
         } else {
-            (OutboundState::Failed, Notice::Failed)
+            (OutboundState::Failed, MailEventKind::Failed)
         };
         let mut outcome = self.outcome(state, recipients);
         let told = failure.filter(|_| !is_sent).map(problem_of);
@@ -237,7 +237,7 @@ impl Case<'_> {
         });
         Decision {
             outcome,
-            notice: Some(notice),
+            event: Some(event),
             obstacle: None,
         }
     }

@@ -10,7 +10,7 @@ use mailmesh_mail::transport::{
 use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::time::Instant;
 
-use crate::decide::Ended;
+use crate::decide::AttemptResult;
 use crate::recorder::{Entry, RecorderHandle};
 
 /// Others take over after ten seconds of silence. Whoever stood still for longer than this may have
@@ -21,7 +21,7 @@ const STOOD_STILL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) enum Delivered {
     /// The attempt has an end to be recorded.
-    Ended(Ended),
+    Ended(AttemptResult),
     /// Another replica has taken the mail over: there is nothing of ours to record.
     TakenOver,
     /// The server hung up between two mails: nothing was tried, another connection may do it.
@@ -42,21 +42,25 @@ pub(crate) async fn deliver(
     let waiting = waiting.map(|one| one.address.as_str());
     let envelope = match Envelope::try_new(Some(&mail.envelope_from), waiting) {
         Ok(envelope) => envelope,
-        Err(error) => return Delivered::Ended(Ended::Failed(unsendable(&error.to_string()))),
+        Err(error) => {
+            return Delivered::Ended(AttemptResult::Failed(unsendable(&error.to_string())));
+        }
     };
     let prepared = match transport.prepare(&envelope, raw).await {
         Ok(Preparation::Ready(prepared)) => prepared,
-        Ok(Preparation::Refused(results)) => return Delivered::Ended(Ended::Refused(results)),
+        Ok(Preparation::Refused(results)) => {
+            return Delivered::Ended(AttemptResult::Refused(results));
+        }
         Err(failure) if failure.detail == FailureDetail::NotTried => {
             return Delivered::ConnectionGone;
         }
-        Err(failure) => return Delivered::Ended(Ended::Failed(failure)),
+        Err(failure) => return Delivered::Ended(AttemptResult::Failed(failure)),
     };
     let asked_at = Instant::now();
     match recorder.enter_committing(mail.id, mail.attempts).await {
         Entry::Entered if asked_at.elapsed() > STOOD_STILL => {
             prepared.abandon().await;
-            Delivered::Ended(Ended::Unattempted)
+            Delivered::Ended(AttemptResult::Unattempted)
         }
         Entry::Entered => commit(Entered(prepared), asked_at + STOOD_STILL).await,
         Entry::TakenOver => {
@@ -65,22 +69,22 @@ pub(crate) async fn deliver(
         }
         Entry::NotRecorded => {
             prepared.abandon().await;
-            Delivered::Ended(Ended::Unattempted)
+            Delivered::Ended(AttemptResult::Unattempted)
         }
     }
 }
 
 async fn commit(Entered(prepared): Entered<'_>, deadline: Instant) -> Delivered {
     Delivered::Ended(match prepared.commit_before(deadline).await {
-        Committed::Accepted { recipients, reply } => Ended::Accepted {
+        Committed::Accepted { recipients, reply } => AttemptResult::Accepted {
             results: recipients,
             reply,
         },
-        Committed::Unsent(failure) => Ended::Failed(failure),
+        Committed::Unsent(failure) => AttemptResult::Failed(failure),
         Committed::Uncertain {
             recipients,
             failure,
-        } => Ended::Uncertain {
+        } => AttemptResult::Uncertain {
             results: recipients,
             failure,
         },

@@ -9,19 +9,19 @@ use mailmesh_store::outbound_mail::{OutboundMail, Outcome};
 use time::OffsetDateTime;
 use tracing::error;
 
-use crate::decide::Notice;
+use crate::decide::MailEventKind;
 
-/// Encodes the event of a notice, in the trace of its mail.
+/// Encodes the event of a kind, in the trace of its mail.
 pub(crate) fn encode_kind(
     replica: &Replica,
     account: &Key,
     mail: &OutboundMail,
     outcome: &Outcome,
-    notice: Notice,
+    kind: MailEventKind,
 ) -> Vec<Encoded> {
     let recipients = recipients(outcome);
-    let encoded = match notice {
-        Notice::Sent => encode(
+    let encoded = match kind {
+        MailEventKind::Sent => encode(
             replica,
             &MailSent {
                 mail_id: mail.id,
@@ -34,14 +34,14 @@ pub(crate) fn encode_kind(
                 recipients,
             },
         ),
-        Notice::Deferred => {
+        MailEventKind::Deferred => {
             let is_open = |one: &RecipientOutcome| is_waiting(outcome, &one.address);
             let recipients = recipients.into_iter().filter(is_open).collect();
             let next = Some(outcome.due_at);
             let problem = problem(outcome);
             return encode_deferral(replica, account, mail, next, problem, recipients);
         }
-        Notice::Failed => encode(
+        MailEventKind::Failed => encode(
             replica,
             &MailFailed {
                 mail_id: mail.id,
@@ -52,7 +52,9 @@ pub(crate) fn encode_kind(
                 recipients,
             },
         ),
-        Notice::Uncertain => return encode_uncertain(replica, account, mail, problem(outcome)),
+        MailEventKind::Uncertain => {
+            return encode_uncertain(replica, account, mail, problem(outcome));
+        }
     };
     traced(mail, encoded)
 }

@@ -43,11 +43,9 @@ pub(crate) struct Shared {
 impl Shared {
     /// Hands over to the recorder what was decided of a mail, with the events that tell of it.
     pub(crate) async fn record(&self, account: &Key, mail: &OutboundMail, decision: Decision) {
-        let Decision {
-            outcome, notice, ..
-        } = decision;
+        let Decision { outcome, event, .. } = decision;
         let encode = |kind| event::encode_kind(&self.replica, account, mail, &outcome, kind);
-        let events = notice.map(encode).unwrap_or_default();
+        let events = event.map(encode).unwrap_or_default();
         self.recorder.record(Recorded { outcome, events }).await;
     }
 }

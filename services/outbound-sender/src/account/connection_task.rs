@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, field, info_span};
 
 use super::connect::{NotOpened, open};
-use crate::decide::{Ended, decide};
+use crate::decide::{AttemptResult, decide};
 use crate::delivery::{Delivered, deliver, hung_up};
 use crate::job::Job;
 use crate::shared::Shared;
@@ -114,14 +114,15 @@ impl ConnectionTask {
                 }
                 Ok(None) => {}
                 Err(failure) => {
-                    self.record_result(&job.mail, Ended::Unattempted).await;
+                    self.record_result(&job.mail, AttemptResult::Unattempted)
+                        .await;
                     return Err(ConnectionExit::NotOpened(failure));
                 }
             }
         }
         match delivered {
             Delivered::Ended(ended) => {
-                let was_tried = !matches!(ended, Ended::Unattempted);
+                let was_tried = !matches!(ended, AttemptResult::Unattempted);
                 match self.record_result(&job.mail, ended).await {
                     Some(failure) if failure.is_of_host() => Err(ConnectionExit::Strained(failure)),
                     Some(failure) => Err(ConnectionExit::Blocked(failure)),
@@ -136,14 +137,15 @@ impl ConnectionTask {
                 Ok(())
             }
             Delivered::ConnectionGone => {
-                self.record_result(&job.mail, Ended::Unattempted).await;
+                self.record_result(&job.mail, AttemptResult::Unattempted)
+                    .await;
                 Err(end_if_gone)
             }
         }
     }
 
     /// Decides and hands the outcome to the recorder; returns what keeps the account from sending.
-    async fn record_result(&self, mail: &OutboundMail, ended: Ended) -> Option<Failure> {
+    async fn record_result(&self, mail: &OutboundMail, ended: AttemptResult) -> Option<Failure> {
         let now = self.shared.replica.clock.now();
         let mut decision = decide(mail, ended, &self.shared.retry, now);
         let (outcome, obstacle) = (&decision.outcome, decision.obstacle.take());

@@ -5,7 +5,7 @@ use tracing::error;
 
 use super::Worker;
 use super::prefetcher::{FETCH_RETRY, NoBody};
-use crate::decide::{Decision, Ended, decide};
+use crate::decide::{AttemptResult, Decision, decide};
 use crate::delivery::unsendable;
 use crate::job::{Claimed, Job};
 
@@ -25,7 +25,7 @@ impl Worker {
     }
 
     async fn requeue(&self, mail: &OutboundMail) {
-        self.end(mail, Ended::Unattempted, |_| {}).await;
+        self.end(mail, AttemptResult::Unattempted, |_| {}).await;
     }
 
     pub(super) async fn end_without_body(&self, claimed: &Claimed, reason: NoBody) {
@@ -38,16 +38,21 @@ impl Worker {
     async fn fail(&self, mail: &OutboundMail) {
         error!(mail.id = %mail.id, "The mail's body is not stored any more");
         let failure = unsendable("its body is no longer stored");
-        self.end(mail, Ended::Failed(failure), |_| {}).await;
+        self.end(mail, AttemptResult::Failed(failure), |_| {}).await;
     }
 
     async fn postpone(&self, mail: &OutboundMail) {
         let due_at = self.shared.replica.clock.now() + FETCH_RETRY;
         let wait = |decision: &mut Decision| decision.outcome.due_at = due_at;
-        self.end(mail, Ended::Unattempted, wait).await;
+        self.end(mail, AttemptResult::Unattempted, wait).await;
     }
 
-    async fn end(&self, mail: &OutboundMail, ended: Ended, change: impl FnOnce(&mut Decision)) {
+    async fn end(
+        &self,
+        mail: &OutboundMail,
+        ended: AttemptResult,
+        change: impl FnOnce(&mut Decision),
+    ) {
         let now = self.shared.replica.clock.now();
         let mut decision = decide(mail, ended, &self.shared.retry, now);
         change(&mut decision);

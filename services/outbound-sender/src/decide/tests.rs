@@ -55,8 +55,8 @@ fn result(address: &str, reply: &str) -> RecipientResult {
     }
 }
 
-fn accepted(results: &[(&str, &str)]) -> Ended {
-    Ended::Accepted {
+fn accepted(results: &[(&str, &str)]) -> AttemptResult {
+    AttemptResult::Accepted {
         results: results
             .iter()
             .map(|(address, reply)| result(address, reply))
@@ -77,12 +77,12 @@ fn states(decision: &Decision) -> Vec<Option<bool>> {
 #[test]
 fn each_recipient_gets_its_own_end() {
     let (yes, no, open) = (Some(true), Some(false), None);
-    for (first, second, state, notice, ends, failures) in [
+    for (first, second, state, event, ends, failures) in [
         (
             OK,
             OK,
             OutboundState::Sent,
-            Some(Notice::Sent),
+            Some(MailEventKind::Sent),
             [yes, yes],
             0,
         ),
@@ -90,7 +90,7 @@ fn each_recipient_gets_its_own_end() {
             OK,
             NO,
             OutboundState::Sent,
-            Some(Notice::Sent),
+            Some(MailEventKind::Sent),
             [yes, no],
             0,
         ),
@@ -98,7 +98,7 @@ fn each_recipient_gets_its_own_end() {
             OK,
             LATER,
             OutboundState::Queued,
-            Some(Notice::Deferred),
+            Some(MailEventKind::Deferred),
             [yes, open],
             1,
         ),
@@ -109,7 +109,7 @@ fn each_recipient_gets_its_own_end() {
         let decision = decide(&mail(&["a@x", "b@x"]), ended, &retry(), NOW);
 
         assert_eq!(decision.outcome.state, state, "{second}");
-        assert_eq!(decision.notice, notice, "{second}");
+        assert_eq!(decision.event, event, "{second}");
         assert_eq!(states(&decision), ends, "{second}");
         assert_eq!(decision.outcome.failures, failures, "{second}");
         assert_eq!(decision.outcome.reply.as_deref(), Some("250 2.0.0 queued"));
@@ -118,13 +118,13 @@ fn each_recipient_gets_its_own_end() {
 
 #[test]
 fn nobody_accepted_fails_for_good_or_waits() {
-    let all = |reply| Ended::Refused(vec![result("a@x", reply)]);
+    let all = |reply| AttemptResult::Refused(vec![result("a@x", reply)]);
 
     let failed = decide(&mail(&["a@x"]), all(NO), &retry(), NOW);
     let waits = decide(&mail(&["a@x"]), all(LATER), &retry(), NOW);
     let quota = decide(&mail(&["a@x"]), all(QUOTA), &retry(), NOW);
 
-    assert_eq!(failed.notice, Some(Notice::Failed));
+    assert_eq!(failed.event, Some(MailEventKind::Failed));
     assert!(failed.outcome.problem.is_some());
     assert_eq!(waits.outcome.due_at, NOW + Duration::from_mins(1));
     assert_eq!(quota.outcome.failures, 0);
@@ -136,16 +136,16 @@ fn recipient_that_was_accepted_before_keeps_its_end() {
     let mut half = mail(&["a@x", "b@x"]);
     half.recipients[0].accepted = Some(true);
 
-    let ended = Ended::Refused(vec![result("b@x", NO)]);
+    let ended = AttemptResult::Refused(vec![result("b@x", NO)]);
     let decision = decide(&half, ended, &retry(), NOW);
 
-    assert_eq!(decision.notice, Some(Notice::Sent));
+    assert_eq!(decision.event, Some(MailEventKind::Sent));
     assert_eq!(states(&decision), [Some(true), Some(false)]);
 }
 
 #[test]
 fn failures_follow_the_schedule_until_its_hours_are_spent() {
-    let transient = || Ended::Failed(failure(Verdict::transient(), Scope::Host));
+    let transient = || AttemptResult::Failed(failure(Verdict::transient(), Scope::Host));
     let minutes: Vec<i64> = (0..9)
         .map(|failures| {
             let mut mail = mail(&["a@x"]);
@@ -162,9 +162,9 @@ fn failures_follow_the_schedule_until_its_hours_are_spent() {
     // Seven listed waits make 411 minutes, thirty more of the last one the rest of 96 hours.
     let (last_try, given_up) = (after(36), after(37));
 
-    assert_eq!(last_try.notice, Some(Notice::Deferred));
+    assert_eq!(last_try.event, Some(MailEventKind::Deferred));
     assert_eq!(minutes, [1, 5, 15, 30, 60, 120, 180, 180, 180]);
-    assert_eq!(given_up.notice, Some(Notice::Failed));
+    assert_eq!(given_up.event, Some(MailEventKind::Failed));
     assert_eq!(states(&given_up), [Some(false)]);
 }
 
@@ -178,23 +178,23 @@ fn failure_of_the_account_counts_for_no_mail_and_is_told_once() {
         (Verdict::needs_sign_in(), SHORT_PAUSE),
         (administrator, Duration::from_mins(15)),
     ] {
-        let ended = Ended::Failed(failure(verdict, Scope::Account));
+        let ended = AttemptResult::Failed(failure(verdict, Scope::Account));
         let first = decide(&mail(&["a@x"]), ended.clone(), &retry(), NOW);
         let mut known = mail(&["a@x"]);
         known.problem.clone_from(&first.outcome.problem);
         // Servers end their texts with the id of a session.
-        let Ended::Failed(failure) = ended else {
+        let AttemptResult::Failed(failure) = ended else {
             panic!("it failed");
         };
         let what = "It failed with another text".to_owned();
-        let ended = Ended::Failed(Failure { what, ..failure });
+        let ended = AttemptResult::Failed(Failure { what, ..failure });
         let second = decide(&known, ended, &retry(), NOW);
 
         assert_eq!(first.outcome.state, OutboundState::Queued);
         assert_eq!(first.outcome.failures, 0);
         assert_eq!(first.outcome.due_at, NOW + rest);
-        assert_eq!(first.notice, Some(Notice::Deferred));
-        assert_eq!(second.notice, None);
+        assert_eq!(first.event, Some(MailEventKind::Deferred));
+        assert_eq!(second.event, None);
         assert!(second.obstacle.is_some());
     }
 }
@@ -203,18 +203,18 @@ fn failure_of_the_account_counts_for_no_mail_and_is_told_once() {
 fn reply_that_fits_no_rule_is_met_a_bounded_number_of_times() {
     let mut old = mail(&["a@x"]);
     old.failures = UNKNOWN_TRIES - 1;
-    let ended = || Ended::Failed(failure(Verdict::unknown(), Scope::Message));
+    let ended = || AttemptResult::Failed(failure(Verdict::unknown(), Scope::Message));
 
     let first = decide(&mail(&["a@x"]), ended(), &retry(), NOW);
     let last = decide(&old, ended(), &retry(), NOW);
 
-    assert_eq!(first.notice, Some(Notice::Deferred));
-    assert_eq!(last.notice, Some(Notice::Failed));
+    assert_eq!(first.event, Some(MailEventKind::Deferred));
+    assert_eq!(last.event, Some(MailEventKind::Failed));
 }
 
 #[test]
 fn uncertain_mail_waits_to_be_looked_for() {
-    let ended = Ended::Uncertain {
+    let ended = AttemptResult::Uncertain {
         results: vec![result("a@x", OK), result("b@x", MANY), result("c@x", NO)],
         failure: failure(Verdict::unknown(), Scope::Message),
     };
@@ -230,7 +230,7 @@ fn uncertain_mail_waits_to_be_looked_for() {
     let last = assume_sent(&uncertain, "found", &retry(), NOW);
 
     assert_eq!(decision.outcome.state, OutboundState::Uncertain);
-    assert_eq!(decision.notice, Some(Notice::Uncertain));
+    assert_eq!(decision.event, Some(MailEventKind::Uncertain));
     assert_eq!(states(&decision), [None, None, Some(false)]);
     let problem = decision.outcome.problem.unwrap();
     assert_eq!(problem.action, DECIDE);
@@ -238,18 +238,18 @@ fn uncertain_mail_waits_to_be_looked_for() {
     assert_eq!(states(&sent), [Some(true), None, Some(false)]);
     assert_eq!(sent.outcome.state, OutboundState::Queued);
     assert_eq!(sent.outcome.due_at, NOW + Duration::from_mins(1));
-    assert_eq!(sent.notice, Some(Notice::Deferred));
+    assert_eq!(sent.event, Some(MailEventKind::Deferred));
     assert_eq!(states(&last), [Some(true), Some(true), Some(false)]);
-    assert_eq!(last.notice, Some(Notice::Sent));
+    assert_eq!(last.event, Some(MailEventKind::Sent));
 }
 
 #[test]
 fn what_was_not_tried_is_due_at_once_and_told_to_nobody() {
-    let decision = decide(&mail(&["a@x"]), Ended::Unattempted, &retry(), NOW);
+    let decision = decide(&mail(&["a@x"]), AttemptResult::Unattempted, &retry(), NOW);
 
     assert_eq!(decision.outcome.state, OutboundState::Queued);
     assert_eq!(decision.outcome.due_at, NOW);
-    assert_eq!(decision.notice, None);
+    assert_eq!(decision.event, None);
 }
 
 #[test]
@@ -258,8 +258,13 @@ fn mail_that_waited_long_for_its_account_has_all_its_tries_left() {
     let throttled = failure(Verdict::throttled(None), Scope::Account);
     let cut = failure(Verdict::transient(), Scope::Host);
 
-    let throttled = decide(&mail(&["a@x"]), Ended::Failed(throttled), &retry(), late);
-    let cut = decide(&mail(&["a@x"]), Ended::Failed(cut), &retry(), late);
+    let throttled = decide(
+        &mail(&["a@x"]),
+        AttemptResult::Failed(throttled),
+        &retry(),
+        late,
+    );
+    let cut = decide(&mail(&["a@x"]), AttemptResult::Failed(cut), &retry(), late);
 
     assert_eq!(throttled.outcome.state, OutboundState::Queued);
     assert!(throttled.obstacle.is_some());
@@ -276,16 +281,16 @@ fn throttle_that_met_the_content_counts_for_the_mail_too() {
 
     let first = decide(
         &mail(&["a@x"]),
-        Ended::Failed(of_content.clone()),
+        AttemptResult::Failed(of_content.clone()),
         &retry(),
         NOW,
     );
-    let last = decide(&old, Ended::Failed(of_content), &retry(), NOW);
+    let last = decide(&old, AttemptResult::Failed(of_content), &retry(), NOW);
 
     assert_eq!(first.outcome.state, OutboundState::Queued);
     assert_eq!(first.outcome.failures, 1);
     assert!(first.obstacle.is_some() && last.obstacle.is_some());
-    assert_eq!(last.notice, Some(Notice::Failed));
+    assert_eq!(last.event, Some(MailEventKind::Failed));
 }
 
 #[test]
@@ -304,15 +309,15 @@ fn uncertain_mail_is_sent_again_on_the_schedule_and_after_three_rounds_held() {
     assert_eq!(again.outcome.failures, 2);
     assert_eq!(again.outcome.due_at, NOW + Duration::from_mins(5));
     assert_eq!(held.outcome.state, OutboundState::Uncertain);
-    assert_eq!(held.notice, Some(Notice::Uncertain));
-    assert_eq!((still.notice, spent.notice), (None, None));
+    assert_eq!(held.event, Some(MailEventKind::Uncertain));
+    assert_eq!((still.event, spent.event), (None, None));
     assert_eq!(spent.outcome.state, OutboundState::Uncertain);
 }
 
 #[test]
 fn trouble_of_the_server_counts_for_one_mail_and_keeps_the_others_back() {
     for (scope, is_obstacle) in [(Scope::Host, true), (Scope::Message, false)] {
-        let ended = Ended::Failed(failure(Verdict::transient(), scope));
+        let ended = AttemptResult::Failed(failure(Verdict::transient(), scope));
 
         let decision = decide(&mail(&["a@x"]), ended, &retry(), NOW);
 

@@ -8,7 +8,7 @@ use mailmesh_mail::transport::{Failure, RecipientResult, Scope};
 use mailmesh_store::outbound_mail::OutboundMail;
 use time::OffsetDateTime;
 
-use super::{Case, Decision, Notice, problem_of};
+use super::{Case, Decision, MailEventKind, problem_of};
 use crate::retry_policy::RetryPolicy;
 
 /// After so many uncertain attempts a mail waits for a person: each may have left a copy.
@@ -75,7 +75,7 @@ pub(crate) fn send_again(
     outcome.reply = None;
     Decision {
         outcome,
-        notice: None,
+        event: None,
         obstacle: None,
     }
 }
@@ -88,7 +88,7 @@ pub(crate) fn held(mail: &OutboundMail, retry: &RetryPolicy, now: OffsetDateTime
     outcome.problem.clone_from(&mail.problem);
     Decision {
         outcome,
-        notice: None,
+        event: None,
         obstacle: None,
     }
 }
@@ -124,7 +124,7 @@ impl Case<'_> {
         });
         Decision {
             outcome,
-            notice: Some(Notice::Uncertain),
+            event: Some(MailEventKind::Uncertain),
             // The next mails might all become uncertain, too.
             obstacle: Some(Failure::new(
                 "The server's final reply to another mail was lost",
@@ -143,7 +143,7 @@ impl Case<'_> {
             Problem::new(what, Verdict::unknown()).with_action(DECIDE)
         });
         if problem.mail != GIVEN_UP {
-            decision.notice = Some(Notice::Uncertain);
+            decision.event = Some(MailEventKind::Uncertain);
         }
         decision.outcome.problem = Some(problem.with_mail(GIVEN_UP));
         decision
