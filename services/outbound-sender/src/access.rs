@@ -14,7 +14,7 @@ use mailmesh_store::{Database, StoreError};
 use time::OffsetDateTime;
 use tracing::warn;
 
-use crate::decide::WAITS;
+use crate::problem::WAITS;
 
 /// Opens sealed passwords and tokens.
 #[derive(Debug)]

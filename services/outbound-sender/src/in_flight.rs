@@ -91,7 +91,7 @@ impl Drop for InFlightGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::sample;
+    use crate::sample;
 
     #[test]
     fn attempt_is_in_hand_until_its_last_hold_goes() {

@@ -28,10 +28,13 @@ mod handlers;
 mod in_flight;
 mod job;
 mod memory;
+mod problem;
 mod raw_cache;
 mod recorder;
 mod retention;
 mod retry_policy;
+#[cfg(test)]
+mod sample;
 mod sent_folder;
 mod service;
 mod shared;

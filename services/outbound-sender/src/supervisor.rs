@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::account::{Worker, WorkerHandle};
-use crate::decide::{DECIDE, uncertain_mail};
 use crate::event;
+use crate::problem::{DECIDE, uncertain_mail};
 use crate::shared::{Shared, account_of_hint, wake_holders};
 use crate::uncertain::UncertainResolver;
 use left::Left;

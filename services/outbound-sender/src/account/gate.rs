@@ -17,7 +17,7 @@ use tracing::info;
 
 use super::Worker;
 use crate::access::{Denied, ask_refresh, token_over, waiting};
-use crate::decide::{WAITS, problem_of};
+use crate::problem::{WAITS, problem_of};
 use crate::status;
 
 /// A lost hint costs no more than this.

@@ -1,11 +1,16 @@
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{MustAct, OutboundState, Verdict};
+use mailmesh_mail::transport::{Failure, FailureDetail, RecipientRefusal, RecipientResult, Scope};
+use time::OffsetDateTime;
 
+use super::case::UNKNOWN_TRIES;
 use super::*;
 use crate::config::Config;
-use crate::event::sample::mail;
+use crate::problem::DECIDE;
+use crate::retry_policy::RetryPolicy;
 use crate::retry_policy::SHORT_PAUSE;
+use crate::sample::mail;
 
 const OK: &str = "250 2.1.5 OK";
 const NO: &str = "550 5.1.1 no such user";

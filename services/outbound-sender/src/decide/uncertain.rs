@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use mailmesh_domain::{OutboundState, UncertainPolicy, Verdict};
+use mailmesh_domain::{OutboundState, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_mail::transport::{Failure, RecipientResult, Scope};
 use mailmesh_store::outbound_mail::OutboundMail;
 use time::OffsetDateTime;
 
-use super::{Case, Decision, MailEventKind, problem_of};
+use super::case::{Case, Decision, MailEventKind};
+use crate::problem::{DECIDE, problem_of, uncertain_mail};
 use crate::retry_policy::RetryPolicy;
 
 /// After so many uncertain attempts a mail waits for a person: each may have left a copy.
@@ -16,25 +17,8 @@ const ROUNDS: i64 = 3;
 /// A held mail waits for a person; the Sent folder is asked again now and then.
 const HELD: Duration = Duration::from_hours(6);
 
-/// What a person can do about an uncertain mail; nothing is wrong with account or configuration.
-pub(crate) const DECIDE: &str = "Look for the mail in the Sent folder, then decide: POST /v1/outbox/<mail_id>/decision with resend, assume_sent or fail.";
 const GIVEN_UP: &str = "The server may have it, perhaps more than once; it is not sent again by itself but held for a \
      person to decide unless the Sent folder tells.";
-
-/// What becomes of an uncertain mail.
-pub(crate) const fn uncertain_mail(mail: &OutboundMail) -> &'static str {
-    match mail.on_uncertain {
-        UncertainPolicy::Hold => {
-            "The server may have it; it is held for a person to decide unless the Sent folder tells."
-        }
-        UncertainPolicy::Resend => {
-            "The server may have it; it is sent again unless the Sent folder has it."
-        }
-        UncertainPolicy::AssumeSent => {
-            "The server may have it; it counts as sent unless the Sent folder lacks it."
-        }
-    }
-}
 
 /// Ends an uncertain mail as sent for those that it was handed over for. Recipients who were left out
 /// are tried again on the schedule.
@@ -65,7 +49,7 @@ pub(crate) fn send_again(
 ) -> Decision {
     let case = Case { mail, retry, now };
     if rounds >= ROUNDS || retry.is_spent(mail.failures) {
-        return case.give_up_resending();
+        return give_up_resending(&case);
     }
     let failures = mail.failures.saturating_add(1);
     let mut outcome = case.outcome(OutboundState::Queued, mail.recipients.clone());
@@ -98,54 +82,56 @@ fn refused_some(reply: &str) -> Failure {
     Failure::new(what, Verdict::transient(), Scope::Recipient)
 }
 
-impl Case<'_> {
-    /// Those whom the server refused before it got the mail surely have no copy: they wait to be tried
-    /// again until the others are decided.
-    pub(super) fn uncertain(&self, results: &[RecipientResult], failure: &Failure) -> Decision {
-        let mut recipients = self.merge(results, false);
-        let mut left_out = 0;
-        for result in results.iter().filter(|result| !result.is_accepted()) {
-            let mut open = recipients.iter_mut().filter(|one| one.accepted.is_none());
-            if let Some(recipient) = open.find(|one| one.address == result.address) {
-                recipient.left_out_of = Some(self.mail.attempts);
-                left_out += 1;
-            }
-        }
-        let mut outcome = self.outcome(OutboundState::Uncertain, recipients);
-        outcome.due_at = self.now + self.retry.look_after();
-        let problem = problem_of(failure).with_action(DECIDE);
-        let of_mail = uncertain_mail(self.mail);
-        outcome.problem = Some(match left_out {
-            0 => problem.with_mail(of_mail),
-            _ => problem.with_mail(format!(
-                "{of_mail} The server refused {left_out} of its recipients for now; they are tried \
-                 again after that."
-            )),
-        });
-        Decision {
-            outcome,
-            event: Some(MailEventKind::Uncertain),
-            // The next mails might all become uncertain, too.
-            obstacle: Some(Failure::new(
-                "The server's final reply to another mail was lost",
-                Verdict::transient(),
-                Scope::Host,
-            )),
+/// Those whom the server refused before it got the mail surely have no copy: they wait to be tried
+/// again until the others are decided.
+pub(super) fn uncertain(
+    case: &Case<'_>,
+    results: &[RecipientResult],
+    failure: &Failure,
+) -> Decision {
+    let mut recipients = case.merge(results, false);
+    let mut left_out = 0;
+    for result in results.iter().filter(|result| !result.is_accepted()) {
+        let mut open = recipients.iter_mut().filter(|one| one.accepted.is_none());
+        if let Some(recipient) = open.find(|one| one.address == result.address) {
+            recipient.left_out_of = Some(case.mail.attempts);
+            left_out += 1;
         }
     }
+    let mut outcome = case.outcome(OutboundState::Uncertain, recipients);
+    outcome.due_at = case.now + case.retry.look_after();
+    let problem = problem_of(failure).with_action(DECIDE);
+    let of_mail = uncertain_mail(case.mail);
+    outcome.problem = Some(match left_out {
+        0 => problem.with_mail(of_mail),
+        _ => problem.with_mail(format!(
+            "{of_mail} The server refused {left_out} of its recipients for now; they are tried \
+             again after that."
+        )),
+    });
+    Decision {
+        outcome,
+        event: Some(MailEventKind::Uncertain),
+        // The next mails might all become uncertain, too.
+        obstacle: Some(Failure::new(
+            "The server's final reply to another mail was lost",
+            Verdict::transient(),
+            Scope::Host,
+        )),
+    }
+}
 
-    /// Holds a mail that was to be sent again, and says so once.
-    fn give_up_resending(&self) -> Decision {
-        let mut decision = held(self.mail, self.retry, self.now);
-        let known = self.mail.problem.clone();
-        let problem = known.unwrap_or_else(|| {
-            let what = "The server's reply to the mail was lost";
-            Problem::new(what, Verdict::unknown()).with_action(DECIDE)
-        });
-        if problem.mail != GIVEN_UP {
-            decision.event = Some(MailEventKind::Uncertain);
-        }
-        decision.outcome.problem = Some(problem.with_mail(GIVEN_UP));
-        decision
+/// Holds a mail that was to be sent again, and says so once.
+fn give_up_resending(case: &Case<'_>) -> Decision {
+    let mut decision = held(case.mail, case.retry, case.now);
+    let known = case.mail.problem.clone();
+    let problem = known.unwrap_or_else(|| {
+        let what = "The server's reply to the mail was lost";
+        Problem::new(what, Verdict::unknown()).with_action(DECIDE)
+    });
+    if problem.mail != GIVEN_UP {
+        decision.event = Some(MailEventKind::Uncertain);
     }
+    decision.outcome.problem = Some(problem.with_mail(GIVEN_UP));
+    decision
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::event::sample::account;
+use crate::sample::account;
 
 fn command(json: &str) -> SendMail {
     serde_json::from_str(json).unwrap()

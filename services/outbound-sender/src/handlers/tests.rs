@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::event::sample;
+use crate::sample;
 
 fn delivery(subject: &str, body: &str) -> Delivery {
     Delivery {

@@ -37,7 +37,7 @@ impl Left {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::sample;
+    use crate::sample;
 
     const AFTER: Duration = Duration::from_secs(10);
 

@@ -1,0 +1,170 @@
+use mailmesh_domain::{OutboundState, VerdictKind};
+use mailmesh_mail::transport::{Failure, FailureDetail, RecipientResult, Scope};
+use mailmesh_store::outbound_mail::{OutboundMail, Outcome, Recipient, is_news};
+use time::OffsetDateTime;
+
+use crate::problem::{WAITS, problem_of};
+use crate::retry_policy::RetryPolicy;
+
+/// How often a reply that fits no rule is met again.
+pub(super) const UNKNOWN_TRIES: i32 = 6;
+
+/// What there is to tell about a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MailEventKind {
+    Sent,
+    Deferred,
+    Failed,
+    Uncertain,
+}
+
+/// What follows from an attempt.
+#[derive(Debug, Clone)]
+pub(crate) struct Decision {
+    pub(crate) outcome: Outcome,
+    pub(crate) event: Option<MailEventKind>,
+    /// What keeps the whole account from sending.
+    pub(crate) obstacle: Option<Failure>,
+}
+
+/// A mail whose attempt has ended, at a moment.
+pub(super) struct Case<'a> {
+    pub(super) mail: &'a OutboundMail,
+    pub(super) retry: &'a RetryPolicy,
+    pub(super) now: OffsetDateTime,
+}
+
+impl Case<'_> {
+    pub(super) fn outcome(&self, state: OutboundState, recipients: Vec<Recipient>) -> Outcome {
+        Outcome {
+            mail_id: self.mail.id,
+            attempt: self.mail.attempts,
+            state,
+            failures: self.mail.failures,
+            due_at: self.now,
+            recipients,
+            problem: None,
+            reply: self.mail.reply.clone(),
+        }
+    }
+
+    pub(super) fn requeue(&self) -> Decision {
+        let mut outcome = self.outcome(OutboundState::Queued, self.mail.recipients.clone());
+        outcome.problem.clone_from(&self.mail.problem);
+        Decision {
+            outcome,
+            event: None,
+            obstacle: None,
+        }
+    }
+
+    pub(super) fn merge(&self, results: &[RecipientResult], was_taken: bool) -> Vec<Recipient> {
+        let mut recipients = self.mail.recipients.clone();
+        for recipient in &mut recipients {
+            let result = results
+                .iter()
+                .find(|result| result.address == recipient.address);
+            let (None, Some(result)) = (recipient.accepted, result) else {
+                continue;
+            };
+            recipient.reply = Some(result.reply.clone());
+            match &result.refusal {
+                None => recipient.accepted = was_taken.then_some(true),
+                Some(refusal) if refusal.verdict.kind == VerdictKind::Permanent => {
+                    recipient.accepted = Some(false);
+                }
+                Some(_) => {}
+            }
+        }
+        recipients
+    }
+
+    pub(super) fn failed_for_some(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
+        if failure.scope == Scope::Recipient {
+            return self.defer(recipients, &failure);
+        }
+        self.failed(recipients, failure)
+    }
+
+    pub(super) fn failed(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
+        match failure.verdict.kind {
+            VerdictKind::Permanent => self.finish(recipients, Some(&failure)),
+            // One mail counts it and makes room for the others, which wait for the server.
+            VerdictKind::Transient | VerdictKind::Unknown if failure.is_of_host() => Decision {
+                obstacle: Some(failure.clone()),
+                ..self.defer(recipients, &failure)
+            },
+            VerdictKind::Transient | VerdictKind::Unknown => self.defer(recipients, &failure),
+            // What throttles the account may be this very mail: it must not come first for ever.
+            VerdictKind::Throttled if failure.detail == FailureDetail::ContentRefused => Decision {
+                obstacle: Some(failure.clone()),
+                ..self.defer(recipients, &failure)
+            },
+            VerdictKind::Throttled | VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator => {
+                self.hold(recipients, failure)
+            }
+        }
+    }
+
+    /// Counts a failure and sets the next attempt, unless it was the last.
+    pub(super) fn defer(&self, recipients: Vec<Recipient>, failure: &Failure) -> Decision {
+        let failures = self.mail.failures.saturating_add(1);
+        let is_hopeless = failure.verdict.kind == VerdictKind::Unknown && failures >= UNKNOWN_TRIES;
+        if is_hopeless || self.retry.is_spent(self.mail.failures) {
+            return self.finish(recipients, Some(failure));
+        }
+        let hint = failure.verdict.retry_after.unwrap_or_default();
+        let mut outcome = self.outcome(OutboundState::Queued, recipients);
+        outcome.failures = failures;
+        outcome.due_at = self.now + self.retry.delay_after(failures).max(hint);
+        let problem = problem_of(failure);
+        outcome.problem = Some(problem.with_mail("It stays queued and is tried again by itself."));
+        Decision {
+            outcome,
+            event: Some(MailEventKind::Deferred),
+            obstacle: None,
+        }
+    }
+
+    /// Waits with the account: no attempt is counted, and the reason is told once.
+    pub(super) fn hold(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
+        let until = self.now + self.retry.rest_after(failure.verdict);
+        let mut outcome = self.outcome(OutboundState::Queued, recipients);
+        outcome.due_at = until;
+        let problem = problem_of(&failure).with_mail(WAITS);
+        let is_news = is_news(self.mail.problem.as_ref(), &problem);
+        let event = is_news.then_some(MailEventKind::Deferred);
+        outcome.problem = Some(problem);
+        Decision {
+            outcome,
+            event,
+            obstacle: Some(failure),
+        }
+    }
+
+    pub(super) fn finish(
+        &self,
+        mut recipients: Vec<Recipient>,
+        failure: Option<&Failure>,
+    ) -> Decision {
+        for recipient in &mut recipients {
+            recipient.accepted = recipient.accepted.or(Some(false));
+        }
+        let is_sent = recipients.iter().any(|one| one.accepted == Some(true));
+        let (state, event) = if is_sent {
+            (OutboundState::Sent, MailEventKind::Sent)
+        } else {
+            (OutboundState::Failed, MailEventKind::Failed)
+        };
+        let mut outcome = self.outcome(state, recipients);
+        let told = failure.filter(|_| !is_sent).map(problem_of);
+        outcome.problem = told.map(|problem| {
+            problem.with_mail("It was not sent to anybody; its body is kept for a while.")
+        });
+        Decision {
+            outcome,
+            event: Some(event),
+            obstacle: None,
+        }
+    }
+}

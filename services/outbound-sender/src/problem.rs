@@ -1,0 +1,31 @@
+//! What events tell a person of a failure.
+
+use mailmesh_domain::UncertainPolicy;
+use mailmesh_events::Problem;
+use mailmesh_mail::transport::Failure;
+use mailmesh_store::outbound_mail::OutboundMail;
+
+/// What becomes of mail that waits with its account.
+pub(crate) const WAITS: &str = "It stays queued and is sent once this is solved.";
+
+/// What a person can do about an uncertain mail; nothing is wrong with account or configuration.
+pub(crate) const DECIDE: &str = "Look for the mail in the Sent folder, then decide: POST /v1/outbox/<mail_id>/decision with resend, assume_sent or fail.";
+
+pub(crate) fn problem_of(failure: &Failure) -> Problem {
+    Problem::new(failure.what.clone(), failure.verdict).with_code(failure.code.clone())
+}
+
+/// What becomes of an uncertain mail.
+pub(crate) const fn uncertain_mail(mail: &OutboundMail) -> &'static str {
+    match mail.on_uncertain {
+        UncertainPolicy::Hold => {
+            "The server may have it; it is held for a person to decide unless the Sent folder tells."
+        }
+        UncertainPolicy::Resend => {
+            "The server may have it; it is sent again unless the Sent folder has it."
+        }
+        UncertainPolicy::AssumeSent => {
+            "The server may have it; it counts as sent unless the Sent folder lacks it."
+        }
+    }
+}
