@@ -1,5 +1,6 @@
 //! The worker of one account: decides when mail is claimed and how many connections are open.
 
+mod backoff;
 mod connect;
 mod connection_scaler;
 mod connection_task;

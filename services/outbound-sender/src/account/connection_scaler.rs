@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+use super::backoff::{doubled, jittered};
 
 /// Whether another connection may be opened beside those that are open. Servers count the logins that
 /// they refuse: after a refusal there is one try at a time, and a pause that doubles before the next.
@@ -51,13 +50,8 @@ impl ConnectionScaler {
             self.refusals = self.refusals.saturating_add(1);
         }
         self.is_tried = false;
-        let until = now + rest.max(self.pause());
+        let until = now + jittered(rest.max(doubled(self.refusals)));
         self.not_before = self.not_before.max(Some(until));
-    }
-
-    fn pause(&self) -> Duration {
-        let doubled = 2_u32.saturating_pow(self.refusals.saturating_sub(1));
-        FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
     }
 }
 
@@ -79,7 +73,7 @@ mod tests {
         for pause in [5, 10, 20] {
             tokio::time::advance(Duration::from_millis(pause * 1_000 - 1)).await;
             assert!(scaler.try_open().is_none(), "{pause}");
-            tokio::time::advance(Duration::from_millis(1)).await;
+            tokio::time::advance(Duration::from_millis(pause * 500 + 1)).await;
             let opening = scaler.try_open();
             assert!(opening.is_some(), "{pause}");
             assert!(scaler.try_open().is_none(), "one at a time");
@@ -94,7 +88,7 @@ mod tests {
         scaler.record_refusal(Duration::from_mins(15));
         tokio::time::advance(Duration::from_mins(14)).await;
         assert!(scaler.try_open().is_none());
-        tokio::time::advance(Duration::from_mins(1)).await;
+        tokio::time::advance(Duration::from_mins(9)).await;
 
         drop(scaler.try_open());
 
