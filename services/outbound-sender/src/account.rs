@@ -1,40 +1,40 @@
 //! The worker of one account: decides when mail is claimed and how many connections are open.
 
 mod backoff;
+mod circuit_breaker;
 mod connect;
 mod connection_scaler;
 mod connection_task;
-mod gate;
+mod connections;
 mod prefetcher;
-mod requeue;
+mod progress;
+mod queue;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_domain::VerdictKind;
+use mailmesh_domain::{GrantState, VerdictKind};
 use mailmesh_mail::transport::Failure;
 use mailmesh_store::account::Account;
-use mailmesh_store::{StoreError, outbound_mail};
-use tokio::sync::{Mutex, Notify, mpsc, watch};
-use tokio::task::JoinSet;
+use mailmesh_store::{StoreError, grant};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
-use crate::access::Denied;
-use crate::job::{Claimed, Job};
+use crate::access::{Denied, ask_refresh};
 use crate::shared::Shared;
+use crate::status;
+use circuit_breaker::{CircuitBreaker, Permission, Trip};
 use connect::{NotOpened, Token, open};
-use connection_scaler::ConnectionScaler;
-use connection_task::{ConnectionExit, ConnectionTask};
-use gate::Gate;
+use connection_task::ConnectionExit;
+use connections::Connections;
 use prefetcher::Prefetcher;
+use queue::AccountQueue;
 
 /// Mails claimed for each open connection at a time.
 const CLAIM_PER_CONNECTION: usize = 4;
 /// Connections beyond these need no deeper queue.
 const MOST_FED: usize = 16;
-/// How long connections are waited for that finish what is in hand.
-const FINISH: Duration = Duration::from_secs(20);
 
 /// What the supervisor holds of a worker.
 #[derive(Debug)]
@@ -51,17 +51,24 @@ pub(crate) struct Worker {
     settings: watch::Receiver<Arc<Account>>,
     wake: Arc<Notify>,
     stop: CancellationToken,
-    /// Ends the connections of an older revision, and all when the worker stops.
-    connection_stop: CancellationToken,
-    connections: JoinSet<ConnectionExit>,
-    /// Connections that were told to end and still wait for the server.
-    lingering: JoinSet<()>,
+    queue: AccountQueue,
     prefetcher: Prefetcher,
-    jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
-    gate: Gate,
-    scaler: ConnectionScaler,
-    /// The grant and generation of the token last signed in with.
+    connections: Connections,
+    breaker: CircuitBreaker,
+    standing: Standing,
+    /// The token last signed in with.
     token: Option<Token>,
+}
+
+/// What was recorded of the account since it came here, or was given these settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nothing; mail may wait for reasons that are over.
+    Fresh,
+    /// Its mail was made due once. Its row may say that it cannot send.
+    Resumed,
+    /// Its row says that it works.
+    Active,
 }
 
 impl Worker {
@@ -72,19 +79,24 @@ impl Worker {
         // What waits here feeds the connections while the next mails are claimed.
         let most = usize::try_from(account.max_connections).unwrap_or(1);
         let (feed, jobs) = mpsc::channel(CLAIM_PER_CONNECTION * most.clamp(1, MOST_FED));
+        let breaker = CircuitBreaker::new(account.authorisation);
         let worker = Self {
+            queue: AccountQueue::new(Arc::clone(&shared), Arc::clone(&account), stop.clone()),
             prefetcher: Prefetcher::new(&shared, feed),
+            connections: Connections::new(
+                Arc::clone(&shared),
+                Arc::clone(&account),
+                jobs,
+                breaker.progress(),
+                stop.clone(),
+            ),
             shared,
             account,
             settings,
             wake,
-            connection_stop: stop.child_token(),
             stop: stop.clone(),
-            connections: JoinSet::new(),
-            lingering: JoinSet::new(),
-            jobs: Arc::new(Mutex::new(jobs)),
-            gate: Gate::default(),
-            scaler: ConnectionScaler::default(),
+            breaker,
+            standing: Standing::Fresh,
             token: None,
         };
         let handle = WorkerHandle {
@@ -97,12 +109,12 @@ impl Worker {
     /// Sends until it is stopped; then finishes what is in hand and gives the rest back.
     pub(crate) async fn run(mut self) {
         loop {
-            let look_again = self.gate.look_again(self.shared.replica.clock.now());
+            let look_again = self.breaker.look_again(self.shared.replica.clock.now());
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                Some(end) = self.connections.join_next(), if !self.connections.is_empty() => {
-                    Box::pin(self.take_exit(end.ok())).await;
+                Some(exit) = self.connections.next_exit(), if !self.connections.is_empty() => {
+                    Box::pin(self.take_exit(exit)).await;
                 }
                 changed = self.settings.changed() => {
                     if changed.is_err() { break; }
@@ -110,7 +122,7 @@ impl Worker {
                 }
                 without_body = self.prefetcher.advance(), if !self.prefetcher.is_empty() => {
                     if let Some((claimed, reason)) = without_body {
-                        self.end_without_body(&claimed, reason).await;
+                        self.queue.end_without_body(&claimed.mail, reason).await;
                     }
                     if !self.prefetcher.is_empty() { continue; }
                 }
@@ -134,13 +146,16 @@ impl Worker {
 
     /// Claims what is due, unless the account cannot send or has enough in hand.
     async fn work(&mut self) -> Result<(), StoreError> {
-        self.resume_once().await?;
+        if self.standing == Standing::Fresh {
+            self.queue.resume().await?;
+            self.standing = Standing::Resumed;
+        }
         while !self.stop.is_cancelled() {
-            if !self.pass_gate().await? {
-                return self.park().await;
+            if !self.may_send().await? {
+                return self.queue.park(&self.breaker).await;
             }
             if self.connections.is_empty() {
-                if !self.has_waiting() && !self.has_due().await? {
+                if !self.has_waiting() && !self.queue.has_due().await? {
                     return Ok(());
                 }
                 if !self.open_first().await? {
@@ -152,13 +167,13 @@ impl Worker {
                 return Ok(());
             }
             let limit = CLAIM_PER_CONNECTION * self.connections.len().max(1);
-            let claimed = self.claim(limit).await?;
+            let claimed = self.queue.claim(limit).await?;
             if claimed.is_empty() {
                 return Ok(());
             }
             let most = usize::try_from(self.account.max_connections).unwrap_or(1);
             if claimed.len() == limit && self.connections.len() < most {
-                self.add_connection();
+                self.connections.scale_up();
             }
             self.prefetcher.add(claimed);
         }
@@ -170,28 +185,38 @@ impl Worker {
         self.prefetcher.has_handed_over() || !self.prefetcher.is_empty()
     }
 
-    async fn has_due(&self) -> Result<bool, StoreError> {
+    /// Returns whether mail may be claimed now; tries the account again when it is time to.
+    async fn may_send(&mut self) -> Result<bool, StoreError> {
+        if self.breaker.has_recovered() {
+            self.record_active().await?;
+            self.breaker.close();
+        }
         let now = self.shared.replica.clock.now();
-        let mut tx = self.shared.replica.database.begin().await?;
-        let due = outbound_mail::next_due(&mut tx, &[self.account.id]).await?;
-        tx.commit().await?;
-        Ok(due.iter().any(|(_, due_at)| *due_at <= now))
+        let has_connections = !self.connections.is_empty();
+        match self.breaker.permission(now, has_connections) {
+            Permission::Send => Ok(true),
+            Permission::Wait => Ok(false),
+            Permission::SignIn => self.open_first().await,
+            Permission::SignInWithOther(token) => {
+                if self.has_other_token(token).await? {
+                    return self.open_first().await;
+                }
+                if let Some((grant, generation)) = self.breaker.token_to_ask_for() {
+                    ask_refresh(&self.shared.replica, grant, generation).await;
+                }
+                Ok(false)
+            }
+        }
     }
 
-    async fn claim(&self, limit: usize) -> Result<Vec<Claimed>, StoreError> {
-        let replica = &self.shared.replica;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let now = replica.clock.now();
-        let mut tx = replica.database.begin().await?;
-        let claimed =
-            outbound_mail::claim_due(&mut tx, replica.id, self.account.id, limit, now).await?;
+    /// Returns whether the grant has a newer token, is refused, or is gone.
+    async fn has_other_token(&self, (id, generation): Token) -> Result<bool, StoreError> {
+        let mut tx = self.shared.replica.database.begin().await?;
+        let grants = grant::list_by_ids(&mut tx, &[id]).await?;
         tx.commit().await?;
-        // Held only now: if the answer is lost, they are found as mails that nobody knows of.
-        let held = claimed.into_iter().map(|mail| Claimed {
-            guard: self.shared.in_flight.guard(&mail),
-            mail,
-        });
-        Ok(held.collect())
+        Ok(grants
+            .first()
+            .is_none_or(|grant| grant.generation > generation || grant.state != GrantState::Active))
     }
 
     /// Opens the first connection before any mail is claimed, so that an account that cannot sign in
@@ -201,75 +226,65 @@ impl Worker {
             opened = open(&self.shared, &self.account) => opened,
             () = self.stop.cancelled() => return Ok(false),
         };
-        match opened {
+        let now = self.shared.replica.clock.now();
+        let trip = match opened {
             Ok((transport, token)) => {
                 self.token = token;
-                self.signed_in().await?;
-                let task = self.new_task();
-                self.connections.spawn(task.run(transport));
-                Ok(true)
+                self.record_sign_in().await?;
+                self.connections.add(transport);
+                return Ok(true);
             }
-            Err(NotOpened::Denied(Denied::Store(error))) => Err(error),
-            Err(NotOpened::Denied(denied)) => {
-                self.bar(denied).await?;
-                Ok(false)
+            Err(NotOpened::Denied(Denied::Store(error))) => return Err(error),
+            Err(NotOpened::Denied(Denied::Problem(problem))) => Trip::denied(problem, now),
+            Err(NotOpened::Denied(Denied::TokenOver(grant, generation))) => {
+                Trip::token_over((grant, generation), now)
             }
             Err(NotOpened::Failed { failure, token }) => {
                 self.token = token;
-                self.block(failure).await?;
-                Ok(false)
+                self.breaker.fail(&failure, token, &self.shared.retry, now)
             }
-        }
-    }
-
-    /// A further connection opens itself, while those that are open go on.
-    fn add_connection(&mut self) {
-        let Some(opening) = self.scaler.try_open() else {
-            return;
         };
-        let task = self.new_task();
-        self.connections.spawn(async move {
-            match task.connect().await {
-                Ok(Some(connection)) => {
-                    drop(opening);
-                    task.run(connection).await
-                }
-                Ok(None) => ConnectionExit::Done,
-                Err(failure) => ConnectionExit::NotOpened(failure),
-            }
-        });
+        self.trip(trip).await?;
+        Ok(false)
     }
 
-    fn new_task(&self) -> ConnectionTask {
-        ConnectionTask {
-            shared: Arc::clone(&self.shared),
-            account: Arc::clone(&self.account),
-            jobs: Arc::clone(&self.jobs),
-            stop: self.connection_stop.clone(),
-            in_vain: Arc::clone(&self.gate.in_vain),
+    /// The account works: what waited for it alone is due.
+    async fn record_sign_in(&mut self) -> Result<(), StoreError> {
+        if self.standing != Standing::Active {
+            self.queue.resume().await?;
+            if !self.breaker.is_long_strained() {
+                self.record_active().await?;
+            }
         }
+        self.breaker.record_sign_in();
+        Ok(())
     }
 
-    async fn take_exit(&mut self, end: Option<ConnectionExit>) {
-        let result = match end {
-            Some(ConnectionExit::Blocked(failure)) => self.block(failure).await,
-            Some(ConnectionExit::Strained(failure)) => self.strain(failure).await,
-            Some(ConnectionExit::NotOpened(failure)) if self.connections.is_empty() => {
-                self.block(failure).await
-            }
-            Some(ConnectionExit::NotOpened(failure)) => {
+    async fn record_active(&mut self) -> Result<(), StoreError> {
+        status::set_active(&self.shared.replica, &self.account).await?;
+        self.standing = Standing::Active;
+        Ok(())
+    }
+
+    async fn take_exit(&mut self, exit: ConnectionExit) {
+        let now = self.shared.replica.clock.now();
+        let trip = match exit {
+            ConnectionExit::Done => None,
+            ConnectionExit::NotOpened(failure) if !self.connections.is_empty() => {
                 debug!(account.id = %self.account.id, code = failure.code, "No further connection");
-                self.scaler
-                    .record_refusal(self.rest_before_scaling(&failure));
-                Ok(())
+                let rest = self.rest_before_scaling(&failure);
+                self.connections.record_refusal(rest);
+                None
             }
-            Some(ConnectionExit::Done) => Ok(()),
-            None => {
-                warn!(account.id = %self.account.id, "A connection's task failed");
-                Ok(())
+            ConnectionExit::Blocked(failure) | ConnectionExit::NotOpened(failure) => {
+                let retry = &self.shared.retry;
+                Some(self.breaker.fail(&failure, self.token, retry, now))
             }
+            ConnectionExit::Strained(failure) => self.breaker.strain(&failure, now),
         };
-        if let Err(error) = result {
+        let Some(trip) = trip else { return };
+        self.stop_connections().await;
+        if let Err(error) = self.trip(trip).await {
             warn!(
                 account.id = %self.account.id,
                 error = &error as &dyn std::error::Error,
@@ -285,59 +300,65 @@ impl Worker {
         }
     }
 
+    /// Keeps the account from sending. Nothing of it is in force when the database fails: the account
+    /// is tried, and its state recorded, again.
+    async fn trip(&mut self, trip: Trip) -> Result<(), StoreError> {
+        let replica = &self.shared.replica;
+        if let Some(problem) = trip.problem() {
+            if let Some(state) = trip.report {
+                status::set_failing(replica, &self.account, state, problem).await?;
+            }
+            info!(
+                account.id = %self.account.id,
+                kind = ?problem.kind,
+                code = problem.code,
+                "Account cannot send for now"
+            );
+        }
+        if let Some((grant, generation)) = trip.ask {
+            ask_refresh(replica, grant, generation).await;
+        }
+        if self.standing == Standing::Active {
+            self.standing = Standing::Resumed;
+        }
+        self.breaker.trip(trip);
+        Ok(())
+    }
+
     /// Connections with the old settings finish what is in hand.
     async fn take_settings(&mut self) {
         let account = Arc::clone(&self.settings.borrow_and_update());
         if account.revision == self.account.revision {
             return;
         }
-        self.account = account;
-        self.gate = Gate::default();
-        self.scaler = ConnectionScaler::default();
         self.stop_connections().await;
-        self.end_connections().await;
+        self.account = Arc::clone(&account);
+        self.queue.set_account(Arc::clone(&account));
+        self.breaker = CircuitBreaker::new(account.authorisation);
+        self.standing = Standing::Fresh;
+        let progress = self.breaker.progress();
+        self.connections.replace(account, progress).await;
     }
 
-    /// Waits for connections that were told to end, so that the server sees no more of them than it
-    /// should. One that has no final reply by then goes on beside the new ones: cut off, its mail
-    /// would be uncertain for no reason.
-    async fn end_connections(&mut self) {
-        while self.lingering.try_join_next().is_some() {}
-        let mut connections = std::mem::take(&mut self.connections);
-        let all = async { while connections.join_next().await.is_some() {} };
-        tokio::select! {
-            () = all => return,
-            () = tokio::time::sleep(FINISH) => {}
-            () = self.stop.cancelled() => {}
+    /// Ends the connections after what they have in hand, because the account cannot send.
+    async fn stop_connections(&mut self) {
+        self.connections.stop();
+        self.requeue_waiting().await;
+    }
+
+    /// Gives all back that was claimed and that no connection has taken.
+    async fn requeue_waiting(&mut self) {
+        let mut waiting = self.connections.take_jobs().await;
+        waiting.extend(self.prefetcher.take_back());
+        for claimed in waiting {
+            self.queue.requeue(&claimed.mail).await;
         }
-        self.lingering
-            .spawn(async move { while connections.join_next().await.is_some() {} });
     }
 
     /// An account that is given up waits for its last final replies; a process that ends does not.
     async fn finish(mut self) {
         self.shared.wakes.remove(self.account.id, &self.wake);
         self.requeue_waiting().await;
-        let (connections, lingering) = (&mut self.connections, &mut self.lingering);
-        let all = async {
-            while connections.join_next().await.is_some() {}
-            while lingering.join_next().await.is_some() {}
-        };
-        let late = async {
-            self.shared.ending.cancelled().await;
-            tokio::time::sleep(FINISH).await;
-        };
-        tokio::select! {
-            () = all => {}
-            // Others find the attempts by their stage.
-            () = late => {}
-        }
-    }
-
-    /// Ends the connections after what they have in hand, because the account cannot send.
-    async fn stop_connections(&mut self) {
-        self.connection_stop.cancel();
-        self.connection_stop = self.stop.child_token();
-        self.requeue_waiting().await;
+        self.connections.finish().await;
     }
 }

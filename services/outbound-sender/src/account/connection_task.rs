@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mailmesh_bus::trace;
@@ -11,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, field, info_span};
 
 use super::connect::{NotOpened, open};
+use super::progress::Progress;
 use crate::decide::{AttemptResult, decide};
 use crate::delivery::{Delivered, deliver, hung_up};
 use crate::job::Job;
@@ -18,7 +18,7 @@ use crate::shared::Shared;
 
 /// Why a connection ended.
 #[derive(Debug)]
-pub(crate) enum ConnectionExit {
+pub(super) enum ConnectionExit {
     /// Nothing more to do, or the server closed it.
     Done,
     /// It could not be opened.
@@ -31,17 +31,16 @@ pub(crate) enum ConnectionExit {
 
 /// One connection of an account, which sends one mail after the other.
 #[derive(Debug)]
-pub(crate) struct ConnectionTask {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) account: Arc<Account>,
-    pub(crate) jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
-    pub(crate) stop: CancellationToken,
-    /// Cleared when the server has answered for a mail.
-    pub(crate) in_vain: Arc<AtomicBool>,
+pub(super) struct ConnectionTask {
+    pub(super) shared: Arc<Shared>,
+    pub(super) account: Arc<Account>,
+    pub(super) jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
+    pub(super) stop: CancellationToken,
+    pub(super) progress: Arc<Progress>,
 }
 
 impl ConnectionTask {
-    pub(crate) async fn run(self, mut transport: Box<dyn MailTransport>) -> ConnectionExit {
+    pub(super) async fn run(self, mut transport: Box<dyn MailTransport>) -> ConnectionExit {
         let idle = Duration::from_secs(self.shared.config.idle_seconds);
         loop {
             let job = tokio::select! {
@@ -127,7 +126,9 @@ impl ConnectionTask {
                     Some(failure) if failure.is_of_host() => Err(ConnectionExit::Strained(failure)),
                     Some(failure) => Err(ConnectionExit::Blocked(failure)),
                     None => {
-                        self.in_vain.fetch_and(!was_tried, Ordering::Relaxed);
+                        if was_tried {
+                            self.progress.record_answer();
+                        }
                         Ok(())
                     }
                 }

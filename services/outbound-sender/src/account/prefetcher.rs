@@ -3,7 +3,6 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -19,8 +18,6 @@ use crate::shared::{Shared, raw_name};
 
 /// Bodies fetched at a time.
 const PREFETCH: usize = 8;
-/// Before a body is asked for again that could not be fetched.
-pub(super) const FETCH_RETRY: Duration = Duration::from_secs(10);
 
 /// Why a claimed mail does not become a job.
 #[derive(Debug)]

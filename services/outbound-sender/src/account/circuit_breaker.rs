@@ -1,0 +1,390 @@
+//! What keeps an account from sending, and when it is tried again. Pure: it is told what happened, and says what may be
+//! done; whoever owns it asks, reports and connects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailmesh_domain::{AccountState, Authorisation, VerdictKind};
+use mailmesh_events::Problem;
+use mailmesh_mail::transport::{Failure, FailureDetail};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+
+use super::backoff::{doubled, jittered};
+use super::connect::Token;
+use super::progress::Progress;
+use crate::access::token_over;
+use crate::problem::{WAITS, problem_of};
+use crate::retry_policy::RetryPolicy;
+
+/// A lost hint costs no more than this.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN_AT_MOST: Duration = Duration::from_mins(1);
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+/// How long mail is put off that waits for a sign-in, for a setting or for a token: each makes it due.
+const LONG_WAIT: Duration = Duration::from_hours(1);
+/// A stale token, and then two fresh ones.
+const REFUSALS_UNTIL_HOPELESS: u32 = 3;
+/// After some five minutes without a connection the account is called failing.
+const FAILURES_UNTIL_FAILING: u32 = 6;
+
+/// Whether an account may send.
+#[derive(Debug)]
+pub(super) struct CircuitBreaker {
+    authorisation: Authorisation,
+    state: State,
+    /// Sign-ins that failed in a row for no fault of the account.
+    failures: u32,
+    /// Times in a row that connections were opened and then came to nothing.
+    strain: u32,
+    /// Tokens that were refused in a row, and the last one's generation.
+    refusals: u32,
+    refused_generation: Option<i64>,
+    progress: Arc<Progress>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Mail goes out.
+    Closed,
+    /// Mail goes out to show whether the server answers for it again.
+    HalfOpen,
+    /// Mail waits until the grant has another token.
+    WaitingForToken {
+        reason: Reason,
+        token: Token,
+        asked_at: Instant,
+    },
+    /// Mail waits.
+    Open { reason: Reason, proof: Proof },
+}
+
+/// Why mail waits, and until when at most.
+#[derive(Debug)]
+struct Reason {
+    problem: Problem,
+    until: OffsetDateTime,
+}
+
+/// What shows that an account can send again.
+#[derive(Debug, Clone, Copy)]
+enum Proof {
+    SignIn,
+    /// A sign-in would prove nothing: the next mail does.
+    Mail,
+}
+
+/// What may be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Permission {
+    /// Mail may be claimed.
+    Send,
+    /// Mail may be claimed once a sign-in has succeeded.
+    SignIn,
+    /// As `SignIn`, if the grant has another token than this.
+    SignInWithOther(Token),
+    Wait,
+}
+
+/// A transition that is decided and not in force yet.
+#[derive(Debug)]
+pub(super) struct Trip {
+    state: State,
+    /// What is to be recorded of the account.
+    pub(super) report: Option<AccountState>,
+    /// The token that is to be replaced.
+    pub(super) ask: Option<Token>,
+}
+
+/// How mail is put off that comes due meanwhile.
+#[derive(Debug)]
+pub(super) struct Wait<'a> {
+    pub(super) problem: &'a Problem,
+    pub(super) until: OffsetDateTime,
+    /// What is told of it: nothing while a person has to act.
+    pub(super) next_attempt_at: Option<OffsetDateTime>,
+}
+
+impl Trip {
+    /// The account could not even be tried.
+    pub(super) fn denied(problem: Problem, now: OffsetDateTime) -> Self {
+        let is_setting = problem.kind == VerdictKind::NeedsAdministrator;
+        let mut trip = Self::open(problem, now + LOOK_AGAIN_AT_MOST);
+        trip.report = is_setting.then_some(AccountState::Failing);
+        trip
+    }
+
+    /// The token's time is over.
+    pub(super) fn token_over(token: Token, now: OffsetDateTime) -> Self {
+        Self::wait_for_token(token_over(), now + LOOK_AGAIN_AT_MOST, token).asking(token)
+    }
+
+    fn open(problem: Problem, until: OffsetDateTime) -> Self {
+        let reason = Reason { problem, until };
+        Self {
+            state: State::Open {
+                reason,
+                proof: Proof::SignIn,
+            },
+            report: None,
+            ask: None,
+        }
+    }
+
+    fn wait_for_token(problem: Problem, until: OffsetDateTime, token: Token) -> Self {
+        let reason = Reason { problem, until };
+        Self {
+            state: State::WaitingForToken {
+                reason,
+                token,
+                asked_at: Instant::now(),
+            },
+            report: None,
+            ask: None,
+        }
+    }
+
+    fn reporting(mut self, state: AccountState) -> Self {
+        self.report = Some(state);
+        self
+    }
+
+    fn asking(mut self, token: Token) -> Self {
+        self.ask = Some(token);
+        self
+    }
+
+    pub(super) fn problem(&self) -> Option<&Problem> {
+        self.state.reason().map(|reason| &reason.problem)
+    }
+}
+
+impl State {
+    const fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::Closed | Self::HalfOpen => None,
+            Self::WaitingForToken { reason, .. } | Self::Open { reason, .. } => Some(reason),
+        }
+    }
+}
+
+impl CircuitBreaker {
+    pub(super) fn new(authorisation: Authorisation) -> Self {
+        Self {
+            authorisation,
+            state: State::Closed,
+            failures: 0,
+            strain: 0,
+            refusals: 0,
+            refused_generation: None,
+            progress: Arc::default(),
+        }
+    }
+
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    /// Returns what may be done now. Connections that were told to end may still be busy with their last mail: nothing
+    /// is tried beside them.
+    pub(super) fn permission(&mut self, now: OffsetDateTime, has_connections: bool) -> Permission {
+        match &self.state {
+            State::Closed | State::HalfOpen => Permission::Send,
+            _ if has_connections => Permission::Wait,
+            // A server that was wrong about the token gets another chance now and then.
+            State::WaitingForToken { reason, .. } if self.is_hopeless() && reason.until <= now => {
+                Permission::SignIn
+            }
+            State::WaitingForToken { token, .. } => Permission::SignInWithOther(*token),
+            State::Open { reason, .. } if reason.until > now => Permission::Wait,
+            State::Open {
+                proof: Proof::SignIn,
+                ..
+            } => Permission::SignIn,
+            State::Open {
+                proof: Proof::Mail, ..
+            } => {
+                self.state = State::HalfOpen;
+                Permission::Send
+            }
+        }
+    }
+
+    /// Returns how long to wait before [`Self::permission`] is asked again, if mail waits.
+    pub(super) fn look_again(&self, now: OffsetDateTime) -> Option<Duration> {
+        match &self.state {
+            State::Closed | State::HalfOpen => None,
+            State::WaitingForToken { .. } => Some(ASK_AGAIN),
+            State::Open { reason, .. } => {
+                let left = Duration::try_from(reason.until - now).unwrap_or_default();
+                Some(left.clamp(SHORTEST_WAIT, LOOK_AGAIN_AT_MOST))
+            }
+        }
+    }
+
+    /// Returns how mail that comes due is put off, if it is.
+    pub(super) fn wait(&self, now: OffsetDateTime) -> Option<Wait<'_>> {
+        let Reason { problem, until } = self.state.reason()?;
+        let needs_person = matches!(
+            problem.kind,
+            VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator | VerdictKind::Permanent
+        );
+        let (until, next_attempt_at) = match &self.state {
+            _ if needs_person => (now + LONG_WAIT, None),
+            State::WaitingForToken { .. } => (now + LONG_WAIT, Some(*until)),
+            _ => {
+                let until = (*until).max(now + SHORTEST_WAIT);
+                (until, Some(until))
+            }
+        };
+        Some(Wait {
+            problem,
+            until,
+            next_attempt_at,
+        })
+    }
+
+    /// Returns the token that is to be asked for again, when it is time to.
+    pub(super) fn token_to_ask_for(&mut self) -> Option<Token> {
+        let is_hopeless = self.is_hopeless();
+        match &mut self.state {
+            State::WaitingForToken {
+                token, asked_at, ..
+            } if !is_hopeless && asked_at.elapsed() >= ASK_AGAIN => {
+                *asked_at = Instant::now();
+                Some(*token)
+            }
+            _ => None,
+        }
+    }
+
+    /// The server refused the account, or was not reached.
+    pub(super) fn fail(
+        &mut self,
+        failure: &Failure,
+        token: Option<Token>,
+        retry: &RetryPolicy,
+        now: OffsetDateTime,
+    ) -> Trip {
+        if let (FailureDetail::TokenRefused, Some(token)) = (failure.detail, token) {
+            return self.refuse_token(failure, token, retry, now);
+        }
+        let problem = problem_of(failure).with_mail(WAITS);
+        match failure.verdict.kind {
+            VerdictKind::Throttled => Trip::open(problem, now + retry.rest_after(failure.verdict)),
+            VerdictKind::Transient | VerdictKind::Unknown => {
+                self.failures = self.failures.saturating_add(1);
+                let trip = Trip::open(problem, now + self.pause());
+                if self.failures >= FAILURES_UNTIL_FAILING {
+                    return trip.reporting(AccountState::Failing);
+                }
+                trip
+            }
+            VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator | VerdictKind::Permanent => {
+                let is_person = failure.verdict.kind == VerdictKind::NeedsSignIn
+                    && self.authorisation == Authorisation::OAuth2;
+                let state = if is_person {
+                    AccountState::SignInRequired
+                } else {
+                    AccountState::Failing
+                };
+                Trip::open(problem, now + retry.slow_probe()).reporting(state)
+            }
+        }
+    }
+
+    /// A connection was opened, and the server then failed all that it was asked. That happens now and then; but twice
+    /// with no mail in between the next connections, and mails, would fare no better.
+    pub(super) fn strain(&mut self, failure: &Failure, now: OffsetDateTime) -> Option<Trip> {
+        if !self.progress.record_in_vain() {
+            self.strain = 0;
+            if matches!(self.state, State::HalfOpen) {
+                self.state = State::Closed;
+            }
+            return None;
+        }
+        // Connections that are open side by side meet the same trouble.
+        if self.state.reason().is_some() {
+            return None;
+        }
+        self.strain = self.strain.saturating_add(1);
+        let reason = Reason {
+            problem: problem_of(failure).with_mail(WAITS),
+            until: now + self.pause(),
+        };
+        Some(Trip {
+            state: State::Open {
+                reason,
+                proof: Proof::Mail,
+            },
+            report: self.is_long_strained().then_some(AccountState::Failing),
+            ask: None,
+        })
+    }
+
+    pub(super) fn trip(&mut self, trip: Trip) {
+        self.state = trip.state;
+    }
+
+    /// A sign-in succeeded. After strain that proves nothing yet.
+    pub(super) fn record_sign_in(&mut self) {
+        self.failures = 0;
+        self.refusals = 0;
+        self.refused_generation = None;
+        self.state = if self.strain > 0 {
+            State::HalfOpen
+        } else {
+            State::Closed
+        };
+    }
+
+    /// Returns whether the server answers for mail again since it was under strain.
+    pub(super) fn has_recovered(&self) -> bool {
+        matches!(self.state, State::HalfOpen) && !self.progress.is_in_vain()
+    }
+
+    pub(super) fn close(&mut self) {
+        self.strain = 0;
+        self.state = State::Closed;
+    }
+
+    /// Returns whether only mail that gets through proves that the account works, else it would fail and recover in
+    /// turns.
+    pub(super) const fn is_long_strained(&self) -> bool {
+        self.strain >= FAILURES_UNTIL_FAILING
+    }
+
+    fn refuse_token(
+        &mut self,
+        failure: &Failure,
+        token: Token,
+        retry: &RetryPolicy,
+        now: OffsetDateTime,
+    ) -> Trip {
+        let (_, generation) = token;
+        if self.refused_generation != Some(generation) {
+            self.refused_generation = Some(generation);
+            self.refusals = self.refusals.saturating_add(1);
+        }
+        if self.is_hopeless() {
+            let problem = problem_of(failure).with_mail(WAITS);
+            // Not asked for: a new token would be refused as well, and so on without end.
+            return Trip::wait_for_token(problem, now + retry.slow_probe(), token)
+                .reporting(AccountState::SignInRequired);
+        }
+        let problem = token_over().with_code(failure.code.clone());
+        Trip::wait_for_token(problem, now + LOOK_AGAIN_AT_MOST, token).asking(token)
+    }
+
+    /// Returns whether fresh tokens were refused too, so that only a person can help.
+    const fn is_hopeless(&self) -> bool {
+        self.refusals >= REFUSALS_UNTIL_HOPELESS
+    }
+
+    fn pause(&self) -> Duration {
+        jittered(doubled(self.failures.saturating_add(self.strain)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
