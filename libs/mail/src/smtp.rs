@@ -20,12 +20,14 @@ mod transaction;
 mod transport;
 mod verdict;
 mod wire;
+mod wire_error;
 
 pub use capability::{Capabilities, Extension};
 pub use connection::Connection;
 pub use delivery::{Prepared, SmtpPreparation};
-pub use error::{CommitError, SmtpError, UncertainCause, WireError};
+pub use error::{CommitError, SmtpError, UncertainCause};
 pub use reply::{EnhancedCode, Reply};
 pub use settings::{SmtpSettings, SmtpTimeouts};
 pub use transport::SmtpTransport;
 pub use verdict::Phase;
+pub use wire_error::WireError;

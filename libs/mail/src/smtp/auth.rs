@@ -5,10 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use mailmesh_secrets::{ExposeSecret as _, SecretString};
 
 use super::capability::Capabilities;
-use super::error::{SmtpError, WireError};
+use super::error::SmtpError;
 use super::reply::Reply;
 use super::verdict::Phase;
 use super::wire::Wire;
+use super::wire_error::WireError;
 use crate::{Credentials, Server, credentials};
 
 /// RFC 4954 §4.1: a longer `AUTH` line, its line end included, has to go in two steps. Dovecot answers such a line with

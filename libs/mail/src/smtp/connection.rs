@@ -2,10 +2,11 @@ use std::time::Duration;
 
 use super::capability::Capabilities;
 use super::connect::connect;
-use super::error::{SmtpError, WireError};
+use super::error::SmtpError;
 use super::settings::{SmtpSettings, SmtpTimeouts};
 use super::verdict::Phase;
 use super::wire::{Pending, Wire};
+use super::wire_error::WireError;
 use crate::{Credentials, Server};
 use futures_util::future::BoxFuture;
 

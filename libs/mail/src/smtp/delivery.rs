@@ -4,11 +4,12 @@ use tokio::time::Instant;
 
 use super::connection::{Connection, State};
 use super::content::{BLOCK, Stuffed, is_wire_ready};
-use super::error::{CommitError, SmtpError, UncertainCause, WireError};
+use super::error::{CommitError, SmtpError, UncertainCause};
 use super::reply::Reply;
 use super::transaction::{Transaction, left};
 use super::verdict::Phase;
 use super::wire::Pending;
+use super::wire_error::WireError;
 use crate::message::Envelope;
 use crate::transport::RecipientResult;
 

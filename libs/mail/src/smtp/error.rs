@@ -1,4 +1,3 @@
-use std::io;
 use std::time::Duration;
 
 use mailmesh_domain::{MustAct, Verdict};
@@ -6,49 +5,9 @@ use thiserror::Error;
 
 use super::reply::Reply;
 use super::verdict::{Phase, is_token_refused, judge};
+use super::wire_error::WireError;
 use crate::transport::Scope;
 use crate::{ConnectError, InvalidCredentials};
-
-/// What went wrong on the wire itself.
-#[derive(Debug, Error)]
-pub enum WireError {
-    /// The stream failed.
-    #[error("the connection failed")]
-    Io {
-        /// What the stream said.
-        #[source]
-        source: io::Error,
-    },
-    /// The server closed the connection.
-    #[error("the server closed the connection")]
-    Closed,
-    /// The server did not answer, or did not take what we sent, in time.
-    #[error("the server did not answer in time")]
-    TimedOut,
-    /// A reply line is longer than allowed.
-    #[error("the server sent a line that is too long")]
-    LineTooLong,
-    /// A reply has more lines than allowed.
-    #[error("the server sent a reply that is too long")]
-    ReplyTooLong,
-    /// What the server sent is not an SMTP reply.
-    #[error("the server sent something that is not an SMTP reply")]
-    NotAReply,
-    /// The server spoke unasked, so that replies could no longer be told apart.
-    #[error("the server sent a reply that nothing had asked for")]
-    Unsolicited,
-}
-
-impl WireError {
-    const fn verdict(&self) -> Verdict {
-        match self {
-            Self::Io { .. } | Self::Closed | Self::TimedOut => Verdict::transient(),
-            Self::LineTooLong | Self::ReplyTooLong | Self::NotAReply | Self::Unsolicited => {
-                Verdict::unknown()
-            }
-        }
-    }
-}
 
 /// A failure before the final dot: the mail is surely unsent.
 #[derive(Debug, Error)]

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::error::WireError;
+use super::wire_error::WireError;
 
 /// What is kept of a reply's text.
 const MAX_TEXT: usize = 8 * 1024;

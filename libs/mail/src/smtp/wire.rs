@@ -8,8 +8,9 @@ use mailmesh_secrets::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::error::{CommitError, WireError};
+use super::error::CommitError;
 use super::reply::{Reply, ReplyBuilder};
+use super::wire_error::WireError;
 use crate::connection::Connection as Stream;
 
 /// RFC 5321 allows 512; Exchange writes longer ones.
