@@ -3,7 +3,7 @@ use mailmesh_domain::Key;
 use mailmesh_events::decode_command;
 use mailmesh_events::mail::CancelMail;
 
-use super::{account_of, account_of_unread};
+use super::account_name::{account_of, account_of_unread};
 use crate::draft::Refusal;
 
 /// A `mail.cancel` that was read.

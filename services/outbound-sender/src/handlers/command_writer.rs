@@ -1,7 +1,8 @@
 use std::collections::HashSet;
 
+use mailmesh_accounts::Replica;
 use mailmesh_bus::HandlerError;
-use mailmesh_domain::{AccountId, EventId, MailId};
+use mailmesh_domain::{AccountId, EventId, Key, MailId};
 use mailmesh_events::mail::{MailCancelled, MailRejected};
 use mailmesh_events::{Encoded, encode};
 use mailmesh_store::account::Account;
@@ -10,12 +11,13 @@ use mailmesh_store::{StoreError, Tx, outbox};
 use tracing::{error, info};
 
 use super::cancel_mail::Cancel;
+use super::command::{Ready, Rejection};
 use super::send_mail::{NewMail, rejection_id};
-use super::{Intake, Ready, Rejection};
 use crate::draft::Refusal;
 use crate::event;
+use crate::raw_cache::RawCache;
 use crate::retention::delete_raws;
-use crate::shared::wake_holders;
+use crate::shared::{Wakes, wake_holders};
 
 /// What one transaction did.
 #[derive(Default)]
@@ -26,7 +28,16 @@ struct Written {
     events: Vec<Encoded>,
 }
 
-impl Intake {
+/// Writes what was made of commands.
+pub(super) struct CommandWriter<'a> {
+    pub(super) replica: &'a Replica,
+    pub(super) wakes: &'a Wakes,
+    pub(super) raws: &'a RawCache,
+    /// The account in a rejection when none could be read.
+    pub(super) unknown: &'a Key,
+}
+
+impl CommandWriter<'_> {
     /// Queues, takes back and rejects in one transaction; nothing is told before it is committed.
     pub(super) async fn write(
         &self,
@@ -114,7 +125,7 @@ impl Intake {
             account: account.key.clone(),
             idempotency_key: mail.given_key(),
         };
-        Ok(event::encode(&self.replica, &event))
+        Ok(event::encode(self.replica, &event))
     }
 
     /// The id follows from the command, so that a command which is read twice is rejected once.
@@ -154,7 +165,7 @@ impl Intake {
             accounts.insert(new.row.account_id);
             self.raws.put(new.row.id, new.raw);
         }
-        wake_holders(&self.replica, &self.wakes, accounts).await;
+        wake_holders(self.replica, self.wakes, accounts).await;
         if !written.orphans.is_empty() {
             delete_raws(&self.replica.bus.raw_mails(), &written.orphans).await;
         }

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use tracing::info_span;
 use uuid::Uuid;
 
-use super::{account_of, account_of_unread};
+use super::account_name::{account_of, account_of_unread};
 use crate::config::Config;
 use crate::draft::{self, Refusal};
 

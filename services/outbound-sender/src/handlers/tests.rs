@@ -1,6 +1,13 @@
-use bytes::Bytes;
+use std::sync::Arc;
 
-use super::*;
+use bytes::Bytes;
+use mailmesh_bus::Delivery;
+use mailmesh_domain::Key;
+use time::OffsetDateTime;
+
+use super::command::{Read, Rejection, read};
+use super::send_mail;
+use crate::config::Config;
 use crate::sample;
 
 fn delivery(subject: &str, body: &str) -> Delivery {

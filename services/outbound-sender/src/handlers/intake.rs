@@ -1,0 +1,253 @@
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailmesh_accounts::Replica;
+use mailmesh_bus::{
+    BatchHandler, ConsumerSettings, Delivery, HandlerError, PublishError, RawMail, StreamKind,
+};
+use mailmesh_domain::{Key, MailId};
+use mailmesh_store::account::Account;
+use mailmesh_store::{StoreError, outbound_mail};
+use tokio::sync::Notify;
+use tracing::warn;
+
+use super::command::{Read, Ready, prepare, read_safely, weight};
+use super::command_writer::CommandWriter;
+use super::send_mail::mail_id;
+use super::spread::spread;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::raw_cache::RawCache;
+use crate::shared::{Wakes, raw_name};
+
+/// Takes in `mail.send` and `mail.cancel`.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    pub(crate) replica: Replica,
+    pub(crate) config: Arc<Config>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) raws: Arc<RawCache>,
+    /// Told when the store of raw mails has no room.
+    pub(crate) is_full: Arc<Notify>,
+    /// The account in a rejection when none could be read.
+    pub(crate) unknown: Key,
+}
+
+/// Commands, and what was made of them.
+pub(crate) struct Taken {
+    deliveries: Vec<Delivery>,
+    ready: Result<Vec<Ready>, StoreError>,
+}
+
+/// Whether these deliveries were worked on before, by this very process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    First,
+    /// Their transaction failed, as far as its answer told.
+    Again,
+}
+
+impl Intake {
+    fn writer(&self) -> CommandWriter<'_> {
+        CommandWriter {
+            replica: &self.replica,
+            wakes: &self.wakes,
+            raws: &self.raws,
+            unknown: &self.unknown,
+        }
+    }
+
+    /// An outage of NATS or Postgres, however long, must not turn mail into dead letters.
+    pub(crate) fn settings() -> ConsumerSettings {
+        let filters = ["mail.send", "mail.send.*", "mail.cancel", "mail.cancel.*"];
+        ConsumerSettings {
+            max_in_hand: 512,
+            ack_wait: Duration::from_secs(40),
+            work_timeout: Duration::from_secs(20),
+            max_attempts: u32::MAX,
+            retry_delays: [1, 2, 5, 10].map(Duration::from_secs).to_vec(),
+            ..ConsumerSettings::new(StreamKind::MailSend, &filters)
+        }
+    }
+
+    /// Reads commands, builds mails and stores their bodies.
+    async fn take_in(
+        &self,
+        deliveries: Vec<Delivery>,
+        round: Round,
+    ) -> Result<Vec<Ready>, StoreError> {
+        let count = deliveries.len();
+        let read = spread(deliveries, weight, |delivery| {
+            let read = read_safely(&delivery);
+            (delivery, read)
+        });
+        let Some(read) = read.await else {
+            return Ok(ending(count));
+        };
+        let accounts = Arc::new(self.accounts(&read).await?);
+        let known = self.known(&read, round).await?;
+        let config = Arc::clone(&self.config);
+        let ready = spread(
+            read,
+            |(delivery, _)| weight(delivery),
+            move |(delivery, read)| prepare(&delivery, read, &accounts, &config),
+        );
+        let Some(mut ready) = ready.await else {
+            return Ok(ending(count));
+        };
+        self.store_bodies(&mut ready, &known).await;
+        Ok(ready)
+    }
+
+    async fn accounts(
+        &self,
+        read: &[(Delivery, Read)],
+    ) -> Result<HashMap<Key, Arc<Account>>, StoreError> {
+        let keys: HashSet<Key> = read
+            .iter()
+            .filter_map(|(_, read)| match read {
+                Read::Send(send) => Some(send.account.clone()),
+                Read::Cancel(cancel) => Some(cancel.account.clone()),
+                Read::Rejected(_) => None,
+            })
+            .collect();
+        self.directory.resolve(keys).await
+    }
+
+    /// The mails of commands that came before: their bodies are stored, and may be on their way. A
+    /// transaction whose answer was lost may have queued them.
+    async fn known(
+        &self,
+        read: &[(Delivery, Read)],
+        round: Round,
+    ) -> Result<HashSet<MailId>, StoreError> {
+        let repeated: Vec<MailId> = read
+            .iter()
+            .filter_map(|(delivery, read)| match read {
+                Read::Send(_) if round == Round::Again || delivery.attempt > 1 => {
+                    Some(mail_id(delivery))
+                }
+                _ => None,
+            })
+            .collect();
+        if repeated.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut tx = self.replica.database.begin().await?;
+        let known = outbound_mail::list_known(&mut tx, &repeated).await?;
+        tx.commit().await?;
+        Ok(known.into_iter().collect())
+    }
+
+    async fn store_bodies(&self, ready: &mut [Ready], known: &HashSet<MailId>) {
+        let mut slots: Vec<&mut Ready> = ready
+            .iter_mut()
+            .filter(|ready| matches!(ready, Ready::New(new) if !known.contains(&new.row.id)))
+            .collect();
+        let bodies = slots.iter().filter_map(|ready| match &**ready {
+            Ready::New(new) => Some(RawMail {
+                mail_id: raw_name(new.row.id),
+                bytes: new.raw.clone(),
+            }),
+            _ => None,
+        });
+        let bodies: Vec<RawMail> = bodies.collect();
+        if bodies.is_empty() {
+            return;
+        }
+        let answers = self.replica.bus.raw_mails().put_all(bodies).await;
+        for (slot, answer) in slots.iter_mut().zip(answers) {
+            if let Err(error) = answer {
+                if matches!(error, PublishError::StreamFull { .. }) {
+                    self.is_full.notify_one();
+                }
+                **slot = Ready::Later(HandlerError::retry(error));
+            }
+        }
+    }
+
+    async fn take_in_one(
+        &self,
+        delivery: Delivery,
+    ) -> Result<Vec<Result<(), HandlerError>>, StoreError> {
+        let ready = self.take_in(vec![delivery], Round::Again).await?;
+        self.writer().write(ready).await
+    }
+
+    /// One bad row fails a whole transaction: then each command is tried by itself.
+    async fn one_by_one(&self, deliveries: &[Delivery]) -> Vec<Result<(), HandlerError>> {
+        let mut results = Vec::with_capacity(deliveries.len());
+        let mut is_away = false;
+        for delivery in deliveries {
+            if is_away {
+                results.push(Err(away()));
+                continue;
+            }
+            match self.take_in_one(delivery.clone()).await {
+                Ok(mut one) => results.push(one.pop().unwrap_or(Ok(()))),
+                Err(error) => {
+                    is_away = matches!(error, StoreError::Connect(_));
+                    results.push(Err(HandlerError::retry(error)));
+                }
+            }
+        }
+        results
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum NotNow {
+    #[error("the database is away")]
+    DatabaseAway,
+    #[error("the process is ending")]
+    Ending,
+}
+
+fn away() -> HandlerError {
+    HandlerError::retry(NotNow::DatabaseAway)
+}
+
+fn ending(count: usize) -> Vec<Ready> {
+    let later = || Ready::Later(HandlerError::retry(NotNow::Ending));
+    std::iter::repeat_with(later).take(count).collect()
+}
+
+impl BatchHandler for Intake {
+    const CONSUMER: &'static str = "outbound-sender-send-mail";
+
+    type Prepared = Taken;
+
+    async fn prepare(&self, deliveries: Vec<Delivery>) -> Taken {
+        let ready = self.take_in(deliveries.clone(), Round::First).await;
+        Taken { deliveries, ready }
+    }
+
+    /// Takes all in with one transaction, in the order in which the commands came.
+    async fn finish(&self, Taken { deliveries, ready }: Taken) -> Vec<Result<(), HandlerError>> {
+        let written = match ready {
+            Ok(ready) => self.writer().write(ready).await,
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(results) => results,
+            Err(error @ StoreError::Connect(_)) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    commands = deliveries.len(),
+                    "Commands wait for the database"
+                );
+                deliveries.iter().map(|_| Err(away())).collect()
+            }
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    commands = deliveries.len(),
+                    "Commands are taken in one by one"
+                );
+                self.one_by_one(&deliveries).await
+            }
+        }
+    }
+}
