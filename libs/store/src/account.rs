@@ -260,7 +260,7 @@ pub async fn list_keys_by_grant(tx: &mut Tx, grant: GrantId) -> Result<Vec<Key>,
 }
 
 /// Finds an inbound account of the mailbox that an account sends from: one that shares its grant, or
-/// its login and client.
+/// its login and client. POP3 shows no sent mail and comes last.
 ///
 /// # Errors
 /// When the database fails.
@@ -272,7 +272,7 @@ pub async fn find_inbound_of(
         "WHERE direction = 'inbound'
            AND (grant_id = $1
                 OR (lower(login) = lower($2) AND client_configuration_id IS NOT DISTINCT FROM $3))
-         ORDER BY is_enabled DESC, created_at LIMIT 1"
+         ORDER BY protocol = 'pop3', is_enabled DESC, created_at LIMIT 1"
     ))
     .bind(account.grant_id.map(GrantId::as_uuid))
     .bind(&account.login)

@@ -1,5 +1,5 @@
 use anyhow::{Context, Result};
-use mailmesh_domain::{Authorisation, ClientConfigurationId, Direction, Key};
+use mailmesh_domain::{Authorisation, ClientConfigurationId, Direction, Key, Protocol};
 use mailmesh_store::account::{self, Account, ServerAddress};
 use mailmesh_store::{Database, Tx, client_configuration, grant, replica};
 
@@ -128,6 +128,26 @@ async fn the_inbound_account_of_a_mailbox_is_found_by_grant_or_login() -> Result
     assert!(before.is_none());
     assert_eq!(by_login.map(|account| account.id), Some(inbound.id));
     assert_eq!(by_grant.map(|account| account.id), Some(inbound.id));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_inbound_account_that_shows_sent_mail_is_preferred() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let outbound = stored(&mut tx, "out", Direction::Outbound, None).await?;
+    let mut pop3 = sample::account("pop3", Direction::Inbound)?;
+    pop3.protocol = Protocol::Pop3;
+    pop3.login.clone_from(&outbound.login);
+    pop3.created_at = NOW - std::time::Duration::from_hours(1);
+    account::insert(&mut tx, &pop3).await?;
+    let only = account::find_inbound_of(&mut tx, &outbound).await?;
+    let imap = stored(&mut tx, "imap", Direction::Inbound, None).await?;
+
+    let found = account::find_inbound_of(&mut tx, &outbound).await?;
+
+    assert_eq!(only.map(|account| account.id), Some(pop3.id));
+    assert_eq!(found.map(|account| account.id), Some(imap.id));
     Ok(())
 }
 
