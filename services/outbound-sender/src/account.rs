@@ -31,12 +31,12 @@ use connections::Connections;
 use prefetcher::Prefetcher;
 use queue::AccountQueue;
 
-/// Mails claimed for each open connection at a time.
+/// Mails claimed at once for each open connection.
 const CLAIM_PER_CONNECTION: usize = 4;
-/// Connections beyond these need no deeper queue.
-const MOST_FED: usize = 16;
+/// Connections beyond these do not lengthen the queue of fetched mails.
+const MAX_FED: usize = 16;
 
-/// What the supervisor holds of a worker.
+/// Stops a worker and brings it new settings.
 #[derive(Debug)]
 pub(crate) struct WorkerHandle {
     pub(crate) stop: CancellationToken,
@@ -78,7 +78,7 @@ impl Worker {
         let wake = shared.wakes.add(account.id);
         // What waits here feeds the connections while the next mails are claimed.
         let most = usize::try_from(account.max_connections).unwrap_or(1);
-        let (feed, jobs) = mpsc::channel(CLAIM_PER_CONNECTION * most.clamp(1, MOST_FED));
+        let (feed, jobs) = mpsc::channel(CLAIM_PER_CONNECTION * most.clamp(1, MAX_FED));
         let breaker = CircuitBreaker::new(account.authorisation);
         let worker = Self {
             queue: AccountQueue::new(Arc::clone(&shared), Arc::clone(&account), stop.clone()),
@@ -106,7 +106,7 @@ impl Worker {
         (worker, handle)
     }
 
-    /// Sends until it is stopped; then finishes what is in hand and gives the rest back.
+    /// Sends until it is stopped; then finishes the mails in flight and requeues the rest.
     pub(crate) async fn run(mut self) {
         loop {
             let look_again = self.breaker.look_again(self.shared.replica.clock.now());
@@ -144,7 +144,7 @@ impl Worker {
         self.finish().await;
     }
 
-    /// Claims what is due, unless the account cannot send or has enough in hand.
+    /// Claims what is due, unless the account cannot send or enough is claimed.
     async fn work(&mut self) -> Result<(), StoreError> {
         if self.standing == Standing::Fresh {
             self.queue.resume().await?;
@@ -325,7 +325,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Connections with the old settings finish what is in hand.
+    /// Connections with the old settings finish their mails.
     async fn take_settings(&mut self) {
         let account = Arc::clone(&self.settings.borrow_and_update());
         if account.revision == self.account.revision {
@@ -340,13 +340,13 @@ impl Worker {
         self.connections.replace(account, progress).await;
     }
 
-    /// Ends the connections after what they have in hand, because the account cannot send.
+    /// Ends the connections after their mails, because the account cannot send.
     async fn stop_connections(&mut self) {
         self.connections.stop();
         self.requeue_waiting().await;
     }
 
-    /// Gives all back that was claimed and that no connection has taken.
+    /// Requeues what was claimed and no connection has taken.
     async fn requeue_waiting(&mut self) {
         let mut waiting = self.connections.take_jobs().await;
         waiting.extend(self.prefetcher.take_back());

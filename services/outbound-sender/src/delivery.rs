@@ -1,4 +1,4 @@
-//! One mail over one connection, in stages that cannot be skipped: prepared, entered, committed.
+//! Sends one mail over one connection, in stages that the types keep in order: prepared, entered, committed.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use tokio::time::Instant;
 use crate::decide::AttemptResult;
 use crate::recorder::{Entry, RecorderHandle};
 
-/// Others take over after ten seconds of silence. Whoever stood still for longer than this may have
-/// been judged meanwhile: the mail was not found in the Sent folder and is being sent again.
-const STOOD_STILL: Duration = Duration::from_secs(5);
+/// Longest standstill of this process before a commit. Others take over after ten seconds without a
+/// heartbeat, may not find the mail in the Sent folder, and then send it again.
+const MAX_STANDSTILL: Duration = Duration::from_secs(5);
 
-/// How far a mail came on one connection.
+/// What came of a mail on one connection.
 #[derive(Debug)]
 pub(crate) enum Delivered {
-    /// The attempt has an end to be recorded.
+    /// To be recorded.
     Ended(AttemptResult),
     /// Another replica has taken the mail over: there is nothing of ours to record.
     TakenOver,
@@ -58,11 +58,11 @@ pub(crate) async fn deliver(
     };
     let asked_at = Instant::now();
     match recorder.enter_committing(mail.id, mail.attempts).await {
-        Entry::Entered if asked_at.elapsed() > STOOD_STILL => {
+        Entry::Entered if asked_at.elapsed() > MAX_STANDSTILL => {
             prepared.abandon().await;
             Delivered::Ended(AttemptResult::Unattempted)
         }
-        Entry::Entered => commit(Entered(prepared), asked_at + STOOD_STILL).await,
+        Entry::Entered => commit(Entered(prepared), asked_at + MAX_STANDSTILL).await,
         Entry::TakenOver => {
             prepared.abandon().await;
             Delivered::TakenOver
@@ -98,7 +98,6 @@ pub(crate) fn unsendable(why: &str) -> Failure {
     Failure::new(what, verdict, Scope::Message)
 }
 
-/// A server that takes the sign-in and then hangs up.
 pub(crate) fn hung_up() -> Failure {
     let what = "The server hangs up right after the sign-in";
     Failure::new(what, Verdict::transient(), Scope::Host)

@@ -7,8 +7,8 @@ use mailmesh_store::outbound_mail::OutboundMail;
 /// A mail and the number of its attempt.
 type Attempt = (MailId, i32);
 
-/// The attempts that this process has claimed and not yet settled. What it does not know of is
-/// closed or called uncertain by its own supervisor.
+/// The attempts that this process has claimed and whose outcome is not recorded yet. An attempt of
+/// its own that is not among them was lost, and is ended by the recovery.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     attempts: Mutex<HashMap<Attempt, Guarded>>,
@@ -20,8 +20,8 @@ struct Guarded {
     guards: u32,
 }
 
-/// Keeps an attempt in hand until the last of its guards is dropped, by whatever end: one is with the
-/// mail, another with the outcome that waits to be recorded.
+/// Keeps an attempt in flight until the last of its guards is dropped: one goes with the mail,
+/// another with the outcome that waits to be recorded.
 #[derive(Debug)]
 pub(crate) struct InFlightGuard {
     in_flight: Arc<InFlight>,
@@ -40,7 +40,7 @@ impl InFlight {
         self.new_guard(attempt)
     }
 
-    /// Holds an attempt that is in hand for longer.
+    /// Returns one more guard of an attempt that is in flight.
     pub(crate) fn guard_again(
         self: &Arc<Self>,
         mail: MailId,
@@ -55,7 +55,6 @@ impl InFlight {
         self.lock().keys().map(|(mail, _)| *mail).collect()
     }
 
-    /// Returns the accounts of what is in hand.
     pub(crate) fn accounts(&self) -> HashSet<AccountId> {
         self.lock()
             .values()
@@ -94,7 +93,7 @@ mod tests {
     use crate::sample;
 
     #[test]
-    fn attempt_is_in_hand_until_its_last_hold_goes() {
+    fn attempt_is_in_flight_until_its_last_guard_goes() {
         let in_flight = Arc::new(InFlight::default());
         let mail = sample::mail(&[]);
 
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn end_of_one_attempt_leaves_the_next_in_hand() {
+    fn end_of_one_attempt_leaves_the_next_in_flight() {
         let in_flight = Arc::new(InFlight::default());
         let first = sample::mail(&[]);
         let mut second = first.clone();
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn attempt_of_a_task_that_is_aborted_is_not_in_hand() {
+    async fn attempt_of_a_task_that_is_aborted_is_not_in_flight() {
         let in_flight = Arc::new(InFlight::default());
         let guard = in_flight.guard(&sample::mail(&[]));
         let mut tasks = tokio::task::JoinSet::new();

@@ -33,14 +33,14 @@ pub(crate) struct Recorded {
     pub(crate) events: Vec<Encoded>,
 }
 
-/// An outcome that waits for the database, and the hold of its attempt.
+/// An outcome that waits for the database, and the guard of its attempt.
 #[derive(Debug)]
 struct Waiting {
     recorded: Recorded,
     _guard: Option<InFlightGuard>,
 }
 
-/// The side of those who send.
+/// Hands stages and outcomes to the recorder.
 #[derive(Debug, Clone)]
 pub(crate) struct RecorderHandle {
     in_flight: Arc<InFlight>,
@@ -77,7 +77,7 @@ impl RecorderHandle {
     }
 }
 
-/// Writes what the senders hand in.
+/// Writes stages and outcomes, each kind in a loop of its own.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     stages: mpsc::Receiver<Enter>,

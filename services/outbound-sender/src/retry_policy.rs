@@ -4,7 +4,7 @@ use mailmesh_domain::{Verdict, VerdictKind};
 
 use crate::config::Config;
 
-/// A throttle without a hint, and an account whose token is being refreshed.
+/// Pause after a throttle without a hint, and while a token is refreshed.
 pub(crate) const SHORT_PAUSE: Duration = Duration::from_mins(1);
 
 /// When a mail, or an account, is tried again.

@@ -17,17 +17,17 @@ use crate::access::Access;
 use crate::shared::Shared;
 
 const LIMIT: Duration = Duration::from_secs(90);
-/// Mails among which a control mail is searched.
+/// Sent mails among which a control mail is chosen.
 const CONTROL_CANDIDATES: i64 = 20;
 
-/// What the Sent folder says.
+/// What a lookup found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SentLookup {
     Found,
     Absent,
     /// There is no way to tell.
     Unknown,
-    /// The server did not answer; another look may tell.
+    /// The server did not answer; another lookup may tell.
     Failed,
 }
 
@@ -53,7 +53,7 @@ impl SentFolder {
     /// Opens the Sent folder of the mailbox that an account sends from.
     ///
     /// # Errors
-    /// When the database fails; a server that fails is told by the looks.
+    /// When the database fails. A server that fails shows in the lookups.
     pub(crate) async fn open(shared: &Shared, outbound: &Account) -> Result<Self, StoreError> {
         let mut tx = shared.replica.database.begin().await?;
         let inbound = account::find_inbound_of(&mut tx, outbound).await?;
@@ -87,7 +87,7 @@ impl SentFolder {
     }
 
     /// Looks for the Message-ID of a mail that the account may have sent.
-    pub(crate) async fn look(&mut self, message_id: &str) -> SentLookup {
+    pub(crate) async fn look_up(&mut self, message_id: &str) -> SentLookup {
         let (source, control) = match &mut self.0 {
             State::Open { source, control } => (source, control),
             State::Unknown => return SentLookup::Unknown,
@@ -95,7 +95,7 @@ impl SentFolder {
         };
         let asking = tokio::time::timeout(LIMIT, ask(source.as_mut(), message_id, control));
         match asking.await {
-            Ok(Ok(look)) => look,
+            Ok(Ok(lookup)) => lookup,
             Ok(Err(error)) => {
                 info!(
                     error = &error as &dyn std::error::Error,

@@ -1,4 +1,4 @@
-//! Mail that the server may have: the Sent folder tells, else the caller's policy.
+//! Resolves mail that the provider may have: by the Sent folder, else by the caller's policy.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,27 +18,27 @@ use crate::decide::{Decision, assume_sent, held, send_again};
 use crate::sent_folder::{SentFolder, SentLookup};
 use crate::shared::Shared;
 
-/// Accounts looked after at a time, and mails taken at a time for all of them.
+/// Maximum accounts visited at once, and maximum mails claimed at once for all of them.
 const PARALLEL: usize = 50;
-/// Absence is believed after so many looks, with the configured delay before each, and never before
-/// the server's time for its reply is over.
-const LOOKS: u32 = 2;
-/// A Sent folder that cannot be read is given up after so many looks.
-const TRIES: u32 = 6;
+/// Lookups without a find until a mail counts as absent, with the configured delay before each; never
+/// before the server's time for its reply is over.
+const ABSENT_LOOKUPS: u32 = 2;
+/// Failed lookups until the caller's policy decides.
+const FAILED_LOOKUPS: u32 = 6;
 const TICK: Duration = Duration::from_secs(2);
-/// Looks for a mail that went to another replica, or to an operator, are forgotten.
-const KEPT: Duration = Duration::from_hours(24);
+/// TTL of counts: the mail may have gone to another replica, or to an operator.
+const COUNTS_TTL: Duration = Duration::from_hours(24);
 
 /// A mail and the number of its attempt: what was seen of one attempt says nothing of the next.
 type Attempt = (MailId, i32);
 
-/// Looks after the uncertain mails of the accounts that this replica holds.
+/// Resolves the uncertain mails of the accounts that this replica holds.
 #[derive(Debug, Default)]
 pub(crate) struct UncertainResolver {
-    looks: Mutex<HashMap<Attempt, (Instant, LookupCounts)>>,
+    counts: Mutex<HashMap<Attempt, (Instant, LookupCounts)>>,
 }
 
-/// How often a mail was looked for in vain.
+/// Lookups of one attempt that did not find it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct LookupCounts {
     absent: u32,
@@ -81,18 +81,18 @@ impl UncertainResolver {
                 }
                 Err(error) => log_store_error(&error),
             }
-            self.lock().retain(|_, (at, _)| at.elapsed() < KEPT);
+            self.lock().retain(|_, (at, _)| at.elapsed() < COUNTS_TTL);
         }
     }
 
-    /// Looks for all due mails of an account in one session.
+    /// Looks for all due mails of an account in one session of its mailbox.
     async fn visit(&self, shared: &Shared, visit: Visit) -> AccountId {
         let account = &visit.account;
         match SentFolder::open(shared, account).await {
             Ok(mut folder) => {
                 for uncertain in &visit.mails {
-                    let look = folder.look(&uncertain.mail.message_id).await;
-                    self.decide(shared, account, uncertain, look).await;
+                    let lookup = folder.look_up(&uncertain.mail.message_id).await;
+                    self.decide(shared, account, uncertain, lookup).await;
                 }
                 folder.close().await;
             }
@@ -106,7 +106,7 @@ impl UncertainResolver {
         shared: &Shared,
         account: &Account,
         uncertain: &UncertainMail,
-        look: SentLookup,
+        lookup: SentLookup,
     ) {
         let mail = &uncertain.mail;
         let attempt = (mail.id, mail.attempts);
@@ -114,17 +114,17 @@ impl UncertainResolver {
         // Until then the reply or the copy may still come, perhaps to a replica that was taken for dead.
         let is_early = uncertain.since_commit < shared.retry.silence_is_over_after();
         let (retry, now) = (&shared.retry, shared.replica.clock.now());
-        let policy = match look {
+        let policy = match lookup {
             SentLookup::Found => {
                 let sent = assume_sent(mail, "found in the Sent folder", retry, now);
                 return self.record_decision(shared, account, uncertain, sent).await;
             }
-            SentLookup::Absent if is_early || counts.absent + 1 < LOOKS => {
+            SentLookup::Absent if is_early || counts.absent + 1 < ABSENT_LOOKUPS => {
                 info!(mail.id = %mail.id, "Not in the Sent folder; it is looked for again");
                 let absent = counts.absent + 1;
                 return self.count(attempt, LookupCounts { absent, ..counts });
             }
-            SentLookup::Failed if is_early || counts.failed + 1 < TRIES => {
+            SentLookup::Failed if is_early || counts.failed + 1 < FAILED_LOOKUPS => {
                 let failed = counts.failed + 1;
                 return self.count(attempt, LookupCounts { failed, ..counts });
             }
@@ -142,8 +142,8 @@ impl UncertainResolver {
     }
 
     fn counts_of(&self, attempt: Attempt) -> LookupCounts {
-        let looks = self.lock();
-        let known = looks.get(&attempt);
+        let counts = self.lock();
+        let known = counts.get(&attempt);
         known.map(|(_, counts)| *counts).unwrap_or_default()
     }
 
@@ -170,11 +170,11 @@ impl UncertainResolver {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, (Instant, LookupCounts)>> {
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes what is due on accounts that are not being visited, until it is due again.
+/// Claims what is due on accounts that are not being visited; it comes due again by itself.
 async fn claim(shared: &Shared, busy: &HashSet<AccountId>) -> Result<Vec<Visit>, StoreError> {
     let mut accounts = shared.wakes.list();
     accounts.retain(|id| !busy.contains(id));
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_for_one_attempt_say_nothing_of_the_next() {
+    fn lookups_of_one_attempt_say_nothing_of_the_next() {
         let resolver = UncertainResolver::default();
         let mail = MailId::from_uuid(Uuid::from_u128(1));
         let seen = LookupCounts {

@@ -17,15 +17,15 @@ use crate::access::token_over;
 use crate::problem::{WAITS, problem_of};
 use crate::retry_policy::RetryPolicy;
 
-/// A lost hint costs no more than this.
+/// Interval of asking for a token: a lost hint costs no more.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN_AT_MOST: Duration = Duration::from_mins(1);
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 /// How long mail is put off that waits for a sign-in, for a setting or for a token: each makes it due.
 const LONG_WAIT: Duration = Duration::from_hours(1);
-/// A stale token, and then two fresh ones.
+/// Refused generations until only a person can help: a stale token, and then two fresh ones.
 const REFUSALS_UNTIL_HOPELESS: u32 = 3;
-/// After some five minutes without a connection the account is called failing.
+/// Failures in a row, some five minutes, until the account is recorded as failing.
 const FAILURES_UNTIL_FAILING: u32 = 6;
 
 /// Whether an account may send.

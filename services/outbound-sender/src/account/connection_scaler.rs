@@ -22,7 +22,7 @@ pub(super) struct ConnectionScaler {
 pub(super) struct Opening(#[expect(dead_code, reason = "counted, never read")] Arc<()>);
 
 impl ConnectionScaler {
-    /// Returns leave to open one more, if it may be tried now.
+    /// Returns a permit to open one more, if that may be tried now.
     pub(super) fn try_open(&mut self) -> Option<Opening> {
         if self.refusals > 0 {
             let is_opening = Arc::strong_count(&self.opening) > 1;
@@ -42,7 +42,7 @@ impl ConnectionScaler {
         Some(Opening(Arc::clone(&self.opening)))
     }
 
-    /// One was refused; `rest` is what the refusal asks for at least.
+    /// `rest` is the pause that the refusal asks for at least.
     pub(super) fn record_refusal(&mut self, rest: Duration) {
         let now = Instant::now();
         // Several that were opened at the same time meet the same limit.

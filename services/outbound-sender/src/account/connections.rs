@@ -14,7 +14,7 @@ use super::progress::Progress;
 use crate::job::{Claimed, Job};
 use crate::shared::Shared;
 
-/// How long connections are waited for that finish what is in hand.
+/// Maximum wait for connections that finish their mails.
 const FINISH: Duration = Duration::from_secs(20);
 
 /// The connections of one account, each in a task of its own.
@@ -75,7 +75,7 @@ impl Connections {
         }))
     }
 
-    /// Sends over a connection that is open.
+    /// Takes in a connection that is open.
     pub(super) fn add(&mut self, transport: Box<dyn MailTransport>) {
         let task = self.new_task();
         self.tasks.spawn(task.run(transport));
@@ -99,7 +99,7 @@ impl Connections {
         });
     }
 
-    /// One more was refused; `rest` is what the refusal asks for at least.
+    /// `rest` is the pause that the refusal asks for at least.
     pub(super) fn record_refusal(&mut self, rest: Duration) {
         self.scaler.record_refusal(rest);
     }

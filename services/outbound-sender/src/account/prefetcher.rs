@@ -16,7 +16,7 @@ use crate::job::{Claimed, Job};
 use crate::memory::{Room, Share};
 use crate::shared::{Shared, raw_name};
 
-/// Bodies fetched at a time.
+/// Maximum bodies fetched at once.
 const PREFETCH: usize = 8;
 
 /// Why a claimed mail does not become a job.
@@ -96,7 +96,7 @@ impl Prefetcher {
         None
     }
 
-    /// Takes all back that was not handed over.
+    /// Empties it of all that was not handed over.
     pub(super) fn take_back(&mut self) -> Vec<Claimed> {
         *self.waits() = Waits::default();
         let job = self.job.take().map(Job::into_claimed);

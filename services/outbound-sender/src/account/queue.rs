@@ -16,9 +16,9 @@ use crate::event;
 use crate::job::Claimed;
 use crate::shared::Shared;
 
-/// Mails written in one transaction.
+/// Maximum mails of one transaction.
 const BATCH: i64 = 500;
-/// Before a body is asked for again that could not be fetched.
+/// Delay before a body is fetched again.
 const FETCH_RETRY: Duration = Duration::from_secs(10);
 
 /// The queued mail of one account, in the database.
@@ -124,7 +124,7 @@ impl AccountQueue {
         Ok(())
     }
 
-    /// Gives claimed mail back that no connection has taken; its attempt does not count.
+    /// Puts claimed mail back that no connection has taken; its attempt does not count.
     pub(super) async fn requeue(&self, mail: &OutboundMail) {
         self.record(mail, self.decide(mail, AttemptResult::Unattempted))
             .await;

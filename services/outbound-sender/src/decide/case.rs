@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use crate::problem::{WAITS, problem_of};
 use crate::retry_policy::RetryPolicy;
 
-/// How often a reply that fits no rule is met again.
+/// Maximum attempts of a mail whose failure fits no rule.
 pub(super) const UNKNOWN_TRIES: i32 = 6;
 
 /// What there is to tell about a mail.
