@@ -1,5 +1,9 @@
 //! Speaks IMAP, POP3 and SMTP with a bearer token and judges what servers answer.
 //!
+//! Services know two doors and no protocol: [`MailSource`] reads a mailbox, [`MailTransport`] sends.
+//! Each protocol is a module of its own behind them, and [`connect_source`] and [`connect_transport`]
+//! choose among them.
+//!
 //! Promises that every wait is bounded, that no server makes it hold more memory than it was
 //! allowed to send, that a failure says at which stage it happened and, by `verdict()`, what it
 //! means and who must act, and that no error, log or `Debug` shows a token or password.
