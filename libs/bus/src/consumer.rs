@@ -100,7 +100,7 @@ pub struct ConsumerSettings {
     pub max_in_hand: usize,
     /// When a message goes to another replica if this one falls silent.
     pub ack_wait: Duration,
-    /// When the work on one message or batch is given up and tried again.
+    /// When the work on one message or batch is given up and tried again. It does not include the wait for the batch before.
     pub work_timeout: Duration,
     /// After how many attempts a message becomes a dead letter.
     pub max_attempts: u32,

@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{Instrument, error, info_span};
 
 use super::poison::Search;
@@ -206,12 +206,16 @@ async fn supervise<H: BatchHandler>(
     tickets: &[Ticket],
     mut turn: Turn,
 ) -> Vec<Outcome> {
+    let work_timeout = of.settings.work_timeout;
     let work = AssertUnwindSafe(async move {
-        let prepared = handler.prepare(deliveries).await;
+        let began = Instant::now();
+        let prepared = timeout(work_timeout, handler.prepare(deliveries)).await?;
+        let rest = work_timeout.saturating_sub(began.elapsed());
+        // Not timed: the batch before has a timeout of its own, and a slow one must not cost this one an attempt.
         turn.wait().await;
-        handler.finish(prepared).await
+        timeout(rest, handler.finish(prepared)).await
     });
-    let work = tokio::time::timeout(of.settings.work_timeout, work.catch_unwind());
+    let work = work.catch_unwind();
     tokio::pin!(work);
     let third = of.settings.ack_wait / 3;
     let mut progress = interval_at(Instant::now() + third, third);
@@ -238,7 +242,7 @@ async fn supervise<H: BatchHandler>(
             );
             all(|| Outcome::Panicked)
         }
-        Ok(Err(_)) => all(|| Outcome::Panicked),
-        Err(_) => all(|| Outcome::TimedOut),
+        Ok(Err(_)) => all(|| Outcome::TimedOut),
+        Err(_) => all(|| Outcome::Panicked),
     }
 }

@@ -243,15 +243,67 @@ async fn batch_is_prepared_beside_the_one_before_and_finished_after_it() -> Resu
     Ok(())
 }
 
+/// Finishes each batch in a little more than half of its time.
+#[derive(Default)]
+struct Unhurried {
+    attempts: Mutex<Vec<u32>>,
+}
+
+impl BatchHandler for Unhurried {
+    const CONSUMER: &'static str = "unhurried";
+
+    type Prepared = Vec<Delivery>;
+
+    async fn prepare(&self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        deliveries
+    }
+
+    async fn finish(&self, deliveries: Vec<Delivery>) -> Vec<Result<(), HandlerError>> {
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.extend(deliveries.iter().map(|delivery| delivery.attempt));
+        deliveries.iter().map(|_| Ok(())).collect()
+    }
+}
+
+#[tokio::test]
+async fn time_that_a_batch_waits_for_the_one_before_is_not_taken_from_its_own() -> Result<()> {
+    let settings = settings(&url()?);
+    let bus = bus_with(&settings).await?;
+    for body in ["first", "second", "third"] {
+        bus.publish(outgoing("mail.send", body, b"fine")).await?;
+    }
+    let unhurried = Arc::new(Unhurried::default());
+    let tight = ConsumerSettings {
+        work_timeout: Duration::from_secs(2),
+        ..consumer(1)
+    };
+
+    run_with(&settings, &bus, &unhurried, tight).await?;
+
+    let attempts = unhurried.attempts.lock().expect("no panic holds it");
+    assert_eq!(*attempts, [1, 1, 1]);
+    Ok(())
+}
+
 async fn run_until_empty<H: BatchHandler>(
     settings: &mailmesh_bus::BusSettings,
     bus: &mailmesh_bus::Bus,
     handler: &Arc<H>,
     most: usize,
 ) -> Result<()> {
+    run_with(settings, bus, handler, consumer(most)).await
+}
+
+async fn run_with<H: BatchHandler>(
+    settings: &mailmesh_bus::BusSettings,
+    bus: &mailmesh_bus::Bus,
+    handler: &Arc<H>,
+    consumer: ConsumerSettings,
+) -> Result<()> {
     let stop = CancellationToken::new();
     let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(handler));
-    let task = background(async move { of.consume_batches(handler, consumer(most), token).await });
+    let task = background(async move { of.consume_batches(handler, consumer, token).await });
     eventually("all are handled", async || {
         Ok((left(settings, "MAIL_SEND").await? == 0).then_some(()))
     })
