@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use mailmesh_bus::{
-    Bus, ConsumeError, ConsumerSettings, Delivery, Handler, HandlerError, StreamKind,
+    BatchHandler, Bus, ConsumeError, ConsumerSettings, Delivery, HandlerError, StreamKind,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -18,9 +18,25 @@ pub(crate) struct Scripted {
     pub(crate) seen: mpsc::Sender<Delivery>,
 }
 
-impl Handler for Scripted {
+impl BatchHandler for Scripted {
     const CONSUMER: &'static str = "scripted";
 
+    type Prepared = Vec<Delivery>;
+
+    async fn prepare(&self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        deliveries
+    }
+
+    async fn finish(&self, deliveries: Vec<Delivery>) -> Vec<Result<(), HandlerError>> {
+        let mut results = Vec::new();
+        for delivery in deliveries {
+            results.push(self.handle(delivery).await);
+        }
+        results
+    }
+}
+
+impl Scripted {
     async fn handle(&self, delivery: Delivery) -> Result<(), HandlerError> {
         let body = String::from_utf8_lossy(&delivery.payload).into_owned();
         let attempt = delivery.attempt;
@@ -79,7 +95,7 @@ fn run(bus: &Bus, settings: ConsumerSettings) -> Running {
     let stop = CancellationToken::new();
     let (bus, token) = (bus.clone(), stop.clone());
     let handler = Arc::new(Scripted { seen: seen_sender });
-    let task = background(async move { bus.consume(handler, settings, token).await });
+    let task = background(async move { bus.consume_batches(handler, settings, token).await });
     Running { stop, seen, task }
 }
 
@@ -237,11 +253,13 @@ async fn work_that_hangs_is_given_up_and_tried_again() -> Result<()> {
     running.finish().await
 }
 
+/// Takes its time over each batch.
 #[derive(Default)]
 struct Slow {
     started: AtomicUsize,
-    most: AtomicUsize,
-    now: AtomicUsize,
+    largest_batch: AtomicUsize,
+    in_hand: AtomicUsize,
+    most_in_hand: AtomicUsize,
 }
 
 impl Slow {
@@ -250,16 +268,24 @@ impl Slow {
     }
 }
 
-impl Handler for Slow {
+impl BatchHandler for Slow {
     const CONSUMER: &'static str = "slow";
 
-    async fn handle(&self, _delivery: Delivery) -> Result<(), HandlerError> {
-        self.started.fetch_add(1, Ordering::SeqCst);
-        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(now, Ordering::SeqCst);
+    type Prepared = Vec<Delivery>;
+
+    async fn prepare(&self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        let count = deliveries.len();
+        self.started.fetch_add(count, Ordering::SeqCst);
+        self.largest_batch.fetch_max(count, Ordering::SeqCst);
+        let in_hand = self.in_hand.fetch_add(count, Ordering::SeqCst) + count;
+        self.most_in_hand.fetch_max(in_hand, Ordering::SeqCst);
+        deliveries
+    }
+
+    async fn finish(&self, deliveries: Vec<Delivery>) -> Vec<Result<(), HandlerError>> {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
-        self.now.fetch_sub(1, Ordering::SeqCst);
-        Ok(())
+        self.in_hand.fetch_sub(deliveries.len(), Ordering::SeqCst);
+        deliveries.iter().map(|_| Ok(())).collect()
     }
 }
 
@@ -268,34 +294,31 @@ async fn long_work_is_not_given_to_a_second_worker_and_never_exceeds_its_bound()
     let settings = settings(&url()?);
     let bus = bus_with(&settings).await?;
     let slow = Slow::new();
-    // The ack wait is shorter than a message may wait for its turn, but not than the work on it.
-    let tight = ConsumerSettings {
+    // The ack wait is shorter than the last message waits for its turn, but not than the work on two batches.
+    let long = ConsumerSettings {
         max_in_hand: 3,
-        ack_wait: Duration::from_secs(1),
-        work_timeout: Duration::from_secs(1),
+        ack_wait: Duration::from_secs(4),
+        work_timeout: Duration::from_secs(2),
         ..quick()
     };
-    let long = ConsumerSettings {
-        work_timeout: Duration::from_secs(3),
-        ack_wait: Duration::from_secs(3),
-        ..tight.clone()
-    };
     let refused = ConsumerSettings {
-        work_timeout: Duration::from_secs(3),
-        ..tight
+        ack_wait: Duration::from_secs(3),
+        ..long.clone()
     };
     let stop = CancellationToken::new();
-    let shorter = bus.consume(Arc::clone(&slow), refused, stop.clone()).await;
+    let shorter = bus
+        .consume_batches(Arc::clone(&slow), refused, stop.clone())
+        .await;
     assert!(
         matches!(shorter, Err(ConsumeError::AckWait { .. })),
         "{shorter:?}"
     );
-    for number in 0..7 {
+    for number in 0..9 {
         send(&bus, &format!("fine {number}")).await?;
     }
 
     let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(&slow));
-    let task = background(async move { of.consume(handler, long, token).await });
+    let task = background(async move { of.consume_batches(handler, long, token).await });
     eventually("all are handled", async || {
         Ok((left(&settings, "MAIL_SEND").await? == 0).then_some(()))
     })
@@ -303,8 +326,10 @@ async fn long_work_is_not_given_to_a_second_worker_and_never_exceeds_its_bound()
     stop.cancel();
     task.finish().await??;
 
-    assert_eq!(slow.started.load(Ordering::SeqCst), 7);
-    assert_eq!(slow.most.load(Ordering::SeqCst), 3);
+    assert_eq!(slow.started.load(Ordering::SeqCst), 9);
+    assert_eq!(slow.largest_batch.load(Ordering::SeqCst), 3);
+    let most_in_hand = slow.most_in_hand.load(Ordering::SeqCst);
+    assert!((4..=6).contains(&most_in_hand), "{most_in_hand}");
     Ok(())
 }
 
@@ -315,7 +340,7 @@ async fn stop_finishes_what_is_in_hand() -> Result<()> {
     let slow = Slow::new();
     let stop = CancellationToken::new();
     let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(&slow));
-    let task = background(async move { of.consume(handler, quick(), token).await });
+    let task = background(async move { of.consume_batches(handler, quick(), token).await });
     send(&bus, "fine").await?;
     eventually("work has begun", async || {
         Ok((slow.started.load(Ordering::SeqCst) == 1).then_some(()))
@@ -325,7 +350,7 @@ async fn stop_finishes_what_is_in_hand() -> Result<()> {
     stop.cancel();
     task.finish().await??;
 
-    assert_eq!(slow.now.load(Ordering::SeqCst), 0);
+    assert_eq!(slow.in_hand.load(Ordering::SeqCst), 0);
     assert_eq!(left(&settings, "MAIL_SEND").await?, 0);
     Ok(())
 }
@@ -451,7 +476,7 @@ async fn second_consumer_of_the_same_work_is_refused() -> Result<()> {
     running.next().await?;
 
     let second = bus
-        .consume(Slow::new(), quick(), CancellationToken::new())
+        .consume_batches(Slow::new(), quick(), CancellationToken::new())
         .await;
 
     assert!(

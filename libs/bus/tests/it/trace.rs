@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use mailmesh_bus::{ConsumerSettings, Delivery, Handler, HandlerError, StreamKind, trace};
+use mailmesh_bus::{BatchHandler, ConsumerSettings, Delivery, HandlerError, StreamKind, trace};
 use opentelemetry::global;
 use opentelemetry::trace::{TraceContextExt, TraceId, TracerProvider};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -22,14 +22,25 @@ fn current_trace() -> TraceId {
     Span::current().context().span().span_context().trace_id()
 }
 
-impl Handler for Tracing {
+impl BatchHandler for Tracing {
     const CONSUMER: &'static str = "tracing";
 
-    async fn handle(&self, _delivery: Delivery) -> Result<(), HandlerError> {
-        self.seen
-            .send(current_trace())
-            .await
-            .map_err(HandlerError::retry)
+    type Prepared = Vec<Delivery>;
+
+    async fn prepare(&self, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+        deliveries
+    }
+
+    async fn finish(&self, deliveries: Vec<Delivery>) -> Vec<Result<(), HandlerError>> {
+        let mut results = Vec::new();
+        for delivery in deliveries {
+            // A batch has messages of many publishers: each message is handled in a span of its own.
+            let span = tracing::info_span!("handle");
+            trace::continue_from(&span, &delivery.headers);
+            let trace = span.in_scope(current_trace);
+            results.push(self.seen.send(trace).await.map_err(HandlerError::retry));
+        }
+        results
     }
 }
 
@@ -45,7 +56,7 @@ async fn handler_works_in_the_trace_of_the_publisher() -> Result<()> {
     let (of, token) = (bus.clone(), stop.clone());
     let settings = ConsumerSettings::new(StreamKind::MailSend, &["mail.send"]);
     let handler = Arc::new(Tracing { seen: seen_sender });
-    let task = background(async move { of.consume(handler, settings, token).await });
+    let task = background(async move { of.consume_batches(handler, settings, token).await });
 
     let mut message = outgoing("mail.send", "1", b"x");
     let span = tracing::info_span!("publish");
