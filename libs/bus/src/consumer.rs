@@ -2,7 +2,6 @@ mod batch;
 mod poison;
 mod pull;
 mod settle;
-mod single;
 
 use std::fmt;
 use std::time::Duration;
@@ -20,18 +19,9 @@ use crate::header::Headers;
 use crate::stream::StreamKind;
 use crate::subject::is_token;
 
-/// Handles one message at a time, several in parallel.
-pub trait Handler: Send + Sync + 'static {
-    /// The durable name, the same in all replicas.
-    const CONSUMER: &'static str;
-
-    /// Handles one message. It may come again, also while this runs elsewhere.
-    fn handle(&self, delivery: Delivery) -> impl Future<Output = Result<(), HandlerError>> + Send;
-}
-
 /// Handles what has come, several messages in one go, in two steps: a batch is prepared while the one before it is
 /// prepared or finished, and finished only after that one.
-pub trait BatchHandler: Send + Sync + 'static {
+pub trait Handler: Send + Sync + 'static {
     /// The durable name, the same in all replicas.
     const CONSUMER: &'static str;
 
@@ -96,11 +86,11 @@ pub struct ConsumerSettings {
     pub filters: Vec<String>,
     /// Where to begin when the consumer is new.
     pub start_at: StartAt,
-    /// How many messages are in hand at once, or in one batch, of which two may be in hand.
+    /// The most messages of one batch; two batches may be in hand.
     pub max_in_hand: usize,
     /// When a message goes to another replica if this one falls silent.
     pub ack_wait: Duration,
-    /// When the work on one message or batch is given up and tried again. It does not include the wait for the batch before.
+    /// When the work on a batch is given up and tried again. It does not include the wait for the batch before.
     pub work_timeout: Duration,
     /// After how many attempts a message becomes a dead letter.
     pub max_attempts: u32,
@@ -144,7 +134,7 @@ pub enum ConsumeError {
 }
 
 impl ConsumerSettings {
-    /// Returns settings for work of up to 30 seconds a message.
+    /// Returns settings for work of up to 30 seconds a batch.
     pub fn new(stream: StreamKind, filters: &[&str]) -> Self {
         Self {
             stream,
@@ -158,10 +148,12 @@ impl ConsumerSettings {
         }
     }
 
-    fn validate(&self, consumer: &'static str, needed: Duration) -> Result<(), ConsumeError> {
+    fn validate(&self, consumer: &'static str) -> Result<(), ConsumeError> {
         if !is_token(consumer) || self.max_in_hand == 0 || self.max_attempts == 0 {
             return Err(ConsumeError::Settings { consumer });
         }
+        // What comes next waits, its clock running, until a batch in hand has ended.
+        let needed = self.work_timeout.saturating_mul(2);
         if self.ack_wait < needed {
             return Err(ConsumeError::AckWait {
                 consumer,
@@ -223,37 +215,24 @@ impl fmt::Debug for HandlerError {
 }
 
 impl Bus {
-    /// Hands messages to the handler until `stop`; then finishes what is in hand and returns.
+    /// Hands messages to the handler in batches until `stop`; then finishes what is in hand and returns.
     ///
-    /// An error means that it never began. Losing the server, the stream or the consumer later only makes it wait.
+    /// A batch is all that has come since the last one, up to `max_in_hand`. An error means that consuming never began.
+    /// Losing the server, the stream or the consumer later only makes it wait.
     pub async fn consume<H: Handler>(
         &self,
         handler: std::sync::Arc<H>,
         settings: ConsumerSettings,
         stop: CancellationToken,
     ) -> Result<(), ConsumeError> {
-        settings.validate(H::CONSUMER, settings.work_timeout)?;
-        let loop_of = Loop::start(self, H::CONSUMER, settings, stop).await?;
-        single::run(&loop_of, single::handle_with(handler)).await;
-        Ok(())
-    }
-
-    /// As [`Bus::consume`], but hands over all that has come since the last batch, up to `max_in_hand`.
-    pub async fn consume_batches<H: BatchHandler>(
-        &self,
-        handler: std::sync::Arc<H>,
-        settings: ConsumerSettings,
-        stop: CancellationToken,
-    ) -> Result<(), ConsumeError> {
-        // What comes next waits, its clock running, until a batch in hand has ended.
-        settings.validate(H::CONSUMER, settings.work_timeout.saturating_mul(2))?;
+        settings.validate(H::CONSUMER)?;
         let loop_of = Loop::start(self, H::CONSUMER, settings, stop).await?;
         batch::run(&loop_of, handler).await;
         Ok(())
     }
 }
 
-/// What both kinds of loop share.
+/// What the parts of the loop share.
 #[derive(Clone)]
 struct Loop {
     bus: Bus,
@@ -357,12 +336,13 @@ mod tests {
     }
 
     #[test]
-    fn ack_wait_below_the_work_timeout_is_refused() {
+    fn ack_wait_below_the_work_timeout_of_two_batches_is_refused() {
         let mut settings = ConsumerSettings::new(StreamKind::Events, &[]);
-        settings.ack_wait = Duration::from_secs(10);
+        assert!(settings.validate("c").is_ok());
 
-        let refused = settings.validate("c", settings.work_timeout);
+        settings.ack_wait = settings.work_timeout.mul_f32(1.9);
 
+        let refused = settings.validate("c");
         assert!(matches!(refused, Err(ConsumeError::AckWait { .. })));
     }
 }

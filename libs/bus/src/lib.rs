@@ -41,9 +41,7 @@ pub mod trace;
 
 pub use cause::NatsCause;
 pub use connection::{Bus, BusError, Health};
-pub use consumer::{
-    BatchHandler, ConsumeError, ConsumerSettings, Delivery, Handler, HandlerError, StartAt,
-};
+pub use consumer::{ConsumeError, ConsumerSettings, Delivery, Handler, HandlerError, StartAt};
 pub use fence::{Fence, FenceError};
 pub use header::Headers;
 pub use publish::{Outgoing, PublishError, Published};

@@ -115,7 +115,7 @@ impl Service {
             let stop_all = stop.clone();
             let bus = self.replica.bus.clone();
             let taking_in = async {
-                let taken = bus.consume_batches(intake, Intake::settings(), stop.clone());
+                let taken = bus.consume(intake, Intake::settings(), stop.clone());
                 let taken = taken.await;
                 // Without it there is no service; in the other case it was told to stop.
                 stop_all.cancel();

@@ -13,10 +13,10 @@ use tracing::{Instrument, error, info_span};
 use super::poison::Search;
 use super::pull::{Pull, PullError, Pulled};
 use super::settle::{Outcome, Ticket};
-use super::{BatchHandler, Delivery, Loop};
+use super::{Delivery, Handler, Loop};
 use crate::metric;
 
-pub(super) async fn run<H: BatchHandler>(of: &Loop, handler: Arc<H>) {
+pub(super) async fn run<H: Handler>(of: &Loop, handler: Arc<H>) {
     let mut failures = 0;
     let mut search = Search::default();
     while let Some(mut pull) = of.open_pull(&mut search).await {
@@ -77,7 +77,7 @@ impl Turn {
 }
 
 /// Moves batches from the pull to the handler; none when asked to stop, else why the pull ended.
-async fn pump<H: BatchHandler>(
+async fn pump<H: Handler>(
     of: &Loop,
     handler: &H,
     pull: &mut Pull,
@@ -94,7 +94,7 @@ async fn pump<H: BatchHandler>(
     }
 }
 
-async fn pump_into<'a, H: BatchHandler>(
+async fn pump_into<'a, H: Handler>(
     of: &'a Loop,
     handler: &'a H,
     pull: &mut Pull,
@@ -167,7 +167,7 @@ async fn gather(pull: &mut Pull, first: Message, most: usize) -> (Vec<Message>, 
 }
 
 /// Has a batch handled, and returns what is to become of each message.
-async fn work<H: BatchHandler>(
+async fn work<H: Handler>(
     of: &Loop,
     handler: &H,
     batch: Vec<(Delivery, Ticket)>,
@@ -199,7 +199,7 @@ async fn work<H: BatchHandler>(
     worked
 }
 
-async fn supervise<H: BatchHandler>(
+async fn supervise<H: Handler>(
     of: &Loop,
     handler: &H,
     deliveries: Vec<Delivery>,

@@ -1,4 +1,3 @@
-use std::any::Any;
 use std::error::Error;
 use std::time::Duration;
 
@@ -54,10 +53,6 @@ impl Outcome {
             Ok(()) => Self::Done,
             Err(error) => Self::Failed(error),
         }
-    }
-
-    pub(super) fn panicked(_payload: Box<dyn Any + Send>) -> Self {
-        Self::Panicked
     }
 }
 

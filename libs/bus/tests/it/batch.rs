@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use mailmesh_bus::{BatchHandler, ConsumerSettings, Delivery, HandlerError, StreamKind};
+use mailmesh_bus::{ConsumerSettings, Delivery, Handler, HandlerError, StreamKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{background, bus_with, eventually, left, outgoing, settings, url};
@@ -16,7 +16,7 @@ struct Gatherer {
     repeated: AtomicUsize,
 }
 
-impl BatchHandler for Gatherer {
+impl Handler for Gatherer {
     const CONSUMER: &'static str = "gatherer";
 
     type Prepared = Vec<Delivery>;
@@ -84,7 +84,7 @@ async fn request_that_has_brought_all_its_messages_ends_no_other() -> Result<()>
     let gatherer = Arc::new(Gatherer::default());
     let stop = CancellationToken::new();
     let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(&gatherer));
-    let task = background(async move { of.consume_batches(handler, consumer(16), token).await });
+    let task = background(async move { of.consume(handler, consumer(16), token).await });
     for chunk in 0..100 {
         let many = (0..20).map(|n| outgoing("mail.send", &format!("{chunk}-{n}"), b"fine"));
         for answer in bus.publish_all(many.collect()).await {
@@ -175,7 +175,7 @@ async fn message_is_handed_over_at_once_without_waiting_for_others() -> Result<(
     let gatherer = Arc::new(Gatherer::default());
     let stop = CancellationToken::new();
     let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(&gatherer));
-    let task = background(async move { of.consume_batches(handler, consumer(100), token).await });
+    let task = background(async move { of.consume(handler, consumer(100), token).await });
     bus.publish(outgoing("mail.send", "warm-up", b"fine"))
         .await?;
     eventually("the loop runs", async || {
@@ -207,7 +207,7 @@ struct Overtaken {
     finished: Mutex<Vec<u64>>,
 }
 
-impl BatchHandler for Overtaken {
+impl Handler for Overtaken {
     const CONSUMER: &'static str = "overtaken";
 
     type Prepared = Vec<Delivery>;
@@ -249,7 +249,7 @@ struct Unhurried {
     attempts: Mutex<Vec<u32>>,
 }
 
-impl BatchHandler for Unhurried {
+impl Handler for Unhurried {
     const CONSUMER: &'static str = "unhurried";
 
     type Prepared = Vec<Delivery>;
@@ -286,7 +286,7 @@ async fn time_that_a_batch_waits_for_the_one_before_is_not_taken_from_its_own() 
     Ok(())
 }
 
-async fn run_until_empty<H: BatchHandler>(
+async fn run_until_empty<H: Handler>(
     settings: &mailmesh_bus::BusSettings,
     bus: &mailmesh_bus::Bus,
     handler: &Arc<H>,
@@ -295,7 +295,7 @@ async fn run_until_empty<H: BatchHandler>(
     run_with(settings, bus, handler, consumer(most)).await
 }
 
-async fn run_with<H: BatchHandler>(
+async fn run_with<H: Handler>(
     settings: &mailmesh_bus::BusSettings,
     bus: &mailmesh_bus::Bus,
     handler: &Arc<H>,
@@ -303,7 +303,7 @@ async fn run_with<H: BatchHandler>(
 ) -> Result<()> {
     let stop = CancellationToken::new();
     let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(handler));
-    let task = background(async move { of.consume_batches(handler, consumer, token).await });
+    let task = background(async move { of.consume(handler, consumer, token).await });
     eventually("all are handled", async || {
         Ok((left(settings, "MAIL_SEND").await? == 0).then_some(()))
     })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use mailmesh_bus::{
-    BatchHandler, Bus, ConsumeError, ConsumerSettings, Delivery, HandlerError, StreamKind,
+    Bus, ConsumeError, ConsumerSettings, Delivery, Handler, HandlerError, StreamKind,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ pub(crate) struct Scripted {
     pub(crate) seen: mpsc::Sender<Delivery>,
 }
 
-impl BatchHandler for Scripted {
+impl Handler for Scripted {
     const CONSUMER: &'static str = "scripted";
 
     type Prepared = Vec<Delivery>;
@@ -95,7 +95,7 @@ fn run(bus: &Bus, settings: ConsumerSettings) -> Running {
     let stop = CancellationToken::new();
     let (bus, token) = (bus.clone(), stop.clone());
     let handler = Arc::new(Scripted { seen: seen_sender });
-    let task = background(async move { bus.consume_batches(handler, settings, token).await });
+    let task = background(async move { bus.consume(handler, settings, token).await });
     Running { stop, seen, task }
 }
 
@@ -268,7 +268,7 @@ impl Slow {
     }
 }
 
-impl BatchHandler for Slow {
+impl Handler for Slow {
     const CONSUMER: &'static str = "slow";
 
     type Prepared = Vec<Delivery>;
@@ -306,9 +306,7 @@ async fn long_work_is_not_given_to_a_second_worker_and_never_exceeds_its_bound()
         ..long.clone()
     };
     let stop = CancellationToken::new();
-    let shorter = bus
-        .consume_batches(Arc::clone(&slow), refused, stop.clone())
-        .await;
+    let shorter = bus.consume(Arc::clone(&slow), refused, stop.clone()).await;
     assert!(
         matches!(shorter, Err(ConsumeError::AckWait { .. })),
         "{shorter:?}"
@@ -318,7 +316,7 @@ async fn long_work_is_not_given_to_a_second_worker_and_never_exceeds_its_bound()
     }
 
     let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(&slow));
-    let task = background(async move { of.consume_batches(handler, long, token).await });
+    let task = background(async move { of.consume(handler, long, token).await });
     eventually("all are handled", async || {
         Ok((left(&settings, "MAIL_SEND").await? == 0).then_some(()))
     })
@@ -340,7 +338,7 @@ async fn stop_finishes_what_is_in_hand() -> Result<()> {
     let slow = Slow::new();
     let stop = CancellationToken::new();
     let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(&slow));
-    let task = background(async move { of.consume_batches(handler, quick(), token).await });
+    let task = background(async move { of.consume(handler, quick(), token).await });
     send(&bus, "fine").await?;
     eventually("work has begun", async || {
         Ok((slow.started.load(Ordering::SeqCst) == 1).then_some(()))
@@ -476,7 +474,7 @@ async fn second_consumer_of_the_same_work_is_refused() -> Result<()> {
     running.next().await?;
 
     let second = bus
-        .consume_batches(Slow::new(), quick(), CancellationToken::new())
+        .consume(Slow::new(), quick(), CancellationToken::new())
         .await;
 
     assert!(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mailmesh_bus::{
-    BatchHandler, Bus, BusSettings, ConsumerSettings, Delivery, HandlerError, StreamKind,
+    Bus, BusSettings, ConsumerSettings, Delivery, Handler, HandlerError, StreamKind,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -65,7 +65,7 @@ impl Counter {
     }
 }
 
-impl BatchHandler for Counter {
+impl Handler for Counter {
     const CONSUMER: &'static str = "counter";
 
     type Prepared = Vec<Delivery>;
@@ -131,7 +131,7 @@ async fn bad_one_becomes_a_dead_letter(headers: &[u8], reason: &str) -> Result<(
     let stop = CancellationToken::new();
     let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(&counter));
     let started = Instant::now();
-    let task = background(async move { of.consume_batches(handler, consumer(), token).await });
+    let task = background(async move { of.consume(handler, consumer(), token).await });
 
     all_gone(&settings).await?;
     assert!(started.elapsed() < 2 * ACK_WAIT, "{:?}", started.elapsed());
@@ -251,9 +251,9 @@ async fn many_bad_ones_cost_the_good_ones_one_ack_wait() -> Result<()> {
             max_in_hand: 50,
             ..consumer()
         };
-        replicas.push(background(async move {
-            of.consume_batches(handler, few, token).await
-        }));
+        replicas.push(background(
+            async move { of.consume(handler, few, token).await },
+        ));
     }
 
     all_gone(&settings).await?;
@@ -277,7 +277,7 @@ async fn bus_and_client_agree_on_what_can_be_read() -> Result<()> {
     let counter = Arc::new(Counter::default());
     let stop = CancellationToken::new();
     let (of, token, handler) = (bus.clone(), stop.clone(), Arc::clone(&counter));
-    let task = background(async move { of.consume_batches(handler, consumer(), token).await });
+    let task = background(async move { of.consume(handler, consumer(), token).await });
 
     let readable: [(&[u8], &[u8]); 10] = [
         (b"a", b"NATS/1.0\r\n\r\n"),

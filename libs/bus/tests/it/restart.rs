@@ -98,7 +98,7 @@ async fn consumer_goes_on_after_the_server_was_killed() -> Result<()> {
     let (of, token) = (bus.clone(), stop.clone());
     let consumer = ConsumerSettings::new(StreamKind::MailSend, &["mail.send"]);
     let handler = Arc::new(Scripted { seen: seen_sender });
-    let task = background(async move { of.consume_batches(handler, consumer, token).await });
+    let task = background(async move { of.consume(handler, consumer, token).await });
     bus.publish(outgoing("mail.send", "before", b"before"))
         .await?;
     seen.recv().await.context("before")?;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use mailmesh_bus::{BatchHandler, ConsumerSettings, Delivery, HandlerError, StreamKind, trace};
+use mailmesh_bus::{ConsumerSettings, Delivery, Handler, HandlerError, StreamKind, trace};
 use opentelemetry::global;
 use opentelemetry::trace::{TraceContextExt, TraceId, TracerProvider};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -22,7 +22,7 @@ fn current_trace() -> TraceId {
     Span::current().context().span().span_context().trace_id()
 }
 
-impl BatchHandler for Tracing {
+impl Handler for Tracing {
     const CONSUMER: &'static str = "tracing";
 
     type Prepared = Vec<Delivery>;
@@ -56,7 +56,7 @@ async fn handler_works_in_the_trace_of_the_publisher() -> Result<()> {
     let (of, token) = (bus.clone(), stop.clone());
     let settings = ConsumerSettings::new(StreamKind::MailSend, &["mail.send"]);
     let handler = Arc::new(Tracing { seen: seen_sender });
-    let task = background(async move { of.consume_batches(handler, settings, token).await });
+    let task = background(async move { of.consume(handler, settings, token).await });
 
     let mut message = outgoing("mail.send", "1", b"x");
     let span = tracing::info_span!("publish");

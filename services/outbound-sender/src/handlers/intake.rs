@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mailmesh_accounts::Replica;
 use mailmesh_bus::{
-    BatchHandler, ConsumerSettings, Delivery, HandlerError, PublishError, RawMail, StreamKind,
+    ConsumerSettings, Delivery, Handler, HandlerError, PublishError, RawMail, StreamKind,
 };
 use mailmesh_domain::{Key, MailId};
 use mailmesh_store::account::Account;
@@ -214,7 +214,7 @@ fn ending(count: usize) -> Vec<Ready> {
     std::iter::repeat_with(later).take(count).collect()
 }
 
-impl BatchHandler for Intake {
+impl Handler for Intake {
     const CONSUMER: &'static str = "outbound-sender-send-mail";
 
     type Prepared = Taken;
