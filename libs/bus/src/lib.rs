@@ -49,4 +49,4 @@ pub use raw::{RawError, RawMail, RawMails, RawReader, RawWriter};
 pub use read_back::{ReadBack, ReadError, Stored};
 pub use settings::{BusCredentials, BusSettings, SettingsError, Storage, StreamSettings};
 pub use stream::{ForeignStream, StreamError, StreamKind};
-pub use subscription::{Hint, SubscribeError, Subscription};
+pub use subscription::{EventSubscription, Hint, SubscribeError, Subscription};

@@ -1,10 +1,12 @@
 use std::error::Error;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use async_nats::Subscriber;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use mailmesh_events::{Event, decode_event};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -38,6 +40,13 @@ pub struct Subscription {
     retry_at: Instant,
 }
 
+/// Events of one type, as they come.
+#[derive(Debug)]
+pub struct EventSubscription<E> {
+    hints: Subscription,
+    event: PhantomData<fn() -> E>,
+}
+
 /// The subscription was not made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot subscribe to {subject}")]
@@ -61,6 +70,14 @@ impl Bus {
             group: group.map(ToOwned::to_owned),
             failures: 0,
             retry_at: Instant::now(),
+        })
+    }
+
+    /// Subscribes to all events of one type, whatever their key. They are hints like all others: one may be lost.
+    pub async fn subscribe_to<E: Event>(&self) -> Result<EventSubscription<E>, SubscribeError> {
+        Ok(EventSubscription {
+            hints: self.subscribe(E::NAME, None).await?,
+            event: PhantomData,
         })
     }
 
@@ -156,6 +173,24 @@ impl Subscription {
                     );
                 }
                 self.failures += 1;
+            }
+        }
+    }
+}
+
+impl<E: Event> EventSubscription<E> {
+    /// Waits for the next event; as [`Subscription::next`], none after the bus was closed.
+    pub async fn next(&mut self) -> Option<E> {
+        loop {
+            let hint = self.hints.next().await?;
+            match decode_event::<E>(&hint.headers, &hint.payload) {
+                Ok(event) => return Some(event.data),
+                // Not the error itself: it quotes what was sent.
+                Err(error) => warn!(
+                    event = E::NAME,
+                    field = error.field(),
+                    "Event skipped, it cannot be decoded"
+                ),
             }
         }
     }

@@ -1,4 +1,5 @@
 use anyhow::{Context, Result};
+use mailmesh_events::account::AccountChanged;
 
 use crate::world::{bus, outgoing};
 
@@ -51,5 +52,47 @@ async fn hint_goes_to_one_member_of_a_group_and_to_all_others() -> Result<()> {
         hint.context("heard")?;
     }
     assert_eq!(heard_by_all, 20);
+    Ok(())
+}
+
+#[tokio::test]
+async fn typed_hints_are_decoded_and_what_cannot_be_is_skipped() -> Result<()> {
+    let bus = bus().await?;
+    let mut changed = bus.subscribe_to::<AccountChanged>().await?;
+    bus.flush().await?;
+    let other_version = ("ce-type".to_owned(), "account.changed.v2".to_owned());
+    let stored = outgoing(
+        "account.changed.support",
+        "1",
+        br#"{"account":"support","is_deleted":true,"added_later":1}"#,
+    );
+
+    for unreadable in [
+        "",
+        "no JSON",
+        "{}",
+        r#"{"account":"SUPPORT","is_deleted":0}"#,
+    ] {
+        bus.publish_core("account.changed", &[], unreadable.into())
+            .await?;
+    }
+    bus.publish_core("account.changed", &[other_version], "{}".into())
+        .await?;
+    bus.publish(stored).await?;
+
+    let event = changed.next().await.context("heard")?;
+    assert_eq!(event.account.as_str(), "support");
+    assert!(event.is_deleted);
+    Ok(())
+}
+
+#[tokio::test]
+async fn typed_hints_end_with_the_bus() -> Result<()> {
+    let bus = bus().await?;
+    let mut changed = bus.subscribe_to::<AccountChanged>().await?;
+
+    bus.close().await;
+
+    assert_eq!(changed.next().await, None);
     Ok(())
 }
