@@ -9,8 +9,9 @@ use async_nats::jetstream::stream::{
     Config, DiscardPolicy, Republish, RetentionPolicy, StorageType,
 };
 use mailmesh_events::subject::{
-    DEAD_LETTERS_STREAM, EVENT_NAMES, EVENTS_STREAM, MAIL_RAW_STREAM, MAIL_SEND_STREAM, of_event,
+    DEAD_LETTERS_STREAM, EVENTS_STREAM, MAIL_RAW_STREAM, MAIL_SEND_STREAM, of_event,
 };
+use mailmesh_events::{COMMAND_NAMES, EVENT_NAMES};
 use tracing::info;
 
 use crate::cause::NatsCause;
@@ -108,25 +109,15 @@ impl StreamKind {
     }
 
     fn subjects(self) -> Vec<String> {
-        let fixed: &[&str] = match self {
-            Self::MailSend => &["mail.send", "mail.send.*", "mail.cancel", "mail.cancel.*"],
-            // Mail events stand one by one, since `mail.send.*` and `mail.cancel.*` belong to another stream.
-            Self::Events => &[
-                "account.*.*",
-                "mailbox.*.*",
-                "token.*.*",
-                "client.*.*",
-                "fence.*",
-            ],
-            Self::DeadLetters => &["dead_letter.*"],
-            Self::MailRaw => &["raw.*.*"],
-        };
-        let mut subjects: Vec<String> = fixed.iter().map(|&each| each.to_owned()).collect();
-        if self == Self::Events {
-            let names = EVENT_NAMES.iter().filter(|name| name.starts_with("mail."));
-            subjects.extend(names.map(|name| of_event(name, "*")));
+        match self {
+            Self::MailSend => {
+                let bare_and_keyed = |name: &&str| [(*name).to_owned(), of_event(name, "*")];
+                COMMAND_NAMES.iter().flat_map(bare_and_keyed).collect()
+            }
+            Self::Events => event_subjects(),
+            Self::DeadLetters => vec!["dead_letter.*".to_owned()],
+            Self::MailRaw => vec!["raw.*.*".to_owned()],
         }
-        subjects
     }
 
     /// Returns the stream that takes what is published to a subject without the prefix.
@@ -199,6 +190,22 @@ impl StreamKind {
             });
         }
     }
+}
+
+/// A wildcard for each kind of event, so that a new event of a known kind needs no change of the stream.
+fn event_subjects() -> Vec<String> {
+    let mut subjects = vec!["fence.*".to_owned()];
+    for name in EVENT_NAMES {
+        let subject = match name.split_once('.') {
+            // One by one: `mail.send.*` and `mail.cancel.*` belong to another stream.
+            Some(("mail", _)) | None => of_event(name, "*"),
+            Some((kind, _)) => format!("{kind}.*.*"),
+        };
+        if !subjects.contains(&subject) {
+            subjects.push(subject);
+        }
+    }
+    subjects
 }
 
 impl Bus {

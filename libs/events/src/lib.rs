@@ -11,6 +11,7 @@
 pub mod account;
 mod address;
 pub mod asyncapi;
+mod contract;
 mod envelope;
 pub mod mail;
 mod message;
@@ -20,6 +21,7 @@ pub mod subject;
 pub mod token;
 
 pub use address::{MailAddress, Recipients};
+pub use contract::{COMMAND_NAMES, EVENT_NAMES};
 pub use envelope::{
     CloudEvent, Command, DecodeError, Encoded, Event, Headers, decode_command, decode_event,
     encode, read_json,

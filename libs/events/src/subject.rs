@@ -1,7 +1,5 @@
 //! Subjects and streams, without the configured prefix.
 
-use crate::{Event, account, mail, token};
-
 /// The work queue of commands.
 pub const MAIL_SEND_STREAM: &str = "MAIL_SEND";
 /// Every event.
@@ -13,27 +11,6 @@ pub const MAIL_RAW_STREAM: &str = "MAIL_RAW";
 
 /// A request on the bus to refresh a grant now.
 pub const TOKEN_REFRESH: &str = "token.refresh";
-
-/// The event names that `EVENTS` stores, each on `<name>.<key>`.
-pub const EVENT_NAMES: [&str; 17] = [
-    mail::MailReceived::NAME,
-    mail::MailSent::NAME,
-    mail::MailDeferred::NAME,
-    mail::MailFailed::NAME,
-    mail::MailUncertain::NAME,
-    mail::MailRejected::NAME,
-    mail::MailCancelled::NAME,
-    mail::MailQuarantined::NAME,
-    mail::MailboxReset::NAME,
-    token::TokenRefreshed::NAME,
-    token::TokenRefreshFailed::NAME,
-    account::AccountAuthenticated::NAME,
-    account::AccountChanged::NAME,
-    account::AccountSignInRequired::NAME,
-    account::AccountFailing::NAME,
-    account::AccountRecovered::NAME,
-    account::ClientRefused::NAME,
-];
 
 /// Returns the subject of an event for one account, grant or client.
 pub fn of_event(name: &str, key: &str) -> String {

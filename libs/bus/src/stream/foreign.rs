@@ -1,5 +1,5 @@
 use async_nats::jetstream::context::GetStreamByNameErrorKind;
-use mailmesh_events::subject::EVENT_NAMES;
+use mailmesh_events::EVENT_NAMES;
 
 use super::StreamError;
 use crate::connection::Bus;
@@ -20,7 +20,7 @@ impl Bus {
     pub async fn foreign_streams(&self) -> Result<Vec<ForeignStream>, StreamError> {
         let wire = self.wire().await;
         let mut found: Vec<ForeignStream> = Vec::new();
-        for event in EVENT_NAMES {
+        for &event in EVENT_NAMES {
             let subject = self.inner.prefix.subject(event);
             let name = match wire.jetstream.stream_by_subject(subject).await {
                 Ok(name) => name,

@@ -1,7 +1,8 @@
 use anyhow::Result;
 use async_nats::jetstream::stream::{Config, Source};
 use mailmesh_bus::{Bus, BusError, BusSettings, StreamError};
-use mailmesh_events::subject::{EVENT_NAMES, of_event};
+use mailmesh_events::EVENT_NAMES;
+use mailmesh_events::subject::of_event;
 
 use crate::world::{
     background, bus, bus_with, eventually, outgoing, plain_client, settings, start_own, url,

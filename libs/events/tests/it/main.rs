@@ -27,7 +27,7 @@ fn the_stream_takes_every_event_and_no_other() {
     let events = messages.iter().filter(|each| each.role == Role::Event);
     let names: Vec<&str> = events.map(|event| event.name).collect();
 
-    assert_eq!(names, mailmesh_events::subject::EVENT_NAMES);
+    assert_eq!(names, mailmesh_events::EVENT_NAMES);
 }
 
 #[test]

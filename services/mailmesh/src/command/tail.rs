@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use futures_util::{StreamExt, stream};
 use mailmesh_bus::{Hint, Subscription};
-use mailmesh_events::subject::EVENT_NAMES;
+use mailmesh_events::EVENT_NAMES;
 use serde_json::Value;
 
 use crate::ConfigArguments;
