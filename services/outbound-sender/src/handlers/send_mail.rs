@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mailmesh_bus::{Delivery, trace};
+use mailmesh_bus::{Delivery, RawMails, trace};
 use mailmesh_domain::{Direction, Key, MailId, UncertainPolicy};
 use mailmesh_events::decode_command;
 use mailmesh_events::mail::SendMail;
@@ -103,7 +103,7 @@ impl Send {
             envelope_from: built.envelope.from().unwrap_or_default().to_owned(),
             recipients: recipients.collect(),
             size_bytes: built.raw.len() as u64,
-            chunks: u32::try_from(built.raw.len().div_ceil(CHUNK_BYTES).max(1)).unwrap_or(1),
+            chunks: RawMails::chunk_count(built.raw.len() as u64),
             on_uncertain,
             trace_parent: trace_parent(delivery),
         };
@@ -117,9 +117,6 @@ impl Send {
         })
     }
 }
-
-/// As the store of raw mails cuts them.
-const CHUNK_BYTES: usize = 512 * 1024;
 
 fn problem_of_key(key: &str) -> Option<&'static str> {
     if key.is_empty() {
