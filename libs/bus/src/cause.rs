@@ -2,6 +2,8 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use async_nats::jetstream;
+
 /// What the NATS client reported; prints its own words only, its cause stays behind `source()`.
 ///
 /// The client's errors repeat their cause in `Display`, which would print each cause twice in a chain.
@@ -57,14 +59,19 @@ pub(crate) struct Refusal {
     pub(crate) text: String,
 }
 
-impl From<&async_nats::jetstream::Error> for Refusal {
-    fn from(error: &async_nats::jetstream::Error) -> Self {
+impl From<&jetstream::Error> for Refusal {
+    fn from(error: &jetstream::Error) -> Self {
         Self {
             status: error.code(),
             code: error.error_code().0,
             text: error.to_string(),
         }
     }
+}
+
+/// Finds the server's own error behind the client's.
+pub(crate) fn jetstream_error(error: &dyn std::error::Error) -> Option<&jetstream::Error> {
+    error.source()?.downcast_ref::<jetstream::Error>()
 }
 
 #[cfg(test)]

@@ -18,9 +18,8 @@ use crate::settings::{BusSettings, SettingsError};
 use crate::subject::Prefix;
 use wire::reconnect_delay;
 
-pub(crate) use wire::{Link, LinkState, Wire, WireError, connect};
+pub(crate) use wire::{Link, LinkState, REQUEST_TIMEOUT, Wire, WireError, connect};
 
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const OLDEST_SERVER: (i64, i64, i64) = (2, 12, 0);

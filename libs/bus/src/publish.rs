@@ -10,7 +10,6 @@ use crate::header::{BadHeader, Headers, to_map};
 use crate::subject::is_literal;
 
 pub use error::PublishError;
-pub(crate) use error::jetstream_error;
 
 /// The weight of a small message. With the budget it bounds the acks in flight, too.
 const UNIT_BYTES: usize = 16 * 1024;

@@ -14,9 +14,8 @@ use mailmesh_events::subject::{
 use mailmesh_events::{COMMAND_NAMES, EVENT_NAMES};
 use tracing::info;
 
-use crate::cause::NatsCause;
+use crate::cause::{NatsCause, jetstream_error};
 use crate::connection::Bus;
-use crate::publish::jetstream_error;
 use crate::settings::{Storage, StreamSettings};
 use crate::subject::{Prefix, matches};
 

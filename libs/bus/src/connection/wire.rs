@@ -10,10 +10,12 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::REQUEST_TIMEOUT;
 use crate::cause::NatsCause;
 use crate::delay::jittered;
 use crate::settings::{BusCredentials, BusSettings, SettingsError};
+
+/// How long the server may take to answer one request.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client of the NATS library with a connection of its own, and the ways to use it.
 pub(crate) struct Wire {

@@ -146,8 +146,3 @@ pub(super) fn refused(subject: String, error: &jetstream::Error) -> PublishError
         PublishError::Refused { subject, source }
     }
 }
-
-/// Finds the server's own error behind the client's.
-pub(crate) fn jetstream_error(error: &dyn std::error::Error) -> Option<&jetstream::Error> {
-    error.source()?.downcast_ref::<jetstream::Error>()
-}

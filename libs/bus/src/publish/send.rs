@@ -18,10 +18,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::error::{PublishError, jetstream_error, refused};
+use super::error::{PublishError, refused};
 use super::plan::{Placed, Step, plan};
 use super::{Prepared, Published};
-use crate::cause::NatsCause;
+use crate::cause::{NatsCause, jetstream_error};
 use crate::connection::{Bus, Wire};
 use crate::delay::jittered;
 use crate::metric;
