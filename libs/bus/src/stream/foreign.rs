@@ -1,7 +1,7 @@
 use async_nats::jetstream::context::GetStreamByNameErrorKind;
 use mailmesh_events::EVENT_NAMES;
 
-use super::StreamError;
+use super::error::StreamError;
 use crate::connection::Bus;
 
 /// A stream of somebody else's that listens to where events are repeated.
