@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::connection::{Bus, REQUEST_TIMEOUT};
 use crate::header::{find, from_map};
-use crate::read_back::{ReadError, Stored};
+use crate::stored::{ReadError, Stored};
 use crate::stream::StreamKind;
 
 const NO_MORE: u16 = 204;

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use crate::connection::Bus;
 use crate::direct;
 use crate::publish::{Outgoing, PublishError, Published};
-use crate::read_back::ReadError;
+use crate::stored::ReadError;
 use crate::stream::StreamKind;
 use crate::subject::{Prefix, is_token};
 

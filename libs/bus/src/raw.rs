@@ -7,7 +7,7 @@ use crate::connection::Bus;
 use crate::direct;
 use crate::header::find;
 use crate::publish::{Outgoing, PublishError, Published};
-use crate::read_back::ReadError;
+use crate::stored::ReadError;
 use crate::stream::StreamKind;
 use crate::subject::is_token;
 

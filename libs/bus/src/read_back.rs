@@ -1,84 +1,13 @@
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use crate::cause::NatsCause;
 use crate::connection::Bus;
 use crate::direct::{BatchRequest, batch, next_of_leader};
-use crate::header::Headers;
+use crate::stored::{ReadError, Stored};
 use crate::stream::StreamKind;
 use crate::subject::is_literal;
 
 const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
-
-/// A message as it lies in a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// Where it lies.
-    pub sequence: u64,
-    /// Its subject, without the prefix.
-    pub subject: String,
-    /// Its headers, with those that the server adds (`Nats-…`).
-    pub headers: Headers,
-    /// Its body.
-    pub payload: Bytes,
-}
-
-/// Why a stream could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The question was not answered.
-    #[error("cannot read from {stream}")]
-    Asking {
-        /// The stream.
-        stream: &'static str,
-        /// Why.
-        #[source]
-        source: NatsCause,
-    },
-    /// The answer stopped in the middle.
-    #[error("{stream} stopped answering")]
-    Silent {
-        /// The stream.
-        stream: &'static str,
-    },
-    /// The server refused.
-    #[error("{stream} answered with status {status}")]
-    Status {
-        /// The stream.
-        stream: &'static str,
-        /// What it said.
-        status: u16,
-    },
-    /// The answer lacks what every stored message has.
-    #[error("an answer of {stream} lacks its sequence or subject")]
-    Unreadable {
-        /// The stream.
-        stream: &'static str,
-    },
-    /// The subject is not exactly one.
-    #[error("{subject:?} is no single subject")]
-    BadSubject {
-        /// What was given.
-        subject: String,
-    },
-    /// The question could not be written.
-    #[error("cannot write the question")]
-    Request {
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
-}
-
-impl ReadError {
-    pub(crate) const fn asking(stream: StreamKind, source: NatsCause) -> Self {
-        Self::Asking {
-            stream: stream.name(),
-            source,
-        }
-    }
-}
 
 /// Reads one subject of `EVENTS` from a sequence to its end, a bounded part at a time.
 #[derive(Debug)]
