@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use async_nats::ConnectErrorKind;
 use futures_util::future::BoxFuture;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::cause::NatsCause;
-use crate::publish::{BATCHES_IN_FLIGHT, IN_FLIGHT_UNITS};
+use crate::publish::budget::PublishBudget;
 use crate::settings::{BusSettings, SettingsError};
 use crate::subject::Prefix;
 use wire::reconnect_delay;
@@ -38,8 +38,7 @@ pub struct Bus {
 pub(crate) struct Inner {
     pub(crate) prefix: Prefix,
     pub(crate) settings: BusSettings,
-    pub(crate) in_flight: Arc<Semaphore>,
-    pub(crate) batches_in_flight: Arc<Semaphore>,
+    pub(crate) publish_budget: PublishBudget,
     /// Until a stream refuses one.
     pub(crate) takes_batches: AtomicBool,
     state: LinkState,
@@ -141,8 +140,7 @@ impl Bus {
                 inner: Arc::new(Inner {
                     prefix: Prefix::new(&settings.prefix),
                     settings: settings.clone(),
-                    in_flight: Arc::new(Semaphore::new(IN_FLIGHT_UNITS)),
-                    batches_in_flight: Arc::new(Semaphore::new(BATCHES_IN_FLIGHT)),
+                    publish_budget: PublishBudget::new(),
                     takes_batches: AtomicBool::new(true),
                     state,
                     wire: RwLock::new(Arc::new(Wire::new(client))),

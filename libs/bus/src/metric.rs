@@ -3,7 +3,8 @@ use std::sync::LazyLock;
 use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
-use crate::publish::{PublishError, Published};
+use crate::publish::error::PublishError;
+use crate::publish::message::Published;
 
 static PUBLISHED: LazyLock<Counter<u64>> = LazyLock::new(|| {
     global::meter("mailmesh_bus")

@@ -1,5 +1,6 @@
-use super::{IN_FLIGHT_UNITS, Prepared};
-use crate::stream::StreamKind;
+use super::budget::units_of;
+use super::message::Prepared;
+use crate::stream::kind::StreamKind;
 
 /// Below so many, messages in flight one by one are as fast: a batch costs the server a staging folder and five syncs of
 /// its disk (nats-server 2.15), a message one.
@@ -33,13 +34,11 @@ impl Step {
 
     /// The part of the budget that it takes while it is in flight.
     pub(super) fn units(&self) -> usize {
-        match self {
-            Self::One(message) => message.prepared.units(),
-            Self::Together(messages) => {
-                let units = messages.iter().map(|message| message.prepared.units());
-                units.sum::<usize>().min(IN_FLIGHT_UNITS)
-            }
-        }
+        let messages = match self {
+            Self::One(message) => std::slice::from_ref(message),
+            Self::Together(messages) => messages,
+        };
+        units_of(messages.iter().map(|message| message.prepared.bytes))
     }
 }
 

@@ -1,11 +1,9 @@
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::header::{
     NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL, NATS_BATCH_ID, NATS_BATCH_SEQUENCE,
 };
-use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{
     PublishAckFuture, PublishError as ClientError, PublishErrorKind,
 };
@@ -14,17 +12,17 @@ use async_nats::jetstream::publish::PublishAck;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::error::{PublishError, refused};
+use super::answers::{Answer, Answers, Waiting, nothing_sent, unknown};
+use super::budget::PublishPermit;
+use super::error::PublishError;
+use super::message::Prepared;
 use super::plan::{Placed, Step, plan};
-use super::{Prepared, Published};
-use crate::cause::{NatsCause, jetstream_error};
+use crate::cause::NatsCause;
 use crate::connection::{Bus, Wire};
 use crate::delay::jittered;
-use crate::metric;
 
 /// How long a call to publish may take to hand everything over; acks may take one request timeout more.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
@@ -34,29 +32,7 @@ const LINK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a message is sent again to a stream that is busy.
 const BUSY_TRIES: u32 = 12;
 
-type Answer = Result<Published, PublishError>;
-
 type HandedOver = Result<PublishAckFuture, ClientError>;
-
-/// Sent, and waiting for the server's word.
-enum Waiting {
-    One { index: usize, subject: String },
-    Together(Vec<Placed>),
-}
-
-/// The right to have so much in flight.
-struct Room {
-    _units: OwnedSemaphorePermit,
-    _batch: Option<OwnedSemaphorePermit>,
-}
-
-/// The answers of a call, as they come in.
-struct Answers {
-    each: Vec<Option<Answer>>,
-    /// Of batches that the server refused: none of these is stored.
-    refused: Vec<Placed>,
-    takes_batches: bool,
-}
 
 impl Bus {
     async fn send_one(&self, prepared: Prepared) -> Answer {
@@ -177,22 +153,14 @@ impl Bus {
     }
 
     /// Waits for a connection and for room in flight; none when the deadline comes first.
-    async fn room(&self, units: usize, is_batch: bool, deadline: Instant) -> Option<Room> {
+    async fn room(&self, units: usize, is_batch: bool, deadline: Instant) -> Option<PublishPermit> {
         // Sending without a connection would queue the message: unknown to us, stored some time later.
         let link_deadline = deadline.min(Instant::now() + LINK_TIMEOUT);
         if !self.link_is_up_before(link_deadline).await {
             return None;
         }
-        let inner = &self.inner;
-        let batch = if is_batch {
-            Some(acquire(&inner.batches_in_flight, 1, deadline).await?)
-        } else {
-            None
-        };
-        Some(Room {
-            _units: acquire(&inner.in_flight, units, deadline).await?,
-            _batch: batch,
-        })
+        let budget = &self.inner.publish_budget;
+        budget.reserve(units, is_batch, deadline).await
     }
 
     async fn hand_over(&self, step: Step, deadline: Instant) -> (Waiting, HandedOver) {
@@ -245,157 +213,12 @@ fn not_committed() -> ClientError {
     ClientError::new(PublishErrorKind::TimedOut)
 }
 
-async fn acquire(
-    of: &Arc<Semaphore>,
-    permits: usize,
-    deadline: Instant,
-) -> Option<OwnedSemaphorePermit> {
-    let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-    let acquired = timeout_at(deadline, Arc::clone(of).acquire_many_owned(permits)).await;
-    acquired.ok()?.ok()
-}
-
 async fn answered(
     waiting: Waiting,
     ack: PublishAckFuture,
-    room: Room,
+    permit: PublishPermit,
 ) -> (Waiting, Result<PublishAck, ClientError>) {
     let ack = ack.await;
-    drop(room);
+    drop(permit);
     (waiting, ack)
-}
-
-impl From<Step> for Waiting {
-    fn from(step: Step) -> Self {
-        match step {
-            Step::One(Placed { index, prepared }) => Self::One {
-                index,
-                subject: prepared.subject,
-            },
-            Step::Together(messages) => Self::Together(messages),
-        }
-    }
-}
-
-impl Answers {
-    fn new(count: usize) -> Self {
-        let mut each = Vec::new();
-        each.resize_with(count, || None);
-        Self {
-            each,
-            refused: Vec::new(),
-            takes_batches: true,
-        }
-    }
-
-    /// Settles what cannot be sent, and returns the rest.
-    fn sort_out(&mut self, prepared: Vec<Result<Prepared, PublishError>>) -> Vec<Placed> {
-        let mut ready = Vec::with_capacity(prepared.len());
-        for (index, each) in prepared.into_iter().enumerate() {
-            match each {
-                Ok(prepared) => ready.push(Placed { index, prepared }),
-                Err(error) => self.settle(index, Err(error)),
-            }
-        }
-        ready
-    }
-
-    fn settle(&mut self, index: usize, answer: Answer) {
-        metric::published(&answer);
-        self.set(index, answer);
-    }
-
-    fn set(&mut self, index: usize, answer: Answer) {
-        if let Some(slot) = self.each.get_mut(index) {
-            *slot = Some(answer);
-        }
-    }
-
-    fn settle_all(&mut self, waiting: Waiting, error: impl Fn(String) -> PublishError) {
-        match waiting {
-            Waiting::One { index, subject } => self.settle(index, Err(error(subject))),
-            Waiting::Together(messages) => {
-                for Placed { index, prepared } in messages {
-                    self.settle(index, Err(error(prepared.subject)));
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, waiting: Waiting, ack: Result<PublishAck, ClientError>) {
-        match (waiting, ack) {
-            (Waiting::One { index, .. }, Ok(ack)) => {
-                let published = Published {
-                    sequence: ack.sequence,
-                    is_duplicate: ack.duplicate,
-                };
-                self.settle(index, Ok(published));
-            }
-            (Waiting::Together(messages), Ok(ack)) => self.take_batch(messages, &ack),
-            (waiting, Err(error)) => self.take_refusal(waiting, error),
-        }
-    }
-
-    /// The messages of a batch lie one behind the other, and the word is about the last.
-    fn take_batch(&mut self, messages: Vec<Placed>, ack: &PublishAck) {
-        let count = messages.len() as u64;
-        if ack.batch_size != Some(count) {
-            // A server that knows no batches stored each by itself, or did not: their ids tell when they are sent again.
-            self.takes_batches = false;
-            self.refused.extend(messages);
-            return;
-        }
-        let first = (ack.sequence + 1).saturating_sub(count);
-        for (message, sequence) in messages.iter().zip(first..) {
-            let published = Published {
-                sequence,
-                is_duplicate: false,
-            };
-            self.settle(message.index, Ok(published));
-        }
-    }
-
-    fn take_refusal(&mut self, waiting: Waiting, error: ClientError) {
-        let refusal = jetstream_error(&error);
-        match (error.kind(), refusal, waiting) {
-            (PublishErrorKind::StreamNotFound, _, waiting) => {
-                self.settle_all(waiting, |subject| PublishError::NoStream { subject });
-            }
-            (PublishErrorKind::WrongLastSequence, _, waiting) => {
-                self.settle_all(waiting, |subject| PublishError::Fenced { subject });
-            }
-            // One of them is a duplicate, or there is no room for all: each may still pass by itself.
-            (_, Some(refusal), Waiting::Together(messages)) => {
-                self.takes_batches &= refusal.error_code() != ErrorCode::ATOMIC_PUBLISH_DISABLED;
-                self.refused.extend(messages);
-            }
-            (_, Some(refusal), one @ Waiting::One { .. }) => {
-                self.settle_all(one, |subject| refused(subject, refusal));
-            }
-            (_, None, waiting) => {
-                let cause = NatsCause::from(error);
-                self.settle_all(waiting, |subject| unknown(subject, &cause));
-            }
-        }
-    }
-
-    fn finish(self) -> Vec<Answer> {
-        let answered = self.each.into_iter();
-        answered
-            .map(|each| each.unwrap_or_else(nothing_sent))
-            .collect()
-    }
-}
-
-fn unknown(subject: String, cause: &NatsCause) -> PublishError {
-    PublishError::Unknown {
-        subject,
-        source: cause.clone(),
-    }
-}
-
-pub(super) fn nothing_sent() -> Answer {
-    Err(PublishError::NotSent {
-        subject: String::new(),
-    })
 }
