@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,30 +9,78 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tracing::{Instrument, error, info_span};
+use tracing::{Instrument, error, info, info_span, warn};
 
-use super::poison::Search;
+use super::ack::{Outcome, PendingAck, redeliver};
+use super::context::ConsumerContext;
+use super::handler::{Delivery, Handler};
 use super::pull::{Pull, PullError, Pulled};
-use super::settle::{Outcome, Ticket};
-use super::{Delivery, Handler, Loop};
+use super::unreadable_scan::UnreadableScan;
+use crate::delay::jittered;
 use crate::metric;
 
-pub(super) async fn run<H: Handler>(of: &Loop, handler: Arc<H>) {
+/// Hands batches to the handler until asked to stop; opens the pull anew whenever it ends.
+pub(super) async fn run<H: Handler>(context: &ConsumerContext, handler: Arc<H>) {
     let mut failures = 0;
-    let mut search = Search::default();
-    while let Some(mut pull) = of.open_pull(&mut search).await {
-        let ended = pump(of, handler.as_ref(), &mut pull, &mut failures).await;
+    let mut scan = UnreadableScan::default();
+    while let Some(mut pull) = open_pull(context, &mut scan).await {
+        let ended = pump(context, handler.as_ref(), &mut pull, &mut failures).await;
         for message in pull.close().await {
             if let Some(reply) = message.reply {
-                of.hand_back(&reply, Duration::ZERO).await;
+                redeliver(context, &reply, Duration::ZERO).await;
             }
         }
         let Some(error) = ended else { break };
-        search.is_due = true;
-        if of.wait_after(&error, failures).await.is_none() {
+        scan.request();
+        if wait_after(context, &error, failures).await.is_none() {
             break;
         }
         failures += 1;
+    }
+}
+
+/// Opens the pull, as often as it takes; none when asked to stop.
+fn open_pull<'a>(
+    context: &'a ConsumerContext,
+    scan: &'a mut UnreadableScan,
+) -> BoxFuture<'a, Option<Pull>> {
+    Box::pin(async move {
+        let mut failures = 0;
+        loop {
+            let error = tokio::select! {
+                biased;
+                () = context.stop.cancelled() => return None,
+                opened = Pull::open(context, scan) => match opened {
+                    Ok(pull) => return Some(pull),
+                    Err(error) => error,
+                },
+            };
+            wait_after(context, &error, failures).await?;
+            failures += 1;
+        }
+    })
+}
+
+/// Logs why a pull ended and waits a little; none when asked to stop.
+async fn wait_after(context: &ConsumerContext, error: &PullError, failures: u32) -> Option<()> {
+    log_ended(context.consumer, error, failures);
+    let delay = jittered(failures, Duration::from_millis(100), Duration::from_secs(5));
+    tokio::select! {
+        biased;
+        () = context.stop.cancelled() => None,
+        () = tokio::time::sleep(delay) => Some(()),
+    }
+}
+
+fn log_ended(consumer: &'static str, error: &PullError, failures: u32) {
+    let error = error as &dyn Error;
+    if failures < 3 {
+        info!(consumer, error, "Pull ended, opening it again");
+    } else {
+        warn!(
+            consumer,
+            error, failures, "Pull cannot be opened, trying on"
+        );
     }
 }
 
@@ -39,7 +88,7 @@ pub(super) async fn run<H: Handler>(of: &Loop, handler: Arc<H>) {
 const IN_HAND: usize = 2;
 
 /// Batches on which the handler works.
-type Working<'a> = FuturesUnordered<BoxFuture<'a, Vec<(Ticket, Outcome)>>>;
+type Working<'a> = FuturesUnordered<BoxFuture<'a, Vec<(PendingAck, Outcome)>>>;
 /// Acknowledgements on their way to the server.
 type Settling<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 
@@ -78,16 +127,23 @@ impl Turn {
 
 /// Moves batches from the pull to the handler; none when asked to stop, else why the pull ended.
 async fn pump<H: Handler>(
-    of: &Loop,
+    context: &ConsumerContext,
     handler: &H,
     pull: &mut Pull,
     failures: &mut u32,
 ) -> Option<PullError> {
     let (mut working, mut settling) = (Working::new(), Settling::new());
-    let ended = pump_into(of, handler, pull, failures, (&mut working, &mut settling)).await;
+    let ended = pump_into(
+        context,
+        handler,
+        pull,
+        failures,
+        (&mut working, &mut settling),
+    )
+    .await;
     loop {
         tokio::select! {
-            Some(worked) = working.next() => settling.push(settle_all(of, worked).boxed()),
+            Some(worked) = working.next() => settling.push(settle_all(context, worked).boxed()),
             Some(()) = settling.next() => {}
             else => return ended,
         }
@@ -95,13 +151,13 @@ async fn pump<H: Handler>(
 }
 
 async fn pump_into<'a, H: Handler>(
-    of: &'a Loop,
+    context: &'a ConsumerContext,
     handler: &'a H,
     pull: &mut Pull,
     failures: &mut u32,
     (working, settling): (&mut Working<'a>, &mut Settling<'a>),
 ) -> Option<PullError> {
-    let most = of.settings.max_in_hand;
+    let most = context.settings.max_in_hand;
     let mut turns = Turns::default();
     loop {
         if let Err(error) = ask(pull, most).await {
@@ -109,10 +165,10 @@ async fn pump_into<'a, H: Handler>(
         }
         let first = tokio::select! {
             biased;
-            () = of.stop.cancelled() => return None,
+            () = context.stop.cancelled() => return None,
             Some(()) = settling.next() => continue,
             Some(worked) = working.next() => {
-                settling.push(settle_all(of, worked).boxed());
+                settling.push(settle_all(context, worked).boxed());
                 continue;
             }
             pulled = pull.next(), if working.len() < IN_HAND => match pulled {
@@ -123,8 +179,10 @@ async fn pump_into<'a, H: Handler>(
         };
         *failures = 0;
         let (batch, ended) = gather(pull, first, most).await;
-        let tickets = batch.into_iter().filter_map(|message| of.ticket(message));
-        working.push(work(of, handler, tickets.collect(), turns.take()).boxed());
+        let pending_acks = batch
+            .into_iter()
+            .filter_map(|message| PendingAck::split(context, message));
+        working.push(work(context, handler, pending_acks.collect(), turns.take()).boxed());
         if ended.is_some() {
             return ended;
         }
@@ -140,10 +198,10 @@ async fn ask(pull: &mut Pull, most: usize) -> Result<(), PullError> {
     pull.request(free).await
 }
 
-async fn settle_all(of: &Loop, worked: Vec<(Ticket, Outcome)>) {
+async fn settle_all(context: &ConsumerContext, worked: Vec<(PendingAck, Outcome)>) {
     let settled = worked
         .into_iter()
-        .map(|(ticket, outcome)| of.settle(ticket, outcome));
+        .map(|(pending, outcome)| pending.settle(context, outcome));
     join_all(settled).await;
 }
 
@@ -168,45 +226,45 @@ async fn gather(pull: &mut Pull, first: Message, most: usize) -> (Vec<Message>, 
 
 /// Has a batch handled, and returns what is to become of each message.
 async fn work<H: Handler>(
-    of: &Loop,
+    context: &ConsumerContext,
     handler: &H,
-    batch: Vec<(Delivery, Ticket)>,
+    batch: Vec<(Delivery, PendingAck)>,
     turn: Turn,
-) -> Vec<(Ticket, Outcome)> {
+) -> Vec<(PendingAck, Outcome)> {
     let (too_often, batch): (Vec<_>, Vec<_>) = batch
         .into_iter()
-        .partition(|(_, ticket)| of.is_delivered_too_often(ticket));
-    let (deliveries, tickets): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    let mut worked: Vec<(Ticket, Outcome)> = too_often
+        .partition(|(_, pending)| pending.is_delivered_too_often(context));
+    let (deliveries, pending_acks): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    let mut worked: Vec<(PendingAck, Outcome)> = too_often
         .into_iter()
-        .map(|(_, ticket)| (ticket, Outcome::TooOften))
+        .map(|(_, pending)| (pending, Outcome::TooOften))
         .collect();
-    if tickets.is_empty() {
+    if pending_acks.is_empty() {
         return worked;
     }
     let span = info_span!(
         "handle_batch",
-        otel.name = of.consumer,
-        consumer = of.consumer,
-        messages = tickets.len(),
+        otel.name = context.consumer,
+        consumer = context.consumer,
+        messages = pending_acks.len(),
     );
     let began = Instant::now();
-    let outcomes = supervise(of, handler, deliveries, &tickets, turn)
+    let outcomes = supervise(context, handler, deliveries, &pending_acks, turn)
         .instrument(span)
         .await;
-    metric::worked(of.consumer, began.elapsed().as_secs_f64());
-    worked.extend(tickets.into_iter().zip(outcomes));
+    metric::worked(context.consumer, began.elapsed().as_secs_f64());
+    worked.extend(pending_acks.into_iter().zip(outcomes));
     worked
 }
 
 async fn supervise<H: Handler>(
-    of: &Loop,
+    context: &ConsumerContext,
     handler: &H,
     deliveries: Vec<Delivery>,
-    tickets: &[Ticket],
+    pending_acks: &[PendingAck],
     mut turn: Turn,
 ) -> Vec<Outcome> {
-    let work_timeout = of.settings.work_timeout;
+    let work_timeout = context.settings.work_timeout;
     let work = AssertUnwindSafe(async move {
         let began = Instant::now();
         let prepared = timeout(work_timeout, handler.prepare(deliveries)).await?;
@@ -217,26 +275,26 @@ async fn supervise<H: Handler>(
     });
     let work = work.catch_unwind();
     tokio::pin!(work);
-    let third = of.settings.ack_wait / 3;
+    let third = context.settings.ack_wait / 3;
     let mut progress = interval_at(Instant::now() + third, third);
     progress.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let done = loop {
         tokio::select! {
             done = &mut work => break done,
             _ = progress.tick() => {
-                join_all(tickets.iter().map(|ticket| of.signal_progress(ticket))).await;
+                join_all(pending_acks.iter().map(|pending| pending.signal_progress(context))).await;
             }
         }
     };
-    let all = |make: fn() -> Outcome| tickets.iter().map(|_| make()).collect();
+    let all = |make: fn() -> Outcome| pending_acks.iter().map(|_| make()).collect();
     match done {
-        Ok(Ok(results)) if results.len() == tickets.len() => {
+        Ok(Ok(results)) if results.len() == pending_acks.len() => {
             results.into_iter().map(Outcome::of).collect()
         }
         Ok(Ok(results)) => {
             error!(
-                consumer = of.consumer,
-                messages = tickets.len(),
+                consumer = context.consumer,
+                messages = pending_acks.len(),
                 answers = results.len(),
                 "Batch handler did not answer for each message"
             );

@@ -2,18 +2,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use async_nats::{Message, Subscriber};
-use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{info, warn};
 
-use super::poison::Search;
-use super::{EnsureError, Loop};
+use super::context::{ConsumerContext, EnsureError};
+use super::unreadable_scan::UnreadableScan;
 use crate::cause::NatsCause;
 use crate::connection::{Link, LinkState, WireError, connect};
-use crate::delay::jittered;
 
 const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -83,59 +80,22 @@ struct Request {
     idle_heartbeat: u128,
 }
 
-impl Loop {
-    /// Opens the pull, as often as it takes; none when asked to stop.
-    pub(super) fn open_pull<'a>(&'a self, search: &'a mut Search) -> BoxFuture<'a, Option<Pull>> {
-        Box::pin(async move {
-            let mut failures = 0;
-            loop {
-                let error = tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => return None,
-                    opened = Pull::open(self, search) => match opened {
-                        Ok(pull) => return Some(pull),
-                        Err(error) => error,
-                    },
-                };
-                self.wait_after(&error, failures).await?;
-                failures += 1;
-            }
-        })
-    }
-
-    /// Logs why a pull ended and waits a little; none when asked to stop.
-    pub(super) async fn wait_after(&self, error: &PullError, failures: u32) -> Option<()> {
-        let delay = jittered(failures, Duration::from_millis(100), Duration::from_secs(5));
-        if failures < 3 {
-            let error = error as &dyn std::error::Error;
-            info!(
-                consumer = self.consumer,
-                error, "Pull ended, opening it again"
-            );
-        } else {
-            let error = error as &dyn std::error::Error;
-            warn!(
-                consumer = self.consumer,
-                error, failures, "Pull cannot be opened, trying on"
-            );
-        }
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => None,
-            () = tokio::time::sleep(delay) => Some(()),
-        }
-    }
-}
-
 impl Pull {
-    async fn open(of: &Loop, search: &mut Search) -> Result<Self, PullError> {
+    pub(super) async fn open(
+        context: &ConsumerContext,
+        scan: &mut UnreadableScan,
+    ) -> Result<Self, PullError> {
         // Asking without a connection would only add the time that the question takes to fail.
-        if !of.bus.link_is_up_before(Instant::now() + LINK_WAIT).await {
+        if !context
+            .bus
+            .link_is_up_before(Instant::now() + LINK_WAIT)
+            .await
+        {
             return Err(PullError::NoLink);
         }
-        of.ensure_consumer().await.map_err(PullError::Open)?;
-        of.search(search).await;
-        let inner = &of.bus.inner;
+        context.ensure_consumer().await.map_err(PullError::Open)?;
+        scan.run(context).await;
+        let inner = &context.bus.inner;
         let state = LinkState::quiet();
         let client = connect(&inner.settings, &state)
             .await
@@ -146,11 +106,11 @@ impl Pull {
             .subscribe(format!("{inbox}.*"))
             .await
             .map_err(|error| PullError::Ask(error.into()))?;
-        let stream = inner.prefix.stream(of.settings.stream.name());
+        let stream = context.stream_name();
         Ok(Self {
             subscriber,
             client,
-            address: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{}", of.consumer),
+            address: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{}", context.consumer),
             inbox,
             link,
             requests: VecDeque::new(),

@@ -1,0 +1,224 @@
+use std::error::Error;
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Message, Request, Subject};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tracing::{debug, error, warn};
+
+use super::context::ConsumerContext;
+use super::dead_letter::DeadLetter;
+use super::handler::{Action, Delivery, HandlerError};
+use crate::header::from_map;
+use crate::metric;
+
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+const ACK_TRIES: u32 = 2;
+/// When the dead letters themselves cannot be stored.
+const DEAD_LETTER_RETRY: Duration = Duration::from_secs(30);
+
+/// A message that is not acknowledged yet.
+pub(super) struct PendingAck {
+    reply: Subject,
+    subject: String,
+    headers: Option<HeaderMap>,
+    payload: Bytes,
+    stream_sequence: u64,
+    attempt: u32,
+}
+
+/// How the work on a message ended.
+pub(super) enum Outcome {
+    Done,
+    Failed(HandlerError),
+    Panicked,
+    TimedOut,
+    /// Delivered more often than it may be: its handler takes the process down each time.
+    TooOften,
+}
+
+impl Outcome {
+    pub(super) fn of(result: Result<(), HandlerError>) -> Self {
+        match result {
+            Ok(()) => Self::Done,
+            Err(error) => Self::Failed(error),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("the handler panicked")]
+    Panicked,
+    #[error("the handler took too long")]
+    TimedOut,
+    #[error("was delivered more often than its attempts allow")]
+    TooOften,
+}
+
+impl PendingAck {
+    /// Splits a message into what the handler sees and what acknowledges it; none if it is not from a stream.
+    pub(super) fn split(context: &ConsumerContext, message: Message) -> Option<(Delivery, Self)> {
+        let inner = &context.bus.inner;
+        let message = async_nats::jetstream::Message {
+            message,
+            context: inner.wire().jetstream.clone(),
+        };
+        let (stream_sequence, attempt, timestamp) = match message.info() {
+            Ok(info) => (
+                info.stream_sequence,
+                u32::try_from(info.delivered).unwrap_or(u32::MAX),
+                info.published,
+            ),
+            Err(_) => return None,
+        };
+        let message = message.message;
+        let delivery = Delivery {
+            subject: inner.prefix.strip(&message.subject).to_owned(),
+            headers: from_map(message.headers.as_ref()),
+            payload: message.payload.clone(),
+            stream_sequence,
+            timestamp,
+            attempt,
+            is_last_attempt: attempt >= context.settings.max_attempts,
+        };
+        let pending = Self {
+            reply: message.reply?,
+            subject: delivery.subject.clone(),
+            headers: message.headers,
+            payload: message.payload,
+            stream_sequence,
+            attempt,
+        };
+        Some((delivery, pending))
+    }
+
+    pub(super) fn is_delivered_too_often(&self, context: &ConsumerContext) -> bool {
+        self.attempt > context.settings.max_attempts
+    }
+
+    /// Acknowledges the message, has it come again or gives it up, as its work ended; logs it if it failed.
+    pub(super) fn settle(self, context: &ConsumerContext, outcome: Outcome) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let source: anyhow::Error = match outcome {
+                Outcome::Done => {
+                    metric::handled(context.consumer, "done");
+                    return self.confirm(context, Bytes::from_static(b"+ACK")).await;
+                }
+                Outcome::Failed(HandlerError { action, source }) => match action {
+                    Action::Retry { after } => return self.retry(context, source, after).await,
+                    Action::DeadLetter { reason } => source.context(reason),
+                },
+                Outcome::Panicked => {
+                    return self.retry(context, Fault::Panicked.into(), None).await;
+                }
+                Outcome::TimedOut => {
+                    return self.retry(context, Fault::TimedOut.into(), None).await;
+                }
+                Outcome::TooOften => Fault::TooOften.into(),
+            };
+            self.give_up(context, source).await;
+        })
+    }
+
+    async fn retry(
+        self,
+        context: &ConsumerContext,
+        source: anyhow::Error,
+        after: Option<Duration>,
+    ) {
+        let settings = &context.settings;
+        if self.attempt >= settings.max_attempts {
+            let reason = format!("gave up after {} attempts", self.attempt);
+            return self.give_up(context, source.context(reason)).await;
+        }
+        metric::handled(context.consumer, "retry");
+        let delay = after.unwrap_or_else(|| settings.delay_after(self.attempt));
+        warn!(
+            consumer = context.consumer,
+            delivery.attempt = self.attempt,
+            delivery.sequence = self.stream_sequence,
+            delay_seconds = delay.as_secs_f64(),
+            error = AsRef::<dyn Error>::as_ref(&source),
+            "Message not handled, will be tried again"
+        );
+        redeliver(context, &self.reply, delay).await;
+    }
+
+    /// Copies the message to the dead letters and only then terminates it.
+    async fn give_up(self, context: &ConsumerContext, source: anyhow::Error) {
+        let letter = DeadLetter {
+            stream_sequence: self.stream_sequence,
+            subject: &self.subject,
+            headers: from_map(self.headers.as_ref()),
+            payload: self.payload.clone(),
+            reason: &format!("{source:#}"),
+        };
+        if let Err(failure) = letter.store(context).await {
+            error!(
+                consumer = context.consumer,
+                delivery.sequence = self.stream_sequence,
+                error = &failure as &dyn Error,
+                "Dead letter not stored, message kept"
+            );
+            return redeliver(context, &self.reply, DEAD_LETTER_RETRY).await;
+        }
+        metric::handled(context.consumer, "dead_letter");
+        error!(
+            consumer = context.consumer,
+            delivery.attempt = self.attempt,
+            delivery.sequence = self.stream_sequence,
+            error = AsRef::<dyn Error>::as_ref(&source),
+            "Message moved to the dead letters"
+        );
+        self.confirm(context, Bytes::from_static(b"+TERM dead letter"))
+            .await;
+    }
+
+    /// Sends an answer and waits until the server has it: only then the message cannot come again.
+    async fn confirm(&self, context: &ConsumerContext, answer: Bytes) {
+        for _ in 0..ACK_TRIES {
+            let request = Request::new()
+                .payload(answer.clone())
+                .timeout(Some(ACK_TIMEOUT));
+            let wire = context.bus.wire().await;
+            let sent = wire.client.send_request(self.reply.clone(), request);
+            // The send itself waits without a bound when the client's queue is full.
+            match tokio::time::timeout(ACK_TIMEOUT * 2, sent).await {
+                Ok(Ok(_)) => return,
+                Ok(Err(error)) => debug!(consumer = context.consumer, %error, "Ack not confirmed"),
+                Err(_) => debug!(consumer = context.consumer, "Ack not sent"),
+            }
+        }
+        warn!(
+            consumer = context.consumer,
+            delivery.sequence = self.stream_sequence,
+            "Ack not confirmed, message may come again"
+        );
+    }
+
+    /// Restarts the message's ack wait, so that the server does not give it to another replica.
+    pub(super) async fn signal_progress(&self, context: &ConsumerContext) {
+        send_unconfirmed(context, &self.reply, Bytes::from_static(b"+WPI")).await;
+    }
+}
+
+/// Asks the server to deliver a message again after the delay.
+pub(super) async fn redeliver(context: &ConsumerContext, reply: &Subject, delay: Duration) {
+    let body = if delay.is_zero() {
+        "-NAK".to_owned()
+    } else {
+        format!("-NAK {{\"delay\":{}}}", delay.as_nanos())
+    };
+    send_unconfirmed(context, reply, body.into()).await;
+}
+
+async fn send_unconfirmed(context: &ConsumerContext, reply: &Subject, body: Bytes) {
+    let wire = context.bus.wire().await;
+    let sent = wire.client.publish(reply.clone(), body);
+    let is_sent = matches!(tokio::time::timeout(ACK_TIMEOUT, sent).await, Ok(Ok(())));
+    if !is_sent {
+        // Without an answer the message comes again after its ack wait.
+        debug!(consumer = context.consumer, "Signal not sent");
+    }
+}

@@ -1,0 +1,99 @@
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use time::OffsetDateTime;
+
+use crate::header::Headers;
+
+/// Handles what has come, several messages in one go, in two steps: a batch is prepared while the one before it is
+/// prepared or finished, and finished only after that one.
+pub trait Handler: Send + Sync + 'static {
+    /// The durable name, the same in all replicas.
+    const CONSUMER: &'static str;
+
+    /// What the first step leaves for the second.
+    type Prepared: Send;
+
+    /// Does for at least one message what needs no order.
+    fn prepare(&self, deliveries: Vec<Delivery>) -> impl Future<Output = Self::Prepared> + Send;
+
+    /// Does the rest, and answers for each message in the order in which they came.
+    fn finish(
+        &self,
+        prepared: Self::Prepared,
+    ) -> impl Future<Output = Vec<Result<(), HandlerError>>> + Send;
+}
+
+/// A message as a handler gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its subject, without the prefix.
+    pub subject: String,
+    /// Its headers.
+    pub headers: Headers,
+    /// Its body.
+    pub payload: Bytes,
+    /// Where it lies in the stream.
+    pub stream_sequence: u64,
+    /// When the stream stored it.
+    pub timestamp: OffsetDateTime,
+    /// Counts from 1.
+    pub attempt: u32,
+    /// Whether a retry would make it a dead letter.
+    pub is_last_attempt: bool,
+}
+
+/// What is to become of a message that was not handled.
+pub struct HandlerError {
+    pub(super) action: Action,
+    pub(super) source: anyhow::Error,
+}
+
+pub(super) enum Action {
+    Retry { after: Option<Duration> },
+    DeadLetter { reason: String },
+}
+
+impl HandlerError {
+    /// Says: try again on the schedule.
+    pub fn retry(source: impl Into<anyhow::Error>) -> Self {
+        Self {
+            action: Action::Retry { after: None },
+            source: source.into(),
+        }
+    }
+
+    /// Says: no attempt will ever succeed.
+    pub fn dead_letter(reason: impl Into<String>, source: impl Into<anyhow::Error>) -> Self {
+        Self {
+            action: Action::DeadLetter {
+                reason: reason.into(),
+            },
+            source: source.into(),
+        }
+    }
+
+    /// Replaces the schedule's wait before a retry; a dead letter stays one.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        if let Action::Retry { after } = &mut self.action {
+            *after = Some(delay);
+        }
+        self
+    }
+}
+
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let action = match &self.action {
+            Action::Retry { after } => format!("retry after {after:?}"),
+            Action::DeadLetter { reason } => format!("dead letter: {reason}"),
+        };
+        formatter
+            .debug_struct("HandlerError")
+            .field("action", &action)
+            .field("source", &self.source)
+            .finish()
+    }
+}
