@@ -5,7 +5,7 @@ use oauth2::{CsrfToken, Scope};
 use url::Url;
 
 use crate::client::Client;
-use crate::discovery::Endpoints;
+use crate::endpoints::Endpoints;
 use crate::error::OAuthError;
 use crate::id_token::is_issuer;
 

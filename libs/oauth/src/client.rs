@@ -9,7 +9,7 @@ use oauth2::{
 };
 use url::Url;
 
-use crate::discovery::Endpoints;
+use crate::endpoints::Endpoints;
 use crate::wire::WireTokens;
 
 /// One registration at a provider.

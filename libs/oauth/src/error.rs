@@ -1,41 +1,11 @@
 use std::error::Error as StdError;
-use std::fmt;
 
 use mailmesh_domain::{MustAct, Verdict};
 
 use crate::cause::Cause;
-use crate::id_token::IdTokenError;
+use crate::id_token::error::IdTokenError;
+use crate::operation::Operation;
 use crate::refusal::Refusal;
-
-/// What was being asked of the provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// Reading the provider's metadata.
-    Discover,
-    /// The person's own step in the browser.
-    Authorize,
-    /// Trading the code for tokens.
-    ExchangeCode,
-    /// Trading the refresh token for a new access token.
-    Refresh,
-    /// Asking whose token it is.
-    Userinfo,
-    /// Reading the provider's signing keys.
-    FetchKeys,
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Discover => "provider discovery",
-            Self::Authorize => "sign-in",
-            Self::ExchangeCode => "code exchange",
-            Self::Refresh => "token refresh",
-            Self::Userinfo => "userinfo request",
-            Self::FetchKeys => "key set request",
-        })
-    }
-}
 
 /// Something a provider said, or did not say. Holds no token, code or secret.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +42,12 @@ pub enum OAuthError {
         operation: Operation,
     },
     /// More than the limit of an answer.
-    #[error("{operation} got an answer of more than {limit} bytes", limit = crate::BODY_LIMIT)]
+    #[error("{operation} got an answer of more than {limit} bytes")]
     TooLarge {
         /// What was asked.
         operation: Operation,
+        /// The most that is read.
+        limit: usize,
     },
     /// A redirect, which is never followed: it would carry secrets elsewhere.
     #[error("{operation} was redirected (HTTP {status})")]

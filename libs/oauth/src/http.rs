@@ -6,8 +6,9 @@ use ::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
-use crate::error::{OAuthError, Operation};
-use crate::keys::KeyCache;
+use crate::error::OAuthError;
+use crate::key_cache::KeyCache;
+use crate::operation::Operation;
 use crate::proxy::ForwardProxy;
 use crate::refusal::Refusal;
 
@@ -196,7 +197,10 @@ async fn read_body(
         let chunk = answer.chunk().await;
         match chunk.map_err(|error| OAuthError::from_transport(operation, error))? {
             Some(chunk) if body.len() + chunk.len() > BODY_LIMIT => {
-                return Err(OAuthError::TooLarge { operation });
+                return Err(OAuthError::TooLarge {
+                    operation,
+                    limit: BODY_LIMIT,
+                });
             }
             Some(chunk) => body.extend_from_slice(&chunk),
             None => return Ok(body),

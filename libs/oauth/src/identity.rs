@@ -3,10 +3,11 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::client::Client;
-use crate::discovery::Endpoints;
-use crate::error::{OAuthError, Operation};
+use crate::endpoints::Endpoints;
+use crate::error::OAuthError;
 use crate::http::HttpClient;
 use crate::id_token::{self, Claims, IdTokenError};
+use crate::operation::Operation;
 use crate::token::TokenAnswer;
 
 const USUAL_CLAIMS: [&str; 3] = ["email", "preferred_username", "upn"];

@@ -1,55 +1,14 @@
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use jsonwebtoken::jwk::Jwk;
 use serde_json::Value;
-use tokio::time::Instant;
 use url::Url;
 
-use crate::error::{OAuthError, Operation};
+use crate::error::OAuthError;
 use crate::http::HttpClient;
+use crate::operation::Operation;
 
-// A key that a provider withdraws must not be trusted for long.
-const FRESH: Duration = Duration::from_hours(1);
-const MOST_PROVIDERS: usize = 256;
 const MOST_KEYS: usize = 64;
-
-/// The key sets that were fetched, by URL.
-#[derive(Clone, Default)]
-pub(crate) struct KeyCache(Arc<Mutex<HashMap<Url, Entry>>>);
-
-#[derive(Clone)]
-struct Entry {
-    fetched: Instant,
-    keys: Arc<[Jwk]>,
-}
-
-impl KeyCache {
-    fn find(&self, url: &Url) -> Option<Arc<[Jwk]>> {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        entries
-            .get(url)
-            .filter(|entry| entry.fetched.elapsed() < FRESH)
-            .map(|entry| entry.keys.clone())
-    }
-
-    fn put(&self, url: &Url, keys: Arc<[Jwk]>) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= MOST_PROVIDERS {
-            entries.clear();
-        }
-        let fetched = Instant::now();
-        entries.insert(url.clone(), Entry { fetched, keys });
-    }
-}
-
-impl fmt::Debug for KeyCache {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("KeyCache")
-    }
-}
 
 /// Returns the keys with this id, or all when the token names none. An id that is not known is
 /// looked for once more at the provider, which may have changed its keys.

@@ -8,7 +8,7 @@ use mailmesh_domain::{Encryption, Protocol, TokenEndpointAuth};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::discovery::Endpoints;
+use crate::endpoints::Endpoints;
 
 /// A provider whose settings are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

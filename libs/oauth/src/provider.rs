@@ -12,7 +12,7 @@ use tracing::warn;
 use url::Url;
 
 use crate::client::Client;
-use crate::discovery::Endpoints;
+use crate::endpoints::Endpoints;
 use crate::error::OAuthError;
 use crate::http::{HttpClient, HttpSettings, HttpSetupError};
 use crate::profile::UnknownProfile;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use crate::cause::Cause;
-use crate::error::Operation;
+use crate::operation::Operation;
 use crate::retry_after::retry_after;
 
 const CODE_CHARACTERS: usize = 64;

@@ -4,7 +4,8 @@ use mailmesh_secrets::SecretString;
 use url::Url;
 
 use crate::client::Client;
-use crate::discovery::{Endpoints, discover, issuer_of_document};
+use crate::discovery::{discover, issuer_of_document};
+use crate::endpoints::Endpoints;
 use crate::error::OAuthError;
 use crate::http::HttpClient;
 use crate::profile::{Defaults, Profile};

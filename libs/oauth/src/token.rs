@@ -10,9 +10,10 @@ use oauth2::{
 };
 
 use crate::client::Client;
-use crate::discovery::Endpoints;
-use crate::error::{OAuthError, Operation};
+use crate::endpoints::Endpoints;
+use crate::error::OAuthError;
 use crate::http::HttpClient;
+use crate::operation::Operation;
 use crate::wire::WireTokens;
 
 /// What a provider issued.

@@ -1,0 +1,31 @@
+use std::fmt;
+
+/// What was being asked of the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Reading the provider's metadata.
+    Discover,
+    /// The person's own step in the browser.
+    Authorize,
+    /// Trading the code for tokens.
+    ExchangeCode,
+    /// Trading the refresh token for a new access token.
+    Refresh,
+    /// Asking whose token it is.
+    Userinfo,
+    /// Reading the provider's signing keys.
+    FetchKeys,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Discover => "provider discovery",
+            Self::Authorize => "sign-in",
+            Self::ExchangeCode => "code exchange",
+            Self::Refresh => "token refresh",
+            Self::Userinfo => "userinfo request",
+            Self::FetchKeys => "key set request",
+        })
+    }
+}
