@@ -1,5 +1,4 @@
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -235,15 +234,4 @@ fn arguments(options: &PostgresOptions, cluster: &Cluster, port: u16) -> Vec<OsS
         arguments.push(format!("{name}={value}").into());
     }
     arguments
-}
-
-fn read_line(path: &Path, index: usize) -> Option<String> {
-    Some(
-        fs::read_to_string(path)
-            .ok()?
-            .lines()
-            .nth(index)?
-            .trim()
-            .to_owned(),
-    )
 }

@@ -15,7 +15,8 @@ use figment::providers::{Format, Toml};
 use figment::value::Value;
 use serde::de::DeserializeOwned;
 
-use environment::{PREFIX, Variable};
+use environment::Variable;
+use error::PREFIX;
 pub use error::{ConfigError, Place};
 
 /// The sections of the runtime itself, known to every process.

@@ -9,7 +9,6 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use super::read_line;
 use crate::cache::hex;
 use crate::probe::last_lines;
 use crate::supervised::command_line_contains;
@@ -212,6 +211,17 @@ pub(super) fn major_of(data_dir: &Path) -> Option<u32> {
 
 fn read_major(data: &Path) -> Option<u32> {
     read_line(&data.join("PG_VERSION"), 0)?.parse().ok()
+}
+
+fn read_line(path: &Path, index: usize) -> Option<String> {
+    Some(
+        fs::read_to_string(path)
+            .ok()?
+            .lines()
+            .nth(index)?
+            .trim()
+            .to_owned(),
+    )
 }
 
 /// Creates the folder as a link if Postgres's user could not enter it here.

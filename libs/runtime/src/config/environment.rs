@@ -1,9 +1,8 @@
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider, Source};
 
-use super::error::{ConfigError, closest};
+use super::error::{ConfigError, PREFIX, closest};
 
-pub(super) const PREFIX: &str = "MAILMESH_";
 const SEPARATOR: &str = "__";
 
 /// One setting from one variable, so that an error can name it.

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use figment::error::{Actual, Kind};
 use figment::{Figment, Source};
 
+/// What every variable of ours begins with.
+pub(super) const PREFIX: &str = "MAILMESH_";
+
 /// What is wrong with the configuration, and where it says so.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -194,7 +197,7 @@ fn join(parent: &str, name: &str) -> String {
 
 fn variable(key: &str) -> String {
     let name = key.replace('.', "__").to_ascii_uppercase();
-    format!("{}{name}", super::environment::PREFIX)
+    format!("{PREFIX}{name}")
 }
 
 fn hint(suggestion: Option<&str>) -> String {
