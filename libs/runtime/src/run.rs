@@ -1,4 +1,3 @@
-use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -58,7 +57,7 @@ where
 {
     let (settings, config) = match load(loader, check) {
         Ok(both) => both,
-        Err(error) => return refuse(name, &error, code::CONFIG),
+        Err(error) => return refuse(name, error, code::CONFIG),
     };
     start(name, &settings, async move |lifecycle| {
         build(config, lifecycle).await
@@ -81,7 +80,7 @@ fn start_with(name: &str, settings: &RuntimeSettings, build: Build<'_>) -> ExitC
     crate::install_crypto_provider();
     let telemetry = match Telemetry::init(name, &settings.telemetry) {
         Ok(telemetry) => telemetry,
-        Err(error) => return refuse(name, &error, code::CONFIG),
+        Err(error) => return refuse(name, error, code::CONFIG),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -134,7 +133,10 @@ async fn live(
         started = starting => started,
     };
     if let Err(error) = started {
-        error!(error = AsRef::<dyn Error>::as_ref(&error), "Cannot start");
+        error!(
+            error = AsRef::<dyn std::error::Error>::as_ref(&error),
+            "Cannot start"
+        );
         lifecycle.stop();
         ending.await;
         return exit_code_of(&error);
@@ -164,16 +166,10 @@ async fn start_up(
     Ok(())
 }
 
-/// Tells why the process does not start, before there is a log.
-fn refuse(name: &str, error: &dyn Error, exit_code: u8) -> ExitCode {
-    let mut text = format!("{name}: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
+/// Prints why the process does not start: there is no log yet.
+fn refuse(name: &str, error: impl Into<anyhow::Error>, exit_code: u8) -> ExitCode {
+    let error = error.into();
     // If standard error is closed there is nobody to tell.
-    drop(writeln!(std::io::stderr(), "{text}"));
+    drop(writeln!(std::io::stderr(), "{name}: {error:#}"));
     ExitCode::from(exit_code)
 }
