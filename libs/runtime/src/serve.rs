@@ -1,5 +1,5 @@
-//! Serving HTTP. Connections that fall silent can be closed: hyper's own limit needs a timer, which `axum::serve` does
-//! not give it.
+//! HTTP with an idle timeout. hyper's own header timeout needs a timer, which `axum::serve` does not give it, and `axum::serve`
+//! has no setting for one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,62 +15,62 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Serves until `stop`, and then until the requests in hand have ended. A connection on which nothing was read for
-/// `longest_silence` is closed: that has to be longer than a request may take, as hyper listens while it is answered, too.
+/// Serves until `stop`, and then until the requests in hand have ended. Closes a connection from which nothing was read for
+/// `idle_timeout`, which must be longer than the handling of a request: hyper reads while a request is handled, too.
 ///
 /// # Errors
 /// When the listener fails.
 pub fn serve(
     listener: TcpListener,
     app: Router,
-    longest_silence: Option<Duration>,
+    idle_timeout: Option<Duration>,
     stop: CancellationToken,
 ) -> BoxFuture<'static, io::Result<()>> {
-    let listener = ImpatientListener {
+    let listener = IdleTimeoutListener {
         inner: listener,
-        longest_silence,
+        idle_timeout,
     };
     let server = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
     Box::pin(server.into_future())
 }
 
-/// Accepts connections that must not be silent for long.
+/// Accepts connections with an idle timeout.
 #[derive(Debug)]
-struct ImpatientListener {
+struct IdleTimeoutListener {
     inner: TcpListener,
-    longest_silence: Option<Duration>,
+    idle_timeout: Option<Duration>,
 }
 
-/// A connection that fails once nothing was read for too long.
+/// A connection whose reads fail with `TimedOut` once nothing was read for the idle timeout.
 #[derive(Debug)]
-struct Impatient<S> {
+struct IdleTimeout<S> {
     inner: S,
-    silence: Option<Silence>,
+    timer: Option<IdleTimer>,
 }
 
 #[derive(Debug)]
-struct Silence {
-    longest: Duration,
+struct IdleTimer {
+    timeout: Duration,
     end: Pin<Box<Sleep>>,
 }
 
-impl<S> Impatient<S> {
-    fn new(inner: S, longest_silence: Option<Duration>) -> Self {
-        let silence = longest_silence.map(|longest| Silence {
-            longest,
-            end: Box::pin(sleep(longest)),
+impl<S> IdleTimeout<S> {
+    fn new(inner: S, idle_timeout: Option<Duration>) -> Self {
+        let timer = idle_timeout.map(|timeout| IdleTimer {
+            timeout,
+            end: Box::pin(sleep(timeout)),
         });
-        Self { inner, silence }
+        Self { inner, timer }
     }
 }
 
-impl Listener for ImpatientListener {
-    type Io = Impatient<TcpStream>;
+impl Listener for IdleTimeoutListener {
+    type Io = IdleTimeout<TcpStream>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.inner).await;
-        (Impatient::new(stream, self.longest_silence), address)
+        (IdleTimeout::new(stream, self.idle_timeout), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -78,18 +78,18 @@ impl Listener for ImpatientListener {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.inner).poll_read(context, buffer);
-        let Some(Silence { longest, end }) = &mut self.silence else {
+        let Some(IdleTimer { timeout, end }) = &mut self.timer else {
             return read;
         };
         if read.is_ready() {
-            end.as_mut().reset(Instant::now() + *longest);
+            end.as_mut().reset(Instant::now() + *timeout);
             return read;
         }
         end.as_mut()
@@ -98,7 +98,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -134,16 +134,16 @@ mod tests {
 
     use super::*;
 
-    const LONGEST_SILENCE: Duration = Duration::from_secs(75);
+    const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_lasts_as_long_as_it_speaks() {
+    async fn connection_is_closed_only_after_the_idle_timeout_without_a_read() {
         let (mut browser, server) = tokio::io::duplex(8);
-        let mut server = Impatient::new(server, Some(LONGEST_SILENCE));
+        let mut server = IdleTimeout::new(server, Some(IDLE_TIMEOUT));
         let started = Instant::now();
 
         for _ in 0..3 {
-            tokio::time::advance(LONGEST_SILENCE / 10 * 9).await;
+            tokio::time::advance(IDLE_TIMEOUT / 10 * 9).await;
             browser.write_all(b".").await.unwrap();
             assert_eq!(server.read_u8().await.unwrap(), b'.');
         }
@@ -151,7 +151,7 @@ mod tests {
         let silent = server.read_u8().await.unwrap_err();
 
         assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(spoke.elapsed(), LONGEST_SILENCE);
-        assert!(started.elapsed() > LONGEST_SILENCE * 2);
+        assert_eq!(spoke.elapsed(), IDLE_TIMEOUT);
+        assert!(started.elapsed() > IDLE_TIMEOUT * 2);
     }
 }
