@@ -53,13 +53,13 @@ impl Error for NatsCause {
 /// An answer of the server that refuses, with its number.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the server answered {status} {text:?} (code {code})")]
-pub(crate) struct Refusal {
+pub(crate) struct JetStreamRefusal {
     pub(crate) status: usize,
     pub(crate) code: u64,
     pub(crate) text: String,
 }
 
-impl From<&jetstream::Error> for Refusal {
+impl From<&jetstream::Error> for JetStreamRefusal {
     fn from(error: &jetstream::Error) -> Self {
         Self {
             status: error.code(),

@@ -1,4 +1,4 @@
-mod wire;
+mod client;
 
 use std::error::Error;
 use std::fmt;
@@ -14,11 +14,13 @@ use tracing::{debug, error, info, warn};
 
 use crate::cause::NatsCause;
 use crate::publish::budget::PublishBudget;
-use crate::settings::{BusSettings, SettingsError};
+use crate::settings::{BusSettings, BusSettingsError};
 use crate::subject::Prefix;
-use wire::reconnect_delay;
+use client::reconnect_delay;
 
-pub(crate) use wire::{Link, LinkState, REQUEST_TIMEOUT, Wire, WireError, connect};
+pub(crate) use client::{
+    ConnectionState, ConnectionWatch, NatsClient, NatsClientError, REQUEST_TIMEOUT, connect,
+};
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,17 +34,17 @@ const RENEW_PAUSE: Duration = Duration::from_secs(1);
 /// so then; what was under way is answered with an error, and whoever uses the bus next has it make a new client.
 #[derive(Clone)]
 pub struct Bus {
-    pub(crate) inner: Arc<Inner>,
+    pub(crate) inner: Arc<BusInner>,
 }
 
-pub(crate) struct Inner {
+pub(crate) struct BusInner {
     pub(crate) prefix: Prefix,
     pub(crate) settings: BusSettings,
     pub(crate) publish_budget: PublishBudget,
     /// Until a stream refuses one.
     pub(crate) takes_batches: AtomicBool,
-    state: LinkState,
-    wire: RwLock<Arc<Wire>>,
+    state: ConnectionWatch,
+    nats: RwLock<Arc<NatsClient>>,
     /// When the last try to make a new client failed.
     renewing: Mutex<Option<Instant>>,
     is_closed: AtomicBool,
@@ -50,7 +52,7 @@ pub(crate) struct Inner {
 
 /// What the bus knows of its own state, without asking the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Health {
+pub struct BusHealth {
     /// Whether the connection stands.
     pub is_connected: bool,
     /// How often the connection was lost and came back.
@@ -62,7 +64,7 @@ pub struct Health {
 pub enum BusError {
     /// The settings do not fit.
     #[error("the NATS settings are not valid")]
-    Settings(#[from] SettingsError),
+    Settings(#[from] BusSettingsError),
     /// Nobody answered in the time given.
     #[error(
         "no NATS server answered at {url} within {} s: start one there, or set nats.url (MAILMESH_NATS__URL)",
@@ -127,7 +129,7 @@ impl Bus {
     pub fn connect(settings: &BusSettings) -> BoxFuture<'_, Result<Self, BusError>> {
         Box::pin(async move {
             settings.validate()?;
-            let state = LinkState::new();
+            let state = ConnectionWatch::new();
             let client = first_connection(settings, &state).await?;
             let (major, minor, patch) = OLDEST_SERVER;
             if !client.is_server_compatible(major, minor, patch) {
@@ -137,13 +139,13 @@ impl Bus {
                 });
             }
             Ok(Self {
-                inner: Arc::new(Inner {
+                inner: Arc::new(BusInner {
                     prefix: Prefix::new(&settings.prefix),
                     settings: settings.clone(),
                     publish_budget: PublishBudget::new(),
                     takes_batches: AtomicBool::new(true),
                     state,
-                    wire: RwLock::new(Arc::new(Wire::new(client))),
+                    nats: RwLock::new(Arc::new(NatsClient::new(client))),
                     renewing: Mutex::default(),
                     is_closed: AtomicBool::new(false),
                 }),
@@ -152,9 +154,9 @@ impl Bus {
     }
 
     /// Returns whether the connection stands, without asking the server.
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> BusHealth {
         let link = self.inner.state.now();
-        Health {
+        BusHealth {
             is_connected: link.is_up,
             reconnects: link.times_up.saturating_sub(1),
         }
@@ -179,8 +181,8 @@ impl Bus {
 
     /// Waits until the server has seen everything written so far.
     pub async fn flush(&self) -> Result<(), BusError> {
-        let wire = self.wire().await;
-        match tokio::time::timeout(REQUEST_TIMEOUT, wire.client.flush()).await {
+        let nats = self.nats().await;
+        match tokio::time::timeout(REQUEST_TIMEOUT, nats.client.flush()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(BusError::Silent {
                 source: Some(error.into()),
@@ -194,15 +196,15 @@ impl Bus {
     /// For the end of a process, before a server that ends with it: the loss of the connection is no news then.
     pub fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let Inner {
+            let BusInner {
                 state, is_closed, ..
             } = &*self.inner;
             is_closed.store(true, Ordering::Relaxed);
             state.silence();
-            let wire = self.inner.wire();
+            let nats = self.inner.nats();
             let closing = async {
-                wire.client.flush().await?;
-                wire.client.drain().await?;
+                nats.client.flush().await?;
+                nats.client.drain().await?;
                 let mut link = state.subscribe();
                 link.wait_for(|link| link.has_ended).await?;
                 Ok::<(), Box<dyn Error + Send + Sync>>(())
@@ -220,7 +222,7 @@ impl Bus {
     }
 
     /// Waits until the connection stands; says whether it did in time.
-    pub(crate) async fn link_is_up_before(&self, deadline: Instant) -> bool {
+    pub(crate) async fn is_connected_before(&self, deadline: Instant) -> bool {
         if self.is_closed() {
             return false;
         }
@@ -234,9 +236,9 @@ impl Bus {
     }
 
     /// Returns the shared client, a new one if its task has ended.
-    pub(crate) async fn wire(&self) -> Arc<Wire> {
+    pub(crate) async fn nats(&self) -> Arc<NatsClient> {
         self.renew_if_ended().await;
-        self.inner.wire()
+        self.inner.nats()
     }
 
     async fn renew_if_ended(&self) {
@@ -251,7 +253,7 @@ impl Bus {
         }
         match connect(&inner.settings, &inner.state).await {
             Ok(client) => {
-                inner.replace(Wire::new(client));
+                inner.replace(NatsClient::new(client));
                 error!("NATS client had ended without being asked to, a new one was made");
             }
             Err(error) => {
@@ -263,20 +265,20 @@ impl Bus {
     }
 }
 
-impl Inner {
+impl BusInner {
     /// Returns the shared client as it is, even if its task has ended.
-    pub(crate) fn wire(&self) -> Arc<Wire> {
-        Arc::clone(&self.wire.read().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn nats(&self) -> Arc<NatsClient> {
+        Arc::clone(&self.nats.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn replace(&self, wire: Wire) {
-        *self.wire.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(wire);
+    fn replace(&self, nats: NatsClient) {
+        *self.nats.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(nats);
     }
 }
 
 async fn first_connection(
     settings: &BusSettings,
-    state: &LinkState,
+    state: &ConnectionWatch,
 ) -> Result<async_nats::Client, BusError> {
     let url = settings.shown_url();
     let started = Instant::now();
@@ -284,8 +286,8 @@ async fn first_connection(
     loop {
         let (kind, source) = match connect(settings, state).await {
             Ok(client) => return Ok(client),
-            Err(WireError::Settings(error)) => return Err(error.into()),
-            Err(WireError::Connect { kind, source }) => (kind, source),
+            Err(NatsClientError::Settings(error)) => return Err(error.into()),
+            Err(NatsClientError::Connect { kind, source }) => (kind, source),
         };
         match kind {
             ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {

@@ -54,8 +54,8 @@ fn from_leader<'a>(
     Box::pin(async move {
         let inner = &bus.inner;
         let name = inner.prefix.stream(stream.name());
-        let wire = bus.wire().await;
-        let handle = wire
+        let nats = bus.nats().await;
+        let handle = nats
             .jetstream
             .get_stream_no_info(&name)
             .await
@@ -92,8 +92,8 @@ pub(crate) fn last<'a>(
             inner.prefix.stream(stream.name()),
             inner.prefix.subject(subject)
         );
-        let wire = bus.wire().await;
-        let message = wire
+        let nats = bus.nats().await;
+        let message = nats
             .client
             .request(address, Bytes::new())
             .await
@@ -119,14 +119,14 @@ pub(crate) fn batch<'a>(
         let inner = &bus.inner;
         let address = format!("$JS.API.DIRECT.GET.{}", inner.prefix.stream(stream.name()));
         let body = serde_json::to_vec(request).map_err(|source| ReadError::Request { source })?;
-        let wire = bus.wire().await;
-        let inbox = wire.client.new_inbox();
-        let mut answers = wire
+        let nats = bus.nats().await;
+        let inbox = nats.client.new_inbox();
+        let mut answers = nats
             .client
             .subscribe(inbox.clone())
             .await
             .map_err(|error| ReadError::asking(stream, error.into()))?;
-        wire.client
+        nats.client
             .publish_with_reply(address, inbox, body.into())
             .await
             .map_err(|error| ReadError::asking(stream, error.into()))?;

@@ -2,8 +2,7 @@ use std::str::FromStr;
 
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 
-/// Message headers as plain pairs, in no promised order; a name may stand several times.
-pub type Headers = Vec<(String, String)>;
+pub use mailmesh_events::Headers;
 
 /// Names a header that the protocol cannot carry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

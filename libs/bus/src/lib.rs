@@ -41,14 +41,14 @@ mod subscription;
 pub mod trace;
 
 pub use cause::NatsCause;
-pub use connection::{Bus, BusError, Health};
+pub use connection::{Bus, BusError, BusHealth};
 pub use consumer::{ConsumeError, ConsumerSettings, Delivery, Handler, HandlerError, StartAt};
 pub use fence::{Fence, FenceError};
 pub use header::Headers;
 pub use publish::{Outgoing, PublishError, Published};
 pub use raw::{RawError, RawMail, RawMails, RawReader, RawWriter};
 pub use read_back::ReadBack;
-pub use settings::{BusCredentials, BusSettings, SettingsError, Storage, StreamSettings};
+pub use settings::{BusCredentials, BusSettings, BusSettingsError, Storage, StreamSettings};
 pub use stored::{ReadError, Stored};
 pub use stream::{ForeignStream, StreamError, StreamKind};
 pub use subscription::{EventSubscription, Hint, SubscribeError, Subscription};

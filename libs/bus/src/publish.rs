@@ -8,7 +8,7 @@ mod send;
 use async_nats::header;
 
 use crate::connection::Bus;
-use message::Prepared;
+use message::PreparedMessage;
 
 pub use error::PublishError;
 pub use message::{Outgoing, Published};
@@ -36,8 +36,8 @@ impl Bus {
         &self,
         outgoing: Outgoing,
         reserved: &[(header::HeaderName, String)],
-    ) -> Result<Prepared, PublishError> {
-        let max_payload = self.inner.wire().client.max_payload();
-        Prepared::try_new(outgoing, reserved, &self.inner.prefix, max_payload)
+    ) -> Result<PreparedMessage, PublishError> {
+        let max_payload = self.inner.nats().client.max_payload();
+        PreparedMessage::try_new(outgoing, reserved, &self.inner.prefix, max_payload)
     }
 }

@@ -188,8 +188,8 @@ impl RawMails {
                 source,
             };
             let name = inner.prefix.stream(StreamKind::MailRaw.name());
-            let wire = self.bus.wire().await;
-            let stream = wire.jetstream.get_stream_no_info(&name).await;
+            let nats = self.bus.nats().await;
+            let stream = nats.jetstream.get_stream_no_info(&name).await;
             let stream = stream.map_err(|error| failed(error.into()))?;
             let filter = inner.prefix.subject(&format!("raw.{mail_id}.*"));
             let purged = stream.purge().filter(filter).await;

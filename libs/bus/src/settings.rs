@@ -93,7 +93,7 @@ pub enum Storage {
 
 /// What is wrong in the settings.
 #[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
+pub enum BusSettingsError {
     /// The prefix would not make valid names.
     #[error(
         "nats.prefix {prefix:?} may hold only lower-case letters, digits, '-' and '_', at most 32"
@@ -199,12 +199,12 @@ impl BusSettings {
     }
 
     /// Checks the settings against each other.
-    pub fn validate(&self) -> Result<(), SettingsError> {
+    pub fn validate(&self) -> Result<(), BusSettingsError> {
         let allowed = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
         };
         if self.prefix.len() > 32 || !self.prefix.bytes().all(allowed) {
-            return Err(SettingsError::Prefix {
+            return Err(BusSettingsError::Prefix {
                 prefix: self.prefix.clone(),
             });
         }
@@ -213,9 +213,9 @@ impl BusSettings {
 }
 
 impl StreamSettings {
-    fn validate(&self) -> Result<(), SettingsError> {
+    fn validate(&self) -> Result<(), BusSettingsError> {
         if !matches!(self.replicas, 1 | 3 | 5) {
-            return Err(SettingsError::Replicas {
+            return Err(BusSettingsError::Replicas {
                 replicas: self.replicas,
             });
         }
@@ -226,7 +226,7 @@ impl StreamSettings {
             self.dead_letters_max_age_seconds,
         ];
         if window == 0 || ages.iter().any(|&age| age != 0 && age < window) {
-            return Err(SettingsError::DuplicateWindow { seconds: window });
+            return Err(BusSettingsError::DuplicateWindow { seconds: window });
         }
         Ok(())
     }
@@ -265,15 +265,15 @@ mod tests {
         assert!(with_prefix("t17_a-b").validate().is_ok());
         assert!(matches!(
             with_prefix("a.b").validate(),
-            Err(SettingsError::Prefix { .. })
+            Err(BusSettingsError::Prefix { .. })
         ));
         assert!(matches!(
             two_replicas.validate(),
-            Err(SettingsError::Replicas { replicas: 2 })
+            Err(BusSettingsError::Replicas { replicas: 2 })
         ));
         assert!(matches!(
             window.validate(),
-            Err(SettingsError::DuplicateWindow { seconds: 600 })
+            Err(BusSettingsError::DuplicateWindow { seconds: 600 })
         ));
     }
 

@@ -27,7 +27,7 @@ impl Bus {
     async fn ensure_stream(&self, kind: StreamKind) -> Result<(), StreamError> {
         let inner = &self.inner;
         let stream = inner.prefix.stream(kind.name());
-        let found = match self.wire().await.jetstream.get_stream(&stream).await {
+        let found = match self.nats().await.jetstream.get_stream(&stream).await {
             Ok(found) => found,
             Err(error) => return self.create_after(kind, stream, error).await,
         };
@@ -37,7 +37,7 @@ impl Bus {
         if wanted == *present {
             return Ok(());
         }
-        match self.wire().await.jetstream.update_stream(&wanted).await {
+        match self.nats().await.jetstream.update_stream(&wanted).await {
             Ok(_) => {
                 info!(stream, "Stream changed to the settings");
                 Ok(())
@@ -79,7 +79,7 @@ impl Bus {
         let inner = &self.inner;
         let mut wanted = Config::default();
         kind.shape(&mut wanted, &inner.settings.streams, &inner.prefix);
-        match self.wire().await.jetstream.create_stream(wanted).await {
+        match self.nats().await.jetstream.create_stream(wanted).await {
             Ok(_) => {
                 info!(stream, "Stream made");
                 Ok(())

@@ -87,7 +87,7 @@ impl Bus {
         group: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Subscriber, SubscribeError>> {
         Box::pin(async move {
-            let client = &self.wire().await.client;
+            let client = &self.nats().await.client;
             let wire_subject = self.inner.prefix.subject(subject);
             let made = match group {
                 Some(group) => client.queue_subscribe(wire_subject, group.to_owned()).await,
@@ -117,8 +117,8 @@ impl Bus {
                 Err(BadHeader { name }) => return Err(PublishError::BadHeader { subject, name }),
             };
             let wire_subject = self.inner.prefix.subject(&subject);
-            let wire = self.wire().await;
-            let sent = wire.client.publish_with_headers(wire_subject, map, payload);
+            let nats = self.nats().await;
+            let sent = nats.client.publish_with_headers(wire_subject, map, payload);
             sent.await.map_err(|error| PublishError::Unknown {
                 subject,
                 source: error.into(),

@@ -28,7 +28,7 @@ pub(super) struct PendingAck {
 }
 
 /// How the work on a message ended.
-pub(super) enum Outcome {
+pub(super) enum WorkOutcome {
     Done,
     Failed(HandlerError),
     Panicked,
@@ -37,7 +37,7 @@ pub(super) enum Outcome {
     TooOften,
 }
 
-impl Outcome {
+impl WorkOutcome {
     pub(super) fn of(result: Result<(), HandlerError>) -> Self {
         match result {
             Ok(()) => Self::Done,
@@ -47,7 +47,7 @@ impl Outcome {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum WorkFailure {
     #[error("the handler panicked")]
     Panicked,
     #[error("the handler took too long")]
@@ -62,7 +62,7 @@ impl PendingAck {
         let inner = &context.bus.inner;
         let message = async_nats::jetstream::Message {
             message,
-            context: inner.wire().jetstream.clone(),
+            context: inner.nats().jetstream.clone(),
         };
         let (stream_sequence, attempt, timestamp) = match message.info() {
             Ok(info) => (
@@ -98,24 +98,32 @@ impl PendingAck {
     }
 
     /// Acknowledges the message, has it come again or gives it up, as its work ended; logs it if it failed.
-    pub(super) fn settle(self, context: &ConsumerContext, outcome: Outcome) -> BoxFuture<'_, ()> {
+    pub(super) fn settle(
+        self,
+        context: &ConsumerContext,
+        outcome: WorkOutcome,
+    ) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let source: anyhow::Error = match outcome {
-                Outcome::Done => {
+                WorkOutcome::Done => {
                     metric::handled(context.consumer, "done");
                     return self.confirm(context, Bytes::from_static(b"+ACK")).await;
                 }
-                Outcome::Failed(HandlerError { action, source }) => match action {
+                WorkOutcome::Failed(HandlerError { action, source }) => match action {
                     Action::Retry { after } => return self.retry(context, source, after).await,
                     Action::DeadLetter { reason } => source.context(reason),
                 },
-                Outcome::Panicked => {
-                    return self.retry(context, Fault::Panicked.into(), None).await;
+                WorkOutcome::Panicked => {
+                    return self
+                        .retry(context, WorkFailure::Panicked.into(), None)
+                        .await;
                 }
-                Outcome::TimedOut => {
-                    return self.retry(context, Fault::TimedOut.into(), None).await;
+                WorkOutcome::TimedOut => {
+                    return self
+                        .retry(context, WorkFailure::TimedOut.into(), None)
+                        .await;
                 }
-                Outcome::TooOften => Fault::TooOften.into(),
+                WorkOutcome::TooOften => WorkFailure::TooOften.into(),
             };
             self.give_up(context, source).await;
         })
@@ -181,8 +189,8 @@ impl PendingAck {
             let request = Request::new()
                 .payload(answer.clone())
                 .timeout(Some(ACK_TIMEOUT));
-            let wire = context.bus.wire().await;
-            let sent = wire.client.send_request(self.reply.clone(), request);
+            let nats = context.bus.nats().await;
+            let sent = nats.client.send_request(self.reply.clone(), request);
             // The send itself waits without a bound when the client's queue is full.
             match tokio::time::timeout(ACK_TIMEOUT * 2, sent).await {
                 Ok(Ok(_)) => return,
@@ -214,8 +222,8 @@ pub(super) async fn redeliver(context: &ConsumerContext, reply: &Subject, delay:
 }
 
 async fn send_unconfirmed(context: &ConsumerContext, reply: &Subject, body: Bytes) {
-    let wire = context.bus.wire().await;
-    let sent = wire.client.publish(reply.clone(), body);
+    let nats = context.bus.nats().await;
+    let sent = nats.client.publish(reply.clone(), body);
     let is_sent = matches!(tokio::time::timeout(ACK_TIMEOUT, sent).await, Ok(Ok(())));
     if !is_sent {
         // Without an answer the message comes again after its ack wait.

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{Instrument, error, info, info_span, warn};
 
-use super::ack::{Outcome, PendingAck, redeliver};
+use super::ack::{PendingAck, WorkOutcome, redeliver};
 use super::context::ConsumerContext;
 use super::handler::{Delivery, Handler};
 use super::pull::{Pull, PullError, Pulled};
@@ -88,7 +88,7 @@ fn log_ended(consumer: &'static str, error: &PullError, failures: u32) {
 const IN_HAND: usize = 2;
 
 /// Batches on which the handler works.
-type Working<'a> = FuturesUnordered<BoxFuture<'a, Vec<(PendingAck, Outcome)>>>;
+type Working<'a> = FuturesUnordered<BoxFuture<'a, Vec<(PendingAck, WorkOutcome)>>>;
 /// Acknowledgements on their way to the server.
 type Settling<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 
@@ -198,7 +198,7 @@ async fn ask(pull: &mut Pull, most: usize) -> Result<(), PullError> {
     pull.request(free).await
 }
 
-async fn settle_all(context: &ConsumerContext, worked: Vec<(PendingAck, Outcome)>) {
+async fn settle_all(context: &ConsumerContext, worked: Vec<(PendingAck, WorkOutcome)>) {
     let settled = worked
         .into_iter()
         .map(|(pending, outcome)| pending.settle(context, outcome));
@@ -230,14 +230,14 @@ async fn work<H: Handler>(
     handler: &H,
     batch: Vec<(Delivery, PendingAck)>,
     turn: Turn,
-) -> Vec<(PendingAck, Outcome)> {
+) -> Vec<(PendingAck, WorkOutcome)> {
     let (too_often, batch): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .partition(|(_, pending)| pending.is_delivered_too_often(context));
     let (deliveries, pending_acks): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    let mut worked: Vec<(PendingAck, Outcome)> = too_often
+    let mut worked: Vec<(PendingAck, WorkOutcome)> = too_often
         .into_iter()
-        .map(|(_, pending)| (pending, Outcome::TooOften))
+        .map(|(_, pending)| (pending, WorkOutcome::TooOften))
         .collect();
     if pending_acks.is_empty() {
         return worked;
@@ -263,7 +263,7 @@ async fn supervise<H: Handler>(
     deliveries: Vec<Delivery>,
     pending_acks: &[PendingAck],
     mut turn: Turn,
-) -> Vec<Outcome> {
+) -> Vec<WorkOutcome> {
     let work_timeout = context.settings.work_timeout;
     let work = AssertUnwindSafe(async move {
         let began = Instant::now();
@@ -286,10 +286,10 @@ async fn supervise<H: Handler>(
             }
         }
     };
-    let all = |make: fn() -> Outcome| pending_acks.iter().map(|_| make()).collect();
+    let all = |make: fn() -> WorkOutcome| pending_acks.iter().map(|_| make()).collect();
     match done {
         Ok(Ok(results)) if results.len() == pending_acks.len() => {
-            results.into_iter().map(Outcome::of).collect()
+            results.into_iter().map(WorkOutcome::of).collect()
         }
         Ok(Ok(results)) => {
             error!(
@@ -298,9 +298,9 @@ async fn supervise<H: Handler>(
                 answers = results.len(),
                 "Batch handler did not answer for each message"
             );
-            all(|| Outcome::Panicked)
+            all(|| WorkOutcome::Panicked)
         }
-        Ok(Err(_)) => all(|| Outcome::TimedOut),
-        Err(_) => all(|| Outcome::Panicked),
+        Ok(Err(_)) => all(|| WorkOutcome::TimedOut),
+        Err(_) => all(|| WorkOutcome::Panicked),
     }
 }

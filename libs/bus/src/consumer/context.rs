@@ -68,8 +68,8 @@ impl ConsumerContext {
             max_ack_pending: 100_000,
             ..Config::default()
         };
-        let wire = self.bus.wire().await;
-        let created = wire
+        let nats = self.bus.nats().await;
+        let created = nats
             .jetstream
             .create_consumer_on_stream(config, stream)
             .await;

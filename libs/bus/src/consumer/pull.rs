@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use super::context::{ConsumerContext, EnsureError};
 use super::unreadable_scan::UnreadableScan;
 use crate::cause::NatsCause;
-use crate::connection::{Link, LinkState, WireError, connect};
+use crate::connection::{ConnectionState, ConnectionWatch, NatsClientError, connect};
 
 const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
-const LINK_WAIT: Duration = Duration::from_secs(30);
+const CONNECTION_WAIT: Duration = Duration::from_secs(30);
 /// Two heartbeats and some.
 const SILENCE: Duration = Duration::from_secs(12);
 /// What one request may bring, so that a batch of the largest messages does not fill the memory.
@@ -37,7 +37,7 @@ pub(super) struct Pull {
     client: async_nats::Client,
     address: String,
     inbox: String,
-    link: watch::Receiver<Link>,
+    link: watch::Receiver<ConnectionState>,
     /// Number and rest of each request that the server still serves, oldest first.
     requests: VecDeque<(u64, usize)>,
     next_request: u64,
@@ -55,11 +55,11 @@ pub(super) enum Pulled {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PullError {
     #[error("NATS is not connected")]
-    NoLink,
+    NotConnected,
     #[error("cannot open the consumer")]
     Open(#[source] EnsureError),
     #[error("cannot open a connection")]
-    Connect(#[source] WireError),
+    Connect(#[source] NatsClientError),
     #[error("cannot ask for messages")]
     Ask(#[source] NatsCause),
     #[error("the server ended the pull with {status} {text:?}")]
@@ -73,7 +73,7 @@ pub(super) enum PullError {
 }
 
 #[derive(Serialize)]
-struct Request {
+struct PullRequest {
     batch: usize,
     max_bytes: usize,
     expires: u128,
@@ -88,15 +88,15 @@ impl Pull {
         // Asking without a connection would only add the time that the question takes to fail.
         if !context
             .bus
-            .link_is_up_before(Instant::now() + LINK_WAIT)
+            .is_connected_before(Instant::now() + CONNECTION_WAIT)
             .await
         {
-            return Err(PullError::NoLink);
+            return Err(PullError::NotConnected);
         }
         context.ensure_consumer().await.map_err(PullError::Open)?;
         scan.run(context).await;
         let inner = &context.bus.inner;
-        let state = LinkState::quiet();
+        let state = ConnectionWatch::quiet();
         let client = connect(&inner.settings, &state)
             .await
             .map_err(PullError::Connect)?;
@@ -125,7 +125,7 @@ impl Pull {
     }
 
     pub(super) async fn request(&mut self, batch: usize) -> Result<(), PullError> {
-        let request = Request {
+        let request = PullRequest {
             batch,
             max_bytes: REQUEST_BYTES,
             expires: EXPIRES.as_nanos(),

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use super::context::ConsumerContext;
 use super::dead_letter::DeadLetter;
-use crate::cause::{NatsCause, Refusal};
+use crate::cause::{JetStreamRefusal, NatsCause};
 use crate::metric;
 use crate::publish::error::PublishError;
 use crate::readable::{self, Unreadable};
@@ -35,7 +35,7 @@ enum ScanError {
     #[error("the question was not answered")]
     Asking(#[source] NatsCause),
     #[error("the question was refused")]
-    Refused(#[source] Refusal),
+    Refused(#[source] JetStreamRefusal),
     #[error("the question or its answer cannot be written as JSON")]
     Json(#[from] serde_json::Error),
     #[error("a message in the answer is not base64")]
@@ -48,12 +48,12 @@ enum ScanError {
 
 #[derive(Deserialize)]
 struct ConsumerState {
-    delivered: Place,
-    ack_floor: Place,
+    delivered: SequenceInfo,
+    ack_floor: SequenceInfo,
 }
 
 #[derive(Deserialize)]
-struct Place {
+struct SequenceInfo {
     stream_seq: u64,
 }
 
@@ -221,8 +221,8 @@ async fn ask<T: DeserializeOwned>(
     request: &(impl Serialize + Sync),
 ) -> Result<Option<T>, ScanError> {
     let body = serde_json::to_vec(request)?;
-    let wire = context.bus.wire().await;
-    let answer = wire
+    let nats = context.bus.nats().await;
+    let answer = nats
         .client
         .request(format!("$JS.API.{address}"), body.into())
         .await
@@ -230,7 +230,7 @@ async fn ask<T: DeserializeOwned>(
     match serde_json::from_slice(&answer.payload)? {
         Response::Ok(answer) => Ok(Some(answer)),
         Response::Err { error } if error.code() == NOT_FOUND => Ok(None),
-        Response::Err { error } => Err(ScanError::Refused(Refusal::from(&error))),
+        Response::Err { error } => Err(ScanError::Refused(JetStreamRefusal::from(&error))),
     }
 }
 

@@ -3,40 +3,40 @@ use async_nats::jetstream::context::{PublishError as ClientError, PublishErrorKi
 use async_nats::jetstream::publish::PublishAck;
 
 use super::error::{PublishError, refused};
-use super::message::{Prepared, Published};
-use super::plan::{Placed, Step};
+use super::message::{PreparedMessage, Published};
+use super::plan::{IndexedMessage, PublishStep};
 use crate::cause::{NatsCause, jetstream_error};
 use crate::metric;
 
-pub(super) type Answer = Result<Published, PublishError>;
+pub(super) type PublishResult = Result<Published, PublishError>;
 
 /// Sent, and waiting for the server's word.
-pub(super) enum Waiting {
+pub(super) enum AwaitingAck {
     One { index: usize, subject: String },
-    Together(Vec<Placed>),
+    Together(Vec<IndexedMessage>),
 }
 
 /// The answers of a call, as they come in.
-pub(super) struct Answers {
-    each: Vec<Option<Answer>>,
+pub(super) struct PublishAnswers {
+    each: Vec<Option<PublishResult>>,
     /// Of batches that the server refused: none of these is stored.
-    pub(super) refused: Vec<Placed>,
+    pub(super) refused: Vec<IndexedMessage>,
     pub(super) takes_batches: bool,
 }
 
-impl From<Step> for Waiting {
-    fn from(step: Step) -> Self {
+impl From<PublishStep> for AwaitingAck {
+    fn from(step: PublishStep) -> Self {
         match step {
-            Step::One(Placed { index, prepared }) => Self::One {
+            PublishStep::One(IndexedMessage { index, prepared }) => Self::One {
                 index,
                 subject: prepared.subject,
             },
-            Step::Together(messages) => Self::Together(messages),
+            PublishStep::Together(messages) => Self::Together(messages),
         }
     }
 }
 
-impl Answers {
+impl PublishAnswers {
     pub(super) fn new(count: usize) -> Self {
         let mut each = Vec::new();
         each.resize_with(count, || None);
@@ -50,56 +50,60 @@ impl Answers {
     /// Settles what cannot be sent, and returns the rest.
     pub(super) fn sort_out(
         &mut self,
-        prepared: Vec<Result<Prepared, PublishError>>,
-    ) -> Vec<Placed> {
+        prepared: Vec<Result<PreparedMessage, PublishError>>,
+    ) -> Vec<IndexedMessage> {
         let mut ready = Vec::with_capacity(prepared.len());
         for (index, each) in prepared.into_iter().enumerate() {
             match each {
-                Ok(prepared) => ready.push(Placed { index, prepared }),
+                Ok(prepared) => ready.push(IndexedMessage { index, prepared }),
                 Err(error) => self.settle(index, Err(error)),
             }
         }
         ready
     }
 
-    fn settle(&mut self, index: usize, answer: Answer) {
+    fn settle(&mut self, index: usize, answer: PublishResult) {
         metric::published(&answer);
         self.set(index, answer);
     }
 
-    pub(super) fn set(&mut self, index: usize, answer: Answer) {
+    pub(super) fn set(&mut self, index: usize, answer: PublishResult) {
         if let Some(slot) = self.each.get_mut(index) {
             *slot = Some(answer);
         }
     }
 
-    pub(super) fn settle_all(&mut self, waiting: Waiting, error: impl Fn(String) -> PublishError) {
+    pub(super) fn settle_all(
+        &mut self,
+        waiting: AwaitingAck,
+        error: impl Fn(String) -> PublishError,
+    ) {
         match waiting {
-            Waiting::One { index, subject } => self.settle(index, Err(error(subject))),
-            Waiting::Together(messages) => {
-                for Placed { index, prepared } in messages {
+            AwaitingAck::One { index, subject } => self.settle(index, Err(error(subject))),
+            AwaitingAck::Together(messages) => {
+                for IndexedMessage { index, prepared } in messages {
                     self.settle(index, Err(error(prepared.subject)));
                 }
             }
         }
     }
 
-    pub(super) fn take(&mut self, waiting: Waiting, ack: Result<PublishAck, ClientError>) {
+    pub(super) fn take(&mut self, waiting: AwaitingAck, ack: Result<PublishAck, ClientError>) {
         match (waiting, ack) {
-            (Waiting::One { index, .. }, Ok(ack)) => {
+            (AwaitingAck::One { index, .. }, Ok(ack)) => {
                 let published = Published {
                     sequence: ack.sequence,
                     is_duplicate: ack.duplicate,
                 };
                 self.settle(index, Ok(published));
             }
-            (Waiting::Together(messages), Ok(ack)) => self.take_batch(messages, &ack),
+            (AwaitingAck::Together(messages), Ok(ack)) => self.take_batch(messages, &ack),
             (waiting, Err(error)) => self.take_refusal(waiting, error),
         }
     }
 
     /// The messages of a batch lie one behind the other, and the word is about the last.
-    fn take_batch(&mut self, messages: Vec<Placed>, ack: &PublishAck) {
+    fn take_batch(&mut self, messages: Vec<IndexedMessage>, ack: &PublishAck) {
         let count = messages.len() as u64;
         if ack.batch_size != Some(count) {
             // A server that knows no batches stored each by itself, or did not: their ids tell when they are sent again.
@@ -117,7 +121,7 @@ impl Answers {
         }
     }
 
-    fn take_refusal(&mut self, waiting: Waiting, error: ClientError) {
+    fn take_refusal(&mut self, waiting: AwaitingAck, error: ClientError) {
         let refusal = jetstream_error(&error);
         match (error.kind(), refusal, waiting) {
             (PublishErrorKind::StreamNotFound, _, waiting) => {
@@ -127,11 +131,11 @@ impl Answers {
                 self.settle_all(waiting, |subject| PublishError::Fenced { subject });
             }
             // One of them is a duplicate, or there is no room for all: each may still pass by itself.
-            (_, Some(refusal), Waiting::Together(messages)) => {
+            (_, Some(refusal), AwaitingAck::Together(messages)) => {
                 self.takes_batches &= refusal.error_code() != ErrorCode::ATOMIC_PUBLISH_DISABLED;
                 self.refused.extend(messages);
             }
-            (_, Some(refusal), one @ Waiting::One { .. }) => {
+            (_, Some(refusal), one @ AwaitingAck::One { .. }) => {
                 self.settle_all(one, |subject| refused(subject, refusal));
             }
             (_, None, waiting) => {
@@ -141,7 +145,7 @@ impl Answers {
         }
     }
 
-    pub(super) fn finish(self) -> Vec<Answer> {
+    pub(super) fn finish(self) -> Vec<PublishResult> {
         let answered = self.each.into_iter();
         answered
             .map(|each| each.unwrap_or_else(nothing_sent))
@@ -156,7 +160,7 @@ pub(super) fn unknown(subject: String, cause: &NatsCause) -> PublishError {
     }
 }
 
-pub(super) fn nothing_sent() -> Answer {
+pub(super) fn nothing_sent() -> PublishResult {
     Err(PublishError::NotSent {
         subject: String::new(),
     })

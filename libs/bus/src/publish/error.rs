@@ -1,6 +1,6 @@
 use async_nats::jetstream::{self, ErrorCode};
 
-use crate::cause::{NatsCause, Refusal};
+use crate::cause::{JetStreamRefusal, NatsCause};
 
 /// Why a message is not known to be stored.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ pub enum PublishError {
 /// The server's refusal in its own words.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(transparent)]
-pub struct RefusedBy(#[from] Refusal);
+pub struct RefusedBy(#[from] JetStreamRefusal);
 
 impl RefusedBy {
     /// Returns the JetStream error number.
@@ -133,7 +133,7 @@ impl PublishError {
 }
 
 pub(super) fn refused(subject: String, error: &jetstream::Error) -> PublishError {
-    let source = RefusedBy(Refusal::from(error));
+    let source = RefusedBy(JetStreamRefusal::from(error));
     let code = error.error_code();
     let is_full = code == ErrorCode::STREAM_STORE_FAILED
         || code == ErrorCode::STORAGE_RESOURCES_EXCEEDED

@@ -29,7 +29,7 @@ pub struct Published {
 
 /// A checked message, ready for the wire.
 #[derive(Debug, Clone)]
-pub(crate) struct Prepared {
+pub(crate) struct PreparedMessage {
     pub(crate) subject: String,
     pub(crate) wire_subject: String,
     pub(crate) headers: HeaderMap,
@@ -38,7 +38,7 @@ pub(crate) struct Prepared {
     pub(crate) bytes: usize,
 }
 
-impl Prepared {
+impl PreparedMessage {
     /// Checks a message before it is sent. The reserved headers replace those of the caller.
     pub(super) fn try_new(
         outgoing: Outgoing,

@@ -1,5 +1,5 @@
 use super::budget::units_of;
-use super::message::Prepared;
+use super::message::PreparedMessage;
 use crate::stream::kind::StreamKind;
 
 /// Below so many, messages in flight one by one are as fast: a batch costs the server a staging folder and five syncs of
@@ -13,21 +13,21 @@ const LARGEST_TOGETHER: usize = 256 * 1024;
 
 /// A message and its place among those of the call.
 #[derive(Debug)]
-pub(super) struct Placed {
+pub(super) struct IndexedMessage {
     pub(super) index: usize,
-    pub(super) prepared: Prepared,
+    pub(super) prepared: PreparedMessage,
 }
 
 /// What is sent at once and answered by one word of the server.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum PublishStep {
     /// A message by itself.
-    One(Placed),
+    One(IndexedMessage),
     /// Neighbours for one stream, stored all or none.
-    Together(Vec<Placed>),
+    Together(Vec<IndexedMessage>),
 }
 
-impl Step {
+impl PublishStep {
     pub(super) const fn is_batch(&self) -> bool {
         matches!(self, Self::Together(_))
     }
@@ -43,7 +43,7 @@ impl Step {
 }
 
 /// Cuts messages into what is sent together, in their order.
-pub(super) fn plan(messages: Vec<Placed>) -> Vec<Step> {
+pub(super) fn plan(messages: Vec<IndexedMessage>) -> Vec<PublishStep> {
     let mut steps = Vec::new();
     let mut run = Run::default();
     for message in messages {
@@ -53,7 +53,7 @@ pub(super) fn plan(messages: Vec<Placed>) -> Vec<Step> {
         }
         match stream {
             Some(_) => run.add(stream, message),
-            None => steps.push(Step::One(message)),
+            None => steps.push(PublishStep::One(message)),
         }
     }
     run.end(&mut steps);
@@ -61,7 +61,7 @@ pub(super) fn plan(messages: Vec<Placed>) -> Vec<Step> {
 }
 
 /// The stream that takes the message in a batch; none if it goes by itself.
-fn stream_of(message: &Prepared) -> Option<StreamKind> {
+fn stream_of(message: &PreparedMessage) -> Option<StreamKind> {
     let is_small = message.bytes <= LARGEST_TOGETHER;
     let stream = is_small.then(|| StreamKind::of(&message.subject)).flatten();
     stream.filter(|stream| stream.takes_batches())
@@ -71,7 +71,7 @@ fn stream_of(message: &Prepared) -> Option<StreamKind> {
 #[derive(Default)]
 struct Run {
     stream: Option<StreamKind>,
-    messages: Vec<Placed>,
+    messages: Vec<IndexedMessage>,
     bytes: usize,
 }
 
@@ -82,18 +82,18 @@ impl Run {
             && self.bytes + bytes <= MOST_BYTES_TOGETHER
     }
 
-    fn add(&mut self, stream: Option<StreamKind>, message: Placed) {
+    fn add(&mut self, stream: Option<StreamKind>, message: IndexedMessage) {
         self.stream = stream;
         self.bytes += message.prepared.bytes;
         self.messages.push(message);
     }
 
-    fn end(&mut self, steps: &mut Vec<Step>) {
+    fn end(&mut self, steps: &mut Vec<PublishStep>) {
         let run = std::mem::take(self);
         if run.messages.len() < LEAST_TOGETHER {
-            steps.extend(run.messages.into_iter().map(Step::One));
+            steps.extend(run.messages.into_iter().map(PublishStep::One));
         } else {
-            steps.push(Step::Together(run.messages));
+            steps.push(PublishStep::Together(run.messages));
         }
     }
 }
@@ -106,23 +106,25 @@ mod tests {
         let each = messages
             .iter()
             .flat_map(|&(count, subject, bytes)| std::iter::repeat_n((subject, bytes), count));
-        let placed = each.enumerate().map(|(index, (subject, bytes))| Placed {
-            index,
-            prepared: Prepared {
-                subject: subject.to_owned(),
-                wire_subject: subject.to_owned(),
-                headers: async_nats::HeaderMap::new(),
-                payload: bytes::Bytes::new(),
-                bytes,
-            },
-        });
+        let placed = each
+            .enumerate()
+            .map(|(index, (subject, bytes))| IndexedMessage {
+                index,
+                prepared: PreparedMessage {
+                    subject: subject.to_owned(),
+                    wire_subject: subject.to_owned(),
+                    headers: async_nats::HeaderMap::new(),
+                    payload: bytes::Bytes::new(),
+                    bytes,
+                },
+            });
         let steps = plan(placed.collect());
         let mut next = 0;
         let mut shown: Vec<String> = Vec::new();
         for step in steps {
             let (sign, messages) = match step {
-                Step::One(message) => ("1", vec![message]),
-                Step::Together(messages) => ("", messages),
+                PublishStep::One(message) => ("1", vec![message]),
+                PublishStep::Together(messages) => ("", messages),
             };
             for message in &messages {
                 assert_eq!(message.index, next, "in their order");

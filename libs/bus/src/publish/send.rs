@@ -15,19 +15,19 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::answers::{Answer, Answers, Waiting, nothing_sent, unknown};
+use super::answers::{AwaitingAck, PublishAnswers, PublishResult, nothing_sent, unknown};
 use super::budget::PublishPermit;
 use super::error::PublishError;
-use super::message::Prepared;
-use super::plan::{Placed, Step, plan};
+use super::message::PreparedMessage;
+use super::plan::{IndexedMessage, PublishStep, plan};
 use crate::cause::NatsCause;
-use crate::connection::{Bus, Wire};
+use crate::connection::{Bus, NatsClient};
 use crate::delay::jittered;
 
 /// How long a call to publish may take to hand everything over; acks may take one request timeout more.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a call waits for a lost connection before it says that nothing was sent.
-const LINK_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often a message is sent again to a stream that is busy.
 const BUSY_TRIES: u32 = 12;
@@ -35,24 +35,24 @@ const BUSY_TRIES: u32 = 12;
 type HandedOver = Result<PublishAckFuture, ClientError>;
 
 impl Bus {
-    async fn send_one(&self, prepared: Prepared) -> Answer {
+    async fn send_one(&self, prepared: PreparedMessage) -> PublishResult {
         let mut answers = self.send_all(vec![Ok(prepared)]).await;
         answers.pop().unwrap_or_else(nothing_sent)
     }
 
     pub(crate) fn send_all(
         &self,
-        prepared: Vec<Result<Prepared, PublishError>>,
-    ) -> BoxFuture<'_, Vec<Answer>> {
+        prepared: Vec<Result<PreparedMessage, PublishError>>,
+    ) -> BoxFuture<'_, Vec<PublishResult>> {
         Box::pin(async move {
             let deadline = Instant::now() + SEND_TIMEOUT;
-            let mut answers = Answers::new(prepared.len());
+            let mut answers = PublishAnswers::new(prepared.len());
             let steps = self.plan(answers.sort_out(prepared));
             self.send_steps(steps, &mut answers, deadline).await;
             self.note_batches(&answers);
             let mut refused = std::mem::take(&mut answers.refused);
             refused.sort_unstable_by_key(|message| message.index);
-            let steps = refused.into_iter().map(Step::One).collect();
+            let steps = refused.into_iter().map(PublishStep::One).collect();
             self.send_steps(steps, &mut answers, deadline).await;
             answers.finish()
         })
@@ -62,20 +62,20 @@ impl Bus {
     /// its way through the replicas of a stream, the leader refuses the next one.
     pub(crate) fn send_in_turn(
         &self,
-        prepared: Vec<Result<Prepared, PublishError>>,
-    ) -> BoxFuture<'_, Vec<Answer>> {
+        prepared: Vec<Result<PreparedMessage, PublishError>>,
+    ) -> BoxFuture<'_, Vec<PublishResult>> {
         Box::pin(async move {
-            let mut answers = Answers::new(prepared.len());
+            let mut answers = PublishAnswers::new(prepared.len());
             let steps = self.plan(answers.sort_out(prepared));
             for step in steps {
                 let deadline = Instant::now() + SEND_TIMEOUT;
                 match step {
-                    Step::One(one) => answers.refused.push(one),
-                    batch @ Step::Together(_) => {
+                    PublishStep::One(one) => answers.refused.push(one),
+                    batch @ PublishStep::Together(_) => {
                         self.send_steps(vec![batch], &mut answers, deadline).await;
                     }
                 }
-                for Placed { index, prepared } in std::mem::take(&mut answers.refused) {
+                for IndexedMessage { index, prepared } in std::mem::take(&mut answers.refused) {
                     let answer = self.send_when_free(Ok(prepared)).await;
                     answers.set(index, answer);
                 }
@@ -86,7 +86,10 @@ impl Bus {
     }
 
     /// Sends one message, again if the stream was busy with another check of the same subject.
-    pub(crate) async fn send_when_free(&self, prepared: Result<Prepared, PublishError>) -> Answer {
+    pub(crate) async fn send_when_free(
+        &self,
+        prepared: Result<PreparedMessage, PublishError>,
+    ) -> PublishResult {
         let prepared = prepared?;
         let mut tries = 0;
         loop {
@@ -101,15 +104,15 @@ impl Bus {
         }
     }
 
-    fn plan(&self, ready: Vec<Placed>) -> Vec<Step> {
+    fn plan(&self, ready: Vec<IndexedMessage>) -> Vec<PublishStep> {
         if self.inner.takes_batches.load(Ordering::Relaxed) {
             plan(ready)
         } else {
-            ready.into_iter().map(Step::One).collect()
+            ready.into_iter().map(PublishStep::One).collect()
         }
     }
 
-    fn note_batches(&self, answers: &Answers) {
+    fn note_batches(&self, answers: &PublishAnswers) {
         let was_taking = || self.inner.takes_batches.swap(false, Ordering::Relaxed);
         if !answers.takes_batches && was_taking() {
             warn!(
@@ -118,7 +121,12 @@ impl Bus {
         }
     }
 
-    async fn send_steps(&self, steps: Vec<Step>, answers: &mut Answers, deadline: Instant) {
+    async fn send_steps(
+        &self,
+        steps: Vec<PublishStep>,
+        answers: &mut PublishAnswers,
+        deadline: Instant,
+    ) {
         let mut in_flight = FuturesUnordered::new();
         for step in steps {
             // Acks are taken in while we wait for room: our own messages may be what fills it.
@@ -155,19 +163,19 @@ impl Bus {
     /// Waits for a connection and for room in flight; none when the deadline comes first.
     async fn room(&self, units: usize, is_batch: bool, deadline: Instant) -> Option<PublishPermit> {
         // Sending without a connection would queue the message: unknown to us, stored some time later.
-        let link_deadline = deadline.min(Instant::now() + LINK_TIMEOUT);
-        if !self.link_is_up_before(link_deadline).await {
+        let connection_deadline = deadline.min(Instant::now() + CONNECTION_TIMEOUT);
+        if !self.is_connected_before(connection_deadline).await {
             return None;
         }
         let budget = &self.inner.publish_budget;
         budget.reserve(units, is_batch, deadline).await
     }
 
-    async fn hand_over(&self, step: Step, deadline: Instant) -> (Waiting, HandedOver) {
-        let wire = self.wire().await;
+    async fn hand_over(&self, step: PublishStep, deadline: Instant) -> (AwaitingAck, HandedOver) {
+        let nats = self.nats().await;
         match step {
-            Step::One(Placed { index, prepared }) => {
-                let Prepared {
+            PublishStep::One(IndexedMessage { index, prepared }) => {
+                let PreparedMessage {
                     subject,
                     wire_subject,
                     headers,
@@ -175,22 +183,22 @@ impl Bus {
                     ..
                 } = prepared;
                 let message = PublishMessage::build().headers(headers).payload(payload);
-                let sent = wire.jetstream.send_publish(wire_subject, message).await;
-                (Waiting::One { index, subject }, sent)
+                let sent = nats.jetstream.send_publish(wire_subject, message).await;
+                (AwaitingAck::One { index, subject }, sent)
             }
-            Step::Together(messages) => {
-                let sent = timeout_at(deadline, send_batch(&wire, &messages)).await;
+            PublishStep::Together(messages) => {
+                let sent = timeout_at(deadline, send_batch(&nats, &messages)).await;
                 // The last message is what makes the server store them.
                 let sent = sent.unwrap_or_else(|_| Err(not_committed()));
-                (Waiting::Together(messages), sent)
+                (AwaitingAck::Together(messages), sent)
             }
         }
     }
 }
 
 /// Sends all messages under one batch id; only the last one is answered.
-async fn send_batch(wire: &Wire, messages: &[Placed]) -> HandedOver {
-    let id = wire.client.new_inbox();
+async fn send_batch(nats: &NatsClient, messages: &[IndexedMessage]) -> HandedOver {
+    let id = nats.client.new_inbox();
     let last = messages.len();
     for (message, number) in messages.iter().zip(1..) {
         let prepared = &message.prepared;
@@ -201,9 +209,9 @@ async fn send_batch(wire: &Wire, messages: &[Placed]) -> HandedOver {
         if number == last {
             headers.insert(NATS_BATCH_COMMIT, NATS_BATCH_COMMIT_FINAL);
             let commit = PublishMessage::build().headers(headers).payload(payload);
-            return wire.jetstream.send_publish(subject, commit).await;
+            return nats.jetstream.send_publish(subject, commit).await;
         }
-        let sent = wire.client.publish_with_headers(subject, headers, payload);
+        let sent = nats.client.publish_with_headers(subject, headers, payload);
         sent.await.map_err(|_| not_committed())?;
     }
     Err(not_committed())
@@ -214,10 +222,10 @@ fn not_committed() -> ClientError {
 }
 
 async fn answered(
-    waiting: Waiting,
+    waiting: AwaitingAck,
     ack: PublishAckFuture,
     permit: PublishPermit,
-) -> (Waiting, Result<PublishAck, ClientError>) {
+) -> (AwaitingAck, Result<PublishAck, ClientError>) {
     let ack = ack.await;
     drop(permit);
     (waiting, ack)

@@ -18,11 +18,11 @@ impl Bus {
     /// `EVENTS` checked it (its fence, its batch), and another stream fails that check and drops it. A stream that has
     /// `EVENTS` as its source is given every event.
     pub async fn foreign_streams(&self) -> Result<Vec<ForeignStream>, StreamError> {
-        let wire = self.wire().await;
+        let nats = self.nats().await;
         let mut found: Vec<ForeignStream> = Vec::new();
         for &event in EVENT_NAMES {
             let subject = self.inner.prefix.subject(event);
-            let name = match wire.jetstream.stream_by_subject(subject).await {
+            let name = match nats.jetstream.stream_by_subject(subject).await {
                 Ok(name) => name,
                 Err(error) if error.kind() == GetStreamByNameErrorKind::NotFound => continue,
                 Err(error) => {

@@ -12,20 +12,20 @@ use tracing::{debug, info, warn};
 
 use crate::cause::NatsCause;
 use crate::delay::jittered;
-use crate::settings::{BusCredentials, BusSettings, SettingsError};
+use crate::settings::{BusCredentials, BusSettings, BusSettingsError};
 
 /// How long the server may take to answer one request.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A client of the NATS library with a connection of its own, and the ways to use it.
-pub(crate) struct Wire {
+pub(crate) struct NatsClient {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,
 }
 
 /// Whether the server is reached, and how often it has been.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Link {
+pub(crate) struct ConnectionState {
     pub(crate) is_up: bool,
     pub(crate) times_up: u64,
     /// The client's task has ended: it will never reconnect.
@@ -34,9 +34,9 @@ pub(crate) struct Link {
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WireError {
+pub(crate) enum NatsClientError {
     #[error("the NATS settings are not valid")]
-    Settings(#[from] SettingsError),
+    Settings(#[from] BusSettingsError),
     #[error("cannot connect to NATS")]
     Connect {
         kind: ConnectErrorKind,
@@ -47,15 +47,15 @@ pub(crate) enum WireError {
 
 /// Where the state of a connection is written, and whether its changes are worth a line in the log.
 #[derive(Debug, Clone)]
-pub(crate) struct LinkState {
-    link: Arc<watch::Sender<Link>>,
+pub(crate) struct ConnectionWatch {
+    link: Arc<watch::Sender<ConnectionState>>,
     is_quiet: Arc<AtomicBool>,
 }
 
-impl LinkState {
+impl ConnectionWatch {
     pub(crate) fn new() -> Self {
         Self {
-            link: Arc::new(watch::Sender::new(Link::default())),
+            link: Arc::new(watch::Sender::new(ConnectionState::default())),
             is_quiet: Arc::default(),
         }
     }
@@ -66,11 +66,11 @@ impl LinkState {
         this
     }
 
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Link> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<ConnectionState> {
         self.link.subscribe()
     }
 
-    pub(crate) fn now(&self) -> Link {
+    pub(crate) fn now(&self) -> ConnectionState {
         *self.link.borrow()
     }
 
@@ -135,9 +135,9 @@ impl LinkState {
 /// Lives in the client's event callback, and so exactly as long as the client's task.
 ///
 /// A task that panics sends no event and leaves the client's own state at "connected"; what it drops is all that tells.
-struct Witness(LinkState);
+struct ClientEndGuard(ConnectionWatch);
 
-impl Drop for Witness {
+impl Drop for ClientEndGuard {
     fn drop(&mut self) {
         self.0.link.send_modify(|link| {
             link.is_up = false;
@@ -146,7 +146,7 @@ impl Drop for Witness {
     }
 }
 
-impl Wire {
+impl NatsClient {
     pub(crate) fn new(client: async_nats::Client) -> Self {
         let jetstream = jetstream::context::ContextBuilder::new()
             .timeout(REQUEST_TIMEOUT)
@@ -161,8 +161,8 @@ impl Wire {
 /// Connects once. The client then reconnects by itself until its task ends, or its last clone is dropped.
 pub(crate) fn connect<'a>(
     settings: &'a BusSettings,
-    state: &'a LinkState,
-) -> BoxFuture<'a, Result<async_nats::Client, WireError>> {
+    state: &'a ConnectionWatch,
+) -> BoxFuture<'a, Result<async_nats::Client, NatsClientError>> {
     Box::pin(async move {
         let servers: Vec<&str> = settings.servers().collect();
         let options = options(settings, state.clone()).await?;
@@ -171,7 +171,7 @@ pub(crate) fn connect<'a>(
                 state.mark_up();
                 Ok(client)
             }
-            Err(error) => Err(WireError::Connect {
+            Err(error) => Err(NatsClientError::Connect {
                 kind: error.kind(),
                 source: error.into(),
             }),
@@ -181,9 +181,9 @@ pub(crate) fn connect<'a>(
 
 async fn options(
     settings: &BusSettings,
-    state: LinkState,
-) -> Result<ConnectOptions, SettingsError> {
-    let witness = Witness(state);
+    state: ConnectionWatch,
+) -> Result<ConnectOptions, BusSettingsError> {
+    let guard = ClientEndGuard(state);
     let mut options = ConnectOptions::new()
         .name(&settings.client_name)
         .connection_timeout(Duration::from_secs(5))
@@ -193,7 +193,7 @@ async fn options(
             reconnect_delay(u32::try_from(attempts).unwrap_or(u32::MAX))
         })
         .event_callback(move |event| {
-            let Witness(state) = &witness;
+            let ClientEndGuard(state) = &guard;
             state.note(&event);
             std::future::ready(())
         });
@@ -230,15 +230,15 @@ async fn options(
     })
 }
 
-async fn secret(path: &Path) -> Result<SecretString, SettingsError> {
+async fn secret(path: &Path) -> Result<SecretString, BusSettingsError> {
     let text = tokio::fs::read_to_string(path)
         .await
         .map_err(|source| unreadable(path, source))?;
     Ok(SecretString::from(text.trim().to_owned()))
 }
 
-fn unreadable(path: &Path, source: std::io::Error) -> SettingsError {
-    SettingsError::SecretFile {
+fn unreadable(path: &Path, source: std::io::Error) -> BusSettingsError {
+    BusSettingsError::SecretFile {
         path: path.to_owned(),
         source,
     }
