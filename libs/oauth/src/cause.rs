@@ -4,7 +4,7 @@ use mailmesh_domain::{MustAct, Verdict};
 
 /// Why a provider said no, as far as it decides what happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) enum RefusalCause {
     /// The grant is dead: expired, revoked, password changed.
     GrantDead,
     /// The provider wants to see the person: second factor, new terms, password change.
@@ -43,7 +43,7 @@ pub(crate) enum Cause {
     Unknown,
 }
 
-impl Cause {
+impl RefusalCause {
     /// Returns the cause behind one of Microsoft's numbers, from the Entra error reference
     /// (`reference-error-codes`); the grouping is ours.
     pub(crate) const fn of_aadsts(code: u32) -> Option<Self> {

@@ -2,10 +2,10 @@ use std::error::Error as StdError;
 
 use mailmesh_domain::{MustAct, Verdict};
 
-use crate::cause::Cause;
+use crate::cause::RefusalCause;
 use crate::id_token::error::IdTokenError;
 use crate::operation::Operation;
-use crate::refusal::Refusal;
+use crate::refusal::ProviderRefusal;
 
 /// Something a provider said, or did not say. Holds no token, code or secret.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,7 @@ pub enum OAuthError {
     },
     /// The provider said no.
     #[error("{0}")]
-    Refused(Box<Refusal>),
+    Refused(Box<ProviderRefusal>),
     /// A success that cannot be used.
     #[error("{operation} got an answer that cannot be used: {problem}")]
     Unreadable {
@@ -96,7 +96,7 @@ pub enum OAuthError {
 impl OAuthError {
     /// Turns the error in the query of a redirect back from the provider into one of ours.
     pub fn from_authorization_answer(error: &str, description: Option<&str>) -> Self {
-        Self::Refused(Box::new(Refusal::from_redirect(error, description)))
+        Self::Refused(Box::new(ProviderRefusal::from_redirect(error, description)))
     }
 
     /// Returns what the failure means and who must act.
@@ -120,7 +120,7 @@ impl OAuthError {
     /// Returns what the person who must act should do, in a sentence or two.
     pub fn action(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } => Cause::Transient.action(),
+            Self::Unreachable { .. } | Self::TimedOut { .. } => RefusalCause::Transient.action(),
             Self::Untrusted { .. } => {
                 "Check the provider's URL. If its certificate comes from a private authority, add that authority's certificate to the configuration."
             }
@@ -154,7 +154,7 @@ impl OAuthError {
     }
 
     /// Returns the refusal, when the provider gave one.
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub fn refusal(&self) -> Option<&ProviderRefusal> {
         match self {
             Self::Refused(refusal) => Some(refusal),
             _ => None,

@@ -10,7 +10,7 @@ use crate::error::OAuthError;
 use crate::key_cache::KeyCache;
 use crate::operation::Operation;
 use crate::proxy::ForwardProxy;
-use crate::refusal::Refusal;
+use crate::refusal::ProviderRefusal;
 
 /// The most bytes that are read of any answer.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -161,7 +161,8 @@ impl HttpClient {
         let body = read_body(operation, answer).await?;
         if !status.is_success() || is_disguised_error(&body) {
             let secrets: Vec<_> = secrets.iter().copied().chain(&credentials).collect();
-            let refusal = Refusal::from_answer(operation, status, &headers, &body, &secrets);
+            let refusal =
+                ProviderRefusal::from_answer(operation, status, &headers, &body, &secrets);
             return Err(OAuthError::Refused(Box::new(refusal)));
         }
         Ok(accepted(status, &headers, body))

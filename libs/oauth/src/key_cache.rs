@@ -13,10 +13,10 @@ const MOST_PROVIDERS: usize = 256;
 
 /// The key sets that were fetched, by URL.
 #[derive(Clone, Default)]
-pub(crate) struct KeyCache(Arc<Mutex<HashMap<Url, Entry>>>);
+pub(crate) struct KeyCache(Arc<Mutex<HashMap<Url, CachedKeys>>>);
 
 #[derive(Clone)]
-struct Entry {
+struct CachedKeys {
     fetched: Instant,
     keys: Arc<[Jwk]>,
 }
@@ -36,7 +36,7 @@ impl KeyCache {
             entries.clear();
         }
         let fetched = Instant::now();
-        entries.insert(url.clone(), Entry { fetched, keys });
+        entries.insert(url.clone(), CachedKeys { fetched, keys });
     }
 }
 

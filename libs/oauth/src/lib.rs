@@ -51,7 +51,7 @@ pub use operation::Operation;
 pub use provider::{Provider, ProviderError, Providers, RegisteredClient};
 pub use proxy::{ForwardProxy, NoProxy};
 pub use public::PublicSettings;
-pub use refusal::Refusal;
+pub use refusal::ProviderRefusal;
 pub use registration::Registration;
 pub use schedule::{access_expires_at, refresh_due_at};
 pub use scope::missing_scopes;

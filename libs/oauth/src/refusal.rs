@@ -7,7 +7,7 @@ use mailmesh_secrets::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use crate::cause::Cause;
+use crate::cause::RefusalCause;
 use crate::operation::Operation;
 use crate::retry_after::retry_after;
 
@@ -17,7 +17,7 @@ const REDACTED: &str = "[redacted]";
 
 /// A provider's no, with everything it said that helps to find out why.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ProviderRefusal {
     /// What was asked.
     pub operation: Operation,
     /// The HTTP status; absent when the answer came through the browser.
@@ -39,7 +39,7 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
 }
 
-impl Refusal {
+impl ProviderRefusal {
     pub(crate) fn from_answer(
         operation: Operation,
         status: StatusCode,
@@ -104,21 +104,23 @@ impl Refusal {
             .or_else(|| self.status.map(|status| format!("HTTP {status}")))
     }
 
-    pub(crate) fn cause(&self) -> Cause {
+    pub(crate) fn cause(&self) -> RefusalCause {
         // An overloaded server's body proves nothing about a grant, so the status comes first.
         self.status
-            .and_then(Cause::of_status)
-            .or_else(|| self.aadsts.and_then(Cause::of_aadsts))
-            .or_else(|| self.error.as_deref().and_then(Cause::of_error))
-            .map_or(Cause::Unknown, |cause| match (cause, self.operation) {
-                // A code is refused with the same words as a refresh token.
-                (Cause::GrantDead, Operation::ExchangeCode) => Cause::CodeSpent,
-                (cause, _) => cause,
+            .and_then(RefusalCause::of_status)
+            .or_else(|| self.aadsts.and_then(RefusalCause::of_aadsts))
+            .or_else(|| self.error.as_deref().and_then(RefusalCause::of_error))
+            .map_or(RefusalCause::Unknown, |cause| {
+                match (cause, self.operation) {
+                    // A code is refused with the same words as a refresh token.
+                    (RefusalCause::GrantDead, Operation::ExchangeCode) => RefusalCause::CodeSpent,
+                    (cause, _) => cause,
+                }
             })
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ProviderRefusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} was refused", self.operation)?;
         let mut separator = ": ";
@@ -133,10 +135,10 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl fmt::Debug for Refusal {
+impl fmt::Debug for ProviderRefusal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Refusal")
+            .debug_struct("ProviderRefusal")
             .field("operation", &self.operation)
             .field("status", &self.status)
             .field("error", &self.error)

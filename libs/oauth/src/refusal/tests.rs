@@ -6,9 +6,9 @@ use super::*;
 use MustAct::{Administrator, MailboxOwner, Nobody, TenantAdministrator};
 use VerdictKind::{NeedsAdministrator, NeedsSignIn, Permanent, Throttled, Transient, Unknown};
 
-fn refused(operation: Operation, status: u16, body: &str) -> Refusal {
+fn refused(operation: Operation, status: u16, body: &str) -> ProviderRefusal {
     let status = StatusCode::from_u16(status).unwrap();
-    Refusal::from_answer(operation, status, &HeaderMap::new(), body.as_bytes(), &[])
+    ProviderRefusal::from_answer(operation, status, &HeaderMap::new(), body.as_bytes(), &[])
 }
 
 fn entra(error: &str, code: u32) -> String {
@@ -292,7 +292,7 @@ fn a_refused_code_asks_for_a_new_start() {
     let exchange = refused(Operation::ExchangeCode, 400, body);
 
     assert_eq!(exchange.verdict().kind, NeedsSignIn);
-    assert_eq!(exchange.cause(), Cause::CodeSpent);
+    assert_eq!(exchange.cause(), RefusalCause::CodeSpent);
     assert_eq!(
         exchange.to_string(),
         "code exchange was refused: HTTP 400, invalid_grant"
@@ -326,7 +326,7 @@ fn what_the_browser_brings_back_is_judged_alike() {
         ),
         ("weird\r\nvalue", None, Unknown, "weird  value"),
     ] {
-        let refusal = Refusal::from_redirect(error, description);
+        let refusal = ProviderRefusal::from_redirect(error, description);
 
         assert_eq!(refusal.verdict().kind, kind, "{error}");
         assert_eq!(refusal.code().as_deref(), Some(code));
@@ -339,7 +339,7 @@ fn the_servers_own_delay_is_kept() {
     headers.insert(RETRY_AFTER, "17".parse().unwrap());
     let status = StatusCode::TOO_MANY_REQUESTS;
 
-    let refusal = Refusal::from_answer(Operation::Refresh, status, &headers, b"", &[]);
+    let refusal = ProviderRefusal::from_answer(Operation::Refresh, status, &headers, b"", &[]);
 
     assert_eq!(refusal.verdict().retry_after, Some(Duration::from_secs(17)));
 }
@@ -367,7 +367,7 @@ fn an_echoed_secret_is_cut_out_in_both_its_forms() {
     let secret = SecretString::from("PLANTED/secret+value");
     let body = r#"{"error":"PLANTED/secret+value","error_description":"got PLANTED/secret+value and PLANTED%2Fsecret%2Bvalue","suberror":"PLANTED/secret+value"}"#;
 
-    let refusal = Refusal::from_answer(
+    let refusal = ProviderRefusal::from_answer(
         Operation::ExchangeCode,
         StatusCode::BAD_REQUEST,
         &HeaderMap::new(),
