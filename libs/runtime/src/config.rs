@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 use environment::Variable;
 use error::PREFIX;
-pub use error::{ConfigError, Place};
+pub use error::{ConfigError, ConfigSource};
 
 /// The sections of the runtime itself, known to every process.
 const OWN_SECTIONS: [&str; 3] = ["telemetry", "ops", "shutdown"];

@@ -27,22 +27,22 @@ const BUSY_REPORT: Duration = Duration::from_secs(5);
 pub struct Lifecycle {
     name: Arc<str>,
     stop: CancellationToken,
-    shared: Arc<Shared>,
+    shared: Arc<LifecycleState>,
 }
 
-struct Shared {
+struct LifecycleState {
     root_stop: CancellationToken,
     tasks: TaskTracker,
     running: Mutex<BTreeMap<u64, String>>,
     next_id: AtomicU64,
     /// Why the process has to end, set by the first task that ended by itself.
-    fault: watch::Sender<Option<Fault>>,
+    fault: watch::Sender<Option<TaskFault>>,
     checks: Checks,
 }
 
 /// Why a process ended by itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum TaskFault {
     /// A task that should run until it is stopped came to its end.
     #[error("task {task} ended by itself")]
     Ended {
@@ -71,7 +71,7 @@ pub enum Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExitReport {
     /// Why it ended by itself; none after a stop that was asked for.
-    pub fault: Option<Fault>,
+    pub fault: Option<TaskFault>,
     /// The tasks that had not ended when the grace time was over.
     pub busy: Vec<String>,
 }
@@ -123,7 +123,7 @@ impl Lifecycle {
         Self {
             name: name.into(),
             stop: stop.clone(),
-            shared: Arc::new(Shared {
+            shared: Arc::new(LifecycleState {
                 root_stop: stop,
                 tasks: TaskTracker::new(),
                 running: Mutex::default(),
@@ -205,12 +205,12 @@ impl Lifecycle {
             shared.note_running(id, None);
             let task = task_name;
             let fault = match end {
-                Err(panic) => Fault::Panicked {
+                Err(panic) => TaskFault::Panicked {
                     task,
                     message: message_of(panic.as_ref()),
                 },
-                Ok(Some(reason)) => Fault::Failed { task, reason },
-                Ok(None) if must_last && !stop.is_cancelled() => Fault::Ended { task },
+                Ok(Some(reason)) => TaskFault::Failed { task, reason },
+                Ok(None) if must_last && !stop.is_cancelled() => TaskFault::Ended { task },
                 Ok(None) => return,
             };
             shared.note_fault(fault);
@@ -222,7 +222,7 @@ impl Lifecycle {
     /// them up to the grace time. A second signal ends the waiting. Signals are heard from the call on, before the first
     /// poll.
     pub fn run_until_stopped(&self, grace: Duration) -> impl Future<Output = ExitReport> {
-        let mut signals = Signals::listen();
+        let mut signals = StopSignals::listen();
         let mut faults = self.shared.fault.subscribe();
         async move {
             tokio::select! {
@@ -274,7 +274,7 @@ impl Lifecycle {
     }
 }
 
-impl Shared {
+impl LifecycleState {
     fn note_running(&self, id: u64, name: Option<String>) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         match name {
@@ -284,7 +284,7 @@ impl Shared {
     }
 
     /// The first fault is the reason; what fails while the process stops is only logged.
-    fn note_fault(&self, fault: Fault) {
+    fn note_fault(&self, fault: TaskFault) {
         error!(
             error = &fault as &dyn std::error::Error,
             "Task is gone, stopping the process"
@@ -309,12 +309,12 @@ fn message_of(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "without a message".to_owned())
 }
 
-struct Signals {
+struct StopSignals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
 }
 
-impl Signals {
+impl StopSignals {
     fn listen() -> Self {
         let open = |kind| match signal(kind) {
             Ok(signal) => Some(signal),

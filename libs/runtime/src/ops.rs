@@ -48,7 +48,7 @@ struct OpsState {
 }
 
 #[derive(Serialize)]
-struct Ready {
+struct Readiness {
     ready: bool,
     failing: BTreeMap<String, String>,
 }
@@ -102,7 +102,7 @@ fn app(state: OpsState) -> Router {
         .with_state(state)
 }
 
-async fn ready(State(state): State<OpsState>) -> (StatusCode, Json<Ready>) {
+async fn ready(State(state): State<OpsState>) -> (StatusCode, Json<Readiness>) {
     let mut failing = state.lifecycle.checks().failing().await;
     if !state.started.is_cancelled() {
         failing.insert("process".to_owned(), "is starting".to_owned());
@@ -116,7 +116,7 @@ async fn ready(State(state): State<OpsState>) -> (StatusCode, Json<Ready>) {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(Ready { ready, failing }))
+    (status, Json(Readiness { ready, failing }))
 }
 
 async fn metrics(State(state): State<OpsState>) -> Response {

@@ -24,7 +24,7 @@ pub enum ConfigError {
     #[error("{place} is no valid TOML: {text}")]
     Syntax {
         /// Which file.
-        place: Place,
+        place: ConfigSource,
         /// The parser's words, with line and column.
         text: String,
     },
@@ -34,7 +34,7 @@ pub enum ConfigError {
         /// Its path.
         key: String,
         /// Where it stands.
-        place: Place,
+        place: ConfigSource,
         /// What was probably meant.
         suggestion: Option<String>,
     },
@@ -52,7 +52,7 @@ pub enum ConfigError {
         /// Its path.
         key: String,
         /// Where it stands.
-        place: Place,
+        place: ConfigSource,
         /// What was expected, and what was found.
         problem: String,
     },
@@ -78,7 +78,7 @@ pub enum ConfigError {
 
 /// Where a setting stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum ConfigSource {
     /// Compiled in.
     Defaults,
     /// A file.
@@ -87,7 +87,7 @@ pub enum Place {
     Variable(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ConfigSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Defaults => formatter.write_str("the defaults"),
@@ -148,15 +148,15 @@ impl ConfigError {
     }
 }
 
-fn place_of(figment: &Figment, key: &str) -> Place {
+fn place_of(figment: &Figment, key: &str) -> ConfigSource {
     place(figment.find_metadata(key))
 }
 
-fn place(metadata: Option<&figment::Metadata>) -> Place {
+fn place(metadata: Option<&figment::Metadata>) -> ConfigSource {
     match metadata.and_then(|metadata| metadata.source.as_ref()) {
-        Some(Source::File(path)) => Place::File(path.clone()),
-        Some(Source::Custom(name)) => Place::Variable(name.clone()),
-        _ => Place::Defaults,
+        Some(Source::File(path)) => ConfigSource::File(path.clone()),
+        Some(Source::Custom(name)) => ConfigSource::Variable(name.clone()),
+        _ => ConfigSource::Defaults,
     }
 }
 

@@ -28,7 +28,7 @@ where
         let metadata = event.metadata();
         let mut moment = String::new();
         SystemTime.format_time(&mut Writer::new(&mut moment))?;
-        let mut line = Fields::default();
+        let mut line = JsonFields::default();
         line.put("timestamp", moment.into());
         line.put("level", metadata.level().as_str().into());
         event.record(&mut line);
@@ -46,15 +46,15 @@ where
 }
 
 #[derive(Default)]
-struct Fields(Map<String, Value>);
+struct JsonFields(Map<String, Value>);
 
-impl Fields {
+impl JsonFields {
     fn put(&mut self, name: &str, value: Value) {
         self.0.insert(name.to_owned(), value);
     }
 }
 
-impl Visit for Fields {
+impl Visit for JsonFields {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.put(field.name(), value.into());
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use mailmesh_runtime::Lifecycle;
-use mailmesh_runtime::lifecycle::Fault;
+use mailmesh_runtime::lifecycle::TaskFault;
 
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -42,7 +42,7 @@ async fn panic_of_one_task_stops_the_others_and_is_the_reason() {
     assert_eq!(report.exit_code(), 1);
     assert_eq!(
         report.fault,
-        Some(Fault::Panicked {
+        Some(TaskFault::Panicked {
             task: "mesh/outbound-sender/loop".to_owned(),
             message: "no more stamps".to_owned(),
         })
@@ -58,7 +58,7 @@ async fn task_that_ends_by_itself_stops_the_process() {
     let report = lifecycle.run_until_stopped(GRACE).await;
 
     let task = "mesh/loop".to_owned();
-    assert_eq!(report.fault, Some(Fault::Ended { task }));
+    assert_eq!(report.fault, Some(TaskFault::Ended { task }));
     assert_eq!(report.exit_code(), 1);
 }
 
