@@ -27,6 +27,8 @@ const BUSY_REPORT: Duration = Duration::from_secs(5);
 pub struct Lifecycle {
     name: Arc<str>,
     stop: CancellationToken,
+    /// Count the tasks of this part and of each that it is a part of, the process first.
+    trackers: Vec<TaskTracker>,
     shared: Arc<LifecycleState>,
 }
 
@@ -119,13 +121,14 @@ impl fmt::Debug for Lifecycle {
 impl Lifecycle {
     /// Starts the life cycle of a process.
     pub fn new(name: &str) -> Self {
-        let stop = CancellationToken::new();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         Self {
             name: name.into(),
             stop: stop.clone(),
+            trackers: vec![tasks.clone()],
             shared: Arc::new(LifecycleState {
                 root_stop: stop,
-                tasks: TaskTracker::new(),
+                tasks,
                 running: Mutex::default(),
                 next_id: AtomicU64::new(0),
                 fault: watch::Sender::new(None),
@@ -138,9 +141,35 @@ impl Lifecycle {
     /// stopping it stops them alone.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
+        self.part(name, self.stop.child_token())
+    }
+
+    /// As [`Lifecycle::child`], but the part is told to stop only when all tasks of `earlier` have ended after a stop: as
+    /// what records results must outlast those who work, and a membership both.
+    #[must_use]
+    pub fn child_after(&self, name: &str, earlier: &Self) -> Self {
+        let part = self.part(name, CancellationToken::new());
+        let stop = part.stop.clone();
+        let earlier_stop = earlier.stop.clone();
+        let earlier_tasks = earlier.trackers.last().cloned();
+        self.shared.tasks.spawn(async move {
+            earlier_stop.cancelled().await;
+            if let Some(tasks) = earlier_tasks {
+                tasks.close();
+                tasks.wait().await;
+            }
+            stop.cancel();
+        });
+        part
+    }
+
+    fn part(&self, name: &str, stop: CancellationToken) -> Self {
+        let mut trackers = self.trackers.clone();
+        trackers.push(TaskTracker::new());
         Self {
             name: format!("{}/{name}", self.name).into(),
-            stop: self.stop.child_token(),
+            stop,
+            trackers,
             shared: Arc::clone(&self.shared),
         }
     }
@@ -197,6 +226,7 @@ impl Lifecycle {
         self.shared.note_running(id, Some(task_name.clone()));
         let shared = Arc::clone(&self.shared);
         let stop = self.stop.clone();
+        let counted: Vec<_> = self.trackers.iter().map(TaskTracker::token).collect();
         let span = info_span!(parent: None, "task", task = task_name);
         // The task goes away in either case; nobody sees the state that it left.
         let work = AssertUnwindSafe(task).catch_unwind();
@@ -214,6 +244,10 @@ impl Lifecycle {
                 Ok(None) => return,
             };
             shared.note_fault(fault);
+        };
+        let supervised = async move {
+            supervised.await;
+            drop(counted);
         };
         self.shared.tasks.spawn(supervised.instrument(span));
     }

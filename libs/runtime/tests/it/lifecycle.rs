@@ -1,5 +1,5 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -127,5 +127,71 @@ async fn stopping_a_part_stops_it_alone() {
     assert_eq!(lifecycle.running(), ["mesh/main"]);
     lifecycle.stop();
     let report = lifecycle.run_until_stopped(GRACE).await;
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+}
+
+/// Notes when a task ends, after it was told to stop and took its time.
+fn noted(
+    part: &Lifecycle,
+    name: &'static str,
+    ended: &Arc<Mutex<Vec<&'static str>>>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (stop, ended) = (part.stop_token(), Arc::clone(ended));
+    async move {
+        stop.cancelled().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.push(name);
+    }
+}
+
+#[tokio::test]
+async fn part_is_told_to_stop_when_the_tasks_of_the_part_before_have_ended() {
+    let lifecycle = Lifecycle::new("mesh");
+    let senders = lifecycle.child("send");
+    let connection = senders.child("connection");
+    let recorder = lifecycle.child_after("record", &senders);
+    let membership = lifecycle.child_after("membership", &recorder);
+    let ended = Arc::default();
+    membership.spawn("membership", noted(&membership, "membership", &ended));
+    recorder.spawn("recorder", noted(&recorder, "recorder", &ended));
+    connection.spawn("connection", noted(&connection, "connection", &ended));
+
+    lifecycle.stop();
+    let report = lifecycle.run_until_stopped(GRACE).await;
+
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+    let ended = ended.lock().unwrap();
+    assert_eq!(*ended, ["connection", "recorder", "membership"]);
+}
+
+#[tokio::test]
+async fn part_that_waits_for_a_stuck_one_is_named_with_it() {
+    let lifecycle = Lifecycle::new("mesh");
+    let senders = lifecycle.child("send");
+    let recorder = lifecycle.child_after("record", &senders);
+    senders.spawn("stuck", std::future::pending::<()>());
+    let stop = recorder.stop_token();
+    recorder.spawn("loop", async move { stop.cancelled().await });
+
+    lifecycle.stop();
+    let report = lifecycle
+        .run_until_stopped(Duration::from_millis(100))
+        .await;
+
+    assert_eq!(report.busy, ["mesh/send/stuck", "mesh/record/loop"]);
+}
+
+#[tokio::test]
+async fn part_without_tasks_holds_up_nobody() {
+    let lifecycle = Lifecycle::new("mesh");
+    let idle = lifecycle.child("idle");
+    let after = lifecycle.child_after("after", &idle);
+    let stop = after.stop_token();
+    after.spawn("loop", async move { stop.cancelled().await });
+
+    lifecycle.stop();
+    let report = lifecycle.run_until_stopped(GRACE).await;
+
     assert_eq!(report.exit_code(), 0, "{report:?}");
 }
