@@ -20,6 +20,7 @@ mod listen;
 mod ops;
 mod run;
 mod serve;
+mod signal;
 pub mod telemetry;
 
 pub use check::Checks;

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +18,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::check::Checks;
 use crate::exit::code;
+use crate::signal::StopSignals;
 
 const BUSY_REPORT: Duration = Duration::from_secs(5);
 
@@ -341,41 +341,4 @@ fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without a message".to_owned())
-}
-
-struct StopSignals {
-    interrupt: Option<Signal>,
-    terminate: Option<Signal>,
-}
-
-impl StopSignals {
-    fn listen() -> Self {
-        let open = |kind| match signal(kind) {
-            Ok(signal) => Some(signal),
-            Err(error) => {
-                warn!(%error, "Signals cannot be heard");
-                None
-            }
-        };
-        Self {
-            interrupt: open(SignalKind::interrupt()),
-            terminate: open(SignalKind::terminate()),
-        }
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            () = heard(self.interrupt.as_mut()) => "SIGINT",
-            () = heard(self.terminate.as_mut()) => "SIGTERM",
-        }
-    }
-}
-
-async fn heard(signal: Option<&mut Signal>) {
-    let Some(signal) = signal else {
-        return std::future::pending().await;
-    };
-    if signal.recv().await.is_none() {
-        std::future::pending::<()>().await;
-    }
 }
