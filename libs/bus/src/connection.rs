@@ -71,44 +71,31 @@ pub enum BusError {
         waited.as_secs()
     )]
     Unreachable {
-        /// Where it was sought.
         url: String,
-        /// For how long.
         waited: Duration,
-        /// The last failure.
         #[source]
         source: NatsCause,
     },
     /// The server refuses us.
     #[error("the NATS server at {url} refused the sign-in: check nats.credentials")]
     SignIn {
-        /// Where.
         url: String,
-        /// What it said.
         #[source]
         source: NatsCause,
     },
     /// The address or the TLS settings are wrong.
     #[error("cannot use {url} as NATS address: check nats.url and nats.tls_ca_file")]
     Address {
-        /// The address.
         url: String,
-        /// Why.
         #[source]
         source: NatsCause,
     },
     /// The server is too old.
     #[error("the NATS server at {url} is version {version}, mailmesh needs 2.12 or newer")]
-    TooOld {
-        /// Where.
-        url: String,
-        /// What runs there.
-        version: String,
-    },
+    TooOld { url: String, version: String },
     /// The server did not answer a question in time.
     #[error("the NATS server does not answer")]
     Silent {
-        /// Why, where it is known.
         #[source]
         source: Option<NatsCause>,
     },

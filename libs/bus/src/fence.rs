@@ -32,31 +32,21 @@ pub struct Fence {
 pub enum FenceError {
     /// Somebody else took it at the same time.
     #[error("somebody else took the fence of {account} at the same time")]
-    Lost {
-        /// Whose fence.
-        account: String,
-    },
+    Lost { account: String },
     /// The account's key cannot stand in a subject.
     #[error("{account:?} cannot stand in a subject")]
-    BadAccount {
-        /// What was given.
-        account: String,
-    },
+    BadAccount { account: String },
     /// The present fence could not be read.
     #[error("cannot read the fence of {account}")]
     Read {
-        /// Whose fence.
         account: String,
-        /// Why.
         #[source]
         source: ReadError,
     },
     /// The new fence could not be published, or it is not known whether it was.
     #[error("cannot publish the fence of {account}")]
     Publish {
-        /// Whose fence.
         account: String,
-        /// Why.
         #[source]
         source: PublishError,
     },

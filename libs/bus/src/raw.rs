@@ -31,7 +31,6 @@ pub struct RawMails {
 pub struct RawMail {
     /// Its id, one token of a subject.
     pub mail_id: String,
-    /// The mail itself.
     pub bytes: Bytes,
 }
 
@@ -40,49 +39,31 @@ pub struct RawMail {
 pub enum RawError {
     /// The id cannot stand in a subject.
     #[error("{mail_id:?} is no mail id")]
-    BadId {
-        /// What was given.
-        mail_id: String,
-    },
+    BadId { mail_id: String },
     /// Some chunks are there and others are not: it was never stored whole, or is being deleted.
     #[error("raw mail {mail_id} lacks chunk {chunk}")]
     Partial {
-        /// The mail.
         mail_id: String,
         /// The first chunk that is missing.
         chunk: u32,
     },
     /// A chunk does not say which it is.
     #[error("chunk {chunk} of raw mail {mail_id} is not marked as one")]
-    BadChunk {
-        /// The mail.
-        mail_id: String,
-        /// The chunk.
-        chunk: u32,
-    },
+    BadChunk { mail_id: String, chunk: u32 },
     /// It is larger than the caller wants to hold in memory.
     #[error("raw mail {mail_id} is larger than {limit} bytes")]
-    TooLarge {
-        /// The mail.
-        mail_id: String,
-        /// The caller's limit.
-        limit: usize,
-    },
+    TooLarge { mail_id: String, limit: usize },
     /// The stream could not be read.
     #[error("cannot read raw mail {mail_id}")]
     Read {
-        /// The mail.
         mail_id: String,
-        /// Why.
         #[source]
         source: ReadError,
     },
     /// The chunks could not be deleted.
     #[error("cannot delete raw mail {mail_id}")]
     Delete {
-        /// The mail.
         mail_id: String,
-        /// Why.
         #[source]
         source: NatsCause,
     },

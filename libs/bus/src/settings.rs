@@ -21,7 +21,6 @@ pub struct BusSettings {
     pub connect_wait_seconds: u64,
     /// The name that the server shows for this connection.
     pub client_name: String,
-    /// How the streams are kept.
     pub streams: StreamSettings,
 }
 
@@ -31,9 +30,7 @@ pub struct BusSettings {
 pub enum BusCredentials {
     /// A user and a file that holds the password.
     UserPassword {
-        /// The user.
         user: String,
-        /// The file with the password.
         password_file: PathBuf,
     },
     /// A file that holds a token.
@@ -48,9 +45,7 @@ pub enum BusCredentials {
     /// A user and password held by the program.
     #[serde(skip)]
     Password {
-        /// The user.
         user: String,
-        /// The password.
         password: SecretString,
     },
 }
@@ -98,30 +93,19 @@ pub enum BusSettingsError {
     #[error(
         "nats.prefix {prefix:?} may hold only lower-case letters, digits, '-' and '_', at most 32"
     )]
-    Prefix {
-        /// What was given.
-        prefix: String,
-    },
+    Prefix { prefix: String },
     /// The number of replicas is not one that JetStream takes.
     #[error("nats.streams.replicas is {replicas}, it must be 1, 3 or 5")]
-    Replicas {
-        /// What was given.
-        replicas: usize,
-    },
+    Replicas { replicas: usize },
     /// The duplicate window does not fit.
     #[error(
         "nats.streams.duplicate_window_seconds is {seconds}, it must be at least 1 and not above any stream's max age"
     )]
-    DuplicateWindow {
-        /// What was given.
-        seconds: u64,
-    },
+    DuplicateWindow { seconds: u64 },
     /// A file with a secret could not be read.
     #[error("cannot read the NATS credentials from {}", path.display())]
     SecretFile {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },

@@ -7,13 +7,11 @@ use crate::stream::kind::StreamKind;
 /// A message as it lies in a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// Where it lies.
     pub sequence: u64,
     /// Its subject, without the prefix.
     pub subject: String,
     /// Its headers, with those that the server adds (`Nats-…`).
     pub headers: Headers,
-    /// Its body.
     pub payload: Bytes,
 }
 
@@ -23,42 +21,25 @@ pub enum ReadError {
     /// The question was not answered.
     #[error("cannot read from {stream}")]
     Asking {
-        /// The stream.
         stream: &'static str,
-        /// Why.
         #[source]
         source: NatsCause,
     },
     /// The answer stopped in the middle.
     #[error("{stream} stopped answering")]
-    Silent {
-        /// The stream.
-        stream: &'static str,
-    },
+    Silent { stream: &'static str },
     /// The server refused.
     #[error("{stream} answered with status {status}")]
-    Status {
-        /// The stream.
-        stream: &'static str,
-        /// What it said.
-        status: u16,
-    },
+    Status { stream: &'static str, status: u16 },
     /// The answer lacks what every stored message has.
     #[error("an answer of {stream} lacks its sequence or subject")]
-    Unreadable {
-        /// The stream.
-        stream: &'static str,
-    },
+    Unreadable { stream: &'static str },
     /// The subject is not exactly one.
     #[error("{subject:?} is no single subject")]
-    BadSubject {
-        /// What was given.
-        subject: String,
-    },
+    BadSubject { subject: String },
     /// The question could not be written.
     #[error("cannot write the question")]
     Request {
-        /// Why.
         #[source]
         source: serde_json::Error,
     },

@@ -22,9 +22,7 @@ use crate::subject::is_literal;
 pub struct Hint {
     /// The subject it was stored on, or sent to if it was not stored; without the prefix.
     pub subject: String,
-    /// Its headers.
     pub headers: Headers,
-    /// Its body.
     pub payload: Bytes,
 }
 

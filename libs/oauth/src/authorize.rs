@@ -37,7 +37,6 @@ pub struct AuthorizeRequest<'a> {
     pub state: &'a str,
     /// Ties the id token to the question; sent when identity is asked for.
     pub nonce: Option<&'a str>,
-    /// The PKCE challenge.
     pub challenge: &'a str,
     /// The address that is expected to sign in.
     pub login_hint: Option<&'a str>,

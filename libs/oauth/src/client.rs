@@ -15,7 +15,6 @@ use crate::wire::WireTokens;
 /// One registration at a provider.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// The public id.
     pub client_id: String,
     /// The secret; absent for public clients.
     pub client_secret: Option<SecretString>,

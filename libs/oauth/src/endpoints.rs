@@ -7,9 +7,7 @@ use url::Url;
 pub struct Endpoints {
     /// Who signs; may hold Microsoft's `{tenantid}`.
     pub issuer: Option<String>,
-    /// Where people sign in.
     pub authorize: Url,
-    /// Where tokens are issued.
     pub token: Url,
     /// Where a token's owner is named.
     #[serde(default)]

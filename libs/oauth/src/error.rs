@@ -13,59 +13,41 @@ use crate::refusal::ProviderRefusal;
 pub enum OAuthError {
     /// The URL would send secrets in clear over a network.
     #[error("{operation} needs an https URL")]
-    Unprotected {
-        /// What was asked.
-        operation: Operation,
-    },
+    Unprotected { operation: Operation },
     /// No connection, or it broke.
     #[error("{operation} could not reach the provider")]
     Unreachable {
-        /// What was asked.
         operation: Operation,
-        /// Why.
         #[source]
         source: reqwest::Error,
     },
     /// The provider's certificate is not trusted.
     #[error("{operation} met a certificate that is not trusted")]
     Untrusted {
-        /// What was asked.
         operation: Operation,
-        /// Why.
         #[source]
         source: reqwest::Error,
     },
     /// No answer within the limit.
     #[error("{operation} timed out")]
-    TimedOut {
-        /// What was asked.
-        operation: Operation,
-    },
+    TimedOut { operation: Operation },
     /// More than the limit of an answer.
     #[error("{operation} got an answer of more than {limit} bytes")]
     TooLarge {
-        /// What was asked.
         operation: Operation,
         /// The most that is read.
         limit: usize,
     },
     /// A redirect, which is never followed: it would carry secrets elsewhere.
     #[error("{operation} was redirected (HTTP {status})")]
-    Redirected {
-        /// What was asked.
-        operation: Operation,
-        /// The status.
-        status: u16,
-    },
+    Redirected { operation: Operation, status: u16 },
     /// The provider said no.
     #[error("{0}")]
     Refused(Box<ProviderRefusal>),
     /// A success that cannot be used.
     #[error("{operation} got an answer that cannot be used: {problem}")]
     Unreadable {
-        /// What was asked.
         operation: Operation,
-        /// What is wrong with it.
         problem: &'static str,
     },
     /// Neither endpoints nor an issuer are given.
@@ -74,7 +56,6 @@ pub enum OAuthError {
     /// The metadata belongs to another issuer than the one asked for.
     #[error("metadata of {asked} names the issuer {answered}")]
     OtherIssuer {
-        /// The issuer asked for.
         asked: String,
         /// The issuer in the document.
         answered: String,

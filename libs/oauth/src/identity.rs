@@ -21,7 +21,6 @@ pub struct Identity {
     pub issuer: Option<String>,
     /// Microsoft's tenant.
     pub tenant: Option<String>,
-    /// The mailbox address.
     pub address: Option<String>,
     /// The claim that held the address.
     pub claim: Option<String>,

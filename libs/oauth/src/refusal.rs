@@ -18,7 +18,6 @@ const REDACTED: &str = "[redacted]";
 /// A provider's no, with everything it said that helps to find out why.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProviderRefusal {
-    /// What was asked.
     pub operation: Operation,
     /// The HTTP status; absent when the answer came through the browser.
     pub status: Option<u16>,

@@ -15,7 +15,6 @@ use crate::profile::{Defaults, Profile};
 pub struct Registration {
     /// What fills in the rest.
     pub profile: Profile,
-    /// The public id.
     pub client_id: String,
     /// The secret; absent for public clients.
     pub client_secret: Option<SecretString>,

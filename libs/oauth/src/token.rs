@@ -19,7 +19,6 @@ use crate::wire::WireTokens;
 /// What a provider issued.
 #[derive(Debug, Clone)]
 pub struct TokenAnswer {
-    /// The bearer token.
     pub access_token: SecretString,
     /// The refresh token; absent means that the one before stays good.
     pub refresh_token: Option<SecretString>,

@@ -47,14 +47,10 @@ struct LifecycleState {
 pub enum TaskFault {
     /// A task that should run until it is stopped came to its end.
     #[error("task {task} ended by itself")]
-    Ended {
-        /// The task.
-        task: String,
-    },
+    Ended { task: String },
     /// A task failed.
     #[error("task {task} failed: {reason}")]
     Failed {
-        /// The task.
         task: String,
         /// Its error, with all causes.
         reason: String,
@@ -62,7 +58,6 @@ pub enum TaskFault {
     /// A task panicked.
     #[error("task {task} panicked: {message}")]
     Panicked {
-        /// The task.
         task: String,
         /// What the panic said.
         message: String,

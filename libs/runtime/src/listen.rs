@@ -6,13 +6,11 @@ use tokio::net::TcpListener;
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} for {purpose}: free it or set {setting} to another address")]
 pub struct ListenError {
-    /// The address.
     pub address: SocketAddr,
     /// What it was to serve.
     pub purpose: &'static str,
     /// The setting that names it.
     pub setting: &'static str,
-    /// Why.
     #[source]
     pub source: std::io::Error,
 }

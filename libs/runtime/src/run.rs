@@ -18,11 +18,8 @@ use crate::telemetry::{Telemetry, TelemetrySettings};
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct RuntimeSettings {
-    /// Logs and traces.
     pub telemetry: TelemetrySettings,
-    /// Health and metrics.
     pub ops: OpsSettings,
-    /// How the process stops.
     pub shutdown: ShutdownSettings,
 }
 

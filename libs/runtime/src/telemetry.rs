@@ -86,24 +86,17 @@ pub enum TelemetryError {
     /// The level is not understood.
     #[error("telemetry.level {level:?} is neither a level nor a list of directives")]
     Level {
-        /// What was given.
         level: String,
-        /// Why.
         #[source]
         source: tracing_subscriber::filter::ParseError,
     },
     /// The ratio is no part.
     #[error("telemetry.trace_ratio is {ratio}, it must be between 0 and 1")]
-    Ratio {
-        /// What was given.
-        ratio: f64,
-    },
+    Ratio { ratio: f64 },
     /// The trace exporter cannot be built.
     #[error("cannot export traces to telemetry.otlp_endpoint {endpoint:?}")]
     Exporter {
-        /// What was given.
         endpoint: String,
-        /// Why.
         #[source]
         source: opentelemetry_otlp::ExporterBuildError,
     },

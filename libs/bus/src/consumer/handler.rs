@@ -30,13 +30,9 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Delivery {
     /// Its subject, without the prefix.
     pub subject: String,
-    /// Its headers.
     pub headers: Headers,
-    /// Its body.
     pub payload: Bytes,
-    /// Where it lies in the stream.
     pub stream_sequence: u64,
-    /// When the stream stored it.
     pub timestamp: OffsetDateTime,
     /// Counts from 1.
     pub attempt: u32,

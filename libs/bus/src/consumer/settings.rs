@@ -16,7 +16,6 @@ pub enum StartAt {
 /// How messages are consumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerSettings {
-    /// From which stream.
     pub stream: StreamKind,
     /// Which subjects, without the prefix; none means all of the stream.
     pub filters: Vec<String>,
@@ -43,27 +42,18 @@ pub enum ConsumeError {
         ack_wait.as_secs(), needed.as_secs()
     )]
     AckWait {
-        /// The consumer.
         consumer: &'static str,
-        /// What was given.
         ack_wait: Duration,
-        /// What is needed.
         needed: Duration,
     },
     /// A number is 0 that must not be, or the name cannot be used.
     #[error("consumer {consumer} needs a plain name, at least one attempt and one message in hand")]
-    Settings {
-        /// The consumer.
-        consumer: &'static str,
-    },
+    Settings { consumer: &'static str },
     /// The server refuses the consumer.
     #[error("the server refused consumer {consumer} on {stream}")]
     Refused {
-        /// The consumer.
         consumer: &'static str,
-        /// The stream.
         stream: &'static str,
-        /// Why.
         #[source]
         source: NatsCause,
     },

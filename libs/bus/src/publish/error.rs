@@ -10,7 +10,6 @@ pub enum PublishError {
     StreamFull {
         /// Where the message should have gone.
         subject: String,
-        /// What the server said.
         #[source]
         source: RefusedBy,
     },
@@ -25,7 +24,6 @@ pub enum PublishError {
     Refused {
         /// Where the message should have gone.
         subject: String,
-        /// What the server said.
         #[source]
         source: RefusedBy,
     },
@@ -47,16 +45,12 @@ pub enum PublishError {
     },
     /// The subject has wildcards or characters that NATS cannot carry. Not stored.
     #[error("{subject:?} is no subject to publish to")]
-    BadSubject {
-        /// What was given.
-        subject: String,
-    },
+    BadSubject { subject: String },
     /// A header has characters that NATS cannot carry. Not stored.
     #[error("header {name:?} of the message for {subject} cannot be carried")]
     BadHeader {
         /// Where the message should have gone.
         subject: String,
-        /// The header.
         name: String,
     },
     /// The server was not reached, and nothing was sent. Not stored.
@@ -70,7 +64,6 @@ pub enum PublishError {
     Unknown {
         /// Where the message should have gone.
         subject: String,
-        /// What happened.
         #[source]
         source: NatsCause,
     },

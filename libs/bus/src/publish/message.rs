@@ -14,14 +14,12 @@ pub struct Outgoing {
     pub message_id: String,
     /// Further headers. Names that begin with `Nats-` belong to the server.
     pub headers: Headers,
-    /// The body.
     pub payload: Bytes,
 }
 
 /// The server's word that a message is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
-    /// Where it lies in the stream.
     pub sequence: u64,
     /// Whether the same message id was stored before; then nothing was added.
     pub is_duplicate: bool,

@@ -8,7 +8,6 @@ pub enum StreamError {
         "the NATS server has no JetStream for us: start it with --jetstream, or enable it for the account"
     )]
     NoJetStream {
-        /// What the server said.
         #[source]
         source: NatsCause,
     },
@@ -17,38 +16,30 @@ pub enum StreamError {
         "the server has no room for stream {stream} of {max_bytes} bytes: lower nats.streams.…_max_bytes or give the server more"
     )]
     NoRoom {
-        /// The stream.
         stream: String,
         /// The size it was to have.
         max_bytes: u64,
-        /// What the server said.
         #[source]
         source: NatsCause,
     },
     /// The stream could not be read.
     #[error("cannot read stream {stream}")]
     Read {
-        /// The stream.
         stream: String,
-        /// Why.
         #[source]
         source: NatsCause,
     },
     /// The stream could not be made.
     #[error("cannot make stream {stream}")]
     Create {
-        /// The stream.
         stream: String,
-        /// Why.
         #[source]
         source: NatsCause,
     },
     /// The stream is there with settings that cannot be changed into ours.
     #[error("stream {stream} is there with other settings, and the server refuses to change it")]
     Update {
-        /// The stream.
         stream: String,
-        /// Why.
         #[source]
         source: NatsCause,
     },

@@ -7,7 +7,6 @@ use crate::connection::Bus;
 /// A stream of somebody else's that listens to where events are repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignStream {
-    /// Its name.
     pub name: String,
     /// The events that it listens to, as `mail.received`.
     pub events: Vec<&'static str>,

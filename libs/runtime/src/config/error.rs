@@ -14,16 +14,13 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the configuration file {}", path.display())]
     File {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
     /// The file is no TOML.
     #[error("{place} is no valid TOML: {text}")]
     Syntax {
-        /// Which file.
         place: ConfigSource,
         /// The parser's words, with line and column.
         text: String,
@@ -31,27 +28,20 @@ pub enum ConfigError {
     /// A key or section that nobody knows.
     #[error("{key} in {place} is no setting{}", hint(suggestion.as_deref()))]
     Unknown {
-        /// Its path.
         key: String,
-        /// Where it stands.
         place: ConfigSource,
-        /// What was probably meant.
         suggestion: Option<String>,
     },
     /// A variable with our prefix that sets nothing.
     #[error("variable {name} is no setting{}", hint(suggestion.as_deref()))]
     Variable {
-        /// The variable.
         name: String,
-        /// What was probably meant.
         suggestion: Option<String>,
     },
     /// A value of the wrong kind.
     #[error("{key} in {place}: {problem}")]
     Wrong {
-        /// Its path.
         key: String,
-        /// Where it stands.
         place: ConfigSource,
         /// What was expected, and what was found.
         problem: String,
@@ -61,16 +51,11 @@ pub enum ConfigError {
         "{key} is not set: add it to the configuration file or set {}",
         variable(key)
     )]
-    Missing {
-        /// Its path.
-        key: String,
-    },
+    Missing { key: String },
     /// A value that does not fit the others.
     #[error("{key} does not fit")]
     Invalid {
-        /// Its path.
         key: String,
-        /// Why.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
