@@ -25,7 +25,7 @@ pub(crate) use client::{
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const OLDEST_SERVER: (i64, i64, i64) = (2, 12, 0);
-/// How often a new client is tried when the one before has ended.
+/// The pause between attempts to make a new client after the last one has ended.
 const RENEW_PAUSE: Duration = Duration::from_secs(1);
 
 /// The connection to NATS. Clones share it.
@@ -41,16 +41,16 @@ pub(crate) struct BusInner {
     pub(crate) prefix: Prefix,
     pub(crate) settings: BusSettings,
     pub(crate) publish_budget: PublishBudget,
-    /// Until a stream refuses one.
+    /// Whether atomic batches are tried: until a stream refuses one.
     pub(crate) takes_batches: AtomicBool,
     state: ConnectionWatch,
     nats: RwLock<Arc<NatsClient>>,
-    /// When the last try to make a new client failed.
+    /// When the last attempt to make a new client failed.
     renewing: Mutex<Option<Instant>>,
     is_closed: AtomicBool,
 }
 
-/// What the bus knows of its own state, without asking the server.
+/// The state of the connection as the client reports it, without asking the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BusHealth {
     /// Whether the connection stands.
@@ -65,7 +65,7 @@ pub enum BusError {
     /// The settings do not fit.
     #[error("the NATS settings are not valid")]
     Settings(#[from] BusSettingsError),
-    /// Nobody answered in the time given.
+    /// No server answered within `connect_wait_seconds`.
     #[error(
         "no NATS server answered at {url} within {} s: start one there, or set nats.url (MAILMESH_NATS__URL)",
         waited.as_secs()
@@ -149,7 +149,7 @@ impl Bus {
         }
     }
 
-    /// Asks the server for a sign of life, for readiness checks.
+    /// Asks the server for an answer, for readiness checks.
     pub fn check(&self) -> BoxFuture<'_, Result<(), BusError>> {
         Box::pin(async move {
             let answer = tokio::time::timeout(CHECK_TIMEOUT, async {
@@ -180,7 +180,7 @@ impl Bus {
 
     /// Writes what is left and closes the connection for good: calls fail from now on, and subscriptions end.
     ///
-    /// For the end of a process, before a server that ends with it: the loss of the connection is no news then.
+    /// For the end of a process whose NATS server ends with it: the loss of the connection is not logged then.
     pub fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let BusInner {

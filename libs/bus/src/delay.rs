@@ -1,7 +1,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// Doubles from `base` to `top` with the number of failures, then takes between half and all of it.
+/// Returns an exponential backoff: `base` doubled with each failure up to `top`, of which between half and all.
 ///
 /// Without the jitter all replicas would come back at the same moment after an outage.
 pub(crate) fn jittered(failures: u32, base: Duration, top: Duration) -> Duration {

@@ -16,7 +16,7 @@ use crate::subject::{Prefix, is_token};
 const EXPECTED_SUBJECT: HeaderName =
     HeaderName::from_static("Nats-Expected-Last-Subject-Sequence-Subject");
 
-/// The right to publish an account's events, held until somebody else takes the fence.
+/// The right to publish an account's events, until another owner takes the fence.
 ///
 /// The token is the sequence of a message that the stream keeps for ever. Each fenced event tells the stream which token
 /// its owner holds; the stream itself refuses it when a newer one is there. Clones share one turn to publish.

@@ -9,9 +9,9 @@
 //! - A message that cannot be handled is copied to the dead letters, with the reason, before it is given up. So is one that
 //!   the NATS client cannot even read, as the server stores any headers; what came behind it waits one ack wait at most.
 //! - Every queue and every wait has a bound: bytes in flight, messages in hand, time for each answer.
-//! - The end of the NATS client, which panics over some headers, is noticed and mended: consumers pull over connections of
-//!   their own, and where the shared client has ended, the bus says that it is not connected until the next call has made
-//!   a new one.
+//! - The NATS client panics on some headers, which ends its task. Consumers pull over connections of their own, so that it
+//!   ends only theirs; where the shared client has ended, the bus reports that it is not connected until the next call
+//!   has made a new one.
 //!
 //! Refuses: servers before 2.12, a consumer whose ack wait is shorter than its own work, subjects with wildcards or spaces in
 //! a publish, and header values with line breaks. No type of the NATS client leaves this crate, and callers speak in subjects

@@ -40,7 +40,7 @@ pub enum RawError {
     /// The id cannot stand in a subject.
     #[error("{mail_id:?} is no mail id")]
     BadId { mail_id: String },
-    /// Some chunks are there and others are not: it was never stored whole, or is being deleted.
+    /// A chunk is missing: the mail was never stored whole, or is being deleted.
     #[error("raw mail {mail_id} lacks chunk {chunk}")]
     Partial {
         mail_id: String,

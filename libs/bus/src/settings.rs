@@ -5,13 +5,13 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// Where NATS is, how to prove who we are, and how large the streams may grow.
+/// Address and credentials of NATS, and the limits of the streams.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusSettings {
     /// One address, or several with commas between them.
     pub url: String,
-    /// Goes before every stream and subject; empty in production, one per test.
+    /// Precedes every stream and subject; empty in production, one per test.
     pub prefix: String,
     /// How to sign in; none for an open server or when the address carries a user.
     pub credentials: Option<BusCredentials>,
@@ -24,7 +24,7 @@ pub struct BusSettings {
     pub streams: StreamSettings,
 }
 
-/// How this process proves who it is to NATS.
+/// Credentials of this process at NATS.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum BusCredentials {

@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use mailmesh_domain::{MustAct, Verdict};
 
-/// Why a provider said no, as far as it decides what happens next.
+/// Why a provider refused, as far as it decides what happens next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RefusalCause {
     /// The grant is dead: expired, revoked, password changed.
     GrantDead,
-    /// The provider wants to see the person: second factor, new terms, password change.
+    /// The provider asks for an interactive sign-in: second factor, new terms, password change.
     Interaction,
     /// The person has not agreed, or not to all.
     Consent,

@@ -67,7 +67,7 @@ pub enum HttpSetupError {
     Build(#[source] reqwest::Error),
 }
 
-/// The one way to a provider: limits, TLS, and the key sets that were fetched. Clones share it.
+/// Speaks HTTP to providers within time and size limits; caches their key sets. Clones share it.
 #[derive(Clone)]
 pub struct HttpClient {
     inner: reqwest::Client,

@@ -15,7 +15,7 @@ const CODE_CHARACTERS: usize = 64;
 const DESCRIPTION_CHARACTERS: usize = 500;
 const REDACTED: &str = "[redacted]";
 
-/// A provider's no, with everything it said that helps to find out why.
+/// A provider's error response, with all that it says about the reason.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProviderRefusal {
     pub operation: Operation,
@@ -30,11 +30,11 @@ pub struct ProviderRefusal {
     pub aadsts: Option<u32>,
     /// Google's `error_subtype` or Microsoft's `suberror`.
     pub subtype: Option<String>,
-    /// What Microsoft's support asks for first.
+    /// Microsoft's `correlation_id`, which its support asks for first.
     pub correlation_id: Option<String>,
-    /// What Microsoft's support asks for next.
+    /// Microsoft's `trace_id`, which its support asks for next.
     pub trace_id: Option<String>,
-    /// The server's own hint on when to come back.
+    /// The server's `Retry-After`.
     pub retry_after: Option<Duration>,
 }
 

@@ -5,7 +5,7 @@ use ::http::header::{DATE, RETRY_AFTER};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-// A longer wait than a day is a mistake of the server, and would look like a loss to its users.
+// A wait of more than a day is a mistake of the server; mail that waits for so long looks lost.
 const LONGEST: Duration = Duration::from_hours(24);
 
 /// Returns how long the server asks to wait. A date counts from the server's own `Date`, so that

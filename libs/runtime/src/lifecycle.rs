@@ -1,4 +1,4 @@
-//! What runs in a process, by name, and how it comes to its end.
+//! The tasks of a process by name, their failures, and the order in which they stop.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -223,7 +223,7 @@ impl Lifecycle {
         let stop = self.stop.clone();
         let counted: Vec<_> = self.trackers.iter().map(TaskTracker::token).collect();
         let span = info_span!(parent: None, "task", task = task_name);
-        // The task goes away in either case; nobody sees the state that it left.
+        // Unwind safe: the task is dropped in either case, and nobody sees the state that it left.
         let work = AssertUnwindSafe(task).catch_unwind();
         let supervised = async move {
             let end = work.await;

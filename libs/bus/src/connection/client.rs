@@ -45,7 +45,7 @@ pub(crate) enum NatsClientError {
     },
 }
 
-/// Where the state of a connection is written, and whether its changes are worth a line in the log.
+/// The state of a connection for those who wait for it, and whether its changes are logged.
 #[derive(Debug, Clone)]
 pub(crate) struct ConnectionWatch {
     link: Arc<watch::Sender<ConnectionState>>,
@@ -134,7 +134,7 @@ impl ConnectionWatch {
 
 /// Lives in the client's event callback, and so exactly as long as the client's task.
 ///
-/// A task that panics sends no event and leaves the client's own state at "connected"; what it drops is all that tells.
+/// A task that panics sends no event and leaves the client's own state at "connected": dropping this is the only sign.
 struct ClientEndGuard(ConnectionWatch);
 
 impl Drop for ClientEndGuard {
@@ -150,7 +150,7 @@ impl NatsClient {
     pub(crate) fn new(client: async_nats::Client) -> Self {
         let jetstream = jetstream::context::ContextBuilder::new()
             .timeout(REQUEST_TIMEOUT)
-            // Twice what the byte budget lets through: the client's own limit would wait without a bound.
+            // Above what the publish budget admits: async-nats waits without a bound when its own limit is reached.
             .max_ack_inflight(8_192)
             .backpressure_on_inflight(true)
             .build(client.clone());

@@ -14,7 +14,7 @@ use crate::metric;
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 const ACK_TRIES: u32 = 2;
-/// When the dead letters themselves cannot be stored.
+/// The wait before a message is delivered again whose dead letter was not stored.
 const DEAD_LETTER_RETRY: Duration = Duration::from_secs(30);
 
 /// A message that is not acknowledged yet.
@@ -33,7 +33,7 @@ pub(super) enum WorkOutcome {
     Failed(HandlerError),
     Panicked,
     TimedOut,
-    /// Delivered more often than it may be: its handler takes the process down each time.
+    /// Delivered more often than it may be, although no handler answered: as when it crashes the process each time.
     TooOften,
 }
 

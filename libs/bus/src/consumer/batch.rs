@@ -84,7 +84,7 @@ fn log_ended(consumer: &'static str, error: &PullError, failures: u32) {
     }
 }
 
-/// How many batches are in hand: one that is finished and one that is prepared.
+/// Maximum batches in hand: one that is finished and one that is prepared.
 const IN_HAND: usize = 2;
 
 /// Batches on which the handler works.
@@ -92,7 +92,7 @@ type Working<'a> = FuturesUnordered<BoxFuture<'a, Vec<(PendingAck, WorkOutcome)>
 /// Acknowledgements on their way to the server.
 type Settling<'a> = FuturesUnordered<BoxFuture<'a, ()>>;
 
-/// The end of the batch before, which this one waits for, and its own, which the next one waits for.
+/// Orders the batches: dropping a turn, however its batch ended, lets the next batch finish.
 struct Turn {
     before: Option<oneshot::Receiver<Never>>,
     _own: oneshot::Sender<Never>,
@@ -218,7 +218,7 @@ async fn gather(pull: &mut Pull, first: Message, most: usize) -> (Vec<Message>, 
                 Err(error) => return (batch, Some(error)),
             }
         }
-        // The task's budget of tokio ends after some 128 messages, and then all looks empty.
+        // tokio's cooperative budget ends after 128 messages; until the task yields, the subscription then looks empty.
         tokio::task::yield_now().await;
     }
     (batch, None)

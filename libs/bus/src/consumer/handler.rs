@@ -12,10 +12,10 @@ pub trait Handler: Send + Sync + 'static {
     /// The durable name, the same in all replicas.
     const CONSUMER: &'static str;
 
-    /// What the first step leaves for the second.
+    /// What [`Handler::prepare`] hands to [`Handler::finish`].
     type Prepared: Send;
 
-    /// Does for at least one message what needs no order.
+    /// Does the part of the work that needs no order; there is at least one message.
     fn prepare(&self, deliveries: Vec<Delivery>) -> impl Future<Output = Self::Prepared> + Send;
 
     /// Does the rest, and answers for each message in the order in which they came.
@@ -52,7 +52,7 @@ pub(super) enum Action {
 }
 
 impl HandlerError {
-    /// Says: try again on the schedule.
+    /// Has the message delivered again after the schedule's next delay.
     pub fn retry(source: impl Into<anyhow::Error>) -> Self {
         Self {
             action: Action::Retry { after: None },
@@ -60,7 +60,7 @@ impl HandlerError {
         }
     }
 
-    /// Says: no attempt will ever succeed.
+    /// Moves the message to the dead letters: no attempt would ever succeed.
     pub fn dead_letter(reason: impl Into<String>, source: impl Into<anyhow::Error>) -> Self {
         Self {
             action: Action::DeadLetter {
@@ -70,7 +70,7 @@ impl HandlerError {
         }
     }
 
-    /// Replaces the schedule's wait before a retry; a dead letter stays one.
+    /// Replaces the schedule's delay, as by a server's own hint; has no effect on a dead letter.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         if let Action::Retry { after } = &mut self.action {

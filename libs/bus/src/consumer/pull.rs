@@ -15,14 +15,14 @@ use crate::connection::{ConnectionState, ConnectionWatch, NatsClientError, conne
 const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 const CONNECTION_WAIT: Duration = Duration::from_secs(30);
-/// Two heartbeats and some.
+/// Two heartbeats and some delay: after so long without one, the server or the connection is gone.
 const SILENCE: Duration = Duration::from_secs(12);
-/// What one request may bring, so that a batch of the largest messages does not fill the memory.
+/// Maximum bytes per pull request, which bounds the memory of a batch of large messages.
 const REQUEST_BYTES: usize = 32 * 1024 * 1024;
-/// The server's words when the next message would not fit into the rest of a request.
+/// The server's status text when the next message would exceed the bytes of a request.
 const TOO_MANY_BYTES: &str = "Message Size Exceeds MaxBytes";
-/// The server's words when a request that names bytes has brought all its messages: the last of
-/// them may come later still, from a stream with replicas, and other requests go on.
+/// The server's status text when a request with a limit of bytes has delivered all its messages. From a stream with replicas
+/// the last of them may still arrive after it, and other requests go on.
 const BATCH_COMPLETED: &str = "Batch Completed";
 
 /// Pull requests of one consumer and what they bring.
@@ -38,7 +38,7 @@ pub(super) struct Pull {
     address: String,
     inbox: String,
     link: watch::Receiver<ConnectionState>,
-    /// Number and rest of each request that the server still serves, oldest first.
+    /// Number and remaining messages of each request that the server still serves, oldest first.
     requests: VecDeque<(u64, usize)>,
     next_request: u64,
     heard_at: Instant,

@@ -23,7 +23,7 @@ pub struct ConsumerSettings {
     pub start_at: StartAt,
     /// The most messages of one batch; two batches may be in hand.
     pub max_in_hand: usize,
-    /// When a message goes to another replica if this one falls silent.
+    /// When the server delivers a message to another replica if this one neither acknowledges it nor reports progress.
     pub ack_wait: Duration,
     /// When the work on a batch is given up and tried again. It does not include the wait for the batch before.
     pub work_timeout: Duration,

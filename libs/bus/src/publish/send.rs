@@ -24,12 +24,12 @@ use crate::cause::NatsCause;
 use crate::connection::{Bus, NatsClient};
 use crate::delay::jittered;
 
-/// How long a call to publish may take to hand everything over; acks may take one request timeout more.
+/// The limit for handing all messages of a call to the client; acks may take one request timeout more.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a call waits for a lost connection before it says that nothing was sent.
+/// How long a call waits for a lost connection before it answers `NotSent`.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How often a message is sent again to a stream that is busy.
+/// Maximum repetitions of a message that the stream refused as it was checking another one under the same fence.
 const BUSY_TRIES: u32 = 12;
 
 type HandedOver = Result<PublishAckFuture, ClientError>;
