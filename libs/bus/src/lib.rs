@@ -13,9 +13,9 @@
 //!   ends only theirs; where the shared client has ended, the bus reports that it is not connected until the next call
 //!   has made a new one.
 //!
-//! Refuses: servers before 2.12, a consumer whose ack wait is shorter than its own work, subjects with wildcards or spaces in
-//! a publish, and header values with line breaks. No type of the NATS client leaves this crate, and callers speak in subjects
-//! without the prefix: the bus adds and removes it.
+//! Refuses: servers before 2.12, a consumer whose ack wait is shorter than the work on two batches, subjects with wildcards or
+//! spaces in a publish, and header values with line breaks. No type of the NATS client leaves this crate, and callers speak
+//! in subjects without the prefix: the bus adds and removes it.
 //!
 //! Raw mails lie in a stream of our own rather than in the NATS object store: one message a mail instead of two, measured
 //! twice as fast, no orphaned chunks without an index, and any client can fetch them with one request (see [`RawMails`]).
