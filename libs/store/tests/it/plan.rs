@@ -12,7 +12,6 @@ use mailmesh_store::{
     send_attempt,
 };
 use time::Duration;
-use tokio::time::Instant;
 
 use crate::attempt::sent;
 use crate::sample::{self, LATER, NOW};
@@ -122,32 +121,15 @@ impl Filled {
 
     /// Runs a statement and rolls it back; fails when it read many rows.
     async fn check(&self, name: &str, run: impl AsyncFnOnce(&mut Tx) -> Result<()>) -> Result<()> {
-        let before = self.rows_read().await?;
+        let before = self.world.rows_read().await?;
         let database = Database::connect(&self.settings).await?;
         let mut tx = database.begin().await?;
         run(&mut tx).await?;
         drop(tx);
         database.close().await;
-        let read = self.rows_read().await? - before;
+        let read = self.world.rows_read().await? - before;
         ensure!(read <= FEW_ROWS, "{name} reads {read} rows");
         Ok(())
-    }
-
-    /// A connection hands its counts in before it disappears.
-    async fn rows_read(&self) -> Result<i64> {
-        let connected = "SELECT count(*) FROM pg_stat_activity
-                         WHERE datname = current_database() AND application_name = 'mailmesh'";
-        let deadline = Instant::now() + std::time::Duration::from_secs(20);
-        while self.world.read::<i64>(connected).await? > 0 {
-            ensure!(Instant::now() < deadline, "a connection stays");
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        self.world
-            .read(
-                "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint
-                 FROM pg_stat_user_tables WHERE relname <> '_sqlx_migrations'",
-            )
-            .await
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{OnceLock, mpsc};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use mailmesh_embedded::{
     Cache, Locator, Postgres, PostgresOptions, Silent, StopSignal, Supervised, find_postgres,
 };
@@ -15,6 +15,7 @@ use mailmesh_store::{Database, DatabaseSettings};
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// A database of its own, with the mesh's tables.
 pub(crate) struct World {
@@ -68,6 +69,23 @@ impl World {
             .await
             .with_context(|| query.to_owned())?;
         Ok(row.try_get(0)?)
+    }
+
+    /// Returns how many rows of tables statements have read so far. A connection hands its counts in before it
+    /// disappears.
+    pub(crate) async fn rows_read(&self) -> Result<i64> {
+        let connected = "SELECT count(*) FROM pg_stat_activity
+                         WHERE datname = current_database() AND application_name = 'mailmesh'";
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.read::<i64>(connected).await? > 0 {
+            ensure!(Instant::now() < deadline, "a connection stays");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.read(
+            "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint
+             FROM pg_stat_user_tables WHERE relname <> '_sqlx_migrations'",
+        )
+        .await
     }
 }
 
