@@ -13,6 +13,7 @@
 //! | `grants` | auth-callback inserts and replaces, token-refresh updates, admin deletes unused ones |
 //! | `sign_ins` | admin inserts, auth-callback consumes |
 //! | `mailbox_cursors`, `received_mails`, `quarantined_mails` | inbound-fetcher; admin voids the cursors of an account with another host or login |
+//! | `listed_mails` | inbound-fetcher |
 //! | `outbound_mails`, `send_attempts` | outbound-sender; admin decides and cancels |
 //! | `outbox` | every service inserts its events; its relay deletes them |
 //! | `replicas` | every service, its own row |
@@ -29,6 +30,7 @@ mod database;
 mod error;
 pub mod grant;
 pub mod lease;
+pub mod listed_mail;
 pub mod mailbox;
 pub mod outbound_mail;
 pub mod outbox;

@@ -10,7 +10,8 @@ use mailmesh_secrets::{SealedSecret, sha256};
 use mailmesh_store::account::{self, Account, ServerAddress};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Claiming, Grant};
-use mailmesh_store::mailbox::ReceivedMail;
+use mailmesh_store::listed_mail::{self, ListingEntry, SeenMail};
+use mailmesh_store::mailbox::{self, ReceivedMail};
 use mailmesh_store::outbound_mail::{NewOutboundMail, Recipient};
 use mailmesh_store::{Tx, lease};
 use time::OffsetDateTime;
@@ -197,4 +198,36 @@ pub(crate) fn received(account: AccountId, uid: u32) -> ReceivedMail {
 
 pub(crate) const fn position(uid_validity: u32, uid: u32) -> Position {
     Position::Imap { uid_validity, uid }
+}
+
+/// An id and a size as a POP3 server lists them.
+pub(crate) fn entry(uidl: &str, listed_bytes: u64) -> ListingEntry {
+    ListingEntry {
+        position: Position::Pop3 {
+            uidl: (!uidl.is_empty()).then(|| uidl.to_owned()),
+        },
+        listed_bytes: Some(listed_bytes),
+    }
+}
+
+/// Records a mail of a mailbox that is listed whole.
+pub(crate) async fn recorded(
+    tx: &mut Tx,
+    account: AccountId,
+    entry: &ListingEntry,
+    content: &[u8],
+) -> Result<MailId> {
+    let mail = ReceivedMail {
+        position: entry.position.clone(),
+        sha256: sha256(content),
+        is_post_action_due: true,
+        ..received(account, 1)
+    };
+    let seen = SeenMail {
+        mail: &mail,
+        listed_bytes: entry.listed_bytes,
+    };
+    mailbox::insert(tx, std::slice::from_ref(&mail), NOW).await?;
+    listed_mail::record(tx, &[seen], NOW).await?;
+    Ok(mail.id)
 }
