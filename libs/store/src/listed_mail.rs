@@ -5,7 +5,7 @@ mod listing;
 mod record;
 mod unseen;
 
-pub use absence::note_listing;
+pub use absence::{finish_gone_post_actions, forget_absent, note_listing};
 pub use listing::ListingEntry;
 pub use record::{SeenMail, mark_existing, record};
 pub use unseen::find_unseen;

@@ -65,3 +65,54 @@ async fn note_chunk(
     .map_err(StoreError::query("note a listing"))?;
     Ok(())
 }
+
+/// Finishes the post-actions of mails that are listed no more: POP3 deletes when the session has ended well, so that the
+/// next listing is the first to show it. Ask once all that [`super::find_unseen`] named was fetched and known mails
+/// adopted, and before post-actions are listed: an id may name another mail by now. Returns how many there were.
+///
+/// # Errors
+/// When the database fails.
+pub async fn finish_gone_post_actions(
+    tx: &mut Tx,
+    account: AccountId,
+    folder: &str,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "UPDATE received_mails r SET is_post_action_due = false
+         FROM listed_mails l
+         WHERE l.account_id = $1 AND l.folder = $2 AND l.absent_since IS NOT NULL
+           AND r.mail_id = l.mail_id AND r.account_id = $1 AND r.folder = $2
+           AND r.is_post_action_due",
+    )
+    .bind(account.as_uuid())
+    .bind(folder)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("finish post-actions of absent mails"))?;
+    Ok(done.rows_affected())
+}
+
+/// Forgets up to `limit` mails that have been absent since before a moment, of accounts that were reached after it: what
+/// was listed in part just before an account stood still for long must not come as new. Returns how many there were.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_absent(
+    tx: &mut Tx,
+    before: OffsetDateTime,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "DELETE FROM listed_mails WHERE listed_mail_id IN (
+             SELECT l.listed_mail_id FROM listed_mails l
+             JOIN account_status s ON s.account_id = l.account_id AND s.proved_at > $1
+             WHERE l.absent_since < $1
+             ORDER BY l.absent_since LIMIT $2 FOR UPDATE OF l SKIP LOCKED)",
+    )
+    .bind(before)
+    .bind(limit)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("forget absent mails"))?;
+    Ok(done.rows_affected())
+}

@@ -2,9 +2,12 @@
 
 use anyhow::Result;
 use mailmesh_domain::{AccountId, Direction};
-use mailmesh_store::Tx;
-use mailmesh_store::listed_mail::{self, ListingEntry, find_unseen, mark_existing, note_listing};
-use time::OffsetDateTime;
+use mailmesh_store::listed_mail::{
+    self, ListingEntry, find_unseen, finish_gone_post_actions, forget_absent, mark_existing,
+    note_listing,
+};
+use mailmesh_store::{Tx, account_status, mailbox};
+use time::{Duration, OffsetDateTime};
 
 use crate::sample::{self, LATER, NOW, entry, recorded};
 use crate::world::World;
@@ -172,5 +175,59 @@ async fn recording_again_changes_nothing_and_many_at_once_may_be_one() -> Result
                  FROM listed_mails";
     let wanted = format!("{first} {}", mail.id);
     assert_eq!(world.read::<String>(mails).await?, wanted);
+    Ok(())
+}
+
+#[tokio::test]
+async fn post_actions_of_mails_that_are_listed_no_more_are_finished() -> Result<()> {
+    let (world, account) = world_with_account().await?;
+    let mut tx = world.database.begin().await?;
+    let other = sample::stored(&mut tx, "other", Direction::Inbound).await?;
+    let listing = [entry("a", 10), entry("b", 10)];
+    let gone = recorded(&mut tx, account, &listing[0], b"a").await?;
+    let kept = recorded(&mut tx, account, &listing[1], b"b").await?;
+    recorded(&mut tx, other, &listing[0], b"a").await?;
+
+    let mut finished = Vec::new();
+    for entries in [&listing[..], &listing[1..], &listing[1..]] {
+        note_listing(&mut tx, account, FOLDER, entries, NOW).await?;
+        finished.push(finish_gone_post_actions(&mut tx, account, FOLDER).await?);
+    }
+
+    assert_eq!(finished, [0, 1, 0]);
+    let due = mailbox::list_post_actions(&mut tx, account, FOLDER, LATER, 10).await?;
+    let due: Vec<_> = due.iter().map(|action| action.mail_id).collect();
+    assert_eq!(due, [kept], "{gone} is done");
+    let others = mailbox::list_post_actions(&mut tx, other, FOLDER, LATER, 10).await?;
+    assert_eq!(others.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn absent_mails_are_forgotten_after_a_while_if_the_account_was_reached_since() -> Result<()> {
+    let (world, account) = world_with_account().await?;
+    let mut tx = world.database.begin().await?;
+    for uidl in ["a", "b", "c", "kept"] {
+        recorded(&mut tx, account, &entry(uidl, 10), uidl.as_bytes()).await?;
+    }
+    let listing = [entry("kept", 10)];
+    note_listing(&mut tx, account, FOLDER, &listing, NOW).await?;
+    // Absence is counted from the first listing that showed it.
+    note_listing(&mut tx, account, FOLDER, &listing, LATER).await?;
+    account_status::set_proved(&mut tx, &[(account, LATER)]).await?;
+
+    let too_early = forget_absent(&mut tx, NOW, 10).await?;
+    let unreached = forget_absent(&mut tx, LATER, 10).await?;
+    let proved = [(account, LATER + Duration::SECOND)];
+    account_status::set_proved(&mut tx, &proved).await?;
+    let mut forgotten = Vec::new();
+    for _ in 0..3 {
+        forgotten.push(forget_absent(&mut tx, LATER, 2).await?);
+    }
+
+    assert_eq!((too_early, unreached), (0, 0));
+    assert_eq!(forgotten, [2, 1, 0]);
+    let left = find_unseen(&mut tx, account, FOLDER, &listing).await?;
+    assert!(left.is_empty());
     Ok(())
 }
