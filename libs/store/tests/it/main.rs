@@ -12,6 +12,7 @@ mod database;
 mod grant;
 mod known;
 mod lease;
+mod listed_known;
 mod listed_mail;
 mod lookup;
 mod migration;
