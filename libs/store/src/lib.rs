@@ -13,7 +13,7 @@
 //! | `grants` | auth-callback inserts and replaces, token-refresh updates, admin deletes unused ones |
 //! | `sign_ins` | admin inserts, auth-callback consumes |
 //! | `mailbox_cursors`, `received_mails`, `quarantined_mails` | inbound-fetcher; admin voids the cursors of an account with another host or login |
-//! | `listed_mails` | inbound-fetcher |
+//! | `listed_mails` | inbound-fetcher; admin makes those of an account with another host or login absent |
 //! | `outbound_mails`, `send_attempts` | outbound-sender; admin decides and cancels |
 //! | `outbox` | every service inserts its events; its relay deletes them |
 //! | `replicas` | every service, its own row |

@@ -14,5 +14,15 @@ pub async fn void_cursors(tx: &mut Tx, account: AccountId) -> Result<(), StoreEr
         .execute(tx.connection())
         .await
         .map_err(StoreError::query("void cursors"))?;
+    // Small servers count their ids from 1: another's mail could be taken for one that was seen.
+    sqlx::query(
+        "UPDATE listed_mails SET absent_since =
+             (SELECT updated_at FROM accounts WHERE account_id = $1)
+         WHERE account_id = $1 AND absent_since IS NULL",
+    )
+    .bind(account.as_uuid())
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("void listed mails"))?;
     Ok(())
 }

@@ -231,3 +231,16 @@ async fn absent_mails_are_forgotten_after_a_while_if_the_account_was_reached_sin
     assert!(left.is_empty());
     Ok(())
 }
+
+#[tokio::test]
+async fn nothing_is_seen_of_an_account_with_another_server() -> Result<()> {
+    let (world, account) = world_with_account().await?;
+    let mut tx = world.database.begin().await?;
+    recorded(&mut tx, account, &entry("1", 10), b"one").await?;
+
+    mailbox::void_cursors(&mut tx, account).await?;
+
+    let found = look(&mut tx, account, &[entry("1", 10)], LATER).await?;
+    assert_eq!(found, [0]);
+    Ok(())
+}
