@@ -14,6 +14,7 @@ mod known;
 mod lease;
 mod listed_known;
 mod listed_mail;
+mod listed_plan;
 mod lookup;
 mod migration;
 mod outbound;
