@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection, Postgres};
 use sqlx_core::transaction::TransactionManager;
 
 use crate::StoreError;
-use crate::answer::{Answering, Patience};
+use crate::timed_connection::{StatementTimeout, TimedConnection};
 
 /// Connections of each process that are kept for what must not wait behind other work.
 pub const URGENT_CONNECTIONS: u32 = 2;
@@ -43,7 +43,7 @@ pub struct DatabaseSettings {
 pub struct Database {
     pool: PgPool,
     urgent: PgPool,
-    patience: Patience,
+    statement_timeout: StatementTimeout,
 }
 
 /// How the database's schema compares with this release's.
@@ -61,7 +61,7 @@ pub enum MigrationState {
 #[derive(Debug)]
 pub struct Tx {
     connection: Box<dyn Borrowed>,
-    patience: Patience,
+    statement_timeout: StatementTimeout,
     is_awaiting: bool,
     is_committed: bool,
 }
@@ -100,21 +100,21 @@ impl Database {
         let proved = tokio::time::timeout(settings.acquire_timeout, proved).await;
         let proof = proved.unwrap_or(Err(sqlx::Error::PoolTimedOut));
         proof.map_err(StoreError::connect)?.close().await.ok();
-        let patience = Patience::new();
-        let pool = pool_options(&patience)
+        let statement_timeout = StatementTimeout::new();
+        let pool = pool_options(&statement_timeout)
             .max_connections(settings.max_connections)
             .acquire_timeout(settings.acquire_timeout)
             .connect_with(options.clone())
             .await
             .map_err(StoreError::connect)?;
-        let urgent = pool_options(&patience)
+        let urgent = pool_options(&statement_timeout)
             .max_connections(URGENT_CONNECTIONS)
             .acquire_timeout(settings.acquire_timeout)
             .connect_lazy_with(options);
         Ok(Self {
             pool,
             urgent,
-            patience,
+            statement_timeout,
         })
     }
 
@@ -122,7 +122,7 @@ impl Database {
     #[must_use]
     pub fn answering_within(self, limit: Duration) -> Self {
         Self {
-            patience: self.patience.with_limit(limit),
+            statement_timeout: self.statement_timeout.with_limit(limit),
             ..self
         }
     }
@@ -197,7 +197,7 @@ impl Database {
         let mut begun = tx.begin().await;
         if begun.is_err() {
             // It died in the pool, and the others with it as like as not: this opens a new one.
-            self.patience.suspect_all();
+            self.statement_timeout.suspect_all();
             tx = self.acquire(pool).await?;
             begun = tx.begin().await;
         }
@@ -208,7 +208,7 @@ impl Database {
     async fn acquire(&self, pool: &PgPool) -> Result<Tx, StoreError> {
         Ok(Tx {
             connection: Box::new(pool.acquire().await.map_err(StoreError::connect)?),
-            patience: self.patience.clone(),
+            statement_timeout: self.statement_timeout.clone(),
             is_awaiting: false,
             is_committed: false,
         })
@@ -221,7 +221,7 @@ impl Database {
     pub fn ping(&self) -> BoxFuture<'_, Result<time::OffsetDateTime, StoreError>> {
         Box::pin(async move {
             let asked = sqlx::query_scalar("SELECT now()").fetch_one(&self.pool);
-            self.patience
+            self.statement_timeout
                 .wait(asked)
                 .await
                 .map_err(StoreError::query("ask Postgres for its clock"))
@@ -250,8 +250,8 @@ impl Database {
     }
 }
 
-fn pool_options(patience: &Patience) -> PgPoolOptions {
-    let trust = patience.clone();
+fn pool_options(statement_timeout: &StatementTimeout) -> PgPoolOptions {
+    let trust = statement_timeout.clone();
     PgPoolOptions::new()
         .test_before_acquire(false)
         .before_acquire(move |_, connection| {
@@ -274,7 +274,7 @@ impl Tx {
     async fn begin(&mut self) -> Result<(), sqlx::Error> {
         self.is_awaiting = true;
         let begun = PgTransactionManager::begin(&mut self.connection, None);
-        self.patience.wait(begun).await?;
+        self.statement_timeout.wait(begun).await?;
         self.is_awaiting = false;
         Ok(())
     }
@@ -290,17 +290,17 @@ impl Tx {
     async fn make_durable(mut self) -> Result<(), StoreError> {
         self.is_awaiting = true;
         let committed = PgTransactionManager::commit(&mut self.connection);
-        let committed = self.patience.wait(committed).await;
+        let committed = self.statement_timeout.wait(committed).await;
         committed.map_err(StoreError::query("commit"))?;
         self.is_awaiting = false;
         self.is_committed = true;
         Ok(())
     }
 
-    pub(crate) fn connection(&mut self) -> Answering<'_> {
-        Answering {
+    pub(crate) fn connection(&mut self) -> TimedConnection<'_> {
+        TimedConnection {
             connection: &mut self.connection,
-            patience: &self.patience,
+            statement_timeout: &self.statement_timeout,
             is_awaiting: &mut self.is_awaiting,
         }
     }

@@ -22,7 +22,6 @@
 
 pub mod account;
 pub mod account_status;
-mod answer;
 pub mod api_key;
 pub mod client_configuration;
 mod convert;
@@ -39,6 +38,7 @@ pub mod sealed;
 pub mod send_attempt;
 mod settings;
 pub mod sign_in;
+mod timed_connection;
 
 pub use database::{Database, DatabaseSettings, MigrationState, Tx, URGENT_CONNECTIONS};
 pub use error::StoreError;

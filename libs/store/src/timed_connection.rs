@@ -19,13 +19,13 @@ const LIMIT: Duration = Duration::from_secs(15);
 
 /// How long answers are waited for, and which connections are not to be used any more.
 #[derive(Debug, Clone)]
-pub(crate) struct Patience {
+pub(crate) struct StatementTimeout {
     limit: Duration,
     /// Connections that were opened before are as likely dead as the one that failed then.
     suspect_before: Arc<Mutex<Option<Instant>>>,
 }
 
-impl Patience {
+impl StatementTimeout {
     pub(crate) fn new() -> Self {
         Self {
             limit: LIMIT,
@@ -80,36 +80,39 @@ impl Patience {
 
 /// A connection whose answers are waited for only so long.
 #[derive(Debug)]
-pub(crate) struct Answering<'c> {
+pub(crate) struct TimedConnection<'c> {
     pub(crate) connection: &'c mut PgConnection,
-    pub(crate) patience: &'c Patience,
+    pub(crate) statement_timeout: &'c StatementTimeout,
     /// Whether an answer is under way: with one that nobody took, the connection cannot be used again.
     pub(crate) is_awaiting: &'c mut bool,
 }
 
-impl<'c> Answering<'c> {
+impl<'c> TimedConnection<'c> {
     async fn wait<T>(
-        patience: &'c Patience,
+        statement_timeout: &'c StatementTimeout,
         is_awaiting: &'c mut bool,
         answer: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
         *is_awaiting = true;
-        let answered = patience.wait(answer).await;
+        let answered = statement_timeout.wait(answer).await;
         *is_awaiting = is_unfinished(&answered);
         answered
     }
 
     fn steps(self, statement: Plain) -> BoxStream<'c, Step> {
-        let patience = self.patience;
+        let statement_timeout = self.statement_timeout;
         *self.is_awaiting = true;
         let rest = (self.connection.fetch_many(statement), self.is_awaiting);
         stream::unfold(Some(rest), move |rest| async move {
             let (mut steps, is_awaiting) = rest?;
-            match patience.wait(steps.next().map(Ok)).await {
+            match statement_timeout.wait(steps.next().map(Ok)).await {
                 Ok(Some(Ok(step))) => Some((Ok(step), Some((steps, is_awaiting)))),
                 Ok(Some(failed)) => {
                     *is_awaiting = is_unfinished(&failed);
-                    Some((failed.inspect_err(|error| patience.note(error)), None))
+                    Some((
+                        failed.inspect_err(|error| statement_timeout.note(error)),
+                        None,
+                    ))
                 }
                 Ok(None) => {
                     *is_awaiting = false;
@@ -123,7 +126,7 @@ impl<'c> Answering<'c> {
 
     fn row(self, statement: Plain) -> BoxFuture<'c, Result<Option<PgRow>, sqlx::Error>> {
         let row = self.connection.fetch_optional(statement);
-        Box::pin(Self::wait(self.patience, self.is_awaiting, row))
+        Box::pin(Self::wait(self.statement_timeout, self.is_awaiting, row))
     }
 }
 
@@ -170,7 +173,7 @@ impl Execute<'_, Postgres> for Plain {
     }
 }
 
-impl<'c> Executor<'c> for Answering<'c> {
+impl<'c> Executor<'c> for TimedConnection<'c> {
     type Database = Postgres;
 
     fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Step>
@@ -201,6 +204,10 @@ impl<'c> Executor<'c> for Answering<'c> {
         'c: 'e,
     {
         let statement = self.connection.prepare_with(sql, parameters);
-        Box::pin(Self::wait(self.patience, self.is_awaiting, statement))
+        Box::pin(Self::wait(
+            self.statement_timeout,
+            self.is_awaiting,
+            statement,
+        ))
     }
 }
