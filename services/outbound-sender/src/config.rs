@@ -20,7 +20,7 @@ pub struct Config {
     pub connect_timeout_seconds: u64,
     /// How long to wait for the reply to a command.
     pub command_timeout_seconds: u64,
-    /// How long to wait for the reply to the final dot.
+    /// How long to wait for the reply to the commit of a mail (SMTP: to the final dot).
     pub final_reply_timeout_seconds: u64,
     /// The wait after each failed attempt; the last one repeats.
     pub retry_delays_seconds: Vec<u64>,

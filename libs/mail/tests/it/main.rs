@@ -1,5 +1,6 @@
 //! Behaviour against real sockets: scripted peers play the server.
 
+mod connect;
 mod imap;
 mod message;
 mod pop3;
