@@ -165,12 +165,14 @@ impl Worker {
     async fn succeed(&mut self) {
         self.refusals = TokenRefusals::default();
         let problem = self.watch.problem();
-        let state = match problem {
+        let state = match &problem {
             Some(_) => AccountState::Failing,
             None => AccountState::Active,
         };
         let (context, account) = (&self.owner.context, &self.owner.account);
-        self.health.set(context, account, state, problem).await;
+        self.health
+            .set(context, account, state, problem.as_ref())
+            .await;
     }
 
     /// Decides what a failure means for the account, and how long to stay away.

@@ -38,6 +38,7 @@ mod config;
 mod context;
 mod control_fetch;
 mod credentials;
+mod failed_folder;
 mod failure;
 mod gate;
 mod health;

@@ -1,13 +1,16 @@
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_events::Problem;
-use mailmesh_mail::MailSource;
-use mailmesh_mail::source::{FolderAccess, WaitLimits};
+use mailmesh_mail::source::{FolderAccess, Listing, WaitLimits};
+use mailmesh_mail::{Concern, MailSource, SourceError};
 use mailmesh_store::mailbox::Cursor;
+use tracing::warn;
 
 use crate::account_context::AccountContext;
 use crate::context::jittered;
+use crate::failed_folder::FailedFolders;
 use crate::failure::Failure;
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
@@ -22,6 +25,7 @@ pub(crate) struct FolderWatch {
     positions: Positions,
     receiver: Receiver,
     post: PostActions,
+    failed: FailedFolders,
 }
 
 /// How much of the account's folders is open in this session already.
@@ -37,6 +41,7 @@ impl FolderWatch {
             positions: Positions::new(cursors),
             receiver: Receiver::default(),
             post: PostActions::default(),
+            failed: FailedFolders::default(),
         }
     }
 
@@ -46,19 +51,19 @@ impl FolderWatch {
     }
 
     /// Returns what is wrong although the account is watched.
-    pub(crate) fn problem(&self) -> Option<&Problem> {
-        self.post.problem()
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        self.failed
+            .problem()
+            .or_else(|| self.post.problem().cloned())
     }
 
-    /// Looks into every folder and receives what is new.
+    /// Looks into every folder and receives what is new. A folder that fails is kept out while others work.
     pub(crate) async fn look(
         &mut self,
         owner: &AccountContext,
         source: &mut dyn MailSource,
         look: Look,
     ) -> Result<(), Failure> {
-        let folders = &owner.account.folders;
-        let is_only = folders.len() == 1;
         if look == Look::First && owner.opens_for_changes() {
             self.post.find_backlog();
         }
@@ -66,29 +71,30 @@ impl FolderWatch {
             self.post.look_for_due();
         }
         let is_catching_up = self.post.begin();
-        for name in folders {
+        let is_only = owner.account.folders.len() == 1;
+        let mut working = Vec::new();
+        let mut failure = None;
+        for name in self.failed.choose(&owner.account.folders) {
+            let is_open = is_only && look == Look::Again;
             let mut folder = OpenFolder {
                 owner,
                 source: &mut *source,
                 name,
             };
-            if look == Look::First || !is_only {
-                self.open(&mut folder).await?;
+            let looked = self.look_into(&mut folder, is_open).await;
+            match self.keep_out(&mut folder, looked)? {
+                None => working.push(name),
+                Some(error) => failure = failure.or(Some(error)),
             }
-            self.look_into(&mut folder).await?;
         }
-        if is_catching_up {
+        if let (true, Some(error)) = (working.is_empty(), failure) {
+            return Err(error.into());
+        }
+        if is_catching_up && self.failed.is_empty() {
             self.post.end();
         }
-        if let (Some(name), false) = (folders.first(), is_only) {
-            let mut folder = OpenFolder {
-                owner,
-                source,
-                name,
-            };
-            self.open(&mut folder).await?;
-            // What came to it while the others were looked into is no change after this opening.
-            self.receive(&mut folder).await?;
+        if !is_only {
+            self.return_to_first(owner, source, &working).await?;
         }
         self.receiver.note_success();
         owner.note_proof();
@@ -101,14 +107,15 @@ impl FolderWatch {
         owner: &AccountContext,
         source: &mut dyn MailSource,
     ) -> Result<(), Failure> {
-        if self.post.is_fresh() {
+        let limit = self.failed.next_try().unwrap_or(Duration::MAX);
+        if self.post.is_fresh() || limit.is_zero() {
             return Ok(());
         }
         let poll = Duration::from_secs(u64::from(owner.account.poll_interval_seconds.max(1)));
         let push = Duration::from_secs(owner.context.settings.idle_limit_seconds);
         let limits = WaitLimits {
-            push: jittered(poll.min(push)),
-            poll: jittered(poll),
+            push: jittered(poll.min(push)).min(limit),
+            poll: jittered(poll).min(limit),
         };
         let (stop, signals) = (owner.stop.clone(), Arc::clone(&owner.signals));
         let woken = Box::pin(async move {
@@ -120,6 +127,67 @@ impl FolderWatch {
         Ok(source.wait(limits, woken).await?)
     }
 
+    /// Lets a failure that concerns no more than the folder keep out only the folder; returns it.
+    fn keep_out(
+        &mut self,
+        folder: &mut OpenFolder<'_>,
+        looked: Result<(), Failure>,
+    ) -> Result<Option<SourceError>, Failure> {
+        let error = match looked {
+            Ok(()) => {
+                self.failed.note_success(folder.name);
+                return Ok(None);
+            }
+            Err(Failure::Source(error)) => error,
+            Err(other) => return Err(other),
+        };
+        let is_only = folder.owner.account.folders.len() == 1;
+        if is_only || !matches!(error.concern(), Concern::Folder | Concern::Mail) {
+            return Err(error.into());
+        }
+        let (account, settings) = (&folder.owner.account, &folder.owner.context.settings);
+        self.failed.note_failure(folder.name, &error, settings);
+        if !folder.source.is_usable() {
+            // It stays out in the next session, which brings the others.
+            return Err(error.into());
+        }
+        warn!(
+            account.id = %account.id,
+            error = &error as &dyn Error,
+            "A folder is not received for a while"
+        );
+        Ok(Some(error))
+    }
+
+    /// Opens the first folder that works, so that its changes are waited for.
+    async fn return_to_first(
+        &mut self,
+        owner: &AccountContext,
+        source: &mut dyn MailSource,
+        working: &[&str],
+    ) -> Result<(), Failure> {
+        let mut failure = None;
+        for name in working {
+            let mut folder = OpenFolder {
+                owner,
+                source: &mut *source,
+                name,
+            };
+            let opened = self.open_and_receive(&mut folder).await;
+            match self.keep_out(&mut folder, opened)? {
+                None => return Ok(()),
+                Some(error) => failure = failure.or(Some(error)),
+            }
+        }
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    async fn open_and_receive(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+        self.open(folder).await?;
+        // What came to it while the others were looked into is no change after this opening.
+        self.receive(folder).await
+    }
+
     async fn open(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
         let access = if folder.owner.opens_for_changes() {
             FolderAccess::Change
@@ -127,11 +195,27 @@ impl FolderWatch {
             FolderAccess::Read
         };
         let opened = folder.source.open(folder.name, access).await?;
-        reconcile::fit_cursor(folder, &mut self.positions, &opened).await
+        match folder.source.listing() {
+            Listing::AfterOrdinal => {
+                reconcile::fit_cursor(folder, &mut self.positions, &opened).await
+            }
+            // A cursor does not say what was seen of it: all of its mail would be announced with each session.
+            Listing::Whole => {
+                let protocol = folder.owner.account.protocol;
+                Err(SourceError::CannotRead { protocol }.into())
+            }
+        }
     }
 
-    /// Receives what is new in the open folder and does what was left undone in it.
-    async fn look_into(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+    /// Receives what is new in a folder and does what was left undone in it.
+    async fn look_into(
+        &mut self,
+        folder: &mut OpenFolder<'_>,
+        is_open: bool,
+    ) -> Result<(), Failure> {
+        if !is_open {
+            self.open(folder).await?;
+        }
         // While a folder is read again, mails are still to get their new numbers.
         let cursor = self.positions.cursor(folder.name);
         let is_read_again = cursor.is_some_and(|cursor| cursor.rescan_until.is_some());

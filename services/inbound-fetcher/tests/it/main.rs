@@ -2,6 +2,7 @@
 
 mod backlog;
 mod fault;
+mod folder;
 mod post_action;
 mod quarantine;
 mod receive;

@@ -1,0 +1,164 @@
+use std::time::Duration;
+
+use mailmesh_domain::{ErrorChain, Verdict};
+use mailmesh_events::Problem;
+use mailmesh_mail::SourceError;
+use tokio::time::Instant;
+
+use crate::config::Settings;
+use crate::context::backoff;
+
+/// A missing folder that only a person can bring back is not looked for every few seconds.
+const PERMANENT_SHIFT: u32 = 3;
+
+/// A folder that is kept out, while the others of its account are received.
+#[derive(Debug)]
+struct FailedFolder {
+    name: String,
+    /// Failures in a row.
+    failures: u32,
+    retry_at: Instant,
+    /// None before it is worth telling.
+    told: Option<Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    what: String,
+    verdict: Verdict,
+    code: Option<String>,
+}
+
+/// The folders of an account that are kept out. An account without trouble holds nothing of it.
+#[derive(Debug, Default)]
+pub(crate) struct FailedFolders {
+    folders: Vec<FailedFolder>,
+}
+
+impl FailedFolders {
+    /// Returns which of the folders are looked into now: those that are not kept out, or all if every one is.
+    pub(crate) fn choose<'a>(&self, folders: &'a [String]) -> Vec<&'a str> {
+        let now = Instant::now();
+        let is_due = |name: &&str| {
+            let mut failed = self.folders.iter();
+            !failed.any(|failed| failed.name == *name && failed.retry_at > now)
+        };
+        let all = || folders.iter().map(String::as_str);
+        let due: Vec<&str> = all().filter(is_due).collect();
+        if due.is_empty() { all().collect() } else { due }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.folders.is_empty()
+    }
+
+    pub(crate) fn note_success(&mut self, name: &str) {
+        self.folders.retain(|failed| failed.name != name);
+    }
+
+    /// Keeps a folder out for a while. A failure that may pass by itself is told once it stays.
+    pub(crate) fn note_failure(&mut self, name: &str, error: &SourceError, settings: &Settings) {
+        let verdict = error.verdict();
+        let known = self.folders.iter().position(|failed| failed.name == name);
+        let before = known.map(|known| self.folders.swap_remove(known));
+        let failures = before.as_ref().map_or(0, |failed| failed.failures);
+        let is_lasting = !verdict.is_retryable();
+        let shift = if is_lasting { PERMANENT_SHIFT } else { 0 };
+        let (base, limit) = (settings.backoff_base(), settings.backoff_limit());
+        let delay = backoff(failures.saturating_add(shift), base, limit);
+        let delay = verdict.retry_after.map_or(delay, |hint| hint.max(delay));
+        let failures = failures.saturating_add(1);
+        let told = if is_lasting || failures >= settings.failures_to_report {
+            Some(Told {
+                what: format!("folder {name:?}: {}", ErrorChain(error)),
+                verdict,
+                code: error.code().map(ToOwned::to_owned),
+            })
+        } else {
+            before.and_then(|failed| failed.told)
+        };
+        self.folders.push(FailedFolder {
+            name: name.to_owned(),
+            failures,
+            retry_at: Instant::now() + delay,
+            told,
+        });
+        // The same problem reads the same, whichever folder failed last.
+        self.folders.sort_by(|one, other| one.name.cmp(&other.name));
+    }
+
+    /// Returns how long nothing has to be tried again.
+    pub(crate) fn next_try(&self) -> Option<Duration> {
+        let next = self.folders.iter().map(|failed| failed.retry_at).min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Tells people which folders are not received, and why.
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        let told = || {
+            self.folders
+                .iter()
+                .filter_map(|failed| failed.told.as_ref())
+        };
+        let first = told().next()?;
+        let all: Vec<&str> = told().map(|told| told.what.as_str()).collect();
+        let what = format!("Not every folder is received. {}.", all.join("; "));
+        let problem = Problem::new(what, first.verdict)
+            .with_code(first.code.clone())
+            .with_action("Correct the account's folders, or bring the folder back at the server. It is tried again by itself.")
+            .with_mail("All other folders are received. Mail of this one stays on the server until this is solved.");
+        Some(problem)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailmesh_domain::Protocol;
+
+    use super::*;
+
+    fn names() -> Vec<String> {
+        ["a", "b", "c"].map(str::to_owned).to_vec()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failed_folder_is_kept_out_for_a_while_unless_all_fail() {
+        let settings = Settings::default();
+        let mut failed = FailedFolders::default();
+
+        failed.note_failure("b", &SourceError::KeepsChanging, &settings);
+
+        assert_eq!(failed.choose(&names()), ["a", "c"]);
+        let wait = failed.next_try().unwrap();
+        assert!(wait <= settings.backoff_base(), "{wait:?}");
+        tokio::time::advance(wait).await;
+        assert_eq!(failed.choose(&names()), ["a", "b", "c"]);
+
+        for name in ["a", "b", "c"] {
+            failed.note_failure(name, &SourceError::KeepsChanging, &settings);
+        }
+        assert_eq!(failed.choose(&names()), ["a", "b", "c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failure_that_may_pass_is_told_once_it_stays_and_a_lasting_one_at_once() {
+        let settings = Settings::default();
+        let lasting = SourceError::CannotRead {
+            protocol: Protocol::Smtp,
+        };
+        let mut failed = FailedFolders::default();
+
+        for _ in 1..settings.failures_to_report {
+            failed.note_failure("b", &SourceError::KeepsChanging, &settings);
+            assert!(failed.problem().is_none());
+        }
+        failed.note_failure("b", &SourceError::KeepsChanging, &settings);
+        assert!(failed.problem().is_some());
+
+        failed.note_success("b");
+        assert!(failed.is_empty() && failed.problem().is_none());
+        failed.note_failure("c", &lasting, &settings);
+        let problem = failed.problem().unwrap();
+        assert!(problem.what.contains("\"c\""), "{problem:?}");
+    }
+}
