@@ -7,7 +7,7 @@ mod post_action;
 mod quarantine;
 mod received;
 
-pub use cursor::{Cursor, activate, finish_rescan, list_cursors, move_cursors, reset};
+pub use cursor::{Cursor, activate, backdate, finish_rescan, list_cursors, move_cursors, reset};
 pub use forget::void_cursors;
 pub use known::{FoundMail, adopt_renamed, renumber_known};
 pub use post_action::{DuePostAction, finish_post_actions, list_post_actions};

@@ -1,43 +1,113 @@
 use std::collections::HashSet;
 
-use mailmesh_store::mailbox::{self, FoundMail};
+use mailmesh_events::mail::{MailboxReset, ResetReason};
+use mailmesh_store::mailbox::{self, Cursor, FoundMail};
+use mailmesh_store::outbox;
+use time::OffsetDateTime;
+use tracing::info;
 
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
-use crate::position::Positions;
+use crate::position::{FormerFolders, Positions};
 use crate::prepare::WholeMail;
 
-/// Finds, in a folder that is read again, the mails that are not to be announced: those that were received before, under
-/// other numbers, and those that were there before the folder was watched. Returns their ordinals.
+/// Finds, in a folder that is read again or was renamed, the mails that are not to be announced: those that were received
+/// before, under other numbers or another name of the folder, and those that were there before the folder was watched.
+/// Returns their ordinals.
 pub(crate) async fn find_known(
     owner: &AccountContext,
-    positions: &Positions,
+    positions: &mut Positions,
     folder: &str,
     mails: &[WholeMail],
 ) -> Result<HashSet<u64>, Failure> {
-    let Some(cursor) = positions.cursor(folder) else {
+    let Some(cursor) = positions.cursor(folder).cloned() else {
         return Ok(HashSet::new());
     };
-    let Some(until) = cursor.rescan_until else {
-        return Ok(HashSet::new());
-    };
-    let rescanned = || mails.iter().filter(|mail| mail.ordinal <= until);
-    let asked: Vec<FoundMail> = rescanned().map(WholeMail::to_found).collect();
-    if asked.is_empty() {
-        return Ok(HashSet::new());
+    let former = positions.find_former(&owner.account.folders, &cursor.epoch);
+    let rescanned = up_to(mails, cursor.rescan_until);
+    let mut known = find_renumbered(owner, &cursor, &rescanned).await?;
+    if let Some(former) = former {
+        let mut unknown = up_to(mails, Some(former.last_ordinal));
+        unknown.retain(|mail| !known.contains(&mail.ordinal));
+        let adopted = adopt(owner, positions, &cursor, &former, &unknown).await?;
+        known.extend(adopted);
     }
-    let id = owner.account.id;
-    let mut tx = owner.context.replica.database.begin().await?;
-    let mut known = mailbox::renumber_known(&mut tx, id, folder, &cursor.epoch, &asked).await?;
-    tx.commit().await?;
     if !owner.account.receive_existing {
-        // INTERNALDATE has whole seconds: a mail of the same second may have come after.
-        let activated_at = cursor.activated_at.unix_timestamp();
-        let older = rescanned().filter(|mail| {
-            let mut received_at = mail.received_at.iter();
-            received_at.any(|date| date.unix_timestamp() < activated_at)
-        });
-        known.extend(older.map(|mail| mail.ordinal));
+        known.extend(find_older(positions.cursor(folder), &rescanned));
     }
     Ok(known)
+}
+
+fn up_to(mails: &[WholeMail], last: Option<u64>) -> Vec<&WholeMail> {
+    let mails = mails.iter().filter(|mail| Some(mail.ordinal) <= last);
+    mails.collect()
+}
+
+/// Returns the mails of a folder that is read again which were there before it was watched.
+fn find_older(cursor: Option<&Cursor>, mails: &[&WholeMail]) -> Vec<u64> {
+    // INTERNALDATE has whole seconds: a mail of the same second may have come after.
+    let activated_at = cursor.map(|cursor| cursor.activated_at.unix_timestamp());
+    let older = mails.iter().filter(|mail| {
+        let received_at = mail.received_at.map(OffsetDateTime::unix_timestamp);
+        received_at.is_some() && received_at < activated_at
+    });
+    older.map(|mail| mail.ordinal).collect()
+}
+
+async fn find_renumbered(
+    owner: &AccountContext,
+    cursor: &Cursor,
+    mails: &[&WholeMail],
+) -> Result<HashSet<u64>, Failure> {
+    if mails.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let found = to_found(mails);
+    let (id, folder) = (owner.account.id, &cursor.folder);
+    let mut tx = owner.context.replica.database.begin().await?;
+    let known = mailbox::renumber_known(&mut tx, id, folder, &cursor.epoch, &found).await?;
+    tx.commit().await?;
+    Ok(known)
+}
+
+/// Finds mails that were received under a former name of the folder, whose rows get its name. The first of them proves that
+/// it was renamed: it has been watched for as long as its former name was.
+async fn adopt(
+    owner: &AccountContext,
+    positions: &mut Positions,
+    cursor: &Cursor,
+    former: &FormerFolders,
+    mails: &[&WholeMail],
+) -> Result<HashSet<u64>, Failure> {
+    if mails.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let (account, replica) = (&owner.account, &owner.context.replica);
+    let (found, folder) = (to_found(mails), cursor.folder.as_str());
+    let is_told = positions.is_renamed(folder);
+    let now = owner.context.now();
+    let mut tx = replica.database.begin().await?;
+    let adopted =
+        mailbox::adopt_renamed(&mut tx, account.id, folder, &former.names, &found).await?;
+    let is_first = !is_told && !adopted.is_empty();
+    if is_first {
+        mailbox::backdate(&mut tx, account.id, folder, former.activated_at).await?;
+        let event = replica.encode(&MailboxReset {
+            account: account.key.clone(),
+            folder: folder.to_owned(),
+            reason: ResetReason::FolderRenamed,
+        })?;
+        outbox::insert(&mut tx, replica.id, &[event], now).await?;
+    }
+    tx.commit().await?;
+    if is_first {
+        replica.outbox.wake();
+        positions.note_renamed(folder, former.activated_at);
+        info!(account.id = %account.id, "A folder was renamed; its mails are known");
+    }
+    Ok(adopted)
+}
+
+fn to_found(mails: &[&WholeMail]) -> Vec<FoundMail> {
+    mails.iter().map(|mail| mail.to_found()).collect()
 }

@@ -1,5 +1,7 @@
 use mailmesh_bus::Fence;
+use mailmesh_domain::Epoch;
 use mailmesh_store::mailbox::Cursor;
+use time::OffsetDateTime;
 use tracing::instrument;
 
 use crate::account_context::AccountContext;
@@ -11,8 +13,20 @@ use crate::ownership::{self, Ownership};
 pub(crate) struct Positions {
     cursors: Vec<Cursor>,
     ownership: Option<Box<Ownership>>,
+    /// Folders that were found to be renamed.
+    renamed: Vec<String>,
     /// An earlier owner published mails; what is to be done with them on the server is ours.
     has_read_back: bool,
+}
+
+/// Folders that are no longer watched and whose mails may now lie in another: one of them may have been renamed.
+#[derive(Debug)]
+pub(crate) struct FormerFolders {
+    pub(crate) names: Vec<String>,
+    /// The last mail that was received from any of them.
+    pub(crate) last_ordinal: u64,
+    /// When the first of them was activated.
+    pub(crate) activated_at: OffsetDateTime,
 }
 
 impl Positions {
@@ -20,6 +34,7 @@ impl Positions {
         Self {
             cursors,
             ownership: None,
+            renamed: Vec::new(),
             has_read_back: false,
         }
     }
@@ -32,6 +47,36 @@ impl Positions {
         match self.cursor_mut(&cursor.folder) {
             Some(known) => *known = cursor,
             None => self.cursors.push(cursor),
+        }
+    }
+
+    /// Finds the folders that are not `watched` and that a folder of this epoch may have been before it was renamed.
+    pub(crate) fn find_former(&self, watched: &[String], epoch: &Epoch) -> Option<FormerFolders> {
+        let is_former =
+            |cursor: &&Cursor| cursor.epoch == *epoch && !watched.contains(&cursor.folder);
+        let former = || self.cursors.iter().filter(is_former);
+        let last_ordinal = |cursor: &Cursor| {
+            let published = self.last_published(&cursor.folder);
+            cursor.ordinal.max(published.unwrap_or_default())
+        };
+        Some(FormerFolders {
+            names: former().map(|cursor| cursor.folder.clone()).collect(),
+            last_ordinal: former().map(last_ordinal).max()?,
+            activated_at: former().map(|cursor| cursor.activated_at).min()?,
+        })
+    }
+
+    pub(crate) fn is_renamed(&self, folder: &str) -> bool {
+        self.renamed.iter().any(|name| name == folder)
+    }
+
+    /// Notes that a folder's mails were received under another name, and since when.
+    pub(crate) fn note_renamed(&mut self, folder: &str, activated_at: OffsetDateTime) {
+        if !self.is_renamed(folder) {
+            self.renamed.push(folder.to_owned());
+        }
+        if let Some(cursor) = self.cursor_mut(folder) {
+            cursor.activated_at = cursor.activated_at.min(activated_at);
         }
     }
 
@@ -118,5 +163,56 @@ impl Positions {
     fn cursor_mut(&mut self, folder: &str) -> Option<&mut Cursor> {
         let mut cursors = self.cursors.iter_mut();
         cursors.find(|cursor| cursor.folder == folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailmesh_domain::AccountId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn cursor(folder: &str, uid_validity: u32, ordinal: u64) -> Cursor {
+        Cursor {
+            account_id: AccountId::from_uuid(Uuid::nil()),
+            folder: folder.to_owned(),
+            epoch: Epoch::of_uid_validity(uid_validity),
+            ordinal,
+            activated_at: OffsetDateTime::UNIX_EPOCH
+                + time::Duration::seconds(i64::from(uid_validity)),
+            rescan_until: None,
+        }
+    }
+
+    #[test]
+    fn folder_may_have_been_any_of_its_epoch_that_is_no_longer_watched() {
+        let positions = Positions::new(vec![
+            cursor("watched", 1, 9),
+            cursor("former", 1, 5),
+            cursor("older", 1, 7),
+            cursor("another", 2, 8),
+        ]);
+        let watched = ["watched".to_owned(), "new".to_owned()];
+        let find = |uid_validity| {
+            let epoch = Epoch::of_uid_validity(uid_validity);
+            positions.find_former(&watched, &epoch)
+        };
+
+        let former = find(1).unwrap();
+        assert_eq!(former.names, ["former", "older"]);
+        assert_eq!(former.last_ordinal, 7);
+        assert!(find(3).is_none());
+    }
+
+    #[test]
+    fn renamed_folder_is_watched_since_its_former_name_was() {
+        let mut positions = Positions::new(vec![cursor("new", 9, 1)]);
+
+        positions.note_renamed("new", OffsetDateTime::UNIX_EPOCH);
+
+        assert!(positions.is_renamed("new") && !positions.is_renamed("old"));
+        let cursor = positions.cursor("new").unwrap();
+        assert_eq!(cursor.activated_at, OffsetDateTime::UNIX_EPOCH);
     }
 }

@@ -21,7 +21,7 @@ pub(crate) async fn fit_cursor(
 ) -> Result<(), Failure> {
     let known = match positions.cursor(folder.name) {
         Some(cursor) => cursor.clone(),
-        None => activate(folder, opened).await?,
+        None => activate(folder, positions, opened).await?,
     };
     let cursor = if known.epoch == opened.epoch {
         known
@@ -67,12 +67,18 @@ pub(crate) async fn finish_rescan(
     Ok(())
 }
 
-async fn activate(folder: &mut OpenFolder<'_>, opened: &OpenedFolder) -> Result<Cursor, Failure> {
+async fn activate(
+    folder: &mut OpenFolder<'_>,
+    positions: &Positions,
+    opened: &OpenedFolder,
+) -> Result<Cursor, Failure> {
     let (context, account) = (&folder.owner.context, &folder.owner.account);
-    let ordinal = if account.receive_existing {
-        0
-    } else {
-        last_ordinal(folder.source, opened).await?
+    // A folder that was renamed goes on where it was under its former name; only its mails tell whether it is one.
+    let former = positions.find_former(&account.folders, &opened.epoch);
+    let (ordinal, rescan_until) = match (former, account.receive_existing) {
+        (Some(_), _) => (0, Some(last_ordinal(folder.source, opened).await?)),
+        (None, true) => (0, None),
+        (None, false) => (last_ordinal(folder.source, opened).await?, None),
     };
     let cursor = Cursor {
         account_id: account.id,
@@ -80,7 +86,7 @@ async fn activate(folder: &mut OpenFolder<'_>, opened: &OpenedFolder) -> Result<
         epoch: opened.epoch.clone(),
         ordinal,
         activated_at: context.now(),
-        rescan_until: None,
+        rescan_until,
     };
     let mut tx = context.replica.database.begin().await?;
     mailbox::activate(&mut tx, &cursor).await?;

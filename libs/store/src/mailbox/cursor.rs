@@ -159,6 +159,29 @@ pub async fn reset(
     Ok(before.map(Epoch::from_stored))
 }
 
+/// Notes that a folder was watched earlier than was known, under another name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn backdate(
+    tx: &mut Tx,
+    account: AccountId,
+    folder: &str,
+    activated_at: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE mailbox_cursors SET activated_at = least(activated_at, $3)
+         WHERE account_id = $1 AND folder = $2",
+    )
+    .bind(account.as_uuid())
+    .bind(folder)
+    .bind(activated_at)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("backdate a folder's activation"))?;
+    Ok(())
+}
+
 /// Ends the reading again of a folder, unless its epoch has ended once more.
 ///
 /// # Errors

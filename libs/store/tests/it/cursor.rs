@@ -164,3 +164,19 @@ async fn voided_cursors_fit_no_folder_and_keep_their_activation() -> Result<()> 
     assert_eq!(cursor(&mut tx, other, "INBOX").await?, inbox(other, 10));
     Ok(())
 }
+
+#[tokio::test]
+async fn an_activation_is_moved_back_and_never_forward() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = activated(&mut tx, "support").await?;
+    let before = NOW - time::Duration::HOUR;
+
+    mailbox::backdate(&mut tx, account, "INBOX", LATER).await?;
+    let kept = cursor(&mut tx, account, "INBOX").await?;
+    mailbox::backdate(&mut tx, account, "INBOX", before).await?;
+    let moved = cursor(&mut tx, account, "INBOX").await?;
+
+    assert_eq!((kept.activated_at, moved.activated_at), (NOW, before));
+    Ok(())
+}

@@ -6,6 +6,7 @@ mod folder;
 mod post_action;
 mod quarantine;
 mod receive;
+mod rename;
 mod restart;
 mod takeover;
 mod token;
