@@ -34,7 +34,7 @@ mod wire;
 
 pub use capability::{Capabilities, Capability};
 pub use error::{ImapError, Mechanism, Refusal, Stage};
-pub use fetch::{FetchReport, FetchedMail};
+pub use fetch::FetchReport;
 pub use folder::{Folder, FolderState, SelectMode, SpecialUse};
 pub use guard::GuardError;
 pub use idle::{IdleEnd, IdleReport};

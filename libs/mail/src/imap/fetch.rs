@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -11,23 +10,7 @@ use super::reply::{BodyValue, FetchReply, Reply};
 use super::sequence::{UidSet, uid_sets};
 use super::session::Session;
 use super::verdict::is_partial_fetch;
-
-/// A mail, or its first slice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FetchedMail {
-    /// Its UID.
-    pub uid: u32,
-    /// What the server claims as its size; an estimate at Exchange.
-    pub size: Option<u32>,
-    /// When the server received it, as far as it says.
-    pub internal_date: Option<OffsetDateTime>,
-    /// Its flags, up to a hundred.
-    pub flags: Vec<String>,
-    /// The raw mail from its first byte.
-    pub body: Bytes,
-    /// The body is the whole mail; if not, go on with `fetch_slice`.
-    pub is_complete: bool,
-}
+use crate::source::FetchedMail;
 
 /// Which of the mails that were asked for did not come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,15 +27,12 @@ impl Session {
     ///
     /// Memory is bounded by one slice here and what the channel holds. Mails handed over are whole
     /// and good even if the fetch fails later. `\Seen` is not set.
-    pub async fn fetch<Mail>(
+    pub async fn fetch(
         &mut self,
         uids: &[u32],
         slice_bytes: u32,
-        mails: &mpsc::Sender<Mail>,
-    ) -> Result<FetchReport, ImapError>
-    where
-        Mail: From<FetchedMail> + Send,
-    {
+        mails: &mpsc::Sender<FetchedMail>,
+    ) -> Result<FetchReport, ImapError> {
         if self.folder.is_none() {
             return Err(ImapError::NoFolder);
         }
@@ -131,15 +111,12 @@ impl Session {
         }
     }
 
-    async fn fetch_sets<Mail>(
+    async fn fetch_sets(
         &mut self,
         uids: &[u32],
         slice_bytes: u32,
-        mails: &mpsc::Sender<Mail>,
-    ) -> Result<FetchReport, ImapError>
-    where
-        Mail: From<FetchedMail> + Send,
-    {
+        mails: &mpsc::Sender<FetchedMail>,
+    ) -> Result<FetchReport, ImapError> {
         let mut report = FetchReport::default();
         for set in uid_sets(uids) {
             let command = format!(
@@ -153,15 +130,12 @@ impl Session {
         Ok(report)
     }
 
-    async fn fetch_batch<Mail>(
+    async fn fetch_batch(
         &mut self,
         command: &str,
         batch: &mut Batch,
-        mails: &mpsc::Sender<Mail>,
-    ) -> Result<(), ImapError>
-    where
-        Mail: From<FetchedMail> + Send,
-    {
+        mails: &mpsc::Sender<FetchedMail>,
+    ) -> Result<(), ImapError> {
         let running = self.start(Stage::Fetch, command).await?;
         let mut deadline = Instant::now() + self.limits.timeouts.fetch_mail;
         loop {
@@ -172,10 +146,7 @@ impl Session {
                 }
                 Settled::Data(Reply::Fetch(fetched)) => {
                     if let Some(mail) = batch.take(fetched) {
-                        mails
-                            .send(mail.into())
-                            .await
-                            .map_err(|_| ImapError::NotTaken)?;
+                        mails.send(mail).await.map_err(|_| ImapError::NotTaken)?;
                         deadline = Instant::now() + self.limits.timeouts.fetch_mail;
                     }
                 }
@@ -239,9 +210,9 @@ impl Batch {
         }
         self.unreadable.remove(&uid);
         Some(FetchedMail {
-            uid,
-            size: fetched.size,
-            internal_date: fetched.internal_date,
+            ordinal: u64::from(uid),
+            bytes: fetched.size.map(u64::from),
+            received_at: fetched.internal_date,
             flags: fetched.flags,
             // Exactly one slice may be all of it or not, whatever the server calls it.
             is_complete: body.len() < self.slice_bytes

@@ -7,13 +7,13 @@ use mailmesh_domain::{Epoch, Position};
 use tokio::sync::mpsc;
 
 use super::error::ImapError;
-use super::fetch::{FetchReport, FetchedMail};
+use super::fetch::FetchReport;
 use super::folder::SelectMode;
 use super::idle::IdleEnd;
 use super::session::Session;
 use crate::source::{
-    Applied, Farewell, FetchReport as SourceReport, FetchedMail as SourceMail, FolderAccess,
-    ListedMail, Listing, MailSource, OpenedFolder, PostAction, WaitLimits,
+    Applied, Farewell, FetchReport as SourceReport, FetchedMail, FolderAccess, ListedMail, Listing,
+    MailSource, OpenedFolder, PostAction, WaitLimits,
 };
 use crate::source_error::SourceError;
 
@@ -152,7 +152,7 @@ impl MailSource for ImapSource {
         &'a mut self,
         ordinals: &'a [u64],
         slice_bytes: u32,
-        mails: &'a mpsc::Sender<SourceMail>,
+        mails: &'a mpsc::Sender<FetchedMail>,
     ) -> BoxFuture<'a, Result<SourceReport, SourceError>> {
         Box::pin(async move {
             let uids = uids(ordinals);
@@ -234,19 +234,6 @@ impl MailSource for ImapSource {
 fn uids(ordinals: &[u64]) -> Vec<u32> {
     let uids = ordinals.iter().map(|ordinal| u32::try_from(*ordinal));
     uids.filter_map(Result::ok).collect()
-}
-
-impl From<FetchedMail> for SourceMail {
-    fn from(mail: FetchedMail) -> Self {
-        Self {
-            ordinal: u64::from(mail.uid),
-            bytes: mail.size.map(u64::from),
-            received_at: mail.internal_date,
-            flags: mail.flags,
-            body: mail.body,
-            is_complete: mail.is_complete,
-        }
-    }
 }
 
 impl From<FetchReport> for SourceReport {

@@ -1,4 +1,5 @@
-use mailmesh_mail::imap::{FetchReport, FetchedMail, GuardError, ImapError, ImapLimits};
+use mailmesh_mail::imap::{FetchReport, GuardError, ImapError, ImapLimits};
+use mailmesh_mail::source::FetchedMail;
 use time::macros::datetime;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
@@ -74,15 +75,12 @@ async fn mails_arrive_whole_whatever_comes_between() -> TestResult {
     };
     assert_eq!(first.body, "From: a\r\n\r\n* 2 FETCH {9}\r\n)");
     assert_eq!(
-        (first.uid, first.size, first.is_complete),
+        (first.ordinal, first.bytes, first.is_complete),
         (1, Some(27), true)
     );
-    assert_eq!(
-        first.internal_date,
-        Some(datetime!(2026-02-07 09:08:07 UTC))
-    );
+    assert_eq!(first.received_at, Some(datetime!(2026-02-07 09:08:07 UTC)));
     assert_eq!(first.flags, ["\\Seen"]);
-    assert_eq!((second.uid, second.is_complete), (3, false));
+    assert_eq!((second.ordinal, second.is_complete), (3, false));
     Ok(())
 }
 
