@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mailmesh_events::Problem;
 use mailmesh_mail::source::{FolderAccess, Listing, WaitLimits};
-use mailmesh_mail::{Concern, MailSource, SourceError};
+use mailmesh_mail::{Concern, MailEvidence, MailSource, SourceError};
 use mailmesh_store::mailbox::Cursor;
 use tracing::warn;
 
@@ -141,11 +141,11 @@ impl FolderWatch {
             Err(Failure::Source(error)) => error,
             Err(other) => return Err(other),
         };
-        let is_only = folder.owner.account.folders.len() == 1;
-        if is_only || !matches!(error.concern(), Concern::Folder | Concern::Mail) {
+        let (account, settings) = (&folder.owner.account, &folder.owner.context.settings);
+        let is_only = account.folders.len() == 1;
+        if is_only || !concerns_folder(&error) {
             return Err(error.into());
         }
-        let (account, settings) = (&folder.owner.account, &folder.owner.context.settings);
         self.failed.note_failure(folder.name, &error, settings);
         if !folder.source.is_usable() {
             // It stays out in the next session, which brings the others.
@@ -263,5 +263,17 @@ impl FolderWatch {
             Publisher::pass(owner, name, positions, ordinal).await?;
         }
         reconcile::finish_rescan(owner, positions, name).await
+    }
+}
+
+/// Returns whether other folders may do better in the same session. A mail that the server refuses to show must not hold
+/// them up either: one that is alone in its folder fails for an hour before it is quarantined.
+fn concerns_folder(error: &SourceError) -> bool {
+    match error.concern() {
+        Concern::Folder | Concern::Mail => true,
+        Concern::Session => {
+            error.is_session_usable() && error.evidence_against_mail() >= MailEvidence::Strong
+        }
+        Concern::Account | Concern::Host => false,
     }
 }

@@ -4,10 +4,11 @@ use anyhow::Result;
 use mailmesh_domain::{AccountState, MustAct};
 use mailmesh_events::account::{AccountFailing, AccountRecovered};
 use mailmesh_events::mail::MailReceived;
-use mailmesh_sandbox::Flags;
+use mailmesh_sandbox::{Fault, Flags};
 use mailmesh_store::account::Account;
 use mailmesh_testkit::eventually;
 
+use crate::fault::rule;
 use crate::world::{ALICE, World, mail};
 
 const FOLDERS: [&str; 3] = ["First", "Second", "Third"];
@@ -133,5 +134,24 @@ async fn account_fails_if_all_of_its_folders_do() -> Result<()> {
     append(&world, "Third", 1)?;
     assert_eq!(folder_of(&world, 1).await?, "Third");
     state_becomes(&world, &account, AccountState::Active).await?;
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_the_server_refuses_to_show_ends_no_session_of_other_folders() -> Result<()> {
+    let world = World::new().await?;
+    let account = account_of_three_folders(&world).await?;
+    let text = "{tag} NO failed".to_owned();
+    let fault = rule("imap.fetch", Fault::Reply { text }, Some(2));
+    world.sandbox.faults().add(fault)?;
+    append(&world, "Second", 1)?;
+    let replica = world.start().await?;
+
+    assert_eq!(folder_of(&world, 1).await?, "Second");
+
+    state_becomes(&world, &account, AccountState::Active).await?;
+    let told = world.base.events::<AccountFailing>("support").await?;
+    assert!(told.is_empty(), "{told:?}");
+    assert_eq!(world.sandbox.mail().counters().imap_sign_ins, 1);
     world.finish(replica).await
 }
