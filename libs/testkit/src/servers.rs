@@ -91,6 +91,15 @@ impl TestServers {
         self.databases.empty().await
     }
 
+    /// Creates a database, runs what `pg_dump --inserts` wrote in it, and returns its URL.
+    ///
+    /// # Errors
+    ///
+    /// Fails when Postgres refuses, or a statement of the dump does.
+    pub async fn restored_database(&self, dump: &str) -> anyhow::Result<SecretString> {
+        self.databases.restored(dump).await
+    }
+
     /// Returns this process's GreenMail, started by the first test that asks; use users of your own.
     ///
     /// # Errors

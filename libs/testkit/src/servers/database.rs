@@ -65,6 +65,15 @@ impl Databases {
         Ok(self.url_of(&name))
     }
 
+    pub(crate) async fn restored(&self, dump: &str) -> anyhow::Result<SecretString> {
+        let url = self.empty().await?;
+        let mut connection = PgConnection::connect(url.expose_secret()).await?;
+        let restored = sqlx::raw_sql(AssertSqlSafe(dump)).execute(&mut connection);
+        restored.await.context("cannot restore a dump")?;
+        connection.close().await?;
+        Ok(url)
+    }
+
     async fn create_template(&self) -> anyhow::Result<String> {
         let name = self.next_name();
         self.execute(&format!("CREATE DATABASE {name} TEMPLATE template0"))
