@@ -273,6 +273,9 @@ format = "json"
 url = "{nats_url}"
 prefix = "{prefix}"
 [nats.streams]
+# What an earlier release stored may be of any age.
+events_max_age_seconds = 0
+raw_max_age_seconds = 0
 events_max_bytes = 67108864
 mail_send_max_bytes = 67108864
 raw_max_bytes = 134217728

@@ -10,7 +10,7 @@ use mailmesh_testkit::{Api, MeshAddress, MeshBase, check_no_secrets, eventually}
 use serde_json::{Value, json};
 
 use crate::events::Events;
-use crate::mesh::{Mesh, check_no_errors};
+use crate::mesh::{Mesh, ReplicaNumber, check_no_errors};
 use crate::replica::Service;
 
 pub(crate) const CLIENT: &str = "sandbox";
@@ -73,18 +73,28 @@ impl World {
             mesh.ready(number).await?;
         }
         let key = mesh.first_key().await?;
-        let world = Self {
+        let mut world = Self::assemble(base, mesh, sandbox, &key).await?;
+        world.plant("client secret", CLIENT_SECRET);
+        world.register_client().await?;
+        Ok(world)
+    }
+
+    /// Puts together what runs already; `key` is an administrator's.
+    async fn assemble(
+        base: MeshBase,
+        mesh: Mesh,
+        sandbox: Sandbox,
+        key: &SecretString,
+    ) -> anyhow::Result<Self> {
+        let mut world = Self {
             api: Api::try_new(&mesh.admin_url(), Some(key.clone()))?,
             events: Events::connect(&base.address.bus.url, base.prefix()).await?,
             base,
             mesh,
             sandbox,
-            secrets: vec![
-                ("client secret".to_owned(), CLIENT_SECRET.to_owned()),
-                ("first API key".to_owned(), key.expose_secret().to_owned()),
-            ],
+            secrets: Vec::new(),
         };
-        world.register_client().await?;
+        world.plant("first API key", key.expose_secret());
         Ok(world)
     }
 
@@ -210,7 +220,7 @@ impl World {
 async fn launch_all(
     mesh: &mut Mesh,
     services: &[Service],
-) -> anyhow::Result<Vec<crate::mesh::ReplicaNumber>> {
+) -> anyhow::Result<Vec<ReplicaNumber>> {
     let services = if services.is_empty() {
         Service::ALL.as_slice()
     } else {
