@@ -12,6 +12,7 @@ mod events;
 mod mailbox;
 mod mesh;
 mod replica;
+mod restored;
 mod world;
 
 pub use binary::binary;
@@ -19,4 +20,5 @@ pub use events::{Events, SeenEvent};
 pub use mailbox::{GreenMailbox, SandboxMailbox};
 pub use mesh::{Mesh, ReplicaNumber};
 pub use replica::Service;
+pub use restored::Restored;
 pub use world::{Leftovers, World, WorldSettings};

@@ -80,7 +80,7 @@ impl World {
     }
 
     /// Puts together what runs already; `key` is an administrator's.
-    async fn assemble(
+    pub(crate) async fn assemble(
         base: MeshBase,
         mesh: Mesh,
         sandbox: Sandbox,
@@ -217,7 +217,7 @@ impl World {
     }
 }
 
-async fn launch_all(
+pub(crate) async fn launch_all(
     mesh: &mut Mesh,
     services: &[Service],
 ) -> anyhow::Result<Vec<ReplicaNumber>> {

@@ -22,3 +22,5 @@ mod separate;
 mod story;
 #[cfg(test)]
 mod token;
+#[cfg(test)]
+mod upgrade;
