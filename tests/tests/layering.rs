@@ -19,7 +19,9 @@ mod layering {
         ("bus", &["events"]),
         (
             "accounts",
-            &["bus", "domain", "events", "oauth", "secrets", "store"],
+            &[
+                "bus", "domain", "events", "mail", "oauth", "secrets", "store",
+            ],
         ),
     ];
 

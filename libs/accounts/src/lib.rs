@@ -7,9 +7,12 @@
 //! stream's fence and on the attempt rows.
 
 mod connections;
+mod host;
 mod lease;
 mod registration;
 mod relay;
+mod snapshot;
+mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +26,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 pub use connections::{Connections, OpenError};
+pub use host::{AccountHost, HostSettings, Overlap, WorkerRegistry, WorkerView};
 pub use lease::{LeaseChange, LeaseKeeper, Leases};
 pub use registration::open_registration;
 pub use relay::{Relay, RelayError, RelayHandle};
+pub use snapshot::AccountSnapshot;
+pub use worker::{AccountWork, WorkerSignals};
 
 const HEARTBEAT: Duration = Duration::from_secs(3);
 

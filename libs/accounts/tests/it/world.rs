@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use mailmesh_accounts::{Connections, LeaseChange, LeaseKeeper, Leases, Membership, Replica};
 use mailmesh_domain::{AccountId, Clock, Direction, Protocol, SystemClock};
-use mailmesh_store::account;
+use mailmesh_store::account::{self, Account};
 use mailmesh_testkit::{MailHost, MeshBase};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -54,14 +54,32 @@ impl World {
         Ok(tx.commit().await?)
     }
 
+    /// Changes an account's settings.
+    pub(crate) async fn rename(&self, id: AccountId) -> Result<Account> {
+        let mut tx = self.base.begin().await?;
+        let mut row = account::list_by_ids(&mut tx, &[id]).await?;
+        let mut row = row.pop().context("the account is gone")?;
+        "renamed".clone_into(&mut row.name);
+        account::update(&mut tx, &row).await?;
+        tx.commit().await?;
+        Ok(row)
+    }
+
     pub(crate) async fn replica(&self) -> Result<Worker> {
-        let connections = Connections {
-            database: self.base.database.clone(),
-            bus: self.base.bus.clone(),
-        };
-        let clock = Arc::clone(&self.base.clock);
-        let (replica, membership) = Replica::join("inbound-fetcher", &connections, clock).await?;
+        let (replica, membership) = self.join().await?;
         Ok(Worker::start(replica, membership))
+    }
+
+    /// A replica whose heart beats only as its leases are kept.
+    pub(crate) async fn joined(&self) -> Result<Replica> {
+        Ok(self.join().await?.0)
+    }
+
+    async fn join(&self) -> Result<(Replica, Membership)> {
+        let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
+        let connections = Connections { database, bus };
+        let clock = Arc::clone(&self.base.clock);
+        Ok(Replica::join("inbound-fetcher", &connections, clock).await?)
     }
 }
 

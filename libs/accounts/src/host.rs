@@ -1,0 +1,326 @@
+//! Runs one worker for each account that this replica holds.
+
+mod inputs;
+mod registry;
+mod released;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use mailmesh_domain::{AccountId, Direction, GrantId};
+use mailmesh_store::{StoreError, account, grant};
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{AccountSnapshot, AccountWork, LeaseChange, LeaseKeeper, Leases, Replica};
+use inputs::{Input, Inputs};
+use registry::Running;
+pub use registry::{Overlap, WorkerRegistry, WorkerView};
+
+/// Accounts whose state is loaded with one round of queries.
+const LOAD: usize = 1_000;
+/// How long a worker that was told to end keeps its successor waiting.
+const HANDOVER: Duration = Duration::from_secs(20);
+
+/// How a service has its accounts worked on.
+#[derive(Debug, Clone)]
+pub struct HostSettings {
+    /// Which accounts are held.
+    pub direction: Direction,
+    /// How often changes whose hint was lost are looked for in the database; also the rest after a panic.
+    pub check_every: Duration,
+    /// How often newer tokens are looked for, for the workers that wait for one.
+    pub look_for_tokens_every: Duration,
+    /// How long work in hand may go on after the stop.
+    pub finish_within: Duration,
+}
+
+/// Starts and stops workers as leases, hints and the database say.
+///
+/// A hint makes it look sooner; what it does is decided by rows. A worker that panics is started again with the next
+/// check. An account whose settings change gets a new worker, once the old one has ended what it had in hand.
+pub struct AccountHost {
+    replica: Replica,
+    work: Arc<dyn AccountWork>,
+    settings: HostSettings,
+    registry: Arc<WorkerRegistry>,
+    leases: Leases,
+    tasks: JoinSet<()>,
+    /// New workers that the service was not told of.
+    unannounced: HashSet<AccountId>,
+    /// Accounts that a hint named, until their revision was compared.
+    changed: HashSet<AccountId>,
+}
+
+impl fmt::Debug for AccountHost {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("AccountHost")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+enum Happened {
+    Stop,
+    Lease(Option<LeaseChange>),
+    Ended(Result<(Id, ()), JoinError>),
+    Input(Input),
+}
+
+impl AccountHost {
+    /// Runs workers until `stop` and until each has ended, then gives the accounts up.
+    pub fn run(
+        replica: Replica,
+        work: Arc<dyn AccountWork>,
+        settings: HostSettings,
+        registry: Arc<WorkerRegistry>,
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let (keeper, changes, leases) = LeaseKeeper::new(replica.clone(), settings.direction);
+            let host = Self {
+                replica,
+                work,
+                settings,
+                registry,
+                leases,
+                tasks: JoinSet::new(),
+                unannounced: HashSet::new(),
+                changed: HashSet::new(),
+            };
+            tokio::join!(keeper.run(stop.clone()), host.work_until(changes, &stop));
+        })
+    }
+
+    async fn work_until(
+        mut self,
+        mut changes: mpsc::Receiver<LeaseChange>,
+        stop: &CancellationToken,
+    ) {
+        let mut inputs = Inputs::open(&self.replica.bus, &self.settings).await;
+        loop {
+            let happened = tokio::select! {
+                () = stop.cancelled() => Happened::Stop,
+                change = changes.recv() => Happened::Lease(change),
+                Some(ended) = self.tasks.join_next_with_id() => Happened::Ended(ended),
+                input = inputs.next() => Happened::Input(input),
+            };
+            match happened {
+                Happened::Stop | Happened::Lease(None) => break,
+                Happened::Lease(Some(change)) => self.follow(change).await,
+                Happened::Ended(ended) => self.note_end(ended, &mut inputs),
+                Happened::Input(input) => self.take(input, &mut inputs).await,
+            }
+        }
+        self.finish().await;
+    }
+
+    async fn take(&mut self, input: Input, inputs: &mut Inputs) {
+        match input {
+            Input::AccountChanged(key) => {
+                self.leases.wake();
+                self.changed.extend(self.registry.find_by_key(&key));
+                inputs.look_soon();
+            }
+            Input::AccountAuthenticated(key) => {
+                let id = self.registry.find_by_key(&key);
+                self.changed.extend(id);
+                id.map(|id| self.registry.wake(id));
+                inputs.look_soon();
+            }
+            Input::TokenRefreshed(grant_id) => self.registry.wake_grant(grant_id),
+            Input::LookDue => {
+                self.registry.end_overdue(HANDOVER);
+                self.start_idle().await;
+                let changed = std::mem::take(&mut self.changed);
+                let running = self.registry.revisions();
+                let changed = running.into_iter().filter(|(id, _)| changed.contains(id));
+                self.compare_revisions(changed.collect()).await;
+            }
+            Input::CheckDue => {
+                self.registry.forgive();
+                self.start_idle().await;
+                self.compare_revisions(self.registry.revisions()).await;
+                self.look_for_tokens(true).await;
+            }
+            Input::TokensDue => self.look_for_tokens(false).await,
+        }
+    }
+
+    async fn follow(&mut self, change: LeaseChange) {
+        match change {
+            LeaseChange::Gained(accounts) => {
+                self.registry.hold(&accounts);
+                self.start_idle().await;
+            }
+            LeaseChange::Lost(accounts) => self.registry.lose(&accounts),
+            LeaseChange::Surplus(accounts) => {
+                let free = self.registry.give_up(&accounts);
+                self.leases.release(&free);
+            }
+        }
+    }
+
+    async fn start_idle(&mut self) {
+        let idle = self.registry.idle();
+        for ids in idle.chunks(LOAD) {
+            let direction = self.settings.direction;
+            let database = &self.replica.database;
+            match AccountSnapshot::load_many(database, direction, ids).await {
+                Ok(snapshots) => snapshots.into_iter().for_each(|one| self.start(one)),
+                Err(error) => warn!(
+                    error = &error as &dyn Error,
+                    accounts = ids.len(),
+                    "Accounts were not loaded; it is tried again"
+                ),
+            }
+        }
+        self.announce().await;
+    }
+
+    fn start(&mut self, snapshot: AccountSnapshot) {
+        let account = &snapshot.account;
+        let id = account.id;
+        if !self.registry.is_idle(id) {
+            return;
+        }
+        let signals = Arc::<crate::WorkerSignals>::default();
+        let (key, grant_id, revision) = (account.key.clone(), account.grant_id, account.revision);
+        let worker = self.work.worker(snapshot, Arc::clone(&signals));
+        let running = Running {
+            key,
+            grant_id,
+            revision,
+            signals,
+            abort: self.tasks.spawn(worker),
+            started_at: self.replica.clock.now(),
+            stopping_since: None,
+        };
+        self.registry.add(id, running);
+        self.unannounced.insert(id);
+    }
+
+    async fn announce(&mut self) {
+        if self.unannounced.is_empty() {
+            return;
+        }
+        let ids: Vec<AccountId> = self.unannounced.iter().copied().collect();
+        match self.work.workers_started(&ids).await {
+            Ok(()) => self.unannounced.clear(),
+            Err(error) => warn!(
+                error = &error as &dyn Error,
+                "New workers wait for the database; it is tried again"
+            ),
+        }
+    }
+
+    /// A worker ends because it was told to, was aborted, or panicked.
+    fn note_end(&mut self, ended: Result<(Id, ()), JoinError>, inputs: &mut Inputs) {
+        let (task, panic) = match ended {
+            Ok((task, ())) => (task, None),
+            Err(error) => (error.id(), error.is_panic().then_some(error)),
+        };
+        let Some(id) = self.registry.remove(task, panic.is_some()) else {
+            return;
+        };
+        if let Some(panic) = panic {
+            error!(account.id = %id, error = &panic as &dyn Error, "A worker panicked");
+        }
+        if self.registry.is_held(id) {
+            inputs.look_soon();
+        } else {
+            self.leases.release(&[id]);
+        }
+    }
+
+    /// Gives changed accounts new workers.
+    async fn compare_revisions(&mut self, running: HashMap<AccountId, i64>) {
+        if running.is_empty() {
+            return;
+        }
+        let ids: Vec<AccountId> = running.keys().copied().collect();
+        let current = match self.list_revisions(&ids).await {
+            Ok(current) => current,
+            Err(error) => {
+                warn!(error = &error as &dyn Error, "Accounts were not compared");
+                self.changed.extend(ids);
+                return;
+            }
+        };
+        for (id, revision) in running {
+            match current.get(&id) {
+                Some(current) if *current == revision => {}
+                Some(_) => {
+                    info!(account.id = %id, "The account was changed; it gets a new worker");
+                    self.registry.restart(id);
+                }
+                None => self.registry.lose(&[id]),
+            }
+        }
+    }
+
+    async fn list_revisions(
+        &self,
+        ids: &[AccountId],
+    ) -> Result<HashMap<AccountId, i64>, StoreError> {
+        let mut tx = self.replica.database.begin().await?;
+        let revisions = account::list_revisions(&mut tx, ids).await?;
+        tx.commit().await?;
+        Ok(revisions.into_iter().collect())
+    }
+
+    /// Wakes accounts that wait for a token which has come without a hint.
+    async fn look_for_tokens(&self, with_patient: bool) {
+        let waiting = self.registry.awaited_grants(with_patient);
+        if waiting.is_empty() {
+            return;
+        }
+        let ids: BTreeSet<GrantId> = waiting.iter().map(|(id, _)| *id).collect();
+        let ids: Vec<GrantId> = ids.into_iter().collect();
+        match self.list_generations(&ids).await {
+            Ok(generations) => {
+                for (id, refused) in waiting {
+                    if generations.get(&id).is_some_and(|found| *found > refused) {
+                        self.registry.wake_grant(id);
+                    }
+                }
+            }
+            Err(error) => warn!(error = &error as &dyn Error, "Grants were not compared"),
+        }
+    }
+
+    async fn list_generations(&self, ids: &[GrantId]) -> Result<HashMap<GrantId, i64>, StoreError> {
+        let mut tx = self.replica.database.begin().await?;
+        let grants = grant::list_by_ids(&mut tx, ids).await?;
+        tx.commit().await?;
+        let grants = grants.into_iter();
+        Ok(grants.map(|grant| (grant.id, grant.generation)).collect())
+    }
+
+    /// Lets work in hand come to its end, aborts the rest, and gives the leases up.
+    async fn finish(mut self) {
+        let all = self.registry.stop_all();
+        let ending = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(self.settings.finish_within, ending).await.is_err() {
+            warn!(
+                workers = self.tasks.len(),
+                "Workers were aborted; the next owners find what they did"
+            );
+            self.tasks.shutdown().await;
+        }
+        if let Err(error) = self.leases.give_up(&all).await {
+            warn!(
+                error = &error as &dyn Error,
+                "Leases were not given up; they end with the replica"
+            );
+        }
+    }
+}

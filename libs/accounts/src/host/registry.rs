@@ -1,0 +1,297 @@
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use mailmesh_domain::{AccountId, GrantId, Key};
+use time::OffsetDateTime;
+use tokio::task::{AbortHandle, Id};
+use tokio::time::Instant;
+
+use super::released::RecentlyReleased;
+use crate::WorkerSignals;
+
+/// Whether two workers of one account may be at work at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overlap {
+    /// The next starts, here or elsewhere, once the last has ended. It may be aborted at any point, as the next finds
+    /// what it did.
+    Never,
+    /// The next may start while the last waits for its server's final reply. Aborted only when the process ends:
+    /// what the server did would never be known.
+    WhileEnding,
+}
+
+/// The accounts that this replica holds and their workers: kept by the host, read by the service.
+#[derive(Debug)]
+pub struct WorkerRegistry {
+    overlap: Overlap,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: HashSet<AccountId>,
+    workers: HashMap<AccountId, Running>,
+    tasks: HashMap<Id, AccountId>,
+    /// Their workers panicked: started again at once they could panic in a circle.
+    panicked: HashSet<AccountId>,
+    released: RecentlyReleased,
+}
+
+/// One worker, as the host sees it.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) key: Key,
+    pub(super) grant_id: Option<GrantId>,
+    pub(super) revision: i64,
+    pub(super) signals: Arc<WorkerSignals>,
+    pub(super) abort: AbortHandle,
+    pub(super) started_at: OffsetDateTime,
+    pub(super) stopping_since: Option<Instant>,
+}
+
+/// What a service is shown of a worker.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct WorkerView<'a> {
+    /// The account.
+    pub id: AccountId,
+    /// Its key.
+    pub key: &'a Key,
+    /// When this replica began to work on it.
+    pub started_at: OffsetDateTime,
+    /// When its server last confirmed its state.
+    pub proved_at: Option<OffsetDateTime>,
+}
+
+impl WorkerRegistry {
+    /// Makes an empty registry.
+    pub fn new(overlap: Overlap) -> Arc<Self> {
+        Arc::new(Self {
+            overlap,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Wakes an account's worker; returns whether this process has one.
+    pub fn wake(&self, account: AccountId) -> bool {
+        let state = self.lock();
+        let worker = state.workers.get(&account);
+        let worker = worker.filter(|worker| !worker.is_stopping());
+        if let Some(worker) = worker {
+            worker.signals.wake.notify_one();
+        }
+        worker.is_some()
+    }
+
+    /// Lists the accounts that are worked on.
+    pub fn list(&self) -> Vec<AccountId> {
+        let state = self.lock();
+        let working = state.workers.iter().filter(|(_, one)| !one.is_stopping());
+        working.map(|(id, _)| *id).collect()
+    }
+
+    /// Shows every worker.
+    pub fn visit(&self, mut visitor: impl FnMut(WorkerView<'_>)) {
+        for (id, worker) in &self.lock().workers {
+            visitor(WorkerView {
+                id: *id,
+                key: &worker.key,
+                started_at: worker.started_at,
+                proved_at: worker.signals.proved_at(),
+            });
+        }
+    }
+
+    /// Lists accounts that were given up while work on them was ending here.
+    pub fn recently_released(&self) -> Vec<AccountId> {
+        self.lock().released.ids().collect()
+    }
+
+    /// Forgets those that were released longer than `after` ago and are not `busy`.
+    pub fn forget_released(&self, busy: &HashSet<AccountId>, after: Duration) {
+        self.lock().released.forget(busy, after);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The host's side.
+impl WorkerRegistry {
+    pub(super) fn hold(&self, accounts: &[AccountId]) {
+        self.lock().held.extend(accounts);
+    }
+
+    /// Ends work on accounts that are somebody else's already.
+    pub(super) fn lose(&self, accounts: &[AccountId]) {
+        let mut state = self.lock();
+        for id in accounts {
+            state.drop_hold(*id);
+            match self.overlap {
+                Overlap::Never => {
+                    if let Some(worker) = state.workers.get(id) {
+                        worker.abort.abort();
+                    }
+                }
+                Overlap::WhileEnding => state.detach(*id),
+            }
+        }
+    }
+
+    /// Lets work on accounts come to its end. Returns those whose lease can be released now.
+    pub(super) fn give_up(&self, accounts: &[AccountId]) -> Vec<AccountId> {
+        let mut state = self.lock();
+        let mut free = Vec::new();
+        for id in accounts {
+            state.drop_hold(*id);
+            match self.overlap {
+                Overlap::Never => match state.workers.get_mut(id) {
+                    Some(worker) => worker.stop(),
+                    None => free.push(*id),
+                },
+                Overlap::WhileEnding => {
+                    state.detach(*id);
+                    free.push(*id);
+                }
+            }
+        }
+        free
+    }
+
+    /// Tells the worker of a changed account to end, for another to start with the new settings.
+    pub(super) fn restart(&self, id: AccountId) {
+        if let Some(worker) = self.lock().workers.get_mut(&id) {
+            worker.stop();
+        }
+    }
+
+    /// Does not wait any longer for workers that were told to end before `limit`.
+    pub(super) fn end_overdue(&self, limit: Duration) {
+        let mut state = self.lock();
+        let overlap = self.overlap;
+        state.workers.retain(|_, worker| {
+            let is_late = worker
+                .stopping_since
+                .is_some_and(|since| since.elapsed() >= limit);
+            if is_late && overlap == Overlap::Never {
+                worker.abort.abort();
+            }
+            // Left out, it ends beside its successor.
+            !is_late || overlap == Overlap::Never
+        });
+    }
+
+    /// Returns the accounts that have to be given up at the end.
+    pub(super) fn stop_all(&self) -> Vec<AccountId> {
+        let mut state = self.lock();
+        let mut all = std::mem::take(&mut state.held);
+        for (id, worker) in &mut state.workers {
+            worker.stop();
+            all.insert(*id);
+        }
+        all.into_iter().collect()
+    }
+
+    /// Returns the accounts that are held and not worked on.
+    pub(super) fn idle(&self) -> Vec<AccountId> {
+        let state = self.lock();
+        let is_idle =
+            |id: &&AccountId| !state.workers.contains_key(id) && !state.panicked.contains(id);
+        state.held.iter().filter(is_idle).copied().collect()
+    }
+
+    /// Lets accounts whose worker panicked be worked on again.
+    pub(super) fn forgive(&self) {
+        self.lock().panicked.clear();
+    }
+
+    pub(super) fn is_idle(&self, id: AccountId) -> bool {
+        let state = self.lock();
+        state.held.contains(&id) && !state.workers.contains_key(&id)
+    }
+
+    pub(super) fn is_held(&self, id: AccountId) -> bool {
+        self.lock().held.contains(&id)
+    }
+
+    pub(super) fn add(&self, id: AccountId, worker: Running) {
+        let mut state = self.lock();
+        state.tasks.insert(worker.abort.id(), id);
+        state.workers.insert(id, worker);
+    }
+
+    /// Notes that a worker's task has ended; returns its account.
+    pub(super) fn remove(&self, task: Id, has_panicked: bool) -> Option<AccountId> {
+        let mut state = self.lock();
+        let id = state.tasks.remove(&task)?;
+        let worker = state.workers.get(&id);
+        // A worker that was detached ends beside its successor.
+        if worker.is_some_and(|worker| worker.abort.id() == task) {
+            state.workers.remove(&id);
+            if has_panicked {
+                state.panicked.insert(id);
+            }
+        }
+        Some(id)
+    }
+
+    pub(super) fn find_by_key(&self, key: &Key) -> Option<AccountId> {
+        let state = self.lock();
+        let mut workers = state.workers.iter();
+        let found = workers.find(|(_, worker)| worker.key == *key);
+        found.map(|(id, _)| *id)
+    }
+
+    /// Lists the revisions that workers run with.
+    pub(super) fn revisions(&self) -> HashMap<AccountId, i64> {
+        let state = self.lock();
+        let working = state.workers.iter().filter(|(_, one)| !one.is_stopping());
+        working.map(|(id, one)| (*id, one.revision)).collect()
+    }
+
+    /// Lists the grants that workers wait for, and the generation that each cannot use.
+    pub(super) fn awaited_grants(&self, with_patient: bool) -> Vec<(GrantId, i64)> {
+        let state = self.lock();
+        let awaited = state.workers.values().filter_map(|worker| {
+            let refused = worker.signals.refused_generation(with_patient)?;
+            Some((worker.grant_id?, refused))
+        });
+        awaited.collect()
+    }
+
+    /// Wakes the accounts of a grant.
+    pub(super) fn wake_grant(&self, grant_id: GrantId) {
+        for worker in self.lock().workers.values() {
+            if worker.grant_id == Some(grant_id) {
+                worker.signals.wake.notify_one();
+            }
+        }
+    }
+}
+
+impl State {
+    fn drop_hold(&mut self, id: AccountId) {
+        self.held.remove(&id);
+        self.panicked.remove(&id);
+    }
+
+    fn detach(&mut self, id: AccountId) {
+        if let Some(mut worker) = self.workers.remove(&id) {
+            worker.stop();
+            self.released.add(id);
+        }
+    }
+}
+
+impl Running {
+    fn stop(&mut self) {
+        self.signals.stop.cancel();
+        self.stopping_since.get_or_insert_with(Instant::now);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping_since.is_some()
+    }
+}

@@ -1,0 +1,89 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use futures_util::future::BoxFuture;
+use mailmesh_domain::AccountId;
+use mailmesh_store::StoreError;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::AccountSnapshot;
+
+/// What a service does with each account that its replica holds; an [`AccountHost`](crate::AccountHost) calls it.
+pub trait AccountWork: Send + Sync + 'static {
+    /// Makes the worker of an account. It runs until its stop, and then ends what it has in hand.
+    fn worker(
+        &self,
+        snapshot: AccountSnapshot,
+        signals: Arc<WorkerSignals>,
+    ) -> BoxFuture<'static, ()>;
+
+    /// Does for many new workers at once what each would have to ask the database for by itself. Called again until
+    /// it succeeds.
+    fn workers_started<'a>(
+        &'a self,
+        _accounts: &'a [AccountId],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// Between the host and one worker.
+#[derive(Debug)]
+pub struct WorkerSignals {
+    /// The account was given up or changed, or the process ends.
+    pub stop: CancellationToken,
+    /// Look again: a token came, or mail is due.
+    pub wake: Notify,
+    /// Unix seconds of the last proof; 0 before the first.
+    proved_at: AtomicI64,
+    /// The generation that cannot be used while the worker waits for a newer one, else -1.
+    refused_generation: AtomicI64,
+    /// The newer one is a person's to give: it is looked for less often.
+    is_patient: AtomicBool,
+}
+
+impl Default for WorkerSignals {
+    fn default() -> Self {
+        Self {
+            stop: CancellationToken::new(),
+            wake: Notify::new(),
+            proved_at: AtomicI64::new(0),
+            refused_generation: AtomicI64::new(-1),
+            is_patient: AtomicBool::new(false),
+        }
+    }
+}
+
+impl WorkerSignals {
+    /// Notes that the server has just confirmed the account's state.
+    pub fn prove(&self, now: OffsetDateTime) {
+        self.proved_at
+            .store(now.unix_timestamp(), Ordering::Relaxed);
+    }
+
+    /// Returns when the server last confirmed the account's state to this worker.
+    pub fn proved_at(&self) -> Option<OffsetDateTime> {
+        let seconds = self.proved_at.load(Ordering::Relaxed);
+        (seconds > 0)
+            .then(|| OffsetDateTime::from_unix_timestamp(seconds).ok())
+            .flatten()
+    }
+
+    /// Asks to be woken once the grant has a newer generation than this one; none ends that. With `is_patient` a person
+    /// has to give it.
+    pub fn wait_for_newer(&self, generation: Option<i64>, is_patient: bool) {
+        self.is_patient.store(is_patient, Ordering::Relaxed);
+        self.refused_generation
+            .store(generation.unwrap_or(-1), Ordering::Relaxed);
+    }
+
+    /// Returns the generation that a newer one is waited for; without `with_patient` only if it may
+    /// come at any moment.
+    pub(crate) fn refused_generation(&self, with_patient: bool) -> Option<i64> {
+        let generation = self.refused_generation.load(Ordering::Relaxed);
+        let is_asked = with_patient || !self.is_patient.load(Ordering::Relaxed);
+        (generation >= 0 && is_asked).then_some(generation)
+    }
+}
