@@ -7,6 +7,7 @@
 //! stream's fence and on the attempt rows.
 
 mod connections;
+mod credentials;
 mod host;
 mod lease;
 mod registration;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 pub use connections::{Connections, OpenError};
+pub use credentials::{AccountCredentials, CredentialsError, OpenedCredentials};
 pub use host::{AccountHost, HostSettings, Overlap, WorkerRegistry, WorkerView};
 pub use lease::{LeaseChange, LeaseKeeper, Leases};
 pub use registration::open_registration;
