@@ -50,6 +50,7 @@ impl World {
         let Connections {
             database,
             bus: connected,
+            ..
         } = Connections::open(&settings, &bus).await?;
         let base = MeshBase {
             address: MeshAddress {
@@ -78,10 +79,7 @@ impl World {
 
     /// Returns what the services of this process share.
     pub(crate) fn connections(&self) -> Connections {
-        Connections {
-            database: self.base.database.clone(),
-            bus: self.base.bus.clone(),
-        }
+        Connections::new(self.base.database.clone(), self.base.bus.clone())
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -1,7 +1,11 @@
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use mailmesh_bus::{Bus, BusError, BusSettings, StreamError};
 use mailmesh_secrets::KeysError;
 use mailmesh_store::{Database, MigrationState, PostgresSettings, StoreError};
+
+use crate::{ConnectSettings, MailServers};
 
 /// The connections that all services of one process share.
 #[derive(Debug, Clone)]
@@ -10,6 +14,8 @@ pub struct Connections {
     pub database: Database,
     /// The mesh's bus, its streams in place.
     pub bus: Bus,
+    /// The limits on sign-ins at mail servers.
+    pub servers: Arc<MailServers>,
 }
 
 /// The mesh's servers cannot be used.
@@ -36,6 +42,22 @@ pub enum OpenError {
 }
 
 impl Connections {
+    /// Takes connections that are open, with the default limits on sign-ins.
+    pub fn new(database: Database, bus: Bus) -> Self {
+        Self {
+            database,
+            bus,
+            servers: Arc::new(MailServers::new(&ConnectSettings::default())),
+        }
+    }
+
+    /// Sets the limits on sign-ins, before any service is built.
+    #[must_use]
+    pub fn with_limits(mut self, connects: &ConnectSettings) -> Self {
+        self.servers = Arc::new(MailServers::new(connects));
+        self
+    }
+
     /// Connects to both, refuses a database that is not migrated, and makes the streams.
     ///
     /// # Errors
@@ -51,7 +73,7 @@ impl Connections {
             }
             let bus = Bus::connect(nats).await?;
             bus.ensure_streams().await?;
-            Ok(Self { database, bus })
+            Ok(Self::new(database, bus))
         })
     }
 }

@@ -10,9 +10,12 @@ mod connections;
 mod credentials;
 mod host;
 mod lease;
+mod limit;
 mod registration;
 mod relay;
+mod servers;
 mod snapshot;
+mod tls;
 mod worker;
 
 use std::sync::Arc;
@@ -30,8 +33,10 @@ pub use connections::{Connections, OpenError};
 pub use credentials::{AccountCredentials, CredentialsError, OpenedCredentials};
 pub use host::{AccountHost, HostSettings, Overlap, WorkerRegistry, WorkerView};
 pub use lease::{LeaseChange, LeaseKeeper, Leases};
+pub use limit::{ConnectPermit, ConnectSettings, ConnectSettingsError};
 pub use registration::open_registration;
 pub use relay::{Relay, RelayError, RelayHandle};
+pub use servers::{EndpointError, MailServers};
 pub use snapshot::AccountSnapshot;
 pub use worker::{AccountWork, WorkerSignals};
 
@@ -48,6 +53,8 @@ pub struct Replica {
     pub database: Database,
     /// The mesh's bus.
     pub bus: Bus,
+    /// What it shares with other services of the process towards mail servers.
+    pub servers: Arc<MailServers>,
     /// Wakes the relay after a commit that added to the outbox.
     pub outbox: RelayHandle,
     /// The present moment.
@@ -80,6 +87,7 @@ impl Replica {
                 service,
                 database: connections.database.clone(),
                 bus: connections.bus.clone(),
+                servers: Arc::clone(&connections.servers),
                 outbox,
                 clock,
             };

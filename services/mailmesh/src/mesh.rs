@@ -59,7 +59,7 @@ pub(crate) async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::R
         OpenError::Bus(error) => of_bus(error).context("NATS is not usable"),
         _ => Unavailable::new(error).into(),
     })?;
-    let Connections { database, bus } = connections.clone();
+    let Connections { database, bus, .. } = connections.clone();
     lifecycle.checks().register("postgres", move || {
         let database = database.clone();
         async move { Ok(database.ping().await.map(drop)?) }

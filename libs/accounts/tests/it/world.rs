@@ -77,7 +77,7 @@ impl World {
 
     async fn join(&self) -> Result<(Replica, Membership)> {
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
-        let connections = Connections { database, bus };
+        let connections = Connections::new(database, bus);
         let clock = Arc::clone(&self.base.clock);
         Ok(Replica::join("inbound-fetcher", &connections, clock).await?)
     }

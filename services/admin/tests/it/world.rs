@@ -28,7 +28,7 @@ pub(crate) async fn build(base: &MeshBase, config: Config) -> Result<Service> {
         redirect_path: "/oauth/callback".to_owned(),
     };
     let (database, bus) = (base.database.clone(), base.bus.clone());
-    let connections = Connections { database, bus };
+    let connections = Connections::new(database, bus);
     let (key, clock) = (base.keys.sealing_key(), Arc::clone(&base.clock));
     Service::build(config, public, key, &connections, clock).await
 }

@@ -75,7 +75,7 @@ impl World {
             config,
             public.clone(),
             base.keys.clone(),
-            &Connections { database, bus },
+            &Connections::new(database, bus),
             Arc::clone(&base.clock),
         )
         .await?;

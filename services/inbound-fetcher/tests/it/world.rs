@@ -61,7 +61,7 @@ impl World {
 
     pub(crate) async fn start(&self) -> Result<Running> {
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
-        let service = build(self.config(), Connections { database, bus }).await?;
+        let service = build(self.config(), Connections::new(database, bus)).await?;
         Ok(Running::start(|stop| service.run(stop)))
     }
 
@@ -70,7 +70,7 @@ impl World {
         let (config, address) = (self.config(), self.base.address.clone());
         Freezable::start(async move |stop| {
             let (database, bus) = address.connect().await?;
-            let service = build(config, Connections { database, bus }).await?;
+            let service = build(config, Connections::new(database, bus)).await?;
             service.run(stop).await
         })
     }

@@ -30,7 +30,7 @@ async fn start(world: &World, final_reply_timeout_seconds: u64) -> Result<Runnin
         ..Config::default()
     };
     let (database, bus) = (world.base.database.clone(), world.base.bus.clone());
-    let connections = Connections { database, bus };
+    let connections = Connections::new(database, bus);
     let (keys, clock) = (world.base.keys.clone(), Arc::new(SystemClock));
     let service = Service::build(config, keys, &connections, clock).await?;
     Ok(Running::start(|stop| service.run(stop)))

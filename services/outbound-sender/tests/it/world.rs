@@ -78,7 +78,7 @@ impl World {
     /// Starts a sender that the test itself ends.
     pub(crate) async fn sender(&self) -> Result<Running> {
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
-        let service = build(&self.base.keys, Connections { database, bus }).await?;
+        let service = build(&self.base.keys, Connections::new(database, bus)).await?;
         Ok(Running::start(|stop| service.run(stop)))
     }
 
@@ -87,7 +87,7 @@ impl World {
         let (keys, address) = (self.base.keys.clone(), self.base.address.clone());
         Freezable::start(async move |stop| {
             let (database, bus) = address.connect().await?;
-            let service = build(&keys, Connections { database, bus }).await?;
+            let service = build(&keys, Connections::new(database, bus)).await?;
             Box::pin(service.run(stop)).await
         })
     }

@@ -21,7 +21,7 @@ pub(crate) async fn start(world: &World, config: Config, database: Database) -> 
         redirect_path: "/oauth/callback".to_owned(),
     };
     let bus = world.base.bus.clone();
-    let connections = Connections { database, bus };
+    let connections = Connections::new(database, bus);
     let (keys, clock) = (world.base.keys.clone(), Arc::clone(&world.base.clock));
     let service = Service::build(config, public, keys, &connections, clock).await?;
     Ok(Running::start(async move |stop| {

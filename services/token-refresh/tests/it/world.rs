@@ -66,7 +66,7 @@ impl World {
             redirect_path: "/oauth/callback".to_owned(),
         };
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
-        let connections = Connections { database, bus };
+        let connections = Connections::new(database, bus);
         let clock = Arc::clone(&self.base.clock);
         let keys = self.base.keys.clone();
         let service = Service::build(config, public, keys, &connections, clock).await?;

@@ -1,0 +1,68 @@
+use mailmesh_domain::{Direction, MustAct, Verdict};
+use mailmesh_mail::{Endpoint, Server, TlsError};
+use mailmesh_store::StoreError;
+use mailmesh_store::account::Account;
+
+use crate::limit::{ConnectLimiter, ConnectPermit, ConnectSettings};
+use crate::tls::TlsConfigs;
+
+/// What all accounts of a process share towards mail servers: the limits on sign-ins and the TLS configurations.
+#[derive(Debug)]
+pub struct MailServers {
+    limiter: ConnectLimiter,
+    tls: TlsConfigs,
+}
+
+/// An account does not say how its server is reached.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// Its row names no server.
+    #[error("the account names no server")]
+    Address(#[source] StoreError),
+    /// Its private authority cannot be read.
+    #[error("the server's private CA cannot be used")]
+    Tls(#[from] TlsError),
+}
+
+impl EndpointError {
+    /// Says what the failure means and who must act.
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Address(_) => Verdict::needs_administrator(MustAct::Administrator),
+            Self::Tls(error) => error.verdict(),
+        }
+    }
+}
+
+impl MailServers {
+    /// Makes the one of a process.
+    pub fn new(settings: &ConnectSettings) -> Self {
+        Self {
+            limiter: ConnectLimiter::new(settings),
+            tls: TlsConfigs::default(),
+        }
+    }
+
+    /// Returns where an account's server is and how it is trusted.
+    ///
+    /// # Errors
+    /// [`EndpointError`], which says who must act.
+    pub fn endpoint_of(&self, account: &Account) -> Result<Endpoint, EndpointError> {
+        let address = account.server_address().map_err(EndpointError::Address)?;
+        Ok(Endpoint {
+            protocol: account.protocol,
+            direction: account.direction,
+            server: Server {
+                host: address.host.clone(),
+                port: address.port,
+                encryption: address.encryption,
+                tls: self.tls.get(account.ca_pem.as_deref())?,
+            },
+        })
+    }
+
+    /// Waits for the right to sign in at a host.
+    pub async fn permit_connect(&self, direction: Direction, host: &str) -> ConnectPermit {
+        self.limiter.acquire(direction, host).await
+    }
+}
