@@ -15,6 +15,7 @@ mod registration;
 mod relay;
 mod servers;
 mod snapshot;
+mod state;
 mod tls;
 mod worker;
 
@@ -38,6 +39,7 @@ pub use registration::open_registration;
 pub use relay::{Relay, RelayError, RelayHandle};
 pub use servers::{EndpointError, MailServers};
 pub use snapshot::AccountSnapshot;
+pub use state::RecordedState;
 pub use worker::{AccountWork, WorkerSignals};
 
 const HEARTBEAT: Duration = Duration::from_secs(3);
