@@ -1,19 +1,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailmesh_accounts::{AccountSnapshot, CredentialsError, RecordedState, WorkerSignals};
 use mailmesh_domain::{AccountState, Verdict};
 use mailmesh_mail::source::Farewell;
-use mailmesh_mail::{Credentials, Endpoint, MailSource, Server, connect_source};
+use mailmesh_mail::{Credentials, MailSource, connect_source};
 use mailmesh_store::grant::Grant;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::account_context::AccountContext;
-use crate::context::{Context, Signals, backoff};
-use crate::credentials::{self, Access};
+use crate::context::{Context, backoff};
 use crate::failure::Failure;
-use crate::health::Health;
-use crate::seed::Seed;
 use crate::standby::{self, Waited};
 use crate::token_refusal::TokenRefusals;
 use crate::watch::{FolderWatch, Look};
@@ -43,27 +40,22 @@ pub(crate) struct Worker {
     owner: Box<AccountContext>,
     watch: Box<FolderWatch>,
     grant: Option<Box<Grant>>,
-    health: Health,
+    recorded: RecordedState,
     refusals: TokenRefusals,
 }
 
 impl Worker {
     pub(crate) fn new(
         context: Arc<Context>,
-        seed: Seed,
-        signals: Arc<Signals>,
-        stop: CancellationToken,
+        snapshot: AccountSnapshot,
+        signals: Arc<WorkerSignals>,
     ) -> Self {
-        let health = match seed.status {
-            Some(status) => Health::new(status.state, status.problem),
-            None => Health::new(AccountState::Active, None),
-        };
-        let owner = AccountContext::new(context, seed.account, signals, stop);
+        let owner = AccountContext::new(context, snapshot.account, signals);
         Self {
             owner: Box::new(owner),
-            watch: Box::new(FolderWatch::new(seed.cursors)),
-            grant: seed.grant.map(Box::new),
-            health,
+            watch: Box::new(FolderWatch::new(snapshot.cursors)),
+            grant: snapshot.grant.map(Box::new),
+            recorded: RecordedState::new(snapshot.status),
             refusals: TokenRefusals::default(),
         }
     }
@@ -93,15 +85,21 @@ impl Worker {
         let known = self.grant.take().map(|grant| *grant);
         let refused = self.refusals.generation();
         let (context, account) = (&self.owner.context, &self.owner.account);
-        let access = credentials::load(context, account, known, refused).await;
-        let (credentials, generation) = match access {
-            Ok(Access::Ready {
-                credentials,
-                generation,
-            }) => (credentials, generation),
-            Ok(Access::NoGrant { generation }) => return State::WaitingForSignIn { generation },
-            Ok(Access::Stale { generation }) => return State::WaitingForToken { generation },
-            Err(failure) => return self.fail(failure).await,
+        let opened = context.credentials.open(account, known, refused).await;
+        let (credentials, generation) = match opened {
+            Ok(opened) => (opened.credentials, opened.token.map(|(_, number)| number)),
+            Err(CredentialsError::NoGrant) => {
+                return State::WaitingForSignIn { generation: None };
+            }
+            // `token-refresh` has said so.
+            Err(CredentialsError::GrantRefused { generation, .. }) => {
+                let generation = Some(generation);
+                return State::WaitingForSignIn { generation };
+            }
+            Err(CredentialsError::TokenOver { generation, .. }) => {
+                return State::WaitingForToken { generation };
+            }
+            Err(error) => return self.fail(Failure::Credentials(error)).await,
         };
         let source = tokio::select! {
             () = self.owner.stop.cancelled() => return State::Stopped,
@@ -123,8 +121,8 @@ impl Worker {
             let problem = failure.problem(Verdict::needs_sign_in());
             let (context, account) = (&self.owner.context, &self.owner.account);
             let state = AccountState::SignInRequired;
-            self.health
-                .set(context, account, state, Some(&problem))
+            self.recorded
+                .set(&context.replica, account, state, Some(&problem))
                 .await;
         }
         // A newer token may be there already; if not, it is asked for.
@@ -170,8 +168,9 @@ impl Worker {
             None => AccountState::Active,
         };
         let (context, account) = (&self.owner.context, &self.owner.account);
-        self.health
-            .set(context, account, state, problem.as_ref())
+        let recorded = &mut self.recorded;
+        recorded
+            .set(&context.replica, account, state, problem.as_ref())
             .await;
     }
 
@@ -204,8 +203,8 @@ impl Worker {
         if is_lasting || failure.is_full() || failures >= settings.failures_to_report {
             let problem = failure.problem(verdict);
             let state = AccountState::Failing;
-            self.health
-                .set(context, account, state, Some(&problem))
+            self.recorded
+                .set(&context.replica, account, state, Some(&problem))
                 .await;
         }
         let shift = if is_lasting { PERMANENT_SHIFT } else { 0 };
@@ -225,19 +224,10 @@ async fn sign_in(
     owner: &AccountContext,
     credentials: &Credentials,
 ) -> Result<Box<dyn MailSource>, Failure> {
-    let (account, gate) = (&owner.account, &owner.context.gate);
-    let address = account.server_address()?;
-    let endpoint = Endpoint {
-        protocol: account.protocol,
-        direction: account.direction,
-        server: Server {
-            host: address.host.clone(),
-            port: address.port,
-            encryption: address.encryption,
-            tls: gate.tls(account.ca_pem.as_deref())?,
-        },
-    };
-    let _entry = gate.enter(&address.host).await;
+    let (account, servers) = (&owner.account, &owner.context.replica.servers);
+    let endpoint = servers.endpoint_of(account)?;
+    let connecting = servers.permit_connect(endpoint.direction, &endpoint.server.host);
+    let _permit = connecting.await;
     let source = connect_source(&endpoint, credentials).await?;
     debug!(account.id = %account.id, "Signed in");
     Ok(source)

@@ -1,36 +1,36 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use mailmesh_accounts::WorkerSignals;
 use mailmesh_domain::AfterReceive;
 use mailmesh_store::account::Account;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::context::{Context, Signals};
+use crate::context::Context;
 
 /// What the parts of one account's worker share.
 #[derive(Debug)]
 pub(crate) struct AccountContext {
     pub(crate) context: Arc<Context>,
     pub(crate) account: Account,
-    pub(crate) signals: Arc<Signals>,
+    pub(crate) signals: Arc<WorkerSignals>,
     pub(crate) stop: CancellationToken,
     /// Attempts to watch the account that failed in a row.
     failures: AtomicU32,
 }
 
 impl AccountContext {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         context: Arc<Context>,
         account: Account,
-        signals: Arc<Signals>,
-        stop: CancellationToken,
+        signals: Arc<WorkerSignals>,
     ) -> Self {
         Self {
             context,
             account,
+            stop: signals.stop.clone(),
             signals,
-            stop,
             failures: AtomicU32::new(0),
         }
     }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use mailmesh_accounts::HostSettings;
+use mailmesh_domain::Direction;
 use mailmesh_secrets::OpeningKeys;
 use serde::Deserialize;
 
@@ -16,12 +18,6 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// At most so many sign-ins under way at once.
-    pub connects_in_flight: usize,
-    /// At most so many sign-ins begun per second.
-    pub connects_per_second: u32,
-    /// At most so many sign-ins under way at one host.
-    pub connects_per_host: usize,
     /// At most so many mails are asked for with one look.
     pub chunk_mails: usize,
     /// The first slice of a mail; smaller mails come in one piece.
@@ -55,9 +51,6 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            connects_in_flight: 64,
-            connects_per_second: 100,
-            connects_per_host: 32,
             chunk_mails: 1_000,
             slice_bytes: 512 * 1024,
             memory_bytes: 128 * 1024 * 1024,
@@ -104,19 +97,8 @@ impl Settings {
         })
     }
 
-    fn check_rates(&self) -> [Check; 9] {
+    fn check_rates(&self) -> [Check; 6] {
         [
-            (
-                "connects_in_flight",
-                AT_LEAST_1,
-                self.connects_in_flight >= 1,
-            ),
-            (
-                "connects_per_second",
-                AT_LEAST_1,
-                self.connects_per_second >= 1,
-            ),
-            ("connects_per_host", AT_LEAST_1, self.connects_per_host >= 1),
             (
                 "quarantine_attempts",
                 AT_LEAST_1,
@@ -172,6 +154,15 @@ impl Settings {
                 (1..=1_740).contains(&idle_seconds),
             ),
         ]
+    }
+
+    pub(crate) const fn host(&self) -> HostSettings {
+        HostSettings {
+            direction: Direction::Inbound,
+            check_every: Duration::from_secs(self.check_seconds),
+            look_for_tokens_every: Duration::from_secs(self.token_wait_seconds),
+            finish_within: Duration::from_secs(self.stop_seconds),
+        }
     }
 
     pub(crate) const fn backoff_limit(&self) -> Duration {

@@ -1,8 +1,8 @@
+use mailmesh_accounts::{CredentialsError, EndpointError};
 use mailmesh_bus::{FenceError, PublishError, ReadError};
 use mailmesh_domain::{ErrorChain, MustAct, Verdict};
 use mailmesh_events::{DecodeError, Problem};
-use mailmesh_mail::{SourceError, TlsError};
-use mailmesh_secrets::OpenError;
+use mailmesh_mail::SourceError;
 use mailmesh_store::StoreError;
 
 /// Why an attempt to watch an account ended.
@@ -10,12 +10,10 @@ use mailmesh_store::StoreError;
 pub(crate) enum Failure {
     #[error("the mail server failed")]
     Source(#[from] SourceError),
-    #[error("the server's private CA cannot be used")]
-    Tls(#[from] TlsError),
-    #[error("the account has no password")]
-    NoPassword,
-    #[error("the account's secret cannot be opened")]
-    Secret(#[from] OpenError),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    #[error(transparent)]
+    Credentials(CredentialsError),
     #[error("the database failed")]
     Store(#[from] StoreError),
     #[error("the fence was not taken")]
@@ -40,10 +38,8 @@ impl Failure {
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
             Self::Source(error) => error.verdict(),
-            Self::Tls(error) => error.verdict(),
-            Self::NoPassword | Self::Secret(_) => {
-                Verdict::needs_administrator(MustAct::Administrator)
-            }
+            Self::Endpoint(error) => error.verdict(),
+            Self::Credentials(error) => error.verdict(),
             // The mesh itself, or a full stream: may pass by itself, but if it stays, somebody must know.
             _ => Verdict {
                 who: MustAct::Administrator,

@@ -2,8 +2,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use mailmesh_accounts::{Connections, LeaseKeeper, Membership, Replica};
-use mailmesh_domain::{Clock, Direction};
+use mailmesh_accounts::{
+    AccountCredentials, AccountHost, Connections, Membership, Overlap, Replica, WorkerRegistry,
+};
+use mailmesh_domain::Clock;
 use mailmesh_runtime::{ConfigError, Lifecycle};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -12,10 +14,10 @@ use tracing::warn;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::context::Context;
-use crate::gate::Gate;
 use crate::metric::Metrics;
+use crate::proof;
 use crate::recorder::Recorder;
-use crate::supervisor::Supervisor;
+use crate::work::InboundWork;
 
 const NAME: &str = "inbound-fetcher";
 /// How long the last records and events may take once the workers have ended.
@@ -68,15 +70,14 @@ impl Service {
             membership,
         } = self;
         let (recorder, recorder_handle) = Recorder::new(replica.clone());
-        let (keeper, changes, leases) = LeaseKeeper::new(replica.clone(), Direction::Inbound);
+        let host = config.settings.host();
         let context = Arc::new(Context {
-            gate: Gate::new(&config.settings),
             budget: Budget::new(config.settings.memory_bytes),
             metrics: Metrics::new(),
             settings: config.settings,
-            keys: config.keys,
+            credentials: AccountCredentials::new(replica.clone(), config.keys),
             recorder: recorder_handle,
-            replica,
+            replica: replica.clone(),
         });
         // The membership outlives all else: workers add to the outbox until their end.
         let leave = CancellationToken::new();
@@ -90,18 +91,17 @@ impl Service {
             recorder.run().await;
             "recorder"
         });
-        let keep = stop.child_token();
+        let registry = WorkerRegistry::new(Overlap::Never);
+        let (proving, proved, ended) = (Arc::clone(&context), Arc::clone(&registry), leave.clone());
         parts.spawn(async move {
-            keeper.run(keep.clone()).await;
-            if !keep.is_cancelled() {
-                return "lease keeper";
-            }
-            ""
+            proof::record_until(&proving, &proved, ended).await;
+            "record of proofs"
         });
-        let supervising = Supervisor::new(context, leases, changes).run(stop.clone());
-        tokio::pin!(supervising);
+        let work = Arc::new(InboundWork { context });
+        let hosting = AccountHost::run(replica, work, host, registry, stop.clone());
+        tokio::pin!(hosting);
         let broken = tokio::select! {
-            () = &mut supervising => None,
+            () = &mut hosting => None,
             broken = first_to_break(&mut parts) => Some(broken),
         };
         if let Some(part) = broken {
@@ -120,7 +120,6 @@ impl Service {
 async fn first_to_break(parts: &mut JoinSet<&'static str>) -> String {
     while let Some(ended) = parts.join_next().await {
         match ended {
-            Ok("") => {}
             Ok(part) => return part.to_owned(),
             Err(error) => return format!("part ({error})"),
         }

@@ -6,7 +6,6 @@ use mailmesh_domain::GrantId;
 
 use crate::account_context::AccountContext;
 use crate::context::{backoff, jittered};
-use crate::credentials;
 use crate::token_refusal::TokenRefusals;
 
 const REFUSED_RETRY: Duration = Duration::from_mins(15);
@@ -29,7 +28,7 @@ pub(crate) async fn rest(owner: &AccountContext, delay: Duration) -> Waited {
     }
 }
 
-/// Waits for a wake-up or the stop. The supervisor looks for tokens that came without a hint.
+/// Waits for a wake-up or the stop. The host looks for tokens that came without a hint.
 pub(crate) async fn await_sign_in(owner: &AccountContext, generation: Option<i64>) -> Waited {
     owner.signals.wait_for_newer(generation, true);
     let waited = tokio::select! {
@@ -40,7 +39,7 @@ pub(crate) async fn await_sign_in(owner: &AccountContext, generation: Option<i64
     waited
 }
 
-/// Asks for a newer token until there is one. The supervisor looks for all that wait, and wakes.
+/// Asks for a newer token until there is one. The host looks for all that wait, and wakes.
 pub(crate) async fn await_token(
     owner: &AccountContext,
     grant_id: GrantId,
@@ -62,7 +61,10 @@ async fn ask_until_newer(owner: &AccountContext, grant_id: GrantId, generation: 
     let base = Duration::from_secs(context.settings.token_wait_seconds);
     let mut asked = 0;
     loop {
-        credentials::ask_for_refresh(context, grant_id, generation).await;
+        context
+            .credentials
+            .ask_for_token(grant_id, generation)
+            .await;
         let pause = backoff(asked, base, TOKEN_WAIT_LIMIT);
         asked += 1;
         tokio::select! {

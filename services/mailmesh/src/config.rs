@@ -5,6 +5,7 @@ mod check;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use mailmesh_accounts::ConnectSettings;
 use mailmesh_bus::BusSettings;
 use mailmesh_oauth::PublicSettings;
 use mailmesh_runtime::{Loader, code, exit_code_of};
@@ -15,9 +16,10 @@ use serde::Deserialize;
 use crate::ConfigArguments;
 
 /// The sections beside those of the runtime.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "nats",
     "postgres",
+    "connects",
     "keys",
     "public",
     "admin",
@@ -33,6 +35,7 @@ const SECTIONS: [&str; 9] = [
 pub(crate) struct Config {
     pub(crate) nats: BusSettings,
     pub(crate) postgres: Option<PostgresSettings>,
+    pub(crate) connects: ConnectSettings,
     pub(crate) keys: KeySettings,
     pub(crate) public: Option<PublicSettings>,
     pub(crate) admin: mailmesh_admin::Config,

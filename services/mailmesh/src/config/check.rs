@@ -31,6 +31,7 @@ impl Config {
     /// Checks what is set; what is not may come from elsewhere.
     pub(crate) fn check_values(&self, kinds: &[Kind]) -> Result<(), ConfigError> {
         of_section("nats", self.nats.validate())?;
+        of_section("connects", self.connects.validate())?;
         if let Some(postgres) = &self.postgres {
             of_keys("postgres", postgres.resolve())?;
         }
