@@ -13,17 +13,17 @@ mod queue;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailmesh_accounts::{CredentialsError, WorkerSignals};
 use mailmesh_domain::{GrantState, VerdictKind};
 use mailmesh_mail::transport::Failure;
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, grant};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::access::{Denied, ask_refresh};
+use crate::access::{of_credentials, of_endpoint};
 use crate::shared::Shared;
-use crate::status;
 use circuit_breaker::{CircuitBreaker, Permission, Trip};
 use connect::{NotOpened, Token, open};
 use connection_task::ConnectionExit;
@@ -36,20 +36,12 @@ const CLAIM_PER_CONNECTION: usize = 4;
 /// Connections beyond these do not lengthen the queue of fetched mails.
 const MAX_FED: usize = 16;
 
-/// Stops a worker and brings it new settings.
-#[derive(Debug)]
-pub(crate) struct WorkerHandle {
-    pub(crate) stop: CancellationToken,
-    pub(crate) settings: watch::Sender<Arc<Account>>,
-}
-
 /// Sends the mail of one account for as long as this replica holds it.
 #[derive(Debug)]
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     account: Arc<Account>,
-    settings: watch::Receiver<Arc<Account>>,
-    wake: Arc<Notify>,
+    signals: Arc<WorkerSignals>,
     stop: CancellationToken,
     queue: AccountQueue,
     prefetcher: Prefetcher,
@@ -60,7 +52,7 @@ pub(crate) struct Worker {
     token: Option<Token>,
 }
 
-/// What was recorded of the account since it came here, or was given these settings.
+/// What this worker has recorded of the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// Nothing; mail may wait for reasons that are over.
@@ -72,15 +64,17 @@ enum Standing {
 }
 
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>, account: Arc<Account>) -> (Self, WorkerHandle) {
-        let (sender, settings) = watch::channel(Arc::clone(&account));
-        let stop = CancellationToken::new();
-        let wake = shared.wakes.add(account.id);
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        account: Arc<Account>,
+        signals: Arc<WorkerSignals>,
+    ) -> Self {
+        let stop = signals.stop.clone();
         // What waits here feeds the connections while the next mails are claimed.
         let most = usize::try_from(account.max_connections).unwrap_or(1);
         let (feed, jobs) = mpsc::channel(CLAIM_PER_CONNECTION * most.clamp(1, MAX_FED));
         let breaker = CircuitBreaker::new(account.authorisation);
-        let worker = Self {
+        Self {
             queue: AccountQueue::new(Arc::clone(&shared), Arc::clone(&account), stop.clone()),
             prefetcher: Prefetcher::new(&shared, feed),
             connections: Connections::new(
@@ -92,18 +86,12 @@ impl Worker {
             ),
             shared,
             account,
-            settings,
-            wake,
-            stop: stop.clone(),
+            signals,
+            stop,
             breaker,
             standing: Standing::Fresh,
             token: None,
-        };
-        let handle = WorkerHandle {
-            stop,
-            settings: sender,
-        };
-        (worker, handle)
+        }
     }
 
     /// Sends until it is stopped; then finishes the mails in flight and requeues the rest.
@@ -116,17 +104,13 @@ impl Worker {
                 Some(exit) = self.connections.next_exit(), if !self.connections.is_empty() => {
                     Box::pin(self.take_exit(exit)).await;
                 }
-                changed = self.settings.changed() => {
-                    if changed.is_err() { break; }
-                    Box::pin(self.take_settings()).await;
-                }
                 without_body = self.prefetcher.advance(), if !self.prefetcher.is_empty() => {
                     if let Some((claimed, reason)) = without_body {
                         self.queue.end_without_body(&claimed.mail, reason).await;
                     }
                     if !self.prefetcher.is_empty() { continue; }
                 }
-                () = self.wake.notified() => {}
+                () = self.signals.wake.notified() => {}
                 () = tokio::time::sleep(look_again.unwrap_or_default()), if look_again.is_some() => {}
             }
             // Boxed, so that the ten thousand accounts that wait hold no room for it.
@@ -202,7 +186,8 @@ impl Worker {
                     return self.open_first().await;
                 }
                 if let Some((grant, generation)) = self.breaker.token_to_ask_for() {
-                    ask_refresh(&self.shared.replica, grant, generation).await;
+                    let credentials = &self.shared.credentials;
+                    credentials.ask_for_token(grant, generation).await;
                 }
                 Ok(false)
             }
@@ -222,8 +207,9 @@ impl Worker {
     /// Opens the first connection before any mail is claimed, so that an account that cannot sign in
     /// costs no attempts. Returns whether there is one now.
     async fn open_first(&mut self) -> Result<bool, StoreError> {
+        let refused = self.breaker.refused_generation();
         let opened = tokio::select! {
-            opened = open(&self.shared, &self.account) => opened,
+            opened = open(&self.shared, &self.account, refused) => opened,
             () = self.stop.cancelled() => return Ok(false),
         };
         let now = self.shared.replica.clock.now();
@@ -234,11 +220,15 @@ impl Worker {
                 self.connections.add(transport);
                 return Ok(true);
             }
-            Err(NotOpened::Denied(Denied::Store(error))) => return Err(error),
-            Err(NotOpened::Denied(Denied::Problem(problem))) => Trip::denied(problem, now),
-            Err(NotOpened::Denied(Denied::TokenOver(grant, generation))) => {
-                Trip::token_over((grant, generation), now)
-            }
+            Err(NotOpened::NoEndpoint(error)) => Trip::denied(of_endpoint(&error), now),
+            Err(NotOpened::NoCredentials(error)) => match error {
+                CredentialsError::Store(error) => return Err(error),
+                CredentialsError::TokenOver {
+                    grant_id,
+                    generation,
+                } => Trip::token_over((grant_id, generation), now),
+                other => Trip::denied(of_credentials(&other), now),
+            },
             Err(NotOpened::Failed { failure, token }) => {
                 self.token = token;
                 self.breaker.fail(&failure, token, &self.shared.retry, now)
@@ -261,7 +251,7 @@ impl Worker {
     }
 
     async fn record_active(&mut self) -> Result<(), StoreError> {
-        status::set_active(&self.shared.replica, &self.account).await?;
+        self.shared.replica.record_active(&self.account).await?;
         self.standing = Standing::Active;
         Ok(())
     }
@@ -303,10 +293,13 @@ impl Worker {
     /// Keeps the account from sending. Nothing of it is in force when the database fails: the account
     /// is tried, and its state recorded, again.
     async fn trip(&mut self, trip: Trip) -> Result<(), StoreError> {
+        let trip = self.look_at_grant(trip).await?;
         let replica = &self.shared.replica;
         if let Some(problem) = trip.problem() {
             if let Some(state) = trip.report {
-                status::set_failing(replica, &self.account, state, problem).await?;
+                replica
+                    .record_problem(&self.account, state, problem)
+                    .await?;
             }
             info!(
                 account.id = %self.account.id,
@@ -316,7 +309,8 @@ impl Worker {
             );
         }
         if let Some((grant, generation)) = trip.ask {
-            ask_refresh(replica, grant, generation).await;
+            let credentials = &self.shared.credentials;
+            credentials.ask_for_token(grant, generation).await;
         }
         if self.standing == Standing::Active {
             self.standing = Standing::Resumed;
@@ -325,19 +319,21 @@ impl Worker {
         Ok(())
     }
 
-    /// Connections with the old settings finish their mails.
-    async fn take_settings(&mut self) {
-        let account = Arc::clone(&self.settings.borrow_and_update());
-        if account.revision == self.account.revision {
-            return;
+    /// A grant that waits for a person brings no other token before that person has acted.
+    async fn look_at_grant(&self, trip: Trip) -> Result<Trip, StoreError> {
+        let Some((_, generation)) = trip.ask else {
+            return Ok(trip);
+        };
+        let credentials = &self.shared.credentials;
+        let opened = credentials.open(&self.account, None, Some(generation));
+        match opened.await {
+            Err(CredentialsError::Store(error)) => Err(error),
+            Err(error @ CredentialsError::GrantRefused { .. }) => {
+                let now = self.shared.replica.clock.now();
+                Ok(Trip::denied(of_credentials(&error), now))
+            }
+            Ok(_) | Err(_) => Ok(trip),
         }
-        self.stop_connections().await;
-        self.account = Arc::clone(&account);
-        self.queue.set_account(Arc::clone(&account));
-        self.breaker = CircuitBreaker::new(account.authorisation);
-        self.standing = Standing::Fresh;
-        let progress = self.breaker.progress();
-        self.connections.replace(account, progress).await;
     }
 
     /// Ends the connections after their mails, because the account cannot send.
@@ -355,9 +351,7 @@ impl Worker {
         }
     }
 
-    /// An account that is given up waits for its last final replies; a process that ends does not.
     async fn finish(mut self) {
-        self.shared.wakes.remove(self.account.id, &self.wake);
         self.requeue_waiting().await;
         self.connections.finish().await;
     }

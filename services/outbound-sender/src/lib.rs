@@ -23,6 +23,7 @@ mod decide;
 mod delivery;
 mod directory;
 mod draft;
+mod due;
 mod event;
 mod handlers;
 mod in_flight;
@@ -31,6 +32,7 @@ mod memory;
 mod problem;
 mod raw_cache;
 mod recorder;
+mod recovery;
 mod retention;
 mod retry_policy;
 #[cfg(test)]
@@ -38,9 +40,8 @@ mod sample;
 mod sent_folder;
 mod service;
 mod shared;
-mod status;
-mod supervisor;
 mod uncertain;
+mod work;
 
 pub use config::{Config, ConfigProblem};
 pub use service::Service;

@@ -13,7 +13,6 @@ use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, account, outbound_mail};
 use tracing::info;
 
-use crate::access::Access;
 use crate::shared::Shared;
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -123,11 +122,12 @@ async fn enter(
     shared: &Shared,
     inbound: &Account,
 ) -> Option<Result<Option<Box<dyn MailSource>>, SourceError>> {
-    let endpoint = Access::endpoint(inbound).ok()?;
-    let replica = &shared.replica;
-    let now = replica.clock.now();
-    let pass = shared.access.pass(&replica.database, inbound, now).await;
-    let credentials = pass.ok()?.credentials;
+    let servers = &shared.replica.servers;
+    let endpoint = servers.endpoint_of(inbound).ok()?;
+    let opened = shared.credentials.open(inbound, None, None).await;
+    let credentials = opened.ok()?.credentials;
+    let connecting = servers.permit_connect(endpoint.direction, &endpoint.server.host);
+    let _permit = connecting.await;
     Some(connect_sent(&endpoint, &credentials).await)
 }
 

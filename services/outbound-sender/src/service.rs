@@ -1,14 +1,18 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use mailmesh_accounts::{Connections, Membership, Replica};
-use mailmesh_domain::{Clock, Key};
+use mailmesh_accounts::{
+    AccountCredentials, AccountHost, Connections, HostSettings, Membership, Overlap, Replica,
+    WorkerRegistry,
+};
+use mailmesh_bus::Subscription;
+use mailmesh_domain::{Clock, Direction, Key};
 use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Access;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::handlers::Intake;
@@ -18,10 +22,16 @@ use crate::raw_cache::RawCache;
 use crate::recorder::Recorder;
 use crate::retention;
 use crate::retry_policy::RetryPolicy;
-use crate::shared::{OUTBOUND_DUE, Shared, Wakes};
-use crate::supervisor::{Hints, Supervisor};
+use crate::shared::{OUTBOUND_DUE, Shared};
+use crate::uncertain::UncertainResolver;
+use crate::work::OutboundWork;
+use crate::{due, recovery};
 
 const NAME: &str = "outbound-sender";
+const CHECK_EVERY: Duration = Duration::from_secs(30);
+const LOOK_FOR_TOKENS_EVERY: Duration = Duration::from_secs(5);
+/// Maximum wait for connections that finish their mails when the process ends.
+const FINISH: Duration = Duration::from_secs(20);
 
 /// One replica of the service, ready to run.
 #[derive(Debug)]
@@ -32,7 +42,7 @@ pub struct Service {
     shared: Arc<Shared>,
     recorder: Recorder,
     directory: Arc<Directory>,
-    hints: Hints,
+    due_hints: Subscription,
     unknown: Key,
 }
 
@@ -58,22 +68,17 @@ impl Service {
         let shared = Shared {
             retry: RetryPolicy::of(&config),
             recorder: handle,
-            access: Access::new(keys),
-            wakes: Arc::new(Wakes::default()),
+            credentials: AccountCredentials::new(replica.clone(), keys),
+            registry: WorkerRegistry::new(Overlap::WhileEnding),
             raws: Arc::new(RawCache::default()),
             raw_mails: replica.bus.raw_mails(),
             in_flight,
             memory: Memory::new(config.raw_memory_bytes, config.max_mail_bytes),
-            ending: CancellationToken::new(),
+            recover_soon: Notify::new(),
             config: Arc::clone(&config),
             replica: replica.clone(),
         };
-        let hints = Hints {
-            changed: replica.bus.subscribe("account.changed", None).await?,
-            authenticated: replica.bus.subscribe("account.authenticated", None).await?,
-            refreshed: replica.bus.subscribe("token.refreshed", None).await?,
-            due: replica.bus.subscribe(OUTBOUND_DUE, None).await?,
-        };
+        let due_hints = replica.bus.subscribe(OUTBOUND_DUE, None).await?;
         Ok(Self {
             directory: Arc::new(Directory::new(replica.database.clone())),
             unknown: Key::try_new("unknown").context("the key of no account")?,
@@ -82,7 +87,7 @@ impl Service {
             recorder,
             replica,
             config,
-            hints,
+            due_hints,
         })
     }
 
@@ -103,7 +108,7 @@ impl Service {
             replica: self.replica.clone(),
             config: Arc::clone(&self.config),
             directory: Arc::clone(&self.directory),
-            wakes: Arc::clone(&self.shared.wakes),
+            registry: Arc::clone(&self.shared.registry),
             raws: Arc::clone(&self.shared.raws),
             is_full: Arc::clone(&is_full),
             unknown: self.unknown,
@@ -121,8 +126,9 @@ impl Service {
                 stop_all.cancel();
                 taken
             };
+            let sending = send(self.shared, self.due_hints, stop.clone());
             let sending = async {
-                Box::pin(Supervisor::run(self.shared, self.hints, stop.clone())).await;
+                Box::pin(sending).await;
                 recorder_stop.cancel();
             };
             let (taken, (), (), (), ()) = tokio::join!(
@@ -138,4 +144,25 @@ impl Service {
         let (taken, ()) = tokio::join!(own, self.membership.run(membership_stop.clone()));
         taken.context("cannot take commands in")
     }
+}
+
+/// Sends until `stop`, and until the mails in flight have come to their end.
+async fn send(shared: Arc<Shared>, due_hints: Subscription, stop: CancellationToken) {
+    let work = Arc::new(OutboundWork {
+        shared: Arc::clone(&shared),
+    });
+    let host = HostSettings {
+        direction: Direction::Outbound,
+        check_every: CHECK_EVERY,
+        look_for_tokens_every: LOOK_FOR_TOKENS_EVERY,
+        finish_within: FINISH,
+    };
+    let (replica, registry) = (shared.replica.clone(), Arc::clone(&shared.registry));
+    let resolver = UncertainResolver::default();
+    tokio::join!(
+        AccountHost::run(replica, work, host, registry, stop.clone()),
+        due::run(Arc::clone(&shared), due_hints, stop.clone()),
+        recovery::run(Arc::clone(&shared), stop.clone()),
+        resolver.run(&shared, stop),
+    );
 }

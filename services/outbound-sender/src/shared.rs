@@ -1,16 +1,13 @@
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use mailmesh_accounts::Replica;
+use mailmesh_accounts::{AccountCredentials, Replica, WorkerRegistry};
 use mailmesh_bus::RawMails;
 use mailmesh_domain::{AccountId, Key, MailId};
 use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::access::Access;
 use crate::config::Config;
 use crate::decide::Decision;
 use crate::event;
@@ -30,14 +27,13 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) retry: RetryPolicy,
     pub(crate) recorder: RecorderHandle,
-    pub(crate) access: Access,
-    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) credentials: AccountCredentials,
+    pub(crate) registry: Arc<WorkerRegistry>,
     pub(crate) raws: Arc<RawCache>,
     pub(crate) raw_mails: RawMails,
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) memory: Memory,
-    /// Cancelled when the process ends, so that workers whose account was given up end too.
-    pub(crate) ending: CancellationToken,
+    pub(crate) recover_soon: Notify,
 }
 
 impl Shared {
@@ -50,58 +46,14 @@ impl Shared {
     }
 }
 
-/// Wakes the workers of this process.
-#[derive(Debug, Default)]
-pub(crate) struct Wakes {
-    workers: Mutex<HashMap<AccountId, Arc<Notify>>>,
-}
-
-impl Wakes {
-    pub(crate) fn add(&self, account: AccountId) -> Arc<Notify> {
-        let wake = Arc::new(Notify::new());
-        self.lock().insert(account, Arc::clone(&wake));
-        wake
-    }
-
-    /// Forgets a worker, unless another has come in its place.
-    pub(crate) fn remove(&self, account: AccountId, wake: &Arc<Notify>) {
-        let mut workers = self.lock();
-        if workers
-            .get(&account)
-            .is_some_and(|known| Arc::ptr_eq(known, wake))
-        {
-            workers.remove(&account);
-        }
-    }
-
-    /// Returns the accounts that have a worker here.
-    pub(crate) fn list(&self) -> Vec<AccountId> {
-        self.lock().keys().copied().collect()
-    }
-
-    /// Wakes a worker; returns whether this process has it.
-    pub(crate) fn wake(&self, account: AccountId) -> bool {
-        let workers = self.lock();
-        let wake = workers.get(&account);
-        if let Some(wake) = wake {
-            wake.notify_one();
-        }
-        wake.is_some()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<AccountId, Arc<Notify>>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Wakes whoever holds the accounts, here or in another replica.
 pub(crate) async fn wake_holders(
     replica: &Replica,
-    wakes: &Wakes,
+    registry: &WorkerRegistry,
     accounts: impl IntoIterator<Item = AccountId>,
 ) {
     for account in accounts {
-        if wakes.wake(account) {
+        if registry.wake(account) {
             continue;
         }
         let body = Bytes::from(account.to_string());

@@ -54,7 +54,7 @@ struct Visit {
 impl UncertainResolver {
     /// Runs until `stop`, apart from the workers: servers may be slow to answer. Each account has its
     /// own visit, so that a server which does not answer keeps no other account waiting.
-    pub(crate) async fn run(&self, shared: &Shared, stop: &CancellationToken) {
+    pub(crate) async fn run(&self, shared: &Shared, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut busy = HashSet::new();
@@ -176,7 +176,7 @@ impl UncertainResolver {
 
 /// Claims what is due on accounts that are not being visited; it comes due again by itself.
 async fn claim(shared: &Shared, busy: &HashSet<AccountId>) -> Result<Vec<Visit>, StoreError> {
-    let mut accounts = shared.wakes.list();
+    let mut accounts = shared.registry.list();
     accounts.retain(|id| !busy.contains(id));
     if accounts.is_empty() {
         return Ok(Vec::new());

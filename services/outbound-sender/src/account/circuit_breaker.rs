@@ -193,6 +193,7 @@ impl CircuitBreaker {
             _ if has_connections => Permission::Wait,
             // A server that was wrong about the token gets another chance now and then.
             State::WaitingForToken { reason, .. } if self.is_hopeless() && reason.until <= now => {
+                self.refused_generation = None;
                 Permission::SignIn
             }
             State::WaitingForToken { token, .. } => Permission::SignInWithOther(*token),
@@ -336,6 +337,11 @@ impl CircuitBreaker {
         } else {
             State::Closed
         };
+    }
+
+    /// Returns the generation of the access token that the server refuses.
+    pub(super) const fn refused_generation(&self) -> Option<i64> {
+        self.refused_generation
     }
 
     /// Returns whether the server answers for mail again since it was under strain.

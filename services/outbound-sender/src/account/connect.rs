@@ -1,9 +1,9 @@
+use mailmesh_accounts::{CredentialsError, EndpointError};
 use mailmesh_domain::GrantId;
 use mailmesh_mail::connect_transport;
 use mailmesh_mail::transport::{Failure, MailTransport};
 use mailmesh_store::account::Account;
 
-use crate::access::{Access, Denied};
 use crate::shared::Shared;
 
 /// The grant and the generation of an access token.
@@ -12,8 +12,10 @@ pub(super) type Token = (GrantId, i64);
 /// Why there is no connection.
 #[derive(Debug)]
 pub(super) enum NotOpened {
-    /// The account could not even be tried.
-    Denied(Denied),
+    /// The account does not say where its server is.
+    NoEndpoint(EndpointError),
+    /// There is nothing to sign in with.
+    NoCredentials(CredentialsError),
     /// The server refused the account, or was not reached.
     Failed {
         failure: Failure,
@@ -21,23 +23,25 @@ pub(super) enum NotOpened {
     },
 }
 
-/// Opens a connection with the account's present password or token.
+/// Opens a connection with the account's present password or token; `refused` is a generation that the server refuses.
 pub(super) async fn open(
     shared: &Shared,
     account: &Account,
+    refused: Option<i64>,
 ) -> Result<(Box<dyn MailTransport>, Option<Token>), NotOpened> {
-    let endpoint = Access::endpoint(account);
-    let endpoint = endpoint.map_err(|problem| NotOpened::Denied(Denied::Problem(problem)))?;
-    let replica = &shared.replica;
-    let now = replica.clock.now();
-    let pass = shared.access.pass(&replica.database, account, now).await;
-    let pass = pass.map_err(NotOpened::Denied)?;
+    let servers = &shared.replica.servers;
+    let endpoint = servers.endpoint_of(account);
+    let endpoint = endpoint.map_err(NotOpened::NoEndpoint)?;
+    let opened = shared.credentials.open(account, None, refused).await;
+    let opened = opened.map_err(NotOpened::NoCredentials)?;
     let settings = shared.config.transport();
-    match connect_transport(&endpoint, &pass.credentials, &settings).await {
-        Ok(transport) => Ok((transport, pass.token)),
+    let connecting = servers.permit_connect(endpoint.direction, &endpoint.server.host);
+    let _permit = connecting.await;
+    match connect_transport(&endpoint, &opened.credentials, &settings).await {
+        Ok(transport) => Ok((transport, opened.token)),
         Err(failure) => Err(NotOpened::Failed {
             failure,
-            token: pass.token,
+            token: opened.token,
         }),
     }
 }

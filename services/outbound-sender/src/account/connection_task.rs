@@ -69,10 +69,10 @@ impl ConnectionTask {
 
     /// Opens a connection with the account's present token; none when it cannot be tried now.
     pub(super) async fn connect(&self) -> Result<Option<Box<dyn MailTransport>>, Failure> {
-        match open(&self.shared, &self.account).await {
+        match open(&self.shared, &self.account, None).await {
             Ok((transport, _)) => Ok(Some(transport)),
             // The worker meets the same when it opens its next connection, and deals with it.
-            Err(NotOpened::Denied(_)) => Ok(None),
+            Err(NotOpened::NoEndpoint(_) | NotOpened::NoCredentials(_)) => Ok(None),
             Err(NotOpened::Failed { failure, .. }) => Err(failure),
         }
     }

@@ -14,9 +14,6 @@ use super::progress::Progress;
 use crate::job::{Claimed, Job};
 use crate::shared::Shared;
 
-/// Maximum wait for connections that finish their mails.
-const FINISH: Duration = Duration::from_secs(20);
-
 /// The connections of one account, each in a task of its own.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -25,11 +22,9 @@ pub(super) struct Connections {
     jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
     progress: Arc<Progress>,
     worker_stop: CancellationToken,
-    /// Ends the connections of an older revision, and all when the worker stops.
+    /// Ends the connections when the account cannot send, and when the worker stops.
     stop: CancellationToken,
     tasks: JoinSet<ConnectionExit>,
-    /// Connections that were told to end and still wait for the server.
-    lingering: JoinSet<()>,
     scaler: ConnectionScaler,
 }
 
@@ -49,7 +44,6 @@ impl Connections {
             stop: worker_stop.child_token(),
             worker_stop,
             tasks: JoinSet::new(),
-            lingering: JoinSet::new(),
             scaler: ConnectionScaler::default(),
         }
     }
@@ -117,40 +111,10 @@ impl Connections {
         waiting.map(Job::into_claimed).collect()
     }
 
-    /// Starts over with other settings, once the connections with the old ones have ended, so that the
-    /// server sees no more of them than it should. One that has no final reply by then goes on beside
-    /// the new ones: cut off, its mail would be uncertain for no reason.
-    pub(super) async fn replace(&mut self, account: Arc<Account>, progress: Arc<Progress>) {
-        self.account = account;
-        self.progress = progress;
-        self.scaler = ConnectionScaler::default();
-        while self.lingering.try_join_next().is_some() {}
-        let mut tasks = std::mem::take(&mut self.tasks);
-        let all = async { while tasks.join_next().await.is_some() {} };
-        tokio::select! {
-            () = all => return,
-            () = tokio::time::sleep(FINISH) => {}
-            () = self.worker_stop.cancelled() => {}
-        }
-        self.lingering
-            .spawn(async move { while tasks.join_next().await.is_some() {} });
-    }
-
-    /// Waits for the last final replies, and not for long once the process is ending: others find the
-    /// attempts by their stage.
+    /// Waits for the last final replies: cut off, mail would be uncertain for no reason. The host ends the wait when
+    /// the process ends; others then find the attempts by their stage.
     pub(super) async fn finish(mut self) {
-        let all = async {
-            while self.tasks.join_next().await.is_some() {}
-            while self.lingering.join_next().await.is_some() {}
-        };
-        let late = async {
-            self.shared.ending.cancelled().await;
-            tokio::time::sleep(FINISH).await;
-        };
-        tokio::select! {
-            () = all => {}
-            () = late => {}
-        }
+        while self.tasks.join_next().await.is_some() {}
     }
 
     fn new_task(&self) -> ConnectionTask {

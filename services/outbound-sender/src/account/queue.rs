@@ -43,10 +43,6 @@ impl AccountQueue {
         }
     }
 
-    pub(super) fn set_account(&mut self, account: Arc<Account>) {
-        self.account = account;
-    }
-
     pub(super) async fn has_due(&self) -> Result<bool, StoreError> {
         let now = self.shared.replica.clock.now();
         let mut tx = self.shared.replica.database.begin().await?;

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use mailmesh_accounts::Replica;
+use mailmesh_accounts::{Replica, WorkerRegistry};
 use mailmesh_bus::HandlerError;
 use mailmesh_domain::{AccountId, EventId, Key, MailId};
 use mailmesh_events::mail::{MailCancelled, MailRejected};
@@ -17,7 +17,7 @@ use crate::draft::Refusal;
 use crate::event;
 use crate::raw_cache::RawCache;
 use crate::retention::delete_raws;
-use crate::shared::{Wakes, wake_holders};
+use crate::shared::wake_holders;
 
 /// What one transaction did.
 #[derive(Default)]
@@ -31,7 +31,7 @@ struct Written {
 /// Writes what was made of commands.
 pub(super) struct CommandWriter<'a> {
     pub(super) replica: &'a Replica,
-    pub(super) wakes: &'a Wakes,
+    pub(super) registry: &'a WorkerRegistry,
     pub(super) raws: &'a RawCache,
     /// The account in a rejection when none could be read.
     pub(super) unknown: &'a Key,
@@ -165,7 +165,7 @@ impl CommandWriter<'_> {
             accounts.insert(new.row.account_id);
             self.raws.put(new.row.id, new.raw);
         }
-        wake_holders(self.replica, self.wakes, accounts).await;
+        wake_holders(self.replica, self.registry, accounts).await;
         if !written.orphans.is_empty() {
             delete_raws(&self.replica.bus.raw_mails(), &written.orphans).await;
         }

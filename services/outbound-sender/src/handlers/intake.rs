@@ -2,7 +2,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_accounts::Replica;
+use mailmesh_accounts::{Replica, WorkerRegistry};
 use mailmesh_bus::{
     ConsumerSettings, Delivery, Handler, HandlerError, PublishError, RawMail, StreamKind,
 };
@@ -19,7 +19,7 @@ use super::spread::spread;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::raw_cache::RawCache;
-use crate::shared::{Wakes, raw_name};
+use crate::shared::raw_name;
 
 /// Takes in `mail.send` and `mail.cancel`.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct Intake {
     pub(crate) replica: Replica,
     pub(crate) config: Arc<Config>,
     pub(crate) directory: Arc<Directory>,
-    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) registry: Arc<WorkerRegistry>,
     pub(crate) raws: Arc<RawCache>,
     /// Told when the store of raw mails has no room.
     pub(crate) is_full: Arc<Notify>,
@@ -53,7 +53,7 @@ impl Intake {
     fn writer(&self) -> CommandWriter<'_> {
         CommandWriter {
             replica: &self.replica,
-            wakes: &self.wakes,
+            registry: &self.registry,
             raws: &self.raws,
             unknown: &self.unknown,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use mailmesh_accounts::Connections;
 use mailmesh_domain::SystemClock;
+use mailmesh_events::account::AccountChanged;
 use mailmesh_outbound_sender::{Config, Service};
 use mailmesh_store::account::{self, Account};
 use mailmesh_testkit::{Running, eventually};
@@ -22,7 +23,7 @@ pub(crate) fn patient() -> Config {
 /// Starts a sender that the test itself ends.
 pub(crate) async fn start(world: &World, config: Config) -> Result<Running> {
     let (database, bus) = (world.base.database.clone(), world.base.bus.clone());
-    let connections = Connections { database, bus };
+    let connections = Connections::new(database, bus);
     let keys = world.base.keys.clone();
     let service = Service::build(config, keys, &connections, Arc::new(SystemClock)).await?;
     Ok(Running::start(|stop| service.run(stop)))
@@ -34,7 +35,11 @@ pub(crate) async fn change(world: &mut World, account: &Account) -> Result<()> {
     account::update(&mut tx, account).await?;
     tx.commit().await?;
     let subject = format!("account.changed.{}", account.key);
-    world.publish(&subject, "{}").await?;
+    let event = AccountChanged {
+        account: account.key.clone(),
+        is_deleted: false,
+    };
+    world.publish(&subject, serde_json::to_vec(&event)?).await?;
     world.event("account.changed").await?;
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use mailmesh_domain::{Clock, GrantId, GrantState, SystemClock, Verdict};
 use mailmesh_events::Problem;
+use mailmesh_events::account::AccountAuthenticated;
+use mailmesh_events::token::TokenRefreshed;
 use mailmesh_sandbox::{Fault, FaultRule, GrantRequest};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::grant::{self, Grant, NewTokens};
@@ -66,8 +68,13 @@ async fn record(world: &World, id: GrantId, refused: i64, token: &str) -> Result
     let mut tx = world.base.begin().await?;
     grant::record_refresh(&mut tx, id, refused, &tokens, now).await?;
     tx.commit().await?;
+    let event = TokenRefreshed {
+        grant_id: id,
+        generation: refused + 1,
+        expires_at: tokens.access_expires_at,
+    };
     let subject = format!("token.refreshed.{id}");
-    world.publish(&subject, "{}").await?;
+    world.publish(&subject, serde_json::to_vec(&event)?).await?;
     Ok(())
 }
 
@@ -188,7 +195,12 @@ async fn mail_that_waited_goes_out_once_a_person_has_signed_in() -> Result<()> {
     let deferred = world.event("mail.deferred").await?;
 
     sign_in(&world, &account, grant).await?;
-    world.publish("account.authenticated.one", "{}").await?;
+    let event = AccountAuthenticated {
+        account: account.key,
+        scopes: Vec::new(),
+    };
+    let body = serde_json::to_vec(&event)?;
+    world.publish("account.authenticated.one", body).await?;
     let sent = world.event("mail.sent").await?;
 
     assert_eq!(deferred["problem"]["kind"], "needs_sign_in");
@@ -216,5 +228,23 @@ async fn mail_that_waited_goes_out_at_the_replica_that_takes_over_after_a_sign_i
     assert_eq!(sent["attempts"], 1);
     // An event whose row was not yet deleted is published again; the stream knows it.
     world.forget("mail.deferred").await?;
+    world.finish().await
+}
+
+#[tokio::test]
+async fn grant_that_waits_for_a_person_is_used_while_its_access_token_works() -> Result<()> {
+    let mut world = World::new().await?;
+    let (_, grant) = add_stale_account(&world).await?;
+    record(&world, grant, 1, &token(&world)).await?;
+    end_consent(&world, grant).await?;
+    world.start_sender().await?;
+
+    world
+        .publish("mail.send", send_body("one", "a@elsewhere.test", "x"))
+        .await?;
+    let sent = world.event("mail.sent").await?;
+
+    assert_eq!(sent["attempts"], 1);
+    world.forget("token.refreshed").await?;
     world.finish().await
 }

@@ -1,0 +1,73 @@
+//! Wakes the workers of accounts that have mail to send.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailmesh_bus::Subscription;
+use mailmesh_domain::AccountId;
+use mailmesh_store::{StoreError, outbound_mail};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::shared::{Shared, account_of_hint};
+
+const DUE_EVERY: Duration = Duration::from_secs(2);
+
+/// Wakes by hints and, as one may be lost and retries fall due without any, by looking; until `stop`.
+pub(crate) async fn run(shared: Arc<Shared>, mut hints: Subscription, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(DUE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            Some(hint) = hints.next() => {
+                account_of_hint(&hint.payload).map(|id| shared.registry.wake(id));
+            }
+            _ = ticks.tick() => {
+                if let Err(error) = wake_due(&shared).await {
+                    warn!(
+                        error = &error as &dyn std::error::Error,
+                        "Due mail was not looked for; it is tried again"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// One query for all accounts, whatever a hint said or did not say.
+async fn wake_due(shared: &Shared) -> Result<(), StoreError> {
+    let now = shared.replica.clock.now();
+    let waiting = list_waiting(shared, &shared.registry.list()).await?;
+    for (id, due_at) in waiting {
+        if due_at <= now {
+            shared.registry.wake(id);
+        }
+    }
+    Ok(())
+}
+
+/// Wakes those of the accounts that have mail, due or not: what kept it waiting may be over.
+pub(crate) async fn wake_waiting(
+    shared: &Shared,
+    accounts: &[AccountId],
+) -> Result<(), StoreError> {
+    for (id, _) in list_waiting(shared, accounts).await? {
+        shared.registry.wake(id);
+    }
+    Ok(())
+}
+
+async fn list_waiting(
+    shared: &Shared,
+    accounts: &[AccountId],
+) -> Result<Vec<(AccountId, time::OffsetDateTime)>, StoreError> {
+    if accounts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut tx = shared.replica.database.begin().await?;
+    let waiting = outbound_mail::next_due(&mut tx, accounts).await?;
+    tx.commit().await?;
+    Ok(waiting)
+}
