@@ -17,10 +17,10 @@
 //! way to ask for the answer again.
 
 mod ask;
+mod client_limiter;
 mod config;
 mod decide;
 mod failure;
-mod gate;
 mod metric;
 mod record;
 mod refresh;

@@ -12,10 +12,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, instrument, warn};
 
+use crate::client_limiter::ClientLimiter;
 use crate::config::Config;
 use crate::decide::decide;
 use crate::failure::Failure;
-use crate::gate::Gate;
 use crate::metric::Metrics;
 
 /// Two requests of twenty seconds at most, cut short: the claim must outlast this and the refresh.
@@ -34,7 +34,7 @@ pub(crate) struct Refresher {
     pub(crate) replica: Replica,
     pub(crate) keys: OpeningKeys,
     pub(crate) providers: Providers,
-    pub(crate) gate: Gate,
+    pub(crate) clients: ClientLimiter,
     pub(crate) metrics: Metrics,
 }
 
@@ -69,12 +69,12 @@ impl Refresher {
         let place = tokio::select! {
             biased;
             () = stop.cancelled() => return self.put_off(grant, Duration::ZERO).await,
-            place = self.gate.enter(client.id) => place,
+            place = self.clients.acquire(client.id) => place,
         };
         let Some(_place) = place else {
             return self.put_off(grant, QUEUE_PAUSE).await;
         };
-        if client.refusal.is_some() && !self.gate.may_probe(client.id, client.updated_at) {
+        if client.refusal.is_some() && !self.clients.may_probe(client.id, client.updated_at) {
             return self.wait_for_client(grant, &client).await;
         }
         match self.ask_provider(grant, &client, claimed_at, stop).await {

@@ -10,8 +10,8 @@ use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::client_limiter::ClientLimiter;
 use crate::config::Config;
-use crate::gate::Gate;
 use crate::metric::Metrics;
 use crate::refresh::Refresher;
 use crate::{ask, schedule};
@@ -45,7 +45,7 @@ impl Service {
             .context("cannot announce the token refresh")?;
         let questions = ask::subscribe(&replica).await?;
         let refresher = Refresher {
-            gate: Gate::new(config.max_in_flight_per_client, config.slow_probe()),
+            clients: ClientLimiter::new(config.max_in_flight_per_client, config.slow_probe()),
             providers: Providers::new(public.redirect_uri()).through(config.proxy_url.clone()),
             metrics: Metrics::new(),
             config,

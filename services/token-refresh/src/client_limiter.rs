@@ -1,4 +1,4 @@
-//! How many refreshes may be under way at one client configuration.
+//! Limits the refreshes in flight per client configuration, and the tries of one that is refused.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,19 +13,19 @@ use tokio::time::{Instant, timeout};
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct ClientLimiter {
     per_client: usize,
     probe_every: Duration,
-    clients: Mutex<HashMap<ClientConfigurationId, Lane>>,
+    clients: Mutex<HashMap<ClientConfigurationId, ClientSlot>>,
 }
 
 #[derive(Debug)]
-struct Lane {
+struct ClientSlot {
     permits: Arc<Semaphore>,
     probed: Option<(OffsetDateTime, Instant)>,
 }
 
-impl Gate {
+impl ClientLimiter {
     pub(crate) fn new(per_client: usize, probe_every: Duration) -> Self {
         Self {
             per_client,
@@ -34,12 +34,12 @@ impl Gate {
         }
     }
 
-    /// Lets a refresh through once fewer are under way than may be; not if that takes long.
-    pub(crate) async fn enter(
+    /// Waits for a permit for one refresh; none if that takes long.
+    pub(crate) async fn acquire(
         &self,
         client: ClientConfigurationId,
     ) -> Option<OwnedSemaphorePermit> {
-        let permits = self.with_lane(client, |lane| Arc::clone(&lane.permits));
+        let permits = self.with_slot(client, |slot| Arc::clone(&slot.permits));
         timeout(LONGEST_WAIT, permits.acquire_owned())
             .await
             .ok()?
@@ -53,24 +53,28 @@ impl Gate {
         configured_at: OffsetDateTime,
     ) -> bool {
         let probe_every = self.probe_every;
-        self.with_lane(client, |lane| {
-            let was_just_probed = lane
+        self.with_slot(client, |slot| {
+            let was_just_probed = slot
                 .probed
                 .is_some_and(|(of, at)| of == configured_at && at.elapsed() < probe_every);
             if !was_just_probed {
-                lane.probed = Some((configured_at, Instant::now()));
+                slot.probed = Some((configured_at, Instant::now()));
             }
             !was_just_probed
         })
     }
 
-    fn with_lane<T>(&self, client: ClientConfigurationId, look: impl FnOnce(&mut Lane) -> T) -> T {
+    fn with_slot<T>(
+        &self,
+        client: ClientConfigurationId,
+        look: impl FnOnce(&mut ClientSlot) -> T,
+    ) -> T {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = clients.entry(client).or_insert_with(|| Lane {
+        let slot = clients.entry(client).or_insert_with(|| ClientSlot {
             permits: Arc::new(Semaphore::new(self.per_client)),
             probed: None,
         });
-        look(lane)
+        look(slot)
     }
 }
 
@@ -82,28 +86,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_client_that_hangs_leaves_room_for_another() {
-        let gate = Gate::new(1, Duration::from_mins(15));
+        let limiter = ClientLimiter::new(1, Duration::from_mins(15));
         let [one, other] = [0, 1].map(|_| ClientConfigurationId::generate(&SystemClock));
 
-        let inside = gate.enter(one).await;
+        let inside = limiter.acquire(one).await;
 
         assert!(inside.is_some());
-        assert!(gate.enter(one).await.is_none());
-        assert!(gate.enter(other).await.is_some());
+        assert!(limiter.acquire(one).await.is_none());
+        assert!(limiter.acquire(other).await.is_some());
         drop(inside);
-        assert!(gate.enter(one).await.is_some());
+        assert!(limiter.acquire(one).await.is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_client_is_probed_slowly_and_at_once_when_changed() {
-        let gate = Gate::new(1, Duration::from_mins(15));
+        let limiter = ClientLimiter::new(1, Duration::from_mins(15));
         let client = ClientConfigurationId::generate(&SystemClock);
         let configured_at = OffsetDateTime::UNIX_EPOCH;
 
-        assert!(gate.may_probe(client, configured_at));
-        assert!(!gate.may_probe(client, configured_at));
-        assert!(gate.may_probe(client, configured_at + Duration::from_secs(1)));
+        assert!(limiter.may_probe(client, configured_at));
+        assert!(!limiter.may_probe(client, configured_at));
+        assert!(limiter.may_probe(client, configured_at + Duration::from_secs(1)));
         tokio::time::advance(Duration::from_mins(16)).await;
-        assert!(gate.may_probe(client, configured_at + Duration::from_secs(1)));
+        assert!(limiter.may_probe(client, configured_at + Duration::from_secs(1)));
     }
 }
