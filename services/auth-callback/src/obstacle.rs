@@ -1,6 +1,6 @@
 //! What can stop a sign-in, and the page that says so.
 
-use mailmesh_domain::{MustAct, VerdictKind};
+use mailmesh_domain::{ErrorChain, MustAct, VerdictKind};
 use mailmesh_oauth::{OAuthError, Operation, ProviderError};
 use mailmesh_secrets::{OpenError, SealError};
 use mailmesh_store::StoreError;
@@ -112,7 +112,7 @@ impl Obstacle {
             )
             .act(MustAct::MailboxOwner, NEW_LINK),
             Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => refused(error),
-            Self::Provider(error) => stopped(500, capitalised(&sentence(error))).act(
+            Self::Provider(error) => stopped(500, sentence(error)).act(
                 MustAct::Administrator,
                 "Correct the client configuration: what is named here cannot be used. Then make a new link.",
             ),
@@ -171,7 +171,7 @@ fn refused(error: &OAuthError) -> Page {
         };
         (verdict.who, format!("{} {link}", error.action()))
     };
-    let mut page = stopped(status, capitalised(&sentence(error))).act(who, action);
+    let mut page = stopped(status, sentence(error)).act(who, action);
     if let Some(code) = error.code() {
         page = page.fact("The provider's code", code);
     }
@@ -241,26 +241,13 @@ fn other_mailbox(expected: &str, signed_in: &str, claim: Option<&str>) -> Page {
     }
 }
 
+/// Prints an error with its causes as a whole sentence.
 pub(crate) fn sentence(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+    let mut sentence = ErrorChain(error).sentence();
+    if !sentence.ends_with('.') {
+        sentence.push('.');
     }
-    text
-}
-
-pub(crate) fn capitalised(text: &str) -> String {
-    let mut characters = text.chars();
-    let first = characters.next().map(char::to_uppercase);
-    let mut capitalised: String = first.into_iter().flatten().collect();
-    capitalised.extend(characters);
-    if !capitalised.ends_with('.') {
-        capitalised.push('.');
-    }
-    capitalised
+    sentence
 }
 
 #[cfg(test)]

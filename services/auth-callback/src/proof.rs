@@ -11,7 +11,7 @@ use mailmesh_store::StoreError;
 use mailmesh_store::account::Account;
 use tracing::{info, warn};
 
-use crate::obstacle::{capitalised, sentence};
+use crate::obstacle::sentence;
 use crate::page::{Page, Tone};
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -140,14 +140,9 @@ impl Proof {
             }
             Self::Failed(error) => error,
         };
-        let mut page = Page::new(
-            200,
-            Tone::Attention,
-            error.title(),
-            capitalised(&sentence(error)),
-        )
-        .fact("Account", &account.name)
-        .fact("Mailbox", &account.login);
+        let mut page = Page::new(200, Tone::Attention, error.title(), sentence(error))
+            .fact("Account", &account.name)
+            .fact("Mailbox", &account.login);
         if let Some(code) = error.code() {
             page = page.fact("The server's code", code);
         }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict, VerdictKind};
+use mailmesh_domain::{ErrorChain, MustAct, Verdict, VerdictKind};
 use mailmesh_events::Problem;
 use mailmesh_oauth::{OAuthError, ProviderError};
 use mailmesh_secrets::{OpenError, SealError};
@@ -58,7 +58,7 @@ impl Failure {
     }
 
     pub(crate) fn problem(&self) -> Problem {
-        let problem = Problem::new(sentence(self), self.verdict()).with_mail(MAIL);
+        let problem = Problem::new(ErrorChain(self).sentence(), self.verdict()).with_mail(MAIL);
         match self {
             Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => problem
                 .with_code(error.code())
@@ -78,17 +78,6 @@ impl Failure {
             Self::DiscoveryTimedOut { .. } | Self::Seal(_) => problem,
         }
     }
-}
-
-fn sentence(failure: &Failure) -> String {
-    let mut text = failure.to_string();
-    let mut source = std::error::Error::source(failure);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
 use mailmesh_bus::{Bus, ForeignStream};
-use mailmesh_domain::{Clock, SystemClock};
+use mailmesh_domain::{Clock, ErrorChain, SystemClock};
 use mailmesh_runtime::Unavailable;
 use mailmesh_store::{Database, MigrationState};
 
@@ -86,7 +86,7 @@ fn keys(config: &Config) -> Finding {
         Ok(_) => Finding::well("the keys that open secrets"),
         Err(error) => Finding::bad(
             "the keys that open secrets",
-            chain(&error),
+            ErrorChain(&error).to_string(),
             "Make them with: mailmesh keys; then name them in [keys].",
         ),
     }
@@ -181,7 +181,7 @@ async fn shape(database: &Database) -> Finding {
             format!("{missing} migrations are missing"),
             "Apply them with: mailmesh migrate",
         ),
-        Err(error) => Finding::bad(what, chain(&error), "See Postgres's log."),
+        Err(error) => Finding::bad(what, ErrorChain(&error).to_string(), "See Postgres's log."),
     }
 }
 
@@ -199,17 +199,6 @@ async fn clock(database: &Database) -> Finding {
                 "Synchronise the machines' clocks (NTP): tokens and schedules depend on them.",
             )
         }
-        Err(error) => Finding::bad(what, chain(&error), "See Postgres's log."),
+        Err(error) => Finding::bad(what, ErrorChain(&error).to_string(), "See Postgres's log."),
     }
-}
-
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }

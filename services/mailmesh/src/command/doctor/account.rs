@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use mailmesh_domain::{
-    AccountId, Authorisation, Clock, GrantId, GrantState, MustAct, SystemClock, VerdictKind,
+    AccountId, Authorisation, Clock, ErrorChain, GrantId, GrantState, MustAct, SystemClock,
+    VerdictKind,
 };
 use mailmesh_events::Problem;
 use mailmesh_mail::{Credentials, Endpoint, ProbeError, ProbeStep, Server, client_config, probe};
@@ -15,7 +16,7 @@ use mailmesh_store::grant::{self, Grant};
 use mailmesh_store::{Database, StoreError};
 use time::OffsetDateTime;
 
-use super::{Finding, chain};
+use super::Finding;
 use crate::config::Config;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -37,7 +38,7 @@ pub(super) async fn examine(config: &Config, database: &Database, findings: &mut
         Err(error) => {
             findings.push(Finding::bad(
                 "the accounts",
-                chain(&error),
+                ErrorChain(&error).to_string(),
                 "Apply the migrations first: mailmesh migrate",
             ));
             return;
@@ -111,11 +112,15 @@ async fn try_now(
     let trouble = |problem: &str, action: &str| (problem.to_owned(), action.to_owned());
     let keys = keys.ok_or_else(|| trouble("the keys are missing", "Name them in [keys]."))?;
     let credentials = credentials(known, keys, now)?;
-    let tls = client_config(account.ca_pem.as_deref())
-        .map_err(|error| trouble(&chain(&error), "Correct the account's ca_pem."))?;
+    let tls = client_config(account.ca_pem.as_deref()).map_err(|error| {
+        trouble(
+            &ErrorChain(&error).to_string(),
+            "Correct the account's ca_pem.",
+        )
+    })?;
     let address = account
         .server_address()
-        .map_err(|error| trouble(&chain(&error), "Set the account's host."))?;
+        .map_err(|error| trouble(&ErrorChain(&error).to_string(), "Set the account's host."))?;
     let endpoint = Endpoint {
         protocol: account.protocol,
         direction: account.direction,
@@ -135,9 +140,12 @@ async fn try_now(
 
 fn problem_of(step: &ProbeStep, error: &ProbeError) -> Problem {
     let what = match step {
-        ProbeStep::SignIn => chain(error),
+        ProbeStep::SignIn => ErrorChain(error).to_string(),
         ProbeStep::OpenFolder(folder) => {
-            format!("the folder {folder:?} cannot be opened: {}", chain(error))
+            format!(
+                "the folder {folder:?} cannot be opened: {}",
+                ErrorChain(error)
+            )
         }
     };
     Problem::new(what, error.verdict())
