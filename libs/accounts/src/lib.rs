@@ -6,6 +6,7 @@
 //! process or by another. Leases decide who tries and nothing more: correctness rests on the
 //! stream's fence and on the attempt rows.
 
+mod backoff;
 mod connections;
 mod credentials;
 mod host;
@@ -30,6 +31,7 @@ use mailmesh_store::{Database, StoreError, replica};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+pub use backoff::{Backoff, spread};
 pub use connections::{Connections, OpenError};
 pub use credentials::{AccountCredentials, CredentialsError, OpenedCredentials};
 pub use host::{AccountHost, HostSettings, Overlap, WorkerRegistry, WorkerView};

@@ -9,7 +9,7 @@ use mailmesh_store::grant::Grant;
 use tracing::{debug, warn};
 
 use crate::account_context::AccountContext;
-use crate::context::{Context, backoff};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::standby::{self, Waited};
 use crate::token_refusal::TokenRefusals;
@@ -197,7 +197,6 @@ impl Worker {
             "The account is not watched for a while"
         );
         let settings = &context.settings;
-        let (base, limit) = (settings.backoff_base(), settings.backoff_limit());
         let verdict = failure.verdict();
         let is_lasting = !verdict.is_retryable();
         if is_lasting || failure.is_full() || failures >= settings.failures_to_report {
@@ -208,8 +207,8 @@ impl Worker {
                 .await;
         }
         let shift = if is_lasting { PERMANENT_SHIFT } else { 0 };
-        let delay = backoff(failures - 1 + shift, base, limit);
-        State::BackingOff(verdict.retry_after.map_or(delay, |hint| hint.max(delay)))
+        let hint = verdict.retry_after.unwrap_or_default();
+        State::BackingOff(settings.backoff().after_or(failures + shift, hint))
     }
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mailmesh_accounts::HostSettings;
+use mailmesh_accounts::{Backoff, HostSettings};
 use mailmesh_domain::Direction;
 use mailmesh_secrets::OpeningKeys;
 use serde::Deserialize;
@@ -165,12 +165,11 @@ impl Settings {
         }
     }
 
-    pub(crate) const fn backoff_limit(&self) -> Duration {
-        Duration::from_secs(self.backoff_limit_seconds)
-    }
-
-    pub(crate) const fn backoff_base(&self) -> Duration {
-        Duration::from_millis(self.backoff_milliseconds)
+    pub(crate) const fn backoff(&self) -> Backoff {
+        Backoff::new(
+            Duration::from_millis(self.backoff_milliseconds),
+            Duration::from_secs(self.backoff_limit_seconds),
+        )
     }
 }
 

@@ -10,7 +10,7 @@ use mailmesh_store::mailbox::{self, DuePostAction, ReceivedMail};
 use tokio::time::Instant;
 
 use crate::config::Settings;
-use crate::context::{Context, backoff};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::open_folder::OpenFolder;
 
@@ -171,10 +171,9 @@ impl PostActions {
         let verdict = error.verdict();
         let before = self.refusal.take();
         let count = before.as_ref().map_or(0, |refusal| refusal.count);
-        let (base, limit) = (settings.backoff_base(), settings.backoff_limit());
-        let delay = backoff(count, base, limit);
-        let delay = verdict.retry_after.map_or(delay, |hint| hint.max(delay));
         let count = count.saturating_add(1);
+        let hint = verdict.retry_after.unwrap_or_default();
+        let delay = settings.backoff().after_or(count, hint);
         let problem = if !verdict.is_retryable() || count >= settings.failures_to_report {
             let what = format!("Received mails cannot be marked, moved or deleted: {error}.");
             let problem = Problem::new(what, verdict)

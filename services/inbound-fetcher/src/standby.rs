@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use mailmesh_accounts::{Backoff, spread};
 use mailmesh_domain::GrantId;
 
 use crate::account_context::AccountContext;
-use crate::context::{backoff, jittered};
 use crate::token_refusal::TokenRefusals;
 
 const REFUSED_RETRY: Duration = Duration::from_mins(15);
@@ -59,14 +59,15 @@ pub(crate) async fn await_token(
 async fn ask_until_newer(owner: &AccountContext, grant_id: GrantId, generation: i64) -> Waited {
     let context = &owner.context;
     let base = Duration::from_secs(context.settings.token_wait_seconds);
+    let backoff = Backoff::new(base, TOKEN_WAIT_LIMIT);
     let mut asked = 0;
     loop {
         context
             .credentials
             .ask_for_token(grant_id, generation)
             .await;
-        let pause = backoff(asked, base, TOKEN_WAIT_LIMIT);
         asked += 1;
+        let pause = backoff.after(asked);
         tokio::select! {
             () = owner.stop.cancelled() => return Waited::Stopped,
             () = owner.signals.wake.notified() => return Waited::Over,
@@ -82,7 +83,7 @@ async fn sit_out(owner: &AccountContext, refusals: &mut TokenRefusals) -> Waited
         () = owner.stop.cancelled() => Waited::Stopped,
         // A sign-in, or a token that was due anyway.
         () = owner.signals.wake.notified() => Waited::Over,
-        () = tokio::time::sleep(jittered(REFUSED_RETRY)) => {
+        () = tokio::time::sleep(spread(REFUSED_RETRY)) => {
             // A server that was wrong about the token gets another chance now and then.
             refusals.allow_again();
             Waited::Over

@@ -2,6 +2,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailmesh_accounts::spread;
 use mailmesh_events::Problem;
 use mailmesh_mail::source::{FolderAccess, Listing, WaitLimits};
 use mailmesh_mail::{Concern, MailEvidence, MailSource, SourceError};
@@ -9,7 +10,6 @@ use mailmesh_store::mailbox::Cursor;
 use tracing::warn;
 
 use crate::account_context::AccountContext;
-use crate::context::jittered;
 use crate::failed_folder::FailedFolders;
 use crate::failure::Failure;
 use crate::open_folder::OpenFolder;
@@ -114,8 +114,8 @@ impl FolderWatch {
         let poll = Duration::from_secs(u64::from(owner.account.poll_interval_seconds.max(1)));
         let push = Duration::from_secs(owner.context.settings.idle_limit_seconds);
         let limits = WaitLimits {
-            push: jittered(poll.min(push)).min(limit),
-            poll: jittered(poll).min(limit),
+            push: spread(poll.min(push)).min(limit),
+            poll: spread(poll).min(limit),
         };
         let (stop, signals) = (owner.stop.clone(), Arc::clone(&owner.signals));
         let woken = Box::pin(async move {

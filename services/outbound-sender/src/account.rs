@@ -1,6 +1,5 @@
 //! The worker of one account: decides when mail is claimed and how many connections are open.
 
-mod backoff;
 mod circuit_breaker;
 mod connect;
 mod connection_scaler;

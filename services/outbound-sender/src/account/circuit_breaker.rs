@@ -10,8 +10,7 @@ use mailmesh_mail::transport::{Failure, FailureDetail};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::backoff::{doubled, jittered};
-use super::connect::Token;
+use super::connect::{RECONNECT, Token};
 use super::progress::Progress;
 use crate::access::token_over;
 use crate::problem::{WAITS, problem_of};
@@ -388,7 +387,7 @@ impl CircuitBreaker {
     }
 
     fn pause(&self) -> Duration {
-        jittered(doubled(self.failures.saturating_add(self.strain)))
+        RECONNECT.after(self.failures.saturating_add(self.strain))
     }
 }
 

@@ -1,10 +1,15 @@
-use mailmesh_accounts::{CredentialsError, EndpointError};
+use std::time::Duration;
+
+use mailmesh_accounts::{Backoff, CredentialsError, EndpointError};
 use mailmesh_domain::GrantId;
 use mailmesh_mail::connect_transport;
 use mailmesh_mail::transport::{Failure, MailTransport};
 use mailmesh_store::account::Account;
 
 use crate::shared::Shared;
+
+/// The pauses before an account is tried again, and before one more connection is.
+pub(super) const RECONNECT: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(5));
 
 /// The grant and the generation of an access token.
 pub(super) type Token = (GrantId, i64);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::backoff::{doubled, jittered};
+use super::connect::RECONNECT;
 
 /// Whether another connection may be opened beside those that are open. Servers count the logins that
 /// they refuse: after a refusal there is one try at a time, and a pause that doubles before the next.
@@ -50,7 +50,7 @@ impl ConnectionScaler {
             self.refusals = self.refusals.saturating_add(1);
         }
         self.is_tried = false;
-        let until = now + jittered(rest.max(doubled(self.refusals)));
+        let until = now + RECONNECT.after_or(self.refusals, rest);
         self.not_before = self.not_before.max(Some(until));
     }
 }
