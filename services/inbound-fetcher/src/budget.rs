@@ -1,7 +1,7 @@
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use mailmesh_accounts::{MemoryBudget, MemoryPermit, MemoryShare};
 
 /// Bytes of mail that all accounts together may hold.
 ///
@@ -12,29 +12,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) struct Budget {
     few: HostPart,
     many: HostPart,
-    ready: Part,
+    ready: MemoryBudget,
     large: HostPart,
-    behind: Part,
-}
-
-#[derive(Debug)]
-struct Part {
-    free: Arc<Semaphore>,
-    bytes: usize,
+    behind: MemoryBudget,
 }
 
 /// A part that is shared among hosts.
 #[derive(Debug)]
 struct HostPart {
-    all: Part,
-    hosts: Mutex<HashMap<String, Arc<Part>>>,
-}
-
-/// A share of a part that hosts share, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Share {
-    _host: Option<OwnedSemaphorePermit>,
-    _all: Option<OwnedSemaphorePermit>,
+    all: MemoryBudget,
+    most: usize,
+    hosts: Mutex<HashMap<String, MemoryShare>>,
 }
 
 impl Budget {
@@ -43,85 +31,56 @@ impl Budget {
         Self {
             few: HostPart::new(2 * eighth),
             many: HostPart::new(eighth),
-            ready: Part::new(2 * eighth),
+            ready: MemoryBudget::new(2 * eighth),
             large: HostPart::new(2 * eighth),
-            behind: Part::new(eighth),
+            behind: MemoryBudget::new(eighth),
         }
     }
 
     /// Waits for room for the few mails that a server is about to send.
-    pub(crate) async fn take_few(&self, host: &str, bytes: usize) -> Share {
-        self.few.take(host, bytes).await
+    pub(crate) async fn take_few(&self, host: &str, bytes: usize) -> MemoryPermit {
+        self.few.at(host).take(bytes).await
     }
 
     /// Waits for room for what is on its way of a backlog: apart, as that takes long and a fresh mail
     /// of another account should not wait for it.
-    pub(crate) async fn take_many(&self, host: &str, bytes: usize) -> Share {
-        self.many.take(host, bytes).await
+    pub(crate) async fn take_many(&self, host: &str, bytes: usize) -> MemoryPermit {
+        self.many.at(host).take(bytes).await
     }
 
     /// Waits for room for a mail that goes on its way as soon as it has it.
-    pub(crate) async fn take_ready(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn take_ready(&self, bytes: usize) -> MemoryPermit {
         self.ready.take(bytes).await
     }
 
     /// Waits for room for a mail that comes in slices.
-    pub(crate) async fn take_large(&self, host: &str, bytes: usize) -> Share {
-        self.large.take(host, bytes).await
+    pub(crate) async fn take_large(&self, host: &str, bytes: usize) -> MemoryPermit {
+        self.large.at(host).take(bytes).await
     }
 
     /// Takes room for a mail that has to wait behind another, if there is some.
-    pub(crate) fn try_take_behind(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let permits = self.behind.permits(bytes);
-        let free = Arc::clone(&self.behind.free);
-        free.try_acquire_many_owned(permits).ok()
-    }
-}
-
-impl Part {
-    fn new(bytes: usize) -> Self {
-        let bytes = bytes.clamp(1, Semaphore::MAX_PERMITS);
-        Self {
-            free: Arc::new(Semaphore::new(bytes)),
-            bytes,
-        }
-    }
-
-    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let permits = self.permits(bytes);
-        let free = Arc::clone(&self.free);
-        free.acquire_many_owned(permits).await.ok()
-    }
-
-    /// A mail larger than the whole part takes all of it.
-    fn permits(&self, bytes: usize) -> u32 {
-        u32::try_from(bytes.clamp(1, self.bytes)).unwrap_or(u32::MAX)
+    pub(crate) fn try_take_behind(&self, bytes: usize) -> Option<MemoryPermit> {
+        self.behind.try_take(bytes)
     }
 }
 
 impl HostPart {
     fn new(bytes: usize) -> Self {
         Self {
-            all: Part::new(bytes),
+            all: MemoryBudget::new(bytes),
+            most: bytes / 2,
             hosts: Mutex::default(),
         }
     }
 
-    /// Who waits for a slow host's share takes nothing of what others may have.
-    async fn take(&self, host: &str, bytes: usize) -> Share {
-        let at_host = Arc::clone(
-            self.hosts
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .entry(host.to_owned())
-                .or_insert_with(|| Arc::new(Part::new(self.all.bytes / 2))),
-        );
-        let host = at_host.take(bytes).await;
-        let all = self.all.take(bytes.min(at_host.bytes)).await;
-        Share {
-            _host: host,
-            _all: all,
+    fn at(&self, host: &str) -> MemoryShare {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = hosts.get(host) {
+            return share.clone();
         }
+        let share = self.all.share(self.most);
+        hosts.insert(host.to_owned(), share.clone());
+        share
     }
 }
 

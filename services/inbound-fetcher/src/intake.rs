@@ -1,7 +1,8 @@
 use std::collections::VecDeque;
 
+use mailmesh_accounts::MemoryPermit;
 use mailmesh_mail::source::FetchedMail;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use crate::budget::Budget;
 
@@ -17,11 +18,11 @@ pub(crate) const UNSIZED_MAILS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) mail: FetchedMail,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<MemoryPermit>,
 }
 
 impl Held {
-    pub(crate) fn into_parts(self) -> (FetchedMail, Option<OwnedSemaphorePermit>) {
+    pub(crate) fn into_parts(self) -> (FetchedMail, Option<MemoryPermit>) {
         (self.mail, self.permit)
     }
 }
@@ -96,7 +97,7 @@ impl<'a> Intake<'a> {
             return;
         }
         let bytes = mail.body.len();
-        let permit = self.budget.take_ready(bytes).await;
+        let permit = Some(self.budget.take_ready(bytes).await);
         if let Some(mail) = self.pending.take() {
             self.ready_bytes += bytes;
             self.ready.push(Held { mail, permit });

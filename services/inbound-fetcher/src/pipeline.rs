@@ -1,7 +1,7 @@
 //! The way of fetched mails through two streams.
 
+use mailmesh_accounts::MemoryPermit;
 use mailmesh_bus::{Bus, RawMail};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::failure::Failure;
 use crate::intake::{Held, Intake};
@@ -12,7 +12,7 @@ use crate::publish::Publisher;
 #[derive(Debug)]
 struct Batch {
     prepared: Vec<Prepared>,
-    _permits: Vec<OwnedSemaphorePermit>,
+    _permits: Vec<MemoryPermit>,
 }
 
 /// Publishes what the intake takes in; after a failure nothing more is taken in.

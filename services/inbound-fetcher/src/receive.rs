@@ -1,12 +1,12 @@
 use std::collections::VecDeque;
 
+use mailmesh_accounts::MemoryPermit;
 use mailmesh_mail::SourceError;
 use mailmesh_mail::source::{FetchReport, ListedMail};
 use tokio::sync::mpsc;
 use tracing::instrument;
 
 use crate::account_context::AccountContext;
-use crate::budget::Share;
 use crate::control_fetch::ControlFetch;
 use crate::failure::Failure;
 use crate::intake::{Held, Intake, UNSIZED_MAILS};
@@ -253,7 +253,7 @@ async fn make_room(
     owner: &AccountContext,
     mails: usize,
     slice_bytes: u32,
-) -> Result<Share, Failure> {
+) -> Result<MemoryPermit, Failure> {
     let slice_bytes = usize::try_from(slice_bytes).unwrap_or(usize::MAX);
     let bytes = slice_bytes.saturating_mul(mails.min(ON_THE_WAY));
     let (budget, host) = (&owner.context.budget, owner.account.host());

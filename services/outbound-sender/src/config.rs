@@ -123,6 +123,12 @@ impl Config {
         }
     }
 
+    /// One account may hold a quarter of the memory: with servers that do not answer it holds that for minutes. The
+    /// largest mail fits into every share.
+    pub(crate) fn memory_share(&self) -> usize {
+        (self.raw_memory_bytes / 4).max(self.max_mail_bytes)
+    }
+
     pub(crate) fn limits(&self) -> BuildLimits {
         BuildLimits {
             max_bytes: self.max_mail_bytes,

@@ -1,8 +1,8 @@
 use bytes::Bytes;
+use mailmesh_accounts::MemoryPermit;
 use mailmesh_store::outbound_mail::OutboundMail;
 
 use crate::in_flight::InFlightGuard;
-use crate::memory::Room;
 
 /// A claimed mail.
 #[derive(Debug)]
@@ -17,11 +17,11 @@ pub(crate) struct Job {
     pub(crate) mail: OutboundMail,
     pub(crate) raw: Bytes,
     guard: InFlightGuard,
-    _room: Room,
+    _room: MemoryPermit,
 }
 
 impl Claimed {
-    pub(crate) fn into_job(self, raw: Bytes, room: Room) -> Job {
+    pub(crate) fn into_job(self, raw: Bytes, room: MemoryPermit) -> Job {
         Job {
             mail: self.mail,
             raw,

@@ -28,7 +28,6 @@ mod event;
 mod handlers;
 mod in_flight;
 mod job;
-mod memory;
 mod problem;
 mod raw_cache;
 mod recorder;

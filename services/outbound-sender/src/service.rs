@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mailmesh_accounts::{
-    AccountCredentials, AccountHost, Connections, HostSettings, Membership, Overlap, Replica,
-    WorkerRegistry,
+    AccountCredentials, AccountHost, Connections, HostSettings, Membership, MemoryBudget, Overlap,
+    Replica, WorkerRegistry,
 };
 use mailmesh_bus::Subscription;
 use mailmesh_domain::{Clock, Direction, Key};
@@ -17,7 +17,6 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::handlers::Intake;
 use crate::in_flight::InFlight;
-use crate::memory::Memory;
 use crate::raw_cache::RawCache;
 use crate::recorder::Recorder;
 use crate::retention;
@@ -73,7 +72,7 @@ impl Service {
             raws: Arc::new(RawCache::default()),
             raw_mails: replica.bus.raw_mails(),
             in_flight,
-            memory: Memory::new(config.raw_memory_bytes, config.max_mail_bytes),
+            memory: MemoryBudget::new(config.raw_memory_bytes),
             recover_soon: Notify::new(),
             config: Arc::clone(&config),
             replica: replica.clone(),

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mailmesh_accounts::{AccountCredentials, Replica, WorkerRegistry};
+use mailmesh_accounts::{AccountCredentials, MemoryBudget, Replica, WorkerRegistry};
 use mailmesh_bus::RawMails;
 use mailmesh_domain::{AccountId, Key, MailId};
 use mailmesh_store::outbound_mail::OutboundMail;
@@ -12,7 +12,6 @@ use crate::config::Config;
 use crate::decide::Decision;
 use crate::event;
 use crate::in_flight::InFlight;
-use crate::memory::Memory;
 use crate::raw_cache::RawCache;
 use crate::recorder::{Recorded, RecorderHandle};
 use crate::retry_policy::RetryPolicy;
@@ -32,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) raws: Arc<RawCache>,
     pub(crate) raw_mails: RawMails,
     pub(crate) in_flight: Arc<InFlight>,
-    pub(crate) memory: Memory,
+    pub(crate) memory: MemoryBudget,
     pub(crate) recover_soon: Notify,
 }
 

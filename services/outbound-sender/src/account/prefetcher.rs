@@ -8,12 +8,12 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
+use mailmesh_accounts::{MemoryPermit, MemoryShare};
 use mailmesh_domain::MailId;
 use tokio::sync::mpsc;
 use tracing::warn;
 
 use crate::job::{Claimed, Job};
-use crate::memory::{Room, Share};
 use crate::shared::{Shared, raw_name};
 
 /// Maximum bodies fetched at once.
@@ -33,10 +33,10 @@ pub(super) enum NoBody {
 /// goes on step by step, and stays free to hear of connections that end, new settings and its stop.
 pub(super) struct Prefetcher {
     shared: Arc<Shared>,
-    share: Share,
+    share: MemoryShare,
     claimed: VecDeque<Claimed>,
     /// Those whose body is being fetched.
-    fetching: VecDeque<(Claimed, Room)>,
+    fetching: VecDeque<(Claimed, MemoryPermit)>,
     /// Never locked: it lets the worker, which owns this, be shared by reference.
     waits: Mutex<Waits>,
     /// What the feed has no place for yet.
@@ -47,7 +47,7 @@ pub(super) struct Prefetcher {
 /// What the first claimed mails wait for.
 #[derive(Default)]
 struct Waits {
-    room: Option<BoxFuture<'static, Room>>,
+    room: Option<BoxFuture<'static, MemoryPermit>>,
     /// In the order of those that are being fetched.
     bodies: FuturesOrdered<BoxFuture<'static, Result<Bytes, NoBody>>>,
 }
@@ -56,7 +56,7 @@ impl Prefetcher {
     pub(super) fn new(shared: &Arc<Shared>, feed: mpsc::Sender<Job>) -> Self {
         Self {
             shared: Arc::clone(shared),
-            share: shared.memory.share(),
+            share: shared.memory.share(shared.config.memory_share()),
             claimed: VecDeque::new(),
             fetching: VecDeque::new(),
             waits: Mutex::default(),
@@ -137,15 +137,15 @@ impl Prefetcher {
             && self.fetching.len() < PREFETCH
             && let Some(first) = self.claimed.front()
         {
-            let bytes = first.mail.size_bytes;
-            match self.share.try_room(bytes) {
+            let bytes = usize::try_from(first.mail.size_bytes).unwrap_or(usize::MAX);
+            match self.share.try_take(bytes) {
                 Some(room) => self.fetch_first(room),
-                None => self.waits().room = Some(self.share.room(bytes)),
+                None => self.waits().room = Some(self.share.take(bytes)),
             }
         }
     }
 
-    fn fetch_first(&mut self, room: Room) {
+    fn fetch_first(&mut self, room: MemoryPermit) {
         if let Some(claimed) = self.claimed.pop_front() {
             let (id, bytes) = (claimed.mail.id, claimed.mail.size_bytes);
             let body = fetch(Arc::clone(&self.shared), id, bytes);
