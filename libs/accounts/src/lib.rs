@@ -9,6 +9,7 @@
 mod backoff;
 mod connections;
 mod credentials;
+mod group_commit;
 mod host;
 mod lease;
 mod limit;
@@ -35,6 +36,7 @@ use tracing::warn;
 pub use backoff::{Backoff, spread};
 pub use connections::{Connections, OpenError};
 pub use credentials::{AccountCredentials, CredentialsError, OpenedCredentials};
+pub use group_commit::{GroupCommit, GroupHandle, GroupReceipt, GroupSettings, GroupWrite};
 pub use host::{AccountHost, HostSettings, Overlap, WorkerRegistry, WorkerView};
 pub use lease::{LeaseChange, LeaseKeeper, Leases};
 pub use limit::{ConnectPermit, ConnectSettings, ConnectSettingsError};

@@ -189,7 +189,7 @@ impl<'a> Publisher<'a> {
             cursor,
             sequence: self.positions.safe_sequence(),
         };
-        self.receipt = Some(self.owner.context.recorder.record(record).await);
+        self.receipt = Some(self.owner.context.recorder.add(record).await);
         Ok(())
     }
 
@@ -198,7 +198,7 @@ impl<'a> Publisher<'a> {
         let Some(receipt) = self.receipt.take() else {
             return Ok(());
         };
-        if receipt.wait().await {
+        if receipt.wait().await.is_some() {
             return Ok(());
         }
         // The cursors in memory are ahead of the database's: both are read again with the fence.

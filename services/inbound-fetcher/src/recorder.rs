@@ -1,14 +1,15 @@
 use std::collections::HashMap;
-use std::error::Error;
 
-use mailmesh_accounts::Replica;
+use futures_util::future::BoxFuture;
+use mailmesh_accounts::{
+    GroupCommit, GroupHandle, GroupReceipt, GroupSettings, GroupWrite, Replica,
+};
 use mailmesh_domain::AccountId;
 use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
 use mailmesh_store::{StoreError, account_status};
-use tokio::sync::{mpsc, oneshot};
-use tracing::{instrument, warn};
+use tracing::instrument;
 
-/// At most so many accounts' records go into one transaction.
+/// Maximum records per transaction.
 const GROUP: usize = 64;
 
 /// What the stream has confirmed for one account.
@@ -21,82 +22,44 @@ pub(crate) struct Record {
     pub(crate) sequence: Option<u64>,
 }
 
-#[derive(Debug)]
-struct Entry {
-    record: Record,
-    done: oneshot::Sender<bool>,
-}
+/// Hands records over; those of one account are applied in their order.
+pub(crate) type RecorderHandle = GroupHandle<ReceivedWrite>;
+/// Comes with a value once a record is durable.
+pub(crate) type Receipt = GroupReceipt<()>;
 
-/// Gathers what waits, of all accounts, into one transaction: a commit per account would cap the
-/// service at the disk's sync rate.
+/// Writes what the stream has confirmed, of many accounts in one transaction.
 #[derive(Debug)]
-pub(crate) struct Recorder {
+pub(crate) struct ReceivedWrite {
     replica: Replica,
-    entries: mpsc::Receiver<Entry>,
 }
 
-/// The workers' side of the [`Recorder`].
-#[derive(Debug, Clone)]
-pub(crate) struct RecorderHandle {
-    entries: mpsc::Sender<Entry>,
+/// Makes the recorder, which runs until every handle is gone.
+pub(crate) fn recorder(replica: Replica) -> (GroupCommit<ReceivedWrite>, RecorderHandle) {
+    let settings = GroupSettings {
+        name: "received mails",
+        members: GROUP,
+        queue: 2 * GROUP,
+        parallel: 1,
+        retries_alone: true,
+    };
+    GroupCommit::new(ReceivedWrite { replica }, settings)
 }
 
-/// Tells whether a record has become durable.
-#[derive(Debug)]
-pub(crate) struct Receipt(oneshot::Receiver<bool>);
+impl GroupWrite for ReceivedWrite {
+    type Member = Record;
+    type Answer = ();
 
-impl Receipt {
-    /// Waits; `false` if it is not known to be recorded.
-    pub(crate) async fn wait(self) -> bool {
-        self.0.await.unwrap_or(false)
+    fn write<'a>(&'a self, records: &'a [Record]) -> BoxFuture<'a, Result<Vec<()>, StoreError>> {
+        Box::pin(async move {
+            self.commit(records).await?;
+            Ok(vec![(); records.len()])
+        })
     }
 }
 
-impl RecorderHandle {
-    /// Hands a record over; records of one account are applied in this order.
-    pub(crate) async fn record(&self, record: Record) -> Receipt {
-        let (done, receipt) = oneshot::channel();
-        // If the recorder is gone, the dropped sender tells the receipt.
-        self.entries.send(Entry { record, done }).await.ok();
-        Receipt(receipt)
-    }
-}
-
-impl Recorder {
-    pub(crate) fn new(replica: Replica) -> (Self, RecorderHandle) {
-        let (sender, entries) = mpsc::channel(2 * GROUP);
-        (
-            Self { replica, entries },
-            RecorderHandle { entries: sender },
-        )
-    }
-
-    /// Records until every handle is gone.
-    pub(crate) async fn run(mut self) {
-        let mut group = Vec::with_capacity(GROUP);
-        while self.entries.recv_many(&mut group, GROUP).await > 0 {
-            let records: Vec<&Record> = group.iter().map(|entry| &entry.record).collect();
-            let outcome = self.commit(&records).await;
-            if let Err(error) = &outcome {
-                warn!(
-                    error = error as &dyn Error,
-                    accounts = group.len(),
-                    "Received mails were not recorded"
-                );
-            }
-            let is_alone = group.len() == 1;
-            for entry in group.drain(..) {
-                // One account's bad record must not stop the others' good ones.
-                let is_recorded =
-                    outcome.is_ok() || (!is_alone && self.commit(&[&entry.record]).await.is_ok());
-                // Nobody listens when the worker was stopped meanwhile.
-                entry.done.send(is_recorded).ok();
-            }
-        }
-    }
-
+impl ReceivedWrite {
     #[instrument(name = "record.received_mails", skip_all, fields(accounts = records.len()))]
-    async fn commit(&self, records: &[&Record]) -> Result<(), StoreError> {
+    async fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
         let now = self.replica.clock.now();
         let mails: Vec<ReceivedMail> = records
             .iter()

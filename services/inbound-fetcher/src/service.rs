@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::context::Context;
 use crate::metric::Metrics;
 use crate::proof;
-use crate::recorder::Recorder;
+use crate::recorder::recorder;
 use crate::work::InboundWork;
 
 const NAME: &str = "inbound-fetcher";
@@ -69,7 +69,7 @@ impl Service {
             replica,
             membership,
         } = self;
-        let (recorder, recorder_handle) = Recorder::new(replica.clone());
+        let (recorder, recorder_handle) = recorder(replica.clone());
         let host = config.settings.host();
         let context = Arc::new(Context {
             budget: Budget::new(config.settings.memory_bytes),
@@ -88,7 +88,7 @@ impl Service {
             "membership"
         });
         parts.spawn(async move {
-            recorder.run().await;
+            recorder.run(CancellationToken::new()).await;
             "recorder"
         });
         let registry = WorkerRegistry::new(Overlap::Never);
@@ -118,11 +118,9 @@ impl Service {
 
 /// Waits for a part that ends though nobody told it to.
 async fn first_to_break(parts: &mut JoinSet<&'static str>) -> String {
-    while let Some(ended) = parts.join_next().await {
-        match ended {
-            Ok(part) => return part.to_owned(),
-            Err(error) => return format!("part ({error})"),
-        }
+    match parts.join_next().await {
+        Some(Ok(part)) => part.to_owned(),
+        Some(Err(error)) => format!("part ({error})"),
+        None => std::future::pending().await,
     }
-    std::future::pending().await
 }

@@ -7,18 +7,18 @@ mod stage;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_accounts::Replica;
+use mailmesh_accounts::{GroupCommit, GroupHandle, Replica};
 use mailmesh_domain::MailId;
 use mailmesh_events::Encoded;
 use mailmesh_store::outbound_mail::{self, Outcome};
 use mailmesh_store::{StoreError, outbox};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::in_flight::{InFlight, InFlightGuard};
-use stage::Enter;
 pub(crate) use stage::Entry;
+use stage::StageWrite;
 
 const QUEUE: usize = 1_024;
 const BATCH: usize = 512;
@@ -44,23 +44,15 @@ struct Waiting {
 #[derive(Debug, Clone)]
 pub(crate) struct RecorderHandle {
     in_flight: Arc<InFlight>,
-    stages: mpsc::Sender<Enter>,
+    stages: GroupHandle<StageWrite>,
     outcomes: mpsc::Sender<Waiting>,
 }
 
 impl RecorderHandle {
     /// Records that an attempt is about to commit.
     pub(crate) async fn enter_committing(&self, mail: MailId, attempt: i32) -> Entry {
-        let (answer, answered) = oneshot::channel();
-        let enter = Enter {
-            mail,
-            attempt,
-            answer,
-        };
-        if self.stages.send(enter).await.is_err() {
-            return Entry::NotRecorded;
-        }
-        answered.await.unwrap_or(Entry::NotRecorded)
+        let receipt = self.stages.add((mail, attempt)).await;
+        receipt.wait().await.unwrap_or(Entry::NotRecorded)
     }
 
     /// Records an outcome some time soon; it is tried until it succeeds.
@@ -80,7 +72,7 @@ impl RecorderHandle {
 /// Writes stages and outcomes, each kind in a loop of its own.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    stages: mpsc::Receiver<Enter>,
+    stages: GroupCommit<StageWrite>,
     outcomes: Outcomes,
 }
 
@@ -94,7 +86,7 @@ struct Outcomes {
 
 impl Recorder {
     pub(crate) fn new(replica: Replica, in_flight: Arc<InFlight>) -> (Self, RecorderHandle) {
-        let (to_stages, stages) = mpsc::channel(QUEUE);
+        let (stages, to_stages) = stage::recorder(replica.clone());
         let (to_outcomes, requests) = mpsc::channel(QUEUE);
         let outcomes = Outcomes {
             replica,
@@ -111,8 +103,7 @@ impl Recorder {
 
     /// Records until `stop`, then what is left. Stop it after the senders have ended.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let replica = self.outcomes.replica.clone();
-        let stages = stage::run(&replica, self.stages, stop.clone());
+        let stages = self.stages.run(stop.clone());
         tokio::join!(stages, self.outcomes.run(stop));
     }
 }

@@ -1,14 +1,9 @@
-use std::collections::HashSet;
-
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use mailmesh_accounts::Replica;
+use futures_util::future::BoxFuture;
+use mailmesh_accounts::{GroupCommit, GroupHandle, GroupSettings, GroupWrite, Replica};
 use mailmesh_domain::MailId;
 use mailmesh_store::{StoreError, send_attempt};
-use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
+const QUEUE: usize = 1_024;
 const BATCH: usize = 256;
 /// Transactions on their way to the disk at once; Postgres syncs them together.
 const PARALLEL: usize = 3;
@@ -21,69 +16,45 @@ pub(crate) enum Entry {
     NotRecorded,
 }
 
-/// An attempt that is about to commit.
+/// Makes the recorder of stages, which runs until its stop. Whoever still asks then is told that nothing was recorded.
+pub(super) fn recorder(replica: Replica) -> (GroupCommit<StageWrite>, GroupHandle<StageWrite>) {
+    let settings = GroupSettings {
+        name: "stages",
+        members: BATCH,
+        queue: QUEUE,
+        parallel: PARALLEL,
+        // The mails go back to the queue.
+        retries_alone: false,
+    };
+    GroupCommit::new(StageWrite { replica }, settings)
+}
+
+/// Writes that attempts are about to commit.
 #[derive(Debug)]
-pub(super) struct Enter {
-    pub(super) mail: MailId,
-    pub(super) attempt: i32,
-    pub(super) answer: oneshot::Sender<Entry>,
+pub(crate) struct StageWrite {
+    replica: Replica,
 }
 
-/// Records until `stop`. Whoever still asks then is told that nothing was recorded.
-pub(super) async fn run(
-    replica: &Replica,
-    mut requests: mpsc::Receiver<Enter>,
-    stop: CancellationToken,
-) {
-    let mut writing = FuturesUnordered::new();
-    loop {
-        let first = tokio::select! {
-            () = stop.cancelled() => break,
-            Some(()) = writing.next(), if !writing.is_empty() => continue,
-            request = requests.recv(), if writing.len() < PARALLEL => request,
-        };
-        let Some(first) = first else { break };
-        let mut batch = vec![first];
-        while batch.len() < BATCH
-            && let Ok(next) = requests.try_recv()
-        {
-            batch.push(next);
-        }
-        writing.push(write_and_answer(replica, batch));
-    }
-    while writing.next().await.is_some() {}
-}
+impl GroupWrite for StageWrite {
+    type Member = (MailId, i32);
+    type Answer = Entry;
 
-async fn write_and_answer(replica: &Replica, batch: Vec<Enter>) {
-    let attempts: Vec<(MailId, i32)> = batch
-        .iter()
-        .map(|enter| (enter.mail, enter.attempt))
-        .collect();
-    let entered = write(replica, &attempts).await;
-    if let Err(error) = &entered {
-        warn!(
-            error = error as &dyn std::error::Error,
-            stages = batch.len(),
-            "Stages were not recorded; the mails go back to the queue"
-        );
+    fn write<'a>(
+        &'a self,
+        attempts: &'a [(MailId, i32)],
+    ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
+        Box::pin(async move {
+            let mut tx = self.replica.database.begin().await?;
+            let entered = send_attempt::enter_committing(&mut tx, attempts).await?;
+            tx.commit().await?;
+            let entry = |(mail, _): &(MailId, i32)| {
+                if entered.contains(mail) {
+                    Entry::Entered
+                } else {
+                    Entry::TakenOver
+                }
+            };
+            Ok(attempts.iter().map(entry).collect())
+        })
     }
-    for enter in batch {
-        let entry = match &entered {
-            Ok(entered) if entered.contains(&enter.mail) => Entry::Entered,
-            Ok(_) => Entry::TakenOver,
-            Err(_) => Entry::NotRecorded,
-        };
-        // Whoever asked may have gone: then the mail is not committed.
-        enter.answer.send(entry).ok();
-    }
-}
-
-async fn write(
-    replica: &Replica,
-    attempts: &[(MailId, i32)],
-) -> Result<HashSet<MailId>, StoreError> {
-    let mut tx = replica.database.begin().await?;
-    let entered = send_attempt::enter_committing(&mut tx, attempts).await?;
-    tx.commit().await?;
-    Ok(entered)
 }
