@@ -1,10 +1,14 @@
-//! What makes a process one replica of a service: its connections to NATS and Postgres, its
-//! heartbeat, the accounts it holds, and the relay of its outbox.
+//! Makes a process one replica of a service, and runs one worker per account that the replica holds.
+//!
+//! A [`Replica`] has its connections to NATS and Postgres, its heartbeat and the relay of its outbox. An [`AccountHost`]
+//! starts, wakes, restarts and stops workers by leases, hints and rows; what a worker does is the service's
+//! ([`AccountWork`]). Both directions share what would else be written twice: opening credentials and asking for tokens,
+//! recording an account's state with its event, limits on sign-ins per host, backoff, memory budgets, group commit.
 //!
 //! Promises that replicas of a service share accounts evenly, that those of a dead one are taken
 //! over within 15 seconds, and that an event whose transaction is committed is published, by this
 //! process or by another. Leases decide who tries and nothing more: correctness rests on the
-//! stream's fence and on the attempt rows.
+//! stream's fence and on the attempt rows. A worker that panics or fails ends no other's work.
 
 mod backoff;
 mod connections;
