@@ -58,7 +58,7 @@ impl Failure {
     }
 
     pub(crate) fn problem(&self) -> Problem {
-        let problem = Problem::new(ErrorChain(self).sentence(), self.verdict()).with_mail(MAIL);
+        let problem = Problem::new(ErrorChain(self).to_string(), self.verdict()).with_mail(MAIL);
         match self {
             Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => problem
                 .with_code(error.code())
