@@ -6,7 +6,6 @@ use mailmesh_mail::SourceError;
 use tokio::time::Instant;
 
 use crate::config::Settings;
-use crate::context::backoff;
 
 /// A missing folder that only a person can bring back is not looked for every few seconds.
 const PERMANENT_SHIFT: u32 = 3;
@@ -62,12 +61,13 @@ impl FailedFolders {
         let known = self.folders.iter().position(|failed| failed.name == name);
         let before = known.map(|known| self.folders.swap_remove(known));
         let failures = before.as_ref().map_or(0, |failed| failed.failures);
+        let failures = failures.saturating_add(1);
         let is_lasting = !verdict.is_retryable();
         let shift = if is_lasting { PERMANENT_SHIFT } else { 0 };
-        let (base, limit) = (settings.backoff_base(), settings.backoff_limit());
-        let delay = backoff(failures.saturating_add(shift), base, limit);
-        let delay = verdict.retry_after.map_or(delay, |hint| hint.max(delay));
-        let failures = failures.saturating_add(1);
+        let hint = verdict.retry_after.unwrap_or_default();
+        let delay = settings
+            .backoff()
+            .after_or(failures.saturating_add(shift), hint);
         let told = if is_lasting || failures >= settings.failures_to_report {
             Some(Told {
                 what: format!("folder {name:?}: {}", ErrorChain(error)),
@@ -130,7 +130,8 @@ mod tests {
 
         assert_eq!(failed.choose(&names()), ["a", "c"]);
         let wait = failed.next_try().unwrap();
-        assert!(wait <= settings.backoff_base(), "{wait:?}");
+        let base = Duration::from_millis(settings.backoff_milliseconds);
+        assert!(wait <= base + base / 2, "{wait:?}");
         tokio::time::advance(wait).await;
         assert_eq!(failed.choose(&names()), ["a", "b", "c"]);
 
