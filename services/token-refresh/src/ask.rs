@@ -12,14 +12,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info_span, warn};
 
-use crate::service::NAME;
-
 /// A token that is refused as soon as it comes is replaced no more often. Whoever needs another asks
 /// again, so the next one is late but not lost.
 const REST: Duration = Duration::from_secs(30);
 
 pub(crate) async fn subscribe(replica: &Replica) -> Result<Subscription, SubscribeError> {
-    replica.bus.subscribe(TOKEN_REFRESH, Some(NAME)).await
+    let queue = Some(replica.service);
+    replica.bus.subscribe(TOKEN_REFRESH, queue).await
 }
 
 /// Makes grants due that are asked for, until `stop`. A question that is lost is asked again by

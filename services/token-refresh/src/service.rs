@@ -16,7 +16,7 @@ use crate::metric::Metrics;
 use crate::refresh::Refresher;
 use crate::{ask, schedule};
 
-pub(crate) const NAME: &str = "token-refresh";
+const NAME: &str = "token-refresh";
 
 /// One replica of the service that refreshes tokens.
 #[derive(Debug)]
