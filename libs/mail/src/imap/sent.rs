@@ -1,5 +1,6 @@
 use super::error::ImapError;
-use super::folder::{Folder, SelectMode, SpecialUse};
+use super::folder::SelectMode;
+use super::listed_folder::{Folder, SpecialUse};
 use super::session::Session;
 
 /// Sent folders of servers without SPECIAL-USE (RFC 6154).
