@@ -4,7 +4,7 @@ use anyhow::Context;
 use mailmesh_embedded::{Cache, JAVA_RUNTIME, Locator, find_nats, find_postgres};
 
 use crate::greenmail;
-use crate::servers::{tell, with_hint};
+use crate::server_kind::{tell, with_hint};
 
 /// The pinned servers, in the cache, from which images are built where no registry has them.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::container::{Container, ContainerSpec};
-use crate::servers::{containers_or_processes, with_hint};
+use crate::server_kind::{containers_or_processes, with_hint};
 use crate::tidy;
 use crate::wait::within;
 

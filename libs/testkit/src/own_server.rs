@@ -6,7 +6,7 @@ use mailmesh_embedded::{
 use mailmesh_store::{Database, DatabaseSettings};
 
 use crate::folder::TestFolder;
-use crate::servers::{tell, with_hint};
+use crate::server_kind::{tell, with_hint};
 
 /// Starts a NATS of the test's own, which it may kill; what was acknowledged survives that.
 ///

@@ -1,33 +1,20 @@
-use std::ffi::OsStr;
-use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::anyhow;
 use mailmesh_embedded::{Nats, Postgres, Supervised};
 use mailmesh_secrets::SecretString;
 use tokio::sync::OnceCell;
 
-use crate::container::{Container, is_engine_there};
+use crate::container::Container;
 use crate::greenmail::GreenMail;
+use crate::server_kind::ServerKind;
 
 mod database;
 mod start;
 
 use database::Databases;
-pub(crate) use start::with_hint;
 
 static SHARED: OnceCell<Result<TestServers, String>> = OnceCell::const_new();
-
-/// How the servers of this process run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServerKind {
-    /// Both were named by a URL.
-    Given,
-    /// In containers.
-    Containers,
-    /// As child processes.
-    Processes,
-}
 
 /// The NATS, Postgres and GreenMail that all tests of a process share.
 #[derive(Debug)]
@@ -126,59 +113,6 @@ pub fn fresh_prefix() -> String {
         random_letters(8),
         COUNT.fetch_add(1, Ordering::Relaxed)
     )
-}
-
-/// Returns whether new servers shall be containers, as `TEST_SERVERS` or the machine says; and
-/// whether that was asked for, so that nothing else will do.
-pub(crate) async fn wants_containers() -> anyhow::Result<(bool, bool)> {
-    let asked = std::env::var_os("TEST_SERVERS").unwrap_or_default();
-    if asked == OsStr::new("containers") {
-        let hint = "TEST_SERVERS=containers, but no Docker engine answers: `apt-get install docker.io`, then `dockerd`";
-        return if is_engine_there().await {
-            Ok((true, true))
-        } else {
-            Err(anyhow!(hint))
-        };
-    }
-    if asked == OsStr::new("processes") {
-        return Ok((false, true));
-    }
-    if asked.is_empty() {
-        return Ok((is_engine_there().await, false));
-    }
-    bail!(
-        "TEST_SERVERS must be `containers` or `processes`, not {}",
-        asked.display()
-    )
-}
-
-/// Runs one way, and the other where nobody asked for the first.
-pub(crate) async fn containers_or_processes<T>(
-    containers: impl AsyncFnOnce() -> anyhow::Result<T>,
-    processes: impl AsyncFnOnce() -> anyhow::Result<T>,
-) -> anyhow::Result<(T, ServerKind)> {
-    let (in_containers, was_asked) = wants_containers().await?;
-    if !in_containers {
-        return Ok((processes().await?, ServerKind::Processes));
-    }
-    match containers().await {
-        Ok(value) => Ok((value, ServerKind::Containers)),
-        Err(error) if was_asked => Err(error),
-        Err(error) => {
-            tell(&format!(
-                "Testing with processes instead of containers: {error:#}"
-            ));
-            let value = processes()
-                .await
-                .with_context(|| format!("after containers failed ({error:#})"))?;
-            Ok((value, ServerKind::Processes))
-        }
-    }
-}
-
-/// Tells people of long steps; the test harness does not capture this.
-pub(crate) fn tell(line: &str) {
-    writeln!(std::io::stderr(), "testkit: {line}").ok();
 }
 
 pub(crate) fn random_letters(count: usize) -> String {

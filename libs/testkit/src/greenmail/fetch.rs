@@ -5,7 +5,7 @@ use anyhow::{Context, bail, ensure};
 use mailmesh_embedded::{Cache, EmbeddedError, JAVA_RUNTIME, verify_sha256};
 use tokio::process::Command;
 
-use crate::servers::{tell, with_hint};
+use crate::server_kind::{tell, with_hint};
 
 const VERSION: &str = "2.1.8";
 const SHA256: &str = "332bfed79603101308927a951c4b56e89798edf614ed354a927ac9099e8ab4e4";

@@ -13,8 +13,9 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
 use super::database::Databases;
-use super::{Running, ServerKind, TestServers, containers_or_processes, tell};
+use super::{Running, TestServers};
 use crate::container::ContainerSpec;
+use crate::server_kind::{ServerKind, containers_or_processes, tell, with_hint};
 use crate::tidy;
 use crate::wait::within;
 
@@ -175,11 +176,6 @@ async fn start_postgres(
         ..PostgresOptions::new(folder)
     };
     Postgres::start(binaries, options, &mailmesh_embedded::Silent).await
-}
-
-pub(crate) fn with_hint(error: EmbeddedError) -> anyhow::Error {
-    let hint = error.hint();
-    anyhow::Error::from(error).context(hint)
 }
 
 /// Waits until a nats-server greets: a published port accepts connections before its server does.
