@@ -1,49 +1,17 @@
 //! Who calls, and what the role of the caller's key allows.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
 use axum::extract::FromRequestParts;
 use http::header;
 use http::request::Parts;
 use mailmesh_domain::Role;
 use mailmesh_secrets::{SecretString, random_token, sha256};
 use mailmesh_store::api_key;
-use tokio::time::Instant;
 
 use crate::error::ApiError;
 use crate::state::{App, SharedApp};
 
 pub(crate) const KEY_PREFIX: &str = "mm_";
 const KEY_BYTES: usize = 32;
-/// A key that was revoked at another replica is accepted for so long at most.
-const BELIEVED_FOR: Duration = Duration::from_secs(5);
-
-/// The roles of keys that were looked up a moment ago.
-#[derive(Debug, Default)]
-pub(crate) struct KnownKeys {
-    roles: Mutex<HashMap<[u8; 32], (Instant, Role)>>,
-}
-
-impl KnownKeys {
-    fn find(&self, hash: &[u8; 32]) -> Option<Role> {
-        let roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
-        let (found_at, role) = roles.get(hash)?;
-        (found_at.elapsed() < BELIEVED_FOR).then_some(*role)
-    }
-
-    fn remember(&self, hash: [u8; 32], role: Role) {
-        let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
-        roles.retain(|_, (found_at, _)| found_at.elapsed() < BELIEVED_FOR);
-        roles.insert(hash, (Instant::now(), role));
-    }
-
-    pub(crate) fn forget(&self) {
-        let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
-        roles.clear();
-    }
-}
 
 /// Makes a key and the hash that is stored of it.
 pub(crate) fn new_key() -> (SecretString, [u8; 32]) {

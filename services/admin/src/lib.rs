@@ -24,6 +24,7 @@ mod error;
 mod extract;
 mod field;
 mod first_key;
+mod known_keys;
 mod page;
 mod routes;
 mod service;

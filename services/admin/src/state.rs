@@ -8,8 +8,8 @@ use mailmesh_store::{Tx, outbox};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
-use crate::access::KnownKeys;
 use crate::error::ApiError;
+use crate::known_keys::KnownKeys;
 
 /// How many attachments are cut out of their mails at once: each holds a whole mail in memory.
 const ATTACHMENTS_AT_ONCE: usize = 2;
