@@ -8,65 +8,21 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use mailmesh_accounts::Replica;
 use mailmesh_domain::MustAct;
-use mailmesh_oauth::{ForwardProxy, Providers, PublicSettings};
-use mailmesh_secrets::OpeningKeys;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_util::task::TaskTracker;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::cookie::Jar;
-use crate::metric::Metrics;
 use crate::obstacle::Obstacle;
 use crate::page::{Page, Tone, protect};
 use crate::routes::{callback, connect, connected};
+use crate::state::App;
 
 /// A form post of a provider holds a code and a state.
 const BODY_LIMIT: usize = 32 * 1024;
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long a browser waits for its page; a sign-in that is being ended goes on without it.
 const REQUEST_TIME: Duration = Duration::from_mins(1);
-/// Each may wait for a provider and a mail server.
-const MOST_REQUESTS: usize = 128;
 const CALLBACK_PATHS: [&str; 2] = ["/oauth/callback", "/receiveTokenAuthentication.htm"];
-
-/// What all requests share.
-#[derive(Debug)]
-pub(crate) struct App {
-    pub(crate) replica: Replica,
-    pub(crate) keys: OpeningKeys,
-    pub(crate) providers: Providers,
-    pub(crate) public: PublicSettings,
-    pub(crate) jar: Jar,
-    pub(crate) metrics: Metrics,
-    /// Sign-ins that are being ended, whether or not somebody still waits for the page.
-    pub(crate) endings: TaskTracker,
-    room: Semaphore,
-}
-
-impl App {
-    pub(crate) fn new(
-        replica: Replica,
-        keys: OpeningKeys,
-        public: PublicSettings,
-        proxy: Option<ForwardProxy>,
-    ) -> Self {
-        Self {
-            providers: Providers::new(public.redirect_uri()).through(proxy),
-            jar: Jar {
-                is_secure: public.url.scheme() == "https",
-            },
-            metrics: Metrics::new(),
-            endings: TaskTracker::new(),
-            room: Semaphore::new(MOST_REQUESTS),
-            replica,
-            keys,
-            public,
-        }
-    }
-}
 
 /// Returns the routes, without opening a socket.
 pub(crate) fn app(state: Arc<App>) -> Router {

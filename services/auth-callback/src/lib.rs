@@ -29,6 +29,7 @@ mod proof;
 mod routes;
 mod service;
 mod sign_in;
+mod state;
 mod storing;
 
 pub use config::Config;

@@ -3,23 +3,24 @@
 use std::time::Duration;
 
 use mailmesh_accounts::open_registration;
+use mailmesh_domain::{AccountId, Authorisation};
 use mailmesh_oauth::{
     Identity, OAuthError, Provider, ProviderError, TokenAnswer, check_issuer_parameter,
     exchange_code, identify, missing_scopes,
 };
 use mailmesh_secrets::SecretString;
-use mailmesh_store::account::Account;
-use mailmesh_store::client_configuration::ClientConfiguration;
+use mailmesh_store::Tx;
+use mailmesh_store::account::{self, Account};
+use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::sign_in::SignIn;
 use std::sync::Arc;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use crate::app::App;
 use crate::obstacle::Obstacle;
 use crate::page::Page;
 use crate::proof;
-use crate::routes::connect::load_account;
+use crate::state::App;
 use crate::storing::{Consent, store};
 
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
@@ -91,6 +92,22 @@ async fn accept(
     };
     store(app, &consent).await?;
     Ok((account, access_token))
+}
+
+/// Loads an account and the client that it signs in with.
+pub(crate) async fn load_account(
+    tx: &mut Tx,
+    id: AccountId,
+) -> Result<(Account, ClientConfiguration), Obstacle> {
+    let account = account::list_by_ids(tx, &[id]).await?.pop();
+    let account = account
+        .filter(|account| account.authorisation == Authorisation::OAuth2)
+        .ok_or(Obstacle::NothingToSignIn)?;
+    let client = account
+        .client_configuration_id
+        .ok_or(Obstacle::NothingToSignIn)?;
+    let client = client_configuration::find(tx, client).await?;
+    Ok((account, client.ok_or(Obstacle::NothingToSignIn)?))
 }
 
 /// The code is spent and the tokens are good: one bad moment of the key server must not cost them.

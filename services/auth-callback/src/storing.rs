@@ -16,8 +16,8 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::app::App;
 use crate::obstacle::Obstacle;
+use crate::state::App;
 
 /// Without a refresh token a grant is only worth storing if it lasts.
 const SHORTEST_WITHOUT_REFRESH: Duration = Duration::from_hours(24);

@@ -12,10 +12,10 @@ use mailmesh_store::sign_in::{self, SignIn};
 use tracing::{Instrument, info_span, instrument};
 use url::form_urlencoded;
 
-use crate::app::App;
 use crate::obstacle::Obstacle;
 use crate::page::Page;
 use crate::sign_in::{Answer, finish, log};
+use crate::state::App;
 
 pub(crate) async fn receive_query(
     State(app): State<Arc<App>>,

@@ -6,19 +6,18 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
-use mailmesh_domain::{Authorisation, SignInId};
+use mailmesh_domain::SignInId;
 use mailmesh_oauth::{AuthorizeRequest, Pkce, Provider, authorize_url};
 use mailmesh_secrets::{ExposeSecret, SecretString, random_token, sha256};
-use mailmesh_store::Tx;
-use mailmesh_store::account::{self, Account};
-use mailmesh_store::client_configuration::{self, ClientConfiguration};
+use mailmesh_store::account::Account;
+use mailmesh_store::client_configuration::ClientConfiguration;
 use mailmesh_store::sign_in::{self, SignIn, Start};
 use tracing::{info, instrument};
 use url::Url;
 
-use crate::app::App;
 use crate::obstacle::Obstacle;
-use crate::sign_in::{log, provider_of};
+use crate::sign_in::{load_account, log, provider_of};
+use crate::state::App;
 
 #[instrument(name = "connect.follow_link", skip_all)]
 pub(crate) async fn follow_link(
@@ -73,22 +72,6 @@ async fn load_link(app: &App, link: &str) -> Result<Link, Obstacle> {
         account,
         client,
     })
-}
-
-/// Loads an account and the client that it signs in with.
-pub(crate) async fn load_account(
-    tx: &mut Tx,
-    id: mailmesh_domain::AccountId,
-) -> Result<(Account, ClientConfiguration), Obstacle> {
-    let account = account::list_by_ids(tx, &[id]).await?.pop();
-    let account = account
-        .filter(|account| account.authorisation == Authorisation::OAuth2)
-        .ok_or(Obstacle::NothingToSignIn)?;
-    let client = account
-        .client_configuration_id
-        .ok_or(Obstacle::NothingToSignIn)?;
-    let client = client_configuration::find(tx, client).await?;
-    Ok((account, client.ok_or(Obstacle::NothingToSignIn)?))
 }
 
 async fn record_start(

@@ -6,8 +6,8 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use mailmesh_domain::SignInId;
 
-use crate::app::App;
 use crate::page::{Page, Tone};
+use crate::state::App;
 
 pub(crate) async fn show_result(
     State(app): State<Arc<App>>,
