@@ -3,9 +3,8 @@ use mailmesh_secrets::{ExposeSecret, SealedSecret};
 use mailmesh_store::account::{Account, ServerAddress};
 use mailmesh_store::client_configuration::ClientConfiguration;
 
-use super::Input;
+use super::input::{Basis, Input};
 use super::server::is_loopback;
-use super::settle::Basis;
 use crate::error::ApiError;
 use crate::field::{Faults, Field, SecretText};
 

@@ -3,7 +3,7 @@
 use mailmesh_domain::{AfterReceive, Protocol};
 use mailmesh_store::account::Account;
 
-use super::Input;
+use super::input::Input;
 use crate::field::{Faults, Field};
 
 const LEAST_POLL_SECONDS: i64 = 5;

@@ -1,12 +1,9 @@
-use mailmesh_domain::{AccountId, Authorisation, Direction, GrantId, Protocol};
+use mailmesh_domain::{Authorisation, Direction, GrantId, Protocol};
 use mailmesh_mail::message::Mailbox;
-use mailmesh_secrets::SealingKey;
 use mailmesh_store::account::Account;
-use mailmesh_store::client_configuration::ClientConfiguration;
-use time::OffsetDateTime;
 
-use super::Input;
 use super::credentials::{self, Credentials};
+use super::input::{Basis, Input};
 use super::server::{self, Said};
 use super::watching;
 use crate::client_configuration::settled_key;
@@ -14,17 +11,6 @@ use crate::error::ApiError;
 use crate::field::{Faults, Field};
 
 const MOST_FROM_ADDRESSES: usize = 1000;
-
-/// What the input is laid over.
-#[derive(Debug)]
-pub(crate) struct Basis<'a> {
-    pub(crate) id: AccountId,
-    pub(crate) now: OffsetDateTime,
-    pub(crate) current: Option<&'a Account>,
-    /// The client configuration that the account has after the change.
-    pub(crate) client: Option<&'a ClientConfiguration>,
-    pub(crate) sealing_key: &'a SealingKey,
-}
 
 /// Lays the input over what is there, fills in defaults, checks all, and seals the password. The grant is the
 /// caller's affair.
