@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 pub use error::{CertificateProblem, ConnectError, ConnectStage};
-pub use stream::Connection;
+pub use stream::MailStream;
 
 use crate::Credentials;
 
@@ -109,11 +109,11 @@ async fn connect_address(address: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-impl Connection {
+impl MailStream {
     /// Connects, with TLS from the first byte if the server wants that, within `limit`.
     ///
     /// For `Encryption::StartTls` the stream is still in the clear: ask for STARTTLS, make sure
-    /// that nothing but the reply was read, then call [`Connection::start_tls`].
+    /// that nothing but the reply was read, then call [`MailStream::start_tls`].
     pub async fn open(server: &Server, limit: Duration) -> Result<Self, ConnectError> {
         let deadline = Instant::now() + limit;
         let stream = connect_tcp(server, limit).await?;
@@ -136,12 +136,12 @@ async fn handshake(
     stream: TcpStream,
     server: &Server,
     deadline: Instant,
-) -> Result<Connection, ConnectError> {
+) -> Result<MailStream, ConnectError> {
     let host = server.host.trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(host).map_err(|_| ConnectError::InvalidHost)?;
     let connector = TlsConnector::from(Arc::clone(&server.tls));
     match timeout_at(deadline, connector.connect(name, stream)).await {
-        Ok(Ok(stream)) => Ok(Connection::Tls(Box::new(stream))),
+        Ok(Ok(stream)) => Ok(MailStream::Tls(Box::new(stream))),
         Ok(Err(source)) => Err(ConnectError::from_handshake(source)),
         Err(_) => Err(ConnectError::TimedOut {
             stage: ConnectStage::Handshake,

@@ -35,11 +35,11 @@ mod wire;
 
 pub use capability::{Capabilities, Capability};
 pub use error::{ImapError, Mechanism, Refusal, Stage};
-pub use fetch::FetchReport;
-pub use folder::{FolderState, SelectMode};
+pub use fetch::ImapFetchReport;
+pub use folder::{SelectMode, SelectedFolder};
 pub use guard::GuardError;
 pub use idle::{IdleEnd, IdleReport};
 pub use limit::{ImapLimits, ImapTimeouts};
-pub use listed_folder::{Folder, SpecialUse};
+pub use listed_folder::{ListedFolder, SpecialUse};
 pub use session::Session;
 pub use source::ImapSource;

@@ -27,7 +27,7 @@ pub mod tls;
 pub mod transport;
 
 pub use connect::{Endpoint, connect_sent, connect_source, connect_transport};
-pub use connection::{ConnectError, Connection, Server};
+pub use connection::{ConnectError, MailStream, Server};
 pub use credentials::{Credentials, InvalidCredentials};
 pub use probe::{Probe, ProbeCheck, ProbeError, ProbeStep, probe};
 pub use server_text::ServerText;

@@ -8,14 +8,14 @@ use tokio_rustls::client::TlsStream;
 
 /// A byte stream to a mail server.
 #[derive(Debug)]
-pub enum Connection {
+pub enum MailStream {
     /// Unprotected.
     Plain(TcpStream),
     /// Protected by TLS.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for MailStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -28,7 +28,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for MailStream {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

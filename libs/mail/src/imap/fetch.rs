@@ -14,7 +14,7 @@ use crate::source::FetchedMail;
 
 /// Which of the mails that were asked for did not come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FetchReport {
+pub struct ImapFetchReport {
     /// The server has them no more, and said so when it was asked again.
     pub missing: Vec<u32>,
     /// The server has them, and what it sent of them could not be read. Asked for one by one, the
@@ -32,7 +32,7 @@ impl Session {
         uids: &[u32],
         slice_bytes: u32,
         mails: &mpsc::Sender<FetchedMail>,
-    ) -> Result<FetchReport, ImapError> {
+    ) -> Result<ImapFetchReport, ImapError> {
         if self.folder.is_none() {
             return Err(ImapError::NoFolder);
         }
@@ -45,7 +45,7 @@ impl Session {
     }
 
     /// Whoever takes a mail for missing never asks for it again, so what a fetch left out is not believed alone.
-    async fn ask_for_missing(&mut self, report: &mut FetchReport) -> Result<(), ImapError> {
+    async fn ask_for_missing(&mut self, report: &mut ImapFetchReport) -> Result<(), ImapError> {
         let listed = self.search_uids(&report.missing).await?;
         report.missing.retain(|uid| !listed.contains(uid));
         report.unreadable.extend(listed);
@@ -116,8 +116,8 @@ impl Session {
         uids: &[u32],
         slice_bytes: u32,
         mails: &mpsc::Sender<FetchedMail>,
-    ) -> Result<FetchReport, ImapError> {
-        let mut report = FetchReport::default();
+    ) -> Result<ImapFetchReport, ImapError> {
+        let mut report = ImapFetchReport::default();
         for set in uid_sets(uids) {
             let command = format!(
                 "UID FETCH {} (UID RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[]<0.{slice_bytes}>)",
@@ -233,7 +233,7 @@ impl Batch {
 
     /// Adds what did not come to the report. After a response that could not be told whose it
     /// was, none of them may be called missing: it could be any.
-    fn close(mut self, report: &mut FetchReport) {
+    fn close(mut self, report: &mut ImapFetchReport) {
         if self.has_nameless {
             self.unreadable.append(&mut self.pending);
         }

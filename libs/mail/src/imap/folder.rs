@@ -2,7 +2,7 @@ use futures_util::future::BoxFuture;
 
 use super::capability::Capability;
 use super::error::{ImapError, Stage};
-use super::listed_folder::Folder;
+use super::listed_folder::ListedFolder;
 use super::name::quote_mailbox;
 use super::reply::Reply;
 use super::session::{OpenFolder, Session};
@@ -18,7 +18,7 @@ pub enum SelectMode {
 
 /// A folder as it was when it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FolderState {
+pub struct SelectedFolder {
     /// UIDs are comparable only under the same value.
     pub uid_validity: u32,
     /// The UID that the next mail will have at least, if the server says so.
@@ -37,7 +37,7 @@ impl Session {
         &'a mut self,
         folder: &'a str,
         mode: SelectMode,
-    ) -> BoxFuture<'a, Result<FolderState, ImapError>> {
+    ) -> BoxFuture<'a, Result<SelectedFolder, ImapError>> {
         Box::pin(async move {
             let verb = match mode {
                 SelectMode::ReadOnly => "EXAMINE",
@@ -67,7 +67,7 @@ impl Session {
                 uid_next,
                 ..OpenFolder::default()
             });
-            Ok(FolderState {
+            Ok(SelectedFolder {
                 uid_validity,
                 uid_next,
                 exists,
@@ -79,7 +79,7 @@ impl Session {
     }
 
     /// Lists the folders; those whose names cannot be read are left out.
-    pub async fn list_folders(&mut self) -> Result<Vec<Folder>, ImapError> {
+    pub async fn list_folders(&mut self) -> Result<Vec<ListedFolder>, ImapError> {
         let offered = self.capabilities();
         if offered.has(Capability::SpecialUse) && offered.has(Capability::ListExtended) {
             match self.list(r#"LIST "" "*" RETURN (SPECIAL-USE)"#).await {
@@ -90,7 +90,7 @@ impl Session {
         self.list(r#"LIST "" "*""#).await
     }
 
-    async fn list(&mut self, command: &str) -> Result<Vec<Folder>, ImapError> {
+    async fn list(&mut self, command: &str) -> Result<Vec<ListedFolder>, ImapError> {
         let most = self.limits.folders;
         let mut folders = Vec::new();
         self.run_with(Stage::List, command, |reply| {

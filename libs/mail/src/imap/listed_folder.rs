@@ -26,7 +26,7 @@ pub enum SpecialUse {
 
 /// A folder of the mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Folder {
+pub struct ListedFolder {
     /// The name, decoded; `select` takes it as it is.
     pub name: String,
     /// What separates levels in names, if there are levels.
@@ -37,7 +37,7 @@ pub struct Folder {
     pub is_selectable: bool,
 }
 
-impl Folder {
+impl ListedFolder {
     /// Reads a LIST response. Its grammar is the library's: attributes, delimiter and name, without
     /// the nesting that its reader of body structures follows without bound.
     pub(super) fn read(frame: &[u8]) -> Option<Self> {
@@ -99,8 +99,8 @@ const fn special_use(attribute: &NameAttribute<'_>) -> Option<SpecialUse> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Option<Folder> {
-        Folder::read(format!("* LIST {text}\r\n").as_bytes())
+    fn read(text: &str) -> Option<ListedFolder> {
+        ListedFolder::read(format!("* LIST {text}\r\n").as_bytes())
     }
 
     #[test]

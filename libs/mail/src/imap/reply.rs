@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::capability::Capabilities;
 use super::lexer::{Lexer, Token};
-use super::listed_folder::Folder;
+use super::listed_folder::ListedFolder;
 
 mod fetch;
 mod status;
@@ -30,7 +30,7 @@ pub(super) enum Reply {
         uid: Option<u32>,
     },
     Search(Vec<u32>),
-    List(Folder),
+    List(ListedFolder),
     /// Data that we did not ask for or do not understand; the RFC wants it skipped.
     Other,
     /// Neither tagged, untagged nor a continuation.
@@ -73,7 +73,7 @@ fn untagged(frame: &Bytes, rest: &[u8]) -> Reply {
         }
         Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"SEARCH") => search(lexer),
         Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"LIST") => {
-            Folder::read(frame).map_or(Reply::Other, Reply::List)
+            ListedFolder::read(frame).map_or(Reply::Other, Reply::List)
         }
         Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"CAPABILITY") => {
             Reply::Capability(Capabilities::read(&String::from_utf8_lossy(rest)))

@@ -1,6 +1,6 @@
 use super::error::ImapError;
 use super::folder::SelectMode;
-use super::listed_folder::{Folder, SpecialUse};
+use super::listed_folder::{ListedFolder, SpecialUse};
 use super::session::Session;
 
 /// Sent folders of servers without SPECIAL-USE (RFC 6154).
@@ -20,8 +20,8 @@ impl Session {
     }
 }
 
-fn find_sent(folders: &[Folder]) -> Option<&Folder> {
-    let is_usual = |folder: &&Folder| {
+fn find_sent(folders: &[ListedFolder]) -> Option<&ListedFolder> {
+    let is_usual = |folder: &&ListedFolder| {
         let mut usual = USUAL_NAMES.iter();
         usual.any(|name| name.eq_ignore_ascii_case(&folder.name))
     };
@@ -35,8 +35,8 @@ fn find_sent(folders: &[Folder]) -> Option<&Folder> {
 mod tests {
     use super::*;
 
-    fn folder(name: &str, special_use: Option<SpecialUse>, is_selectable: bool) -> Folder {
-        Folder {
+    fn folder(name: &str, special_use: Option<SpecialUse>, is_selectable: bool) -> ListedFolder {
+        ListedFolder {
             name: name.to_owned(),
             delimiter: Some('/'),
             special_use,

@@ -7,7 +7,7 @@ use super::capability::Capabilities;
 use super::error::{ImapError, Stage};
 use super::limit::ImapLimits;
 use super::wire::Wire;
-use crate::Connection;
+use crate::MailStream;
 
 /// A signed-in IMAP connection.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct OpenFolder {
 }
 
 impl Session {
-    pub(super) fn new(stream: Connection, limits: ImapLimits) -> Self {
+    pub(super) fn new(stream: MailStream, limits: ImapLimits) -> Self {
         Self {
             wire: Wire::new(stream, limits.bounds()),
             limits,

@@ -11,7 +11,7 @@ use super::name::quote;
 use super::reply::{Outcome, Reply, Status};
 use super::session::Session;
 use crate::credentials::{oauthbearer, plain, refusal_status, xoauth2};
-use crate::{Connection, Credentials, InvalidCredentials, Server};
+use crate::{Credentials, InvalidCredentials, MailStream, Server};
 
 /// Some servers (163.com, QQ) open no folder for clients that do not say who they are.
 const ID: &str = concat!(
@@ -32,7 +32,7 @@ impl Session {
     ) -> BoxFuture<'a, Result<Self, ImapError>> {
         Box::pin(async move {
             server.check(credentials).map_err(ImapError::Connect)?;
-            let stream = Connection::open(server, limits.timeouts.connect)
+            let stream = MailStream::open(server, limits.timeouts.connect)
                 .await
                 .map_err(ImapError::Connect)?;
             let mut session = Self::new(stream, limits);

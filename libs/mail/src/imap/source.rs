@@ -7,13 +7,13 @@ use mailmesh_domain::{Epoch, Position};
 use tokio::sync::mpsc;
 
 use super::error::ImapError;
-use super::fetch::FetchReport;
+use super::fetch::ImapFetchReport;
 use super::folder::SelectMode;
 use super::idle::IdleEnd;
 use super::session::Session;
 use crate::source::{
-    Applied, Farewell, FetchReport as SourceReport, FetchedMail, FolderAccess, ListedMail, Listing,
-    MailSource, OpenedFolder, PostAction, WaitLimits,
+    Applied, Farewell, FetchReport, FetchedMail, FolderAccess, ListedMail, Listing, MailSource,
+    OpenedFolder, PostAction, WaitLimits,
 };
 use crate::source_error::SourceError;
 
@@ -153,7 +153,7 @@ impl MailSource for ImapSource {
         ordinals: &'a [u64],
         slice_bytes: u32,
         mails: &'a mpsc::Sender<FetchedMail>,
-    ) -> BoxFuture<'a, Result<SourceReport, SourceError>> {
+    ) -> BoxFuture<'a, Result<FetchReport, SourceError>> {
         Box::pin(async move {
             let uids = uids(ordinals);
             let report = self.session.fetch(&uids, slice_bytes, mails).await?;
@@ -236,8 +236,8 @@ fn uids(ordinals: &[u64]) -> Vec<u32> {
     uids.filter_map(Result::ok).collect()
 }
 
-impl From<FetchReport> for SourceReport {
-    fn from(report: FetchReport) -> Self {
+impl From<ImapFetchReport> for FetchReport {
+    fn from(report: ImapFetchReport) -> Self {
         let wide = |uids: Vec<u32>| uids.into_iter().map(u64::from).collect();
         Self {
             missing: wide(report.missing),

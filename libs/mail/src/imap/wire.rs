@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::guard::{Bounds, Guard, GuardError};
-use crate::Connection;
+use crate::MailStream;
 
 /// Room for a read while a command runs: a TLS record.
 const BUSY_READ: usize = 16 * 1024;
@@ -14,14 +14,14 @@ const IDLE_READ: usize = 512;
 /// The connection, cut into whole responses that were checked for size.
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: Connection,
+    stream: MailStream,
     buffer: BytesMut,
     guard: Guard,
     read_bytes: usize,
 }
 
 impl Wire {
-    pub(super) fn new(stream: Connection, bounds: Bounds) -> Self {
+    pub(super) fn new(stream: MailStream, bounds: Bounds) -> Self {
         Self {
             stream,
             buffer: BytesMut::new(),
@@ -47,7 +47,7 @@ impl Wire {
         !self.buffer.is_empty()
     }
 
-    pub(super) fn into_stream(self) -> Connection {
+    pub(super) fn into_stream(self) -> MailStream {
         self.stream
     }
 

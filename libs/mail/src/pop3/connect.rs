@@ -8,7 +8,7 @@ use super::reply::Reply;
 use super::sign_in::{Greeting, SignIn};
 use super::stage::Stage;
 use super::wire::Wire;
-use crate::{Connection, Credentials, Server};
+use crate::{Credentials, MailStream, Server};
 
 /// The most lines that a server may say of what it can do.
 const MOST_CAPABILITIES: usize = 200;
@@ -28,7 +28,7 @@ pub(super) async fn connect(
     limits: &Pop3Limits,
 ) -> Result<(Wire, Capabilities), Pop3Error> {
     server.check(credentials).map_err(Pop3Error::Connect)?;
-    let stream = Connection::open(server, limits.timeouts.connect)
+    let stream = MailStream::open(server, limits.timeouts.connect)
         .await
         .map_err(Pop3Error::Connect)?;
     let mut wire = Wire::new(stream, limits.line_bytes);

@@ -11,7 +11,7 @@ use super::error::Pop3Error;
 use super::reply::Reply;
 use super::stage::Stage;
 use super::unstuff::Unstuffer;
-use crate::Connection;
+use crate::MailStream;
 
 /// What is read from the stream at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -25,7 +25,7 @@ pub(super) struct Patience {
 
 /// A stream with bounded lines and bounded waits.
 pub(super) struct Wire {
-    stream: Connection,
+    stream: MailStream,
     input: BytesMut,
     line_bytes: usize,
 }
@@ -38,7 +38,7 @@ impl fmt::Debug for Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: Connection, line_bytes: usize) -> Self {
+    pub(super) fn new(stream: MailStream, line_bytes: usize) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
@@ -47,7 +47,7 @@ impl Wire {
     }
 
     /// Gives the stream back for the TLS handshake; `None` when there is input that was not asked for.
-    pub(super) fn into_stream(self) -> Option<Connection> {
+    pub(super) fn into_stream(self) -> Option<MailStream> {
         self.input.is_empty().then_some(self.stream)
     }
 

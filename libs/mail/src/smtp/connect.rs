@@ -6,7 +6,7 @@ use super::error::SmtpError;
 use super::settings::SmtpSettings;
 use super::verdict::Phase;
 use super::wire::Wire;
-use crate::connection::Connection as Stream;
+use crate::connection::MailStream;
 use crate::{Credentials, Server};
 
 /// Connects, protects the connection as the server asks for, and signs in.
@@ -21,7 +21,7 @@ pub(super) async fn connect(
     let connect_error = |source| SmtpError::Connect { source };
     server.check(credentials).map_err(connect_error)?;
     let limits = &settings.timeouts;
-    let stream = Stream::open(server, limits.connect)
+    let stream = MailStream::open(server, limits.connect)
         .await
         .map_err(connect_error)?;
     let mut wire = Wire::new(stream);

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::error::CommitError;
 use super::reply::{Reply, ReplyBuilder};
 use super::wire_error::WireError;
-use crate::connection::Connection as Stream;
+use crate::connection::MailStream;
 
 /// RFC 5321 allows 512; Exchange writes longer ones.
 const MAX_LINE: usize = 4 * 1024;
@@ -27,13 +27,13 @@ pub(super) enum Pending {
 /// A stream with bounded replies and bounded waits.
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: Stream,
+    stream: MailStream,
     input: BytesMut,
     output: Vec<u8>,
 }
 
 impl Wire {
-    pub(super) fn new(stream: Stream) -> Self {
+    pub(super) fn new(stream: MailStream) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
@@ -42,7 +42,7 @@ impl Wire {
     }
 
     /// Gives the stream back for the TLS handshake; `None` when there is input that was not asked for.
-    pub(super) fn into_stream(self) -> Option<Stream> {
+    pub(super) fn into_stream(self) -> Option<MailStream> {
         self.input.is_empty().then_some(self.stream)
     }
 

@@ -1,4 +1,4 @@
-use mailmesh_mail::imap::{FetchReport, GuardError, ImapError, ImapLimits};
+use mailmesh_mail::imap::{GuardError, ImapError, ImapFetchReport, ImapLimits};
 use mailmesh_mail::source::FetchedMail;
 use time::macros::datetime;
 use tokio::io::AsyncWriteExt as _;
@@ -22,7 +22,7 @@ const NONE: &str = "* SEARCH\r\n";
 async fn fetch(
     script: impl AsyncFnOnce(Peer, String) -> std::io::Result<()>,
     limits: ImapLimits,
-) -> TestResult<(Result<FetchReport, ImapError>, Vec<FetchedMail>)> {
+) -> TestResult<(Result<ImapFetchReport, ImapError>, Vec<FetchedMail>)> {
     play(
         async |mut peer: Peer| {
             peer.open("", 3).await?;
@@ -65,7 +65,7 @@ async fn mails_arrive_whole_whatever_comes_between() -> TestResult {
 
     assert_eq!(
         report?,
-        FetchReport {
+        ImapFetchReport {
             missing: vec![2],
             unreadable: vec![]
         }
@@ -156,7 +156,7 @@ async fn what_cannot_be_read_is_not_called_missing() -> TestResult {
         let is_whole = unreadable.is_empty();
         assert_eq!(
             report?,
-            FetchReport {
+            ImapFetchReport {
                 missing,
                 unreadable
             },
@@ -186,7 +186,7 @@ async fn what_did_not_come_and_is_still_listed_is_not_called_missing() -> TestRe
 
         assert_eq!(
             report?,
-            FetchReport {
+            ImapFetchReport {
                 missing: vec![2],
                 unreadable: vec![3]
             }

@@ -1,6 +1,6 @@
 use mailmesh_domain::VerdictKind;
 use mailmesh_mail::Credentials;
-use mailmesh_mail::imap::{FolderState, ImapError, ImapLimits, SelectMode, Session, SpecialUse};
+use mailmesh_mail::imap::{ImapError, ImapLimits, SelectMode, SelectedFolder, Session, SpecialUse};
 
 use super::peer::{Peer, TestResult, hasty, open_inbox, play};
 
@@ -29,7 +29,7 @@ async fn a_folder_is_opened_under_its_wire_name() -> TestResult {
 
     assert_eq!(
         state,
-        FolderState {
+        SelectedFolder {
             uid_validity: 77,
             uid_next: Some(12),
             exists: 3,
