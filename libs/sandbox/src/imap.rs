@@ -26,7 +26,7 @@ use bytes::Bytes;
 
 use crate::mailbox::Mailbox;
 use crate::server::site::Site;
-use crate::server::wire::{Ended, Strike, Wire};
+use crate::server::wire::{ConnectionEnd, Strike, Wire};
 use crate::settings::Personality;
 use answer::{Answer, Trouble};
 use flow::Received;
@@ -77,8 +77,8 @@ pub(crate) async fn serve(site: &Arc<Site>, wire: Wire) {
 }
 
 impl Session {
-    fn wire(&mut self) -> Result<&mut Wire, Ended> {
-        self.wire.as_mut().ok_or(Ended::Broken)
+    fn wire(&mut self) -> Result<&mut Wire, ConnectionEnd> {
+        self.wire.as_mut().ok_or(ConnectionEnd::Broken)
     }
 
     fn address(&self) -> Option<&str> {
@@ -87,7 +87,7 @@ impl Session {
             .map(|account| &*account.mailbox.address)
     }
 
-    async fn run(&mut self) -> Result<(), Ended> {
+    async fn run(&mut self) -> Result<(), ConnectionEnd> {
         if self.strike("imap.greeting", "*").await? == Strike::Passed {
             self.greet()?;
         }
@@ -106,7 +106,7 @@ impl Session {
         }
     }
 
-    fn greet(&mut self) -> Result<(), Ended> {
+    fn greet(&mut self) -> Result<(), ConnectionEnd> {
         let capabilities = self.capabilities();
         let is_exchange = self.site.personality == Personality::Microsoft;
         let wire = self.wire()?;
@@ -142,7 +142,7 @@ impl Session {
         text
     }
 
-    async fn obey(&mut self, text: Bytes) -> Result<(), Ended> {
+    async fn obey(&mut self, text: Bytes) -> Result<(), ConnectionEnd> {
         self.site.store.count().imap_commands.increase();
         let mut parser = Parser::new(text);
         let (Ok(tag), Ok(name)) = (parser.tag(), parser.word()) else {
@@ -170,7 +170,7 @@ impl Session {
         self.finish(&tag, &name, answer)
     }
 
-    fn finish(&mut self, tag: &str, name: &str, answer: Answer) -> Result<(), Ended> {
+    fn finish(&mut self, tag: &str, name: &str, answer: Answer) -> Result<(), ConnectionEnd> {
         let wire = self.wire()?;
         match answer {
             Answer::Done => wire.say(format_args!("{tag} OK {name} completed\r\n")),
@@ -213,7 +213,7 @@ impl Session {
                     "{tag} BAD User is authenticated but not connected.\r\n\
                      * BYE Connection closed. 14\r\n"
                 ));
-                Err(Ended::ByUs.into())
+                Err(ConnectionEnd::ByUs.into())
             }
             Some(_) => Box::pin(self.after_sign_in(tag, name, is_by_uid, parser)).await,
         }
@@ -282,10 +282,10 @@ impl Session {
                 "* BYE Logging out\r\n{tag} OK LOGOUT completed\r\n"
             ));
         }
-        Err(Ended::ByUs.into())
+        Err(ConnectionEnd::ByUs.into())
     }
 
-    async fn strike(&mut self, point: &str, tag: &str) -> Result<Strike, Ended> {
+    async fn strike(&mut self, point: &str, tag: &str) -> Result<Strike, ConnectionEnd> {
         let site = Arc::clone(&self.site);
         let mailbox = self
             .account
@@ -295,7 +295,7 @@ impl Session {
         self.wire()?.strike(&site, point, address, tag).await
     }
 
-    async fn expire(&mut self) -> Result<(), Ended> {
+    async fn expire(&mut self) -> Result<(), ConnectionEnd> {
         let is_exchange = self.site.personality == Personality::Microsoft;
         let wire = self.wire()?;
         wire.put(if is_exchange {
@@ -304,18 +304,18 @@ impl Session {
             b"* BYE Session expired, please login again.\r\n"
         });
         wire.flush().await?;
-        Err(Ended::ByUs)
+        Err(ConnectionEnd::ByUs)
     }
 
     /// Tells what other sessions did to the selected folder.
-    fn report_news(&mut self, may_expunge: bool) -> Result<(), Ended> {
+    fn report_news(&mut self, may_expunge: bool) -> Result<(), ConnectionEnd> {
         let (Some(account), Some(view), Some(wire)) =
             (&self.account, &mut self.view, &mut self.wire)
         else {
             return Ok(());
         };
         let folders = account.mailbox.folders();
-        let folder = view.find(&folders).ok_or(Ended::ByUs);
+        let folder = view.find(&folders).ok_or(ConnectionEnd::ByUs);
         match folder {
             Ok(folder) => {
                 view.report(folder, may_expunge, &mut wire.output);

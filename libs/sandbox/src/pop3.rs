@@ -19,7 +19,7 @@ use bytes::Bytes;
 use crate::mailbox::{UidlKind, find_folder_mut};
 use crate::server::bytes::trim_line_end;
 use crate::server::site::Site;
-use crate::server::wire::{Ended, Strike, Wire};
+use crate::server::wire::{ConnectionEnd, Strike, Wire};
 use crate::settings::Personality;
 use session::{Opened, Session};
 
@@ -44,7 +44,7 @@ pub(crate) async fn serve(site: &Arc<Site>, wire: Wire) {
     }
 }
 
-async fn run(session: &mut Session) -> Result<(), Ended> {
+async fn run(session: &mut Session) -> Result<(), ConnectionEnd> {
     if session.strike("pop3.greeting").await? == Strike::Passed {
         session.reply(match session.site.personality {
             Personality::Google => "+OK Gpop ready for requests from 127.0.0.1 sandbox",
@@ -65,11 +65,11 @@ async fn run(session: &mut Session) -> Result<(), Ended> {
     }
 }
 
-async fn obey(session: &mut Session, line: &Bytes) -> Result<(), Ended> {
+async fn obey(session: &mut Session, line: &Bytes) -> Result<(), ConnectionEnd> {
     session.site.store.count().pop3_commands.increase();
     if session.opened.as_ref().is_some_and(is_expired) {
         session.reply("-ERR [SYS/TEMP] Session expired, connection is closed")?;
-        return Err(Ended::ByUs);
+        return Err(ConnectionEnd::ByUs);
     }
     let Ok(text) = std::str::from_utf8(trim_line_end(line)) else {
         return session.reply("-ERR Not UTF-8");
@@ -97,7 +97,7 @@ async fn obey(session: &mut Session, line: &Bytes) -> Result<(), Ended> {
     }
 }
 
-async fn after_sign_in(session: &mut Session, verb: &str, rest: &str) -> Result<(), Ended> {
+async fn after_sign_in(session: &mut Session, verb: &str, rest: &str) -> Result<(), ConnectionEnd> {
     match verb {
         "STAT" => answer::stat(session).await,
         "LIST" => answer::list(session, rest).await,
@@ -116,7 +116,7 @@ fn is_expired(opened: &Opened) -> bool {
     opened.lock.mailbox.epoch() != opened.epoch
 }
 
-async fn capabilities(session: &mut Session) -> Result<(), Ended> {
+async fn capabilities(session: &mut Session) -> Result<(), ConnectionEnd> {
     if session.strike("pop3.capa").await? == Strike::Answered {
         return Ok(());
     }
@@ -169,26 +169,26 @@ async fn capabilities(session: &mut Session) -> Result<(), Ended> {
     session.reply(&lines.join("\r\n"))
 }
 
-async fn start_tls(session: &mut Session) -> Result<(), Ended> {
+async fn start_tls(session: &mut Session) -> Result<(), ConnectionEnd> {
     if session.is_secure() {
         return session.reply("-ERR TLS is on already");
     }
     if session.strike("pop3.stls").await? == Strike::Answered {
         return Ok(());
     }
-    let mut wire = session.wire.take().ok_or(Ended::Broken)?;
+    let mut wire = session.wire.take().ok_or(ConnectionEnd::Broken)?;
     wire.put(b"+OK Begin TLS\r\n");
     wire.flush().await?;
     let secured = tokio::time::timeout(HANDSHAKE, wire.start_tls(&session.site)).await;
-    session.wire = Some(secured.map_err(|_| Ended::ByUs)??);
+    session.wire = Some(secured.map_err(|_| ConnectionEnd::ByUs)??);
     // RFC 2595 4: what was said before TLS counts for nothing.
     session.user = None;
     Ok(())
 }
 
-async fn quit(session: &mut Session) -> Result<(), Ended> {
+async fn quit(session: &mut Session) -> Result<(), ConnectionEnd> {
     if session.strike("pop3.quit").await? == Strike::Answered {
-        return Err(Ended::ByUs);
+        return Err(ConnectionEnd::ByUs);
     }
     if let Some(Opened { lock, listing, .. }) = session.opened.take() {
         let committed = find_folder_mut(&mut lock.mailbox.folders(), "INBOX")
@@ -202,5 +202,5 @@ async fn quit(session: &mut Session) -> Result<(), Ended> {
     if session.strike("pop3.after_quit").await? == Strike::Passed {
         session.reply("+OK Goodbye")?;
     }
-    Err(Ended::ByUs)
+    Err(ConnectionEnd::ByUs)
 }

@@ -18,9 +18,9 @@ use crate::fault::Fault;
 use crate::mailbox::Mailbox;
 use crate::server::bytes::trim_line_end;
 use crate::server::site::Site;
-use crate::server::wire::{Ended, Strike, Wire, take_fault};
+use crate::server::wire::{ConnectionEnd, Strike, Wire, take_fault};
 use crate::settings::Personality;
-use content::{Content, Verdict};
+use content::{Content, ReceivedContent};
 use envelope::{Envelope, parse_recipient, parse_sender};
 
 const SIZE: usize = 35_882_577;
@@ -58,22 +58,22 @@ pub(crate) async fn serve(site: &Arc<Site>, wire: Wire) {
 }
 
 impl Session {
-    fn wire(&mut self) -> Result<&mut Wire, Ended> {
-        self.wire.as_mut().ok_or(Ended::Broken)
+    fn wire(&mut self) -> Result<&mut Wire, ConnectionEnd> {
+        self.wire.as_mut().ok_or(ConnectionEnd::Broken)
     }
 
-    fn reply(&mut self, line: &str) -> Result<(), Ended> {
+    fn reply(&mut self, line: &str) -> Result<(), ConnectionEnd> {
         self.wire()?.say(format_args!("{line}\r\n"));
         Ok(())
     }
 
-    async fn strike(&mut self, point: &str) -> Result<Strike, Ended> {
+    async fn strike(&mut self, point: &str) -> Result<Strike, ConnectionEnd> {
         let (site, account) = (Arc::clone(&self.site), self.account.clone());
         let address = account.as_ref().map(|mailbox| &*mailbox.address);
         self.wire()?.strike(&site, point, address, "").await
     }
 
-    async fn run(&mut self) -> Result<(), Ended> {
+    async fn run(&mut self) -> Result<(), ConnectionEnd> {
         if self.strike("smtp.greeting").await? == Strike::Passed {
             self.reply(match self.site.personality {
                 Personality::Google => "220 smtp.sandbox.test ESMTP - gsmtp",
@@ -96,7 +96,7 @@ impl Session {
         }
     }
 
-    async fn obey(&mut self, line: &Bytes) -> Result<(), Ended> {
+    async fn obey(&mut self, line: &Bytes) -> Result<(), ConnectionEnd> {
         self.site.store.count().smtp_commands.increase();
         let Ok(text) = std::str::from_utf8(trim_line_end(line)) else {
             return self.reply("500 5.5.2 Not UTF-8");
@@ -138,7 +138,7 @@ impl Session {
         }
     }
 
-    async fn hello(&mut self, name: &str) -> Result<(), Ended> {
+    async fn hello(&mut self, name: &str) -> Result<(), ConnectionEnd> {
         if self.strike("smtp.ehlo").await? == Strike::Answered {
             return Ok(());
         }
@@ -161,32 +161,32 @@ impl Session {
         Ok(())
     }
 
-    async fn start_tls(&mut self) -> Result<(), Ended> {
+    async fn start_tls(&mut self) -> Result<(), ConnectionEnd> {
         if self.wire()?.is_secure() {
             return self.reply("503 5.5.1 TLS is on already");
         }
         if self.strike("smtp.starttls").await? == Strike::Answered {
             return Ok(());
         }
-        let mut wire = self.wire.take().ok_or(Ended::Broken)?;
+        let mut wire = self.wire.take().ok_or(ConnectionEnd::Broken)?;
         wire.put(b"220 2.0.0 Ready to start TLS\r\n");
         wire.flush().await?;
         let secured = tokio::time::timeout(HANDSHAKE, wire.start_tls(&self.site)).await;
-        self.wire = Some(secured.map_err(|_| Ended::ByUs)??);
+        self.wire = Some(secured.map_err(|_| ConnectionEnd::ByUs)??);
         // RFC 3207 4.2: what was said before TLS counts for nothing.
         self.is_greeted = false;
         self.envelope = None;
         Ok(())
     }
 
-    async fn quit(&mut self) -> Result<(), Ended> {
+    async fn quit(&mut self) -> Result<(), ConnectionEnd> {
         if self.strike("smtp.quit").await? == Strike::Passed {
             self.reply("221 2.0.0 Goodbye")?;
         }
-        Err(Ended::ByUs)
+        Err(ConnectionEnd::ByUs)
     }
 
-    async fn mail(&mut self, rest: &str) -> Result<(), Ended> {
+    async fn mail(&mut self, rest: &str) -> Result<(), ConnectionEnd> {
         if self.strike("smtp.mail").await? == Strike::Answered {
             return Ok(());
         }
@@ -215,7 +215,7 @@ impl Session {
         self.reply("250 2.1.0 OK")
     }
 
-    async fn recipient(&mut self, rest: &str) -> Result<(), Ended> {
+    async fn recipient(&mut self, rest: &str) -> Result<(), ConnectionEnd> {
         if self.strike("smtp.rcpt").await? == Strike::Answered {
             return Ok(());
         }
@@ -237,7 +237,7 @@ impl Session {
         self.reply("250 2.1.5 OK")
     }
 
-    async fn data(&mut self) -> Result<(), Ended> {
+    async fn data(&mut self) -> Result<(), ConnectionEnd> {
         if self.strike("smtp.data").await? == Strike::Answered {
             return Ok(());
         }
@@ -255,12 +255,14 @@ impl Session {
             return Ok(());
         }
         let id = match content.finish() {
-            Verdict::Kept(raw) => self.store(envelope, raw),
-            Verdict::Counted(bytes) => self.site.store.sink(bytes),
-            Verdict::TooLarge => {
+            ReceivedContent::Kept(raw) => self.store(envelope, raw),
+            ReceivedContent::Counted(bytes) => self.site.store.sink(bytes),
+            ReceivedContent::TooLarge => {
                 return self.reply("552 5.3.4 Message exceeds the maximum size");
             }
-            Verdict::BareLineEnd => return self.reply("554 5.6.11 Bare CR or LF in the message"),
+            ReceivedContent::BareLineEnd => {
+                return self.reply("554 5.6.11 Bare CR or LF in the message");
+            }
         };
         if self.strike("smtp.after_final_dot").await? == Strike::Answered {
             return Ok(());
@@ -282,7 +284,7 @@ impl Session {
         self.site.store.submit(account, &sender, recipients, raw)
     }
 
-    async fn receive(&mut self, envelope: &Envelope) -> Result<Content, Ended> {
+    async fn receive(&mut self, envelope: &Envelope) -> Result<Content, ConnectionEnd> {
         let site = Arc::clone(&self.site);
         let mut content = Content::new(SIZE, envelope.size, !site.store.is_sink());
         let fault = {
@@ -295,7 +297,7 @@ impl Session {
             // In the middle of the content: some of it has arrived.
             wire.fill().await?;
             match fault {
-                Fault::Cut => return Err(Ended::ByUs),
+                Fault::Cut => return Err(ConnectionEnd::ByUs),
                 Fault::Reset => return Err(wire.reset()),
                 Fault::Stall { seconds } => wire.stall(&site, seconds).await?,
                 Fault::Reply { .. } | Fault::Status { .. } | Fault::HugeLiteral { .. } => {}

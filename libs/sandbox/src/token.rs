@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 use crate::settings::Personality;
 pub use refusal::{RefreshRefusal, TokenRefusal};
 
-use ledger::{AccessToken, Grant, Ledger, RefreshToken, first_resource, narrow};
+use ledger::{AccessToken, IssuedGrant, IssuedRefreshToken, Ledger, first_resource, narrow};
 
 /// Whom an access token speaks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl TokenBook {
         let mut ledger = self.lock();
         ledger.last_grant += 1;
         let grant = ledger.last_grant;
-        let entry = Grant {
+        let entry = IssuedGrant {
             client_id: request.client_id.clone(),
             address: request.address.to_ascii_lowercase().into(),
             scopes: request.scopes.clone().into(),
@@ -307,7 +307,7 @@ impl TokenBook {
             Personality::Microsoft => format!("M.C5_{}", random_text::<300>()),
             Personality::Standard => random_text::<32>(),
         };
-        let entry = RefreshToken { grant, used: false };
+        let entry = IssuedRefreshToken { grant, used: false };
         ledger.refresh.insert(token.clone(), entry);
         token
     }

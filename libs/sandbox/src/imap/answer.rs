@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use super::parse::Malformed;
-use crate::server::wire::Ended;
+use crate::server::wire::ConnectionEnd;
 
 /// How a command ends.
 pub(super) enum Answer {
@@ -18,11 +18,11 @@ pub(super) enum Answer {
 pub(super) enum Trouble {
     Malformed,
     NotSelected,
-    Ended(Ended),
+    Ended(ConnectionEnd),
 }
 
-impl From<Ended> for Trouble {
-    fn from(ended: Ended) -> Self {
+impl From<ConnectionEnd> for Trouble {
+    fn from(ended: ConnectionEnd) -> Self {
         Self::Ended(ended)
     }
 }

@@ -10,7 +10,7 @@ use super::moment::InternalDate;
 use super::parse::Parser;
 use crate::fault::Fault;
 use crate::mailbox::{Flags, Mail};
-use crate::server::wire::{Ended, Wire, take_fault};
+use crate::server::wire::{ConnectionEnd, Wire, take_fault};
 
 /// Mails looked up per visit to the folder, so that others get their turn.
 const MAILS_PER_VISIT: usize = 64;
@@ -95,7 +95,7 @@ impl Session {
         Ok(found)
     }
 
-    async fn send(&mut self, outgoing: &Outgoing, plan: &Plan) -> Result<(), Ended> {
+    async fn send(&mut self, outgoing: &Outgoing, plan: &Plan) -> Result<(), ConnectionEnd> {
         if plan.has_body {
             self.site.store.count().imap_bodies.increase();
             if let Some(fault) = take_fault(&self.site, "imap.fetch.body", self.address()) {
@@ -112,7 +112,7 @@ impl Session {
         fault: Fault,
         outgoing: &Outgoing,
         plan: &Plan,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), ConnectionEnd> {
         let site = Arc::clone(&self.site);
         let wire = self.wire()?;
         wire.flush().await?;
@@ -124,7 +124,7 @@ impl Session {
                 if fault == Fault::Reset {
                     return Err(wire.reset());
                 }
-                Err(Ended::ByUs)
+                Err(ConnectionEnd::ByUs)
             }
             Fault::Stall { seconds } => {
                 put_mail(wire, outgoing, plan, false).await?;
@@ -162,7 +162,7 @@ async fn put_mail(
     outgoing: &Outgoing,
     plan: &Plan,
     may_share: bool,
-) -> Result<(), Ended> {
+) -> Result<(), ConnectionEnd> {
     let mail = &outgoing.mail;
     wire.say(format_args!("* {} FETCH (", outgoing.number));
     let mut separator = "";
@@ -194,7 +194,7 @@ async fn put_body(
     body: &BodyItem,
     raw: &Bytes,
     may_share: bool,
-) -> Result<(), Ended> {
+) -> Result<(), ConnectionEnd> {
     let part = body.cut(raw);
     wire.put(body.label.as_bytes());
     if let Some((first, _)) = body.partial {

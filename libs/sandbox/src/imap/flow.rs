@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use crate::server::bytes::{find_byte, trim_line_end};
-use crate::server::wire::{Ended, Wire};
+use crate::server::wire::{ConnectionEnd, Wire};
 
 const LINE_BYTES: usize = 64 * 1_024;
 const LITERAL_BYTES: usize = 64 * 1_024 * 1_024;
@@ -15,7 +15,7 @@ pub(super) enum Received {
 }
 
 /// Reads one command with all its literals.
-pub(super) async fn read_command(wire: &mut Wire) -> Result<Received, Ended> {
+pub(super) async fn read_command(wire: &mut Wire) -> Result<Received, ConnectionEnd> {
     let mut scanned = 0;
     loop {
         let rest = wire.input.get(scanned..).unwrap_or_default();
@@ -39,7 +39,7 @@ pub(super) async fn read_command(wire: &mut Wire) -> Result<Received, Ended> {
                 return Ok(Received::TooLong { tag });
             }
             wire.say(format_args!("* BYE {tag} literal too large\r\n"));
-            return Err(Ended::ByUs);
+            return Err(ConnectionEnd::ByUs);
         }
         if is_synchronizing {
             wire.put(b"+ Ready\r\n");
@@ -54,7 +54,7 @@ pub(super) async fn read_command(wire: &mut Wire) -> Result<Received, Ended> {
     }
 }
 
-async fn skip_line(wire: &mut Wire) -> Result<Received, Ended> {
+async fn skip_line(wire: &mut Wire) -> Result<Received, ConnectionEnd> {
     let tag = read_tag(&wire.input);
     wire.read_line(LINE_BYTES).await?;
     Ok(Received::TooLong { tag })

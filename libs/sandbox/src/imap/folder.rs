@@ -5,7 +5,7 @@ use super::answer::{Answer, Trouble};
 use super::parse::Parser;
 use super::{Session, View};
 use crate::mailbox::{Flags, Folder, MailStoreError, Mailbox, find_folder};
-use crate::server::wire::{Ended, Wire};
+use crate::server::wire::{ConnectionEnd, Wire};
 use crate::settings::Personality;
 
 const FLAGS: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
@@ -21,8 +21,8 @@ impl Session {
         }
     }
 
-    pub(super) fn mailbox(&self) -> Result<Arc<Mailbox>, Ended> {
-        let account = self.account.as_ref().ok_or(Ended::Broken)?;
+    pub(super) fn mailbox(&self) -> Result<Arc<Mailbox>, ConnectionEnd> {
+        let account = self.account.as_ref().ok_or(ConnectionEnd::Broken)?;
         Ok(Arc::clone(&account.mailbox))
     }
 

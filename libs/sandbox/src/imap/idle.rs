@@ -5,7 +5,7 @@ use super::answer::{Answer, Trouble};
 use super::{Account, Session};
 use crate::server::bytes::trim_line_end;
 use crate::server::site::Level;
-use crate::server::wire::{Ended, Wire};
+use crate::server::wire::{ConnectionEnd, Wire};
 
 const STILL_HERE: Duration = Duration::from_mins(2);
 /// Nothing but DONE may come; a client that sends this much has lost its place.
@@ -28,14 +28,14 @@ impl Session {
                 return Ok(finish(&line));
             }
             if wire.input.len() > INPUT_BYTES {
-                return Err(Ended::ByUs.into());
+                return Err(ConnectionEnd::ByUs.into());
             }
             // Flushed before the race, so that a lost race cannot send anything twice.
             wire.flush().await?;
             wire.rest();
             tokio::select! {
                 filled = wire.fill() => filled?,
-                changed = news.changed() => changed.map_err(|_| Ended::ByUs)?,
+                changed = news.changed() => changed.map_err(|_| ConnectionEnd::ByUs)?,
                 () = tokio::time::sleep(STILL_HERE) => say_still_here(wire),
             }
         }

@@ -7,8 +7,8 @@ use super::parse::Parser;
 use super::{Account, FAILED_SIGN_INS, Session};
 use crate::mailbox::Mailbox;
 use crate::server::bytes::trim_line_end;
-use crate::server::sasl::{self, Mechanism, Proof, Purpose, Refusal};
-use crate::server::wire::{Ended, Strike};
+use crate::server::sasl::{self, Mechanism, Purpose, Refusal, SaslProof};
+use crate::server::wire::{ConnectionEnd, Strike};
 use crate::settings::Personality;
 
 /// RFC 4954's bound for a response, which IMAP servers keep too.
@@ -24,11 +24,11 @@ impl Session {
         if self.strike("imap.starttls", tag).await? == Strike::Answered {
             return Ok(Answer::Sent);
         }
-        let mut wire = self.wire.take().ok_or(Ended::Broken)?;
+        let mut wire = self.wire.take().ok_or(ConnectionEnd::Broken)?;
         wire.say(format_args!("{tag} OK Begin TLS\r\n"));
         wire.flush().await?;
         let secured = tokio::time::timeout(HANDSHAKE, wire.start_tls(&self.site)).await;
-        self.wire = Some(secured.map_err(|_| Ended::ByUs)??);
+        self.wire = Some(secured.map_err(|_| ConnectionEnd::ByUs)??);
         Ok(Answer::Sent)
     }
 
@@ -71,7 +71,7 @@ impl Session {
         tag: &str,
         parser: &mut Parser,
     ) -> Result<Answer, Trouble> {
-        let proof = Proof {
+        let proof = SaslProof {
             user: parser.string()?,
             secret: parser.string()?,
             mechanism: Mechanism::Login,
@@ -82,7 +82,7 @@ impl Session {
         self.settle(tag, Mechanism::Login, Ok(proof)).await
     }
 
-    async fn read_response(&mut self) -> Result<bytes::Bytes, Ended> {
+    async fn read_response(&mut self) -> Result<bytes::Bytes, ConnectionEnd> {
         let line = self.wire()?.read_line(RESPONSE_BYTES).await?;
         let line = line.unwrap_or_default();
         Ok(line.slice_ref(trim_line_end(&line)))
@@ -92,7 +92,7 @@ impl Session {
         &mut self,
         tag: &str,
         mechanism: Mechanism,
-        proof: Result<Proof, Refusal>,
+        proof: Result<SaslProof, Refusal>,
     ) -> Result<Answer, Trouble> {
         let site = Arc::clone(&self.site);
         let user = proof.as_ref().ok().map(|proof| proof.user.clone());
@@ -142,7 +142,7 @@ impl Session {
         }
         if self.failed_sign_ins >= FAILED_SIGN_INS {
             self.wire()?.put(b"* BYE Too many failed sign-ins\r\n");
-            return Err(Ended::ByUs.into());
+            return Err(ConnectionEnd::ByUs.into());
         }
         Ok(Answer::No(match self.site.personality {
             Personality::Google => "[AUTHENTICATIONFAILED] Invalid credentials (Failure)".into(),

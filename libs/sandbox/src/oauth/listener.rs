@@ -25,7 +25,7 @@ pub(crate) struct FrontDoor {
 }
 
 /// One accepted connection.
-pub(crate) struct Connection {
+pub(crate) struct HttpConnection {
     wire: Wire,
     switch: CutSwitch,
 }
@@ -61,17 +61,17 @@ impl FrontDoor {
 }
 
 impl Listener for FrontDoor {
-    type Io = Connection;
+    type Io = HttpConnection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (HttpConnection, SocketAddr) {
         loop {
             tokio::select! {
                 accepted = self.listener.accept(), if self.handshakes.len() < HANDSHAKES => {
                     match accepted {
                         Ok((stream, address)) => {
                             if let Some(wire) = self.begin(stream, address) {
-                                return (Connection::new(wire), address);
+                                return (HttpConnection::new(wire), address);
                             }
                         }
                         // Out of descriptors: accepting again at once would spin.
@@ -80,7 +80,7 @@ impl Listener for FrontDoor {
                 }
                 Some(done) = self.handshakes.join_next() => {
                     if let Ok(Some((stream, address))) = done {
-                        return (Connection::new(Wire::Tls(Box::new(stream))), address);
+                        return (HttpConnection::new(Wire::Tls(Box::new(stream))), address);
                     }
                 }
             }
@@ -92,7 +92,7 @@ impl Listener for FrontDoor {
     }
 }
 
-impl Connection {
+impl HttpConnection {
     fn new(wire: Wire) -> Self {
         Self {
             wire,
@@ -107,7 +107,7 @@ impl Connected<IncomingStream<'_, FrontDoor>> for CutSwitch {
     }
 }
 
-impl AsyncRead for Connection {
+impl AsyncRead for HttpConnection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -120,7 +120,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl AsyncWrite for HttpConnection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

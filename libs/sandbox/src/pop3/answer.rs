@@ -4,12 +4,12 @@ use super::content::{ending, split_at_dots, top};
 use super::listing::Listing;
 use super::session::Session;
 use crate::server::bytes::put;
-use crate::server::wire::{Ended, Strike};
+use crate::server::wire::{ConnectionEnd, Strike};
 
 const NO_SUCH: &str = "-ERR No such message";
 const MALFORMED: &str = "-ERR Cannot understand the arguments";
 
-pub(super) async fn stat(session: &mut Session) -> Result<(), Ended> {
+pub(super) async fn stat(session: &mut Session) -> Result<(), ConnectionEnd> {
     if session.strike("pop3.stat").await? == Strike::Answered {
         return Ok(());
     }
@@ -18,7 +18,7 @@ pub(super) async fn stat(session: &mut Session) -> Result<(), Ended> {
     session.reply(&format!("+OK {count} {size}"))
 }
 
-pub(super) async fn list(session: &mut Session, argument: &str) -> Result<(), Ended> {
+pub(super) async fn list(session: &mut Session, argument: &str) -> Result<(), ConnectionEnd> {
     if session.strike("pop3.list").await? == Strike::Answered {
         return Ok(());
     }
@@ -44,7 +44,7 @@ pub(super) async fn list(session: &mut Session, argument: &str) -> Result<(), En
     send(session, "pop3.list.body", answer).await
 }
 
-pub(super) async fn uidl(session: &mut Session, argument: &str) -> Result<(), Ended> {
+pub(super) async fn uidl(session: &mut Session, argument: &str) -> Result<(), ConnectionEnd> {
     if session.strike("pop3.uidl").await? == Strike::Answered {
         return Ok(());
     }
@@ -70,7 +70,11 @@ pub(super) async fn uidl(session: &mut Session, argument: &str) -> Result<(), En
     send(session, "pop3.uidl.body", answer).await
 }
 
-async fn send(session: &mut Session, point: &str, mut answer: BytesMut) -> Result<(), Ended> {
+async fn send(
+    session: &mut Session,
+    point: &str,
+    mut answer: BytesMut,
+) -> Result<(), ConnectionEnd> {
     answer.extend_from_slice(b".\r\n");
     if let Some(fault) = session.take_fault(point) {
         return Box::pin(session.suffer_midway(fault, answer)).await;
@@ -78,7 +82,7 @@ async fn send(session: &mut Session, point: &str, mut answer: BytesMut) -> Resul
     session.wire()?.put_shared(&answer.freeze()).await
 }
 
-pub(super) async fn retrieve(session: &mut Session, argument: &str) -> Result<(), Ended> {
+pub(super) async fn retrieve(session: &mut Session, argument: &str) -> Result<(), ConnectionEnd> {
     if session.strike("pop3.retr").await? == Strike::Answered {
         return Ok(());
     }
@@ -102,7 +106,7 @@ pub(super) async fn retrieve(session: &mut Session, argument: &str) -> Result<()
     send_mail(session, &raw).await
 }
 
-pub(super) async fn show_top(session: &mut Session, argument: &str) -> Result<(), Ended> {
+pub(super) async fn show_top(session: &mut Session, argument: &str) -> Result<(), ConnectionEnd> {
     if session.strike("pop3.top").await? == Strike::Answered {
         return Ok(());
     }
@@ -120,7 +124,7 @@ pub(super) async fn show_top(session: &mut Session, argument: &str) -> Result<()
     send_mail(session, &raw).await
 }
 
-async fn send_mail(session: &mut Session, raw: &bytes::Bytes) -> Result<(), Ended> {
+async fn send_mail(session: &mut Session, raw: &bytes::Bytes) -> Result<(), ConnectionEnd> {
     let wire = session.wire()?;
     let mut is_first = true;
     for part in split_at_dots(raw) {
@@ -134,7 +138,7 @@ async fn send_mail(session: &mut Session, raw: &bytes::Bytes) -> Result<(), Ende
     wire.flush_when_full().await
 }
 
-pub(super) async fn delete(session: &mut Session, argument: &str) -> Result<(), Ended> {
+pub(super) async fn delete(session: &mut Session, argument: &str) -> Result<(), ConnectionEnd> {
     if session.strike("pop3.dele").await? == Strike::Answered {
         return Ok(());
     }
@@ -146,7 +150,7 @@ pub(super) async fn delete(session: &mut Session, argument: &str) -> Result<(), 
     }
 }
 
-pub(super) async fn reset(session: &mut Session) -> Result<(), Ended> {
+pub(super) async fn reset(session: &mut Session) -> Result<(), ConnectionEnd> {
     if session.strike("pop3.rset").await? == Strike::Answered {
         return Ok(());
     }
@@ -154,7 +158,7 @@ pub(super) async fn reset(session: &mut Session) -> Result<(), Ended> {
     session.reply("+OK")
 }
 
-fn listing(session: &mut Session) -> Result<&mut Listing, Ended> {
-    let opened = session.opened.as_mut().ok_or(Ended::Broken)?;
+fn listing(session: &mut Session) -> Result<&mut Listing, ConnectionEnd> {
+    let opened = session.opened.as_mut().ok_or(ConnectionEnd::Broken)?;
     Ok(&mut opened.listing)
 }

@@ -17,7 +17,7 @@ pub(super) struct Selection {
 }
 
 /// A mail as one session knows it, whatever others do meanwhile.
-pub(super) struct Message {
+pub(super) struct ListedMessage {
     uid: u32,
     pub(super) raw: Bytes,
     is_deleted: bool,
@@ -27,7 +27,7 @@ pub(super) struct Message {
 /// The mails of one session, numbered from 1.
 pub(super) struct Listing {
     uid_validity: u32,
-    messages: Vec<Message>,
+    messages: Vec<ListedMessage>,
     quirks: Arc<Pop3Quirks>,
 }
 
@@ -46,7 +46,7 @@ impl Listing {
             .iter()
             .filter(is_shown)
             .take(selection.most.unwrap_or(usize::MAX))
-            .map(|mail| Message {
+            .map(|mail| ListedMessage {
                 uid: mail.uid,
                 raw: mail.raw.clone(),
                 is_deleted: false,
@@ -61,19 +61,19 @@ impl Listing {
     }
 
     /// Returns the mails that are not deleted, with their numbers.
-    pub(super) fn live(&self) -> impl Iterator<Item = (usize, &Message)> {
+    pub(super) fn live(&self) -> impl Iterator<Item = (usize, &ListedMessage)> {
         let numbered = self.messages.iter().enumerate();
         numbered
             .filter(|(_, message)| !message.is_deleted)
             .map(|(place, message)| (place + 1, message))
     }
 
-    pub(super) fn find(&self, number: usize) -> Option<&Message> {
+    pub(super) fn find(&self, number: usize) -> Option<&ListedMessage> {
         let message = self.messages.get(number.checked_sub(1)?)?;
         (!message.is_deleted).then_some(message)
     }
 
-    fn find_mut(&mut self, number: usize) -> Option<&mut Message> {
+    fn find_mut(&mut self, number: usize) -> Option<&mut ListedMessage> {
         let message = self.messages.get_mut(number.checked_sub(1)?)?;
         (!message.is_deleted).then_some(message)
     }
@@ -98,7 +98,7 @@ impl Listing {
     }
 
     /// Returns the size that is told of a mail, right or not.
-    pub(super) fn size(&self, message: &Message) -> i64 {
+    pub(super) fn size(&self, message: &ListedMessage) -> i64 {
         to_size(message.raw.len()).saturating_add(self.quirks.size_error)
     }
 
@@ -115,7 +115,7 @@ impl Listing {
         self.quirks.uidl_at_most.unwrap_or(usize::MAX)
     }
 
-    pub(super) fn uidl(&self, number: usize, message: &Message) -> String {
+    pub(super) fn uidl(&self, number: usize, message: &ListedMessage) -> String {
         if let Some(chosen) = self.quirks.uidls.get(&message.uid) {
             return chosen.clone();
         }
@@ -146,7 +146,7 @@ impl Listing {
         folder.remove(|mail| deleted.contains(&mail.uid)) > 0
     }
 
-    fn pick(&self, is_meant: impl Fn(&Message) -> bool) -> HashSet<u32> {
+    fn pick(&self, is_meant: impl Fn(&ListedMessage) -> bool) -> HashSet<u32> {
         let messages = self.messages.iter();
         messages
             .filter(|message| is_meant(message))

@@ -6,7 +6,7 @@ use super::listing::Listing;
 use crate::fault::Fault;
 use crate::mailbox::{MailStore, Mailbox, MaildropRefusal};
 use crate::server::site::Site;
-use crate::server::wire::{Ended, Strike, Wire, take_fault};
+use crate::server::wire::{ConnectionEnd, Strike, Wire, take_fault};
 
 /// Written again and again where a fault wants far too much.
 const FLOOD: [u8; 8_192] = [b'x'; 8_192];
@@ -71,15 +71,15 @@ impl Session {
         }
     }
 
-    pub(super) fn wire(&mut self) -> Result<&mut Wire, Ended> {
-        self.wire.as_mut().ok_or(Ended::Broken)
+    pub(super) fn wire(&mut self) -> Result<&mut Wire, ConnectionEnd> {
+        self.wire.as_mut().ok_or(ConnectionEnd::Broken)
     }
 
     pub(super) fn is_secure(&self) -> bool {
         self.wire.as_ref().is_some_and(Wire::is_secure)
     }
 
-    pub(super) fn reply(&mut self, line: &str) -> Result<(), Ended> {
+    pub(super) fn reply(&mut self, line: &str) -> Result<(), ConnectionEnd> {
         self.wire()?.say(format_args!("{line}\r\n"));
         Ok(())
     }
@@ -91,14 +91,14 @@ impl Session {
     }
 
     /// Lets a fault that waits at `point` strike before the step.
-    pub(super) async fn strike(&mut self, point: &str) -> Result<Strike, Ended> {
+    pub(super) async fn strike(&mut self, point: &str) -> Result<Strike, ConnectionEnd> {
         match self.take_fault(point) {
             None => Ok(Strike::Passed),
             Some(fault) => Box::pin(self.suffer(fault)).await,
         }
     }
 
-    pub(super) async fn suffer(&mut self, fault: Fault) -> Result<Strike, Ended> {
+    pub(super) async fn suffer(&mut self, fault: Fault) -> Result<Strike, ConnectionEnd> {
         let site = Arc::clone(&self.site);
         let wire = self.wire()?;
         if let Fault::HugeLiteral { bytes } = fault {
@@ -115,7 +115,7 @@ impl Session {
         &mut self,
         fault: Fault,
         mut answer: BytesMut,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), ConnectionEnd> {
         let site = Arc::clone(&self.site);
         let wire = self.wire()?;
         let rest = answer.split_off(answer.len() / 2);
@@ -139,7 +139,7 @@ impl Session {
 }
 
 /// Sends so many bytes without a line end.
-async fn flood(wire: &mut Wire, bytes: u64) -> Result<(), Ended> {
+async fn flood(wire: &mut Wire, bytes: u64) -> Result<(), ConnectionEnd> {
     let mut left = bytes;
     while left > 0 {
         let now = usize::try_from(left).map_or(FLOOD.len(), |left| left.min(FLOOD.len()));

@@ -6,8 +6,8 @@ use super::listing::{Listing, Selection};
 use super::session::{MaildropLock, Opened, Session};
 use crate::mailbox::{Mailbox, MaildropRefusal, find_folder};
 use crate::server::bytes::trim_line_end;
-use crate::server::sasl::{self, Mechanism, Proof, Purpose, Refusal};
-use crate::server::wire::{Ended, Strike};
+use crate::server::sasl::{self, Mechanism, Purpose, Refusal, SaslProof};
+use crate::server::wire::{ConnectionEnd, Strike};
 use crate::settings::Personality;
 
 /// RFC 4954's bound for a response, which POP3 servers keep too.
@@ -24,7 +24,7 @@ const RECENT: &str = "recent:";
 const RECENT_LIFE: Duration = Duration::days(30);
 const GMAIL_LISTED: usize = 250;
 
-pub(super) fn user(session: &mut Session, name: &str) -> Result<(), Ended> {
+pub(super) fn user(session: &mut Session, name: &str) -> Result<(), ConnectionEnd> {
     if !session.is_secure() {
         return session.reply(CLEAR_TEXT);
     }
@@ -33,11 +33,11 @@ pub(super) fn user(session: &mut Session, name: &str) -> Result<(), Ended> {
     session.reply("+OK Now the password")
 }
 
-pub(super) async fn password(session: &mut Session, secret: &str) -> Result<(), Ended> {
+pub(super) async fn password(session: &mut Session, secret: &str) -> Result<(), ConnectionEnd> {
     let Some(user) = session.user.take() else {
         return session.reply("-ERR USER first");
     };
-    let proof = Proof {
+    let proof = SaslProof {
         user,
         secret: secret.to_owned(),
         mechanism: Mechanism::Login,
@@ -49,7 +49,7 @@ pub(super) async fn authenticate(
     session: &mut Session,
     rest: &str,
     line_bytes: usize,
-) -> Result<(), Ended> {
+) -> Result<(), ConnectionEnd> {
     if !session.is_secure() {
         return session.reply(CLEAR_TEXT);
     }
@@ -67,7 +67,7 @@ pub(super) async fn authenticate(
     let initial = initial.trim();
     if !initial.is_empty() && personality == Personality::Microsoft && mechanism.is_bearer() {
         session.reply(EXCHANGE_PROTOCOL_ERROR)?;
-        return Err(Ended::ByUs);
+        return Err(ConnectionEnd::ByUs);
     }
     if line_bytes > INLINE_BYTES && personality == Personality::Standard {
         return session.reply("-ERR Line too long");
@@ -84,14 +84,14 @@ pub(super) async fn authenticate(
         return session.reply("-ERR Authentication cancelled");
     }
     let proof = sasl::decode(&response).and_then(|decoded| sasl::read_proof(mechanism, &decoded));
-    let is_refused_by_exchange = |proof: &Proof| {
+    let is_refused_by_exchange = |proof: &SaslProof| {
         personality == Personality::Microsoft
             && mechanism.is_bearer()
             && proof.secret.len() > EXCHANGE_TOKEN_BYTES
     };
     if proof.as_ref().is_ok_and(is_refused_by_exchange) {
         session.reply(EXCHANGE_PROTOCOL_ERROR)?;
-        return Err(Ended::ByUs);
+        return Err(ConnectionEnd::ByUs);
     }
     settle(session, mechanism, proof).await
 }
@@ -104,7 +104,7 @@ pub(super) fn mechanisms(personality: Personality) -> &'static str {
     }
 }
 
-async fn read_response(session: &mut Session) -> Result<Vec<u8>, Ended> {
+async fn read_response(session: &mut Session) -> Result<Vec<u8>, ConnectionEnd> {
     let line = session.wire()?.read_line(RESPONSE_BYTES).await?;
     let line = line.unwrap_or_default();
     Ok(trim_line_end(&line).to_vec())
@@ -113,8 +113,8 @@ async fn read_response(session: &mut Session) -> Result<Vec<u8>, Ended> {
 async fn settle(
     session: &mut Session,
     mechanism: Mechanism,
-    mut proof: Result<Proof, Refusal>,
-) -> Result<(), Ended> {
+    mut proof: Result<SaslProof, Refusal>,
+) -> Result<(), ConnectionEnd> {
     let site = Arc::clone(&session.site);
     let is_recent =
         site.personality == Personality::Google && proof.as_mut().is_ok_and(strip_recent);
@@ -130,7 +130,7 @@ async fn settle(
     }
 }
 
-fn strip_recent(proof: &mut Proof) -> bool {
+fn strip_recent(proof: &mut SaslProof) -> bool {
     let stripped = proof.user.strip_prefix(RECENT).map(str::to_owned);
     let is_recent = stripped.is_some();
     if let Some(user) = stripped {
@@ -139,7 +139,11 @@ fn strip_recent(proof: &mut Proof) -> bool {
     is_recent
 }
 
-fn open(session: &mut Session, mailbox: Arc<Mailbox>, is_recent: bool) -> Result<(), Ended> {
+fn open(
+    session: &mut Session,
+    mailbox: Arc<Mailbox>,
+    is_recent: bool,
+) -> Result<(), ConnectionEnd> {
     let site = Arc::clone(&session.site);
     let epoch = mailbox.epoch();
     let lock = match MaildropLock::take(&site.store, mailbox) {
@@ -156,7 +160,7 @@ fn open(session: &mut Session, mailbox: Arc<Mailbox>, is_recent: bool) -> Result
             .or((is_gmail && !is_recent).then_some(GMAIL_LISTED)),
     };
     let folders = lock.mailbox.folders();
-    let inbox = find_folder(&folders, "INBOX").ok_or(Ended::Broken)?;
+    let inbox = find_folder(&folders, "INBOX").ok_or(ConnectionEnd::Broken)?;
     let listing = Listing::open(inbox, quirks, selection);
     drop(folders);
     session.opened = Some(Opened {
@@ -186,7 +190,7 @@ async fn refuse(
     session: &mut Session,
     mechanism: Mechanism,
     refusal: Refusal,
-) -> Result<(), Ended> {
+) -> Result<(), ConnectionEnd> {
     let personality = session.site.personality;
     session.site.store.count().pop3_refused.increase();
     session.failed_sign_ins += 1;
@@ -201,7 +205,7 @@ async fn refuse(
         Personality::Standard => "-ERR [AUTH] Authentication failed",
     })?;
     if session.failed_sign_ins >= FAILED_SIGN_INS {
-        return Err(Ended::ByUs);
+        return Err(ConnectionEnd::ByUs);
     }
     Ok(())
 }

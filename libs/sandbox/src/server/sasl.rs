@@ -41,7 +41,7 @@ impl Mechanism {
 }
 
 /// What somebody showed to prove who they are. It holds secrets: no `Debug`.
-pub(crate) struct Proof {
+pub(crate) struct SaslProof {
     pub(crate) user: String,
     pub(crate) secret: String,
     pub(crate) mechanism: Mechanism,
@@ -76,7 +76,7 @@ pub(crate) fn decode(text: &[u8]) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Reads the decoded response of a mechanism that needs only one.
-pub(crate) fn read_proof(mechanism: Mechanism, response: &[u8]) -> Result<Proof, Refusal> {
+pub(crate) fn read_proof(mechanism: Mechanism, response: &[u8]) -> Result<SaslProof, Refusal> {
     let text = std::str::from_utf8(response).map_err(|_| Refusal::Malformed)?;
     let parts = match mechanism {
         Mechanism::XOauth2 => read_xoauth2(text),
@@ -85,7 +85,7 @@ pub(crate) fn read_proof(mechanism: Mechanism, response: &[u8]) -> Result<Proof,
         Mechanism::Login => None,
     };
     let (user, secret) = parts.ok_or(Refusal::Malformed)?;
-    Ok(Proof {
+    Ok(SaslProof {
         user,
         secret: secret.to_owned(),
         mechanism,
@@ -120,7 +120,11 @@ fn read_plain(text: &str) -> Option<(String, &str)> {
 }
 
 /// Returns the mailbox that a proof opens.
-pub(crate) fn judge(site: &Site, proof: &Proof, purpose: Purpose) -> Result<Arc<Mailbox>, Refusal> {
+pub(crate) fn judge(
+    site: &Site,
+    proof: &SaslProof,
+    purpose: Purpose,
+) -> Result<Arc<Mailbox>, Refusal> {
     let mailbox = if proof.mechanism.is_bearer() {
         judge_token(site, proof, purpose)?
     } else {
@@ -133,7 +137,7 @@ pub(crate) fn judge(site: &Site, proof: &Proof, purpose: Purpose) -> Result<Arc<
     Ok(mailbox)
 }
 
-fn judge_token(site: &Site, proof: &Proof, purpose: Purpose) -> Result<Arc<Mailbox>, Refusal> {
+fn judge_token(site: &Site, proof: &SaslProof, purpose: Purpose) -> Result<Arc<Mailbox>, Refusal> {
     let holder = site
         .tokens
         .check_access(&proof.secret)

@@ -22,13 +22,13 @@ const STALLED_INPUT: usize = 256 * 1_024;
 
 /// Why a session is over.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub(crate) enum ConnectionEnd {
     ByPeer,
     ByUs,
     Broken,
 }
 
-impl From<io::Error> for Ended {
+impl From<io::Error> for ConnectionEnd {
     fn from(_: io::Error) -> Self {
         Self::Broken
     }
@@ -92,7 +92,7 @@ impl Wire {
 
     /// Sends what is due and reads more. Cancelling loses nothing that was read; with output due it may send some of it
     /// twice, so flush before racing this against something else.
-    pub(crate) async fn fill(&mut self) -> Result<(), Ended> {
+    pub(crate) async fn fill(&mut self) -> Result<(), ConnectionEnd> {
         self.flush().await?;
         if self.input.is_empty() && self.input.capacity() > KEPT && self.read_size == IDLE_READ {
             self.input = BytesMut::new();
@@ -101,7 +101,7 @@ impl Wire {
         let spare = self.input.capacity() - self.input.len();
         let read = self.stream.read(&mut self.input).await?;
         if read == 0 {
-            return Err(Ended::ByPeer);
+            return Err(ConnectionEnd::ByPeer);
         }
         self.read_size = if read >= spare {
             (self.read_size * 4).min(BUSY_READ)
@@ -113,7 +113,7 @@ impl Wire {
         Ok(())
     }
 
-    pub(crate) async fn flush(&mut self) -> Result<(), Ended> {
+    pub(crate) async fn flush(&mut self) -> Result<(), ConnectionEnd> {
         if self.output.is_empty() {
             return Ok(());
         }
@@ -125,7 +125,7 @@ impl Wire {
         Ok(())
     }
 
-    pub(crate) async fn flush_when_full(&mut self) -> Result<(), Ended> {
+    pub(crate) async fn flush_when_full(&mut self) -> Result<(), ConnectionEnd> {
         if self.output.len() < FULL_OUTPUT {
             return Ok(());
         }
@@ -157,7 +157,7 @@ impl Wire {
     }
 
     /// Sends shared bytes; large ones go out as they are, without being copied.
-    pub(crate) async fn put_shared(&mut self, bytes: &Bytes) -> Result<(), Ended> {
+    pub(crate) async fn put_shared(&mut self, bytes: &Bytes) -> Result<(), ConnectionEnd> {
         if bytes.len() < FULL_OUTPUT {
             self.put(bytes);
             return Ok(());
@@ -174,7 +174,7 @@ impl Wire {
     }
 
     /// Reads a line with its end; `None` when it grows beyond `limit`, and then it is gone.
-    pub(crate) async fn read_line(&mut self, limit: usize) -> Result<Option<Bytes>, Ended> {
+    pub(crate) async fn read_line(&mut self, limit: usize) -> Result<Option<Bytes>, ConnectionEnd> {
         let mut is_too_long = false;
         loop {
             if let Some(line) = self.take_line() {
@@ -189,13 +189,13 @@ impl Wire {
     }
 
     /// Upgrades to TLS; whatever came before the handshake in clear text is dropped.
-    pub(crate) async fn start_tls(self, site: &Site) -> Result<Self, Ended> {
+    pub(crate) async fn start_tls(self, site: &Site) -> Result<Self, ConnectionEnd> {
         match self.stream {
             Stream::Plain(socket) => {
                 let stream = site.acceptor.accept(socket).await?;
                 Ok(Self::new(Stream::Tls(Box::new(stream))))
             }
-            Stream::Tls(_) => Err(Ended::ByUs),
+            Stream::Tls(_) => Err(ConnectionEnd::ByUs),
         }
     }
 
@@ -206,7 +206,7 @@ impl Wire {
         point: &str,
         address: Option<&str>,
         tag: &str,
-    ) -> Result<Strike, Ended> {
+    ) -> Result<Strike, ConnectionEnd> {
         match take_fault(site, point, address) {
             None => Ok(Strike::Passed),
             Some(fault) => Box::pin(self.suffer(site, fault, tag)).await,
@@ -218,11 +218,11 @@ impl Wire {
         site: &Site,
         fault: Fault,
         tag: &str,
-    ) -> Result<Strike, Ended> {
+    ) -> Result<Strike, ConnectionEnd> {
         match fault {
             Fault::Cut => {
                 self.flush().await?;
-                Err(Ended::ByUs)
+                Err(ConnectionEnd::ByUs)
             }
             Fault::Reset => {
                 self.flush().await?;
@@ -237,7 +237,7 @@ impl Wire {
                 let is_last = self.reply(&text.replace("{tag}", tag));
                 if is_last {
                     self.flush().await?;
-                    return Err(Ended::ByUs);
+                    return Err(ConnectionEnd::ByUs);
                 }
                 Ok(Strike::Answered)
             }
@@ -246,14 +246,14 @@ impl Wire {
     }
 
     /// Makes the close that follows a TCP reset.
-    pub(crate) fn reset(&self) -> Ended {
+    pub(crate) fn reset(&self) -> ConnectionEnd {
         let socket = match &self.stream {
             Stream::Plain(socket) => socket,
             Stream::Tls(stream) => stream.get_ref().0,
         };
         // A socket that refuses is closed in the ordinary way.
         socket.set_zero_linger().ok();
-        Ended::Broken
+        ConnectionEnd::Broken
     }
 
     fn reply(&mut self, text: &str) -> bool {
@@ -268,7 +268,11 @@ impl Wire {
     }
 
     /// Keeps silent for so long, or until faults are cleared; ends when the client gives up.
-    pub(crate) async fn stall(&mut self, site: &Site, seconds: Option<u64>) -> Result<(), Ended> {
+    pub(crate) async fn stall(
+        &mut self,
+        site: &Site,
+        seconds: Option<u64>,
+    ) -> Result<(), ConnectionEnd> {
         tokio::select! {
             () = site.faults.stall(seconds) => Ok(()),
             ended = self.wait_for_end() => Err(ended),
@@ -276,13 +280,13 @@ impl Wire {
     }
 
     /// Reads until the client closes.
-    pub(crate) async fn wait_for_end(&mut self) -> Ended {
+    pub(crate) async fn wait_for_end(&mut self) -> ConnectionEnd {
         loop {
             if let Err(ended) = self.fill().await {
                 return ended;
             }
             if self.input.len() > STALLED_INPUT {
-                return Ended::ByUs;
+                return ConnectionEnd::ByUs;
             }
         }
     }

@@ -16,7 +16,7 @@ pub(super) struct Content {
 }
 
 /// What became of a mail's bytes.
-pub(super) enum Verdict {
+pub(super) enum ReceivedContent {
     Kept(Bytes),
     Counted(usize),
     TooLarge,
@@ -84,17 +84,17 @@ impl Content {
         input.advance(length);
     }
 
-    pub(super) fn finish(self) -> Verdict {
+    pub(super) fn finish(self) -> ReceivedContent {
         if self.bytes > self.limit {
-            Verdict::TooLarge
+            ReceivedContent::TooLarge
         } else if self.has_bare_line_end {
-            Verdict::BareLineEnd
+            ReceivedContent::BareLineEnd
         } else if !self.keeps {
-            Verdict::Counted(self.bytes)
+            ReceivedContent::Counted(self.bytes)
         } else if self.mail.capacity() > self.mail.len() + self.mail.len() / 4 {
-            Verdict::Kept(Bytes::copy_from_slice(&self.mail))
+            ReceivedContent::Kept(Bytes::copy_from_slice(&self.mail))
         } else {
-            Verdict::Kept(self.mail.freeze())
+            ReceivedContent::Kept(self.mail.freeze())
         }
     }
 }
@@ -141,7 +141,7 @@ mod tests {
             input.extend_from_slice(chunks.next().expect("a final dot"));
         }
         let kept = match content.finish() {
-            Verdict::Kept(raw) => Some(raw.to_vec()),
+            ReceivedContent::Kept(raw) => Some(raw.to_vec()),
             _ => None,
         };
         (kept, input.to_vec())

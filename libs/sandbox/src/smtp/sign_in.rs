@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{LINE_BYTES, Session};
 use crate::server::bytes::trim_line_end;
-use crate::server::sasl::{self, Mechanism, Proof, Purpose, Refusal};
-use crate::server::wire::{Ended, Strike};
+use crate::server::sasl::{self, Mechanism, Purpose, Refusal, SaslProof};
+use crate::server::wire::{ConnectionEnd, Strike};
 use crate::settings::Personality;
 
 /// RFC 4954: a longer line must use the two-step form, and the large providers insist.
@@ -18,7 +18,7 @@ impl Session {
         &mut self,
         rest: &str,
         line_bytes: usize,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), ConnectionEnd> {
         let is_strict = self.site.personality != Personality::Standard;
         if is_strict && line_bytes > INLINE_BYTES {
             return self.reply("500 5.5.2 Line too long");
@@ -44,7 +44,10 @@ impl Session {
         self.settle(mechanism, proof).await
     }
 
-    async fn ask_for_login(&mut self, initial: &str) -> Result<Result<Proof, Refusal>, Ended> {
+    async fn ask_for_login(
+        &mut self,
+        initial: &str,
+    ) -> Result<Result<SaslProof, Refusal>, ConnectionEnd> {
         let user = self.answer_or_ask(initial, "Username:").await?;
         let Ok(user) = user else {
             return Ok(Err(Refusal::Malformed));
@@ -52,7 +55,7 @@ impl Session {
         let password = self.answer_or_ask("", "Password:").await?;
         Ok(password.and_then(|password| {
             let text = |bytes| String::from_utf8(bytes).map_err(|_| Refusal::Malformed);
-            Ok(Proof {
+            Ok(SaslProof {
                 user: text(user)?,
                 secret: text(password)?,
                 mechanism: Mechanism::Login,
@@ -65,14 +68,14 @@ impl Session {
         &mut self,
         initial: &str,
         question: &str,
-    ) -> Result<Result<Vec<u8>, Refusal>, Ended> {
+    ) -> Result<Result<Vec<u8>, Refusal>, ConnectionEnd> {
         if !initial.is_empty() {
             return Ok(sasl::decode(initial.as_bytes()));
         }
         self.ask(&STANDARD.encode(question)).await
     }
 
-    async fn ask(&mut self, question: &str) -> Result<Result<Vec<u8>, Refusal>, Ended> {
+    async fn ask(&mut self, question: &str) -> Result<Result<Vec<u8>, Refusal>, ConnectionEnd> {
         let wire = self.wire()?;
         wire.say(format_args!("334 {question}\r\n"));
         Ok(match wire.read_line(LINE_BYTES).await? {
@@ -84,8 +87,8 @@ impl Session {
     async fn settle(
         &mut self,
         mechanism: Mechanism,
-        proof: Result<Proof, Refusal>,
-    ) -> Result<(), Ended> {
+        proof: Result<SaslProof, Refusal>,
+    ) -> Result<(), ConnectionEnd> {
         let site = Arc::clone(&self.site);
         let user = proof.as_ref().ok().map(|proof| proof.user.clone());
         let wire = self.wire()?;
@@ -109,11 +112,11 @@ impl Session {
         self.refuse(refusal)
     }
 
-    fn refuse(&mut self, refusal: Refusal) -> Result<(), Ended> {
+    fn refuse(&mut self, refusal: Refusal) -> Result<(), ConnectionEnd> {
         self.failed_sign_ins += 1;
         if self.failed_sign_ins >= FAILED_SIGN_INS {
             self.reply("421 4.7.0 Too many failed sign-ins")?;
-            return Err(Ended::ByUs);
+            return Err(ConnectionEnd::ByUs);
         }
         self.reply(match (self.site.personality, refusal) {
             (_, Refusal::Malformed) => "501 5.5.2 Cannot decode the response",

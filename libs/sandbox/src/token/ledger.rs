@@ -8,14 +8,14 @@ use super::refusal::RefreshRefusal;
 #[derive(Default)]
 pub(super) struct Ledger {
     pub(super) last_grant: u64,
-    pub(super) grants: HashMap<u64, Grant>,
+    pub(super) grants: HashMap<u64, IssuedGrant>,
     pub(super) access: HashMap<String, AccessToken>,
-    pub(super) refresh: HashMap<String, RefreshToken>,
+    pub(super) refresh: HashMap<String, IssuedRefreshToken>,
     offline_grants: HashMap<(String, Arc<str>), VecDeque<u64>>,
     prune_at: usize,
 }
 
-pub(super) struct Grant {
+pub(super) struct IssuedGrant {
     pub(super) client_id: String,
     pub(super) address: Arc<str>,
     pub(super) scopes: Arc<[String]>,
@@ -28,7 +28,7 @@ pub(super) struct AccessToken {
     pub(super) expires_at: OffsetDateTime,
 }
 
-pub(super) struct RefreshToken {
+pub(super) struct IssuedRefreshToken {
     pub(super) grant: u64,
     pub(super) used: bool,
 }
