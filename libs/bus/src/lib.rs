@@ -46,7 +46,7 @@ pub use consumer::{ConsumeError, ConsumerSettings, Delivery, Handler, HandlerErr
 pub use fence::{Fence, FenceError};
 pub use header::Headers;
 pub use publish::{Outgoing, PublishError, Published};
-pub use raw::{RawError, RawMail, RawMails, RawReader, RawWriter};
+pub use raw::{NewRawMail, RawError, RawMails, RawReader, RawWriter};
 pub use read_back::ReadBack;
 pub use settings::{BusCredentials, BusSettings, BusSettingsError, Storage, StreamSettings};
 pub use stored::{ReadError, Stored};

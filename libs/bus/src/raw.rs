@@ -28,7 +28,7 @@ pub struct RawMails {
 
 /// A whole mail to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawMail {
+pub struct NewRawMail {
     /// Its id, one token of a subject.
     pub mail_id: String,
     pub bytes: Bytes,
@@ -84,7 +84,7 @@ impl RawMails {
     }
 
     /// Stores many mails at once; answers in the same order.
-    pub async fn put_all(&self, mails: Vec<RawMail>) -> Vec<Result<(), PublishError>> {
+    pub async fn put_all(&self, mails: Vec<NewRawMail>) -> Vec<Result<(), PublishError>> {
         let mut chunks = Vec::with_capacity(mails.len());
         let mut counts = Vec::with_capacity(mails.len());
         for mail in mails {
@@ -102,7 +102,7 @@ impl RawMails {
     }
 
     /// Stores one mail.
-    pub async fn put(&self, mail: RawMail) -> Result<(), PublishError> {
+    pub async fn put(&self, mail: NewRawMail) -> Result<(), PublishError> {
         self.put_all(vec![mail]).await.pop().unwrap_or(Ok(()))
     }
 
@@ -265,7 +265,7 @@ impl RawReader {
     }
 }
 
-fn cut(mail: &RawMail) -> Vec<Outgoing> {
+fn cut(mail: &NewRawMail) -> Vec<Outgoing> {
     let count = mail.bytes.len().div_ceil(CHUNK_BYTES).max(1);
     let each = (0..count).map(|index| {
         let from = index * CHUNK_BYTES;
@@ -306,7 +306,7 @@ mod tests {
             (CHUNK_BYTES + 1, vec!["0", "1/2"]),
             (3 * CHUNK_BYTES, vec!["0", "1", "2/3"]),
         ] {
-            let mail = RawMail {
+            let mail = NewRawMail {
                 mail_id: "m".to_owned(),
                 bytes: vec![0; length].into(),
             };

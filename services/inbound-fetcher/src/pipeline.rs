@@ -1,7 +1,7 @@
 //! The way of fetched mails through two streams.
 
 use mailmesh_accounts::MemoryPermit;
-use mailmesh_bus::{Bus, RawMail};
+use mailmesh_bus::{Bus, NewRawMail};
 
 use crate::failure::Failure;
 use crate::intake::{Held, Intake};
@@ -99,15 +99,15 @@ async fn prepare_held(publisher: &mut Publisher<'_>, held: Vec<Held>) -> Result<
     })
 }
 
-fn raw_mails(prepared: &[Prepared]) -> Vec<RawMail> {
-    let raw = prepared.iter().map(|mail| RawMail {
+fn raw_mails(prepared: &[Prepared]) -> Vec<NewRawMail> {
+    let raw = prepared.iter().map(|mail| NewRawMail {
         mail_id: mail.record.id.to_string(),
         bytes: mail.raw.clone(),
     });
     raw.collect()
 }
 
-async fn store_raw(bus: Bus, mails: Vec<RawMail>) -> Result<(), Failure> {
+async fn store_raw(bus: Bus, mails: Vec<NewRawMail>) -> Result<(), Failure> {
     let answers = bus.raw_mails().put_all(mails).await;
     let stored: Result<(), _> = answers.into_iter().collect();
     stored.map_err(Failure::Raw)

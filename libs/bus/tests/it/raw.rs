@@ -1,6 +1,6 @@
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use mailmesh_bus::{RawError, RawMail};
+use mailmesh_bus::{NewRawMail, RawError};
 
 use crate::world::{bus, bus_with, plain_client, settings, url};
 
@@ -10,7 +10,7 @@ const MIB: usize = 1024 * 1024;
 async fn mails_of_any_size_come_back_whole() -> Result<()> {
     let raw = bus().await?.raw_mails();
     let sizes = [0, 1, 600 * 1024, 3 * MIB];
-    let mails = sizes.iter().map(|&size| RawMail {
+    let mails = sizes.iter().map(|&size| NewRawMail {
         mail_id: format!("mail-{size}"),
         bytes: pattern(size),
     });
@@ -153,8 +153,8 @@ async fn any_client_fetches_a_mail_with_one_request() -> Result<()> {
     Ok(())
 }
 
-fn mail(mail_id: &str, size: usize) -> RawMail {
-    RawMail {
+fn mail(mail_id: &str, size: usize) -> NewRawMail {
+    NewRawMail {
         mail_id: mail_id.to_owned(),
         bytes: pattern(size),
     }

@@ -1,4 +1,4 @@
-use mailmesh_bus::RawMail;
+use mailmesh_bus::NewRawMail;
 use mailmesh_domain::{MailId, SystemClock};
 use reqwest::Method;
 use serde_json::Value;
@@ -11,7 +11,7 @@ Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain
 
 async fn put(world: &World, bytes: Vec<u8>) -> anyhow::Result<String> {
     let mail_id = MailId::generate(&SystemClock).to_string();
-    let mail = RawMail {
+    let mail = NewRawMail {
         mail_id: mail_id.clone(),
         bytes: bytes.into(),
     };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mailmesh_accounts::{Replica, WorkerRegistry};
 use mailmesh_bus::{
-    ConsumerSettings, Delivery, Handler, HandlerError, PublishError, RawMail, StreamKind,
+    ConsumerSettings, Delivery, Handler, HandlerError, NewRawMail, PublishError, StreamKind,
 };
 use mailmesh_domain::{Key, MailId};
 use mailmesh_store::account::Account;
@@ -147,13 +147,13 @@ impl Intake {
             .filter(|ready| matches!(ready, Ready::New(new) if !known.contains(&new.row.id)))
             .collect();
         let bodies = slots.iter().filter_map(|ready| match &**ready {
-            Ready::New(new) => Some(RawMail {
+            Ready::New(new) => Some(NewRawMail {
                 mail_id: raw_name(new.row.id),
                 bytes: new.raw.clone(),
             }),
             _ => None,
         });
-        let bodies: Vec<RawMail> = bodies.collect();
+        let bodies: Vec<NewRawMail> = bodies.collect();
         if bodies.is_empty() {
             return;
         }

@@ -1,7 +1,7 @@
 //! Bodies in the store of raw mails.
 
 use anyhow::{Context, Result, ensure};
-use mailmesh_bus::RawMail;
+use mailmesh_bus::NewRawMail;
 use mailmesh_outbound_sender::Config;
 use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_testkit::eventually;
@@ -59,7 +59,7 @@ async fn full_store_of_raw_mails_keeps_no_mail_from_being_sent() -> Result<()> {
         let bytes = vec![b'x'; MIB].into();
         let mail_id = format!("other-{number}");
         let raws = world.base.bus.raw_mails();
-        raws.put(RawMail { mail_id, bytes }).await?;
+        raws.put(NewRawMail { mail_id, bytes }).await?;
     }
     let sender = start(&world, patient()).await?;
     let text = format!("{}\r\n", "x".repeat(70)).repeat(MIB / 2 / 72);
