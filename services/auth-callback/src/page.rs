@@ -36,7 +36,7 @@ pub(crate) enum Tone {
     Bad,
 }
 
-/// What a person is told.
+/// A page's content: a title, what happened, who must act and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Page {
     pub(crate) status: u16,

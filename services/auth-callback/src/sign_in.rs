@@ -26,7 +26,7 @@ use crate::storing::{Consent, store};
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
 
 /// What the provider sent through the browser.
-pub(crate) struct Answer {
+pub(crate) struct ProviderAnswer {
     pub(crate) code: Option<SecretString>,
     pub(crate) error: Option<String>,
     pub(crate) description: Option<String>,
@@ -34,7 +34,7 @@ pub(crate) struct Answer {
 }
 
 /// Ends a sign-in whose state and browser were checked, and says how.
-pub(crate) async fn finish(app: &App, sign_in: &SignIn, answer: Answer) -> Page {
+pub(crate) async fn finish(app: &App, sign_in: &SignIn, answer: ProviderAnswer) -> Page {
     let stored = match accept(app, sign_in, answer).await {
         Ok(stored) => stored,
         Err(obstacle) => {
@@ -53,7 +53,7 @@ pub(crate) async fn finish(app: &App, sign_in: &SignIn, answer: Answer) -> Page 
 async fn accept(
     app: &App,
     sign_in: &SignIn,
-    answer: Answer,
+    answer: ProviderAnswer,
 ) -> Result<(Account, SecretString), Obstacle> {
     let mut tx = app.replica.database.begin().await?;
     let (account, client) = load_account(&mut tx, sign_in.account_id).await?;

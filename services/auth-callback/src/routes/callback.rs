@@ -14,7 +14,7 @@ use url::form_urlencoded;
 
 use crate::obstacle::Obstacle;
 use crate::page::Page;
-use crate::sign_in::{Answer, finish, log};
+use crate::sign_in::{ProviderAnswer, finish, log};
 use crate::state::App;
 
 pub(crate) async fn receive_query(
@@ -109,8 +109,8 @@ impl Fields {
         }
     }
 
-    fn into_answer(self) -> Answer {
-        Answer {
+    fn into_answer(self) -> ProviderAnswer {
+        ProviderAnswer {
             code: self.code,
             error: self.error,
             description: self.description,
