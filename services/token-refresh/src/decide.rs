@@ -34,7 +34,7 @@ pub(crate) fn decide(verdict: Verdict, failures: i32, config: &Config) -> Decisi
     }
 }
 
-/// Says whether a failure is told: the first in a row, then each tenth.
+/// Returns whether a failure is published: the first in a row, then each tenth.
 pub(crate) const fn is_told(failures: i32) -> bool {
     failures % 10 == 0
 }

@@ -1,4 +1,4 @@
-//! One refresh: from a claimed grant to tokens in the database, or to a failure that is told.
+//! One refresh: from a claimed grant to tokens in the database, or to a recorded failure.
 
 use std::time::Duration;
 
