@@ -88,13 +88,13 @@ const CLIENT_DEFAULTS: &str = "[nats]\nconnect_wait_seconds = 3\n";
 
 /// How a command that talks to a mesh finds it.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub(crate) struct CommandConfig {
     pub(crate) loader: Loader,
     /// What to say when the mesh is not found.
     hint: Option<String>,
 }
 
-impl Client {
+impl CommandConfig {
     /// Without a configuration file, it finds the `mailmesh up` of this folder.
     pub(crate) fn new(arguments: &ConfigArguments) -> Self {
         let loader = loader(arguments).defaults(CLIENT_DEFAULTS);

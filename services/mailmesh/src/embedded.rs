@@ -34,7 +34,7 @@ impl Source {
     }
 }
 
-/// What to do about servers that cannot be had, kept until the log has told what happened.
+/// What to do about servers that cannot be started, kept until the log shows what happened.
 #[derive(Debug)]
 pub(crate) struct Advice {
     takes_urls: bool,
@@ -59,8 +59,7 @@ impl Advice {
         Unavailable::new(error).into()
     }
 
-    /// Says it.
-    pub(crate) fn tell(&self) {
+    pub(crate) fn print_hint(&self) {
         if let Some(hint) = self.hint.get() {
             warn(format!("hint: {hint}"));
         }

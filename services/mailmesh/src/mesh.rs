@@ -41,7 +41,7 @@ impl Kind {
     }
 }
 
-/// What starting a service told, for whoever shows it.
+/// What a started service reports, for the terminal.
 #[derive(Debug, Default)]
 pub(crate) struct Started {
     /// Where the service answers HTTP, if it does.

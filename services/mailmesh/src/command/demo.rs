@@ -24,7 +24,7 @@ const QUIET: &str = "warn,sqlx::postgres::notice=error";
 /// How the demo ends.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Exits when the story is told, instead of staying up.
+    /// Exits after the last step, instead of staying up.
     #[arg(long)]
     once: bool,
     /// Logs of the services as well.
@@ -52,15 +52,19 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     };
     let advice = Advice::new(false);
     let code = mailmesh_runtime::start("demo", &settings, async |lifecycle| {
-        let told = tell(folder.path(), arguments, lifecycle).await;
-        told.map_err(|error| advice.on(error))
+        let played = start_and_play(folder.path(), arguments, lifecycle).await;
+        played.map_err(|error| advice.on(error))
     });
-    advice.tell();
+    advice.print_hint();
     remove(folder.path());
     code
 }
 
-async fn tell(folder: &Path, arguments: &Arguments, lifecycle: Lifecycle) -> anyhow::Result<()> {
+async fn start_and_play(
+    folder: &Path,
+    arguments: &Arguments,
+    lifecycle: Lifecycle,
+) -> anyhow::Result<()> {
     let port = mailmesh_embedded::free_port();
     let public = PublicSettings {
         url: format!("http://localhost:{port}").parse()?,
@@ -93,7 +97,7 @@ async fn tell(folder: &Path, arguments: &Arguments, lifecycle: Lifecycle) -> any
     ));
     say(format!("   POP3        {}", addresses.mail.pop3_tls));
 
-    story::tell(&running, &sandbox).await?;
+    story::play(&running, &sandbox).await?;
 
     let process = lifecycle.clone();
     lifecycle.spawn("sandbox", async move {

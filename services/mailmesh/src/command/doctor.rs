@@ -9,7 +9,7 @@ use mailmesh_runtime::Unavailable;
 use mailmesh_store::{Database, MigrationState};
 
 use crate::ConfigArguments;
-use crate::config::{Client, Config};
+use crate::config::{CommandConfig, Config};
 use crate::console::{block_on_with, say};
 
 const LARGEST_CLOCK_DIFFERENCE: time::Duration = time::Duration::seconds(5);
@@ -53,7 +53,7 @@ impl Finding {
 }
 
 pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
-    let client = Client::new(config);
+    let client = CommandConfig::new(config);
     let loader = client.loader.clone();
     let work = async move {
         let config: Config = loader.load()?;

@@ -8,7 +8,7 @@ use mailmesh_store::Database;
 use mailmesh_store::sealed::{self, SealedColumn};
 
 use crate::ConfigArguments;
-use crate::config::{Client, Config};
+use crate::config::{CommandConfig, Config};
 use crate::console::{block_on_with, say};
 
 const BATCH: i64 = 500;
@@ -25,7 +25,7 @@ struct Tally {
 }
 
 pub(crate) fn run(arguments: &ConfigArguments) -> ExitCode {
-    let client = Client::new(arguments);
+    let client = CommandConfig::new(arguments);
     let loader = client.loader.clone();
     let work = async move {
         let config: Config = loader.load()?;
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &ConfigArguments) -> ExitCode {
         let mut left = 0;
         for column in SealedColumn::ALL {
             let tally = reseal(&database, &keys, column).await?;
-            left += tell(column, &tally);
+            left += print_tally(column, &tally);
         }
         match left {
             0 => say("Every secret is sealed with the first key; no other is needed."),
@@ -90,8 +90,8 @@ impl Tally {
     }
 }
 
-/// Says what became of a column, and returns how many of its secrets may still need another key.
-fn tell(column: SealedColumn, tally: &Tally) -> usize {
+/// Prints what became of a column, and returns how many of its secrets may still need another key.
+fn print_tally(column: SealedColumn, tally: &Tally) -> usize {
     let what = match column {
         SealedColumn::ClientSecret => "client secrets",
         SealedColumn::Password => "passwords",

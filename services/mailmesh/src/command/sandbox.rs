@@ -17,7 +17,7 @@ use crate::console::{finish, say};
 /// What the provider is like.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Whose manners it copies: google, microsoft or standard.
+    /// The provider that it imitates: google, microsoft or standard.
     #[arg(long, default_value = "standard", value_parser = personality)]
     personality: Personality,
     /// The port of the OAuth server and the control API.

@@ -10,7 +10,7 @@ use mailmesh_runtime::ConfigError;
 use serde_json::json;
 
 use crate::ConfigArguments;
-use crate::config::{Client, Config};
+use crate::config::{CommandConfig, Config};
 use crate::console::{block_on_with, say};
 use crate::mesh::connect_bus;
 
@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
-    let client = Client::new(config);
+    let client = CommandConfig::new(config);
     let loader = client.loader.clone();
     let work = async move {
         let config: Config = loader.load()?;
@@ -87,7 +87,7 @@ fn payload(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
             serde_json::to_vec(&mail)?
         }
     };
-    // A mistake is told here rather than by `mail.rejected` a moment later.
+    // Checked here, so that a mistake is shown at once and not by `mail.rejected` a moment later.
     if let Err(error) = decode_command::<SendMail>(&Headers::new(), &payload) {
         let field = Some(error.field()).filter(|field| !field.is_empty());
         let field = field.unwrap_or("the body").to_owned();

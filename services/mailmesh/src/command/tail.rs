@@ -7,7 +7,7 @@ use mailmesh_events::EVENT_NAMES;
 use serde_json::Value;
 
 use crate::ConfigArguments;
-use crate::config::{Client, Config};
+use crate::config::{CommandConfig, Config};
 use crate::console::{block_on_with, say, warn};
 use crate::mesh::connect_bus;
 
@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
-    let client = Client::new(config);
+    let client = CommandConfig::new(config);
     let loader = client.loader.clone();
     let work = async move {
         let config: Config = loader.load()?;

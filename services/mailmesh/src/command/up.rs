@@ -36,7 +36,7 @@ pub(crate) struct Place<'a> {
 
 /// A mesh that runs in this process.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct RunningMesh {
     pub(crate) admin_url: String,
     pub(crate) nats_url: String,
     pub(crate) redirect_uri: String,
@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &ConfigArguments, up: &Arguments) -> ExitCode {
         introduce(&running.map_err(|error| advice.on(error))?);
         Ok(())
     });
-    advice.tell();
+    advice.print_hint();
     code
 }
 
@@ -109,7 +109,7 @@ pub(crate) async fn start(
     given: &Given,
     mut config: Config,
     lifecycle: &Lifecycle,
-) -> anyhow::Result<Running> {
+) -> anyhow::Result<RunningMesh> {
     let Place {
         folder,
         ports,
@@ -132,7 +132,7 @@ pub(crate) async fn start(
         migrate(&config).await?;
     }
     let connections = mesh::connect(&config, lifecycle).await?;
-    let mut running = Running {
+    let mut running = RunningMesh {
         admin_url: String::new(),
         nats_url: config.nats.shown_url(),
         redirect_uri,
@@ -188,7 +188,7 @@ fn default_public(config: &Config) -> anyhow::Result<PublicSettings> {
     })
 }
 
-fn introduce(running: &Running) {
+fn introduce(running: &RunningMesh) {
     say(format!("Admin page and API  {}", running.admin_url));
     say(format!("NATS                {}", running.nats_url));
     say(format!("Redirect URI        {}", running.redirect_uri));

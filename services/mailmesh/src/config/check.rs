@@ -1,4 +1,4 @@
-//! What is wrong with settings that are well-formed, and what is missing: told before anything is opened.
+//! Checks the values of settings that are well-formed, and what is missing, before any connection is opened.
 
 use std::error::Error;
 

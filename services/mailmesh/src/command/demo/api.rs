@@ -7,13 +7,13 @@ use serde_json::Value;
 
 /// A caller with a key.
 #[derive(Debug)]
-pub(super) struct Api {
+pub(super) struct AdminApi {
     http: reqwest::Client,
     url: String,
     key: SecretString,
 }
 
-impl Api {
+impl AdminApi {
     pub(super) fn try_new(url: &str, key: SecretString) -> anyhow::Result<Self> {
         Ok(Self {
             http: reqwest::Client::builder().build()?,

@@ -7,8 +7,8 @@ use mailmesh_bus::{Bus, BusSettings, Hint, Outgoing, Subscription};
 use mailmesh_sandbox::{Sandbox, Visitor};
 use serde_json::{Value, json};
 
-use super::api::Api;
-use crate::command::up::Running;
+use super::api::AdminApi;
+use crate::command::up::RunningMesh;
 use crate::console::say;
 
 pub(super) const CLIENT_ID: &str = "mailmesh";
@@ -24,9 +24,9 @@ const QUESTION: &[u8] = b"From: Customer <customer@sandbox.test>\r\n\
     \r\n\
     It is number 4711.\r\n";
 
-pub(super) async fn tell(running: &Running, sandbox: &Sandbox) -> anyhow::Result<()> {
+pub(super) async fn play(running: &RunningMesh, sandbox: &Sandbox) -> anyhow::Result<()> {
     let key = running.first_key.clone().context("admin made no key")?;
-    let api = Api::try_new(&running.admin_url, key)?;
+    let api = AdminApi::try_new(&running.admin_url, key)?;
     let bus = Bus::connect(&BusSettings {
         url: running.nats_url.clone(),
         ..BusSettings::default()
@@ -74,7 +74,7 @@ pub(super) async fn tell(running: &Running, sandbox: &Sandbox) -> anyhow::Result
     Ok(())
 }
 
-async fn connect(api: &Api, sandbox: &Sandbox) -> anyhow::Result<()> {
+async fn connect(api: &AdminApi, sandbox: &Sandbox) -> anyhow::Result<()> {
     let addresses = sandbox.addresses();
     say("3. Registering the OAuth client and connecting the mailbox through the provider's pages");
     api.post(

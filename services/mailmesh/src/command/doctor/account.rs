@@ -67,7 +67,7 @@ async fn load(database: &Database) -> Result<Vec<Known>, StoreError> {
     Ok(known.collect())
 }
 
-/// Tells first what the services have met, which they know better than one try does.
+/// Reports first what the services have recorded, which says more than one try.
 async fn check(
     known: &Known,
     keys: Option<&OpeningKeys>,
