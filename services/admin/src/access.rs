@@ -51,7 +51,7 @@ const fn rank(role: Role) -> u8 {
     }
 }
 
-/// Somebody whose key suffices for what is asked.
+/// A caller whose key has the role that the route needs.
 pub(crate) trait Caller {
     fn is_administrator(&self) -> bool;
 }

@@ -1,4 +1,4 @@
-//! What may be said of an account, and what comes of it.
+//! Validates accounts, and shows them.
 
 mod credentials;
 mod destination;
@@ -9,6 +9,6 @@ mod view;
 mod watching;
 
 pub(crate) use destination::check_destination;
-pub(crate) use input::{Basis, Input};
-pub(crate) use validate::settle;
-pub(crate) use view::{View, load_views};
+pub(crate) use input::{AccountContext, AccountInput};
+pub(crate) use validate::validate;
+pub(crate) use view::{AccountView, load_views};

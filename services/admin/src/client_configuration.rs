@@ -1,4 +1,4 @@
-//! What an administrator may say of an OAuth client, and what comes of it.
+//! Validates client configurations.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use url::Url;
 use crate::error::ApiError;
 use crate::field::{Faults, Field, SecretText};
 
-/// What the protocol decides.
+/// Parameters that the protocol itself sets.
 const RESERVED_PARAMETERS: [&str; 9] = [
     "response_type",
     "client_id",
@@ -29,7 +29,7 @@ const RESERVED_PARAMETERS: [&str; 9] = [
 /// A creation or a change.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Input {
+pub(crate) struct ClientInput {
     pub(crate) key: Field<String>,
     name: Field<String>,
     profile: Field<Profile>,
@@ -50,46 +50,54 @@ pub(crate) struct Input {
     outbound: Field<bool>,
 }
 
-/// What the input is laid over.
+/// What the input is merged with.
 #[derive(Debug)]
-pub(crate) struct Basis<'a> {
+pub(crate) struct ClientContext<'a> {
     pub(crate) id: ClientConfigurationId,
     pub(crate) now: OffsetDateTime,
     pub(crate) current: Option<&'a ClientConfiguration>,
     pub(crate) sealing_key: &'a SealingKey,
 }
 
-/// Lays the input over what is there, fills in defaults, checks all, and seals the secret.
-pub(crate) fn settle(input: Input, basis: &Basis<'_>) -> Result<ClientConfiguration, ApiError> {
+/// Merges the input with what is stored, fills in defaults, checks all, and seals the secret.
+pub(crate) fn validate(
+    input: ClientInput,
+    context: &ClientContext<'_>,
+) -> Result<ClientConfiguration, ApiError> {
     let mut faults = Faults::default();
     let is_new_secret = input.client_secret.is_given();
     let secret = input.client_secret.clone();
-    let key = settled_key(&input.key, basis.current.map(|c| &c.key), &mut faults)?;
-    let mut client = merge(key, input, basis, &mut faults);
+    let key = merge_key(&input.key, context.current.map(|c| &c.key), &mut faults)?;
+    let mut client = merge(key, input, context, &mut faults);
     if let Field::Given(SecretText(plain)) = &secret {
         use mailmesh_secrets::ExposeSecret;
         faults.text("client_secret", plain.expose_secret(), 4096);
     }
     check(&client, is_new_secret, &mut faults);
     faults.finish()?;
-    let context = ClientConfiguration::secret_context(basis.id);
+    let associated = ClientConfiguration::secret_context(context.id);
     client.client_secret = match secret {
         Field::Absent => client.client_secret,
         Field::Null => None,
-        Field::Given(SecretText(plain)) => Some(basis.sealing_key.seal(&plain, &context)?),
+        Field::Given(SecretText(plain)) => Some(context.sealing_key.seal(&plain, &associated)?),
     };
     Ok(client)
 }
 
-fn merge(key: Key, input: Input, basis: &Basis<'_>, faults: &mut Faults) -> ClientConfiguration {
-    let current = basis.current;
+fn merge(
+    key: Key,
+    input: ClientInput,
+    context: &ClientContext<'_>,
+    faults: &mut Faults,
+) -> ClientConfiguration {
+    let current = context.current;
     let old = |of: fn(&ClientConfiguration) -> Option<&String>| current.and_then(of).cloned();
     let profile = current.and_then(|c| c.profile.parse().ok());
     let profile = input.profile.over(profile).unwrap_or_else(|| {
         faults.add("profile", "is required: google, microsoft or custom");
         Profile::Custom
     });
-    let issuer = settled_issuer(input.issuer, input.base_url, current, faults);
+    let issuer = merge_issuer(input.issuer, input.base_url, current, faults);
     let is_inbound = input.inbound.over(current.map(|c| c.is_inbound));
     let is_outbound = input.outbound.over(current.map(|c| c.is_outbound));
     let (is_inbound, is_outbound) = (is_inbound.unwrap_or(true), is_outbound.unwrap_or(true));
@@ -100,7 +108,7 @@ fn merge(key: Key, input: Input, basis: &Basis<'_>, faults: &mut Faults) -> Clie
     let auth = current.and_then(|c| c.token_endpoint_auth);
     let name = input.name.over(current.map(|c| c.name.clone()));
     ClientConfiguration {
-        id: basis.id,
+        id: context.id,
         name: name.unwrap_or_else(|| key.to_string()),
         key,
         profile: profile.as_str().to_owned(),
@@ -130,13 +138,13 @@ fn merge(key: Key, input: Input, basis: &Basis<'_>, faults: &mut Faults) -> Clie
         is_inbound,
         is_outbound,
         refusal: None,
-        created_at: current.map_or(basis.now, |c| c.created_at),
-        updated_at: basis.now,
+        created_at: current.map_or(context.now, |c| c.created_at),
+        updated_at: context.now,
     }
 }
 
 /// Microsoft calls it authority; people find it under either name.
-fn settled_issuer(
+fn merge_issuer(
     issuer: Field<String>,
     base_url: Field<String>,
     current: Option<&ClientConfiguration>,
@@ -153,7 +161,7 @@ fn settled_issuer(
 }
 
 /// Returns the key; one that exists stays, since URLs and events name it. After a fault it is any key.
-pub(crate) fn settled_key(
+pub(crate) fn merge_key(
     given: &Field<String>,
     current: Option<&Key>,
     faults: &mut Faults,

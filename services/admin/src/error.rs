@@ -61,11 +61,11 @@ pub(crate) enum ApiError {
 
 #[derive(Debug, Serialize)]
 struct Body {
-    error: Told,
+    error: ErrorDetail,
 }
 
 #[derive(Debug, Serialize)]
-struct Told {
+struct ErrorDetail {
     code: &'static str,
     message: String,
     action: String,
@@ -88,7 +88,7 @@ impl ApiError {
         }
     }
 
-    /// A key that somebody else has taken is the caller's affair; every other failure is ours.
+    /// Turns a taken key into a conflict that the caller can resolve; every other failure is the server's.
     pub(crate) fn on_insert(error: StoreError, key: &str) -> Self {
         match error {
             StoreError::Conflict { constraint, .. } if constraint.ends_with("_key_key") => {
@@ -141,8 +141,8 @@ impl ApiError {
         }
     }
 
-    /// What happened, and what to do about it.
-    fn tell(&self) -> (String, String) {
+    /// Returns what happened and what to do about it, in sentences for people.
+    fn explain(&self) -> (String, String) {
         let (message, action) = match self {
             Self::Invalid(_) => (
                 "Some fields are not as they must be; nothing was changed.".to_owned(),
@@ -224,7 +224,7 @@ impl ApiError {
     }
 }
 
-/// Messages are written to stand within a sentence; people get a whole one.
+/// Makes a whole sentence of a message that was written to stand within one.
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(char::to_uppercase);
@@ -272,18 +272,18 @@ impl IntoResponse for ApiError {
         } else {
             warn!(status = status.as_u16(), code, "Request refused");
         }
-        let (message, action) = self.tell();
+        let (message, action) = self.explain();
         let fields = match self {
             Self::Invalid(fields) | Self::ForAdministrators(fields) => fields,
             _ => Vec::new(),
         };
-        let told = Told {
+        let detail = ErrorDetail {
             code,
             message,
             action,
             fields,
         };
-        let mut response = (status, Json(Body { error: told })).into_response();
+        let mut response = (status, Json(Body { error: detail })).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"mailmesh\"");
             response

@@ -54,7 +54,7 @@ impl<'de> Deserialize<'de> for SecretText {
     }
 }
 
-/// The faults of one request, all of which are told at once.
+/// The faults of one request, reported together.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Vec<FieldFault>);
 

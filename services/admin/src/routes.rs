@@ -40,7 +40,7 @@ pub(crate) fn router(app: SharedApp) -> Router {
     let set = |name: HeaderName, value| {
         SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
     };
-    // Failures are logged where they are told.
+    // The error logs itself when it becomes a response.
     let trace = TraceLayer::new_for_http()
         .make_span_with(span)
         .on_failure(());

@@ -3,7 +3,7 @@ use mailmesh_secrets::{ExposeSecret, SealedSecret};
 use mailmesh_store::account::{Account, ServerAddress};
 use mailmesh_store::client_configuration::ClientConfiguration;
 
-use super::input::{Basis, Input};
+use super::input::{AccountContext, AccountInput};
 use super::server::is_loopback;
 use crate::error::ApiError;
 use crate::field::{Faults, Field, SecretText};
@@ -22,26 +22,29 @@ pub(super) enum Password {
 }
 
 impl Password {
-    pub(super) fn seal(self, basis: &Basis<'_>) -> Result<Option<SealedSecret>, ApiError> {
+    pub(super) fn seal(
+        self,
+        context: &AccountContext<'_>,
+    ) -> Result<Option<SealedSecret>, ApiError> {
         Ok(match self {
             Self::None => None,
             Self::Kept(sealed) => Some(sealed),
             Self::New(SecretText(plain)) => {
-                let context = Account::password_context(basis.id);
-                Some(basis.sealing_key.seal(&plain, &context)?)
+                let associated = Account::password_context(context.id);
+                Some(context.sealing_key.seal(&plain, &associated)?)
             }
         })
     }
 }
 
-pub(super) fn settle(
-    input: &mut Input,
-    basis: &Basis<'_>,
+pub(super) fn merge(
+    input: &mut AccountInput,
+    context: &AccountContext<'_>,
     direction: Direction,
     is_elsewhere: bool,
     faults: &mut Faults,
 ) -> Credentials {
-    let current = basis.current;
+    let current = context.current;
     let authorisation = std::mem::take(&mut input.authorisation);
     let authorisation = authorisation.over(current.map(|account| account.authorisation));
     let authorisation = authorisation.unwrap_or(Authorisation::OAuth2);
@@ -52,7 +55,7 @@ pub(super) fn settle(
     } else if !login.is_empty() {
         faults.text("login", &login, 320);
     }
-    match (authorisation, basis.client) {
+    match (authorisation, context.client) {
         (Authorisation::OAuth2, None) => {
             faults.add(
                 "client_configuration",
@@ -66,7 +69,7 @@ pub(super) fn settle(
     let is_password = authorisation == Authorisation::Password;
     let kept = current.and_then(|account| account.password.clone());
     let password = std::mem::take(&mut input.password);
-    let password = settle_password(password, is_password, kept, is_elsewhere, faults);
+    let password = merge_password(password, is_password, kept, is_elsewhere, faults);
     Credentials {
         authorisation,
         login,
@@ -74,7 +77,7 @@ pub(super) fn settle(
     }
 }
 
-fn settle_password(
+fn merge_password(
     given: Field<SecretText>,
     is_password: bool,
     kept: Option<SealedSecret>,

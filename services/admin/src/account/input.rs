@@ -10,7 +10,7 @@ use crate::field::{Field, SecretText};
 /// A creation or a change.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Input {
+pub(crate) struct AccountInput {
     pub(crate) key: Field<String>,
     pub(super) name: Field<String>,
     pub(super) enabled: Field<bool>,
@@ -34,9 +34,9 @@ pub(crate) struct Input {
     pub(super) ca_pem: Field<String>,
 }
 
-/// What the input is laid over.
+/// What the input is merged with.
 #[derive(Debug)]
-pub(crate) struct Basis<'a> {
+pub(crate) struct AccountContext<'a> {
     pub(crate) id: AccountId,
     pub(crate) now: OffsetDateTime,
     pub(crate) current: Option<&'a Account>,

@@ -8,17 +8,16 @@ use url::Url;
 
 use crate::field::{Faults, Field};
 
-/// What was said of the server.
 #[derive(Debug)]
-pub(super) struct Said {
+pub(super) struct ServerInput {
     pub(super) host: Field<String>,
     pub(super) port: Field<i64>,
     pub(super) encryption: Field<Encryption>,
 }
 
-/// Lays what was said over what is there; the client's profile knows its provider's servers.
-pub(super) fn settle(
-    said: Said,
+/// Merges the input with the stored server and with what the client's profile knows of its provider.
+pub(super) fn merge(
+    input: ServerInput,
     protocol: Protocol,
     current: Option<&Account>,
     client: Option<&ClientConfiguration>,
@@ -26,7 +25,7 @@ pub(super) fn settle(
 ) -> ServerAddress {
     let known = client.and_then(|client| known_server(client, protocol));
     let current = current.and_then(|account| account.server.as_ref());
-    let host = said.host.over(current.map(|server| server.host.clone()));
+    let host = input.host.over(current.map(|server| server.host.clone()));
     let is_known_host = host.as_deref().is_none_or(|host| {
         known
             .as_ref()
@@ -36,8 +35,10 @@ pub(super) fn settle(
     let host = host.unwrap_or_default();
     check_host(&host, faults);
     let known = known.filter(|_| is_known_host);
-    let port = said.port.over(current.map(|server| i64::from(server.port)));
-    let encryption = said
+    let port = input
+        .port
+        .over(current.map(|server| i64::from(server.port)));
+    let encryption = input
         .encryption
         .over(current.map(|server| server.encryption));
     let encryption =
@@ -102,7 +103,7 @@ fn check_host(host: &str, faults: &mut Faults) {
     }
 }
 
-/// Returns whether somebody else may answer here than at the account's server until now.
+/// Returns whether this may be another party than the account's server until now.
 pub(super) fn is_elsewhere(server: &ServerAddress, current: &Account) -> bool {
     let Some(before) = &current.server else {
         return true;

@@ -3,50 +3,53 @@ use mailmesh_mail::message::Mailbox;
 use mailmesh_store::account::Account;
 
 use super::credentials::{self, Credentials};
-use super::input::{Basis, Input};
-use super::server::{self, Said};
+use super::input::{AccountContext, AccountInput};
+use super::server::{self, ServerInput};
 use super::watching;
-use crate::client_configuration::settled_key;
+use crate::client_configuration::merge_key;
 use crate::error::ApiError;
 use crate::field::{Faults, Field};
 
 const MOST_FROM_ADDRESSES: usize = 1000;
 
-/// Lays the input over what is there, fills in defaults, checks all, and seals the password. The grant is the
-/// caller's affair.
-pub(crate) fn settle(mut input: Input, basis: &Basis<'_>) -> Result<Account, ApiError> {
+/// Merges the input with what is stored, fills in defaults, checks all, and seals the password. The caller sets
+/// the grant.
+pub(crate) fn validate(
+    mut input: AccountInput,
+    context: &AccountContext<'_>,
+) -> Result<Account, ApiError> {
     let mut faults = Faults::default();
-    let current = basis.current;
-    let key = settled_key(&input.key, current.map(|a| &a.key), &mut faults)?;
-    let protocol = settle_protocol(&input.protocol, current, &mut faults);
-    let said = Said {
+    let current = context.current;
+    let key = merge_key(&input.key, current.map(|a| &a.key), &mut faults)?;
+    let protocol = merge_protocol(&input.protocol, current, &mut faults);
+    let server_input = ServerInput {
         host: std::mem::take(&mut input.host),
         port: std::mem::take(&mut input.port),
         encryption: std::mem::take(&mut input.encryption),
     };
-    let direction = settle_direction(&input.direction, protocol, current, &mut faults);
-    let server = server::settle(said, protocol, current, basis.client, &mut faults);
+    let direction = merge_direction(&input.direction, protocol, current, &mut faults);
+    let server = server::merge(server_input, protocol, current, context.client, &mut faults);
     let ca_pem = std::mem::take(&mut input.ca_pem).over(current.and_then(|a| a.ca_pem.clone()));
     if let Some(pem) = &ca_pem {
         faults.ca_pem("ca_pem", pem);
     }
     let is_elsewhere =
         current.is_some_and(|a| server::is_elsewhere(&server, a) || ca_pem != a.ca_pem);
-    let credentials = credentials::settle(&mut input, basis, direction, is_elsewhere, &mut faults);
+    let credentials = credentials::merge(&mut input, context, direction, is_elsewhere, &mut faults);
     credentials::check_protection(&credentials, &server, &mut faults);
-    let from_addresses = settle_from(&mut input, direction, current, &credentials, &mut faults);
-    let max_connections = settle_max_connections(&mut input, direction, current, &mut faults);
+    let from_addresses = merge_from(&mut input, direction, current, &credentials, &mut faults);
+    let max_connections = merge_max_connections(&mut input, direction, current, &mut faults);
     let name = std::mem::take(&mut input.name).over(current.map(|a| a.name.clone()));
     let name = name.unwrap_or_else(|| key.to_string());
     faults.text("name", &name, 200);
     let is_enabled = std::mem::take(&mut input.enabled).over(current.map(|a| a.is_enabled));
     let watching = match direction {
-        Direction::Inbound => watching::settle(input, protocol, current, &mut faults),
+        Direction::Inbound => watching::merge(input, protocol, current, &mut faults),
         Direction::Outbound => watching::refuse(&input, &mut faults),
     };
     faults.finish()?;
     Ok(Account {
-        id: basis.id,
+        id: context.id,
         key,
         name,
         is_enabled: is_enabled.unwrap_or(true),
@@ -55,8 +58,8 @@ pub(crate) fn settle(mut input: Input, basis: &Basis<'_>) -> Result<Account, Api
         server: Some(server),
         authorisation: credentials.authorisation,
         login: credentials.login,
-        password: credentials.password.seal(basis)?,
-        client_configuration_id: basis.client.map(|client| client.id),
+        password: credentials.password.seal(context)?,
+        client_configuration_id: context.client.map(|client| client.id),
         grant_id: None::<GrantId>,
         from_addresses,
         folders: watching.folders,
@@ -68,12 +71,12 @@ pub(crate) fn settle(mut input: Input, basis: &Basis<'_>) -> Result<Account, Api
         max_connections,
         ca_pem,
         revision: current.map_or(1, |account| account.revision),
-        created_at: current.map_or(basis.now, |account| account.created_at),
-        updated_at: basis.now,
+        created_at: current.map_or(context.now, |account| account.created_at),
+        updated_at: context.now,
     })
 }
 
-fn settle_protocol(
+fn merge_protocol(
     given: &Field<Protocol>,
     current: Option<&Account>,
     faults: &mut Faults,
@@ -96,7 +99,7 @@ fn settle_protocol(
     }
 }
 
-fn settle_direction(
+fn merge_direction(
     given: &Field<Direction>,
     protocol: Protocol,
     current: Option<&Account>,
@@ -117,8 +120,8 @@ fn settle_direction(
     kept
 }
 
-fn settle_from(
-    input: &mut Input,
+fn merge_from(
+    input: &mut AccountInput,
     direction: Direction,
     current: Option<&Account>,
     credentials: &Credentials,
@@ -165,8 +168,8 @@ fn settle_from(
     checked.collect()
 }
 
-fn settle_max_connections(
-    input: &mut Input,
+fn merge_max_connections(
+    input: &mut AccountInput,
     direction: Direction,
     current: Option<&Account>,
     faults: &mut Faults,

@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 /// An account as the API shows it: never its password or tokens.
 #[derive(Debug, Serialize)]
-pub(crate) struct View {
+pub(crate) struct AccountView {
     key: Key,
     name: String,
     enabled: bool,
@@ -94,7 +94,7 @@ impl From<Grant> for GrantView {
 pub(crate) async fn load_views(
     tx: &mut Tx,
     accounts: Vec<Account>,
-) -> Result<Vec<View>, StoreError> {
+) -> Result<Vec<AccountView>, StoreError> {
     let ids: Vec<AccountId> = accounts.iter().map(|account| account.id).collect();
     let grants: Vec<GrantId> = accounts.iter().filter_map(|a| a.grant_id).collect();
     let statuses = account_status::list_by_ids(tx, &ids).await?;
@@ -120,7 +120,7 @@ fn view(
     client: Option<Key>,
     status: Option<AccountStatus>,
     grant: Option<Grant>,
-) -> View {
+) -> AccountView {
     let is_inbound = account.direction == Direction::Inbound;
     let state = status.as_ref().map_or(AccountState::Active, |s| s.state);
     let is_waiting = matches!(
@@ -128,7 +128,7 @@ fn view(
         AccountState::SignInNeeded | AccountState::SignInRequired
     );
     let changed_at = status.as_ref().map(|s| s.changed_at);
-    View {
+    AccountView {
         key: account.key,
         name: account.name,
         enabled: account.is_enabled,

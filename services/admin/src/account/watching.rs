@@ -3,7 +3,7 @@
 use mailmesh_domain::{AfterReceive, Protocol};
 use mailmesh_store::account::Account;
 
-use super::input::Input;
+use super::input::AccountInput;
 use crate::field::{Faults, Field};
 
 const LEAST_POLL_SECONDS: i64 = 5;
@@ -20,9 +20,9 @@ pub(super) struct Watching {
     pub(super) move_to: Option<String>,
 }
 
-/// Lays what was said over what is there.
-pub(super) fn settle(
-    input: Input,
+/// Merges the input with the stored account and the defaults.
+pub(super) fn merge(
+    input: AccountInput,
     protocol: Protocol,
     current: Option<&Account>,
     faults: &mut Faults,
@@ -42,7 +42,7 @@ pub(super) fn settle(
     {
         faults.add("after_receive", "must be keep or delete for protocol pop3");
     }
-    let days = settle_days(input.delete_after_days, after_receive, current, faults);
+    let days = merge_days(input.delete_after_days, after_receive, current, faults);
     let is_move_to_given = input.move_to.is_given();
     let move_to = input.move_to.over(current.and_then(|a| a.move_to.clone()));
     match (after_receive, &move_to) {
@@ -77,7 +77,7 @@ pub(super) fn settle(
 }
 
 /// Refuses all of it for an account that sends, and returns what then stands in its row.
-pub(super) fn refuse(input: &Input, faults: &mut Faults) -> Watching {
+pub(super) fn refuse(input: &AccountInput, faults: &mut Faults) -> Watching {
     let given = [
         ("folders", input.folders.is_given()),
         ("receive_existing", input.receive_existing.is_given()),
@@ -104,7 +104,7 @@ pub(super) fn refuse(input: &Input, faults: &mut Faults) -> Watching {
     }
 }
 
-fn settle_days(
+fn merge_days(
     given: Field<i64>,
     after_receive: AfterReceive,
     current: Option<&Account>,

@@ -11,7 +11,9 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::access::{Modeller, Viewer};
-use crate::account::{Basis, Input, View, check_destination, load_views, settle};
+use crate::account::{
+    AccountContext, AccountInput, AccountView, check_destination, load_views, validate,
+};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, PathKey};
 use crate::field::Field;
@@ -20,35 +22,35 @@ use crate::state::{App, SharedApp};
 const WHAT: &str = "account";
 
 #[derive(Debug, Serialize)]
-pub(super) struct Listed {
-    accounts: Vec<View>,
+pub(super) struct AccountList {
+    accounts: Vec<AccountView>,
 }
 
 pub(super) async fn list(
     _: Viewer,
     State(app): State<SharedApp>,
-) -> Result<Json<Listed>, ApiError> {
+) -> Result<Json<AccountList>, ApiError> {
     let mut tx = app.begin().await?;
     let accounts = store::list(&mut tx).await?;
     let accounts = load_views(&mut tx, accounts).await?;
-    Ok(Json(Listed { accounts }))
+    Ok(Json(AccountList { accounts }))
 }
 
 pub(super) async fn create(
     caller: Modeller,
     State(app): State<SharedApp>,
-    JsonBody(input): JsonBody<Input>,
+    JsonBody(input): JsonBody<AccountInput>,
 ) -> Result<Response, ApiError> {
     let mut tx = app.begin().await?;
     let client = load_client(&mut tx, &input.client_configuration, None).await?;
-    let basis = Basis {
+    let context = AccountContext {
         id: AccountId::generate(&*app.replica.clock),
         now: app.now(),
         current: None,
         client: client.as_ref(),
         sealing_key: &app.sealing_key,
     };
-    let mut account = settle(input, &basis)?;
+    let mut account = validate(input, &context)?;
     check_destination(&mut tx, &caller, client.as_ref(), &account).await?;
     account.grant_id = shared_grant(&mut tx, &account).await?;
     let inserted = store::insert(&mut tx, &account).await;
@@ -66,7 +68,7 @@ pub(super) async fn read(
     _: Viewer,
     State(app): State<SharedApp>,
     PathKey(key): PathKey,
-) -> Result<Json<View>, ApiError> {
+) -> Result<Json<AccountView>, ApiError> {
     let mut tx = app.begin().await?;
     let account = store::find_by_key(&mut tx, &key).await?;
     let account = account.ok_or(ApiError::NotFound { what: WHAT })?;
@@ -77,20 +79,20 @@ pub(super) async fn change(
     caller: Modeller,
     State(app): State<SharedApp>,
     PathKey(key): PathKey,
-    JsonBody(input): JsonBody<Input>,
-) -> Result<Json<View>, ApiError> {
+    JsonBody(input): JsonBody<AccountInput>,
+) -> Result<Json<AccountView>, ApiError> {
     let mut tx = app.begin().await?;
     let current = store::find_for_update(&mut tx, &key).await?;
     let current = current.ok_or(ApiError::NotFound { what: WHAT })?;
     let client = load_client(&mut tx, &input.client_configuration, Some(&current)).await?;
-    let basis = Basis {
+    let context = AccountContext {
         id: current.id,
         now: app.now(),
         current: Some(&current),
         client: client.as_ref(),
         sealing_key: &app.sealing_key,
     };
-    let mut account = settle(input, &basis)?;
+    let mut account = validate(input, &context)?;
     check_destination(&mut tx, &caller, client.as_ref(), &account).await?;
     account.grant_id = if has_same_owner(&current, &account) {
         current.grant_id
@@ -217,7 +219,7 @@ async fn announce(app: &App, tx: &mut Tx, key: &Key, is_deleted: bool) -> Result
     app.announce(tx, &event).await
 }
 
-async fn load_one(tx: &mut Tx, account: Account) -> Result<View, ApiError> {
+async fn load_one(tx: &mut Tx, account: Account) -> Result<AccountView, ApiError> {
     let mut views = load_views(tx, vec![account]).await?;
     views.pop().ok_or(ApiError::NotFound { what: WHAT })
 }

@@ -16,13 +16,13 @@ use crate::state::SharedApp;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Input {
+pub(super) struct ApiKeyInput {
     name: Field<String>,
     role: Field<Role>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct View {
+pub(super) struct ApiKeyView {
     id: ApiKeyId,
     name: String,
     role: Role,
@@ -36,16 +36,16 @@ pub(super) struct View {
 #[derive(Serialize)]
 pub(super) struct Made {
     #[serde(flatten)]
-    view: View,
+    view: ApiKeyView,
     key: String,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Listed {
-    api_keys: Vec<View>,
+pub(super) struct ApiKeyList {
+    api_keys: Vec<ApiKeyView>,
 }
 
-impl From<ApiKey> for View {
+impl From<ApiKey> for ApiKeyView {
     fn from(key: ApiKey) -> Self {
         Self {
             id: key.id,
@@ -60,17 +60,17 @@ impl From<ApiKey> for View {
 pub(super) async fn list(
     _: Administrator,
     State(app): State<SharedApp>,
-) -> Result<Json<Listed>, ApiError> {
+) -> Result<Json<ApiKeyList>, ApiError> {
     let mut tx = app.begin().await?;
     let keys = store::list(&mut tx).await?;
-    let api_keys = keys.into_iter().map(View::from).collect();
-    Ok(Json(Listed { api_keys }))
+    let api_keys = keys.into_iter().map(ApiKeyView::from).collect();
+    Ok(Json(ApiKeyList { api_keys }))
 }
 
 pub(super) async fn create(
     _: Administrator,
     State(app): State<SharedApp>,
-    JsonBody(input): JsonBody<Input>,
+    JsonBody(input): JsonBody<ApiKeyInput>,
 ) -> Result<(StatusCode, Json<Made>), ApiError> {
     let mut faults = Faults::default();
     let name = input.name.over(None).unwrap_or_default();
@@ -105,7 +105,7 @@ pub(super) async fn revoke(
     PathId(id): PathId<ApiKeyId>,
 ) -> Result<StatusCode, ApiError> {
     let mut tx = app.begin().await?;
-    // The lock: of two administrators that revoke each other at once, one remains.
+    // Locks all keys: of two administrators that revoke each other's key at the same time, one must remain.
     store::lock_and_check_any(&mut tx).await?;
     let keys = store::list(&mut tx).await?;
     let mut others = keys

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use tracing::info;
 
 use crate::access::{Administrator, Viewer};
-use crate::client_configuration::{Basis, Input, settle};
+use crate::client_configuration::{ClientContext, ClientInput, validate};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, PathKey};
 use crate::state::{App, SharedApp};
@@ -21,7 +21,7 @@ use crate::state::{App, SharedApp};
 const WHAT: &str = "client configuration";
 
 #[derive(Debug, Serialize)]
-struct View {
+struct ClientView {
     key: Key,
     name: String,
     profile: String,
@@ -53,14 +53,14 @@ struct View {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Listed {
-    client_configurations: Vec<View>,
+pub(super) struct ClientList {
+    client_configurations: Vec<ClientView>,
 }
 
 pub(super) async fn list(
     _: Viewer,
     State(app): State<SharedApp>,
-) -> Result<Json<Listed>, ApiError> {
+) -> Result<Json<ClientList>, ApiError> {
     let mut tx = app.begin().await?;
     let clients = store::list(&mut tx).await?;
     let counts = account::count_by_client(&mut tx).await?;
@@ -68,7 +68,7 @@ pub(super) async fn list(
         let count = counts.iter().find(|(id, _)| *id == client.id);
         view(&app, client, count.map_or(0, |(_, count)| *count))
     });
-    Ok(Json(Listed {
+    Ok(Json(ClientList {
         client_configurations: views.collect(),
     }))
 }
@@ -76,15 +76,15 @@ pub(super) async fn list(
 pub(super) async fn create(
     _: Administrator,
     State(app): State<SharedApp>,
-    JsonBody(input): JsonBody<Input>,
+    JsonBody(input): JsonBody<ClientInput>,
 ) -> Result<Response, ApiError> {
-    let basis = Basis {
+    let context = ClientContext {
         id: ClientConfigurationId::generate(&*app.replica.clock),
         now: app.now(),
         current: None,
         sealing_key: &app.sealing_key,
     };
-    let client = settle(input, &basis)?;
+    let client = validate(input, &context)?;
     let mut tx = app.begin().await?;
     let inserted = store::insert(&mut tx, &client).await;
     inserted.map_err(|error| ApiError::on_insert(error, client.key.as_str()))?;
@@ -113,18 +113,18 @@ pub(super) async fn change(
     _: Administrator,
     State(app): State<SharedApp>,
     PathKey(key): PathKey,
-    JsonBody(input): JsonBody<Input>,
+    JsonBody(input): JsonBody<ClientInput>,
 ) -> Result<Response, ApiError> {
     let mut tx = app.begin().await?;
     let current = store::find_for_update(&mut tx, &key).await?;
     let current = current.ok_or(ApiError::NotFound { what: WHAT })?;
-    let basis = Basis {
+    let context = ClientContext {
         id: current.id,
         now: app.now(),
         current: Some(&current),
         sealing_key: &app.sealing_key,
     };
-    let client = settle(input, &basis)?;
+    let client = validate(input, &context)?;
     let accounts = account::list_by_client(&mut tx, client.id).await?;
     refuse_lost_direction(&client, &accounts)?;
     store::update(&mut tx, &client).await?;
@@ -188,9 +188,9 @@ fn count(accounts: &[Account]) -> i64 {
     i64::try_from(accounts.len()).unwrap_or(i64::MAX)
 }
 
-fn view(app: &App, client: ClientConfiguration, accounts: i64) -> View {
+fn view(app: &App, client: ClientConfiguration, accounts: i64) -> ClientView {
     let is_microsoft = client.profile == "microsoft";
-    View {
+    ClientView {
         key: client.key,
         name: client.name,
         base_url: client.issuer.clone().filter(|_| is_microsoft),

@@ -22,7 +22,7 @@ const DEFAULT_LIMIT: i64 = 50;
 const MOST: i64 = 500;
 
 #[derive(Debug, Serialize)]
-pub(super) struct View {
+pub(super) struct OutboundMailView {
     mail_id: MailId,
     account: Option<Key>,
     state: OutboundState,
@@ -44,8 +44,8 @@ pub(super) struct View {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Listed {
-    mails: Vec<View>,
+pub(super) struct OutboxPage {
+    mails: Vec<OutboundMailView>,
     /// The parameter `before` of the next page.
     next_before: Option<MailId>,
 }
@@ -77,7 +77,7 @@ pub(super) async fn list(
     _: Viewer,
     State(app): State<SharedApp>,
     Parameters(pairs): Parameters,
-) -> Result<Json<Listed>, ApiError> {
+) -> Result<Json<OutboxPage>, ApiError> {
     let filter = read_filter(pairs)?;
     let mut tx = app.begin().await?;
     let account = match &filter.account {
@@ -92,14 +92,14 @@ pub(super) async fn list(
     let is_full = i64::try_from(mails.len()).unwrap_or(i64::MAX) == filter.limit;
     let next_before = mails.last().filter(|_| is_full).map(|mail| mail.id);
     let mails = load_views(&mut tx, mails).await?;
-    Ok(Json(Listed { mails, next_before }))
+    Ok(Json(OutboxPage { mails, next_before }))
 }
 
 pub(super) async fn read(
     _: Viewer,
     State(app): State<SharedApp>,
     PathId(id): PathId<MailId>,
-) -> Result<Json<View>, ApiError> {
+) -> Result<Json<OutboundMailView>, ApiError> {
     let mut tx = app.begin().await?;
     let mail = find(&mut tx, id).await?;
     Ok(Json(load_one(&mut tx, mail).await?))
@@ -110,7 +110,7 @@ pub(super) async fn decide(
     State(app): State<SharedApp>,
     PathId(id): PathId<MailId>,
     JsonBody(decided): JsonBody<Decided>,
-) -> Result<Json<View>, ApiError> {
+) -> Result<Json<OutboundMailView>, ApiError> {
     let Some(decision) = decided.decision.over(None) else {
         return Err(ApiError::of_field(
             "decision",
@@ -129,7 +129,7 @@ pub(super) async fn decide(
     };
     let view = load_one(&mut tx, mail.clone()).await?;
     if let Some(account) = view.account.clone() {
-        tell(&app, &mut tx, account, &mail, decision).await?;
+        announce_decision(&app, &mut tx, account, &mail, decision).await?;
     }
     app.commit(tx).await?;
     info!(mail.id = %id, decision = ?decision, "Uncertain mail decided");
@@ -140,7 +140,7 @@ pub(super) async fn cancel(
     _: Modeller,
     State(app): State<SharedApp>,
     PathId(id): PathId<MailId>,
-) -> Result<Json<View>, ApiError> {
+) -> Result<Json<OutboundMailView>, ApiError> {
     let mut tx = app.begin().await?;
     let found = find(&mut tx, id).await?;
     let account = found.account_id;
@@ -163,8 +163,8 @@ pub(super) async fn cancel(
     Ok(Json(view))
 }
 
-/// A mail that is sent again is told of by its next attempt.
-async fn tell(
+/// Adds the event of a decision; for a mail that is sent again, its next attempt publishes one.
+async fn announce_decision(
     app: &App,
     tx: &mut Tx,
     account: Key,
@@ -261,18 +261,21 @@ fn wrong_state(mail: &OutboundMail, action: &str) -> ApiError {
     ApiError::conflict(format!("the mail is {}", mail.state), action)
 }
 
-async fn load_one(tx: &mut Tx, mail: OutboundMail) -> Result<View, ApiError> {
+async fn load_one(tx: &mut Tx, mail: OutboundMail) -> Result<OutboundMailView, ApiError> {
     let mut views = load_views(tx, vec![mail]).await?;
     views.pop().ok_or(ApiError::NotFound { what: WHAT })
 }
 
-async fn load_views(tx: &mut Tx, mails: Vec<OutboundMail>) -> Result<Vec<View>, ApiError> {
+async fn load_views(
+    tx: &mut Tx,
+    mails: Vec<OutboundMail>,
+) -> Result<Vec<OutboundMailView>, ApiError> {
     let mut ids: Vec<AccountId> = mails.iter().map(|mail| mail.account_id).collect();
     ids.sort_unstable();
     ids.dedup();
     let accounts = account::list_by_ids(tx, &ids).await?;
     let keys: HashMap<AccountId, Key> = accounts.into_iter().map(|a| (a.id, a.key)).collect();
-    let views = mails.into_iter().map(|mail| View {
+    let views = mails.into_iter().map(|mail| OutboundMailView {
         mail_id: mail.id,
         account: keys.get(&mail.account_id).cloned(),
         state: mail.state,

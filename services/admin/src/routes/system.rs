@@ -10,7 +10,7 @@ use crate::error::ApiError;
 use crate::state::SharedApp;
 
 #[derive(Debug, Serialize)]
-pub(super) struct View {
+pub(super) struct SystemView {
     version: &'static str,
     public_url: String,
     /// To be registered at each provider.
@@ -23,14 +23,17 @@ pub(super) struct View {
     clock_ahead_seconds: f64,
 }
 
-pub(super) async fn read(_: Viewer, State(app): State<SharedApp>) -> Result<Json<View>, ApiError> {
+pub(super) async fn read(
+    _: Viewer,
+    State(app): State<SharedApp>,
+) -> Result<Json<SystemView>, ApiError> {
     let mut tx = app.begin().await?;
     let replicas = replica::count_alive(&mut tx).await?;
     let events_waiting = outbox::count(&mut tx).await?;
     drop(tx);
     let database_now = app.replica.database.ping().await?;
     let ahead = app.now() - database_now;
-    Ok(Json(View {
+    Ok(Json(SystemView {
         version: env!("CARGO_PKG_VERSION"),
         public_url: app.public.url.to_string(),
         redirect_uri: app.public.redirect_uri().to_string(),
