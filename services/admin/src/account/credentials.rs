@@ -9,7 +9,7 @@ use crate::error::ApiError;
 use crate::field::{Faults, Field, SecretText};
 
 /// How the account proves itself.
-pub(super) struct Credentials {
+pub(super) struct AccountCredentials {
     pub(super) authorisation: Authorisation,
     pub(super) login: String,
     pub(super) password: Password,
@@ -43,7 +43,7 @@ pub(super) fn merge(
     direction: Direction,
     is_elsewhere: bool,
     faults: &mut Faults,
-) -> Credentials {
+) -> AccountCredentials {
     let current = context.current;
     let authorisation = std::mem::take(&mut input.authorisation);
     let authorisation = authorisation.over(current.map(|account| account.authorisation));
@@ -70,7 +70,7 @@ pub(super) fn merge(
     let kept = current.and_then(|account| account.password.clone());
     let password = std::mem::take(&mut input.password);
     let password = merge_password(password, is_password, kept, is_elsewhere, faults);
-    Credentials {
+    AccountCredentials {
         authorisation,
         login,
         password,
@@ -121,7 +121,7 @@ fn check_direction(client: &ClientConfiguration, direction: Direction, faults: &
 }
 
 pub(super) fn check_protection(
-    credentials: &Credentials,
+    credentials: &AccountCredentials,
     server: &ServerAddress,
     faults: &mut Faults,
 ) {

@@ -2,7 +2,7 @@ use mailmesh_domain::{Authorisation, Direction, GrantId, Protocol};
 use mailmesh_mail::message::Mailbox;
 use mailmesh_store::account::Account;
 
-use super::credentials::{self, Credentials};
+use super::credentials::{self, AccountCredentials};
 use super::input::{AccountContext, AccountInput};
 use super::server::{self, ServerInput};
 use super::watching;
@@ -124,7 +124,7 @@ fn merge_from(
     input: &mut AccountInput,
     direction: Direction,
     current: Option<&Account>,
-    credentials: &Credentials,
+    credentials: &AccountCredentials,
     faults: &mut Faults,
 ) -> Vec<String> {
     let given = std::mem::take(&mut input.from_addresses);
