@@ -1,4 +1,4 @@
-//! Hears `token.refresh`: a server refused an access token.
+//! Subscribes to `token.refresh`: a server refused an access token.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -41,12 +41,8 @@ impl Default for Config {
 /// Settings that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigProblem {
-    /// A number that must not be zero is.
     #[error("token_refresh.{setting} must not be zero")]
-    Zero {
-        /// The setting.
-        setting: &'static str,
-    },
+    Zero { setting: &'static str },
     /// An expired grant could stay unseen for longer than a minute.
     #[error("token_refresh.poll_seconds must be at most 30")]
     SlowPoll,

@@ -1,6 +1,6 @@
 //! Refreshes every grant before it is needed, once across all replicas.
 //!
-//! Hears `token.refresh`; publishes `token.refreshed`, `token.refresh_failed`,
+//! Subscribes to `token.refresh`; publishes `token.refreshed`, `token.refresh_failed`,
 //! `account.sign_in_required`, `account.failing`, `account.recovered` and `client.refused`; writes
 //! `grants` and the refusal in `client_configurations`.
 //!
