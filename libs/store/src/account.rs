@@ -18,9 +18,7 @@ use row::{Row, select};
 /// Where a mail server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerAddress {
-    /// Its host.
     pub host: String,
-    /// Its port.
     pub port: u16,
     /// How the connection is protected.
     pub encryption: Encryption,
@@ -29,7 +27,6 @@ pub struct ServerAddress {
 /// A mailbox used in one direction, as an operator set it.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// Its id.
     pub id: AccountId,
     /// Its key, as in subjects.
     pub key: Key,
@@ -73,9 +70,7 @@ pub struct Account {
     pub ca_pem: Option<String>,
     /// Counts up with every change.
     pub revision: i64,
-    /// When it was made.
     pub created_at: OffsetDateTime,
-    /// When it was last changed.
     pub updated_at: OffsetDateTime,
 }
 

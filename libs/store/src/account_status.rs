@@ -12,7 +12,6 @@ use crate::{StoreError, Tx};
 /// How an account fares.
 #[derive(Debug, Clone)]
 pub struct AccountStatus {
-    /// The account.
     pub account_id: AccountId,
     /// Whether it can work. A grant that waits for a sign-in outweighs what was stored here.
     pub state: AccountState,

@@ -10,15 +10,12 @@ use crate::{StoreError, Tx};
 /// One key of the admin API.
 #[derive(Debug, Clone)]
 pub struct ApiKey {
-    /// Its id.
     pub id: ApiKeyId,
     /// What it is for.
     pub name: String,
     /// What its holder may do.
     pub role: Role,
-    /// When it was made.
     pub created_at: OffsetDateTime,
-    /// When it was revoked.
     pub revoked_at: Option<OffsetDateTime>,
 }
 

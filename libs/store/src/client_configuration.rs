@@ -16,7 +16,6 @@ use crate::{StoreError, Tx};
 /// One OAuth client.
 #[derive(Debug, Clone)]
 pub struct ClientConfiguration {
-    /// Its id.
     pub id: ClientConfigurationId,
     /// Its key in URLs and commands.
     pub key: Key,
@@ -54,9 +53,7 @@ pub struct ClientConfiguration {
     pub is_outbound: bool,
     /// Why the provider refuses the client as a whole, if it does.
     pub refusal: Option<Problem>,
-    /// When it was made.
     pub created_at: OffsetDateTime,
-    /// When it was last changed.
     pub updated_at: OffsetDateTime,
 }
 

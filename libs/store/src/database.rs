@@ -29,7 +29,7 @@ fn migrator() -> Migrator {
 pub struct DatabaseSettings {
     /// `postgres://user:password@host:port/database`.
     pub url: SecretString,
-    /// At most so many connections, and [`URGENT_CONNECTIONS`] more; the sum over all replicas must stay under the
+    /// Maximum connections, besides [`URGENT_CONNECTIONS`]; the sum over all replicas must stay under the
     /// server's limit.
     pub max_connections: u32,
     /// How long to wait for a free connection.
@@ -51,7 +51,7 @@ pub struct Database {
 pub enum MigrationState {
     /// As this release needs it.
     Current,
-    /// So many migrations must be applied first: `mailmesh migrate`.
+    /// Number of migrations that must be applied first: `mailmesh migrate`.
     Behind(usize),
     /// A newer release has migrated it; this one runs against it all the same.
     Ahead,

@@ -20,7 +20,6 @@ impl std::error::Error for Cause {}
 /// A statement or the connection to the database failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The URL or a setting is not usable.
     #[error("the Postgres URL or CA file is not usable")]
     Settings(#[source] Cause),
     /// No connection could be had.
@@ -29,16 +28,13 @@ pub enum StoreError {
     /// A statement failed.
     #[error("cannot {operation}")]
     Query {
-        /// What we were doing.
         operation: &'static str,
-        /// The database's words.
         #[source]
         cause: Cause,
     },
     /// A unique value is taken, or a row is still referred to.
     #[error("cannot {operation}: {constraint} is violated")]
     Conflict {
-        /// What we were doing.
         operation: &'static str,
         /// The constraint's name.
         constraint: String,
@@ -49,19 +45,14 @@ pub enum StoreError {
     /// A stored value is none that this release knows.
     #[error("row {id} of {table} has a bad {column}")]
     BadRow {
-        /// The table.
         table: &'static str,
-        /// The column.
         column: &'static str,
         /// The row's id.
         id: String,
     },
     /// An update that must hit one row did not.
     #[error("cannot {operation}: the row is gone or was changed meanwhile")]
-    RowGone {
-        /// What we were doing.
-        operation: &'static str,
-    },
+    RowGone { operation: &'static str },
 }
 
 pub(crate) mod sqlx_migrate {

@@ -20,7 +20,6 @@ pub use refresh::{
 /// One consent.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// Its id.
     pub id: GrantId,
     /// The client that was consented to.
     pub client_configuration_id: ClientConfigurationId,
@@ -28,7 +27,6 @@ pub struct Grant {
     pub subject: String,
     /// The mailbox's address, as the provider names it.
     pub address: Option<String>,
-    /// The scopes that were granted.
     pub scopes: Vec<String>,
     /// Whether it can be refreshed.
     pub state: GrantState,
@@ -42,7 +40,6 @@ pub struct Grant {
     pub generation: i64,
     /// When the access token ends.
     pub access_expires_at: OffsetDateTime,
-    /// When it is to be refreshed.
     pub refresh_due_at: OffsetDateTime,
     /// When the refresh token ends, if the provider said so.
     pub refresh_expires_at: Option<OffsetDateTime>,

@@ -27,7 +27,6 @@ use row::{Row, columns};
 /// A recipient of an outbound mail and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
-    /// The address.
     pub address: String,
     /// Its end state, once there is one: accepted, or refused for good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,7 +51,7 @@ impl Recipient {
         }
     }
 
-    /// Returns what an event tells of this recipient.
+    /// Returns this recipient's part of an event.
     pub fn outcome(&self) -> RecipientOutcome {
         RecipientOutcome {
             address: self.address.clone(),
@@ -65,7 +64,6 @@ impl Recipient {
 /// A mail in the queue, or what became of it.
 #[derive(Debug, Clone)]
 pub struct OutboundMail {
-    /// The mail.
     pub id: MailId,
     /// The account it is sent through.
     pub account_id: AccountId,

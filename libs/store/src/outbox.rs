@@ -15,7 +15,6 @@ use crate::{StoreError, Tx};
 pub struct OutboxRow {
     /// Counts up in the order of insertion.
     pub id: i64,
-    /// The event.
     pub event: Encoded,
 }
 

@@ -30,7 +30,6 @@ pub enum SealedColumn {
 pub struct StoredSecret {
     /// What it is sealed for.
     pub context: SealContext,
-    /// The secret.
     pub sealed: SealedSecret,
 }
 

@@ -14,13 +14,12 @@ pub struct PostgresSettings {
     /// `postgres://user:password@host:port/database`; or `url_file`.
     #[serde(default)]
     url: Option<SecretText>,
-    /// A file with the URL.
     #[serde(default)]
     url_file: Option<PathBuf>,
     /// A file with the private CA of the server.
     #[serde(default)]
     ca_file: Option<PathBuf>,
-    /// At most so many connections in this process.
+    /// Maximum connections of this process.
     #[serde(default = "default_max_connections")]
     max_connections: u32,
     /// How long to wait for a free connection.

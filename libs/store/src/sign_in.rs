@@ -11,9 +11,7 @@ use crate::{StoreError, Tx};
 /// A consent under way, as the callback needs it.
 #[derive(Debug, Clone)]
 pub struct SignIn {
-    /// Its id.
     pub id: SignInId,
-    /// The account that it is for.
     pub account_id: AccountId,
     /// The hash of the cookie that binds it to one browser.
     pub browser_hash: Vec<u8>,
@@ -32,7 +30,6 @@ pub struct Start<'a> {
     pub state_hash: &'a [u8; 32],
     /// The hash of the browser's cookie.
     pub browser_hash: &'a [u8; 32],
-    /// The nonce.
     pub nonce: &'a str,
     /// The PKCE verifier, sealed.
     pub verifier: &'a SealedSecret,

@@ -21,7 +21,6 @@ pub struct NewTokens {
     pub refresh_token: Option<SealedSecret>,
     /// When the access token ends.
     pub access_expires_at: OffsetDateTime,
-    /// When it is to be refreshed.
     pub refresh_due_at: OffsetDateTime,
     /// When the refresh token that is good from now on ends, if the provider said so.
     pub refresh_expires_at: Option<OffsetDateTime>,
@@ -30,7 +29,6 @@ pub struct NewTokens {
 /// Which grants a replica may claim, besides those that nobody has claimed.
 #[derive(Debug, Clone, Copy)]
 pub struct Claiming<'a> {
-    /// The replica.
     pub replica: ReplicaId,
     /// How long its claims last.
     pub claim_for: Duration,

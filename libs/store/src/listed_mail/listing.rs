@@ -11,9 +11,9 @@ const BEYOND: &str = "\u{10FFFF}";
 /// A mail as a server lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListingEntry {
-    /// Without an id the content alone tells mails apart.
+    /// Without an id, mails are identified by content alone.
     pub position: Position,
-    /// What the server claims; other bytes under the same id tell of another mail.
+    /// What the server claims; another size under the same id means another mail.
     pub listed_bytes: Option<u64>,
 }
 

@@ -8,9 +8,7 @@ use crate::{StoreError, Tx};
 /// How far a folder was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor {
-    /// The account.
     pub account_id: AccountId,
-    /// The folder.
     pub folder: String,
     /// The epoch that `ordinal` belongs to.
     pub epoch: Epoch,

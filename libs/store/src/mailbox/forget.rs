@@ -3,7 +3,7 @@ use mailmesh_domain::{AccountId, Epoch};
 use crate::{StoreError, Tx};
 
 /// Voids how far an account's folders were read, because it names another server or login now, which may be the same
-/// mailbox by another name: each folder is read again from its beginning, and fingerprints tell seen from new.
+/// mailbox by another name: each folder is read again from its beginning, and fingerprints decide which mails are new.
 ///
 /// # Errors
 /// When the database fails.

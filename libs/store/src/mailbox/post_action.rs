@@ -8,7 +8,6 @@ use crate::{StoreError, Tx};
 /// A mail on the server that something is still to be done with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DuePostAction {
-    /// The mail.
     pub mail_id: MailId,
     /// The epoch within which the position means the mail.
     pub epoch: Epoch,

@@ -11,7 +11,6 @@ use crate::{StoreError, Tx};
 pub struct MailFailures {
     /// How often.
     pub attempts: i32,
-    /// When it failed first.
     pub first_failed_at: OffsetDateTime,
 }
 

@@ -11,7 +11,6 @@ use crate::{StoreError, Tx};
 /// A mail to put into the queue.
 #[derive(Debug, Clone)]
 pub struct NewOutboundMail {
-    /// The mail.
     pub id: MailId,
     /// The account to send it through.
     pub account_id: AccountId,
@@ -19,7 +18,7 @@ pub struct NewOutboundMail {
     pub idempotency_key: String,
     /// Whether the caller chose that key.
     pub is_key_given: bool,
-    /// What was asked for, to tell a repeated request from a different one with the same key.
+    /// Hash of the request: distinguishes a repeated request from a different one with the same key.
     pub content_sha256: [u8; 32],
     /// The `Message-ID` header.
     pub message_id: String,
@@ -48,7 +47,7 @@ pub enum Accepted {
     KeyTaken(MailId),
 }
 
-/// Puts mails into the queue in one statement, and tells for each what became of it. Of one key
+/// Puts mails into the queue in one statement, and returns the result of each. Of one key
 /// twice among them, the first counts.
 ///
 /// # Errors

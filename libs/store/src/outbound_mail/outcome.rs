@@ -13,7 +13,6 @@ use crate::{StoreError, Tx};
 /// What an attempt led to.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// The mail.
     pub mail_id: MailId,
     /// The attempt's number.
     pub attempt: i32,

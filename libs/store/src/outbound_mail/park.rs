@@ -17,7 +17,6 @@ pub struct Parking<'a> {
     pub problem: &'a Problem,
     /// When it is looked at again.
     pub until: OffsetDateTime,
-    /// Now.
     pub now: OffsetDateTime,
 }
 
@@ -30,7 +29,7 @@ pub struct Parked {
     pub told: Vec<OutboundMail>,
 }
 
-/// Returns whether mail that was told to wait for one reason has to be told of another: its kind is
+/// Returns whether a reason to wait differs from the one last published: its kind is
 /// different or, where a person must act, its code. Its text does not count, as servers end theirs with
 /// the id of a session; nor do the codes of what passes by itself, which alternate.
 pub fn is_news(known: Option<&Problem>, problem: &Problem) -> bool {
@@ -45,7 +44,7 @@ fn for_a_person(problem: &Problem) -> bool {
 
 /// Puts the due mails of an account off without an attempt, because the account itself cannot send.
 ///
-/// What counts as the same reason is told by [`is_news`].
+/// [`is_news`] decides what counts as the same reason.
 ///
 /// # Errors
 /// When the database fails.
@@ -158,7 +157,6 @@ pub async fn resume(
 /// A mail that the server may have.
 #[derive(Debug, Clone)]
 pub struct UncertainMail {
-    /// The mail.
     pub mail: OutboundMail,
     /// How long ago its last attempt was about to commit, by the database's clock.
     pub since_commit: Duration,
