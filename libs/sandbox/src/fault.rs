@@ -132,7 +132,6 @@ pub enum Fault {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRule {
-    /// One of [`POINTS`].
     pub point: String,
     /// Only for this mailbox; without it, for everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -37,7 +37,7 @@ pub enum HostError {
     },
 }
 
-/// Returns the host that clients are told.
+/// Returns the host that clients connect to.
 pub(crate) fn choose(settings: &Settings) -> Result<String, HostError> {
     let address = settings.bind;
     if !address.is_loopback() && !settings.reachable_by_others {

@@ -307,7 +307,7 @@ impl Session {
         Err(ConnectionEnd::ByUs)
     }
 
-    /// Tells what other sessions did to the selected folder.
+    /// Reports what other sessions changed in the selected folder.
     fn report_news(&mut self, may_expunge: bool) -> Result<(), ConnectionEnd> {
         let (Some(account), Some(view), Some(wire)) =
             (&self.account, &mut self.view, &mut self.wire)

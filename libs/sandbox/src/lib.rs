@@ -1,7 +1,7 @@
 //! A whole mail provider in one process for demos and tests, with scripted faults.
 //!
-//! Serves OAuth 2.0 and `OpenID` Connect, IMAP, POP3 and SMTP submission on loopback, with the manners of Google, of
-//! Microsoft or of the RFCs, and a control API that expires tokens, delivers mail and sets faults at named points.
+//! Serves OAuth 2.0 and `OpenID` Connect, IMAP, POP3 and SMTP submission on loopback, behaving like Google,
+//! Microsoft or the RFCs, and a control API that expires tokens, delivers mail and sets faults at named points.
 //! Promises that every rule a real provider enforces on tokens and sign-in is enforced here too.
 //! Refuses to listen on anything but loopback unless [`Settings::reachable_by_others`] says so: everybody who
 //! reaches it may read every mailbox, deliver mail and issue tokens.
@@ -30,7 +30,7 @@ pub use mailbox::{
 };
 pub use oauth::{InvalidRedirectUri, MailboxCounts, OAuthCounters, SigningKeyError};
 pub use sandbox::{Addresses, Sandbox, SandboxError};
-pub use server::{MailAddresses, MailParts, MailServer, MailServerError};
+pub use server::{MailAddresses, MailParts, MailServerError, SandboxMailServer};
 pub use settings::{ClientSettings, MailboxSettings, Personality, Settings};
 pub use tls::{TlsAuthority, TlsError};
 pub use token::{GrantRequest, RefreshRefusal, TokenBook, TokenHolder, TokenRefusal, TokenSet};

@@ -1,6 +1,6 @@
 //! The authorisation server: RFC 6749 with PKCE, `OpenID` Connect, RFC 7009, 7662 and 9207.
 //!
-//! One set of rules with three manners: what differs between the personalities is decided in [`failure`], in the
+//! One set of rules with three behaviours: what differs between the personalities is decided in [`failure`], in the
 //! token book, and where a handler asks for the [`Personality`].
 
 mod authorize;
@@ -42,7 +42,7 @@ use crate::mailbox::MailStore;
 use crate::settings::Personality;
 use crate::token::TokenBook;
 
-/// The directory that stands for every mailbox when Microsoft's manners are copied.
+/// The one directory (tenant) of all mailboxes when Microsoft is imitated.
 const TENANT_ID: &str = "5a9db0c7-51de-4b6f-9f0e-0d0000000001";
 
 /// Everything the handlers share.

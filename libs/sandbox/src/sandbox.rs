@@ -22,7 +22,7 @@ use crate::mailbox::{MailStore, MailStoreError};
 use crate::oauth::SigningKeyError;
 use crate::oauth::listener::FrontDoor;
 use crate::oauth::{self, ClientBook, InvalidRedirectUri, OAuthCounters, Provider, SigningKey};
-use crate::server::{MailAddresses, MailParts, MailServer, MailServerError};
+use crate::server::{MailAddresses, MailParts, MailServerError, SandboxMailServer};
 use crate::settings::{ClientSettings, Settings};
 use crate::tls::{TlsAuthority, TlsError};
 use crate::token::TokenBook;
@@ -45,7 +45,6 @@ pub enum SandboxError {
         #[source]
         source: io::Error,
     },
-    /// The mail servers could not start.
     #[error("cannot start the mail servers")]
     Mail(#[source] MailServerError),
     /// No certificate could be made.
@@ -88,7 +87,7 @@ pub struct Sandbox {
     addresses: Addresses,
     tls: TlsAuthority,
     provider: Arc<Provider>,
-    mail_server: MailServer,
+    mail_server: SandboxMailServer,
     web: JoinSet<()>,
     stop: DropGuard,
 }
@@ -112,7 +111,8 @@ impl Sandbox {
                 faults: provider.faults.clone(),
                 tls: tls.clone(),
             };
-            let mail_server = MailServer::start(&settings, parts).map_err(SandboxError::Mail)?;
+            let mail_server =
+                SandboxMailServer::start(&settings, parts).map_err(SandboxError::Mail)?;
             let addresses = Addresses {
                 host,
                 oauth,

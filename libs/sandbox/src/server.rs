@@ -64,7 +64,6 @@ pub struct MailAddresses {
 /// The state that the mail servers work on.
 #[derive(Debug, Clone)]
 pub struct MailParts {
-    /// The mail.
     pub store: MailStore,
     /// The access tokens.
     pub tokens: TokenBook,
@@ -82,14 +81,14 @@ enum Service {
 }
 
 /// Running IMAP, POP3 and SMTP servers.
-pub struct MailServer {
+pub struct SandboxMailServer {
     addresses: MailAddresses,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-impl MailServer {
-    /// Listens and serves until [`MailServer::stop`]; must be called inside a tokio runtime.
+impl SandboxMailServer {
+    /// Listens and serves until [`SandboxMailServer::stop`]; must be called inside a tokio runtime.
     pub fn start(settings: &Settings, parts: MailParts) -> Result<Self, MailServerError> {
         let bind = |port| listen(SocketAddr::new(settings.bind, port));
         let (imap_tls, imap) = (bind(settings.imap_tls_port)?, bind(settings.imap_port)?);
@@ -198,16 +197,16 @@ async fn attend(site: Arc<Site>, service: Service, socket: TcpStream, is_tls: bo
     }
 }
 
-impl Drop for MailServer {
+impl Drop for SandboxMailServer {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
 
-impl fmt::Debug for MailServer {
+impl fmt::Debug for SandboxMailServer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("MailServer")
+            .debug_struct("SandboxMailServer")
             .field("addresses", &self.addresses)
             .finish_non_exhaustive()
     }

@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
-/// Whose manners the provider copies.
+/// The provider whose behaviour is imitated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Personality {
@@ -44,7 +44,7 @@ pub struct Settings {
     pub smtp_tls_port: u16,
     /// Port of plain submission with STARTTLS; 0 takes any free one.
     pub smtp_port: u16,
-    /// Whose manners to copy.
+    /// The provider to imitate.
     pub personality: Personality,
     /// The domain whose addresses are local.
     pub domain: String,
@@ -99,7 +99,6 @@ impl Default for Settings {
 pub struct MailboxSettings {
     /// The address, which is also the login.
     pub address: String,
-    /// The password.
     pub password: String,
 }
 

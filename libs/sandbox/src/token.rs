@@ -31,7 +31,6 @@ pub struct TokenHolder {
 pub struct GrantRequest {
     /// The mailbox.
     pub address: String,
-    /// The client.
     pub client_id: String,
     /// What was consented to.
     pub scopes: Vec<String>,
@@ -47,7 +46,6 @@ pub struct TokenSet {
     pub grant: u64,
     /// The mailbox.
     pub address: String,
-    /// The access token.
     pub access_token: String,
     /// Its life.
     pub expires_in_seconds: u64,

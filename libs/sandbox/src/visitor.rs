@@ -23,9 +23,7 @@ pub struct Visitor {
 pub struct LastPage {
     /// Its address, without the query.
     pub url: String,
-    /// Its status.
     pub status: u16,
-    /// Its HTML.
     pub html: String,
 }
 
@@ -35,12 +33,10 @@ pub enum VisitError {
     /// The CA certificate cannot be used, or the client not be built.
     #[error("the browser cannot be set up")]
     SetUp(#[source] reqwest::Error),
-    /// A page did not answer.
     #[error("{host} did not answer")]
     Silent {
         /// The page's host.
         host: String,
-        /// Why.
         #[source]
         source: reqwest::Error,
     },

@@ -64,7 +64,7 @@ impl Session {
             return Ok(Vec::new());
         };
         if plan.sets_seen {
-            // What others did must be told before this session's own changes count as told.
+            // Other sessions' changes must be reported before this session's own count as reported.
             view.report(folder, false, &mut wire.output);
         }
         let mut found = Vec::with_capacity(places.len());

@@ -37,7 +37,7 @@ impl Session {
         let Some(folder) = view.find_mut(&mut folders) else {
             return Ok(Answer::Done);
         };
-        // What others did must be told before this session's own changes count as told.
+        // Other sessions' changes must be reported before this session's own count as reported.
         view.report(folder, false, &mut wire.output);
         for place in sequence.places(view.uids(), is_by_uid) {
             let uid = view.uids().get(place).copied().unwrap_or_default();

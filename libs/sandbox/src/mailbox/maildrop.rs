@@ -33,7 +33,7 @@ pub struct Pop3Quirks {
     pub listed_at_most: Option<usize>,
     /// Maximum mails in the answer to UIDL, when LIST shows more.
     pub uidl_at_most: Option<usize>,
-    /// Added to every size that is told.
+    /// Added to every size in listings: some servers announce wrong sizes.
     pub size_error: i64,
     /// Least time between two sign-ins, announced as LOGIN-DELAY and enforced.
     pub login_delay_seconds: Option<u32>,

@@ -10,7 +10,6 @@ use super::folder::{Folder, Mail};
 pub struct StoredMail {
     /// Its UID in the folder.
     pub uid: u32,
-    /// Its flags.
     pub flags: Flags,
     /// The moment it arrived.
     pub received_at: OffsetDateTime,
@@ -38,13 +37,11 @@ pub struct Submission {
 /// What is in one folder, in numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FolderState {
-    /// The folder's name.
     pub name: String,
     /// Its UIDVALIDITY.
     pub uid_validity: u32,
     /// The UID of the next mail.
     pub uid_next: u32,
-    /// Mails in it.
     pub mails: usize,
     /// Mails without `\Seen`.
     pub unseen: usize,

@@ -7,7 +7,7 @@ use crate::token::TokenSet;
 
 const ID_TOKEN_SECONDS: i64 = 3_600;
 
-/// Returns what the scopes allow to be told about the owner.
+/// Returns the claims about the owner that the scopes allow.
 pub(super) fn describe_owner(
     provider: &Provider,
     address: &str,

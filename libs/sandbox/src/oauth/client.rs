@@ -14,7 +14,6 @@ use crate::settings::ClientSettings;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("redirect URI {uri} of client {client_id} is not an absolute URL without fragment")]
 pub struct InvalidRedirectUri {
-    /// The client.
     pub client_id: String,
     /// The URI as it was given.
     pub uri: String,

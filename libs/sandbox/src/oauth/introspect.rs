@@ -14,7 +14,7 @@ use super::fields::Fields;
 use super::refuse::refuse;
 use crate::fault::http::stumble;
 
-/// Tells whether a token is live and whom it speaks for (RFC 7662).
+/// Answers whether a token is active, and whose it is (RFC 7662).
 pub(super) async fn introspect(
     State(provider): State<Arc<Provider>>,
     headers: HeaderMap,

@@ -97,7 +97,7 @@ impl Listing {
         }
     }
 
-    /// Returns the size that is told of a mail, right or not.
+    /// Returns the size to announce for a mail, which may be configured wrong.
     pub(super) fn size(&self, message: &ListedMessage) -> i64 {
         to_size(message.raw.len()).saturating_add(self.quirks.size_error)
     }

@@ -138,7 +138,7 @@ impl Session {
     }
 }
 
-/// Sends so many bytes without a line end.
+/// Sends this many bytes without a line end.
 async fn flood(wire: &mut Wire, bytes: u64) -> Result<(), ConnectionEnd> {
     let mut left = bytes;
     while left > 0 {

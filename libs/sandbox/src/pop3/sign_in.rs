@@ -29,7 +29,7 @@ pub(super) fn user(session: &mut Session, name: &str) -> Result<(), ConnectionEn
         return session.reply(CLEAR_TEXT);
     }
     session.user = Some(name.to_owned());
-    // Whether the name exists is nothing to tell.
+    // The reply must not show whether the name exists.
     session.reply("+OK Now the password")
 }
 

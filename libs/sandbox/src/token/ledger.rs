@@ -36,7 +36,7 @@ pub(super) struct IssuedRefreshToken {
 /// Expired access tokens are remembered this long, so that they are refused as expired.
 const REMEMBERED: Duration = Duration::hours(1);
 const PRUNE_FROM: usize = 16_384;
-/// Google lets so many refresh tokens of one client and mailbox live; one more kills the oldest without a word.
+/// Google's limit of live refresh tokens per client and mailbox; one more revokes the oldest silently.
 const GOOGLE_LIVE: usize = 100;
 
 impl Ledger {
