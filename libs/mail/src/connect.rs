@@ -16,7 +16,6 @@ pub struct Endpoint {
     pub protocol: Protocol,
     /// Whether mail is read or sent: there are protocols that can do both.
     pub direction: Direction,
-    /// Where it is.
     pub server: Server,
 }
 

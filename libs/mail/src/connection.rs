@@ -25,7 +25,6 @@ use crate::Credentials;
 pub struct Server {
     /// The host name or address, also checked against the certificate.
     pub host: String,
-    /// The port.
     pub port: u16,
     /// How the connection is protected.
     pub encryption: Encryption,

@@ -19,11 +19,8 @@ pub enum Credentials {
         /// The bearer token.
         access_token: SecretString,
     },
-    /// A password.
     Password {
-        /// The login.
         login: String,
-        /// The password.
         password: SecretString,
     },
     /// No authentication.

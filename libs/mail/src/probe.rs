@@ -21,7 +21,6 @@ pub struct Probe {
 /// One thing that was tried.
 #[derive(Debug)]
 pub struct ProbeCheck {
-    /// What.
     pub step: ProbeStep,
     /// Whether it works.
     pub result: Result<(), ProbeError>,

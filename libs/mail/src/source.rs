@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::source_error::SourceError;
 
-/// How a source tells what is new.
+/// How a source finds out what is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
     /// It lists what lies after an ordinal, so that one cursor says what was received.
@@ -122,7 +122,7 @@ pub enum Farewell {
 /// A signed-in session that reads a mailbox. Usable between complete calls: one that was dropped half-way leaves it
 /// closed for good.
 pub trait MailSource: fmt::Debug + Send {
-    /// Returns how the source tells what is new.
+    /// Returns how the source finds out what is new.
     fn listing(&self) -> Listing;
 
     /// Returns whether the session is kept while nothing happens. If not, close it after each look: it keeps others out.
@@ -142,7 +142,7 @@ pub trait MailSource: fmt::Debug + Send {
     /// answer means that there are no more. A source that lists the whole mailbox numbers it from `ordinal` + 1 on.
     fn list_after(&mut self, ordinal: u64) -> BoxFuture<'_, Result<Vec<ListedMail>, SourceError>>;
 
-    /// Returns what the server claims of the mails' sizes; what it does not tell is left out.
+    /// Returns what the server claims of the mails' sizes; mails without a size are left out.
     fn sizes<'a>(
         &'a mut self,
         ordinals: &'a [u64],

@@ -13,20 +13,15 @@ use rustls::{ClientConfig, RootCertStore};
 /// TLS settings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The extra authority is not PEM.
     #[error("the extra certificate authority is not readable PEM")]
     UnreadableAuthority {
-        /// What the reader said.
         #[source]
         source: pem::Error,
     },
-    /// The extra authority holds no certificate.
     #[error("the extra certificate authority holds no certificate")]
     EmptyAuthority,
-    /// A certificate of the extra authority cannot serve as a root.
     #[error("the extra certificate authority holds a certificate that cannot be a root")]
     RefusedAuthority {
-        /// What the TLS library said.
         #[source]
         source: rustls::Error,
     },
@@ -36,7 +31,6 @@ pub enum TlsError {
     /// The provider offers no protocol version that we accept.
     #[error("the TLS provider offers neither TLS 1.2 nor 1.3")]
     NoVersion {
-        /// What the TLS library said.
         #[source]
         source: rustls::Error,
     },

@@ -103,7 +103,6 @@ impl Failure {
 /// What the server said to one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipientResult {
-    /// The recipient's address.
     pub address: String,
     /// The server's reply in one line, codes included.
     pub reply: String,
@@ -121,7 +120,6 @@ impl RecipientResult {
 /// Why a recipient was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipientRefusal {
-    /// The server's code.
     pub code: String,
     /// What it means and who must act.
     pub verdict: Verdict,
@@ -145,7 +143,6 @@ pub enum Preparation<'a> {
 pub enum Committed {
     /// The server took the mail for those recipients that it accepted.
     Accepted {
-        /// Each recipient's result.
         recipients: Vec<RecipientResult>,
         /// The server's reply in one line, codes included.
         reply: String,

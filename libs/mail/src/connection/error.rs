@@ -132,7 +132,7 @@ impl ConnectError {
         }
     }
 
-    /// Tells a refused certificate and a port without TLS from a connection that broke.
+    /// Distinguishes a refused certificate and a port without TLS from a broken connection.
     pub fn from_handshake(source: io::Error) -> Self {
         let Some(cause) = source
             .get_ref()

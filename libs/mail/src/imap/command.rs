@@ -62,7 +62,7 @@ impl Session {
             .map_err(|source| ImapError::ConnectionLost { stage, source })
     }
 
-    /// Tells the end of a command from its data.
+    /// Distinguishes the end of a command from its data.
     pub(super) fn settle(&mut self, running: &Running, reply: Reply) -> Settled {
         match reply {
             Reply::Tagged { tag, outcome } if tag == running.tag => {

@@ -13,7 +13,6 @@ pub enum Stage {
     StartTls,
     /// Asking what the server can do.
     Capability,
-    /// Signing in.
     SignIn,
     /// Saying who we are.
     Id,
@@ -37,7 +36,7 @@ pub enum Stage {
     Expunge,
     /// Listing folders.
     List,
-    /// Saying farewell.
+    /// LOGOUT.
     Logout,
 }
 
@@ -156,7 +155,6 @@ pub enum ImapError {
         refusal: Refusal,
         /// The response code.
         code: Option<String>,
-        /// The server's words.
         text: ServerText,
         /// The `status` of the challenge with which bearer tokens are refused.
         challenge_status: Option<String>,
@@ -173,7 +171,6 @@ pub enum ImapError {
         refusal: Refusal,
         /// The response code.
         code: Option<String>,
-        /// The server's words.
         text: ServerText,
     },
     /// The server ended the session and said so.
@@ -182,32 +179,23 @@ pub enum ImapError {
         Brackets(code.as_deref())
     )]
     Bye {
-        /// What we were doing.
         stage: Stage,
         /// The response code.
         code: Option<String>,
-        /// The server's words.
         text: ServerText,
     },
     /// The connection broke or ended without a word.
     #[error("the connection was lost while {stage}")]
     ConnectionLost {
-        /// What we were doing.
         stage: Stage,
-        /// What the stream said.
         #[source]
         source: io::Error,
     },
-    /// The server took too long.
     #[error("the server took too long while {stage}")]
-    TimedOut {
-        /// What we were doing.
-        stage: Stage,
-    },
+    TimedOut { stage: Stage },
     /// The server sent or announced more than it may.
     #[error("the server sent too much while {stage}")]
     Excess {
-        /// What we were doing.
         stage: Stage,
         /// What was exceeded.
         #[source]
@@ -216,7 +204,6 @@ pub enum ImapError {
     /// A line that is no IMAP.
     #[error("the server sent what is not IMAP while {stage}: {text}")]
     Unreadable {
-        /// What we were doing.
         stage: Stage,
         /// The line.
         text: ServerText,
@@ -224,7 +211,6 @@ pub enum ImapError {
     /// Bytes came between the reply to STARTTLS and the handshake: somebody is on the line.
     #[error("data was slipped in before TLS began")]
     StartTlsTampered,
-    /// The server signed us in before TLS could begin.
     #[error("the server skipped the sign-in before TLS could begin")]
     PreAuthBeforeTls,
     /// The folder has no UIDVALIDITY, so its UIDs mean nothing tomorrow.
@@ -239,13 +225,11 @@ pub enum ImapError {
         /// What is missing.
         capability: &'static str,
     },
-    /// The mail is no longer in the folder.
     #[error("the mail is no longer there")]
     MailGone,
     /// The server has the mail and cannot show it, or what it shows cannot be read.
     #[error("the server could not show the mail")]
     MailUnreadable,
-    /// No folder is open.
     #[error("no folder is open")]
     NoFolder,
     /// The search term holds characters that cannot be searched for.

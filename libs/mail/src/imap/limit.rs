@@ -17,7 +17,7 @@ pub struct ImapTimeouts {
     pub fetch_mail: Duration,
     /// The answer to `IDLE` and to `DONE`.
     pub idle_answer: Duration,
-    /// The whole farewell.
+    /// LOGOUT and closing the connection, together.
     pub logout: Duration,
 }
 

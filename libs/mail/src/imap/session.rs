@@ -60,7 +60,7 @@ impl Session {
         Ok(self.take_change())
     }
 
-    /// Says farewell and closes the connection; what goes wrong with that no longer matters.
+    /// Sends LOGOUT and closes the connection; failures are ignored, since nothing depends on it any more.
     pub fn logout(mut self) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             let limit = self.limits.timeouts.logout;

@@ -120,7 +120,7 @@ impl Session {
                         .map_err(ImapError::Credentials)?;
                     return self.authenticate(Mechanism::OAuthBearer, &blob).await;
                 }
-                // Some servers take XOAUTH2 without saying so: one try tells.
+                // Some servers accept XOAUTH2 without announcing it, so it is tried once.
                 let blob = xoauth2(login, access_token).map_err(ImapError::Credentials)?;
                 self.authenticate(Mechanism::XOAuth2, &blob).await
             }

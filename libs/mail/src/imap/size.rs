@@ -10,9 +10,9 @@ use super::session::Session;
 use super::verdict::is_partial_fetch;
 
 impl Session {
-    /// Returns what the server claims of the mails' sizes, by UID; what it does not tell is left out.
+    /// Returns what the server claims of the mails' sizes, by UID; mails without a size are left out.
     ///
-    /// Exchange only estimates, and nobody has to tell the truth.
+    /// Exchange only estimates, and no server is forced to be exact.
     pub async fn sizes(&mut self, uids: &[u32]) -> Result<BTreeMap<u32, u32>, ImapError> {
         if self.folder.is_none() {
             return Err(ImapError::NoFolder);

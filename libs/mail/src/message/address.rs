@@ -13,7 +13,6 @@ pub struct Mailbox {
 /// Why an address cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum AddressProblem {
-    /// It holds a line break or another control character.
     #[error("holds a line break or another control character")]
     ControlCharacter,
     /// It is not one address.

@@ -23,7 +23,7 @@ pub struct Parsed {
     pub to: Vec<Mailbox>,
     /// The recipients of a copy.
     pub cc: Vec<Mailbox>,
-    /// The recipients of a hidden copy, as far as the mail tells.
+    /// The recipients of a hidden copy, as far as the header names them.
     pub bcc: Vec<Mailbox>,
     /// The subject line.
     pub subject: Option<String>,

@@ -64,11 +64,8 @@ pub enum Pop3Error {
     },
     /// A line that is no POP3.
     #[error("the server sent what is not POP3 while {stage}")]
-    Unreadable {
-        /// What we were doing.
-        stage: Stage,
-    },
-    /// The server spoke unasked, so that replies can no longer be told apart.
+    Unreadable { stage: Stage },
+    /// The server sent an unsolicited reply: later replies could be matched to the wrong command.
     #[error("the server sent a reply that nothing had asked for before {stage}")]
     Unsolicited {
         /// What we were about to do.
@@ -77,22 +74,14 @@ pub enum Pop3Error {
     /// The connection broke or ended without a word.
     #[error("the connection was lost while {stage}")]
     ConnectionLost {
-        /// What we were doing.
         stage: Stage,
-        /// What the stream said.
         #[source]
         source: io::Error,
     },
-    /// The server took too long.
     #[error("the server took too long while {stage}")]
-    TimedOut {
-        /// What we were doing.
-        stage: Stage,
-    },
-    /// The server sent more than it may.
+    TimedOut { stage: Stage },
     #[error("the server sent more than {limit} {what} while {stage}")]
     Excess {
-        /// What we were doing.
         stage: Stage,
         /// What there was too much of.
         what: &'static str,
@@ -114,7 +103,6 @@ pub enum Pop3Error {
         /// What was asked for.
         action: &'static str,
     },
-    /// The mail is no longer in the maildrop.
     #[error("the mail is no longer there")]
     MailGone,
     /// The server lists the mail and refuses to show it.

@@ -21,7 +21,7 @@ pub(super) struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    /// Asks for ids and sizes; `claimed` is what STAT said of the number of mails, if it said a number.
+    /// Asks for ids and sizes; `claimed` is the number of mails in the reply to STAT, if it has one.
     pub(super) async fn read(mut self, claimed: Option<u32>) -> Result<Maildrop, Pop3Error> {
         let limits = self.limits;
         let mut maildrop = Maildrop::default();

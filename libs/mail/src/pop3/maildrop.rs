@@ -57,7 +57,7 @@ impl Maildrop {
         (!is_doubled).then(|| usize::try_from(found).ok())?
     }
 
-    /// Takes in a line of UIDL. A mail whose id cannot be kept is told from others by its content alone.
+    /// Reads a line of UIDL. A mail whose id cannot be kept is identified by its content alone.
     pub(super) fn add_uidl(&mut self, line: &[u8], limits: &Pop3Limits) -> Result<(), Overflow> {
         let Some((number, rest)) = split_number(line) else {
             return Ok(());

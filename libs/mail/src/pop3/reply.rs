@@ -9,7 +9,6 @@ const CODE_CHARACTERS: usize = 40;
 pub struct Refusal {
     /// The response code (RFC 2449 §8, RFC 3206), in capitals; most servers have none.
     pub code: Option<String>,
-    /// The server's words.
     pub text: ServerText,
 }
 

@@ -81,7 +81,7 @@ impl SignIn<'_> {
                 return result;
             }
         }
-        // Some servers take XOAUTH2 without saying so: one try tells.
+        // Some servers accept XOAUTH2 without announcing it, so it is tried once.
         self.authenticate(Mechanism::XOAuth2, &xoauth2).await
     }
 

@@ -50,7 +50,7 @@ impl Capabilities {
             "CHUNKING" => self.extensions.push(Extension::Chunking),
             "ENHANCEDSTATUSCODES" => self.extensions.push(Extension::EnhancedStatusCodes),
             "STARTTLS" => self.extensions.push(Extension::StartTls),
-            // Zero and nothing both mean that no limit is told (RFC 1870 §4).
+            // Zero and an absent value both mean that no limit is announced (RFC 1870 §4).
             "SIZE" => {
                 self.size = words
                     .next()
@@ -97,17 +97,17 @@ impl Capabilities {
         &self.mechanisms
     }
 
-    /// Returns the largest mail that the server takes, if it tells.
+    /// Returns the largest mail that the server takes, if it announces one.
     pub const fn size(&self) -> Option<u64> {
         self.size
     }
 
-    /// Returns the most recipients of one mail, if the server tells (RFC 9422).
+    /// Returns the most recipients of one mail, if the server announces it (RFC 9422).
     pub const fn max_recipients(&self) -> Option<u32> {
         self.max_recipients
     }
 
-    /// Returns the most mails on one connection, if the server tells (RFC 9422).
+    /// Returns the most mails on one connection, if the server announces it (RFC 9422).
     pub const fn max_mails(&self) -> Option<u32> {
         self.max_mails
     }

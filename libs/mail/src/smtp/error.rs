@@ -15,50 +15,38 @@ pub enum SmtpError {
     /// The connection could not be made.
     #[error("connecting to the mail server failed")]
     Connect {
-        /// Why.
         #[source]
         source: ConnectError,
     },
     /// The credentials cannot be put on the wire.
     #[error("the credentials cannot be used")]
     Credentials {
-        /// Why.
         #[source]
         source: InvalidCredentials,
     },
-    /// The EHLO name is not a host name or address literal.
     #[error("the EHLO name is not a host name or address literal")]
     InvalidEhloName,
     /// The connection broke.
     #[error("the session broke at {phase}")]
     Wire {
-        /// What we were doing.
         phase: Phase,
-        /// What happened.
         #[source]
         source: WireError,
     },
-    /// The server refused.
     #[error("the server refused {phase} with {}", reply.status())]
     Refused {
         /// What it refused.
         phase: Phase,
-        /// Its reply.
         reply: Reply,
     },
     /// The server refused the bearer token; one refresh may help.
     #[error("the server refused the access token with {}", reply.status())]
-    TokenRefused {
-        /// Its reply.
-        reply: Reply,
-    },
-    /// STARTTLS is required and not offered.
+    TokenRefused { reply: Reply },
     #[error("the server does not offer STARTTLS, and the account requires it")]
     StartTlsMissing,
     /// Bytes came between STARTTLS and the handshake.
     #[error("something was injected before the TLS handshake")]
     StartTlsInjected,
-    /// No common way to sign in.
     #[error("the server offers no way to sign in that fits the account (it offers: {offered})")]
     NoMechanism {
         /// What the server offers.
@@ -144,19 +132,13 @@ impl SmtpError {
 /// Why it is not known whether the server has the mail.
 #[derive(Debug, Error)]
 pub enum UncertainCause {
-    /// The connection broke before the reply.
     #[error("the session broke before the reply")]
     Wire {
-        /// What happened.
         #[source]
         source: WireError,
     },
-    /// The reply does not tell.
     #[error("the reply {} does not tell", reply.status())]
-    Reply {
-        /// The reply.
-        reply: Reply,
-    },
+    Reply { reply: Reply },
 }
 
 /// A failure of the last stage.
@@ -164,21 +146,15 @@ pub enum UncertainCause {
 pub enum CommitError {
     /// The server refused the mail: it surely does not have it.
     #[error("the server refused the mail with {}", reply.status())]
-    Refused {
-        /// Its reply.
-        reply: Reply,
-    },
+    Refused { reply: Reply },
     /// The connection ended before the final dot was sent: the server surely does not have the mail.
     #[error("the connection ended before the final dot")]
     Unsent {
-        /// What happened.
         #[source]
         source: WireError,
     },
-    /// The server may have the mail.
     #[error("the server may or may not have taken the mail")]
     Uncertain {
-        /// Why.
         #[source]
         source: UncertainCause,
     },

@@ -14,7 +14,6 @@ pub struct EnhancedCode {
     pub class: u16,
     /// What it is about: 1 address, 2 mailbox, 3 system, 4 network, 5 protocol, 6 content, 7 policy.
     pub subject: u16,
-    /// The detail.
     pub detail: u16,
 }
 

@@ -159,7 +159,7 @@ fn by_code(phase: Phase, reply: &Reply) -> Option<(Verdict, Scope)> {
         // A block of our address or name; also 550 and 501 for the EHLO name.
         (Phase::Greeting | Phase::Hello | Phase::StartTls, 500..) => (administrator, Scope::Host),
         (_, 421) => (Verdict::transient(), Scope::Host),
-        // MAIL told the size (RFC 1870 §6.1).
+        // MAIL carried the size (RFC 1870 §6.1).
         (Phase::Mail, 552) => (Verdict::permanent(MustAct::Nobody), Scope::Message),
         // We spoke wrongly, or the server thinks so: never a bounce, never blindly again.
         (_, 500..=504 | 555) => (Verdict::unknown(), own_scope(phase)),

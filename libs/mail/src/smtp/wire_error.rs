@@ -9,11 +9,9 @@ pub enum WireError {
     /// The stream failed.
     #[error("the connection failed")]
     Io {
-        /// What the stream said.
         #[source]
         source: io::Error,
     },
-    /// The server closed the connection.
     #[error("the server closed the connection")]
     Closed,
     /// The server did not answer, or did not take what we sent, in time.
@@ -25,10 +23,9 @@ pub enum WireError {
     /// A reply has more lines than allowed.
     #[error("the server sent a reply that is too long")]
     ReplyTooLong,
-    /// What the server sent is not an SMTP reply.
     #[error("the server sent something that is not an SMTP reply")]
     NotAReply,
-    /// The server spoke unasked, so that replies could no longer be told apart.
+    /// The server sent an unsolicited reply: later replies could be matched to the wrong command.
     #[error("the server sent a reply that nothing had asked for")]
     Unsolicited,
 }
