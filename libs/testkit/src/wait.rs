@@ -4,6 +4,8 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio::time::Instant;
 
+/// However often the state changes.
+const MOST_WAITS: u32 = 10;
 const LIMIT: Duration = Duration::from_secs(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -45,7 +47,8 @@ impl Seen for bool {
     }
 }
 
-/// Looks until the thing has happened, for at most twenty seconds.
+/// Looks until the thing has happened, for at most twenty seconds without progress: each time that another state is
+/// seen the wait begins anew, up to ten times, since a loaded machine is slow and not wrong.
 ///
 /// # Errors
 ///
@@ -62,14 +65,20 @@ pub(crate) async fn within<S: Seen>(
     what: &str,
     mut look: impl AsyncFnMut() -> S,
 ) -> anyhow::Result<S::Value> {
-    let deadline = Instant::now() + limit;
+    let latest = Instant::now() + limit * MOST_WAITS;
+    let mut deadline = Instant::now() + limit;
     let mut pause = Duration::from_millis(5);
     let mut last = "no look came to an end".to_owned();
     loop {
         match tokio::time::timeout_at(deadline, look()).await {
             Ok(seen) => match seen.seen() {
                 Ok(value) => return Ok(value),
-                Err(state) => last = state,
+                Err(state) => {
+                    if state != last {
+                        deadline = latest.min(Instant::now() + limit);
+                    }
+                    last = state;
+                }
             },
             Err(_elapsed) => bail!("not within {limit:?}: {what}; last seen: {last}"),
         }
@@ -108,6 +117,30 @@ mod tests {
             error.to_string(),
             "not within 20s: the mail is sent; last seen: still queued"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_prolongs_the_wait_and_not_without_end() {
+        let mut sent = 0;
+        let slow = eventually("all are sent", async || {
+            tokio::time::sleep(Duration::from_secs(15)).await;
+            sent += 1;
+            if sent == 5 {
+                Ok(())
+            } else {
+                Err(format!("{sent} sent"))
+            }
+        });
+        slow.await.unwrap();
+
+        let begun = Instant::now();
+        let mut sent = 0;
+        let endless = eventually("all are sent", async || {
+            sent += 1;
+            Err::<(), _>(format!("{sent} sent"))
+        });
+        endless.await.unwrap_err();
+        assert!(begun.elapsed() <= LIMIT * MOST_WAITS);
     }
 
     #[tokio::test(start_paused = true)]
