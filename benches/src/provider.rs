@@ -84,6 +84,8 @@ impl Provider {
     pub(crate) fn mail_host(&self) -> MailHost {
         MailHost {
             imap_port: self.introduction.imap,
+            // Nothing is measured over it.
+            pop3_port: 0,
             smtp_port: self.introduction.smtp,
             ca_pem: self.introduction.ca_pem.clone(),
         }

@@ -35,6 +35,7 @@ impl World {
     pub(crate) async fn add(&mut self, key: &str) -> Result<()> {
         let host = MailHost {
             imap_port: 1,
+            pop3_port: 1,
             smtp_port: 1,
             ca_pem: String::new(),
         };

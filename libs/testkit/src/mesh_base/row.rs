@@ -18,6 +18,8 @@ use super::MeshBase;
 pub struct MailHost {
     /// The port of IMAP with TLS from the first byte.
     pub imap_port: u16,
+    /// The port of POP3 with TLS from the first byte.
+    pub pop3_port: u16,
     /// The port of submission with TLS from the first byte.
     pub smtp_port: u16,
     /// The authority behind its certificate.
@@ -29,6 +31,7 @@ impl From<&Sandbox> for MailHost {
         let mail = sandbox.addresses().mail;
         Self {
             imap_port: mail.imap_tls.port(),
+            pop3_port: mail.pop3_tls.port(),
             smtp_port: mail.smtp_tls.port(),
             ca_pem: sandbox.ca_pem().to_owned(),
         }
@@ -91,9 +94,14 @@ impl MeshBase {
         login: &str,
     ) -> anyhow::Result<Account> {
         let now = self.clock.now();
-        let (port, folders, from_addresses) = match protocol.usual_direction() {
-            Direction::Inbound => (host.imap_port, vec!["INBOX".to_owned()], Vec::new()),
-            Direction::Outbound => (host.smtp_port, Vec::new(), vec![login.to_owned()]),
+        let port = match protocol {
+            Protocol::Imap => host.imap_port,
+            Protocol::Pop3 => host.pop3_port,
+            Protocol::Smtp => host.smtp_port,
+        };
+        let (folders, from_addresses) = match protocol.usual_direction() {
+            Direction::Inbound => (vec!["INBOX".to_owned()], Vec::new()),
+            Direction::Outbound => (Vec::new(), vec![login.to_owned()]),
         };
         Ok(Account {
             id: AccountId::generate(&*self.clock),

@@ -28,6 +28,7 @@ impl World {
     async fn new() -> anyhow::Result<Self> {
         let host = MailHost {
             imap_port: 1,
+            pop3_port: 1,
             smtp_port: 1,
             ca_pem: String::new(),
         };

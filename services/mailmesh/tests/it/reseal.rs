@@ -42,6 +42,7 @@ async fn fill(base: &MeshBase) -> anyhow::Result<GrantId> {
     base.save_grant(&grant).await?;
     let host = MailHost {
         imap_port: 1,
+        pop3_port: 1,
         smtp_port: 1,
         ca_pem: String::new(),
     };
