@@ -283,6 +283,13 @@ impl MailStore {
         Ok(())
     }
 
+    /// Unlocks the maildrop though its session is still open, as a server does that takes a silent client for gone.
+    pub fn unlock_maildrop(&self, address: &str) -> Result<(), MailStoreError> {
+        let now = self.now();
+        self.load(address)?.maildrop().unlock(now, true);
+        Ok(())
+    }
+
     /// Returns how the mailbox deviates when it is read over POP3.
     pub fn pop3_quirks(&self, address: &str) -> Result<Pop3Quirks, MailStoreError> {
         let quirks = Arc::clone(&self.load(address)?.maildrop().quirks);

@@ -160,6 +160,10 @@ async fn capabilities(session: &mut Session) -> Result<(), ConnectionEnd> {
     {
         add("PIPELINING");
     }
+    let hides_retrieved = quirks.as_ref().is_some_and(|quirks| quirks.hides_retrieved);
+    if personality != Personality::Google && hides_retrieved {
+        add("X-GOOGLE-RICO");
+    }
     if personality != Personality::Google
         && let Some(delay) = quirks.and_then(|quirks| quirks.login_delay_seconds)
     {

@@ -39,7 +39,8 @@ pub struct Pop3Quirks {
     pub login_delay_seconds: Option<u32>,
     /// How long the maildrop stays locked after a session that ended without QUIT.
     pub stale_lock_seconds: u32,
-    /// Shows no mail again that a session retrieved and ended with QUIT; always so with the Google personality.
+    /// Shows no mail again that a session retrieved and ended with QUIT, and announces it as Gmail does; always so with
+    /// the Google personality.
     pub hides_retrieved: bool,
 }
 
