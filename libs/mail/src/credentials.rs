@@ -38,6 +38,15 @@ pub enum InvalidCredentials {
     Secret,
 }
 
+impl Credentials {
+    pub(crate) fn login(&self) -> Option<&str> {
+        match self {
+            Self::OAuth2 { login, .. } | Self::Password { login, .. } => Some(login),
+            Self::None => None,
+        }
+    }
+}
+
 impl InvalidCredentials {
     /// Returns what the failure means: somebody has to change a setting.
     pub const fn verdict(self) -> Verdict {

@@ -128,6 +128,17 @@ pub trait MailSource: fmt::Debug + Send {
     /// Returns whether the session is kept while nothing happens. If not, close it after each look: it keeps others out.
     fn stays_open(&self) -> bool;
 
+    /// Returns whether the server lists no mail again that was fetched in a session which ended well: what it lists was
+    /// not taken.
+    fn hides_fetched(&self) -> bool {
+        false
+    }
+
+    /// Returns how long the server wants a client to stay away between two sign-ins, if it says so.
+    fn sign_in_pause(&self) -> Option<Duration> {
+        None
+    }
+
     /// Returns whether the session can take another call.
     fn is_usable(&self) -> bool;
 

@@ -12,6 +12,7 @@ pub struct Capabilities {
     mechanisms: Vec<String>,
     has_uidl: bool,
     login_delay: Option<Duration>,
+    is_gmail: bool,
 }
 
 impl Capabilities {
@@ -25,6 +26,7 @@ impl Capabilities {
                 self.mechanisms.extend(words.map(str::to_owned).take(room));
             }
             Some("UIDL") => self.has_uidl = true,
+            Some("X-GOOGLE-RICO") => self.is_gmail = true,
             Some("LOGIN-DELAY") => {
                 self.login_delay = words
                     .next()
@@ -42,6 +44,11 @@ impl Capabilities {
     /// Returns whether the server gives its mails unique ids, by its own account.
     pub const fn has_uidl(&self) -> bool {
         self.has_uidl
+    }
+
+    /// Returns whether the server hides mails once a session that retrieved them has ended with QUIT.
+    pub const fn is_gmail(&self) -> bool {
+        self.is_gmail
     }
 
     /// Returns how long a client is to wait between sign-ins; 300 seconds at Gmail.
@@ -63,6 +70,7 @@ mod tests {
             "EXPIRE 0",
             "login-delay 300 USER",
             "UIDL",
+            "X-GOOGLE-RICO",
             "SASL PLAIN XOAUTH2 oauthbearer",
             "",
             "LOGIN",
@@ -71,7 +79,7 @@ mod tests {
         }
 
         assert!(gmail.has_uidl() && gmail.has_mechanism("OAUTHBEARER"));
-        assert!(!gmail.has_mechanism("LOGIN"));
+        assert!(gmail.is_gmail() && !gmail.has_mechanism("LOGIN"));
         assert_eq!(gmail.login_delay(), Some(Duration::from_mins(5)));
 
         gmail.add(b"LOGIN-DELAY 99999999999");

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, ready};
@@ -24,7 +25,11 @@ use crate::{Credentials, MailSource, Server, SourceError};
 #[derive(Debug)]
 pub struct Pop3Source {
     session: Session,
+    is_recent_mode: bool,
 }
+
+/// Gmail shows the mails of the last 30 days to who signs in so, taken or not.
+const RECENT_MODE: &str = "recent:";
 
 impl Pop3Source {
     /// Connects, protects the connection, and signs in.
@@ -37,6 +42,9 @@ impl Pop3Source {
             let (wire, offered) = connect(server, credentials, &limits).await?;
             Ok(Self {
                 session: Session::new(wire, offered, limits),
+                is_recent_mode: credentials
+                    .login()
+                    .is_some_and(|login| login.starts_with(RECENT_MODE)),
             })
         })
     }
@@ -54,6 +62,14 @@ impl MailSource for Pop3Source {
 
     fn stays_open(&self) -> bool {
         false
+    }
+
+    fn hides_fetched(&self) -> bool {
+        self.capabilities().is_gmail() && !self.is_recent_mode
+    }
+
+    fn sign_in_pause(&self) -> Option<Duration> {
+        self.capabilities().login_delay()
     }
 
     fn is_usable(&self) -> bool {
