@@ -233,6 +233,22 @@ async fn absent_mails_are_forgotten_after_a_while_if_the_account_was_reached_sin
 }
 
 #[tokio::test]
+async fn an_id_is_known_also_while_it_is_absent() -> Result<()> {
+    let (world, account) = world_with_account().await?;
+    let mut tx = world.database.begin().await?;
+    let listing = ["a", "b"].map(|uidl| entry(uidl, 10));
+
+    let before = listed_mail::has_known_position(&mut tx, account, FOLDER, &listing).await?;
+    recorded(&mut tx, account, &listing[1], b"b").await?;
+    note_listing(&mut tx, account, FOLDER, &[], LATER).await?;
+    let after = listed_mail::has_known_position(&mut tx, account, FOLDER, &listing).await?;
+    let others = listed_mail::has_known_position(&mut tx, account, "Other", &listing).await?;
+
+    assert!(!before && after && !others);
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_is_seen_of_an_account_with_another_server() -> Result<()> {
     let (world, account) = world_with_account().await?;
     let mut tx = world.database.begin().await?;
