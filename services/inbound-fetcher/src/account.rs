@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use crate::account_context::AccountContext;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::standby::{self, Waited};
+use crate::standby::{self, Pause, Waited};
 use crate::token_refusal::TokenRefusals;
 use crate::watch::{FolderWatch, Look};
 
@@ -30,6 +30,8 @@ enum State {
     WaitingForToken {
         generation: i64,
     },
+    /// The server keeps no session open while nothing happens.
+    BetweenSessions(Pause),
     BackingOff(Duration),
     Stopped,
 }
@@ -75,6 +77,7 @@ impl Worker {
                     after(standby::await_sign_in(&self.owner, generation).await)
                 }
                 State::WaitingForToken { generation } => self.await_token(generation).await,
+                State::BetweenSessions(pause) => after(standby::pause(&self.owner, pause).await),
                 State::BackingOff(delay) => after(standby::rest(&self.owner, delay).await),
                 State::Stopped => return,
             };
@@ -150,6 +153,12 @@ impl Worker {
             }
             look = Look::Again;
             Box::pin(self.succeed()).await;
+            if !source.stays_open() {
+                let pause = self.watch.pause(&self.owner, source.as_ref());
+                // All that was fetched is published and recorded.
+                source.close(Farewell::Confirm).await;
+                return State::BetweenSessions(pause);
+            }
             if let Err(failure) = self.watch.wait(&self.owner, source.as_mut()).await {
                 return self.fail(failure).await;
             }

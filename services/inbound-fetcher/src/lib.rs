@@ -3,7 +3,7 @@
 //! Listens to the hints `account.changed`, `account.authenticated` and `token.refreshed`. Publishes `mail.received` under the
 //! account's fence; `mail.quarantined`, `mailbox.reset`, `account.failing`, `account.recovered` and
 //! `account.sign_in_required` through the outbox; asks for `token.refresh`. Writes
-//! `mailbox_cursors`, `received_mails`, `quarantined_mails`, and `account_status` of its accounts.
+//! `mailbox_cursors`, `received_mails`, `listed_mails`, `quarantined_mails`, and `account_status` of its accounts.
 //!
 //! Promises that every mail of a watched folder that is there when the server is next reached
 //! becomes exactly one event: the cursor moves only after the stream has confirmed the event, and
@@ -26,8 +26,8 @@
 //! Refuses to guess: if the account's events cannot be read back, nothing is published.
 //!
 //! The parts, each of which owns its state: `account` connects and decides on failures; `watch` looks into folders and
-//! waits; `position` holds how far each was received, and `reconcile` makes that fit what the server shows, for sources
-//! that list what lies after an ordinal (one that lists its whole mailbox needs a sibling of it and of `known`);
+//! waits; `position` holds how far each was received; `reconcile` and `known` make that fit what the server shows, for
+//! sources that list what lies after an ordinal, `listing` and `listing_look` for those that list their whole mailbox;
 //! `receive` fetches, stores, publishes and records through `publish`; `poison` counts what a mail breaks. None of
 //! them knows a protocol.
 
@@ -42,6 +42,8 @@ mod failure;
 mod intake;
 mod known;
 mod large;
+mod listing;
+mod listing_look;
 mod mail_id;
 mod metric;
 mod open_folder;
@@ -58,6 +60,7 @@ mod published_index;
 mod quarantine;
 mod receive;
 mod reconcile;
+mod recorded;
 mod recorder;
 mod service;
 mod standby;

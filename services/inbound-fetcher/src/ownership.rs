@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::mail_id::{derive, from_hex};
 use crate::published_index::PublishedIndex;
+use crate::recorded::{self, Confirmed};
 
 /// The right to publish an account's mails, and what is known to be published.
 #[derive(Debug)]
@@ -83,10 +84,13 @@ async fn note_batch(
         if is_beyond {
             published.note(&mail.folder, mail.ordinal, stored.sequence);
         }
-        mails.push(mail);
+        mails.push(Confirmed {
+            mail,
+            listed_bytes: None,
+        });
     }
     let mut tx = context.replica.database.begin().await?;
-    mailbox::insert(&mut tx, &mails, context.now()).await?;
+    recorded::record(&mut tx, &mails, context.now()).await?;
     tx.commit().await?;
     Ok(mails.len())
 }

@@ -1,19 +1,21 @@
 use std::collections::HashMap;
 
-use mailmesh_events::mail::Origin;
-use mailmesh_mail::SourceError;
+use mailmesh_domain::Position;
 use mailmesh_mail::source::ListedMail;
+use mailmesh_mail::{MailEvidence, SourceError};
 
 use crate::account_context::AccountContext;
 use crate::control_fetch::{ControlFetch, fetch_control};
 use crate::failure::Failure;
+use crate::listing_look::is_nameless;
 use crate::open_folder::OpenFolder;
 use crate::quarantine::{self, Judgement, may_be_of_a_mail};
 
 /// A mail that failed so often that one more failure may quarantine it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct PoisonCandidate {
-    ordinal: u64,
+    /// Its ordinal may be another in the next session.
+    position: Position,
     attempts: i32,
 }
 
@@ -62,12 +64,12 @@ impl PoisonTracker {
             return 1;
         }
         broken.individually_until = None;
-        let Some(candidate) = broken.candidate else {
+        let Some(candidate) = &broken.candidate else {
             self.folders.remove(folder);
             return most;
         };
-        let mut ordinals = mails.iter().map(|mail| mail.ordinal);
-        let before = ordinals.position(|ordinal| ordinal == candidate.ordinal);
+        let is_candidate = |mail: &ListedMail| mail.position == candidate.position;
+        let before = mails.iter().position(is_candidate);
         before.map_or(most, |before| before.clamp(1, most))
     }
 
@@ -89,15 +91,15 @@ impl PoisonTracker {
     pub(crate) async fn control(
         &mut self,
         folder: &mut OpenFolder<'_>,
-        ordinal: u64,
+        mail: &ListedMail,
     ) -> Result<ControlFetch, Failure> {
         let broken = self.folders.get_mut(folder.name);
         let candidate = broken.and_then(|broken| {
             let candidate = &mut broken.candidate;
-            candidate.take_if(|candidate| candidate.ordinal == ordinal)
+            candidate.take_if(|candidate| candidate.position == mail.position)
         });
         match candidate {
-            Some(candidate) => fetch_control(folder.source, ordinal, candidate.attempts).await,
+            Some(candidate) => fetch_control(folder.source, mail.ordinal, candidate.attempts).await,
             None => Ok(ControlFetch::Inconclusive),
         }
     }
@@ -109,18 +111,20 @@ impl PoisonTracker {
         fetch: SingleFetch<'_>,
         error: &SourceError,
     ) -> Result<bool, Failure> {
-        let origin = Origin {
-            folder: fetch.folder.to_owned(),
-            position: fetch.mail.position.clone(),
-        };
-        match quarantine::count_failure(owner, origin, error, fetch.control).await? {
+        let (folder, mail) = (fetch.folder, fetch.mail);
+        if is_nameless(&mail.position) {
+            // Counts of all such mails would be one: it is passed over, and tried again at the next look.
+            let is_its_own = error.evidence_against_mail() >= MailEvidence::Strong;
+            return Ok(is_its_own && error.is_session_usable());
+        }
+        match quarantine::count_failure(owner, folder, mail, error, fetch.control).await? {
             Judgement::NotCounted => Ok(false),
             Judgement::Counted {
                 attempts,
                 is_candidate,
             } => {
-                let ordinal = fetch.mail.ordinal;
-                let candidate = is_candidate.then_some(PoisonCandidate { ordinal, attempts });
+                let position = mail.position.clone();
+                let candidate = is_candidate.then_some(PoisonCandidate { position, attempts });
                 self.broken(fetch.folder).candidate = candidate;
                 Ok(false)
             }

@@ -6,6 +6,7 @@ use tracing::instrument;
 
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
+use crate::listing_look::ListingLook;
 use crate::ownership::{self, Ownership};
 
 /// How far each folder of an account was received, and the right to publish what lies beyond.
@@ -17,6 +18,8 @@ pub(crate) struct Positions {
     renamed: Vec<String>,
     /// An earlier owner published mails; what is to be done with them on the server is ours.
     has_read_back: bool,
+    /// None for sources that list what lies after an ordinal.
+    look: Option<Box<ListingLook>>,
 }
 
 /// Folders that are no longer watched and whose mails may now lie in another: one of them may have been renamed.
@@ -36,6 +39,7 @@ impl Positions {
             ownership: None,
             renamed: Vec::new(),
             has_read_back: false,
+            look: None,
         }
     }
 
@@ -82,6 +86,10 @@ impl Positions {
 
     /// Moves a folder's cursor in memory; returns it if it moved.
     pub(crate) fn advance(&mut self, folder: &str, reached: u64) -> Option<Cursor> {
+        if self.look.is_some() {
+            // The next session numbers anew, and rows say what was seen.
+            return None;
+        }
         let cursor = self.cursor_mut(folder)?;
         if reached <= cursor.ordinal {
             return None;
@@ -125,6 +133,20 @@ impl Positions {
         std::mem::replace(&mut self.has_read_back, false)
     }
 
+    /// Begins a look through a folder that is listed whole.
+    pub(crate) fn begin_look(&mut self, look: ListingLook) {
+        self.look = Some(Box::new(look));
+    }
+
+    pub(crate) fn look_mut(&mut self) -> Option<&mut ListingLook> {
+        self.look.as_deref_mut()
+    }
+
+    /// Ends the look; what it had found goes to the caller.
+    pub(crate) fn end_look(&mut self) -> Option<Box<ListingLook>> {
+        self.look.take()
+    }
+
     pub(crate) fn fence(&self) -> Option<&Fence> {
         let ownership = self.ownership.as_ref()?;
         Some(&ownership.fence)
@@ -141,9 +163,24 @@ impl Positions {
         ownership.published.last_ordinal(folder)
     }
 
-    pub(crate) fn note_published(&mut self, folder: &str, ordinal: u64, sequence: u64) {
-        if let Some(ownership) = &mut self.ownership {
-            ownership.published.note(folder, ordinal, sequence);
+    /// Notes the mails of a batch, by ordinal and sequence, that the stream has confirmed.
+    pub(crate) fn note_published(
+        &mut self,
+        folder: &str,
+        sequences: &[(u64, u64)],
+        is_complete: bool,
+    ) {
+        let Some(ownership) = &mut self.ownership else {
+            return;
+        };
+        let published = &mut ownership.published;
+        for (ordinal, sequence) in sequences {
+            if self.look.is_none() {
+                published.note(folder, *ordinal, *sequence);
+            } else if is_complete {
+                // Recorded with their sequence. Of a batch that failed one may lie in the stream without our knowing.
+                published.see(*sequence);
+            }
         }
     }
 

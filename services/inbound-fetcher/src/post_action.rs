@@ -43,6 +43,8 @@ enum Backlog {
     Found,
     /// Tried folder by folder, not all of them with success.
     Tried,
+    /// The server does some once the session has ended well, which the next listing shows.
+    AtClose,
 }
 
 /// What came of asking the server.
@@ -158,8 +160,10 @@ impl PostActions {
     }
 
     fn note(&mut self, answer: Answer, settings: &Settings) {
-        if let Answer::Refused(error) = answer {
-            self.refuse(&error, settings);
+        match answer {
+            Answer::Done => {}
+            Answer::AtClose => self.backlog = Backlog::AtClose,
+            Answer::Refused(error) => self.refuse(&error, settings),
         }
     }
 

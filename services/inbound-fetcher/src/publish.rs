@@ -1,6 +1,7 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use mailmesh_mail::source::ListedMail;
+use mailmesh_store::listed_mail::{FetchedEntry, ListingEntry};
 use mailmesh_store::mailbox::ReceivedMail;
 
 use crate::account_context::AccountContext;
@@ -9,6 +10,7 @@ use crate::known::find_known;
 use crate::position::Positions;
 use crate::post_action::Due;
 use crate::prepare::{Prepared, WholeMail, prepare};
+use crate::recorded::Confirmed;
 use crate::recorder::{Receipt, Record};
 
 /// Publishes listed mails of a folder, records them, and moves the cursor behind them.
@@ -114,7 +116,7 @@ impl<'a> Publisher<'a> {
         &mut self,
         mails: Vec<WholeMail>,
     ) -> Result<Vec<Prepared>, Failure> {
-        let known = find_known(self.owner, self.positions, self.folder, &mails).await?;
+        let known = self.find_known(&mails).await?;
         let mut prepared = Vec::with_capacity(mails.len());
         for mail in mails {
             if known.contains(&mail.ordinal) {
@@ -124,6 +126,34 @@ impl<'a> Publisher<'a> {
             }
         }
         Ok(prepared)
+    }
+
+    /// Finds the mails that are not to be announced, and returns their ordinals.
+    async fn find_known(&mut self, mails: &[WholeMail]) -> Result<HashSet<u64>, Failure> {
+        let (owner, folder) = (self.owner, self.folder);
+        if self.positions.look_mut().is_none() {
+            return find_known(owner, self.positions, folder, mails).await;
+        }
+        let entries = mails.iter().map(|mail| self.to_entry(mail)).collect();
+        match self.positions.look_mut() {
+            Some(look) => look.adopt_known(owner, folder, entries).await,
+            None => Ok(HashSet::new()),
+        }
+    }
+
+    fn to_entry(&self, mail: &WholeMail) -> FetchedEntry {
+        FetchedEntry {
+            ordinal: mail.ordinal,
+            entry: ListingEntry {
+                position: mail.position.clone(),
+                listed_bytes: self.listed_bytes(mail.ordinal),
+            },
+            sha256: mail.sha256,
+        }
+    }
+
+    fn listed_bytes(&self, ordinal: u64) -> Option<u64> {
+        self.find_listed(ordinal)?.bytes
     }
 
     /// Publishes under the fence, and hands over to the recorder what the stream has confirmed.
@@ -138,19 +168,21 @@ impl<'a> Publisher<'a> {
         let context = &self.owner.context;
         let answers = context.replica.bus.publish_fenced_all(fence, events).await;
         let mut confirmed = Vec::with_capacity(records.len());
+        let mut sequences = Vec::with_capacity(records.len());
         let mut failed = None;
         for (answer, record) in answers.into_iter().zip(records) {
             match answer {
                 Ok(published) => {
-                    let ordinal = record.ordinal;
-                    self.positions
-                        .note_published(self.folder, ordinal, published.sequence);
-                    self.leave_out(ordinal);
+                    self.leave_out(record.ordinal);
+                    sequences.push((record.ordinal, published.sequence));
                     confirmed.push(record);
                 }
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
+        let is_complete = failed.is_none();
+        self.positions
+            .note_published(self.folder, &sequences, is_complete);
         let bytes = confirmed.iter().map(|record| record.size_bytes).sum();
         context.metrics.count_received(confirmed.len(), bytes);
         self.record(confirmed).await?;
@@ -183,9 +215,13 @@ impl<'a> Publisher<'a> {
         if self.owner.opens_for_changes() {
             self.due.extend(mails.iter().map(Due::of));
         }
+        let confirmed = mails.into_iter().map(|mail| Confirmed {
+            listed_bytes: self.listed_bytes(mail.ordinal),
+            mail,
+        });
         let record = Record {
             account_id: self.owner.account.id,
-            mails,
+            mails: confirmed.collect(),
             cursor,
             sequence: self.positions.safe_sequence(),
         };

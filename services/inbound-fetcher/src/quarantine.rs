@@ -1,7 +1,9 @@
 use mailmesh_domain::{MustAct, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailQuarantined, Origin};
+use mailmesh_mail::source::ListedMail;
 use mailmesh_mail::{MailEvidence, SourceError};
+use mailmesh_store::listed_mail::{self, ListingEntry};
 use mailmesh_store::mailbox::{self, MailFailures};
 use mailmesh_store::outbox;
 use time::{Duration, OffsetDateTime};
@@ -31,7 +33,8 @@ pub(crate) enum Judgement {
 /// read right before, quarantines it.
 pub(crate) async fn count_failure(
     owner: &AccountContext,
-    origin: Origin,
+    folder: &str,
+    mail: &ListedMail,
     error: &SourceError,
     control: ControlFetch,
 ) -> Result<Judgement, Failure> {
@@ -41,12 +44,24 @@ pub(crate) async fn count_failure(
         return Ok(Judgement::NotCounted);
     };
     let problem = problem_of(error);
+    let origin = Origin {
+        folder: folder.to_owned(),
+        position: mail.position.clone(),
+    };
     let now = context.now();
     let replica = &context.replica;
     let mut tx = replica.database.begin().await?;
     let failures = mailbox::count_failure(&mut tx, account.id, &origin, &problem, now).await?;
     let attempts = failures.attempts;
     let is_over = is_poison(failures, limit, control, now);
+    if is_over && mail.position.ordinal().is_none() {
+        // No cursor passes it.
+        let entry = ListingEntry {
+            position: mail.position.clone(),
+            listed_bytes: mail.bytes,
+        };
+        listed_mail::mark_existing(&mut tx, account.id, folder, &[entry], now).await?;
+    }
     if is_over && mailbox::quarantine(&mut tx, account.id, &origin, now).await? {
         let event = replica.encode(&MailQuarantined {
             account: account.key.clone(),

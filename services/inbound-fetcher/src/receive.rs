@@ -102,7 +102,7 @@ impl Receiver {
         slice_bytes: u32,
     ) -> Result<Vec<Due>, Failure> {
         let control = match publisher.only_mail() {
-            Some(mail) => self.poison.control(folder, mail.ordinal).await?,
+            Some(mail) => self.poison.control(folder, mail).await?,
             None => ControlFetch::Inconclusive,
         };
         let mut batch = Batch {

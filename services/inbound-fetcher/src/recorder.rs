@@ -5,9 +5,11 @@ use mailmesh_accounts::{
     GroupCommit, GroupHandle, GroupReceipt, GroupSettings, GroupWrite, Replica,
 };
 use mailmesh_domain::AccountId;
-use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
+use mailmesh_store::mailbox::{self, Cursor};
 use mailmesh_store::{StoreError, account_status};
 use tracing::instrument;
+
+use crate::recorded::{self, Confirmed};
 
 /// Maximum records per transaction.
 const GROUP: usize = 64;
@@ -16,7 +18,7 @@ const GROUP: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) account_id: AccountId,
-    pub(crate) mails: Vec<ReceivedMail>,
+    pub(crate) mails: Vec<Confirmed>,
     pub(crate) cursor: Option<Cursor>,
     /// None while later events must be read back.
     pub(crate) sequence: Option<u64>,
@@ -61,7 +63,7 @@ impl ReceivedWrite {
     #[instrument(name = "record.received_mails", skip_all, fields(accounts = records.len()))]
     async fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
         let now = self.replica.clock.now();
-        let mails: Vec<ReceivedMail> = records
+        let mails: Vec<Confirmed> = records
             .iter()
             .flat_map(|record| record.mails.iter().cloned())
             .collect();
@@ -79,9 +81,7 @@ impl ReceivedWrite {
         sequences.sort_unstable();
 
         let mut tx = self.replica.database.begin().await?;
-        if !mails.is_empty() {
-            mailbox::insert(&mut tx, &mails, now).await?;
-        }
+        recorded::record(&mut tx, &mails, now).await?;
         if !cursors.is_empty() {
             mailbox::move_cursors(&mut tx, &cursors, now).await?;
         }

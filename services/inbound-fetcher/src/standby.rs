@@ -20,6 +20,27 @@ pub(crate) enum Waited {
     Over,
 }
 
+/// How long to stay away between two sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pause {
+    /// The server takes no sign-in earlier.
+    pub(crate) least: Duration,
+    /// Then mail is looked for without a hint.
+    pub(crate) most: Duration,
+}
+
+/// Waits between two sessions for the time, a wake-up or the stop.
+pub(crate) async fn pause(owner: &AccountContext, pause: Pause) -> Waited {
+    if rest(owner, pause.least).await == Waited::Stopped {
+        return Waited::Stopped;
+    }
+    tokio::select! {
+        () = owner.stop.cancelled() => Waited::Stopped,
+        () = owner.signals.wake.notified() => Waited::Over,
+        () = tokio::time::sleep(pause.most.saturating_sub(pause.least)) => Waited::Over,
+    }
+}
+
 /// Waits for a time or the stop; a hint must not cut the wait short that a server asked for.
 pub(crate) async fn rest(owner: &AccountContext, delay: Duration) -> Waited {
     tokio::select! {

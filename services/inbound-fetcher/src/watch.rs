@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mailmesh_accounts::spread;
 use mailmesh_events::Problem;
-use mailmesh_mail::source::{FolderAccess, Listing, WaitLimits};
+use mailmesh_mail::source::{Listing, WaitLimits};
 use mailmesh_mail::{Concern, MailEvidence, MailSource, SourceError};
 use mailmesh_store::mailbox::Cursor;
 use tracing::warn;
@@ -12,12 +12,14 @@ use tracing::warn;
 use crate::account_context::AccountContext;
 use crate::failed_folder::FailedFolders;
 use crate::failure::Failure;
+use crate::listing::ListedFolders;
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
 use crate::post_action::PostActions;
 use crate::publish::Publisher;
 use crate::receive::Receiver;
 use crate::reconcile;
+use crate::standby::Pause;
 
 /// Looks into an account's folders for new mail, and waits for changes. It outlives sessions.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub(crate) struct FolderWatch {
     receiver: Receiver,
     post: PostActions,
     failed: FailedFolders,
+    listed: ListedFolders,
 }
 
 /// How much of the account's folders is open in this session already.
@@ -42,6 +45,7 @@ impl FolderWatch {
             receiver: Receiver::default(),
             post: PostActions::default(),
             failed: FailedFolders::default(),
+            listed: ListedFolders::default(),
         }
     }
 
@@ -64,7 +68,8 @@ impl FolderWatch {
         source: &mut dyn MailSource,
         look: Look,
     ) -> Result<(), Failure> {
-        if look == Look::First && owner.opens_for_changes() {
+        let is_first = look == Look::First && (source.stays_open() || !self.listed.has_looked());
+        if is_first && owner.opens_for_changes() {
             self.post.find_backlog();
         }
         if owner.account.delete_after_days.is_some() {
@@ -99,6 +104,21 @@ impl FolderWatch {
         self.receiver.note_success();
         owner.note_proof();
         Ok(())
+    }
+
+    /// Returns how long to stay away after a session that is not kept: at least and at most.
+    pub(crate) fn pause(&self, owner: &AccountContext, source: &dyn MailSource) -> Pause {
+        let poll = Duration::from_secs(u64::from(owner.account.poll_interval_seconds.max(1)));
+        let least = source.sign_in_pause().unwrap_or_default();
+        let most = if self.listed.may_have_more() {
+            owner.context.settings.backoff_base()
+        } else {
+            jittered(poll)
+        };
+        Pause {
+            least,
+            most: most.max(least),
+        }
     }
 
     /// Waits for a change, the poll interval, a wake-up or the stop.
@@ -189,22 +209,8 @@ impl FolderWatch {
     }
 
     async fn open(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
-        let access = if folder.owner.opens_for_changes() {
-            FolderAccess::Change
-        } else {
-            FolderAccess::Read
-        };
-        let opened = folder.source.open(folder.name, access).await?;
-        match folder.source.listing() {
-            Listing::AfterOrdinal => {
-                reconcile::fit_cursor(folder, &mut self.positions, &opened).await
-            }
-            // A cursor does not say what was seen of it: all of its mail would be announced with each session.
-            Listing::Whole => {
-                let protocol = folder.owner.account.protocol;
-                Err(SourceError::CannotRead { protocol }.into())
-            }
-        }
+        let opened = folder.open().await?;
+        reconcile::fit_cursor(folder, &mut self.positions, &opened).await
     }
 
     /// Receives what is new in a folder and does what was left undone in it.
@@ -213,6 +219,9 @@ impl FolderWatch {
         folder: &mut OpenFolder<'_>,
         is_open: bool,
     ) -> Result<(), Failure> {
+        if folder.source.listing() == Listing::Whole {
+            return self.look_through(folder).await;
+        }
         if !is_open {
             self.open(folder).await?;
         }
@@ -227,6 +236,20 @@ impl FolderWatch {
             self.post.catch_up(folder).await?;
         }
         Ok(())
+    }
+
+    /// Receives what was not seen of a folder that is listed whole, and does what was left undone in it.
+    async fn look_through(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+        let (listed, positions) = (&mut self.listed, &mut self.positions);
+        let unseen = listed.begin(folder, positions).await?;
+        if positions.take_read_back() && folder.owner.opens_for_changes() {
+            self.post.find_backlog();
+        }
+        self.receiver
+            .receive(folder, positions, &mut self.post, &unseen)
+            .await?;
+        listed.finish(folder, positions).await?;
+        self.post.catch_up(folder).await
     }
 
     /// Receives what lies beyond the cursor of the open folder.
