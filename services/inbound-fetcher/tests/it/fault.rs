@@ -1,12 +1,19 @@
 //! Servers that fail: mail waits, others are not held up, and people are told.
 
 use anyhow::Result;
-use mailmesh_domain::{AccountState, MustAct};
+use mailmesh_domain::{AccountState, MustAct, Protocol};
 use mailmesh_events::account::{AccountFailing, AccountRecovered};
 use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_testkit::eventually;
 
-use crate::world::{ALICE, PASSWORD, World, mail};
+use crate::world::{ALICE, PASSWORD, World, mail, over_each_protocol};
+
+over_each_protocol! {
+    connection_that_is_cut_in_a_fetch_loses_and_doubles_nothing,
+    wrong_password_is_told_once_and_recovery_too,
+    full_stream_holds_mail_back_until_there_is_room,
+    mesh_that_keeps_failing_is_told_on_the_account,
+}
 
 pub(crate) fn rule(point: &str, fault: Fault, count: Option<u64>) -> FaultRule {
     FaultRule {
@@ -18,9 +25,10 @@ pub(crate) fn rule(point: &str, fault: Fault, count: Option<u64>) -> FaultRule {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connection_that_is_cut_in_a_fetch_loses_and_doubles_nothing() -> Result<()> {
-    let world = World::new().await?;
+async fn connection_that_is_cut_in_a_fetch_loses_and_doubles_nothing(
+    protocol: Protocol,
+) -> Result<()> {
+    let world = World::over(protocol).await?;
     let account = world.account("support", |_| {}).await?;
     for number in 1..=30 {
         world.deliver(mail(number))?;
@@ -32,7 +40,7 @@ async fn connection_that_is_cut_in_a_fetch_loses_and_doubles_nothing() -> Result
     ] {
         let fault = FaultRule {
             after,
-            ..rule(point, Fault::Cut, Some(1))
+            ..rule(world.point(point), Fault::Cut, Some(1))
         };
         world.sandbox.faults().add(fault)?;
     }
@@ -44,9 +52,8 @@ async fn connection_that_is_cut_in_a_fetch_loses_and_doubles_nothing() -> Result
     world.finish(replica).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn wrong_password_is_told_once_and_recovery_too() -> Result<()> {
-    let world = World::new().await?;
+async fn wrong_password_is_told_once_and_recovery_too(protocol: Protocol) -> Result<()> {
+    let world = World::over(protocol).await?;
     let account = world.account("support", |_| {}).await?;
     world.sandbox.mail().set_password(ALICE, "another")?;
     world.deliver(mail(1))?;
@@ -68,14 +75,14 @@ async fn wrong_password_is_told_once_and_recovery_too() -> Result<()> {
     world.finish(replica).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn full_stream_holds_mail_back_until_there_is_room() -> Result<()> {
+async fn full_stream_holds_mail_back_until_there_is_room(protocol: Protocol) -> Result<()> {
     let world = World::with_streams(|streams| {
         streams.events_max_bytes = 300 * 1024;
         streams.events_max_age_seconds = 8;
         streams.duplicate_window_seconds = 2;
     })
-    .await?;
+    .await?
+    .with(protocol);
     let account = world.account("support", |_| {}).await?;
     let body = "x".repeat(60_000);
     for number in 1..=8 {
@@ -106,9 +113,8 @@ async fn full_stream_holds_mail_back_until_there_is_room() -> Result<()> {
 }
 
 /// An event of our own that cannot be read: nothing is published before somebody has looked at it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mesh_that_keeps_failing_is_told_on_the_account() -> Result<()> {
-    let world = World::new().await?;
+async fn mesh_that_keeps_failing_is_told_on_the_account(protocol: Protocol) -> Result<()> {
+    let world = World::over(protocol).await?;
     let account = world.account("support", |_| {}).await?;
     let replica = world.start().await?;
     world.deliver(mail(1))?;

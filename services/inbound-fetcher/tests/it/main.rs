@@ -1,8 +1,9 @@
-//! The inbound fetcher against real NATS, Postgres and IMAP.
+//! The inbound fetcher against real NATS, Postgres, and the sandbox's IMAP and POP3.
 
 mod backlog;
 mod fault;
 mod folder;
+mod maildrop;
 mod post_action;
 mod quarantine;
 mod receive;

@@ -1,12 +1,16 @@
 //! Mails that cannot be read, and servers that read none: only the first are set aside.
 
 use anyhow::Result;
-use mailmesh_domain::MustAct;
+use mailmesh_domain::{MustAct, Protocol};
 use mailmesh_events::mail::MailQuarantined;
 use mailmesh_sandbox::{Fault, FaultRule};
 
 use crate::fault::rule;
-use crate::world::{World, mail, uid_of};
+use crate::world::{World, mail, over_each_protocol, uid_of};
+
+over_each_protocol! {
+    mail_that_is_alone_in_its_folder_outlives_a_fault_of_the_server,
+}
 
 /// Breaks a new mail twice, lets another mail be read, then breaks it once more.
 fn break_one_mail(world: &World, fault: &Fault) -> Result<()> {
@@ -73,15 +77,17 @@ async fn server_that_shows_no_mail_for_a_while_has_none_set_aside() -> Result<()
     world.finish(replica).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mail_that_is_alone_in_its_folder_outlives_a_fault_of_the_server() -> Result<()> {
-    let world = World::new().await?;
+async fn mail_that_is_alone_in_its_folder_outlives_a_fault_of_the_server(
+    protocol: Protocol,
+) -> Result<()> {
+    let world = World::over(protocol).await?;
     let account = world.account("support", |_| {}).await?;
-    let text = "{tag} NO failed".to_owned();
-    world
-        .sandbox
-        .faults()
-        .add(rule("imap.fetch", Fault::Reply { text }, Some(7)))?;
+    let text = world.refusal("failed");
+    world.sandbox.faults().add(rule(
+        world.point("imap.fetch"),
+        Fault::Reply { text },
+        Some(7),
+    ))?;
     world.deliver(mail(1))?;
     let replica = world.start().await?;
 

@@ -2,16 +2,22 @@
 
 use anyhow::Result;
 use bytes::Bytes;
-use mailmesh_domain::AfterReceive;
+use mailmesh_domain::{AfterReceive, Protocol};
 use mailmesh_events::mail::{MailReceived, Truncated};
 use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_testkit::eventually;
 
-use crate::world::{ALICE, World, mail, uid_of};
+use crate::world::{ALICE, World, mail, over_each_protocol, uid_of};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mails_of_every_kind_become_one_event_each() -> Result<()> {
-    let world = World::new().await?;
+over_each_protocol! {
+    mails_of_every_kind_become_one_event_each,
+    large_mails_keep_their_place_and_their_bytes,
+    a_second_run_and_a_human_reading_publish_nothing_again,
+    backlog_is_received_in_order_at_a_pace,
+}
+
+async fn mails_of_every_kind_become_one_event_each(protocol: Protocol) -> Result<()> {
+    let world = World::over(protocol).await?;
     let account = world.account("support", |_| {}).await?;
     let multipart = "From: a@example.com\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\nh\u{e4}llo\r\n--b\r\nContent-Type: text/csv; name=t.csv\r\nContent-Disposition: attachment; filename=t.csv\r\n\r\n1,2\r\n--b--\r\n";
     let kinds: [Bytes; 5] = [
@@ -29,9 +35,10 @@ async fn mails_of_every_kind_become_one_event_each() -> Result<()> {
     let mails = world.mails("support", kinds.len()).await?;
 
     for (mail, raw) in mails.iter().zip(&kinds) {
+        let raw = world.as_shown(raw);
         assert_eq!(world.raw_of(mail).await?, raw);
         assert_eq!(mail.raw.bytes, raw.len() as u64);
-        assert!(mail.received_at.is_some());
+        assert_eq!(mail.received_at.is_some(), protocol == Protocol::Imap);
     }
     let uids: Vec<u32> = mails.iter().map(|mail| uid_of(&mail.origin)).collect();
     assert_eq!(uids, [1, 2, 3, 4, 5]);
@@ -93,9 +100,8 @@ async fn mail_that_arrives_while_other_folders_are_looked_into_waits_for_no_poll
     world.finish(replica).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn large_mails_keep_their_place_and_their_bytes() -> Result<()> {
-    let mut world = World::new().await?;
+async fn large_mails_keep_their_place_and_their_bytes(protocol: Protocol) -> Result<()> {
+    let mut world = World::over(protocol).await?;
     world.settings.parse_bytes = 2 << 20;
     let account = world.account("support", |_| {}).await?;
     let large = |bytes: usize| {
@@ -121,7 +127,10 @@ async fn large_mails_keep_their_place_and_their_bytes() -> Result<()> {
 
     for (number, (mail, raw)) in (1_u32..).zip(mails.iter().zip(&kinds)) {
         assert_eq!(uid_of(&mail.origin), number);
-        assert!(world.raw_of(mail).await? == *raw, "mail {number}");
+        assert!(
+            world.raw_of(mail).await? == world.as_shown(raw),
+            "mail {number}"
+        );
     }
     assert!(mails[3].truncated.contains(&Truncated::Attachments));
     assert!(mails[3].truncated.contains(&Truncated::Text));
@@ -130,9 +139,8 @@ async fn large_mails_keep_their_place_and_their_bytes() -> Result<()> {
     world.finish(replica).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_run_and_a_human_reading_publish_nothing_again() -> Result<()> {
-    let world = World::new().await?;
+async fn a_second_run_and_a_human_reading_publish_nothing_again(protocol: Protocol) -> Result<()> {
+    let world = World::over(protocol).await?;
     let account = world.account("support", |_| {}).await?;
     for number in 1..=300 {
         world.deliver(mail(number))?;
@@ -224,9 +232,10 @@ async fn received_mails_are_marked_moved_or_deleted() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn backlog_is_received_in_order_at_a_pace() -> Result<()> {
-    let world = World::with_streams(|streams| streams.events_max_bytes = 256 << 20).await?;
+async fn backlog_is_received_in_order_at_a_pace(protocol: Protocol) -> Result<()> {
+    let world = World::with_streams(|streams| streams.events_max_bytes = 256 << 20)
+        .await?
+        .with(protocol);
     let account = world.account("support", |_| {}).await?;
     let body = "x".repeat(10_000);
     for number in 1..=3_000 {

@@ -1,17 +1,26 @@
 //! Servers that go away and come back.
 
 use anyhow::Result;
+use mailmesh_domain::Protocol;
 use mailmesh_testkit::{MeshAddress, TestFolder, TestServers, own_nats, own_postgres};
 
-use crate::world::{World, mail};
+use crate::world::{World, mail, over_each_protocol};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mail_that_arrives_while_nats_is_away_is_published_afterwards() -> Result<()> {
+over_each_protocol! {
+    mail_that_arrives_while_nats_is_away_is_published_afterwards,
+    mail_that_arrives_while_postgres_is_away_is_published_once,
+}
+
+async fn mail_that_arrives_while_nats_is_away_is_published_afterwards(
+    protocol: Protocol,
+) -> Result<()> {
     let servers = TestServers::shared().await?;
     let folder = TestFolder::new("restart")?;
     let mut nats = own_nats(&folder).await?;
     let url = servers.fresh_database().await?;
-    let world = World::at(MeshAddress::on(&nats.url(), url)).await?;
+    let world = World::at(MeshAddress::on(&nats.url(), url))
+        .await?
+        .with(protocol);
     let account = world.account("support", |_| {}).await?;
     let replica = world.start().await?;
     world.deliver(mail(1))?;
@@ -32,12 +41,15 @@ async fn mail_that_arrives_while_nats_is_away_is_published_afterwards() -> Resul
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn mail_that_arrives_while_postgres_is_away_is_published_once() -> Result<()> {
+async fn mail_that_arrives_while_postgres_is_away_is_published_once(
+    protocol: Protocol,
+) -> Result<()> {
     let servers = TestServers::shared().await?;
     let folder = TestFolder::new("restart")?;
     let mut postgres = own_postgres(&folder).await?;
-    let world = World::at(MeshAddress::on(servers.nats_url(), postgres.url())).await?;
+    let world = World::at(MeshAddress::on(servers.nats_url(), postgres.url()))
+        .await?
+        .with(protocol);
     let account = world.account("support", |_| {}).await?;
     let replica = world.start().await?;
     world.deliver(mail(1))?;

@@ -4,17 +4,26 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 use bytes::Bytes;
-use mailmesh_domain::{AccountState, Clock as _, SystemClock};
+use mailmesh_domain::{AccountState, Clock as _, Protocol, SystemClock};
 use mailmesh_events::mail::{MailReceived, ResetReason};
 use mailmesh_sandbox::Flags;
 use mailmesh_store::account_status;
 use mailmesh_testkit::eventually;
 
-use crate::world::{ALICE, World, mail, uid_of};
+use crate::world::{ALICE, World, mail, over_each_protocol, uid_of};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn owner_killed_between_publish_and_record_leaves_no_second_event() -> Result<()> {
-    let world = World::new().await?;
+over_each_protocol! {
+    owner_killed_between_publish_and_record_leaves_no_second_event,
+    another_name_of_the_same_server_brings_no_second_event,
+    stale_owner_is_refused_by_the_stream_and_publishes_nothing,
+    fence_that_is_taken_away_within_a_backlog_loses_and_doubles_nothing,
+    owner_frozen_beyond_its_lease_publishes_nothing_a_second_time,
+}
+
+async fn owner_killed_between_publish_and_record_leaves_no_second_event(
+    protocol: Protocol,
+) -> Result<()> {
+    let world = World::over(protocol).await?;
     let account = world.account("support", |_| {}).await?;
     let first = world.start().await?;
     world.deliver(mail(1))?;
@@ -107,9 +116,10 @@ async fn renumbered_folder_is_read_again_without_a_second_event() -> Result<()> 
     world.finish(replica).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_name_of_the_same_server_brings_no_second_event() -> Result<()> {
-    let world = World::with_streams(|streams| streams.duplicate_window_seconds = 1).await?;
+async fn another_name_of_the_same_server_brings_no_second_event(protocol: Protocol) -> Result<()> {
+    let world = World::with_streams(|streams| streams.duplicate_window_seconds = 1)
+        .await?
+        .with(protocol);
     let mut account = world.account("support", |_| {}).await?;
     for number in 1..=10 {
         world.deliver(mail(number))?;
@@ -182,9 +192,10 @@ async fn mail_copied_into_a_renumbered_folder_is_no_known_one() -> Result<()> {
     world.finish(replica).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stale_owner_is_refused_by_the_stream_and_publishes_nothing() -> Result<()> {
-    let world = World::new().await?;
+async fn stale_owner_is_refused_by_the_stream_and_publishes_nothing(
+    protocol: Protocol,
+) -> Result<()> {
+    let world = World::over(protocol).await?;
     let account = world.account("support", |_| {}).await?;
     let replica = world.start().await?;
     world.deliver(mail(1))?;
@@ -204,9 +215,10 @@ async fn stale_owner_is_refused_by_the_stream_and_publishes_nothing() -> Result<
     world.finish(replica).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fence_that_is_taken_away_within_a_backlog_loses_and_doubles_nothing() -> Result<()> {
-    let world = World::new().await?;
+async fn fence_that_is_taken_away_within_a_backlog_loses_and_doubles_nothing(
+    protocol: Protocol,
+) -> Result<()> {
+    let world = World::over(protocol).await?;
     let account = world.account("support", |_| {}).await?;
     for number in 1..=2_000 {
         world.deliver(mail(number))?;
@@ -232,9 +244,10 @@ async fn fence_that_is_taken_away_within_a_backlog_loses_and_doubles_nothing() -
     world.finish(replica).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn owner_frozen_beyond_its_lease_publishes_nothing_a_second_time() -> Result<()> {
-    let world = World::new().await?;
+async fn owner_frozen_beyond_its_lease_publishes_nothing_a_second_time(
+    protocol: Protocol,
+) -> Result<()> {
+    let world = World::over(protocol).await?;
     let account = world.account("support", |_| {}).await?;
     let first = world.start_freezable();
     world.deliver(mail(1))?;
@@ -252,6 +265,10 @@ async fn owner_frozen_beyond_its_lease_publishes_nothing_a_second_time() -> Resu
     })
     .await?;
     let frozen = first.freeze().await?;
+    if protocol == Protocol::Pop3 {
+        // The server takes the silent client for gone.
+        world.sandbox.mail().unlock_maildrop(ALICE)?;
+    }
     let second = world.start().await?;
     // The lease has to end first.
     let begun = world.base.stored("mail.received.support").await?.len();

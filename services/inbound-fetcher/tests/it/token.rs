@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use mailmesh_domain::{
-    AccountState, ClientConfigurationId, Clock as _, GrantId, GrantState, MustAct, SystemClock,
-    Verdict,
+    AccountState, ClientConfigurationId, Clock as _, GrantId, GrantState, MustAct, Protocol,
+    SystemClock, Verdict,
 };
 use mailmesh_events::account::AccountSignInRequired;
 use mailmesh_events::token::TokenRefreshed;
@@ -15,7 +15,12 @@ use mailmesh_store::grant::{self, Grant};
 use mailmesh_testkit::{RefreshRequests, eventually, use_grant};
 use time::Duration;
 
-use crate::world::{ALICE, World, mail};
+use crate::world::{ALICE, World, mail, over_each_protocol};
+
+over_each_protocol! {
+    refused_token_is_asked_for_and_the_account_goes_on_with_the_next,
+    fresh_tokens_that_are_refused_too_need_a_sign_in,
+}
 
 struct Consent {
     id: GrantId,
@@ -40,6 +45,7 @@ fn issue(world: &World) -> String {
     let scopes = [
         "https://mail.google.com/",
         "https://outlook.office.com/IMAP.AccessAsUser.All",
+        "https://outlook.office.com/POP.AccessAsUser.All",
     ];
     let request = GrantRequest {
         address: ALICE.to_owned(),
@@ -65,9 +71,10 @@ fn with_grant(account: &mut Account, consent: &Consent) {
     use_grant(account, consent.client, consent.id);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refused_token_is_asked_for_and_the_account_goes_on_with_the_next() -> Result<()> {
-    let world = World::new().await?;
+async fn refused_token_is_asked_for_and_the_account_goes_on_with_the_next(
+    protocol: Protocol,
+) -> Result<()> {
+    let world = World::over(protocol).await?;
     let consent = consent(&world).await?;
     store(&world, &consent, 1, &issue(&world)).await?;
     let account = world
@@ -101,9 +108,8 @@ async fn refused_token_is_asked_for_and_the_account_goes_on_with_the_next() -> R
     world.finish(replica).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fresh_tokens_that_are_refused_too_need_a_sign_in() -> Result<()> {
-    let world = World::new().await?;
+async fn fresh_tokens_that_are_refused_too_need_a_sign_in(protocol: Protocol) -> Result<()> {
+    let world = World::over(protocol).await?;
     let consent = consent(&world).await?;
     store(&world, &consent, 1, "not a token").await?;
     let account = world

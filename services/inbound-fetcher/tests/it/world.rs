@@ -6,19 +6,46 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use mailmesh_accounts::Connections;
 use mailmesh_bus::StreamSettings;
-use mailmesh_domain::{AccountState, Position, Protocol, SystemClock};
+use mailmesh_domain::{AccountState, Clock, Position, Protocol, SystemClock};
 use mailmesh_events::mail::{MailReceived, Origin};
 use mailmesh_inbound_fetcher::{Config, Service, Settings};
 use mailmesh_sandbox::{MailboxSettings, Sandbox};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::account_status;
+use mailmesh_store::listed_mail::{self, ListingEntry};
 use mailmesh_testkit::{Freezable, MailHost, MeshAddress, MeshBase, Running, eventually};
 
 pub(crate) const ALICE: &str = "alice@sandbox.test";
 pub(crate) const PASSWORD: &str = "correct horse";
 const MIB: u64 = 1024 * 1024;
 
+/// Runs each scenario over every protocol that mail is read by.
+macro_rules! over_each_protocol {
+    ($($scenario:ident,)+) => {
+        mod imap {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $scenario() -> anyhow::Result<()> {
+                    super::$scenario(mailmesh_domain::Protocol::Imap).await
+                }
+            )+
+        }
+
+        mod pop3 {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $scenario() -> anyhow::Result<()> {
+                    super::$scenario(mailmesh_domain::Protocol::Pop3).await
+                }
+            )+
+        }
+    };
+}
+pub(crate) use over_each_protocol;
+
 pub(crate) struct World {
+    /// What its accounts are read by.
+    pub(crate) protocol: Protocol,
     pub(crate) base: MeshBase,
     pub(crate) sandbox: Sandbox,
     pub(crate) settings: Settings,
@@ -27,6 +54,15 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Result<Self> {
         Self::with_streams(|_| {}).await
+    }
+
+    /// As `new`, for accounts of this protocol.
+    pub(crate) async fn over(protocol: Protocol) -> Result<Self> {
+        Ok(Self::new().await?.with(protocol))
+    }
+
+    pub(crate) fn with(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
     }
 
     pub(crate) async fn with_streams(adjust: impl FnOnce(&mut StreamSettings)) -> Result<Self> {
@@ -46,6 +82,7 @@ impl World {
             ..mailmesh_sandbox::Settings::default()
         };
         Ok(Self {
+            protocol: Protocol::Imap,
             base: MeshBase::start(address, Arc::new(SystemClock)).await?,
             sandbox: Sandbox::start(settings, Arc::new(SystemClock)).await?,
             settings: quick_settings(),
@@ -62,6 +99,14 @@ impl World {
     pub(crate) async fn start(&self) -> Result<Running> {
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
         let service = build(self.config(), Connections::new(database, bus)).await?;
+        Ok(Running::start(|stop| service.run(stop)))
+    }
+
+    /// Starts a replica that has this clock.
+    pub(crate) async fn start_at(&self, clock: Arc<dyn Clock>) -> Result<Running> {
+        let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
+        let connections = Connections { database, bus };
+        let service = Service::build(self.config(), &connections, clock).await?;
         Ok(Running::start(|stop| service.run(stop)))
     }
 
@@ -85,7 +130,10 @@ impl World {
         let login = (ALICE, PASSWORD);
         let mut account = self
             .base
-            .password_account_row(&host, key, Protocol::Imap, login)?;
+            .password_account_row(&host, key, self.protocol, login)?;
+        if self.protocol == Protocol::Pop3 {
+            account.poll_interval_seconds = 1;
+        }
         adjust(&mut account);
         self.base.insert_account(&account).await?;
         Ok(account)
@@ -98,6 +146,33 @@ impl World {
         tx.commit().await?;
         *account = stored.into_iter().next().context("no account")?;
         Ok(())
+    }
+
+    /// Returns where the protocol does what IMAP does at this point.
+    pub(crate) fn point<'a>(&self, imap: &'a str) -> &'a str {
+        match (self.protocol, imap) {
+            (Protocol::Pop3, "imap.fetch") => "pop3.retr",
+            (Protocol::Pop3, "imap.fetch.body") => "pop3.retr.body",
+            (Protocol::Pop3, "imap.search") => "pop3.uidl",
+            _ => imap,
+        }
+    }
+
+    /// Returns the reply that refuses a command.
+    pub(crate) fn refusal(&self, text: &str) -> String {
+        match self.protocol {
+            Protocol::Pop3 => format!("-ERR {text}"),
+            _ => format!("{{tag}} NO {text}"),
+        }
+    }
+
+    /// Returns a mail as the server shows it: POP3 ends each with its last line.
+    pub(crate) fn as_shown(&self, raw: &Bytes) -> Bytes {
+        let is_whole = raw.is_empty() || raw.ends_with(b"\r\n");
+        if self.protocol != Protocol::Pop3 || is_whole {
+            return raw.clone();
+        }
+        Bytes::from([raw, &b"\r\n"[..]].concat())
     }
 
     pub(crate) fn deliver(&self, raw: impl Into<Bytes>) -> Result<u32> {
@@ -130,6 +205,9 @@ impl World {
 
     /// Waits until all that was published is recorded.
     pub(crate) async fn recorded(&self, account: &Account, uid: u32) -> Result<()> {
+        if self.protocol == Protocol::Pop3 {
+            return self.seen(account, uid).await;
+        }
         eventually("the cursor has moved", async || {
             let mut tx = self.base.begin().await?;
             let cursors = mailmesh_store::mailbox::list_cursors(&mut tx, &[account.id]).await?;
@@ -138,6 +216,30 @@ impl World {
                 return Ok(());
             }
             bail!("{found:?}")
+        })
+        .await
+    }
+
+    /// Waits until all mails of a POP3 account up to this UID of the sandbox are recorded as seen.
+    async fn seen(&self, account: &Account, uid: u32) -> Result<()> {
+        eventually("the mails are recorded as seen", async || {
+            let mails = self
+                .base
+                .events::<MailReceived>(account.key.as_str())
+                .await?;
+            let last = mails.iter().map(|mail| uid_of(&mail.origin)).max();
+            ensure!(last >= Some(uid), "{last:?} of {uid}");
+            let entries: Vec<ListingEntry> = mails
+                .iter()
+                .map(|mail| ListingEntry {
+                    position: mail.origin.position.clone(),
+                    listed_bytes: None,
+                })
+                .collect();
+            let mut tx = self.base.begin().await?;
+            let unseen = listed_mail::find_unseen(&mut tx, account.id, "INBOX", &entries).await?;
+            ensure!(unseen.is_empty(), "{} unseen", unseen.len());
+            Ok(())
         })
         .await
     }
@@ -189,6 +291,10 @@ pub(crate) fn mail(number: u32) -> Bytes {
 pub(crate) fn uid_of(origin: &Origin) -> u32 {
     match origin.position {
         Position::Imap { uid, .. } => uid,
-        Position::Pop3 { .. } => 0,
+        // The sandbox makes it of UIDVALIDITY and UID.
+        Position::Pop3 { ref uidl } => {
+            let uid = uidl.as_deref().and_then(|uidl| uidl.get(8..));
+            uid.map_or(0, |uid| u32::from_str_radix(uid, 16).unwrap_or(0))
+        }
     }
 }
