@@ -16,6 +16,7 @@ mod head;
 mod mime;
 mod parse;
 mod parsed;
+mod received;
 
 pub use address::{AddressProblem, Envelope, Mailbox};
 pub use build::build;
@@ -24,3 +25,4 @@ pub use draft::{
 };
 pub use parse::{attachment, parse};
 pub use parsed::{Attachment, AttachmentContent, InlineText, ParseProblem, Parsed};
+pub(crate) use received::received_at;

@@ -160,7 +160,7 @@ fn ids(value: &HeaderValue<'_>) -> Vec<String> {
         .collect()
 }
 
-fn moment(value: &DateTime) -> Option<OffsetDateTime> {
+pub(super) fn moment(value: &DateTime) -> Option<OffsetDateTime> {
     let month = Month::try_from(value.month).ok()?;
     let date = Date::from_calendar_date(i32::from(value.year), month, value.day).ok()?;
     // Mail may name a leap second, which the calendar here does not have.

@@ -15,6 +15,7 @@ use super::retrieval::Retrieval;
 use super::stage::Stage;
 use super::verdict::{Tried, judge};
 use super::wire::Wire;
+use crate::message::received_at;
 use crate::source::{FetchReport, FetchedMail, FolderAccess};
 
 /// A signed-in session. Usable between complete calls.
@@ -159,7 +160,7 @@ impl Session {
             let mail = FetchedMail {
                 ordinal,
                 bytes: self.entry(ordinal).and_then(|entry| entry.bytes),
-                received_at: None,
+                received_at: received_at(&body),
                 flags: Vec::new(),
                 body: body.into(),
                 is_complete,
