@@ -249,6 +249,22 @@ async fn an_id_is_known_also_while_it_is_absent() -> Result<()> {
 }
 
 #[tokio::test]
+async fn mails_that_are_passed_over_are_told_from_received_ones() -> Result<()> {
+    let (world, account) = world_with_account().await?;
+    let mut tx = world.database.begin().await?;
+    let listing = ["a", "b", "c"].map(|uidl| entry(uidl, 10));
+    mark_existing(&mut tx, account, FOLDER, &listing[2..], NOW).await?;
+    recorded(&mut tx, account, &listing[1], b"b").await?;
+
+    let passed = listed_mail::find_passed_over(&mut tx, account, FOLDER, &listing).await?;
+    let resized = [entry("c", 11)];
+    let resized = listed_mail::find_passed_over(&mut tx, account, FOLDER, &resized).await?;
+
+    assert_eq!((passed, resized), (vec![2], Vec::new()));
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_is_seen_of_an_account_with_another_server() -> Result<()> {
     let (world, account) = world_with_account().await?;
     let mut tx = world.database.begin().await?;
