@@ -24,14 +24,21 @@ const MOST_BEGINNINGS: u32 = 5;
 /// What is known of folders that are listed whole, across sessions.
 #[derive(Debug, Default)]
 pub(crate) struct ListedFolders {
-    /// Of each folder's last listing all of which was dealt with.
-    digests: HashMap<String, [u8; 32]>,
+    last: HashMap<String, LastListing>,
     may_have_more: bool,
+}
+
+/// A folder's last listing all of which was dealt with.
+#[derive(Debug)]
+struct LastListing {
+    digest: [u8; 32],
+    /// How often it was found again.
+    repeats: u32,
 }
 
 impl ListedFolders {
     pub(crate) fn has_looked(&self) -> bool {
-        !self.digests.is_empty()
+        !self.last.is_empty()
     }
 
     /// Returns whether the next session may list what this one did not: Gmail shows the oldest 250 or so of what was
@@ -72,7 +79,16 @@ impl ListedFolders {
             listed_mail::finish_gone_post_actions(&mut tx, owner.account.id, folder.name).await?;
         }
         tx.commit().await?;
-        self.digests.insert(folder.name.to_owned(), look.digest);
+        if let Some(last) = self.last.get_mut(folder.name)
+            && last.digest == look.digest
+        {
+            return Ok(());
+        }
+        let last = LastListing {
+            digest: look.digest,
+            repeats: 0,
+        };
+        self.last.insert(folder.name.to_owned(), last);
         Ok(())
     }
 
@@ -88,12 +104,15 @@ impl ListedFolders {
         };
         if cursor.epoch != opened.epoch {
             start_anew(folder.owner, positions, cursor, opened).await?;
-            self.digests.remove(folder.name);
+            self.last.remove(folder.name);
             return Ok(None);
         }
         let (digest, has_nameless) = read_digest(folder.source, cursor.ordinal).await?;
-        let is_changed = self.digests.get(folder.name) != Some(&digest);
-        if !is_changed && !has_nameless {
+        let repeats = self.note_repeat(folder.name, &digest);
+        let is_changed = repeats == 0;
+        // What such a server goes on to list it did not count as taken: it is tried again, ever less often.
+        let is_stuck = folder.source.hides_fetched() && repeats.is_power_of_two();
+        if !is_changed && !has_nameless && !is_stuck {
             positions.end_look();
             return Ok(Some(Vec::new()));
         }
@@ -104,13 +123,24 @@ impl ListedFolders {
             positions.own(folder.owner).await?;
             return Ok(None);
         }
-        positions.begin_look(look);
+        let passes_older = !folder.owner.account.receive_existing && folder.source.hides_fetched();
+        positions.begin_look(look.with_start(passes_older.then_some(cursor.activated_at)));
         self.may_have_more = is_changed && !unseen.is_empty();
         Ok(Some(unseen))
     }
+
+    /// Counts a listing that is the last one again; returns how often it was.
+    fn note_repeat(&mut self, folder: &str, digest: &[u8; 32]) -> u32 {
+        let last = self.last.get_mut(folder);
+        let Some(last) = last.filter(|last| last.digest == *digest) else {
+            return 0;
+        };
+        last.repeats = last.repeats.saturating_add(1);
+        last.repeats
+    }
 }
 
-/// Takes a complete listing in; returns what is unseen of it.
+/// Takes a complete listing in; returns what is to be fetched of it.
 async fn note_listing(
     folder: &mut OpenFolder<'_>,
     digest: [u8; 32],
@@ -126,12 +156,14 @@ async fn note_listing(
         && !entries.iter().any(|entry| is_nameless(&entry.position));
     let is_unfamiliar =
         may_be_renumbered && !listed_mail::has_known_position(&mut tx, id, name, &entries).await?;
-    tx.commit().await?;
     if folder.source.hides_fetched() {
         // What it lists was not taken yet, also if it is known: recorded by a session that did not end well, it would
         // keep mails that came later out of the listing.
-        places = (0..entries.len()).collect();
+        let passed = listed_mail::find_passed_over(&mut tx, id, name, &entries).await?;
+        let is_fetched = |place: &usize| passed.binary_search(place).is_err();
+        places = (0..entries.len()).filter(is_fetched).collect();
     }
+    tx.commit().await?;
     let look = ListingLook::new(digest, &entries, is_unfamiliar);
     let mut places = places.into_iter().peekable();
     let mut place = 0;
@@ -146,7 +178,8 @@ async fn note_listing(
 /// Starts watching a folder; what is there by now is passed over if the account says so.
 async fn activate(folder: &mut OpenFolder<'_>, opened: OpenedFolder) -> Result<Cursor, Failure> {
     let (context, account) = (&folder.owner.context, &folder.owner.account);
-    let existing = if account.receive_existing {
+    // Of a mailbox that shows a part of itself at a time, what is there already is told by its date.
+    let existing = if account.receive_existing || folder.source.hides_fetched() {
         Vec::new()
     } else {
         entries_of(&list_all(folder.source, 0).await?)

@@ -4,6 +4,7 @@ use mailmesh_domain::Position;
 use mailmesh_events::mail::{MailboxReset, ResetReason};
 use mailmesh_store::listed_mail::{self, FetchedEntry, ListingEntry};
 use mailmesh_store::{Tx, outbox};
+use time::OffsetDateTime;
 
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
@@ -24,6 +25,8 @@ pub(crate) struct ListingLook {
     twins: HashMap<Twin, Vec<FetchedEntry>>,
     /// No id of the listing was seen before. If the content was, the server has numbered its mails anew.
     is_unfamiliar: bool,
+    /// Mails that the server received earlier are not announced.
+    start: Option<OffsetDateTime>,
 }
 
 impl ListingLook {
@@ -41,7 +44,20 @@ impl ListingLook {
             doubled,
             twins: HashMap::new(),
             is_unfamiliar,
+            start: None,
         }
+    }
+
+    /// Leaves out what the server received before a moment.
+    pub(crate) fn with_start(self, start: Option<OffsetDateTime>) -> Self {
+        Self { start, ..self }
+    }
+
+    /// Returns whether a mail was there before the account was, by the server's own date.
+    pub(crate) fn is_before_start(&self, received_at: Option<OffsetDateTime>) -> bool {
+        // The date has whole seconds.
+        let second = |moment: OffsetDateTime| moment.unix_timestamp();
+        received_at.is_some() && received_at.map(second) < self.start.map(second)
     }
 
     /// Finds the fetched mails that are known by their content. Of mails that share both id and content the first stands

@@ -135,10 +135,15 @@ impl<'a> Publisher<'a> {
             return find_known(owner, self.positions, folder, mails).await;
         }
         let entries = mails.iter().map(|mail| self.to_entry(mail)).collect();
-        match self.positions.look_mut() {
-            Some(look) => look.adopt_known(owner, folder, entries).await,
-            None => Ok(HashSet::new()),
-        }
+        let Some(look) = self.positions.look_mut() else {
+            return Ok(HashSet::new());
+        };
+        let mut known = look.adopt_known(owner, folder, entries).await?;
+        let older = mails
+            .iter()
+            .filter(|mail| look.is_before_start(mail.received_at));
+        known.extend(older.map(|mail| mail.ordinal));
+        Ok(known)
     }
 
     fn to_entry(&self, mail: &WholeMail) -> FetchedEntry {

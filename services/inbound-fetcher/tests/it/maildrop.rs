@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use bytes::Bytes;
 use mailmesh_domain::{AccountState, AfterReceive, Clock as _, ManualClock, Protocol, SystemClock};
 use mailmesh_events::account::AccountFailing;
 use mailmesh_events::mail::{MailQuarantined, MailReceived, MailboxReset, ResetReason};
@@ -134,6 +135,68 @@ async fn login_delay_is_kept_between_sessions() -> Result<()> {
 
     let counters = world.sandbox.mail().counters();
     assert_eq!(counters.pop3_connected, counters.pop3_sign_ins);
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mails_that_the_server_did_not_count_as_taken_keep_no_later_ones_out() -> Result<()> {
+    let world = World::with_streams(|streams| streams.duplicate_window_seconds = 1)
+        .await?
+        .with(Protocol::Pop3);
+    world.account("support", |_| {}).await?;
+    show(
+        &world,
+        Pop3Quirks {
+            hides_retrieved: true,
+            listed_at_most: Some(5),
+            ..Pop3Quirks::default()
+        },
+    )?;
+    let lost = rule("pop3.quit", Fault::Cut, Some(2));
+    world.sandbox.faults().add(lost)?;
+    for number in 1..=10 {
+        world.deliver(mail(number))?;
+    }
+    let first = world.start().await?;
+    world.mails("support", 5).await?;
+    first.kill().await;
+
+    let second = world.start().await?;
+
+    let mails = world.mails("support", 10).await?;
+    assert!(mails.iter().map(|mail| uid_of(&mail.origin)).eq(1..=10));
+    world.finish(second).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_of_before_is_taken_in_silence_where_a_part_is_shown_at_a_time() -> Result<()> {
+    let world = world().await?;
+    world
+        .account("support", |account| account.receive_existing = false)
+        .await?;
+    show(
+        &world,
+        Pop3Quirks {
+            hides_retrieved: true,
+            listed_at_most: Some(2),
+            ..Pop3Quirks::default()
+        },
+    )?;
+    let dated = |date: &str, number| {
+        let raw = mail(number);
+        let received = format!("Received: by mx.sandbox.test; {date}\r\n");
+        Bytes::from([received.as_bytes(), &raw].concat())
+    };
+    for number in 1..=5 {
+        world.deliver(dated("Mon, 2 Nov 2015 10:00:00 +0100", number))?;
+    }
+    let replica = world.start().await?;
+    further_looks(&world, 3).await?;
+
+    world.deliver(dated("Wed, 2 Nov 2089 10:00:00 +0100", 6))?;
+
+    let mails = world.mails("support", 1).await?;
+    assert_eq!(mails[0].subject.as_deref(), Some("Mail 6"));
     world.finish(replica).await
 }
 
