@@ -12,7 +12,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{StoreError, Tx};
-pub use lookup::{count_by_client, find_for_update, find_grant, has_known_server, list_by_client};
+pub use lookup::{
+    count_by_client, find_for_update, find_grant, has_known_server, list_by_client, list_protocols,
+};
 use row::{Row, select};
 
 /// Where a mail server listens.

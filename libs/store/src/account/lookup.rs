@@ -1,4 +1,4 @@
-use mailmesh_domain::{ClientConfigurationId, GrantId, Key};
+use mailmesh_domain::{ClientConfigurationId, GrantId, Key, Protocol};
 use uuid::Uuid;
 
 use super::Account;
@@ -76,6 +76,32 @@ pub async fn find_grant(
     .await
     .map_err(StoreError::query("find the grant of a login"))?;
     Ok(grant.map(GrantId::from_uuid))
+}
+
+/// Lists what the accounts speak that share an account's grant, its own protocol among them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_protocols(tx: &mut Tx, account: &Account) -> Result<Vec<Protocol>, StoreError> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT protocol FROM accounts
+         WHERE account_id = $1
+            OR (client_configuration_id = $2 AND lower(login) = lower($3)
+                AND authorisation = 'oauth2')
+         ORDER BY protocol",
+    )
+    .bind(account.id.as_uuid())
+    .bind(
+        account
+            .client_configuration_id
+            .map(ClientConfigurationId::as_uuid),
+    )
+    .bind(&account.login)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("list the protocols of a mailbox"))?;
+    // A name of a later release is nothing that is asked for here.
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
 /// Returns whether an account of the same client configuration has the same server already: host, port, protection and

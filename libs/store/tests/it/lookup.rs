@@ -40,6 +40,24 @@ async fn accounts_are_listed_and_counted_by_client_configuration() -> Result<()>
 }
 
 #[tokio::test]
+async fn accounts_of_one_mailbox_are_known_by_what_they_speak() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let client = sample::stored_client(&mut tx, "example").await?;
+    let other = sample::stored_client(&mut tx, "other").await?;
+    let inbound = stored(&mut tx, "in", Direction::Inbound, Some(client)).await?;
+    stored(&mut tx, "out", Direction::Outbound, Some(client)).await?;
+    let elsewhere = stored(&mut tx, "other", Direction::Inbound, Some(other)).await?;
+
+    let shared = account::list_protocols(&mut tx, &inbound).await?;
+    let alone = account::list_protocols(&mut tx, &elsewhere).await?;
+
+    assert_eq!(shared, [Protocol::Imap, Protocol::Smtp]);
+    assert_eq!(alone, [Protocol::Imap]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_new_account_finds_the_grant_of_its_login() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
