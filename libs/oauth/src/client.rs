@@ -1,4 +1,4 @@
-use mailmesh_domain::TokenEndpointAuth;
+use mailmesh_domain::{Protocol, TokenEndpointAuth};
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use oauth2::basic::{
     BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
@@ -24,6 +24,8 @@ pub struct Client {
     pub redirect_uri: Url,
     /// What is asked for.
     pub scopes: Vec<String>,
+    /// What is asked for besides where an account of the mailbox is read by POP3.
+    pub pop3_scopes: Vec<String>,
     /// Whether scopes are sent again on refresh: Microsoft wants them, Google does not.
     pub refresh_sends_scopes: bool,
     /// The claim that names the mailbox; the usual ones when absent.
@@ -49,6 +51,16 @@ impl Client {
     /// Returns whether the person's identity is asked for.
     pub fn asks_identity(&self) -> bool {
         self.scopes.iter().any(|scope| scope == "openid")
+    }
+
+    /// Returns the client as it asks for what accounts of these protocols need: one grant serves all accounts of a mailbox.
+    #[must_use]
+    pub fn for_protocols(&self, protocols: &[Protocol]) -> Self {
+        let mut client = self.clone();
+        if protocols.contains(&Protocol::Pop3) {
+            client.scopes.extend(self.pop3_scopes.iter().cloned());
+        }
+        client
     }
 
     pub(crate) fn protocol(&self, endpoints: &Endpoints) -> ProtocolClient {

@@ -57,6 +57,7 @@ async fn accept(
 ) -> Result<(Account, SecretString), Obstacle> {
     let mut tx = app.replica.database.begin().await?;
     let (account, client) = load_account(&mut tx, sign_in.account_id).await?;
+    let protocols = account::list_protocols(&mut tx, &account).await?;
     drop(tx);
     if sign_in.client != Some((client.id, client.updated_at)) {
         return Err(Obstacle::OtherClient);
@@ -76,6 +77,7 @@ async fn accept(
         endpoints,
         client: registered,
     } = &*provider;
+    let registered = &registered.for_protocols(&protocols);
     let tokens = exchange_code(http, endpoints, registered, &code, &verifier).await?;
     let scopes = missing_scopes(&registered.scopes, &tokens.scopes);
     if !scopes.is_empty() {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mailmesh_accounts::{Replica, open_registration};
+use mailmesh_domain::Protocol;
 use mailmesh_oauth::{Provider, Providers, TokenAnswer, missing_scopes};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::StoreError;
@@ -120,6 +121,7 @@ impl Refresher {
             endpoints,
             client,
         } = &*provider;
+        let client = &client.for_protocols(&[Protocol::Pop3]);
         let asked = still_granted(&client.scopes, &grant.scopes);
         let answer =
             mailmesh_oauth::refresh(http, endpoints, client, &refresh_token, &asked).await?;

@@ -1,3 +1,5 @@
+use mailmesh_domain::Protocol;
+
 use super::*;
 use crate::http::HttpSettings;
 
@@ -153,4 +155,25 @@ async fn one_url_that_is_written_out_is_used_as_well() {
         endpoints.token.as_str(),
         "https://oauth2.googleapis.com/token"
     );
+}
+
+#[tokio::test]
+async fn pop3_scope_is_asked_for_only_where_pop3_is_spoken() {
+    let imap = "https://outlook.office.com/IMAP.AccessAsUser.All";
+    let pop3 = "https://outlook.office.com/POP.AccessAsUser.All";
+    let mut given = registration("https://unused.test", "https://unused.test");
+    given.profile = Profile::Microsoft;
+    (given.authorize, given.token, given.issuer) = (None, None, None);
+    given.scopes = vec!["openid".to_owned(), imap.to_owned()];
+
+    let (_, client) = resolve(&given).await;
+
+    assert_eq!(client.for_protocols(&[Protocol::Imap]).scopes, given.scopes);
+    let scopes = client
+        .for_protocols(&[Protocol::Imap, Protocol::Pop3])
+        .scopes;
+    assert_eq!(scopes, ["openid", imap, pop3]);
+    given.scopes.push(pop3.to_owned());
+    let (_, client) = resolve(&given).await;
+    assert_eq!(client.for_protocols(&[Protocol::Pop3]).scopes, given.scopes);
 }

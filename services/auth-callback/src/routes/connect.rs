@@ -93,6 +93,7 @@ async fn record_start(
     };
     let mut tx = app.replica.database.begin().await?;
     sign_in::start(&mut tx, link.id, &start, now).await?;
+    let protocols = account::list_protocols(&mut tx, &link.account).await?;
     tx.commit().await?;
     let request = AuthorizeRequest {
         state: state.expose_secret(),
@@ -102,7 +103,7 @@ async fn record_start(
     };
     Ok(authorize_url(
         &provider.endpoints,
-        &provider.client,
+        &provider.client.for_protocols(&protocols),
         &request,
     ))
 }

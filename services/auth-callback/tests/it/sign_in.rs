@@ -2,8 +2,9 @@ use anyhow::{Context, Result};
 use mailmesh_domain::{GrantState, Protocol};
 use mailmesh_events::account::AccountAuthenticated;
 use mailmesh_sandbox::{Personality, Visitor};
+use mailmesh_store::account::Account;
 
-use crate::world::{ALICE, World};
+use crate::world::{ALICE, World, location};
 
 const OUTLOOK: &str = "https://outlook.office.com/IMAP.AccessAsUser.All";
 
@@ -56,6 +57,59 @@ async fn a_mailbox_is_connected_for_all_of_its_accounts_and_proved() -> Result<(
         .base
         .published(&format!("token.refreshed.{}", grant.id), 1)
         .await?;
+    world.finish().await
+}
+
+#[tokio::test]
+async fn mailbox_that_is_read_by_pop3_is_asked_for_it_besides() -> Result<()> {
+    const POP: &str = "https://outlook.office.com/POP.AccessAsUser.All";
+    let world = World::with(
+        |_| {},
+        |client, _| {
+            client.profile = "microsoft".to_owned();
+            client.issuer = None;
+            client.scopes = ["openid", "offline_access", OUTLOOK]
+                .map(str::to_owned)
+                .to_vec();
+        },
+    )
+    .await?;
+    let imap = world.account("support", Protocol::Imap).await?;
+    let asked = async |account: &Account| -> Result<String> {
+        let link = world.link(account).await?;
+        let answer = Visitor::try_new(None)?.get(&link).await?;
+        let provider = location(&answer, &link)?;
+        let mut query = provider.query_pairs();
+        let scope = query.find(|(name, _)| name == "scope");
+        Ok(scope.context("no scope")?.1.into_owned())
+    };
+
+    let before = asked(&imap).await?;
+    let pop3 = world.account("archive", Protocol::Pop3).await?;
+
+    assert!(!before.contains(POP), "{before}");
+    // One grant serves both accounts.
+    for account in [&imap, &pop3] {
+        let scopes = asked(account).await?;
+        assert!(scopes.contains(POP) && scopes.contains(OUTLOOK), "{scopes}");
+    }
+    world.finish().await
+}
+
+#[tokio::test]
+async fn an_account_is_proved_by_pop3() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("archive", Protocol::Pop3).await?;
+    let link = world.link(&account).await?;
+
+    let page = Visitor::try_new(None)?.sign_in(&link, ALICE, true).await?;
+
+    assert!(
+        page.html.contains("The mailbox is connected"),
+        "{}",
+        page.html
+    );
+    assert_eq!(world.sandbox.mail().counters().pop3_sign_ins, 1);
     world.finish().await
 }
 
