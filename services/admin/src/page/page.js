@@ -111,6 +111,7 @@ function showAccount(account) {
     `${account.protocol} ${account.host}:${account.port} ${account.encryption}`,
     account.client_configuration || account.authorisation,
     account.proved_at && `server last proved ${moment(account.proved_at)}`,
+    account.delete_after_days && `deleted after ${count(account.delete_after_days, "day")}`,
     account.grant && `token until ${moment(account.grant.access_expires_at)}`,
   );
   addProblem(element, account.problem);
@@ -214,14 +215,21 @@ function read(form) {
   for (const [name, value] of new FormData(form)) {
     if (value === "" || form.elements[name].closest("label").hidden) continue;
     body[name] = name === "scopes" ? value.split(/\s+/).filter(Boolean) : value;
-    if (name === "port" && /^\d+$/.test(value)) body[name] = Number(value);
+    if (["port", "delete_after_days"].includes(name) && /^\d+$/.test(value)) body[name] = Number(value);
   }
   return body;
 }
 
 function onSubmit(form, path, chooser) {
   const adapt = () => {
-    for (const label of form.querySelectorAll("[data-for]")) label.hidden = label.dataset.for !== form.elements[chooser].value;
+    for (const element of form.querySelectorAll("[data-for]")) {
+      const by = form.elements[element.dataset.by || chooser];
+      element.hidden = by.closest("label").hidden || !element.dataset.for.split(" ").includes(by.value);
+      if (element.tagName !== "OPTION") continue;
+      element.disabled = element.hidden;
+      const select = element.closest("select");
+      if (element.hidden && select.value === element.value) select.selectedIndex = 0;
+    }
   };
   form.addEventListener("change", adapt);
   form.addEventListener("submit", async (event) => {
