@@ -62,6 +62,7 @@ mod receive;
 mod reconcile;
 mod recorded;
 mod recorder;
+mod retention;
 mod service;
 mod standby;
 mod token_refusal;

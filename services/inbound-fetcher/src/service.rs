@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::metric::Metrics;
 use crate::proof;
 use crate::recorder::recorder;
+use crate::retention;
 use crate::work::InboundWork;
 
 const NAME: &str = "inbound-fetcher";
@@ -90,6 +91,11 @@ impl Service {
         parts.spawn(async move {
             recorder.run(CancellationToken::new()).await;
             "recorder"
+        });
+        let forgetting = retention::run(replica.clone(), leave.clone());
+        parts.spawn(async move {
+            forgetting.await;
+            "retention"
         });
         let registry = WorkerRegistry::new(Overlap::Never);
         let (proving, proved, ended) = (Arc::clone(&context), Arc::clone(&registry), leave.clone());

@@ -1,0 +1,49 @@
+//! Forgets what was seen of mailboxes once it has long been gone from them.
+
+use std::error::Error;
+use std::time::Duration;
+
+use mailmesh_accounts::Replica;
+use mailmesh_store::{StoreError, listed_mail};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+const EVERY: Duration = Duration::from_hours(1);
+const BATCH: u64 = 5_000;
+/// A server may list a part of a mailbox only, for days.
+const ABSENT_FOR: Duration = Duration::from_hours(30 * 24);
+
+/// Runs until `stop`.
+pub(crate) async fn run(replica: Replica, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        while !stop.is_cancelled() {
+            match forget(&replica).await {
+                Ok(count) if count >= BATCH => {}
+                Ok(_) => break,
+                Err(error) => {
+                    warn!(
+                        error = &error as &dyn Error,
+                        "Mails that are long gone were not forgotten; it is tried again"
+                    );
+                    break;
+                }
+            }
+        }
+    }
+}
+
+async fn forget(replica: &Replica) -> Result<u64, StoreError> {
+    let before = replica.clock.now() - ABSENT_FOR;
+    let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    let mut tx = replica.database.begin().await?;
+    let count = listed_mail::forget_absent(&mut tx, before, limit).await?;
+    tx.commit().await?;
+    Ok(count)
+}
