@@ -13,6 +13,8 @@ mod frozen;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
+mod pop3;
+#[cfg(test)]
 mod rejected;
 #[cfg(test)]
 mod sample;
