@@ -1,14 +1,20 @@
 //! The inbound fetcher against real NATS, Postgres, and the sandbox's IMAP and POP3.
 
 mod backlog;
+#[cfg(test)]
 mod fault;
 mod folder;
 mod maildrop;
 mod post_action;
+#[cfg(test)]
 mod quarantine;
+#[cfg(test)]
 mod receive;
 mod rename;
+#[cfg(test)]
 mod restart;
+#[cfg(test)]
 mod takeover;
+#[cfg(test)]
 mod token;
 mod world;
