@@ -111,9 +111,9 @@ impl FolderWatch {
         let poll = Duration::from_secs(u64::from(owner.account.poll_interval_seconds.max(1)));
         let least = source.sign_in_pause().unwrap_or_default();
         let most = if self.listed.may_have_more() {
-            owner.context.settings.backoff_base()
+            owner.context.settings.backoff().after(1)
         } else {
-            jittered(poll)
+            spread(poll)
         };
         Pause {
             least,

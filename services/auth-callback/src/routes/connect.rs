@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use mailmesh_domain::SignInId;
 use mailmesh_oauth::{AuthorizeRequest, Pkce, Provider, authorize_url};
 use mailmesh_secrets::{ExposeSecret, SecretString, random_token, sha256};
-use mailmesh_store::account::Account;
+use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::ClientConfiguration;
 use mailmesh_store::sign_in::{self, SignIn, Start};
 use tracing::{info, instrument};

@@ -105,7 +105,7 @@ impl World {
     /// Starts a replica that has this clock.
     pub(crate) async fn start_at(&self, clock: Arc<dyn Clock>) -> Result<Running> {
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
-        let connections = Connections { database, bus };
+        let connections = Connections::new(database, bus);
         let service = Service::build(self.config(), &connections, clock).await?;
         Ok(Running::start(|stop| service.run(stop)))
     }
