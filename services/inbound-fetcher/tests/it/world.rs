@@ -67,8 +67,8 @@ impl World {
 
     pub(crate) async fn with_streams(adjust: impl FnOnce(&mut StreamSettings)) -> Result<Self> {
         let mut address = MeshAddress::fresh().await?;
-        address.bus.streams.events_max_bytes = 64 * MIB;
-        address.bus.streams.raw_max_bytes = 128 * MIB;
+        address.bus.streams.events_max_bytes = 24 * MIB;
+        address.bus.streams.raw_max_bytes = 48 * MIB;
         adjust(&mut address.bus.streams);
         Self::at(address).await
     }
