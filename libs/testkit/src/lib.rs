@@ -42,4 +42,4 @@ pub use running::Running;
 pub use secret::check_no_secrets;
 pub use server_kind::ServerKind;
 pub use servers::{TestServers, fresh_prefix};
-pub use wait::{Seen, eventually};
+pub use wait::{Seen, eventually, within};

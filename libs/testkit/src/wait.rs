@@ -60,7 +60,12 @@ pub async fn eventually<S: Seen>(
     within(LIMIT, what, look).await
 }
 
-pub(crate) async fn within<S: Seen>(
+/// Looks as [`eventually`] does, for at most `limit` without progress: for what waits for a time of the product's own.
+///
+/// # Errors
+///
+/// Says what did not happen, and the state that was seen last.
+pub async fn within<S: Seen>(
     limit: Duration,
     what: &str,
     mut look: impl AsyncFnMut() -> S,
