@@ -18,33 +18,34 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// At most so many mails are asked for with one look.
+    /// Maximum mails per fetch.
     pub chunk_mails: usize,
-    /// The first slice of a mail; smaller mails come in one piece.
+    /// Bytes of the first slice of a mail and of each one after it; smaller mails come in one piece.
     pub slice_bytes: u32,
-    /// Mail of all accounts that may be in memory.
+    /// Maximum bytes of mail in memory, over all accounts.
     pub memory_bytes: usize,
-    /// A larger mail is read twice rather than held in memory; beyond it nothing is parsed.
+    /// Maximum bytes of a mail that are held in memory and parsed; a larger mail is read twice.
     pub parse_bytes: usize,
-    /// A mail that comes in slices may take so long, and more by its size.
+    /// Time limit for a mail that is read in slices, in seconds; its size adds to it.
     pub large_mail_seconds: u64,
-    /// After so many failures a mail is set aside, if others of its folder can be read.
+    /// Failures of a mail until it is quarantined, provided that others of its folder can be read.
     pub quarantine_attempts: i32,
-    /// The first wait after a failure; it doubles.
+    /// Wait after the first failure of an account or folder; each failure in a row doubles it.
     pub backoff_milliseconds: u64,
-    /// The longest wait after failures.
+    /// Upper bound of that wait, exceeded only by a longer hint of the server.
     pub backoff_limit_seconds: u64,
-    /// So many failures in a row are reported even if each passes by itself.
+    /// Failures in a row that may pass by themselves until the account is reported as failing; lasting ones are at once.
     pub failures_to_report: u32,
-    /// IDLE is begun anew after this time, whatever the poll interval is.
+    /// Maximum duration of one IDLE command; a shorter poll interval ends it earlier.
     pub idle_limit_seconds: u64,
-    /// How often waiting accounts and changes are looked for in the database.
+    /// Interval of looking in the database for account changes whose hint was lost.
     pub check_seconds: u64,
-    /// How often proofs of life are recorded.
+    /// Interval of recording when each account's server last answered.
     pub proof_seconds: u64,
-    /// The first wait for a fresh token before it is asked for again; it doubles up to a minute.
+    /// Wait until `token.refresh` is published again for a token that has not come; it doubles up to a minute. Also the
+    /// interval of looking in the database for tokens whose hint was lost.
     pub token_wait_seconds: u64,
-    /// How long work in hand may go on after the stop.
+    /// Grace period of the workers after the stop; those still running are aborted.
     pub stop_seconds: u64,
 }
 
@@ -73,13 +74,11 @@ impl Default for Settings {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("inbound_fetcher.{setting} must be {range}")]
 pub struct SettingsError {
-    /// The setting.
     pub setting: &'static str,
-    /// What it may be.
     pub range: &'static str,
 }
 
-/// A setting, its range, and whether it is in it.
+/// Name and range of a setting, and whether its value is in the range.
 type Check = (&'static str, &'static str, bool);
 
 const AT_LEAST_1: &str = "at least 1";
