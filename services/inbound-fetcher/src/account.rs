@@ -15,7 +15,7 @@ use crate::standby::{self, Pause, Waited};
 use crate::token_refusal::TokenRefusals;
 use crate::watch::{FolderWatch, Look};
 
-/// A server whose refusal only a person can end is not asked every few seconds.
+/// Steps that a permanent refusal skips on the backoff: only a person can end it.
 const PERMANENT_SHIFT: u32 = 3;
 
 /// What the account is about to do.
@@ -69,7 +69,7 @@ impl Worker {
             if self.owner.stop.is_cancelled() && !matches!(state, State::Watching(_)) {
                 return;
             }
-            // Boxed, so that a waiting account keeps no room for what it does when busy.
+            // Boxed, so that the future of a waiting account does not include the states of a busy one.
             state = match state {
                 State::Connecting => Box::pin(self.connect()).await,
                 State::Watching(source) => self.watch(source).await,
@@ -94,7 +94,7 @@ impl Worker {
             Err(CredentialsError::NoGrant) => {
                 return State::WaitingForSignIn { generation: None };
             }
-            // `token-refresh` has said so.
+            // `token-refresh` has recorded the state and published it.
             Err(CredentialsError::GrantRefused { generation, .. }) => {
                 let generation = Some(generation);
                 return State::WaitingForSignIn { generation };
@@ -117,7 +117,7 @@ impl Worker {
         }
     }
 
-    /// Notes that the server refused the access token itself.
+    /// Counts a refusal of the access token itself.
     async fn refuse(&mut self, failure: Failure, generation: i64) -> State {
         self.refusals.note(generation);
         if self.refusals.is_persistent() {

@@ -16,7 +16,7 @@ pub(crate) struct AccountContext {
     pub(crate) account: Account,
     pub(crate) signals: Arc<WorkerSignals>,
     pub(crate) stop: CancellationToken,
-    /// Attempts to watch the account that failed in a row.
+    /// Attempts to watch the account, failed in a row.
     failures: AtomicU32,
 }
 
@@ -40,7 +40,8 @@ impl AccountContext {
         self.account.after_receive != AfterReceive::Keep
     }
 
-    /// Notes that the server has just shown a folder or handed mail over: within a long backlog nobody looks.
+    /// Records that the server has just shown a folder or delivered mail; called within a long backlog, too, as that is one
+    /// long look.
     pub(crate) fn note_proof(&self) {
         let now = self.context.now();
         let failures = self.failures.swap(0, Ordering::Relaxed);
@@ -51,7 +52,7 @@ impl AccountContext {
         self.signals.prove(now);
     }
 
-    /// Notes a failure; returns how many there were in a row.
+    /// Counts a failure; returns how many there were in a row.
     pub(crate) fn count_failure(&self) -> u32 {
         self.context.metrics.count_failure();
         let before = self.failures.fetch_add(1, Ordering::Relaxed);

@@ -5,9 +5,9 @@ use mailmesh_accounts::{MemoryBudget, MemoryPermit, MemoryShare};
 
 /// Bytes of mail that all accounts together may hold.
 ///
-/// In parts, as a share must never wait for what itself waits: mails on their way from the server to
-/// us, mails on their way to the stream, mails that come in slices, and mails that wait behind those.
-/// Servers may stall: of what waits for them, one host holds no more than half.
+/// In separate parts, since waiting for memory that is held by a waiter would deadlock: mails in transit from the server,
+/// mails in transit to the stream, mails that come in slices, and mails queued behind those.
+/// Servers may stall: of the parts that wait for them, one host holds no more than half.
 #[derive(Debug)]
 pub(crate) struct Budget {
     few: HostPart,
@@ -37,28 +37,28 @@ impl Budget {
         }
     }
 
-    /// Waits for room for the few mails that a server is about to send.
+    /// Waits for memory for the few mails that a server is about to send.
     pub(crate) async fn take_few(&self, host: &str, bytes: usize) -> MemoryPermit {
         self.few.at(host).take(bytes).await
     }
 
-    /// Waits for room for what is on its way of a backlog: apart, as that takes long and a fresh mail
-    /// of another account should not wait for it.
+    /// Waits for memory for a fetch of a backlog: a part of its own, as that takes long and a fresh mail of another account
+    /// should not wait for it.
     pub(crate) async fn take_many(&self, host: &str, bytes: usize) -> MemoryPermit {
         self.many.at(host).take(bytes).await
     }
 
-    /// Waits for room for a mail that goes on its way as soon as it has it.
+    /// Waits for memory for a mail that is published as soon as it has it.
     pub(crate) async fn take_ready(&self, bytes: usize) -> MemoryPermit {
         self.ready.take(bytes).await
     }
 
-    /// Waits for room for a mail that comes in slices.
+    /// Waits for memory for a mail that comes in slices.
     pub(crate) async fn take_large(&self, host: &str, bytes: usize) -> MemoryPermit {
         self.large.at(host).take(bytes).await
     }
 
-    /// Takes room for a mail that has to wait behind another, if there is some.
+    /// Takes memory for a mail that is queued behind another, if some is free.
     pub(crate) fn try_take_behind(&self, bytes: usize) -> Option<MemoryPermit> {
         self.behind.try_take(bytes)
     }

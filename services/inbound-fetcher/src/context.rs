@@ -6,7 +6,7 @@ use crate::config::Settings;
 use crate::metric::Metrics;
 use crate::recorder::RecorderHandle;
 
-/// What all workers share.
+/// Shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) replica: Replica,

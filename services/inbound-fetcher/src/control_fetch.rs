@@ -3,7 +3,7 @@ use mailmesh_mail::MailSource;
 
 use crate::failure::Failure;
 
-/// Enough to prove that the server shows mails.
+/// Bytes read of a control mail: enough to prove that the server shows mails.
 const CONTROL_BYTES: u32 = 64 * 1024;
 
 /// What other mails of the folder show of the server, right before a poison candidate is asked for once more. A fault of

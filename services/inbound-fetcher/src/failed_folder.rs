@@ -7,17 +7,17 @@ use tokio::time::Instant;
 
 use crate::config::Settings;
 
-/// A missing folder that only a person can bring back is not looked for every few seconds.
+/// Steps that a permanent failure skips on the backoff: only a person can bring a missing folder back.
 const PERMANENT_SHIFT: u32 = 3;
 
-/// A folder that is kept out, while the others of its account are received.
+/// A folder that is skipped until its next try, while the others of its account are received.
 #[derive(Debug)]
 struct FailedFolder {
     name: String,
     /// Failures in a row.
     failures: u32,
     retry_at: Instant,
-    /// None before it is worth telling.
+    /// None until the failure is reported.
     told: Option<Told>,
 }
 
@@ -28,14 +28,14 @@ struct Told {
     code: Option<String>,
 }
 
-/// The folders of an account that are kept out. An account without trouble holds nothing of it.
+/// The skipped folders of an account.
 #[derive(Debug, Default)]
 pub(crate) struct FailedFolders {
     folders: Vec<FailedFolder>,
 }
 
 impl FailedFolders {
-    /// Returns which of the folders are looked into now: those that are not kept out, or all if every one is.
+    /// Returns which of the folders are opened now: those that are not skipped, or all if every one is.
     pub(crate) fn choose<'a>(&self, folders: &'a [String]) -> Vec<&'a str> {
         let now = Instant::now();
         let is_due = |name: &&str| {
@@ -55,7 +55,7 @@ impl FailedFolders {
         self.folders.retain(|failed| failed.name != name);
     }
 
-    /// Keeps a folder out for a while. A failure that may pass by itself is told once it stays.
+    /// Skips a folder until its backoff is over. A transient failure is reported once it has repeated.
     pub(crate) fn note_failure(&mut self, name: &str, error: &SourceError, settings: &Settings) {
         let verdict = error.verdict();
         let known = self.folders.iter().position(|failed| failed.name == name);
@@ -83,17 +83,17 @@ impl FailedFolders {
             retry_at: Instant::now() + delay,
             told,
         });
-        // The same problem reads the same, whichever folder failed last.
+        // Sorted, so that the same problem has the same text, whichever folder failed last.
         self.folders.sort_by(|one, other| one.name.cmp(&other.name));
     }
 
-    /// Returns how long nothing has to be tried again.
+    /// Returns the time until the first skipped folder is due again.
     pub(crate) fn next_try(&self) -> Option<Duration> {
         let next = self.folders.iter().map(|failed| failed.retry_at).min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
-    /// Tells people which folders are not received, and why.
+    /// Returns the problem that names the folders which are not received, and why.
     pub(crate) fn problem(&self) -> Option<Problem> {
         let told = || {
             self.folders

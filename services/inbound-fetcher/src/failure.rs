@@ -40,7 +40,7 @@ impl Failure {
             Self::Source(error) => error.verdict(),
             Self::Endpoint(error) => error.verdict(),
             Self::Credentials(error) => error.verdict(),
-            // The mesh itself, or a full stream: may pass by itself, but if it stays, somebody must know.
+            // NATS or Postgres, or a full stream: transient, and the administrator's to solve if it lasts.
             _ => Verdict {
                 who: MustAct::Administrator,
                 ..Verdict::transient()
@@ -48,12 +48,12 @@ impl Failure {
         }
     }
 
-    /// Returns whether a stream has no room for more.
+    /// Returns whether a stream refused the mail because it is full.
     pub(crate) const fn is_full(&self) -> bool {
         matches!(self, Self::Publish(error) | Self::Raw(error) if error.is_full())
     }
 
-    /// Returns whether an event may lie in the stream that we do not know of, or another owner was there.
+    /// Returns whether the stream may hold an event that is not in our index, or another owner has published.
     pub(crate) const fn breaks_ownership(&self) -> bool {
         matches!(
             self,
@@ -61,7 +61,7 @@ impl Failure {
         )
     }
 
-    /// Tells people what is wrong with the account.
+    /// Describes the failure for the account's state and its event.
     pub(crate) fn problem(&self, verdict: Verdict) -> Problem {
         if self.is_full() {
             let what = "The stream is full, so that no mail can be published.";

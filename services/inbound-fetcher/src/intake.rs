@@ -9,7 +9,7 @@ use crate::budget::Budget;
 /// Maximum mails, and bytes of them, per publishing step.
 const BATCH_MAILS: usize = 128;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// Mails that came after a large one wait for it, up to so many bytes; the rest is fetched again.
+/// Maximum bytes of mails that wait behind a large one; those beyond it are fetched again.
 const BEHIND_BYTES: usize = 4 * 1024 * 1024;
 /// Maximum mails of unknown size per fetch: their first slices fit behind a large one.
 pub(crate) const UNSIZED_MAILS: usize = 8;
@@ -43,14 +43,14 @@ pub(crate) struct Intake<'a> {
     is_closed: bool,
 }
 
-/// What becomes of the mails that arrive: only ever later ones of these.
+/// How arriving mails are treated; it only moves forward through these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Arriving {
     /// They are published as they come.
     Published,
-    /// They wait behind a large one.
+    /// They are queued behind a large one.
     Waiting,
-    /// There is no room for them to wait: they are fetched again.
+    /// The queue behind a large one is full: they are fetched again.
     Discarded,
 }
 
@@ -116,7 +116,7 @@ impl<'a> Intake<'a> {
         (!batch.is_empty()).then_some(batch)
     }
 
-    /// Takes nothing more, so that the fetch ends instead of waiting.
+    /// Closes the channel, so that the fetch ends instead of waiting.
     pub(crate) fn close(&mut self) {
         self.mails.close();
     }
@@ -139,8 +139,8 @@ impl<'a> Intake<'a> {
         let fits = self.arriving == Arriving::Waiting && self.behind_bytes + bytes <= BEHIND_BYTES;
         let permit = fits.then(|| self.budget.try_take_behind(bytes)).flatten();
         if permit.is_none() {
-            // Once one is left out, so are all that follow it. The first large one itself goes on
-            // without its beginning, so that each round comes further.
+            // Once one is left out, so are all that follow it, for order. The first large one itself is kept
+            // without its first slice, so that each round makes progress.
             if !self.behind.is_empty() || mail.is_complete {
                 self.arriving = Arriving::Discarded;
                 return;

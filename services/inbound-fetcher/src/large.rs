@@ -15,16 +15,16 @@ use crate::open_folder::OpenFolder;
 use crate::prepare::WholeMail;
 use crate::publish::Publisher;
 
-/// Beyond any mail that a provider takes: a server that goes on for ever is not followed.
+/// Maximum bytes of a mail, beyond what any provider accepts: bounds a server that never ends its mail.
 const LONGEST_BYTES: u64 = 1 << 30;
 
-/// A server that is slower keeps its share of the memory from others.
+/// Minimum rate of a server: a slower one would hold its part of the memory budget for too long.
 const LEAST_BYTES_PER_SECOND: u64 = 128 * 1024;
 const LONGEST: Duration = Duration::from_hours(1);
 
 const SPARE_BYTES: usize = 64 * 1024;
 
-/// What the first reading of a large mail gave.
+/// Result of the first reading of a large mail.
 struct Reading {
     sha256: [u8; 32],
     /// The mail's beginning, up to what may be held.
@@ -96,7 +96,7 @@ async fn read_and_publish(
             writer.write(&slice).await.map_err(Failure::Raw)?;
         }
         if hash.finish().as_ref() != sha256.as_slice() {
-            // Each read gives another mail: there is no saying which of them it is.
+            // The two readings differ, so the id of the first does not fit the content of the second.
             return Err(SourceError::MailUnreadable.into());
         }
     }
@@ -127,7 +127,7 @@ async fn read_whole(
     })
 }
 
-/// Returns how much of a mail to hold: all of it with some room, as Exchange only estimates sizes.
+/// Returns how many bytes of a mail to hold: all of it and a reserve, as Exchange only estimates sizes.
 fn held_bytes(size: Option<u64>, limit: usize) -> usize {
     let claimed = size.and_then(|size| usize::try_from(size).ok());
     claimed.map_or(limit, |size| {
@@ -136,9 +136,9 @@ fn held_bytes(size: Option<u64>, limit: usize) -> usize {
     })
 }
 
-/// Returns how long the server may take for all of a mail, which may have to be read twice.
+/// Returns the time limit for all of a mail, which may have to be read twice.
 fn time_allowed(size: Option<u64>, settings: &Settings) -> Duration {
-    // What a server claims may be anything.
+    // A claimed size is not trusted.
     let bytes = size.unwrap_or(LONGEST_BYTES).min(LONGEST_BYTES);
     let reading = Duration::from_secs(2 * bytes / LEAST_BYTES_PER_SECOND);
     let least = Duration::from_secs(settings.large_mail_seconds);

@@ -2,7 +2,6 @@ use mailmesh_domain::Key;
 use opentelemetry::metrics::{Counter, Gauge};
 use opentelemetry::{KeyValue, global};
 
-/// What this service counts.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     received: Counter<u64>,

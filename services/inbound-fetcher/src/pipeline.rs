@@ -1,4 +1,4 @@
-//! The way of fetched mails through two streams.
+//! Moves fetched mails through two streams: `MAIL_RAW`, then `EVENTS`.
 
 use mailmesh_accounts::MemoryPermit;
 use mailmesh_bus::{Bus, NewRawMail};
@@ -8,7 +8,7 @@ use crate::intake::{Held, Intake};
 use crate::prepare::{Prepared, WholeMail};
 use crate::publish::Publisher;
 
-/// Mails on their way from the raw store to the stream of events, with their share of the memory.
+/// Mails whose raw content is stored and whose events are not yet published, with their memory permits.
 #[derive(Debug)]
 struct Batch {
     prepared: Vec<Prepared>,

@@ -1,4 +1,4 @@
-//! Which mails are asked for with one command.
+//! Decides which mails are fetched together, and how much of each.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,22 +14,22 @@ const SMALL_SLICE: u32 = 64 * 1024;
 /// Maximum mails per request for sizes.
 pub(crate) const SIZED_MAILS: usize = 5_000;
 
-/// Asks for sizes where that could spare more than it costs.
+/// Asks for sizes where that may save more than the round trip costs.
 #[derive(Debug, Default)]
 pub(crate) struct FetchPlanner {
-    /// The server failed when it was asked for sizes.
+    /// A request for sizes has failed.
     is_refused: bool,
 }
 
-/// What the server claims of the sizes of mails that wait.
+/// Claimed sizes of the mails that are to be fetched.
 #[derive(Debug, Default)]
 pub(crate) struct FetchPlan {
-    /// None if it was not asked or did not tell.
+    /// None if sizes were not requested, or the request failed.
     sizes: Option<BTreeMap<u64, u64>>,
 }
 
 impl FetchPlanner {
-    /// Asks once more from now on: the server works.
+    /// Allows requests for sizes again, since the server works.
     pub(crate) const fn forget_refusal(&mut self) {
         self.is_refused = false;
     }
@@ -47,7 +47,7 @@ impl FetchPlanner {
             Ok(sizes) => return Ok(FetchPlan { sizes: Some(sizes) }),
             Err(error) => error,
         };
-        // One mail that breaks the answer must not stop the others: they come without it.
+        // One mail that breaks the response must not stop the others: they are fetched without sizes.
         self.is_refused = true;
         if !error.is_session_usable() || error.verdict().kind == VerdictKind::Throttled {
             return Err(error.into());
@@ -64,7 +64,7 @@ impl FetchPlan {
         let Some(sizes) = &self.sizes else {
             return UNSIZED_MAILS;
         };
-        // Exchange only estimates.
+        // An eighth below the slice, as Exchange only estimates sizes.
         let large = u64::from(slice_bytes - slice_bytes / 8);
         let is_large =
             |mail: &ListedMail| sizes.get(&mail.ordinal).is_some_and(|size| *size >= large);

@@ -28,7 +28,7 @@ pub(crate) struct SingleFetch<'a> {
     pub(crate) control: ControlFetch,
 }
 
-/// What a folder's mails broke.
+/// Failed fetches of one folder.
 #[derive(Debug, Default)]
 struct Broken {
     /// Up to this ordinal mails are asked for one by one, as a batch of them failed.
@@ -73,7 +73,7 @@ impl PoisonTracker {
         before.map_or(most, |before| before.clamp(1, most))
     }
 
-    /// Notes that a fetch of several mails, of which `came_some`, failed.
+    /// Records that a fetch of several mails, of which `came_some`, failed.
     pub(crate) fn note_batch(
         &mut self,
         folder: &str,
@@ -81,7 +81,7 @@ impl PoisonTracker {
         error: &SourceError,
         came_some: bool,
     ) {
-        // One by one would be more work for a server that asked for less.
+        // Not after a throttle or an outage: no mail is at fault, and fetching one by one would add load.
         if may_be_of_a_mail(error, came_some) {
             self.broken(folder).individually_until = Some(last);
         }

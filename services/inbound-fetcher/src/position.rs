@@ -74,7 +74,7 @@ impl Positions {
         self.renamed.iter().any(|name| name == folder)
     }
 
-    /// Notes that a folder's mails were received under another name, and since when.
+    /// Records that a folder's mails were received under another name, and since when.
     pub(crate) fn note_renamed(&mut self, folder: &str, activated_at: OffsetDateTime) {
         if !self.is_renamed(folder) {
             self.renamed.push(folder.to_owned());
@@ -87,7 +87,7 @@ impl Positions {
     /// Moves a folder's cursor in memory; returns it if it moved.
     pub(crate) fn advance(&mut self, folder: &str, reached: u64) -> Option<Cursor> {
         if self.look.is_some() {
-            // The next session numbers anew, and rows say what was seen.
+            // Ordinals of such sources hold for one session only; rows of `listed_mails` record what was seen.
             return None;
         }
         let cursor = self.cursor_mut(folder)?;
@@ -102,7 +102,7 @@ impl Positions {
         Some(moved)
     }
 
-    /// Notes that the folder is no longer read again.
+    /// Marks the folder's rescan as done.
     pub(crate) fn end_rescan(&mut self, folder: &str) {
         if let Some(cursor) = self.cursor_mut(folder) {
             cursor.rescan_until = None;

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::open_folder::OpenFolder;
 
 const DUE_LIMIT: i64 = 500;
-/// How often mails are looked for whose days on the server are over.
+/// Interval of looking for mails whose `delete_after_days` are over.
 const DUE_LOOK: Duration = Duration::from_hours(1);
 
 /// A recorded mail that something is still to be done with.
@@ -47,7 +47,7 @@ enum Backlog {
     AtClose,
 }
 
-/// What came of asking the server.
+/// Outcome of a request to the server.
 #[derive(Debug)]
 enum Answer {
     Done,
@@ -63,7 +63,7 @@ struct Refusal {
     count: u32,
     /// None once it is tried again.
     retry_at: Option<Instant>,
-    /// What people are told.
+    /// Part of the account's problem once it is reported.
     problem: Option<Problem>,
 }
 
@@ -76,12 +76,12 @@ pub(crate) struct PostActions {
 }
 
 impl PostActions {
-    /// Notes that an earlier run or owner may have left some undone.
+    /// Marks that an earlier run or owner may have left some undone.
     pub(crate) const fn find_backlog(&mut self) {
         self.backlog = Backlog::Found;
     }
 
-    /// Mails that are left on the server for some days become due without a sign.
+    /// Looks for mails whose `delete_after_days` are over, at intervals: no event announces them.
     pub(crate) fn look_for_due(&mut self) {
         let now = Instant::now();
         if self.look_at.is_none_or(|at| at <= now) {
@@ -167,7 +167,7 @@ impl PostActions {
         }
     }
 
-    /// Notes the server's refusal. One that may pass by itself is no problem before it stays.
+    /// Counts the server's refusal. A transient one is reported once it has repeated.
     fn refuse(&mut self, error: &SourceError, settings: &Settings) {
         if self.backlog == Backlog::Empty {
             self.backlog = Backlog::Tried;
@@ -209,7 +209,7 @@ async fn catch_up(folder: &mut OpenFolder<'_>) -> Result<Answer, Failure> {
             let position = position_of(account, row);
             match position.and_then(|position| folder.source.locate(&position)) {
                 Some(ordinal) => due.push(Due { mail_id, ordinal }),
-                // The number of before a renumbering may now be another mail's.
+                // After a change of UIDVALIDITY the old UID may belong to another mail.
                 None => lost.push(mail_id),
             }
         }
@@ -241,7 +241,7 @@ async fn run(folder: &mut OpenFolder<'_>, due: &[Due]) -> Result<Answer, Failure
         match folder.source.apply(&ordinals, &action).await {
             Ok(Applied::Now) => {}
             Ok(Applied::AtClose) => return Ok(Answer::AtClose),
-            // The mail itself is received; it stays where it is until the setting is right.
+            // The mail itself is received; it stays in its folder until the setting is corrected.
             Err(error) if error.is_session_usable() => return Ok(Answer::Refused(error)),
             Err(error) => return Err(error.into()),
         }

@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 use crate::account_context::AccountContext;
 use crate::mail_id::{derive, length, to_hex};
 
-/// Under the server's limit of 1 MiB, with room for headers.
+/// Maximum bytes of an event: below NATS's default `max_payload` of 1 MiB, with a reserve for headers.
 const PAYLOAD_BYTES: usize = 900 * 1024;
-/// Larger heads are parsed off the threads that serve all accounts; many hundreds of the others come in one batch.
+/// Larger heads are parsed on the blocking pool, so that they do not delay other accounts' tasks.
 const PARSE_APART_BYTES: usize = 16 * 1024;
 
 /// A mail all of which was read.
@@ -89,7 +89,7 @@ async fn parse_apart(head: Bytes) -> Parsed {
         tokio::task::consume_budget().await;
         return parse(&head);
     }
-    // The parser has no way to fail; should it panic all the same, the mail is announced raw.
+    // The parser returns no errors; should it panic, the mail is announced raw.
     let parsed = tokio::task::spawn_blocking(move || parse(&head)).await;
     parsed.unwrap_or_default()
 }

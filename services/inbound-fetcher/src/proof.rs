@@ -1,4 +1,4 @@
-//! Proofs of life: when each account's server last confirmed its state.
+//! Liveness: records when each account's server last confirmed its state.
 
 use std::time::Duration;
 

@@ -20,12 +20,12 @@ pub(crate) enum Waited {
     Over,
 }
 
-/// How long to stay away between two sessions.
+/// Bounds of the wait between two sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pause {
-    /// The server takes no sign-in earlier.
+    /// The server refuses sign-ins before this (POP3: LOGIN-DELAY).
     pub(crate) least: Duration,
-    /// Then mail is looked for without a hint.
+    /// The next session starts after this without a hint.
     pub(crate) most: Duration,
 }
 
@@ -97,15 +97,15 @@ async fn ask_until_newer(owner: &AccountContext, grant_id: GrantId, generation: 
     }
 }
 
-/// Waits without asking: each token that is asked for would be refused as well, and the provider would be asked for one
-/// after the other without end.
+/// Waits without publishing `token.refresh`: fresh tokens were refused too, so asking for more would only load the
+/// provider's token endpoint.
 async fn sit_out(owner: &AccountContext, refusals: &mut TokenRefusals) -> Waited {
     tokio::select! {
         () = owner.stop.cancelled() => Waited::Stopped,
         // A sign-in, or a token that was due anyway.
         () = owner.signals.wake.notified() => Waited::Over,
         () = tokio::time::sleep(spread(REFUSED_RETRY)) => {
-            // A server that was wrong about the token gets another chance now and then.
+            // The refusal may have been the server's fault, so the token is tried again at long intervals.
             refusals.allow_again();
             Waited::Over
         }

@@ -1,4 +1,4 @@
-/// A fresh token that is refused so often in a row is not at fault by its age.
+/// Refusals in a row after which the cause is not an outdated token.
 const PERSISTENT: u32 = 3;
 
 /// Access tokens that the mail server refused.

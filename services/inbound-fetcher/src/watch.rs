@@ -21,7 +21,7 @@ use crate::receive::Receiver;
 use crate::reconcile;
 use crate::standby::Pause;
 
-/// Looks into an account's folders for new mail, and waits for changes. It outlives sessions.
+/// Receives new mail from an account's folders, and waits for changes. It outlives sessions.
 #[derive(Debug)]
 pub(crate) struct FolderWatch {
     positions: Positions,
@@ -49,7 +49,7 @@ impl FolderWatch {
         }
     }
 
-    /// Gives the right to publish up, as another owner may have been there.
+    /// Gives the right to publish up, as another owner may have published.
     pub(crate) fn disown(&mut self) {
         self.positions.disown();
     }
@@ -61,7 +61,7 @@ impl FolderWatch {
             .or_else(|| self.post.problem().cloned())
     }
 
-    /// Looks into every folder and receives what is new. A folder that fails is kept out while others work.
+    /// Opens every folder and receives what is new. A folder that fails is skipped while others work.
     pub(crate) async fn look(
         &mut self,
         owner: &AccountContext,
@@ -106,7 +106,7 @@ impl FolderWatch {
         Ok(())
     }
 
-    /// Returns how long to stay away after a session that is not kept: at least and at most.
+    /// Returns the bounds of the wait after a session that is not kept open.
     pub(crate) fn pause(&self, owner: &AccountContext, source: &dyn MailSource) -> Pause {
         let poll = Duration::from_secs(u64::from(owner.account.poll_interval_seconds.max(1)));
         let least = source.sign_in_pause().unwrap_or_default();
@@ -147,7 +147,7 @@ impl FolderWatch {
         Ok(source.wait(limits, woken).await?)
     }
 
-    /// Lets a failure that concerns no more than the folder keep out only the folder; returns it.
+    /// Skips the folder after a failure that concerns no more than it, and returns that failure; any other is an error.
     fn keep_out(
         &mut self,
         folder: &mut OpenFolder<'_>,
