@@ -8,35 +8,35 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The name given with EHLO: a host name or an address literal.
+    /// Client name in EHLO: a host name or an address literal (RFC 5321 §4.1.1.1).
     pub ehlo_name: String,
-    /// The largest mail that is accepted, as it goes over the wire.
+    /// Maximum bytes of an accepted mail, encoded as it is sent.
     pub max_mail_bytes: usize,
-    /// The most recipients of one mail.
+    /// Maximum recipients of one mail.
     pub max_recipients: usize,
-    /// How long a connection without work is kept.
+    /// Idle time after which a connection is closed.
     pub idle_seconds: u64,
-    /// How long to wait for a connection, its handshake included.
+    /// Time limit for name lookup, TCP and the TLS handshake together; after STARTTLS once more for the handshake.
     pub connect_timeout_seconds: u64,
-    /// How long to wait for the reply to a command.
+    /// Time limit for the reply to a command.
     pub command_timeout_seconds: u64,
-    /// How long to wait for the reply to the commit of a mail (SMTP: to the final dot).
+    /// Time limit for the reply to the commit of a mail (SMTP: to the final dot).
     pub final_reply_timeout_seconds: u64,
-    /// The wait after each failed attempt; the last one repeats.
+    /// Delay after each counted failure of a mail; the last one repeats.
     pub retry_delays_seconds: Vec<u64>,
-    /// When a mail that cannot be sent is given up: so long it waits between its attempts, besides what
-    /// it waits for its account.
+    /// Sum of the delays between attempts after which a mail fails; time in which it waited for its account does not count.
     pub give_up_after_hours: u64,
-    /// How often an account that needs an administrator is tried.
+    /// Interval of trying an account that needs an administrator.
     pub slow_probe_seconds: u64,
-    /// When an uncertain mail is first looked for in the Sent folder; also the wait between looks.
-    /// That it is not there counts only `final_reply_timeout_seconds` after the commit, and this.
+    /// Delay before an uncertain mail is first looked for in the Sent folder, and between lookups. Absence counts only once
+    /// this and `final_reply_timeout_seconds` have passed since the commit.
     pub sent_folder_delay_seconds: u64,
-    /// How long mail that has ended is kept, and with it its idempotency key.
+    /// Retention of finished mail, and of its idempotency key.
     pub keep_finished_days: u64,
-    /// How long the body of a sent mail is kept; it goes sooner when the store of raw mails is full.
+    /// Retention of the raw content of sent mail; it is deleted sooner when `MAIL_RAW` is full.
     pub keep_sent_bodies_hours: u64,
-    /// The memory for raw mails that are about to be sent; one account takes a quarter of it at most.
+    /// Maximum bytes of raw mails in memory before they are sent; one account holds a quarter of it at most, or its largest
+    /// mail.
     pub raw_memory_bytes: usize,
 }
 
@@ -76,11 +76,8 @@ impl Default for Config {
 pub enum ConfigProblem {
     /// A number that must not be zero is, or a list is empty.
     #[error("outbound_sender.{setting} must not be zero or empty")]
-    Zero {
-        /// The setting.
-        setting: &'static str,
-    },
-    /// A mail that is accepted could never be fetched for sending.
+    Zero { setting: &'static str },
+    /// An accepted mail would not fit into the memory for sending.
     #[error("outbound_sender.raw_memory_bytes must be at least max_mail_bytes")]
     RawMemory,
 }
@@ -123,8 +120,8 @@ impl Config {
         }
     }
 
-    /// One account may hold a quarter of the memory: with servers that do not answer it holds that for minutes. The
-    /// largest mail fits into every share.
+    /// One account may hold a quarter of the memory, as a server that does not answer ties it up for minutes. The largest
+    /// mail fits into every share.
     pub(crate) fn memory_share(&self) -> usize {
         (self.raw_memory_bytes / 4).max(self.max_mail_bytes)
     }
