@@ -1,4 +1,4 @@
-//! What is said of mail whose account cannot even try to sign in.
+//! Failures and problems of mail whose account has nothing to sign in with.
 
 use mailmesh_accounts::{CredentialsError, EndpointError};
 use mailmesh_domain::{ErrorChain, Verdict};
@@ -14,7 +14,7 @@ pub(crate) fn of_credentials(error: &CredentialsError) -> Problem {
     error.problem().with_mail(WAITS)
 }
 
-/// The problem of mail that waits for a new access token.
+/// Describes mail that waits for a new access token.
 pub(crate) fn token_over() -> Problem {
     let what = "The access token is no longer accepted and a new one is being fetched";
     Problem::new(what, Verdict::transient()).with_mail(WAITS)

@@ -32,7 +32,7 @@ use queue::AccountQueue;
 
 /// Mails claimed at once for each open connection.
 const CLAIM_PER_CONNECTION: usize = 4;
-/// Connections beyond these do not lengthen the queue of fetched mails.
+/// Connections that the queue of fetched mails is sized for at most.
 const MAX_FED: usize = 16;
 
 /// Sends the mail of one account for as long as this replica holds it.
@@ -51,14 +51,14 @@ pub(crate) struct Worker {
     token: Option<Token>,
 }
 
-/// What this worker has recorded of the account.
+/// Account state as this worker has recorded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// Nothing; mail may wait for reasons that are over.
+    /// Nothing recorded; mail may still wait for an obstacle that is gone.
     Fresh,
-    /// Its mail was made due once. Its row may say that it cannot send.
+    /// Its waiting mail was made due. Its row may still hold a problem.
     Resumed,
-    /// Its row says that it works.
+    /// Its row is in the state `active`.
     Active,
 }
 
@@ -69,7 +69,7 @@ impl Worker {
         signals: Arc<WorkerSignals>,
     ) -> Self {
         let stop = signals.stop.clone();
-        // What waits here feeds the connections while the next mails are claimed.
+        // The queue keeps the connections busy while the next mails are claimed.
         let most = usize::try_from(account.max_connections).unwrap_or(1);
         let (feed, jobs) = mpsc::channel(CLAIM_PER_CONNECTION * most.clamp(1, MAX_FED));
         let breaker = CircuitBreaker::new(account.authorisation);
@@ -112,7 +112,7 @@ impl Worker {
                 () = self.signals.wake.notified() => {}
                 () = tokio::time::sleep(look_again.unwrap_or_default()), if look_again.is_some() => {}
             }
-            // Boxed, so that the ten thousand accounts that wait hold no room for it.
+            // Boxed, so that the futures of ten thousand waiting accounts do not include it.
             if let Err(error) = Box::pin(self.work()).await {
                 warn!(
                     account.id = %self.account.id,
@@ -163,7 +163,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Mail that was handed over while the last connection was closing waits for the next one.
+    /// Returns whether claimed mail waits for a connection, also if it was handed over while the last one was closing.
     fn has_waiting(&self) -> bool {
         self.prefetcher.has_handed_over() || !self.prefetcher.is_empty()
     }
@@ -237,7 +237,7 @@ impl Worker {
         Ok(false)
     }
 
-    /// The account works: what waited for it alone is due.
+    /// Records that the account works, and makes the mail due that waited for it.
     async fn record_sign_in(&mut self) -> Result<(), StoreError> {
         if self.standing != Standing::Active {
             self.queue.resume().await?;
@@ -318,7 +318,7 @@ impl Worker {
         Ok(())
     }
 
-    /// A grant that waits for a person brings no other token before that person has acted.
+    /// Replaces waiting for a token by waiting for the person, if the grant needs a sign-in: no token comes before that.
     async fn look_at_grant(&self, trip: Trip) -> Result<Trip, StoreError> {
         let Some((_, generation)) = trip.ask else {
             return Ok(trip);

@@ -1,5 +1,4 @@
-//! What an attempt means for the mail and its account. Pure: the same end at the same moment is
-//! always the same decision.
+//! Decides what an attempt's result means for the mail and its account. Pure: depends only on mail, result and moment.
 
 mod attempt;
 mod case;

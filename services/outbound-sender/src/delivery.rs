@@ -17,7 +17,7 @@ use crate::recorder::{Entry, RecorderHandle};
 /// heartbeat, may not find the mail in the Sent folder, and then send it again.
 const MAX_STANDSTILL: Duration = Duration::from_secs(5);
 
-/// What came of a mail on one connection.
+/// Result of one delivery on one connection.
 #[derive(Debug)]
 pub(crate) enum Delivered {
     /// To be recorded.
@@ -91,7 +91,7 @@ async fn commit(Entered(prepared): Entered<'_>, deadline: Instant) -> Delivered 
     })
 }
 
-/// A mail that no server could be given.
+/// Failure of a mail that no server could accept.
 pub(crate) fn unsendable(why: &str) -> Failure {
     let what = format!("The mail cannot be sent: {why}");
     let verdict = Verdict::permanent(MustAct::Administrator);

@@ -104,7 +104,7 @@ fn attachments(given: Vec<OutgoingAttachment>) -> Result<Vec<DraftAttachment>, R
     each.collect()
 }
 
-/// Encoders that follow MIME break lines; the breaks say nothing.
+/// Line breaks are removed first: encoders that follow MIME insert them (RFC 2045 §6.8).
 fn decode(mut text: String) -> Option<Vec<u8>> {
     if text.contains(['\r', '\n']) {
         text.retain(|character| !matches!(character, '\r' | '\n'));

@@ -36,7 +36,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut hints: Subscription, stop: Canc
     }
 }
 
-/// One query for all accounts, whatever a hint said or did not say.
+/// Runs one query for all accounts, as hints may be lost.
 async fn wake_due(shared: &Shared) -> Result<(), StoreError> {
     let now = shared.replica.clock.now();
     let waiting = list_waiting(shared, &shared.registry.list()).await?;
@@ -48,7 +48,7 @@ async fn wake_due(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Wakes those of the accounts that have mail, due or not: what kept it waiting may be over.
+/// Wakes those of the accounts that have mail, due or not: the reason for waiting may be gone.
 pub(crate) async fn wake_waiting(
     shared: &Shared,
     accounts: &[AccountId],

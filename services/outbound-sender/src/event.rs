@@ -1,4 +1,4 @@
-//! The events that tell what became of a mail.
+//! Builds the events of a mail's outcome.
 
 use mailmesh_accounts::Replica;
 use mailmesh_bus::trace;
@@ -117,7 +117,7 @@ pub(crate) fn encode_uncertain(
     traced(mail, encode(replica, &event))
 }
 
-/// Encodes any event; one that cannot be written is logged and missing, which no type of ours is.
+/// Encodes any event. One that cannot be written as JSON would be logged and left out; our types always can.
 pub(crate) fn encode<E: Event>(replica: &Replica, event: &E) -> Vec<Encoded> {
     match replica.encode(event) {
         Ok(encoded) => vec![encoded],

@@ -7,8 +7,8 @@ use mailmesh_store::outbound_mail::OutboundMail;
 /// A mail and the number of its attempt.
 type Attempt = (MailId, i32);
 
-/// The attempts that this process has claimed and whose outcome is not recorded yet. An attempt of
-/// its own that is not among them was lost, and is ended by the recovery.
+/// Attempts that this process has claimed and whose outcome is not recorded yet. A claim of this replica that is not
+/// among them is orphaned, and is ended by the recovery.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     attempts: Mutex<HashMap<Attempt, Guarded>>,

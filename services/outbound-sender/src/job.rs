@@ -4,7 +4,6 @@ use mailmesh_store::outbound_mail::OutboundMail;
 
 use crate::in_flight::InFlightGuard;
 
-/// A claimed mail.
 #[derive(Debug)]
 pub(crate) struct Claimed {
     pub(crate) mail: OutboundMail,

@@ -8,8 +8,8 @@
 //!
 //! Promises that a command which NATS has acknowledged becomes one mail or one `mail.rejected`; that
 //! the same idempotency key is sent once; that an attempt is committed (SMTP: its final dot is sent)
-//! only after the database knows that it may be, so that of two replicas that believe they hold an
-//! account one stops; and that a mail whose fate is unknown is never sent again in silence. Mail of
+//! only after the database has recorded that stage, so that of two replicas that believe they hold an
+//! account one stops; and that a mail whose outcome is unknown is never sent again in silence. Mail of
 //! an account that waits for a sign-in waits with it and loses no attempt.
 //!
 //! Refuses on the way in: unknown fields and accounts, foreign senders, line breaks in headers,

@@ -1,4 +1,4 @@
-//! What events tell a person of a failure.
+//! Texts of events about failures, for the person who must act.
 
 use mailmesh_domain::UncertainPolicy;
 use mailmesh_events::Problem;

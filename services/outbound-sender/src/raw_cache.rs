@@ -6,7 +6,7 @@ use mailmesh_domain::MailId;
 
 const LIMIT_BYTES: usize = 32 * 1024 * 1024;
 
-/// The raw mails that were built just now, so that sending them need not fetch them back.
+/// Raw mails that were built just now, so that sending them saves a read of `MAIL_RAW`.
 #[derive(Debug, Default)]
 pub(crate) struct RawCache {
     inner: Mutex<Inner>,

@@ -23,7 +23,7 @@ use stage::StageWrite;
 const QUEUE: usize = 1_024;
 const BATCH: usize = 512;
 const RETRY: Duration = Duration::from_millis(500);
-/// How often the last outcomes are tried when the process stops.
+/// Maximum attempts to record the last outcomes when the process stops.
 const LAST_TRIES: u32 = 10;
 
 /// An outcome and the events that tell of it, recorded together or not at all.
@@ -69,7 +69,7 @@ impl RecorderHandle {
     }
 }
 
-/// Writes stages and outcomes, each kind in a loop of its own.
+/// Writes stages and outcomes, in one loop each.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     stages: GroupCommit<StageWrite>,

@@ -1,4 +1,4 @@
-//! Ends attempts that were left behind: by replicas that died, and by claims of this one whose answer was lost.
+//! Ends orphaned attempts: of replicas that died, and of claims of this one whose answer was lost.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 async fn recover(shared: &Shared) -> Result<(), StoreError> {
     let registry = &shared.registry;
     let ids = registry.list();
-    // Nobody else ends those of a replica that lives.
+    // Other replicas end only attempts of dead ones, so ours are ended here.
     let ours: Vec<AccountId> = ids
         .iter()
         .copied()

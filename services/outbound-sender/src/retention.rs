@@ -1,5 +1,5 @@
-//! Forgets mail that has ended after the time that keys are kept, and the bodies of sent mail long
-//! before: in the store of raw mails they would take the room of what is to be sent and received.
+//! Deletes finished mail after the retention of idempotency keys, and the raw content of sent mail long before that: in
+//! `MAIL_RAW` it would take the space of mail that is to be sent and received.
 
 use std::sync::Arc;
 use std::time::Duration;

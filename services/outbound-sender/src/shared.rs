@@ -19,7 +19,7 @@ use crate::retry_policy::RetryPolicy;
 /// A hint that an account has mail to send, for whichever replica holds it.
 pub(crate) const OUTBOUND_DUE: &str = "outbound.due";
 
-/// What all workers of a process share.
+/// Shared by all workers of a process.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) replica: Replica,

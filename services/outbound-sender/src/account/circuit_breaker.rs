@@ -1,5 +1,5 @@
-//! What keeps an account from sending, and when it is tried again. Pure: it is told what happened, and says what may be
-//! done; whoever owns it asks, reports and connects.
+//! Keeps an account from sending after failures, and decides when it is tried again. A pure state machine: its owner
+//! feeds it results, and does the connecting, asking for tokens and reporting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use crate::access::token_over;
 use crate::problem::{WAITS, problem_of};
 use crate::retry_policy::RetryPolicy;
 
-/// Interval of asking for a token: a lost hint costs no more.
+/// Interval of publishing `token.refresh` again, and so the most that a lost hint costs.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN_AT_MOST: Duration = Duration::from_mins(1);
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
-/// How long mail is put off that waits for a sign-in, for a setting or for a token: each makes it due.
+/// Deferral of mail that waits for a sign-in, a setting or a token, whose arrival makes it due earlier.
 const LONG_WAIT: Duration = Duration::from_hours(1);
-/// Refused generations until only a person can help: a stale token, and then two fresh ones.
+/// Refused token generations until only a person can help: an outdated token, and then two fresh ones.
 const REFUSALS_UNTIL_HOPELESS: u32 = 3;
-/// Failures in a row, some five minutes, until the account is recorded as failing.
+/// Failures in a row until the account is recorded as failing: some five minutes with the backoff of reconnects.
 const FAILURES_UNTIL_FAILING: u32 = 6;
 
 /// Whether an account may send.
@@ -32,9 +32,9 @@ const FAILURES_UNTIL_FAILING: u32 = 6;
 pub(super) struct CircuitBreaker {
     authorisation: Authorisation,
     state: State,
-    /// Sign-ins that failed in a row for no fault of the account.
+    /// Sign-ins failed in a row for no fault of the account.
     failures: u32,
-    /// Times in a row that connections were opened and then came to nothing.
+    /// Times in a row that connections were opened and then failed before a mail was answered.
     strain: u32,
     /// Tokens that were refused in a row, and the last one's generation.
     refusals: u32,
@@ -46,7 +46,7 @@ pub(super) struct CircuitBreaker {
 enum State {
     /// Mail goes out.
     Closed,
-    /// Mail goes out to show whether the server answers for it again.
+    /// Mail goes out as a test of whether the server answers for it again.
     HalfOpen,
     /// Mail waits until the grant has another token.
     WaitingForToken {
@@ -58,7 +58,7 @@ enum State {
     Open { reason: Reason, proof: Proof },
 }
 
-/// Why mail waits, and until when at most.
+/// Problem for which mail waits, and the end of the wait at the latest.
 #[derive(Debug)]
 struct Reason {
     problem: Problem,
@@ -69,11 +69,11 @@ struct Reason {
 #[derive(Debug, Clone, Copy)]
 enum Proof {
     SignIn,
-    /// A sign-in would prove nothing: the next mail does.
+    /// An answered mail; sign-ins succeeded before and did not help.
     Mail,
 }
 
-/// What may be done now.
+/// Next step that the breaker allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Permission {
     /// Mail may be claimed.
@@ -89,9 +89,9 @@ pub(super) enum Permission {
 #[derive(Debug)]
 pub(super) struct Trip {
     state: State,
-    /// What is to be recorded of the account.
+    /// State to record of the account.
     pub(super) report: Option<AccountState>,
-    /// The token that is to be replaced.
+    /// Token to ask a replacement for.
     pub(super) ask: Option<Token>,
 }
 
@@ -100,12 +100,12 @@ pub(super) struct Trip {
 pub(super) struct Wait<'a> {
     pub(super) problem: &'a Problem,
     pub(super) until: OffsetDateTime,
-    /// What is told of it: nothing while a person has to act.
+    /// Published in `mail.deferred`; none while a person has to act.
     pub(super) next_attempt_at: Option<OffsetDateTime>,
 }
 
 impl Trip {
-    /// The account could not even be tried.
+    /// Makes the trip of an account that has no way to connect.
     pub(super) fn denied(problem: Problem, now: OffsetDateTime) -> Self {
         let is_setting = problem.kind == VerdictKind::NeedsAdministrator;
         let mut trip = Self::open(problem, now + LOOK_AGAIN_AT_MOST);
@@ -113,7 +113,7 @@ impl Trip {
         trip
     }
 
-    /// The token's time is over.
+    /// Makes the trip of an account whose token has expired.
     pub(super) fn token_over(token: Token, now: OffsetDateTime) -> Self {
         Self::wait_for_token(token_over(), now + LOOK_AGAIN_AT_MOST, token).asking(token)
     }
@@ -184,13 +184,13 @@ impl CircuitBreaker {
         Arc::clone(&self.progress)
     }
 
-    /// Returns what may be done now. Connections that were told to end may still be busy with their last mail: nothing
-    /// is tried beside them.
+    /// Returns the next step. Connections that are being stopped may still be sending their last mail; nothing is tried
+    /// beside them.
     pub(super) fn permission(&mut self, now: OffsetDateTime, has_connections: bool) -> Permission {
         match &self.state {
             State::Closed | State::HalfOpen => Permission::Send,
             _ if has_connections => Permission::Wait,
-            // A server that was wrong about the token gets another chance now and then.
+            // The refusal may have been the server's fault, so the token is tried again at long intervals.
             State::WaitingForToken { reason, .. } if self.is_hopeless() && reason.until <= now => {
                 self.refused_generation = None;
                 Permission::SignIn
@@ -258,7 +258,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// The server refused the account, or was not reached.
+    /// Decides what follows when the server refused the account, or was not reached.
     pub(super) fn fail(
         &mut self,
         failure: &Failure,
@@ -293,8 +293,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// A connection was opened, and the server then failed all that it was asked. That happens now and then; but twice
-    /// with no mail in between the next connections, and mails, would fare no better.
+    /// Decides what follows when a connection was opened and every command on it failed. Once is tolerated; after a second
+    /// time with no mail in between, further connections would only use up attempts of mails.
     pub(super) fn strain(&mut self, failure: &Failure, now: OffsetDateTime) -> Option<Trip> {
         if !self.progress.record_in_vain() {
             self.strain = 0;
@@ -303,7 +303,7 @@ impl CircuitBreaker {
             }
             return None;
         }
-        // Connections that are open side by side meet the same trouble.
+        // Parallel connections meet the same failure; it counts once.
         if self.state.reason().is_some() {
             return None;
         }
@@ -326,7 +326,7 @@ impl CircuitBreaker {
         self.state = trip.state;
     }
 
-    /// A sign-in succeeded. After strain that proves nothing yet.
+    /// Closes the breaker after a sign-in; after strain only half, since an answered mail is what proves recovery.
     pub(super) fn record_sign_in(&mut self) {
         self.failures = 0;
         self.refusals = 0;
@@ -353,8 +353,8 @@ impl CircuitBreaker {
         self.state = State::Closed;
     }
 
-    /// Returns whether only mail that gets through proves that the account works, else it would fail and recover in
-    /// turns.
+    /// Returns whether only an answered mail counts as recovery: by sign-ins the account would alternate between failing and
+    /// active.
     pub(super) const fn is_long_strained(&self) -> bool {
         self.strain >= FAILURES_UNTIL_FAILING
     }
@@ -373,7 +373,7 @@ impl CircuitBreaker {
         }
         if self.is_hopeless() {
             let problem = problem_of(failure).with_mail(WAITS);
-            // Not asked for: a new token would be refused as well, and so on without end.
+            // No `token.refresh`: fresh tokens were refused as well.
             return Trip::wait_for_token(problem, now + retry.slow_probe(), token)
                 .reporting(AccountState::SignInRequired);
         }

@@ -8,7 +8,7 @@ use mailmesh_store::account::Account;
 
 use crate::shared::Shared;
 
-/// The pauses before an account is tried again, and before one more connection is.
+/// Backoff before an account is tried again, and before one more connection is.
 pub(super) const RECONNECT: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(5));
 
 /// The grant and the generation of an access token.
@@ -19,7 +19,7 @@ pub(super) type Token = (GrantId, i64);
 pub(super) enum NotOpened {
     /// The account does not say where its server is.
     NoEndpoint(EndpointError),
-    /// There is nothing to sign in with.
+    /// The password or token is missing or not usable.
     NoCredentials(CredentialsError),
     /// The server refused the account, or was not reached.
     Failed {

@@ -5,8 +5,8 @@ use tokio::time::Instant;
 
 use super::connect::RECONNECT;
 
-/// Whether another connection may be opened beside those that are open. Servers count the logins that
-/// they refuse: after a refusal there is one try at a time, and a pause that doubles before the next.
+/// Decides whether another connection may be opened beside the open ones. Servers count refused logins, so after a refusal
+/// there is one try at a time, with a doubling pause before each.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionScaler {
     refusals: u32,
@@ -45,7 +45,7 @@ impl ConnectionScaler {
     /// `rest` is the pause that the refusal asks for at least.
     pub(super) fn record_refusal(&mut self, rest: Duration) {
         let now = Instant::now();
-        // Several that were opened at the same time meet the same limit.
+        // Connections that were opened at the same time meet the same limit: their refusals count once.
         if self.not_before.is_none_or(|not_before| now >= not_before) {
             self.refusals = self.refusals.saturating_add(1);
         }

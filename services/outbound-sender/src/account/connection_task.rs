@@ -25,7 +25,7 @@ pub(super) enum ConnectionExit {
     NotOpened(Failure),
     /// The account cannot send for now.
     Blocked(Failure),
-    /// The server is in trouble; another connection may do better.
+    /// The connection or the server failed; another connection may work.
     Strained(Failure),
 }
 

@@ -14,7 +14,7 @@ use super::progress::Progress;
 use crate::job::{Claimed, Job};
 use crate::shared::Shared;
 
-/// The connections of one account, each in a task of its own.
+/// Connections of one account, one task each.
 #[derive(Debug)]
 pub(super) struct Connections {
     shared: Arc<Shared>,
@@ -69,7 +69,7 @@ impl Connections {
         }))
     }
 
-    /// Takes in a connection that is open.
+    /// Adds an open connection.
     pub(super) fn add(&mut self, transport: Box<dyn MailTransport>) {
         let task = self.new_task();
         self.tasks.spawn(task.run(transport));

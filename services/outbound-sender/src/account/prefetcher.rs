@@ -28,18 +28,18 @@ pub(super) enum NoBody {
     NotNow,
 }
 
-/// Claimed mails on their way to the connections: each waits for room in memory when it is its turn,
-/// then for its body, then for a connection that takes it. Nothing here runs by itself: the worker
-/// goes on step by step, and stays free to hear of connections that end, new settings and its stop.
+/// Fetches the bodies of claimed mails ahead of the connections. Each mail waits in turn for its share of the memory
+/// budget, then for its body, then for a connection that takes it. It spawns nothing: the worker polls
+/// [`Self::advance`] beside connection exits, wake-ups and its stop.
 pub(super) struct Prefetcher {
     shared: Arc<Shared>,
     share: MemoryShare,
     claimed: VecDeque<Claimed>,
     /// Those whose body is being fetched.
     fetching: VecDeque<(Claimed, MemoryPermit)>,
-    /// Never locked: it lets the worker, which owns this, be shared by reference.
+    /// Locked by nobody else: the mutex only makes the worker, which owns this, `Sync`.
     waits: Mutex<Waits>,
-    /// What the feed has no place for yet.
+    /// Fetched, and waiting for a place in the channel to the connections.
     job: Option<Job>,
     feed: mpsc::Sender<Job>,
 }
@@ -131,7 +131,7 @@ impl Prefetcher {
         }
     }
 
-    /// Room is taken strictly in turn: the first mail must never wait for what those behind it hold.
+    /// Memory is taken strictly in turn: the first mail must never wait for memory that those behind it hold.
     fn fetch_what_fits(&mut self) {
         while self.waits().room.is_none()
             && self.fetching.len() < PREFETCH

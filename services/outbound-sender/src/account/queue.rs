@@ -26,7 +26,7 @@ const FETCH_RETRY: Duration = Duration::from_secs(10);
 pub(super) struct AccountQueue {
     shared: Arc<Shared>,
     account: Arc<Account>,
-    /// Ends long work on a backlog.
+    /// Interrupts the work on a backlog.
     stop: CancellationToken,
 }
 
@@ -59,7 +59,7 @@ impl AccountQueue {
         let claimed =
             outbound_mail::claim_due(&mut tx, replica.id, self.account.id, limit, now).await?;
         tx.commit().await?;
-        // Guarded only now: if the answer is lost, they are found as mails that nobody knows of.
+        // Guarded only after the answer: if it is lost, the recovery finds claims that are not in flight.
         let guarded = claimed.into_iter().map(|mail| Claimed {
             guard: self.shared.in_flight.guard(&mail),
             mail,
@@ -86,7 +86,7 @@ impl AccountQueue {
         Ok(())
     }
 
-    /// Puts off what is due while the breaker is open, and says once why.
+    /// Defers what is due while the breaker is open, with one `mail.deferred` per mail and reason.
     pub(super) async fn park(&self, breaker: &CircuitBreaker) -> Result<(), StoreError> {
         let replica = &self.shared.replica;
         while let Some(wait) = breaker.wait(replica.clock.now())

@@ -9,7 +9,7 @@ use crate::retry_policy::RetryPolicy;
 /// Maximum attempts of a mail whose failure fits no rule.
 pub(super) const UNKNOWN_TRIES: i32 = 6;
 
-/// What there is to tell about a mail.
+/// Which event a decision about a mail publishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MailEventKind {
     Sent,
@@ -23,7 +23,7 @@ pub(crate) enum MailEventKind {
 pub(crate) struct Decision {
     pub(crate) outcome: Outcome,
     pub(crate) event: Option<MailEventKind>,
-    /// What keeps the whole account from sending.
+    /// Failure that keeps the whole account from sending.
     pub(crate) obstacle: Option<Failure>,
 }
 
@@ -89,13 +89,13 @@ impl Case<'_> {
     pub(super) fn failed(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
         match failure.verdict.kind {
             VerdictKind::Permanent => self.finish(recipients, Some(&failure)),
-            // One mail counts it and makes room for the others, which wait for the server.
+            // Counted against one mail, which then comes after the others; those wait for the server.
             VerdictKind::Transient | VerdictKind::Unknown if failure.is_of_host() => Decision {
                 obstacle: Some(failure.clone()),
                 ..self.defer(recipients, &failure)
             },
             VerdictKind::Transient | VerdictKind::Unknown => self.defer(recipients, &failure),
-            // What throttles the account may be this very mail: it must not come first for ever.
+            // The throttle may be caused by this mail's content: deferred, so that it does not always come first.
             VerdictKind::Throttled if failure.detail == FailureDetail::ContentRefused => Decision {
                 obstacle: Some(failure.clone()),
                 ..self.defer(recipients, &failure)
@@ -126,7 +126,7 @@ impl Case<'_> {
         }
     }
 
-    /// Waits with the account: no attempt is counted, and the reason is told once.
+    /// Waits with the account: no attempt is counted, and the reason is published once.
     pub(super) fn hold(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
         let until = self.now + self.retry.rest_after(failure.verdict);
         let mut outcome = self.outcome(OutboundState::Queued, recipients);

@@ -121,7 +121,7 @@ pub(super) fn uncertain(
     }
 }
 
-/// Holds a mail that was to be sent again, and says so once.
+/// Holds a mail that was to be sent again, and publishes that once.
 fn give_up_resending(case: &Case<'_>) -> Decision {
     let mut decision = held(case.mail, case.retry, case.now);
     let known = case.mail.problem.clone();

@@ -28,7 +28,7 @@ pub(super) fn account_of(
     }
 }
 
-/// Finds whose command it is although it cannot be read, so that its sender hears of it.
+/// Returns the account of an unreadable command, so that its `mail.rejected` reaches the sender.
 pub(super) fn account_of_unread(delivery: &Delivery) -> Option<Key> {
     let of_body = || {
         let body: serde_json::Value = serde_json::from_slice(&delivery.payload).ok()?;

@@ -38,7 +38,7 @@ pub(super) struct CommandWriter<'a> {
 }
 
 impl CommandWriter<'_> {
-    /// Queues, takes back and rejects in one transaction; nothing is told before it is committed.
+    /// Queues, cancels and rejects in one transaction; its events are published once it is committed.
     pub(super) async fn write(
         &self,
         ready: Vec<Ready>,
@@ -116,7 +116,7 @@ impl CommandWriter<'_> {
         let key = command.idempotency_key.as_deref();
         let found = outbound_mail::cancel(tx, account.id, command.mail_id, key, now).await?;
         let Some(mail) = found else {
-            // What became of the mail is told by its own event.
+            // The mail's own event has published its outcome.
             info!(account.id = %account.id, "No queued mail to take back");
             return Ok(Vec::new());
         };

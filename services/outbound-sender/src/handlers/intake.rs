@@ -29,7 +29,7 @@ pub(crate) struct Intake {
     pub(crate) directory: Arc<Directory>,
     pub(crate) registry: Arc<WorkerRegistry>,
     pub(crate) raws: Arc<RawCache>,
-    /// Told when the store of raw mails has no room.
+    /// Notified when `MAIL_RAW` is full.
     pub(crate) is_full: Arc<Notify>,
     /// The account in a rejection when none could be read.
     pub(crate) unknown: Key,
@@ -45,7 +45,7 @@ pub(crate) struct Taken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Round {
     First,
-    /// Their transaction failed, as far as its answer told.
+    /// Their transaction failed, or was committed and its answer lost.
     Again,
 }
 

@@ -16,7 +16,7 @@ pub(crate) enum Entry {
     NotRecorded,
 }
 
-/// Makes the recorder of stages, which runs until its stop. Whoever still asks then is told that nothing was recorded.
+/// Makes the recorder of stages. Requests after its stop are answered with "not recorded".
 pub(super) fn recorder(replica: Replica) -> (GroupCommit<StageWrite>, GroupHandle<StageWrite>) {
     let settings = GroupSettings {
         name: "stages",
