@@ -1,13 +1,13 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-/// How long to stay away after failures in a row: the first wait is `base`, each doubles the last up to `limit`, and a
-/// random part is added, so that accounts do not come back at the same moment after an outage.
+/// Exponential backoff: the first wait is `base`, each doubles the last up to `limit`, and a random part is added, so that
+/// accounts do not reconnect at the same moment after an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     base: Duration,
     limit: Duration,
-    /// The most that is added, in percent.
+    /// Upper bound of the random part, in percent of the wait.
     jitter: u32,
 }
 

@@ -7,18 +7,17 @@ use mailmesh_store::{Database, MigrationState, PostgresSettings, StoreError};
 
 use crate::{ConnectSettings, MailServers};
 
-/// The connections that all services of one process share.
+/// Connections that all services of one process share.
 #[derive(Debug, Clone)]
 pub struct Connections {
-    /// The mesh's database, migrated.
+    /// Migrated to the shape that this release needs.
     pub database: Database,
-    /// The mesh's bus, its streams in place.
+    /// Its streams exist with the configured limits.
     pub bus: Bus,
-    /// The limits on sign-ins at mail servers.
     pub servers: Arc<MailServers>,
 }
 
-/// The mesh's servers cannot be used.
+/// NATS or Postgres cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The Postgres section is not usable.
@@ -30,7 +29,7 @@ pub enum OpenError {
     /// The database has another shape than this release needs.
     #[error("the database lacks {missing} migrations; apply them with: mailmesh migrate")]
     NotMigrated {
-        /// How many are missing.
+        /// Number of missing migrations.
         missing: usize,
     },
     /// NATS does not answer, or refuses.

@@ -40,18 +40,17 @@ pub enum CredentialsError {
     /// It has no grant.
     #[error("nobody has signed in for the account yet")]
     NoGrant,
-    /// The access token is over or was refused, and a person has to act before there is a newer one.
+    /// The access token has expired or was refused, and a person has to act before there is a newer one.
     #[error("the account's grant is refused")]
     GrantRefused {
         /// The generation that cannot be used.
         generation: i64,
-        /// What `token-refresh` has found out.
+        /// As `token-refresh` has recorded it.
         problem: Box<Problem>,
     },
-    /// The access token is over or was refused; a newer one can be asked for.
+    /// The access token has expired or was refused; a newer one can be asked for.
     #[error("the access token is no longer accepted and a new one is being fetched")]
     TokenOver {
-        /// The grant.
         grant_id: GrantId,
         /// The generation that cannot be used.
         generation: i64,
@@ -130,7 +129,7 @@ impl AccountCredentials {
         })
     }
 
-    /// Asks `token-refresh` for a newer token. It may not hear it; whoever waits asks again.
+    /// Asks `token-refresh` for a newer token by a hint, which may be lost: whoever waits asks again.
     pub fn ask_for_token(&self, grant_id: GrantId, refused_generation: i64) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let request = RefreshToken {

@@ -10,12 +10,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// What is written for many accounts or connections in one transaction: a commit for each would cap the mesh at the
-/// disk's sync rate.
+/// A write for many accounts or connections in one transaction: a commit for each would cap the mesh at the disk's sync
+/// rate.
 pub trait GroupWrite: Send + Sync + 'static {
-    /// What one member has written.
+    /// One entry of a group.
     type Member: Send + Sync + 'static;
-    /// What a member is told once its group is committed.
+    /// Result for one member of a committed group.
     type Answer: Send + 'static;
 
     /// Writes a group in one transaction; returns an answer for each member, in their order.
@@ -28,7 +28,7 @@ pub trait GroupWrite: Send + Sync + 'static {
 /// How groups are formed.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupSettings {
-    /// What is written, for the log.
+    /// Kind of the records, for the log.
     pub name: &'static str,
     /// Maximum members of a group.
     pub members: usize,
@@ -116,7 +116,7 @@ async fn write_group<W: GroupWrite>(
     match write.write(&members).await {
         Ok(answers) => {
             for (sender, answer) in waiting.into_iter().zip(answers) {
-                // Nobody listens when whoever asked was stopped meanwhile.
+                // The receiver is gone if the caller was stopped meanwhile.
                 sender.send(answer).ok();
             }
             return;

@@ -24,28 +24,28 @@ use inputs::{Input, Inputs};
 use registry::Running;
 pub use registry::{Overlap, WorkerRegistry, WorkerView};
 
-/// Accounts whose state is loaded with one round of queries.
+/// Maximum accounts whose state is loaded with one round of queries.
 const LOAD: usize = 1_000;
-/// How long a worker that was told to end keeps its successor waiting.
+/// Maximum wait of an account's next worker for the last one, whose stop was requested.
 const HANDOVER: Duration = Duration::from_secs(20);
 
-/// How a service has its accounts worked on.
+/// Intervals and limits of an [`AccountHost`].
 #[derive(Debug, Clone)]
 pub struct HostSettings {
-    /// Which accounts are held.
+    /// Direction of the accounts that are leased.
     pub direction: Direction,
-    /// How often changes whose hint was lost are looked for in the database; also the rest after a panic.
+    /// Interval of looking in the database for changes whose hint was lost; also the pause after a worker's panic.
     pub check_every: Duration,
-    /// How often newer tokens are looked for, for the workers that wait for one.
+    /// Interval of looking in the database for newer tokens, while workers wait for one.
     pub look_for_tokens_every: Duration,
-    /// How long work in hand may go on after the stop.
+    /// Grace period of the workers after the stop; those still running are aborted.
     pub finish_within: Duration,
 }
 
 /// Starts and stops workers as leases, hints and the database say.
 ///
-/// A hint makes it look sooner; what it does is decided by rows. A worker that panics is started again with the next
-/// check. An account whose settings change gets a new worker, once the old one has ended what it had in hand.
+/// A hint only makes it look sooner; rows decide what it does. A worker that panics is started again with the next
+/// check. An account whose settings change gets a new worker, once the old one has finished what is in flight.
 pub struct AccountHost {
     replica: Replica,
     work: Arc<dyn AccountWork>,
@@ -53,7 +53,7 @@ pub struct AccountHost {
     registry: Arc<WorkerRegistry>,
     leases: Leases,
     tasks: JoinSet<()>,
-    /// New workers that the service was not told of.
+    /// New workers that are not yet passed to [`AccountWork::workers_started`].
     unannounced: HashSet<AccountId>,
     /// Accounts that a hint named, until their revision was compared.
     changed: HashSet<AccountId>,
@@ -222,7 +222,7 @@ impl AccountHost {
         }
     }
 
-    /// A worker ends because it was told to, was aborted, or panicked.
+    /// A worker ends by its stop, an abort or a panic.
     fn note_end(&mut self, ended: Result<(Id, ()), JoinError>, inputs: &mut Inputs) {
         let (task, panic) = match ended {
             Ok((task, ())) => (task, None),
@@ -305,7 +305,7 @@ impl AccountHost {
         Ok(grants.map(|grant| (grant.id, grant.generation)).collect())
     }
 
-    /// Lets work in hand come to its end, aborts the rest, and gives the leases up.
+    /// Waits for the workers to end, aborts the rest, and gives the leases up.
     async fn finish(mut self) {
         let all = self.registry.stop_all();
         let ending = async { while self.tasks.join_next().await.is_some() {} };

@@ -31,9 +31,9 @@ pub struct LeaseKeeper {
     direction: Direction,
     released: Arc<Released>,
     changes: mpsc::Sender<LeaseChange>,
-    /// What the service was told to work on.
+    /// Accounts reported to the service as gained.
     held: HashSet<AccountId>,
-    /// What it was told to end work on, and has not released.
+    /// Accounts reported to the service as surplus, and not released yet.
     surplus: HashSet<AccountId>,
 }
 
@@ -144,7 +144,7 @@ impl LeaseKeeper {
                 "Leases changed"
             );
         }
-        // An account may be in two: somebody else had it meanwhile, and it is ours again.
+        // An account may be in two: another replica had it meanwhile, and it is ours again.
         let changes = [
             LeaseChange::Lost(lost),
             LeaseChange::Gained(gained),

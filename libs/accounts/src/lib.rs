@@ -57,19 +57,16 @@ const HEARTBEAT: Duration = Duration::from_secs(3);
 /// One replica of a service, shared by all its tasks.
 #[derive(Debug, Clone)]
 pub struct Replica {
-    /// Its id, new with every start.
+    /// New with every start.
     pub id: ReplicaId,
     /// The service's name, such as `inbound-fetcher`.
     pub service: &'static str,
-    /// The mesh's database.
     pub database: Database,
-    /// The mesh's bus.
     pub bus: Bus,
-    /// What it shares with other services of the process towards mail servers.
+    /// Shared with the other services of the process.
     pub servers: Arc<MailServers>,
     /// Wakes the relay after a commit that added to the outbox.
     pub outbox: RelayHandle,
-    /// The present moment.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -137,7 +134,7 @@ impl Replica {
 }
 
 impl Membership {
-    /// Beats and relays until `stop`; then relays what is left and says good-bye. Stop it after the
+    /// Sends heartbeats and relays until `stop`; then relays what is left and deregisters the replica. Stop it after the
     /// service's own tasks have ended, since they still add to the outbox.
     pub fn run(self, stop: CancellationToken) -> BoxFuture<'static, ()> {
         Box::pin(async move {

@@ -24,7 +24,6 @@ pub struct ConnectSettings {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("connects.{setting} must be at least 1")]
 pub struct ConnectSettingsError {
-    /// The setting.
     pub setting: &'static str,
 }
 
@@ -85,7 +84,8 @@ impl ConnectLimiter {
         }
     }
 
-    /// Waits for the right to sign in at `host`. Who waits for a slow host takes no place of others.
+    /// Waits for the right to sign in at `host`. The limit of the host is taken first: sign-ins that wait for a slow host do
+    /// not count against `in_flight`.
     pub(crate) async fn acquire(&self, direction: Direction, host: &str) -> ConnectPermit {
         let at_host = self.at_host(host);
         let host = at_host.acquire_owned().await.ok();
@@ -105,7 +105,7 @@ impl ConnectLimiter {
     fn at_host(&self, host: &str) -> Arc<Semaphore> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if !hosts.contains_key(host) && hosts.len() >= MOST_HOSTS {
-            // Those that nobody signs in at start anew when somebody does.
+            // A host without a sign-in in flight needs no semaphore; it gets a new one with its next.
             hosts.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
         }
         let limit = hosts.entry(host.to_owned());
@@ -120,7 +120,7 @@ impl ConnectLimiter {
     }
 }
 
-/// Hosts that are remembered before unused ones are forgotten.
+/// Maximum hosts until unused ones are removed.
 const MOST_HOSTS: usize = 1_024;
 
 #[cfg(test)]

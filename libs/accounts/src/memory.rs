@@ -10,14 +10,14 @@ pub struct MemoryBudget {
     bytes: usize,
 }
 
-/// What one account or one host may hold of a budget: servers may stall, and then hold it for minutes.
+/// The part of a budget that one account or one host may hold: a server that stalls ties it up for minutes.
 #[derive(Debug, Clone)]
 pub struct MemoryShare {
     own: MemoryBudget,
     all: MemoryBudget,
 }
 
-/// Room in a budget, until it is dropped.
+/// Reserved bytes of a budget, until it is dropped.
 #[derive(Debug)]
 pub struct MemoryPermit {
     _own: Option<OwnedSemaphorePermit>,
@@ -42,14 +42,14 @@ impl MemoryBudget {
         }
     }
 
-    /// Takes room, if there is some.
+    /// Reserves bytes if they are free; none otherwise.
     pub fn try_take(&self, bytes: usize) -> Option<MemoryPermit> {
         let free = Arc::clone(&self.free);
         let all = free.try_acquire_many_owned(self.permits(bytes)).ok()?;
         Some(MemoryPermit { _own: None, all })
     }
 
-    /// Waits for room.
+    /// Reserves bytes, and waits until they are free.
     pub fn take(&self, bytes: usize) -> BoxFuture<'static, MemoryPermit> {
         let taking = self.acquire(bytes);
         Box::pin(async move {
@@ -65,7 +65,7 @@ impl MemoryBudget {
         async move {
             match free.acquire_many_owned(permits).await {
                 Ok(permit) => permit,
-                // Nobody closes it.
+                // Unreachable, as the semaphore is never closed.
                 Err(_) => std::future::pending().await,
             }
         }
@@ -77,7 +77,7 @@ impl MemoryBudget {
 }
 
 impl MemoryShare {
-    /// Takes room, if there is some.
+    /// Reserves bytes if they are free; none otherwise.
     pub fn try_take(&self, bytes: usize) -> Option<MemoryPermit> {
         let bytes = bytes.min(self.own.bytes);
         let own = self.own.try_take(bytes)?;
@@ -88,8 +88,8 @@ impl MemoryShare {
         })
     }
 
-    /// Waits for room: first for what others of the share hold, so that who waits for a slow server takes nothing of
-    /// what others may have.
+    /// Reserves bytes, and waits until they are free: first within the share, so that a wait for a slow server holds nothing
+    /// of the whole budget.
     pub fn take(&self, bytes: usize) -> BoxFuture<'static, MemoryPermit> {
         let bytes = bytes.min(self.own.bytes);
         let (own, all) = (self.own.acquire(bytes), self.all.acquire(bytes));

@@ -37,7 +37,7 @@ const ADOPT_ROWS: i64 = 10_000;
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(5);
-/// About once a minute while an outage lasts.
+/// Failures per log line during an outage: about one line a minute.
 const TELL_EVERY: u32 = 12;
 
 /// Relays the outbox rows of one replica.

@@ -6,20 +6,20 @@ use mailmesh_store::account::Account;
 use crate::limit::{ConnectLimiter, ConnectPermit, ConnectSettings};
 use crate::tls::TlsConfigs;
 
-/// What all accounts of a process share towards mail servers: the limits on sign-ins and the TLS configurations.
+/// Limits on sign-ins and TLS configurations that all accounts of a process share.
 #[derive(Debug)]
 pub struct MailServers {
     limiter: ConnectLimiter,
     tls: TlsConfigs,
 }
 
-/// An account does not say how its server is reached.
+/// An account's settings do not name a usable server.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     /// Its row names no server.
     #[error("the account names no server")]
     Address(#[source] StoreError),
-    /// Its private authority cannot be read.
+    /// Its private CA cannot be read.
     #[error("the server's private CA cannot be used")]
     Tls(#[from] TlsError),
 }
@@ -35,7 +35,7 @@ impl EndpointError {
 }
 
 impl MailServers {
-    /// Makes the one of a process.
+    /// Call once per process: a second one would have limits of its own.
     pub fn new(settings: &ConnectSettings) -> Self {
         Self {
             limiter: ConnectLimiter::new(settings),

@@ -8,16 +8,14 @@ use mailmesh_store::grant::Grant;
 use mailmesh_store::mailbox::Cursor;
 use mailmesh_store::{Database, StoreError, account, account_status, grant, mailbox};
 
-/// All that is stored of an account, as its worker starts with it.
+/// Stored state of an account with which its worker starts.
 #[derive(Debug)]
 pub struct AccountSnapshot {
-    /// Its settings.
     pub account: Account,
-    /// How it last fared; none before its first worker.
+    /// Last recorded state; none before its first worker.
     pub status: Option<AccountStatus>,
-    /// The consent that it signs in with.
     pub grant: Option<Grant>,
-    /// How far its folders were read; an outbound account has none.
+    /// Empty for an outbound account.
     pub cursors: Vec<Cursor>,
 }
 

@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 use crate::Replica;
 
 impl Replica {
-    /// Records that an account works, and at this moment has proved it.
+    /// Records that an account works, as its server confirmed just now.
     ///
     /// # Errors
     /// When the database fails.
@@ -35,7 +35,7 @@ impl Replica {
     }
 }
 
-/// What was last recorded of an account's state, so that only changes are written.
+/// Last recorded state of an account, so that only changes are written.
 #[derive(Debug)]
 pub struct RecordedState {
     state: AccountState,
@@ -43,7 +43,7 @@ pub struct RecordedState {
 }
 
 impl RecordedState {
-    /// Begins with what is stored; an account without a row works, as far as is known.
+    /// Starts with the stored state; an account without a row counts as active.
     pub fn new(stored: Option<AccountStatus>) -> Self {
         let (state, problem) = stored.map_or((AccountState::Active, None), |stored| {
             (stored.state, stored.problem)
@@ -127,7 +127,7 @@ fn event_of(
             account: key,
             problem,
         }),
-        // The first sign-in is told by auth-callback.
+        // auth-callback publishes the first sign-in (`account.authenticated`).
         (AccountState::Active, _) if was != AccountState::SignInNeeded => {
             replica.encode(&AccountRecovered { account: key, was })
         }

@@ -4,18 +4,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mailmesh_mail::{TlsError, client_config};
 use rustls::ClientConfig;
 
-/// Private authorities whose configuration is kept; one more makes room by starting anew.
+/// Maximum private CAs whose configuration is cached; one more clears the cache.
 const MOST: usize = 256;
 
-/// TLS configurations that accounts with the same private authority share: each holds the parsed roots and a cache of
-/// sessions.
+/// TLS configurations that accounts with the same private CA share: each holds the parsed roots and a cache of sessions.
 #[derive(Debug, Default)]
 pub(crate) struct TlsConfigs {
     known: Mutex<HashMap<String, Arc<ClientConfig>>>,
 }
 
 impl TlsConfigs {
-    /// Returns the configuration for an authority, or for the system's roots alone.
+    /// Returns the configuration for a private CA, or for the system's roots alone.
     pub(crate) fn get(&self, ca_pem: Option<&str>) -> Result<Arc<ClientConfig>, TlsError> {
         let Some(pem) = ca_pem else {
             return client_config(None);

@@ -10,17 +10,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::AccountSnapshot;
 
-/// What a service does with each account that its replica holds; an [`AccountHost`](crate::AccountHost) calls it.
+/// A service's work on the accounts that its replica holds; an [`AccountHost`](crate::AccountHost) calls it.
 pub trait AccountWork: Send + Sync + 'static {
-    /// Makes the worker of an account. It runs until its stop, and then ends what it has in hand.
+    /// Makes the worker of an account. It runs until its stop, and then finishes what is in flight.
     fn worker(
         &self,
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> BoxFuture<'static, ()>;
 
-    /// Does for many new workers at once what each would have to ask the database for by itself. Called again until
-    /// it succeeds.
+    /// Prepares many new workers with one query, which each would else have to make by itself. Called again until it
+    /// succeeds.
     fn workers_started<'a>(
         &'a self,
         _accounts: &'a [AccountId],
@@ -40,7 +40,7 @@ pub struct WorkerSignals {
     proved_at: AtomicI64,
     /// The generation that cannot be used while the worker waits for a newer one, else -1.
     refused_generation: AtomicI64,
-    /// The newer one is a person's to give: it is looked for less often.
+    /// The newer token needs a person's sign-in: it is looked for less often.
     is_patient: AtomicBool,
 }
 

@@ -10,12 +10,12 @@ use tracing::warn;
 
 use super::HostSettings;
 
-/// How often accounts without a worker are looked for: a start that failed is tried again.
+/// Interval of looking for held accounts without a worker: a start that failed is tried again.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Hints come in bursts: one look answers all of this time.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// What the host is told by hints and timers.
+/// Hints and timers that the host reacts to.
 #[derive(Debug)]
 pub(super) enum Input {
     AccountChanged(Key),

@@ -13,15 +13,15 @@ use crate::WorkerSignals;
 /// Whether two workers of one account may be at work at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlap {
-    /// The next starts, here or elsewhere, once the last has ended. It may be aborted at any point, as the next finds
-    /// what it did.
+    /// The next starts, here or elsewhere, once the last has ended. It may be aborted at any point, as the next reads from
+    /// stream and database what it did.
     Never,
     /// The next may start while the last waits for its server's final reply. Aborted only when the process ends:
     /// what the server did would never be known.
     WhileEnding,
 }
 
-/// The accounts that this replica holds and their workers: kept by the host, read by the service.
+/// The accounts that this replica holds and their workers: written by the host, read by the service.
 #[derive(Debug)]
 pub struct WorkerRegistry {
     overlap: Overlap,
@@ -33,7 +33,7 @@ struct State {
     held: HashSet<AccountId>,
     workers: HashMap<AccountId, Running>,
     tasks: HashMap<Id, AccountId>,
-    /// Their workers panicked: started again at once they could panic in a circle.
+    /// Their workers panicked: started again at once they could panic in an endless loop.
     panicked: HashSet<AccountId>,
     released: RecentlyReleased,
 }
@@ -50,13 +50,11 @@ pub(super) struct Running {
     pub(super) stopping_since: Option<Instant>,
 }
 
-/// What a service is shown of a worker.
+/// A worker as its service sees it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct WorkerView<'a> {
-    /// The account.
     pub id: AccountId,
-    /// Its key.
     pub key: &'a Key,
     /// When this replica began to work on it.
     pub started_at: OffsetDateTime,
@@ -124,7 +122,7 @@ impl WorkerRegistry {
         self.lock().held.extend(accounts);
     }
 
-    /// Ends work on accounts that are somebody else's already.
+    /// Ends work on accounts whose lease is another replica's already.
     pub(super) fn lose(&self, accounts: &[AccountId]) {
         let mut state = self.lock();
         for id in accounts {
@@ -140,7 +138,7 @@ impl WorkerRegistry {
         }
     }
 
-    /// Lets work on accounts come to its end. Returns those whose lease can be released now.
+    /// Stops work on accounts gracefully. Returns those whose lease can be released now.
     pub(super) fn give_up(&self, accounts: &[AccountId]) -> Vec<AccountId> {
         let mut state = self.lock();
         let mut free = Vec::new();
@@ -160,14 +158,14 @@ impl WorkerRegistry {
         free
     }
 
-    /// Tells the worker of a changed account to end, for another to start with the new settings.
+    /// Stops the worker of a changed account, so that the next one starts with the new settings.
     pub(super) fn restart(&self, id: AccountId) {
         if let Some(worker) = self.lock().workers.get_mut(&id) {
             worker.stop();
         }
     }
 
-    /// Does not wait any longer for workers that were told to end before `limit`.
+    /// Stops waiting for workers whose stop was requested longer than `limit` ago.
     pub(super) fn end_overdue(&self, limit: Duration) {
         let mut state = self.lock();
         let overlap = self.overlap;
@@ -178,7 +176,7 @@ impl WorkerRegistry {
             if is_late && overlap == Overlap::Never {
                 worker.abort.abort();
             }
-            // Left out, it ends beside its successor.
+            // Removed from the registry, it ends beside its successor.
             !is_late || overlap == Overlap::Never
         });
     }
@@ -202,7 +200,7 @@ impl WorkerRegistry {
         state.held.iter().filter(is_idle).copied().collect()
     }
 
-    /// Lets accounts whose worker panicked be worked on again.
+    /// Allows new workers for accounts whose worker panicked.
     pub(super) fn forgive(&self) {
         self.lock().panicked.clear();
     }
