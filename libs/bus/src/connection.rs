@@ -25,13 +25,13 @@ pub(crate) use client::{
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const OLDEST_SERVER: (i64, i64, i64) = (2, 12, 0);
-/// The pause between attempts to make a new client after the last one has ended.
+/// Pause between attempts to make a new client after the last one has ended.
 const RENEW_PAUSE: Duration = Duration::from_secs(1);
 
 /// The connection to NATS. Clones share it.
 ///
-/// The client behind it can end for good: it panics over a header value with a bare carriage return. [`Bus::health`] says
-/// so then; what was under way is answered with an error, and whoever uses the bus next has it make a new client.
+/// The client behind it can end for good: it panics over a header value with a bare carriage return. [`Bus::health`]
+/// then reports that it is not connected, calls in flight fail, and the next call makes a new client.
 #[derive(Clone)]
 pub struct Bus {
     pub(crate) inner: Arc<BusInner>,
@@ -112,7 +112,7 @@ impl fmt::Debug for Bus {
 }
 
 impl Bus {
-    /// Connects, trying for as long as the settings say. Once connected, the bus reconnects for ever by itself.
+    /// Connects, trying for up to `connect_wait_seconds`. Once connected, the bus reconnects for ever by itself.
     pub fn connect(settings: &BusSettings) -> BoxFuture<'_, Result<Self, BusError>> {
         Box::pin(async move {
             settings.validate()?;

@@ -18,7 +18,7 @@ pub use handler::{Delivery, Handler, HandlerError};
 pub use settings::{ConsumeError, ConsumerSettings, StartAt};
 
 impl Bus {
-    /// Hands messages to the handler in batches until `stop`; then finishes what is in hand and returns.
+    /// Hands messages to the handler in batches until `stop`; then finishes the batches in flight and returns.
     ///
     /// A batch is all that has come since the last one, up to `max_in_hand`. An error means that consuming never began.
     /// Losing the server, the stream or the consumer later only makes it wait.

@@ -18,8 +18,8 @@ const EXPECTED_SUBJECT: HeaderName =
 
 /// The right to publish an account's events, until another owner takes the fence.
 ///
-/// The token is the sequence of a message that the stream keeps for ever. Each fenced event tells the stream which token
-/// its owner holds; the stream itself refuses it when a newer one is there. Clones share one turn to publish.
+/// The token is the sequence of a message that the stream keeps for ever. Each fenced event carries its owner's token in a
+/// header; the stream itself refuses it when there is a newer one. Clones share one turn to publish.
 #[derive(Debug, Clone)]
 pub struct Fence {
     account: String,
@@ -30,20 +30,20 @@ pub struct Fence {
 /// Why the fence was not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum FenceError {
-    /// Somebody else took it at the same time.
+    /// Another replica took it at the same time.
     #[error("somebody else took the fence of {account} at the same time")]
     Lost { account: String },
     /// The account's key cannot stand in a subject.
     #[error("{account:?} cannot stand in a subject")]
     BadAccount { account: String },
-    /// The present fence could not be read.
+    /// The last fence could not be read.
     #[error("cannot read the fence of {account}")]
     Read {
         account: String,
         #[source]
         source: ReadError,
     },
-    /// The new fence could not be published, or it is not known whether it was.
+    /// The new fence could not be published, or the outcome is unknown.
     #[error("cannot publish the fence of {account}")]
     Publish {
         account: String,
@@ -53,7 +53,6 @@ pub enum FenceError {
 }
 
 impl Fence {
-    /// Returns the key of the account.
     pub fn account(&self) -> &str {
         &self.account
     }

@@ -5,10 +5,10 @@
 //!   row and publishes again with the same message id.
 //! - A stale owner of an account is refused by the stream itself ([`Fence`]), whatever any lease says.
 //! - A handler sees each message at least once. The loop alone acknowledges; it returns only when asked to stop, and then
-//!   finishes what is in hand.
+//!   finishes what is in flight.
 //! - A message that cannot be handled is copied to the dead letters, with the reason, before it is given up. So is one that
 //!   the NATS client cannot even read, as the server stores any headers; what came behind it waits one ack wait at most.
-//! - Every queue and every wait has a bound: bytes in flight, messages in hand, time for each answer.
+//! - Every queue and every wait has a bound: bytes and messages in flight, time for each answer.
 //! - The NATS client panics on some headers, which ends its task. Consumers pull over connections of their own, so that it
 //!   ends only theirs; where the shared client has ended, the bus reports that it is not connected until the next call
 //!   has made a new one.

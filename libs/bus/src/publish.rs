@@ -14,7 +14,7 @@ pub use error::PublishError;
 pub use message::{Outgoing, Published};
 
 impl Bus {
-    /// Publishes one message and waits for the stream's word.
+    /// Publishes one message and waits for the stream's acknowledgement.
     pub async fn publish(&self, outgoing: Outgoing) -> Result<Published, PublishError> {
         let mut answers = self.publish_all(vec![outgoing]).await;
         answers.pop().unwrap_or_else(answers::nothing_sent)

@@ -11,7 +11,7 @@ use crate::stored::ReadError;
 use crate::stream::StreamKind;
 use crate::subject::is_token;
 
-/// Below the server's default `max_payload` of 1 MiB, headers included.
+/// Maximum bytes of a chunk: with headers below the server's default `max_payload` of 1 MiB.
 const CHUNK_BYTES: usize = 512 * 1024;
 /// `<number>`, and on the last chunk `<number>/<how many>`.
 const CHUNK_HEADER: &str = "Mailmesh-Chunk";
@@ -26,10 +26,9 @@ pub struct RawMails {
     bus: Bus,
 }
 
-/// A whole mail to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRawMail {
-    /// Its id, one token of a subject.
+    /// One token of a subject.
     pub mail_id: String,
     pub bytes: Bytes,
 }

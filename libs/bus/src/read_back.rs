@@ -53,7 +53,7 @@ impl ReadBack {
             let (mut found, is_end) = batch(&self.bus, StreamKind::Events, &request).await?;
             self.advance(&found);
             if is_end {
-                // The replica that answered may lag behind; the leader has the last word.
+                // The replica that answered may lag behind; only the leader knows the end.
                 let next = next_of_leader(
                     &self.bus,
                     StreamKind::Events,

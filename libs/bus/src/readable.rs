@@ -4,8 +4,8 @@ use async_nats::{HeaderName, HeaderValue, StatusCode};
 
 /// Why the NATS client cannot read a message that the server stores and delivers.
 ///
-/// The client takes such a message for the end of the connection and drops what came behind it; over a value that it
-/// cannot hold it even panics.
+/// The client treats such a message as the end of the connection and drops what came behind it; it panics over a value that
+/// it cannot represent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
     #[error("the subject is not UTF-8, or holds a space")]

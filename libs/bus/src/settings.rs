@@ -17,7 +17,7 @@ pub struct BusSettings {
     pub credentials: Option<BusCredentials>,
     /// A PEM file with a private authority to trust beside the system's.
     pub tls_ca_file: Option<PathBuf>,
-    /// How long the first connection is tried before giving up.
+    /// Time limit for the first connection.
     pub connect_wait_seconds: u64,
     /// The name that the server shows for this connection.
     pub client_name: String,
@@ -50,37 +50,34 @@ pub enum BusCredentials {
     },
 }
 
-/// How the streams are kept. A limit of 0 bytes or 0 seconds means none.
+/// Limits of the streams; 0 bytes or 0 seconds mean none.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StreamSettings {
-    /// How many servers keep each message (1, 3 or 5).
+    /// Servers that store each message: 1, 3 or 5.
     pub replicas: usize,
-    /// Where messages lie.
     pub storage: Storage,
-    /// How long the server recognises a message id that it has seen.
+    /// Time for which the server recognises a repeated message id.
     pub duplicate_window_seconds: u64,
-    /// When `EVENTS` refuses new events, so that mail stays on the mail server.
+    /// Maximum bytes of `EVENTS`; beyond it new events are refused, so that mail stays on the mail server.
     pub events_max_bytes: u64,
-    /// How long events are kept.
+    /// Maximum age of events.
     pub events_max_age_seconds: u64,
-    /// When `MAIL_SEND` refuses new mail.
+    /// Maximum bytes of `MAIL_SEND`; beyond it commands are refused.
     pub mail_send_max_bytes: u64,
-    /// When `MAIL_RAW` refuses new raw mails.
+    /// Maximum bytes of `MAIL_RAW`; beyond it raw mails are refused.
     pub raw_max_bytes: u64,
-    /// How long raw mails are kept.
+    /// Maximum age of raw mails.
     pub raw_max_age_seconds: u64,
-    /// When `DEAD_LETTERS` refuses: what would go there is then tried again instead.
+    /// Maximum bytes of `DEAD_LETTERS`; beyond it messages are retried instead of dead-lettered.
     pub dead_letters_max_bytes: u64,
-    /// How long dead letters are kept.
+    /// Maximum age of dead letters.
     pub dead_letters_max_age_seconds: u64,
 }
 
-/// Where messages lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Storage {
-    /// On disk.
     File,
     /// In memory, gone with the server: for tests.
     Memory,

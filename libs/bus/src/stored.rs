@@ -4,13 +4,13 @@ use crate::cause::NatsCause;
 use crate::header::Headers;
 use crate::stream::kind::StreamKind;
 
-/// A message as it lies in a stream.
+/// A stored message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     pub sequence: u64,
-    /// Its subject, without the prefix.
+    /// Without the prefix.
     pub subject: String,
-    /// Its headers, with those that the server adds (`Nats-…`).
+    /// With those that the server adds (`Nats-…`).
     pub headers: Headers,
     pub payload: Bytes,
 }

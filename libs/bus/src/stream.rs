@@ -101,7 +101,7 @@ fn is_without_jetstream(code: ErrorCode) -> bool {
     code == ErrorCode::JETSTREAM_NOT_ENABLED || code == ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT
 }
 
-/// Nobody listens on the JetStream API: the server runs without it.
+/// No responder on the JetStream API: the server runs without it.
 fn is_unanswered(error: &dyn std::error::Error) -> bool {
     use async_nats::jetstream::context::{RequestError, RequestErrorKind};
     error

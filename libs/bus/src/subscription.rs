@@ -17,7 +17,7 @@ use crate::header::{BadHeader, Headers, find, from_map, to_map};
 use crate::publish::PublishError;
 use crate::subject::is_literal;
 
-/// A message outside JetStream: it may be lost, so it only says "look again".
+/// A message outside JetStream: it may be lost, so it only means "look again".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
     /// The subject it was stored on, or sent to if it was not stored; without the prefix.
@@ -33,7 +33,7 @@ pub struct Subscription {
     subscriber: Subscriber,
     subject: String,
     group: Option<String>,
-    /// How often in a row it could not be made anew, and when it is tried again.
+    /// Failed attempts in a row to subscribe again, and the time of the next.
     failures: u32,
     retry_at: Instant,
 }
@@ -126,8 +126,8 @@ impl Bus {
 }
 
 impl Subscription {
-    /// Waits for the next hint. Lasts through reconnects and through the end of the client, which lose what came meanwhile;
-    /// none after the bus was closed.
+    /// Waits for the next hint; none after the bus was closed. The subscription survives reconnects and the end of the
+    /// client, but hints sent meanwhile are lost.
     pub async fn next(&mut self) -> Option<Hint> {
         let message = loop {
             match self.subscriber.next().await {
@@ -147,7 +147,7 @@ impl Subscription {
         })
     }
 
-    /// Subscribes anew when the client has ended. Goes on where it was when the wait is given up half-way.
+    /// Subscribes again when the client has ended. Cancel-safe: a dropped wait is continued by the next.
     async fn renew(&mut self) {
         tokio::time::sleep_until(self.retry_at).await;
         let delay = jittered(

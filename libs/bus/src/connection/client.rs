@@ -14,10 +14,10 @@ use crate::cause::NatsCause;
 use crate::delay::jittered;
 use crate::settings::{BusCredentials, BusSettings, BusSettingsError};
 
-/// How long the server may take to answer one request.
+/// Time limit for the server's answer to one request.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client of the NATS library with a connection of its own, and the ways to use it.
+/// A client of the NATS library with its own connection, and its JetStream context.
 pub(crate) struct NatsClient {
     pub(crate) client: async_nats::Client,
     pub(crate) jetstream: jetstream::Context,

@@ -84,7 +84,7 @@ fn log_ended(consumer: &'static str, error: &PullError, failures: u32) {
     }
 }
 
-/// Maximum batches in hand: one that is finished and one that is prepared.
+/// Maximum batches in flight: one that is finished and one that is prepared.
 const IN_HAND: usize = 2;
 
 /// Batches on which the handler works.
@@ -189,7 +189,7 @@ async fn pump_into<'a, H: Handler>(
     }
 }
 
-/// Asks for more once half of what may be in hand has come.
+/// Requests more messages once fewer than half of `most` are outstanding.
 async fn ask(pull: &mut Pull, most: usize) -> Result<(), PullError> {
     let free = most.saturating_sub(pull.outstanding());
     if free < most.div_ceil(2) {
@@ -205,7 +205,7 @@ async fn settle_all(context: &ConsumerContext, worked: Vec<(PendingAck, WorkOutc
     join_all(settled).await;
 }
 
-/// Takes what is here, and what comes while others have their turn; does not wait for more.
+/// Takes what has been received, and what comes while other tasks run; does not wait for more.
 async fn gather(pull: &mut Pull, first: Message, most: usize) -> (Vec<Message>, Option<PullError>) {
     let mut batch = vec![first];
     let mut before = 0;
@@ -269,7 +269,7 @@ async fn supervise<H: Handler>(
         let began = Instant::now();
         let prepared = timeout(work_timeout, handler.prepare(deliveries)).await?;
         let rest = work_timeout.saturating_sub(began.elapsed());
-        // Not timed: the batch before has a timeout of its own, and a slow one must not cost this one an attempt.
+        // Not part of this batch's timeout: the batch before has its own, and a slow one must not cost this one an attempt.
         turn.wait().await;
         timeout(rest, handler.finish(prepared)).await
     });

@@ -7,7 +7,7 @@ use super::settings::{ConsumeError, ConsumerSettings, StartAt};
 use crate::cause::NatsCause;
 use crate::connection::Bus;
 
-/// What the parts of a running consumer share.
+/// Shared by the parts of a running consumer.
 pub(super) struct ConsumerContext {
     pub(super) bus: Bus,
     pub(super) consumer: &'static str,
@@ -61,7 +61,7 @@ impl ConsumerContext {
             },
             ack_policy: AckPolicy::Explicit,
             ack_wait: settings.ack_wait,
-            // We count the attempts: a message that the server gives up would stay in the work queue, unseen.
+            // The loop counts attempts: a message that the server stops delivering would stay in the work queue, unseen.
             max_deliver: -1,
             filter_subjects: filters.map(|each| inner.prefix.subject(each)).collect(),
             // Messages that wait for their next attempt count, too, and must not hold up the others.

@@ -18,7 +18,7 @@ pub(super) struct DeadLetter<'a> {
 }
 
 impl DeadLetter<'_> {
-    /// Stores the message with the reason, without its body if it is too large with what is said about it.
+    /// Stores the message with the reason; without its body if both together exceed the server's `max_payload`.
     pub(super) async fn store(self, context: &ConsumerContext) -> Result<Published, PublishError> {
         let letter = self.into_outgoing(context);
         let stored = context.bus.publish(letter.clone()).await;

@@ -28,7 +28,7 @@ pub trait Handler: Send + Sync + 'static {
 /// A message as a handler gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its subject, without the prefix.
+    /// Without the prefix.
     pub subject: String,
     pub headers: Headers,
     pub payload: Bytes,
@@ -40,7 +40,7 @@ pub struct Delivery {
     pub is_last_attempt: bool,
 }
 
-/// What is to become of a message that was not handled.
+/// Why a message was not handled, and whether it is retried or dead-lettered.
 pub struct HandlerError {
     pub(super) action: Action,
     pub(super) source: anyhow::Error,

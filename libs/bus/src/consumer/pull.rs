@@ -28,7 +28,7 @@ const BATCH_COMPLETED: &str = "Batch Completed";
 /// Pull requests of one consumer and what they bring.
 ///
 /// Written against the protocol: the client's own batch stream loses its wake-up on a heartbeat, and its endless stream
-/// takes messages before there is anybody free to handle them.
+/// takes messages before a handler is free.
 ///
 /// It has a connection of its own: the client drops the connection over a message that it cannot read, or even panics,
 /// and then nothing but this pull must end.
@@ -47,7 +47,7 @@ pub(super) struct Pull {
 /// What came of waiting.
 pub(super) enum Pulled {
     Message(Message),
-    /// A request ended; there may be room for another.
+    /// A request ended; another may be made.
     RequestEnded,
 }
 
@@ -211,8 +211,8 @@ impl Pull {
         }
     }
 
-    /// Says whether it is the server's word to us. A message of the stream comes on its own subject, and not every server
-    /// takes out the status that whoever published it may have put into its headers.
+    /// Returns whether it is a status of the server for this pull. A message of the stream comes on its own subject, and not
+    /// every server removes a status that its publisher may have put into its headers.
     fn is_status(&self, message: &Message) -> bool {
         message.status.is_some() && message.subject.starts_with(&self.inbox)
     }

@@ -21,22 +21,22 @@ pub struct ConsumerSettings {
     pub filters: Vec<String>,
     /// Where to begin when the consumer is new.
     pub start_at: StartAt,
-    /// The most messages of one batch; two batches may be in hand.
+    /// Maximum messages of one batch; two batches may be in flight.
     pub max_in_hand: usize,
-    /// When the server delivers a message to another replica if this one neither acknowledges it nor reports progress.
+    /// Time without acknowledgement or progress signal after which the server delivers a message again.
     pub ack_wait: Duration,
-    /// When the work on a batch is given up and tried again. It does not include the wait for the batch before.
+    /// Time limit for the work on a batch, which is then retried. The wait for the batch before does not count.
     pub work_timeout: Duration,
-    /// After how many attempts a message becomes a dead letter.
+    /// Attempts after which a message is dead-lettered.
     pub max_attempts: u32,
-    /// The wait after each failed attempt; the last one repeats.
+    /// Delay after each failed attempt; the last one repeats.
     pub retry_delays: Vec<Duration>,
 }
 
 /// Why consuming did not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumeError {
-    /// A worker could still be busy with a message when it goes to another one.
+    /// A message could be delivered to another replica while this one still works on it.
     #[error(
         "ack wait of consumer {consumer} is {} s, it must be at least {} s for its work timeout",
         ack_wait.as_secs(), needed.as_secs()
@@ -78,7 +78,7 @@ impl ConsumerSettings {
         if !is_token(consumer) || self.max_in_hand == 0 || self.max_attempts == 0 {
             return Err(ConsumeError::Settings { consumer });
         }
-        // What comes next waits, its clock running, until a batch in hand has ended.
+        // The ack wait of the next batch runs while it waits for the batch before.
         let needed = self.work_timeout.saturating_mul(2);
         if self.ack_wait < needed {
             return Err(ConsumeError::AckWait {

@@ -80,7 +80,7 @@ struct Deleted {
     success: bool,
 }
 
-/// A message in the server's JSON, where its headers cannot hurt.
+/// A message in the server's JSON, whose headers the client does not parse.
 #[derive(Deserialize)]
 struct JsonMessage {
     subject: String,
@@ -92,20 +92,20 @@ struct JsonMessage {
 }
 
 impl UnreadableScan {
-    /// Has the next [`UnreadableScan::run`] look: a pull ended without being asked to.
+    /// Makes the next [`UnreadableScan::run`] scan, because a pull ended without being asked to.
     pub(super) const fn request(&mut self) {
         self.is_due = true;
     }
 
-    /// Looks, if asked to, for messages that the client cannot read and that may have ended the pull. Each becomes a dead
-    /// letter and leaves the stream, so that it comes to nobody again.
+    /// Scans, if requested, for messages that the client cannot read and that may have ended the pull. Each is dead-lettered
+    /// and deleted from the stream, so that it is not delivered again.
     ///
     /// Several replicas may do so at once: the dead letter's message id is the same.
     pub(super) async fn run(&mut self, context: &ConsumerContext) {
         if !self.is_due {
             return;
         }
-        // When it fails, whoever is hit by the same message next scans again.
+        // Also when the scan fails: the next pull that the same message ends requests another.
         self.is_due = false;
         if let Err(error) = self.remove_unreadable(context).await {
             warn!(
@@ -193,7 +193,7 @@ async fn delete(context: &ConsumerContext, sequence: u64) -> Result<(), ScanErro
     if matches!(&deleted, Ok(Some(Deleted { success: true }))) {
         return Ok(());
     }
-    // Another replica may have been faster; the server has more than one word for that.
+    // Another replica may have deleted it; the server has more than one error for that.
     let next = next_stored(context, sequence).await?;
     if next.is_some_and(|next| next.seq == sequence) {
         return Err(deleted.err().unwrap_or(ScanError::NotDeleted));

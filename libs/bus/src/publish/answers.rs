@@ -10,7 +10,7 @@ use crate::metric;
 
 pub(super) type PublishResult = Result<Published, PublishError>;
 
-/// Sent, and waiting for the server's word.
+/// Sent, and waiting for the server's acknowledgement.
 pub(super) enum AwaitingAck {
     One { index: usize, subject: String },
     Together(Vec<IndexedMessage>),
@@ -102,11 +102,11 @@ impl PublishAnswers {
         }
     }
 
-    /// The messages of a batch lie one behind the other, and the word is about the last.
+    /// Messages of a batch have consecutive sequences, and the acknowledgement names the last.
     fn take_batch(&mut self, messages: Vec<IndexedMessage>, ack: &PublishAck) {
         let count = messages.len() as u64;
         if ack.batch_size != Some(count) {
-            // A server that knows no batches stored each by itself, or did not: their ids tell when they are sent again.
+            // A server without batches may have stored some of them: sent again, those are recognised by their message ids.
             self.takes_batches = false;
             self.refused.extend(messages);
             return;
@@ -130,7 +130,7 @@ impl PublishAnswers {
             (PublishErrorKind::WrongLastSequence, _, waiting) => {
                 self.settle_all(waiting, |subject| PublishError::Fenced { subject });
             }
-            // One of them is a duplicate, or there is no room for all: each may still pass by itself.
+            // One of them is a duplicate, or the stream has no space for all: each may still pass by itself.
             (_, Some(refusal), AwaitingAck::Together(messages)) => {
                 self.takes_batches &= refusal.error_code() != ErrorCode::ATOMIC_PUBLISH_DISABLED;
                 self.refused.extend(messages);

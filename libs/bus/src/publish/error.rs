@@ -5,38 +5,29 @@ use crate::cause::{JetStreamRefusal, NatsCause};
 /// Why a message is not known to be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// The stream is full and takes nothing until there is room. Not stored.
+    /// The stream is full. Not stored.
     #[error("the stream behind {subject} is full")]
     StreamFull {
-        /// Where the message should have gone.
         subject: String,
         #[source]
         source: RefusedBy,
     },
     /// Another owner has taken over the account. Not stored.
     #[error("another owner has fenced {subject}")]
-    Fenced {
-        /// Where the message should have gone.
-        subject: String,
-    },
+    Fenced { subject: String },
     /// The server refuses the message. Not stored.
     #[error("the server refused the message for {subject}")]
     Refused {
-        /// Where the message should have gone.
         subject: String,
         #[source]
         source: RefusedBy,
     },
     /// No stream takes the subject, or the stream has no leader now. Not stored.
     #[error("no stream takes {subject}")]
-    NoStream {
-        /// Where the message should have gone.
-        subject: String,
-    },
+    NoStream { subject: String },
     /// The message is larger than the server takes. Not stored.
     #[error("the message for {subject} has {bytes} bytes, the server takes {limit}")]
     TooLarge {
-        /// Where the message should have gone.
         subject: String,
         /// Headers and body together.
         bytes: usize,
@@ -48,21 +39,13 @@ pub enum PublishError {
     BadSubject { subject: String },
     /// A header has characters that NATS cannot carry. Not stored.
     #[error("header {name:?} of the message for {subject} cannot be carried")]
-    BadHeader {
-        /// Where the message should have gone.
-        subject: String,
-        name: String,
-    },
+    BadHeader { subject: String, name: String },
     /// The server was not reached, and nothing was sent. Not stored.
     #[error("NATS is not connected, the message for {subject} was not sent")]
-    NotSent {
-        /// Where the message should have gone.
-        subject: String,
-    },
+    NotSent { subject: String },
     /// Sent, but no answer came: it may be stored, also later. Publish again with the same message id.
     #[error("no answer for the message to {subject}, it may be stored")]
     Unknown {
-        /// Where the message should have gone.
         subject: String,
         #[source]
         source: NatsCause,
@@ -75,7 +58,7 @@ pub enum PublishError {
 pub struct RefusedBy(#[from] JetStreamRefusal);
 
 impl RefusedBy {
-    /// Returns the JetStream error number.
+    /// Returns the JetStream `err_code`.
     pub const fn code(&self) -> u64 {
         self.0.code
     }

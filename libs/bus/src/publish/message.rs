@@ -8,16 +8,16 @@ use crate::subject::{Prefix, is_literal};
 /// One message to be stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Where it goes, without the prefix.
+    /// Without the prefix.
     pub subject: String,
-    /// What tells a repetition; the server remembers it for the duplicate window.
+    /// Identifies repetitions; the server remembers it for the duplicate window.
     pub message_id: String,
     /// Further headers. Names that begin with `Nats-` belong to the server.
     pub headers: Headers,
     pub payload: Bytes,
 }
 
-/// The server's word that a message is stored.
+/// The server's acknowledgement that a message is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Published {
     pub sequence: u64,

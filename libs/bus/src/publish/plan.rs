@@ -2,13 +2,13 @@ use super::budget::units_of;
 use super::message::PreparedMessage;
 use crate::stream::kind::StreamKind;
 
-/// The fewest messages of a batch. Fewer are as fast one by one: a batch costs the server a staging folder and five syncs
+/// Minimum messages of a batch. Fewer are as fast one by one: a batch costs the server a staging folder and five syncs
 /// of its disk (nats-server 2.15), a message one.
 const LEAST_TOGETHER: usize = 16;
-/// The server takes 1,000. Larger batches are hardly faster, and a refused one is sent a second time.
+/// Maximum messages of a batch; the server takes 1,000. Larger ones are hardly faster, and a refused one is sent twice.
 const MOST_TOGETHER: usize = 200;
 const MOST_BYTES_TOGETHER: usize = 4 * 1024 * 1024;
-/// Larger messages gain little in a batch: the sync is a small part of the time that they take.
+/// Maximum bytes of a message in a batch. Larger ones gain little: the sync is a small part of the time that they take.
 const LARGEST_TOGETHER: usize = 256 * 1024;
 
 /// A message and its place among those of the call.
@@ -18,7 +18,7 @@ pub(super) struct IndexedMessage {
     pub(super) prepared: PreparedMessage,
 }
 
-/// What is sent at once and answered by one word of the server.
+/// What is sent together and answered by one acknowledgement.
 #[derive(Debug)]
 pub(super) enum PublishStep {
     /// A message by itself.

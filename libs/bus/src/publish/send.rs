@@ -24,7 +24,7 @@ use crate::cause::NatsCause;
 use crate::connection::{Bus, NatsClient};
 use crate::delay::jittered;
 
-/// The limit for handing all messages of a call to the client; acks may take one request timeout more.
+/// Time limit for handing all messages of a call to the client; acks may take one request timeout more.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a call waits for a lost connection before it answers `NotSent`.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -129,7 +129,7 @@ impl Bus {
     ) {
         let mut in_flight = FuturesUnordered::new();
         for step in steps {
-            // Acks are taken in while we wait for room: our own messages may be what fills it.
+            // Acks are processed during the wait: our own messages may be what fills the budget.
             let room = self.room(step.units(), step.is_batch(), deadline);
             tokio::pin!(room);
             let room = loop {
@@ -160,7 +160,7 @@ impl Bus {
         }
     }
 
-    /// Waits for a connection and for room in flight; none when the deadline comes first.
+    /// Waits for a connection and for a part of the budget; none when the deadline comes first.
     async fn room(&self, units: usize, is_batch: bool, deadline: Instant) -> Option<PublishPermit> {
         // Sending without a connection would queue the message: unknown to us, stored some time later.
         let connection_deadline = deadline.min(Instant::now() + CONNECTION_TIMEOUT);

@@ -17,7 +17,7 @@ pub enum StreamError {
     )]
     NoRoom {
         stream: String,
-        /// The size it was to have.
+        /// Its configured size.
         max_bytes: u64,
         #[source]
         source: NatsCause,

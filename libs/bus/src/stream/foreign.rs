@@ -4,7 +4,7 @@ use mailmesh_events::EVENT_NAMES;
 use super::error::StreamError;
 use crate::connection::Bus;
 
-/// A stream of somebody else's that listens to where events are repeated.
+/// A stream, not of the mesh, that captures the bare subjects on which events are republished.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignStream {
     pub name: String,
@@ -13,9 +13,9 @@ pub struct ForeignStream {
 }
 
 impl Bus {
-    /// Finds the streams that listen to bare event subjects. They miss mails: a repeated event keeps the headers by which
+    /// Finds the streams that capture bare event subjects. They miss mails: a republished event keeps the headers by which
     /// `EVENTS` checked it (its fence, its batch), and another stream fails that check and drops it. A stream that has
-    /// `EVENTS` as its source is given every event.
+    /// `EVENTS` as its source receives every event.
     pub async fn foreign_streams(&self) -> Result<Vec<ForeignStream>, StreamError> {
         let nats = self.nats().await;
         let mut found: Vec<ForeignStream> = Vec::new();

@@ -110,7 +110,7 @@ impl StreamKind {
         config.max_messages = -1;
         config.max_messages_per_subject = if self == Self::MailRaw { 1 } else { -1 };
         config.max_consumers = -1;
-        // A full stream pushes back; it never drops what nobody has read.
+        // A full stream refuses new messages; it never drops unread ones.
         config.discard = DiscardPolicy::New;
         config.duplicate_window = Duration::from_secs(settings.duplicate_window_seconds);
         config.allow_direct = true;
@@ -118,7 +118,7 @@ impl StreamKind {
         if self == Self::Events {
             config.allow_message_ttl = true;
             config.allow_rollup = true;
-            // Three tokens: an event `<a>.<b>.<key>` is heard on `<a>.<b>`, a fence has two and is not heard.
+            // Three tokens: an event `<a>.<b>.<key>` is republished on `<a>.<b>`; a fence has two and is not.
             config.republish = Some(Republish {
                 source: prefix.subject("*.*.*"),
                 destination: prefix.subject("{{wildcard(1)}}.{{wildcard(2)}}"),
