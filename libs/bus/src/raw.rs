@@ -26,6 +26,7 @@ pub struct RawMails {
     bus: Bus,
 }
 
+/// A mail for [`RawMails::put`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRawMail {
     /// One token of a subject.
