@@ -13,7 +13,7 @@ pub enum Capability {
     SaslIr,
     /// The client may say who it is (RFC 2971).
     Id,
-    /// Folders bear their use (RFC 6154).
+    /// LIST names a folder's special use, such as `\Sent` (RFC 6154).
     SpecialUse,
     /// LIST takes options (RFC 5258).
     ListExtended,
@@ -45,10 +45,10 @@ const NAMES: [(&str, Capability); 13] = [
     ("AUTH=PLAIN", Capability::AuthPlain),
 ];
 
-/// What a server says it can do, as far as it matters here.
+/// Announced capabilities that change what we do; others are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Capabilities {
-    // A word of bits, not a set of strings: ten thousand idle sessions keep one each.
+    // A bit set rather than strings: ten thousand idle sessions keep one each.
     bits: u32,
 }
 

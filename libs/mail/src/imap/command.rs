@@ -38,8 +38,8 @@ impl Session {
         }
     }
 
-    /// Sends a command. From here to its tagged reply the session is not ready: whoever drops the
-    /// future in between leaves a connection on which the next reply could be anybody's.
+    /// Sends a command. From here to its tagged reply the session is not ready: a future dropped in between leaves a
+    /// connection on which replies can no longer be matched to commands.
     pub(super) async fn start(
         &mut self,
         stage: Stage,
@@ -69,7 +69,7 @@ impl Session {
                 self.is_ready = true;
                 Settled::Done(check(running.stage, outcome))
             }
-            // The server ends what it was not asked to do: we no longer understand each other.
+            // A tag that we did not send: replies can no longer be matched to commands.
             Reply::Tagged { outcome, .. } => Settled::Done(Err(ImapError::Unreadable {
                 stage: running.stage,
                 text: outcome.text,
@@ -86,7 +86,7 @@ impl Session {
         self.next_reply_within(stage, deadline, Duration::MAX).await
     }
 
-    /// Reads one reply before the deadline, and with no longer silence than `silence`.
+    /// Reads one reply before the deadline, and with no pause longer than `silence`.
     pub(super) async fn next_reply_within(
         &mut self,
         stage: Stage,
@@ -111,7 +111,7 @@ impl Session {
         }
     }
 
-    /// Keeps what any reply may say of the folder, the server, or the session's end.
+    /// Records what untagged replies and response codes report of the folder, the server, or the session's end.
     fn take_note(&mut self, stage: Stage, reply: Reply) -> Result<Reply, ImapError> {
         match &reply {
             Reply::Status(outcome) if outcome.status == Status::Bye && stage != Stage::Logout => {

@@ -73,9 +73,9 @@ impl fmt::Display for Stage {
 /// The word with which a command was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It failed.
+    /// The command failed.
     No,
-    /// It was not understood, or so the server says.
+    /// The command was not understood; some servers answer so to refused sign-ins, too.
     Bad,
 }
 
@@ -143,7 +143,7 @@ pub enum ImapError {
     /// The server offers no way to sign in with such credentials.
     #[error("the server offers no sign-in that fits the credentials")]
     NoMechanism,
-    /// The server did not let us in.
+    /// The server refused the sign-in.
     #[error(
         "the server refused the sign-in by {mechanism}: {refusal}{} {text}",
         Brackets(code.as_deref())
@@ -151,9 +151,7 @@ pub enum ImapError {
     SignInRefused {
         /// How it was tried.
         mechanism: Mechanism,
-        /// `NO` or `BAD`.
         refusal: Refusal,
-        /// The response code.
         code: Option<String>,
         text: ServerText,
         /// The `status` of the challenge with which bearer tokens are refused.
@@ -167,24 +165,21 @@ pub enum ImapError {
     Refused {
         /// The command.
         stage: Stage,
-        /// `NO` or `BAD`.
         refusal: Refusal,
-        /// The response code.
         code: Option<String>,
         text: ServerText,
     },
-    /// The server ended the session and said so.
+    /// The server ended the session with BYE.
     #[error(
         "the server ended the session while {stage}: BYE{} {text}",
         Brackets(code.as_deref())
     )]
     Bye {
         stage: Stage,
-        /// The response code.
         code: Option<String>,
         text: ServerText,
     },
-    /// The connection broke or ended without a word.
+    /// The connection broke or ended without BYE.
     #[error("the connection was lost while {stage}")]
     ConnectionLost {
         stage: Stage,
@@ -197,23 +192,18 @@ pub enum ImapError {
     #[error("the server sent too much while {stage}")]
     Excess {
         stage: Stage,
-        /// What was exceeded.
         #[source]
         source: GuardError,
     },
-    /// A line that is no IMAP.
+    /// A line outside the IMAP grammar.
     #[error("the server sent what is not IMAP while {stage}: {text}")]
-    Unreadable {
-        stage: Stage,
-        /// The line.
-        text: ServerText,
-    },
-    /// Bytes came between the reply to STARTTLS and the handshake: somebody is on the line.
+    Unreadable { stage: Stage, text: ServerText },
+    /// Bytes came between the reply to STARTTLS and the handshake: an injection by a man in the middle.
     #[error("data was slipped in before TLS began")]
     StartTlsTampered,
     #[error("the server skipped the sign-in before TLS could begin")]
     PreAuthBeforeTls,
-    /// The folder has no UIDVALIDITY, so its UIDs mean nothing tomorrow.
+    /// The folder has no UIDVALIDITY, so its UIDs mean nothing in the next session (RFC 3501 §2.3.1.1).
     #[error("the folder has no lasting UIDs")]
     NoUidValidity,
     /// The folder changed faster than it could be looked through.
@@ -221,10 +211,7 @@ pub enum ImapError {
     KeepsChanging,
     /// The server lacks what is needed.
     #[error("the server does not offer {capability}")]
-    Unsupported {
-        /// What is missing.
-        capability: &'static str,
-    },
+    Unsupported { capability: &'static str },
     #[error("the mail is no longer there")]
     MailGone,
     /// The server has the mail and cannot show it, or what it shows cannot be read.
@@ -235,7 +222,7 @@ pub enum ImapError {
     /// The search term holds characters that cannot be searched for.
     #[error("the search term is not printable ASCII")]
     InvalidSearchTerm,
-    /// Nobody takes the fetched mails any more.
+    /// The receiver of the fetched mails is gone.
     #[error("the fetched mails were not taken")]
     NotTaken,
     /// The session is over, or a command was given up half-way.

@@ -15,7 +15,7 @@ use crate::source::FetchedMail;
 /// Which of the mails that were asked for did not come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ImapFetchReport {
-    /// The server has them no more, and said so when it was asked again.
+    /// The server does not have them any more, confirmed by a second question.
     pub missing: Vec<u32>,
     /// The server has them, and what it sent of them could not be read. Asked for one by one, the
     /// good among them come.
@@ -44,7 +44,7 @@ impl Session {
         Ok(report)
     }
 
-    /// Whoever takes a mail for missing never asks for it again, so what a fetch left out is not believed alone.
+    /// Confirms by a UID SEARCH that mails are gone: the caller never asks for missing ones again.
     async fn ask_for_missing(&mut self, report: &mut ImapFetchReport) -> Result<(), ImapError> {
         let listed = self.search_uids(&report.missing).await?;
         report.missing.retain(|uid| !listed.contains(uid));
@@ -231,8 +231,8 @@ impl Batch {
         }
     }
 
-    /// Adds what did not come to the report. After a response that could not be told whose it
-    /// was, none of them may be called missing: it could be any.
+    /// Adds what did not come to the report. After a response without a readable UID none of them counts as missing, as it
+    /// could be that of any.
     fn close(mut self, report: &mut ImapFetchReport) {
         if self.has_nameless {
             self.unreadable.append(&mut self.pending);

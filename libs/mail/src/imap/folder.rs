@@ -44,7 +44,7 @@ impl Session {
                 SelectMode::ReadWrite => "SELECT",
             };
             let command = format!("{verb} {}", quote_mailbox(folder));
-            // Whatever comes of it, the folder that was open is no longer.
+            // RFC 3501 §6.3.1: SELECT closes the open folder, also if it fails.
             self.folder = None;
             let mut exists = 0;
             let (mut uid_validity, mut uid_next, mut highest_modseq) = (None, None, None);

@@ -1,4 +1,4 @@
-/// How many bytes a server may send before it is cut off.
+/// Maximum bytes that a server may send.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// A line, or the part of a response between two literals.
@@ -14,24 +14,13 @@ pub(super) struct Bounds {
 pub enum GuardError {
     /// A line goes on for too long.
     #[error("a line is longer than {limit} bytes")]
-    LineTooLong {
-        /// What is allowed.
-        limit: usize,
-    },
+    LineTooLong { limit: usize },
     /// A literal was announced that is too large; nothing of it was read.
     #[error("a literal of {announced} bytes was announced, {limit} are allowed")]
-    LiteralTooLarge {
-        /// What the server announced.
-        announced: u64,
-        /// What is allowed.
-        limit: usize,
-    },
+    LiteralTooLarge { announced: u64, limit: usize },
     /// Lines and literals together are too large.
     #[error("a response is larger than {limit} bytes")]
-    ResponseTooLarge {
-        /// What is allowed.
-        limit: usize,
-    },
+    ResponseTooLarge { limit: usize },
 }
 
 /// Finds where a response ends, and fails before memory is given to one that is too large.
@@ -55,12 +44,12 @@ impl Guard {
         }
     }
 
-    /// Changes the bounds from the next look on.
+    /// Changes the bounds from the next call of [`Self::advance`] on.
     pub(super) const fn set_bounds(&mut self, bounds: Bounds) {
         self.bounds = bounds;
     }
 
-    /// Returns how many bytes are surely still to come.
+    /// Returns the number of bytes that are certainly still to come.
     pub(super) const fn missing(&self, buffered: usize) -> usize {
         self.position.saturating_sub(buffered)
     }

@@ -24,7 +24,7 @@ pub enum IdleEnd {
 pub struct IdleReport {
     /// Why.
     pub end: IdleEnd,
-    /// The number of mails, if the folder changed at any time since it was last asked for.
+    /// The number of mails, if the folder changed since the last report.
     pub exists: Option<u32>,
 }
 
@@ -36,7 +36,7 @@ impl Session {
     /// # Errors
     ///
     /// See [`ImapError::is_idle_unsupported`] for servers that cannot push; the session goes on. A server that ends
-    /// the waiting by itself gives no error, and its changes are heard of at the next look.
+    /// the waiting by itself gives no error, and its changes are found at the next look.
     pub async fn idle(
         &mut self,
         at_most: Duration,
@@ -131,7 +131,7 @@ const fn changed(exists: u32) -> IdleReport {
     }
 }
 
-/// A server that ends each wait at once would be asked again without end.
+/// Waits before a server that ends IDLE at once is asked again, which would else be a busy loop.
 async fn pause(until: Instant, wake: Pin<&mut (impl Future<Output = ()> + Send)>) -> IdleEnd {
     tokio::select! {
         () = wake => IdleEnd::Woken,

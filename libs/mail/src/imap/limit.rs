@@ -2,18 +2,18 @@ use std::time::Duration;
 
 use super::guard::Bounds;
 
-/// How long each wait may take.
+/// Time limits of one session.
 #[derive(Debug, Clone, Copy)]
 pub struct ImapTimeouts {
-    /// Looking up, connecting, and agreeing on TLS.
+    /// Name lookup, TCP and the TLS handshake.
     pub connect: Duration,
     /// The greeting, and each command until the session is signed in.
     pub sign_in: Duration,
     /// A command, from the first byte sent to its tagged reply.
     pub command: Duration,
-    /// Silence in the middle of a fetch.
+    /// Pause between two reads of a fetch.
     pub silence: Duration,
-    /// One fetched mail or slice, however steadily it trickles.
+    /// One fetched mail or slice as a whole, against servers that send a few bytes at a time.
     pub fetch_mail: Duration,
     /// The answer to `IDLE` and to `DONE`.
     pub idle_answer: Duration,
@@ -35,16 +35,15 @@ impl Default for ImapTimeouts {
     }
 }
 
-/// How much time and memory one session may take.
+/// Bounds on time and memory of one session.
 #[derive(Debug, Clone, Copy)]
 pub struct ImapLimits {
-    /// How long each wait may take.
     pub timeouts: ImapTimeouts,
-    /// The longest line; a search for ten thousand mails answers with about 110 KiB.
+    /// Maximum bytes of a line; a search for ten thousand mails answers with about 110 KiB.
     pub line_bytes: usize,
-    /// The largest literal outside of mail bodies, such as a folder name.
+    /// Maximum bytes of a literal outside of mail bodies, such as a folder name.
     pub literal_bytes: usize,
-    /// The most folders that are listed.
+    /// Maximum folders that are listed.
     pub folders: usize,
 }
 

@@ -2,25 +2,18 @@ use async_imap::imap_proto::{MailboxDatum, NameAttribute, Response};
 
 use super::name::decode_mailbox;
 
-/// Servers allow some hundred bytes; ten thousand names as long as a line would take gigabytes.
+/// Maximum bytes of a name. Servers allow some hundred; ten thousand names as long as a line would take gigabytes.
 const LONGEST_NAME: usize = 4 * 1024;
 
 /// What a folder is for (RFC 6154).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpecialUse {
-    /// All mail.
     All,
-    /// Archived mail.
     Archive,
-    /// Drafts.
     Drafts,
-    /// Flagged mail.
     Flagged,
-    /// Spam.
     Junk,
-    /// Sent mail.
     Sent,
-    /// Deleted mail.
     Trash,
 }
 

@@ -5,10 +5,10 @@ use super::sequence::uid_sets;
 use super::session::{OpenFolder, Session};
 use crate::ServerText;
 
-/// The most UIDs that one call returns, and the most that are asked for at once.
+/// Maximum UIDs that one call returns and one command asks for.
 const WINDOW: u32 = 10_000;
 
-/// How often a look through a large folder begins again because it changed meanwhile.
+/// Maximum walks through a large folder that changes meanwhile.
 const ATTEMPTS: usize = 3;
 
 impl Session {

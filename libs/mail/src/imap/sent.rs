@@ -9,7 +9,7 @@ const USUAL_NAMES: [&str; 3] = ["Sent", "Sent Items", "INBOX.Sent"];
 impl Session {
     /// Opens the folder of sent mail for reading; returns its UIDVALIDITY, or none if there is no such folder.
     pub(super) async fn select_sent(&mut self) -> Result<Option<u32>, ImapError> {
-        // Whatever comes of it, the folder that was open is no longer.
+        // As after every opening, the folder that was open is closed, also if there is no sent folder.
         self.folder = None;
         let folders = self.list_folders().await?;
         let Some(folder) = find_sent(&folders) else {

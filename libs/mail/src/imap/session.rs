@@ -26,7 +26,7 @@ pub struct Session {
 pub(super) struct OpenFolder {
     pub(super) exists: u32,
     pub(super) uid_next: Option<u32>,
-    /// Changed since somebody asked.
+    /// Changed since the last report to the caller.
     pub(super) has_changed: bool,
     /// Mails removed since the opening; sequence numbers shift with each.
     pub(super) expunged: u64,

@@ -13,14 +13,14 @@ use super::session::Session;
 use crate::credentials::{oauthbearer, plain, refusal_status, xoauth2};
 use crate::{Credentials, InvalidCredentials, MailStream, Server};
 
-/// Some servers (163.com, QQ) open no folder for clients that do not say who they are.
+/// Sent because some servers (163.com, QQ) open no folder without an ID command (RFC 2971).
 const ID: &str = concat!(
     r#"ID ("name" "mailmesh" "version" ""#,
     env!("CARGO_PKG_VERSION"),
     r#"")"#
 );
 
-/// A server that challenges more often than this does not mean to end.
+/// Maximum challenges of one sign-in, against servers that never end it.
 const MOST_CHALLENGES: usize = 4;
 
 impl Session {
@@ -88,8 +88,8 @@ impl Session {
 
     async fn start_tls(mut self, server: &Server) -> Result<Self, ImapError> {
         self.run(Stage::StartTls, "STARTTLS").await?;
-        // What came in the clear after the reply would be read as if TLS had vouched for it
-        // (the NO STARTTLS attacks); what was said before it is forgotten for the same reason.
+        // Bytes that came in the clear after the reply would be read as if TLS had protected them (the NO STARTTLS
+        // attacks); capabilities from before the handshake are dropped for the same reason (RFC 3501 §6.2.1).
         if self.wire.has_leftover() {
             return Err(ImapError::StartTlsTampered);
         }
@@ -197,7 +197,7 @@ impl Session {
         }
         match self.run(Stage::Id, ID).await {
             Ok(Outcome { .. }) => Ok(()),
-            // Courtesy refused is no reason to leave.
+            // ID is optional: its refusal does not end the session.
             Err(error) if error.is_session_healthy() => Ok(()),
             Err(error) => Err(error),
         }

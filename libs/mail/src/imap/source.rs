@@ -17,12 +17,12 @@ use crate::source::{
 };
 use crate::source_error::SourceError;
 
-/// An IMAP session behind the door that services know; ordinals are UIDs.
+/// An IMAP session as a [`MailSource`]; ordinals are UIDs.
 #[derive(Debug)]
 pub struct ImapSource {
     session: Session,
     uid_validity: Option<u32>,
-    /// What refused to push may have been a passing state, or one server of many: each session asks again.
+    /// Per session: a refusal of IDLE may be temporary, or of one server behind a load balancer.
     can_idle: bool,
 }
 
@@ -71,7 +71,7 @@ impl ImapSource {
     async fn idle(&mut self, limit: Duration, wake: BoxFuture<'_, ()>) -> Result<(), SourceError> {
         match self.session.idle(limit, wake).await {
             Ok(report) => {
-                // Proves that the server still knows us, which silence does not.
+                // NOOP proves that the server still has the session; a silent socket proves nothing.
                 if report.end == IdleEnd::TimeUp {
                     self.session.noop().await?;
                 }

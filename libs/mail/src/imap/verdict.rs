@@ -4,10 +4,10 @@ use mailmesh_domain::{MustAct, Verdict, VerdictKind};
 
 use super::error::{ImapError, Refusal, Stage};
 
-/// However long a server asks us to stay away, we look again after this.
+/// Upper bound of a server's own backoff hint.
 const LONGEST_BACKOFF: Duration = Duration::from_mins(15);
 
-/// What a refusal says of the access token.
+/// State of the access token after a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TokenState {
     NotAtFault,
@@ -28,7 +28,7 @@ const fn fine(verdict: Verdict) -> Judgement {
     }
 }
 
-/// Replies whose meaning providers put in their text alone; no code tells them apart.
+/// Replies that only their text distinguishes; providers send them without a code of their own.
 const TEXTS: &[(&str, Judgement)] = &[
     // Exchange: the token is good, the mailbox is not. IMAP off, wrong login, missing permission or
     // licence, too many connections, and twice a fault of the service: bounded tries, then a person.
@@ -124,7 +124,7 @@ impl ImapError {
                 text,
                 ..
             } => judge_reply(code.as_deref(), text.as_str()).is_none_or(|judgement| {
-                // What forbids more than IDLE is met again by the next poll.
+                // A refusal that concerns more than IDLE shows again at the next poll.
                 let kind = judgement.verdict.kind;
                 matches!(
                     kind,

@@ -6,9 +6,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::guard::{Bounds, Guard, GuardError};
 use crate::MailStream;
 
-/// Room for a read while a command runs: a TLS record.
+/// Buffer of a read while a command runs: one TLS record.
 const BUSY_READ: usize = 16 * 1024;
-/// Room for a read while nothing is expected.
+/// Buffer of a read while the session is idle.
 const IDLE_READ: usize = 512;
 
 /// The connection, cut into whole responses that were checked for size.

@@ -12,7 +12,7 @@ const INTERNAL_DATE: &[BorrowedFormatItem<'_>] = format_description!(
     "[day padding:none]-[month repr:short case_sensitive:false]-[year] [hour]:[minute]:[second] [offset_hour sign:mandatory][offset_minute]"
 );
 
-/// Flags go into the event of a mail, which a line full of them would make too large to publish.
+/// Maximum flags of a mail: they go into its event, which a line full of them would make too large to publish.
 const MOST_FLAGS: usize = 100;
 const LONGEST_FLAG: usize = 100;
 
@@ -72,7 +72,7 @@ impl FetchReply {
             if name.eq_ignore_ascii_case(b"UID") {
                 self.uid = Some(value.number::<u32>().filter(|uid| *uid > 0)?);
             } else if name.eq_ignore_ascii_case(b"RFC822.SIZE") {
-                // An estimate at Exchange, and past 4 GiB at nobody's mailbox: never a failure.
+                // Exchange only estimates sizes: one that is no 32-bit number is ignored rather than an error.
                 self.size = value.number();
             } else if name.eq_ignore_ascii_case(b"INTERNALDATE") {
                 self.internal_date = value.bytes().as_deref().and_then(read_date);
