@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-/// However long a server asks us to stay away between sign-ins, we look again after this.
+/// Upper bound of a server's LOGIN-DELAY.
 const LONGEST_LOGIN_DELAY: Duration = Duration::from_hours(1);
-/// More SASL mechanisms than any server has.
+/// Maximum SASL mechanisms that are kept; no server has as many.
 const MOST_MECHANISMS: usize = 50;
 
-/// What a server says it can do (RFC 2449). Some refuse to say, and some say it wrongly, so that only what helps is
-/// taken from it.
+/// Announced capabilities (RFC 2449). Some servers refuse CAPA and some announce wrongly, so nothing here is required for a
+/// session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Capabilities {
     mechanisms: Vec<String>,
@@ -16,7 +16,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Takes in one line of the listing.
+    /// Reads one line of the reply to CAPA.
     pub(super) fn add(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line).to_ascii_uppercase();
         let mut words = line.split_ascii_whitespace();

@@ -10,10 +10,10 @@ use super::stage::Stage;
 use super::wire::Wire;
 use crate::{Credentials, MailStream, Server};
 
-/// The most lines that a server may say of what it can do.
+/// Maximum lines of the reply to CAPA.
 const MOST_CAPABILITIES: usize = 200;
 
-/// What port and protocol were mixed up with, by the first bytes that its servers say.
+/// Greetings of other protocols, by their first bytes: the port belongs to another service.
 const OTHER_PROTOCOLS: &[(&[u8], &str)] = &[
     (b"* ", "IMAP"),
     (b"220", "SMTP"),
@@ -36,7 +36,7 @@ pub(super) async fn connect(
     if server.encryption == Encryption::StartTls {
         wire = start_tls(wire, server, limits).await?;
     }
-    // Asked for only now: what was said before TLS may have been somebody else's words.
+    // Only after TLS: a reply in the clear could be forged (RFC 2595 §4).
     let offered = ask_capabilities(&mut wire, limits).await?;
     if matches!(credentials, Credentials::None) {
         return Ok((wire, offered));
@@ -84,7 +84,7 @@ async fn start_tls(
         Reply::Refused(refusal) => return Err(Pop3Error::Refused { stage, refusal }),
         Reply::Continue(_) => return Err(Pop3Error::Unreadable { stage }),
     }
-    // What came in the clear after the reply would be read as if TLS had vouched for it.
+    // Bytes that came in the clear after the reply would be read as if TLS had protected them.
     let stream = wire.into_stream().ok_or(Pop3Error::StartTlsTampered)?;
     let stream = stream
         .start_tls(server, limits.timeouts.connect)
@@ -93,7 +93,7 @@ async fn start_tls(
     Ok(Wire::new(stream, limits.line_bytes))
 }
 
-/// A server that refuses to say is taken as one that says nothing.
+/// Asks for the capabilities; a refusal of CAPA counts as an empty list, as RFC 1939 has no such command.
 async fn ask_capabilities(wire: &mut Wire, limits: &Pop3Limits) -> Result<Capabilities, Pop3Error> {
     let stage = Stage::Capability;
     let limit = limits.timeouts.sign_in;

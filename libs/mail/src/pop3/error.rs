@@ -31,17 +31,15 @@ pub enum Pop3Error {
     MechanismRefused {
         /// What was tried.
         mechanism: Mechanism,
-        /// What the server said.
         refusal: Refusal,
         /// How long the server wants clients to wait between sign-ins.
         login_delay: Option<Duration>,
     },
-    /// The server did not let us in.
+    /// The server refused the sign-in.
     #[error("the server refused the sign-in by {mechanism}:{} {}", Code(refusal), refusal.text)]
     SignInRefused {
         /// How it was tried.
         mechanism: Mechanism,
-        /// What the server said.
         refusal: Refusal,
         /// The `status` of the challenge with which bearer tokens are refused.
         challenge_status: Option<String>,
@@ -53,7 +51,6 @@ pub enum Pop3Error {
     Refused {
         /// The command.
         stage: Stage,
-        /// What the server said.
         refusal: Refusal,
     },
     /// What answered speaks something else, so that port and protocol do not fit.
@@ -62,7 +59,7 @@ pub enum Pop3Error {
         /// What it speaks.
         spoken: &'static str,
     },
-    /// A line that is no POP3.
+    /// A line outside the POP3 grammar.
     #[error("the server sent what is not POP3 while {stage}")]
     Unreadable { stage: Stage },
     /// The server sent an unsolicited reply: later replies could be matched to the wrong command.
@@ -71,7 +68,7 @@ pub enum Pop3Error {
         /// What we were about to do.
         stage: Stage,
     },
-    /// The connection broke or ended without a word.
+    /// The connection broke or ended without a reply.
     #[error("the connection was lost while {stage}")]
     ConnectionLost {
         stage: Stage,
@@ -88,7 +85,7 @@ pub enum Pop3Error {
         /// The bound.
         limit: usize,
     },
-    /// Bytes came between the reply to STLS and the handshake: somebody is on the line.
+    /// Bytes came between the reply to STLS and the handshake: an injection by a man in the middle.
     #[error("data was slipped in before TLS began")]
     StartTlsTampered,
     /// The listing is empty and the server says that it is not: a maildrop that is being moved or rebuilt.
@@ -114,7 +111,7 @@ pub enum Pop3Error {
     /// Nothing is open that the call could work on.
     #[error("no folder is open for this")]
     NoFolder,
-    /// Nobody takes the fetched mails any more.
+    /// The receiver of the fetched mails is gone.
     #[error("the fetched mails were not taken")]
     NotTaken,
     /// The session is over, or a call was given up half-way.

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-/// How long each wait may take.
+/// Time limits of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pop3Timeouts {
-    /// Looking up, connecting, and agreeing on TLS.
+    /// Name lookup, TCP and the TLS handshake.
     pub connect: Duration,
     /// The greeting, and each command until the session is signed in.
     pub sign_in: Duration,
@@ -11,9 +11,9 @@ pub struct Pop3Timeouts {
     pub command: Duration,
     /// The whole of a listing.
     pub listing: Duration,
-    /// Silence in the middle of a mail.
+    /// Pause between two reads of a mail.
     pub silence: Duration,
-    /// One fetched mail or slice, however steadily it trickles.
+    /// One fetched mail or slice as a whole, against servers that send a few bytes at a time.
     pub fetch_mail: Duration,
     /// The answer to QUIT, before which the server deletes what was marked.
     pub quit: Duration,
@@ -33,18 +33,17 @@ impl Default for Pop3Timeouts {
     }
 }
 
-/// How much time and memory one session may take.
+/// Bounds on time and memory of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pop3Limits {
-    /// How long each wait may take.
     pub timeouts: Pop3Timeouts,
-    /// The longest line of a reply or listing.
+    /// Maximum bytes of a line of a reply or listing.
     pub line_bytes: usize,
-    /// The most mails that one maildrop may list.
+    /// Maximum mails of a maildrop.
     pub mails: usize,
-    /// The bytes that the unique ids of one listing may take together.
+    /// Maximum bytes of all unique ids of one listing together.
     pub uidl_bytes: usize,
-    /// What is read of a mail that was given up half-way, so that the session can go on.
+    /// Maximum bytes read and dropped of a mail that was given up half-way, so that the session can go on.
     pub drain_bytes: u64,
 }
 

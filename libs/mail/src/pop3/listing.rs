@@ -59,7 +59,7 @@ impl Listing<'_> {
                 maildrop.order();
             }
         }
-        // Taken for an empty mailbox, it would have all mails that are there forgotten, and announced again.
+        // Accepted as an empty mailbox, it would mark all known mails as absent.
         if maildrop.entries().is_empty() && claimed != Some(0) {
             return Err(Pop3Error::ListingEmpty);
         }
@@ -67,7 +67,8 @@ impl Listing<'_> {
         Ok(maildrop)
     }
 
-    /// A server that knows no UIDL says so in words of its own; one that has it means something else.
+    /// UIDL is optional (RFC 1939 §7), and servers without it refuse it in different words; a refusal by a server that
+    /// announces UIDL has another reason.
     fn has_uidl(&self, refusal: &Refusal) -> bool {
         let kind = judge(Tried::Command(STAGE), refusal, None).verdict.kind;
         self.offered.has_uidl() || kind != VerdictKind::Unknown

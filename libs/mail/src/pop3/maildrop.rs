@@ -1,6 +1,6 @@
 use super::limit::Pop3Limits;
 
-/// RFC 1939 §7 allows 70, and servers give more.
+/// Maximum bytes of a unique id that is kept. RFC 1939 §7 allows 70, and servers give more.
 const LONGEST_UIDL: usize = 255;
 
 /// A mail as the session numbers it.

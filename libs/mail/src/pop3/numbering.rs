@@ -3,7 +3,7 @@ use mailmesh_domain::Position;
 use super::maildrop::{Entry, Maildrop};
 use crate::source::ListedMail;
 
-/// The most mails that one call lists.
+/// Maximum mails that one call lists.
 const PAGE: usize = 10_000;
 
 /// The listing, and the ordinal after which its numbers begin.

@@ -242,7 +242,7 @@ impl Session {
                 Reply::Refused(refusal) => refusal,
                 Reply::Continue(_) => return Err(Pop3Error::Unreadable { stage }),
             };
-            // Refused over a mail that is gone, or marked already, it has done no harm.
+            // A mail that is gone, or marked already, needs no DELE: its refusal is ignored.
             if !is_about_mail(stage, &refusal) || self.is_listed(number).await? {
                 return Err(Pop3Error::Refused { stage, refusal });
             }
@@ -320,7 +320,7 @@ impl Session {
         if !is_about_mail(stage, &refusal) {
             return Err(Pop3Error::Refused { stage, refusal });
         }
-        // Whoever takes a mail for missing never asks for it again, so a refusal is not believed alone.
+        // The caller never asks for a missing mail again, so LIST has to confirm the refusal.
         Ok(Err(if self.is_listed(number).await? {
             Absence::Unreadable
         } else {

@@ -15,10 +15,10 @@ use crate::{Credentials, InvalidCredentials, Server};
 const MAX_INLINE: usize = 255;
 /// Exchange Online, since July 2025, of the token alone.
 const LONGEST_TOKEN_AT_EXCHANGE: usize = 4096;
-/// A server that challenges more often than this does not mean to end.
+/// Maximum challenges of one sign-in, against servers that never end it.
 const MOST_CHALLENGES: usize = 4;
 
-/// What a server says that it is, as far as it matters to a sign-in.
+/// Identity of the server by its greeting, as far as it matters to a sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Greeting {
     /// Exchange closes the connection over a token that comes with its command, whatever the length.
@@ -35,7 +35,7 @@ pub(super) struct SignIn<'a> {
     pub(super) limit: Duration,
 }
 
-/// Whether the secret goes with the command or on a line of its own.
+/// Whether the secret goes with the command or on a second line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     OneLine,
@@ -238,7 +238,7 @@ fn inline(mechanism: Mechanism, blob: &SecretString) -> SecretString {
     SecretString::from(format!("AUTH {mechanism} {}", blob.expose_secret()))
 }
 
-/// Returns what a server must not have us show when it echoes a line.
+/// Returns the part of a line that must not appear in errors when a server echoes it.
 fn secret_of(line: &str) -> &str {
     if let Some(response) = line.strip_prefix("AUTH ") {
         return response.split_once(' ').map_or("", |(_, blob)| blob);

@@ -7,10 +7,10 @@ use super::stage::{Mechanism, Stage};
 
 /// A maildrop that a crashed session of ours holds is free once the server notices, from seconds to RFC 1939's ten minutes.
 const LOCK_PAUSE: Duration = Duration::from_mins(1);
-/// Where a server that counts sign-ins or connections names no time.
+/// Pause after a server's limit on sign-ins or connections that names no time.
 const THROTTLE_PAUSE: Duration = Duration::from_mins(5);
 
-/// What a refusal says of the access token.
+/// State of the access token after a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenState {
     NotAtFault,
@@ -116,7 +116,7 @@ fn by_code(tried: Tried, code: Option<&str>, login_delay: Option<Duration>) -> O
         "IN-USE" => fine(Verdict::transient().after(LOCK_PAUSE)),
         "LOGIN-DELAY" => throttled(login_delay),
         "SYS/TEMP" => fine(Verdict::transient()),
-        // RFC 3206 §4: something is broken that only the server's people can mend.
+        // RFC 3206 §4: a permanent failure that needs the server's administrator.
         "SYS/PERM" => match tried {
             Tried::Command(Stage::Retrieve | Stage::Delete) => {
                 fine(Verdict::permanent(MustAct::TenantAdministrator))
@@ -124,7 +124,7 @@ fn by_code(tried: Tried, code: Option<&str>, login_delay: Option<Duration>) -> O
             _ => TENANT,
         },
         "AUTH" => match tried {
-            // A mechanism that is refused without a look at the secret is refused to everybody.
+            // A mechanism refused before the secret was sent is a matter of the server, not of these credentials.
             Tried::Mechanism | Tried::Command(_) => ADMINISTRATOR,
             Tried::SignIn(mechanism) => bad_credentials(mechanism),
         },
@@ -142,7 +142,7 @@ fn by_words(tried: Tried, text: &str) -> Option<Judgement> {
             .any(|word| word.starts_with(start))
     };
     let is_lock = has("lock") || text.contains("in use") || text.contains("already open");
-    // Not the maildrop is locked but the person.
+    // The account is locked by an administrator or a policy, not the maildrop by a session.
     if has("account") && has("lock") {
         return Some(TENANT);
     }

@@ -69,7 +69,7 @@ impl Wire {
         line: &SecretString,
         limit: Duration,
     ) -> Result<Reply, Pop3Error> {
-        // Input that is already here answers nothing of ours: every later reply would be taken for its neighbour's.
+        // Input before our command is no reply to it: every later reply would be matched to the wrong command.
         if !self.input.is_empty() {
             return Err(Pop3Error::Unsolicited { stage });
         }
@@ -176,7 +176,7 @@ impl Wire {
         }
     }
 
-    /// Says good-bye at the transport level; the peer may be gone already.
+    /// Closes TLS and TCP; the peer may be gone already.
     pub(super) async fn shutdown(&mut self, limit: Duration) {
         if !matches!(timeout(limit, self.stream.shutdown()).await, Ok(Ok(()))) {
             tracing::trace!("The connection was closed without a clean shutdown");
