@@ -35,7 +35,7 @@ pub(super) async fn connect(
     let mut capabilities = hello(&mut wire, settings).await?;
     if server.encryption == Encryption::StartTls {
         wire = start_tls(wire, &capabilities, server, settings).await?;
-        // Whatever was said before the handshake may have been somebody else's words.
+        // RFC 3207 §4.2: the reply to the EHLO in the clear is discarded, since it could be forged.
         capabilities = hello(&mut wire, settings).await?;
     }
     sign_in(

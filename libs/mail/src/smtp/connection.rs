@@ -10,10 +10,10 @@ use super::wire_error::WireError;
 use crate::{Credentials, Server};
 use futures_util::future::BoxFuture;
 
-/// How long a good-bye may take: nothing depends on it.
+/// Time limit for QUIT, on whose reply nothing depends.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Whether the next command would meet the server in the state that we think.
+/// Our knowledge of the server's state before the next command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     /// No mail is under way.
@@ -72,12 +72,12 @@ impl Connection {
         self.keep_house("RSET").await
     }
 
-    /// Asks for a sign of life.
+    /// Checks that the server answers.
     pub async fn noop(&mut self) -> Result<(), SmtpError> {
         self.keep_house("NOOP").await
     }
 
-    /// Says good-bye, without waiting long for the answer.
+    /// Sends QUIT, without waiting long for the answer.
     pub fn quit(mut self) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             if self.state == State::Broken {

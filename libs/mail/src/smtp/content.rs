@@ -1,4 +1,4 @@
-/// What is written at once.
+/// Bytes per write.
 pub(super) const BLOCK: usize = 64 * 1024;
 
 /// Returns whether content can go out as it is: only CRLF line ends, no line that starts with a dot, CRLF at the end.

@@ -13,7 +13,7 @@ use super::wire_error::WireError;
 use crate::message::Envelope;
 use crate::transport::RecipientResult;
 
-/// How long to wait for the reason why a server stopped taking content.
+/// Time limit for the reply of a server that stopped reading content.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How far a mail came before its final dot.
@@ -72,7 +72,7 @@ impl Prepared<'_> {
 }
 
 impl Connection {
-    /// A server that spoke or hung up before the dot has not taken the mail.
+    /// Fails if the server has replied or closed the connection: before the dot it has not accepted the mail.
     async fn check_before_dot(&mut self) -> Result<(), CommitError> {
         match self.wire.pending().await {
             Pending::Nothing => Ok(()),
@@ -145,7 +145,7 @@ impl Connection {
         if let Some(reply) = opened.mail_refusal {
             return Err(SmtpError::refused(Phase::Mail, reply));
         }
-        // A server that wants content for nobody gets none: it would have to be told that the mail is empty.
+        // Also after a 354 although no recipient was accepted: only a final dot would end it, as an empty mail.
         if !opened.results.iter().any(RecipientResult::is_accepted) {
             return Ok(SmtpPreparation::Refused(opened.results));
         }

@@ -34,11 +34,7 @@ pub enum SmtpError {
         source: WireError,
     },
     #[error("the server refused {phase} with {}", reply.status())]
-    Refused {
-        /// What it refused.
-        phase: Phase,
-        reply: Reply,
-    },
+    Refused { phase: Phase, reply: Reply },
     /// The server refused the bearer token; one refresh may help.
     #[error("the server refused the access token with {}", reply.status())]
     TokenRefused { reply: Reply },
@@ -48,18 +44,10 @@ pub enum SmtpError {
     #[error("something was injected before the TLS handshake")]
     StartTlsInjected,
     #[error("the server offers no way to sign in that fits the account (it offers: {offered})")]
-    NoMechanism {
-        /// What the server offers.
-        offered: String,
-    },
+    NoMechanism { offered: String },
     /// The mail is larger than the server takes.
     #[error("the mail has {bytes} octets and the server takes {limit}")]
-    TooLarge {
-        /// The mail's size.
-        bytes: u64,
-        /// The server's limit.
-        limit: u64,
-    },
+    TooLarge { bytes: u64, limit: u64 },
     /// The server closed an idle connection; open another.
     #[error("the server closed the idle connection")]
     ClosedWhileIdle,

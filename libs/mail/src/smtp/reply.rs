@@ -2,9 +2,9 @@ use std::fmt;
 
 use super::wire_error::WireError;
 
-/// What is kept of a reply's text.
+/// Maximum bytes kept of a reply's text.
 const MAX_TEXT: usize = 8 * 1024;
-/// Lines of one reply.
+/// Maximum lines of one reply.
 const MAX_LINES: usize = 200;
 
 /// An enhanced status code (RFC 3463), such as 5.7.139.
@@ -96,7 +96,7 @@ impl Reply {
         }
     }
 
-    /// Blots out secrets that a server echoes.
+    /// Masks secrets that a server echoes.
     pub(super) fn redact(&mut self, secrets: &[&str]) {
         for secret in secrets.iter().filter(|secret| secret.len() >= 4) {
             if self.text.contains(secret) {

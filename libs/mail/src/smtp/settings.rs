@@ -3,9 +3,8 @@ use std::time::Duration;
 /// How to talk to a submission server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmtpSettings {
-    /// The name given with EHLO: a host name or an address literal.
+    /// Client name in EHLO: a host name or an address literal.
     pub ehlo_name: String,
-    /// How long to wait for what.
     pub timeouts: SmtpTimeouts,
 }
 
@@ -19,14 +18,14 @@ impl Default for SmtpSettings {
     }
 }
 
-/// How long to wait for what.
+/// Time limits of one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SmtpTimeouts {
     /// Name lookup, TCP and, for implicit TLS, the handshake; also the one after STARTTLS.
     pub connect: Duration,
     /// The greeting and every command up to DATA.
     pub command: Duration,
-    /// One block of content.
+    /// One write of a block of content.
     pub block: Duration,
     /// All of a mail before its final dot, however many recipients and blocks it has.
     pub transaction: Duration,

@@ -10,7 +10,8 @@ use super::verdict::{Phase, is_too_many_recipients, judge};
 use crate::message::Envelope;
 use crate::transport::{RecipientRefusal, RecipientResult};
 
-/// RCPTs in one pipelined group: their replies must fit the buffers between us while we still write.
+/// Maximum RCPTs in one pipelined group: RFC 2920 §3.1 warns of a deadlock when replies fill the socket buffers while the
+/// client still writes.
 const GROUP: usize = 100;
 
 /// MAIL, RCPT and DATA of one mail.
@@ -22,7 +23,7 @@ pub(super) struct Transaction<'a> {
     deadline: Instant,
 }
 
-/// What the server said to them.
+/// Replies to them.
 #[derive(Debug, Default)]
 pub(super) struct Opened {
     pub(super) mail_refusal: Option<Reply>,
@@ -51,7 +52,7 @@ impl<'a> Transaction<'a> {
         if capabilities.size().is_some() {
             self.parameters = format!(" SIZE={}", raw.len());
         }
-        // Without 8BITMIME the octets are sent all the same, as every mail program does: they arrive more often than not.
+        // Without 8BITMIME (RFC 6152) the octets are sent all the same, as mail programs do: most servers pass them on.
         if capabilities.has(Extension::EightBitMime) && !raw.is_ascii() {
             self.parameters.push_str(" BODY=8BITMIME");
         }
@@ -206,7 +207,7 @@ fn result(recipient: &str, reply: &Reply) -> RecipientResult {
     }
 }
 
-/// Returns how long a step may take until `deadline`.
+/// Returns the time left until `deadline`.
 pub(super) fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }

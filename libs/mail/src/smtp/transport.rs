@@ -1,4 +1,4 @@
-//! SMTP behind the door that services know.
+//! SMTP submission as a [`MailTransport`].
 
 use std::error::Error;
 
@@ -144,7 +144,7 @@ fn failure_of_commit(error: &CommitError) -> Failure {
     .with_detail(FailureDetail::ContentRefused)
 }
 
-/// Says what happened, with its causes and the server's own words.
+/// Formats a failure with its causes and the server's reply.
 fn with_reply(error: &dyn Error, reply: Option<&Reply>) -> String {
     let what = ErrorChain(error).sentence();
     match reply {

@@ -161,7 +161,7 @@ fn by_code(phase: Phase, reply: &Reply) -> Option<(Verdict, Scope)> {
         (_, 421) => (Verdict::transient(), Scope::Host),
         // MAIL carried the size (RFC 1870 §6.1).
         (Phase::Mail, 552) => (Verdict::permanent(MustAct::Nobody), Scope::Message),
-        // We spoke wrongly, or the server thinks so: never a bounce, never blindly again.
+        // A protocol error of ours, or the server takes it for one: neither a bounce nor a blind retry.
         (_, 500..=504 | 555) => (Verdict::unknown(), own_scope(phase)),
         _ => return None,
     })

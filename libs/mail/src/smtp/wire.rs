@@ -13,10 +13,10 @@ use super::reply::{Reply, ReplyBuilder};
 use super::wire_error::WireError;
 use crate::connection::MailStream;
 
-/// RFC 5321 allows 512; Exchange writes longer ones.
+/// Maximum bytes of a reply line. RFC 5321 §4.5.3.1.5 allows 512; Exchange writes longer ones.
 const MAX_LINE: usize = 4 * 1024;
 
-/// What an idle connection has to say.
+/// State of a connection on which nothing is expected.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pending {
     Nothing,
@@ -56,7 +56,7 @@ impl Wire {
 
     /// Sends all queued commands in one write.
     pub(super) async fn send_queued(&mut self, limit: Duration) -> Result<(), WireError> {
-        // A reply that is already here answers nothing of ours: all later ones would be taken for their neighbours'.
+        // Input before our command is no reply to it: every later reply would be matched to the wrong command.
         if !self.input.is_empty() {
             return Err(WireError::Unsolicited);
         }
@@ -107,7 +107,7 @@ impl Wire {
         send_dot(&mut self.stream, latest).await
     }
 
-    /// Waits for one whole reply, however slowly its bytes drip.
+    /// Waits for one whole reply within `limit`, however slowly its bytes come.
     pub(super) async fn reply(&mut self, limit: Duration) -> Result<Reply, WireError> {
         let deadline = Instant::now() + limit;
         let mut builder = ReplyBuilder::default();
@@ -144,7 +144,7 @@ impl Wire {
         }
     }
 
-    /// Says good-bye at the transport level; the peer may be gone already.
+    /// Closes TLS and TCP; the peer may be gone already.
     pub(super) async fn close(&mut self, limit: Duration) {
         if bounded(limit, self.stream.shutdown()).await.is_err() {
             tracing::trace!("The connection was closed without a clean shutdown");
@@ -160,9 +160,9 @@ impl Wire {
     }
 }
 
-/// A process that stood still wakes to a stream that has room again: so the clock is looked at first,
-/// and not by a timer beside. Until the last poll has ended, part of the dot is with us, which goes
-/// with the connection: the server surely does not have it.
+/// A process that was suspended wakes to a stream that is writable again, so the clock is checked before each write
+/// instead of by a timer beside it. Before the last write part of the dot is still here and is dropped with the
+/// connection: the server surely does not have it.
 async fn send_dot<S: AsyncWrite + Unpin>(
     stream: &mut S,
     latest: Instant,

@@ -3,7 +3,7 @@ use std::io;
 use mailmesh_domain::Verdict;
 use thiserror::Error;
 
-/// What went wrong on the wire itself.
+/// A failure of the stream or of the reply syntax.
 #[derive(Debug, Error)]
 pub enum WireError {
     /// The stream failed.
