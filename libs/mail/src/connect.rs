@@ -12,9 +12,8 @@ use crate::{Credentials, Server};
 /// A mail server, and what is wanted of it.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// What the server speaks.
     pub protocol: Protocol,
-    /// Whether mail is read or sent: there are protocols that can do both.
+    /// Beside the protocol, as some protocols can do both (Graph).
     pub direction: Direction,
     pub server: Server,
 }

@@ -16,7 +16,6 @@ pub enum Credentials {
     OAuth2 {
         /// The mailbox's login, usually its address.
         login: String,
-        /// The bearer token.
         access_token: SecretString,
     },
     Password {

@@ -1,7 +1,7 @@
 //! Speaks IMAP, POP3 and SMTP with a bearer token and judges what servers answer.
 //!
-//! Services know two doors and no protocol: [`MailSource`] reads a mailbox, [`MailTransport`] sends.
-//! Each protocol is a module of its own behind them, and [`connect_source`] and [`connect_transport`]
+//! Services know two traits and no protocol: [`MailSource`] reads a mailbox, [`MailTransport`] sends.
+//! Each protocol is a module that implements them, and [`connect_source`] and [`connect_transport`]
 //! choose among them.
 //!
 //! Promises that every wait is bounded, that no server makes it hold more memory than it was

@@ -11,14 +11,14 @@ use crate::smtp::{Connection, SmtpError, SmtpSettings};
 use crate::source::{Farewell, FolderAccess};
 use crate::source_error::SourceError;
 
-/// What came of a try.
+/// Result of [`probe`].
 #[derive(Debug)]
 pub struct Probe {
     /// In the order of the attempts; what needed something that failed was not tried.
     pub checks: Vec<ProbeCheck>,
 }
 
-/// One thing that was tried.
+/// One step of a probe and its result.
 #[derive(Debug)]
 pub struct ProbeCheck {
     pub step: ProbeStep,
@@ -26,7 +26,7 @@ pub struct ProbeCheck {
     pub result: Result<(), ProbeError>,
 }
 
-/// What can be tried.
+/// A step of a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeStep {
     /// Reaching the server and signing in.
@@ -44,12 +44,9 @@ pub enum ProbeError {
     /// The server does not let mail be sent.
     #[error(transparent)]
     Transport(#[from] SmtpError),
-    /// The whole try took too long.
+    /// The probe took too long as a whole.
     #[error("the mail server did not answer within {} seconds", limit.as_secs())]
-    TimedOut {
-        /// How long it may take.
-        limit: Duration,
-    },
+    TimedOut { limit: Duration },
 }
 
 /// Signs in, opens the folders for reading, and signs out, all within `limit`. Nothing is fetched, changed or sent.

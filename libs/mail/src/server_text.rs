@@ -11,7 +11,7 @@ impl ServerText {
     pub(crate) fn new(bytes: &[u8]) -> Self {
         let bytes = bytes.get(..TEXT_CHARACTERS * 4).unwrap_or(bytes);
         let text = String::from_utf8_lossy(bytes);
-        // Some servers echo the line they dislike, and that may have been AUTHENTICATE.
+        // Some servers echo the refused line, and that may have been AUTHENTICATE.
         let words = text
             .split(|character: char| character == ' ' || character.is_control())
             .map(|word| {
@@ -25,14 +25,13 @@ impl ServerText {
         Self(shorten(clean.trim(), TEXT_CHARACTERS))
     }
 
-    /// Blots out a secret that the server echoes; shorter ones than four bytes would blot out words.
+    /// Masks a secret that the server echoes; one of less than four bytes would also mask parts of words.
     pub(crate) fn hide(&mut self, secret: &str) {
         if secret.len() >= 4 && self.0.contains(secret) {
             self.0 = self.0.replace(secret, "[hidden]");
         }
     }
 
-    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,8 +1,8 @@
-//! The door through which mail is read. Services know a [`MailSource`] and no protocol.
+//! The interface through which mail is read. Services know a [`MailSource`] and no protocol.
 //!
-//! Within one session mails are named by an **ordinal**, which ascends in the order in which they are received: IMAP's
-//! UID; for protocols without one, a number that the session gives out above what it was asked for. What outlives the
-//! session is the [`Position`], from which [`MailSource::locate`] finds the ordinal again.
+//! Within one session mails are identified by an **ordinal**, which ascends in the order in which they are received:
+//! IMAP's UID; for protocols without one, a number that the session assigns above the one it was called with. What
+//! outlives the session is the [`Position`], from which [`MailSource::locate`] finds the ordinal again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,7 +48,7 @@ pub struct OpenedFolder {
 pub struct ListedMail {
     /// Its number in this session.
     pub ordinal: u64,
-    /// Where it stands, beyond this session.
+    /// Identifies it beyond this session.
     pub position: Position,
     /// Its size in bytes, if the listing says so; not to be trusted.
     pub bytes: Option<u64>,
@@ -75,7 +75,7 @@ pub struct FetchedMail {
 /// what it named neither here nor handed over is asked for again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FetchReport {
-    /// The server has them no more, and said so when it was asked again.
+    /// The server does not have them any more, confirmed by a second question.
     pub missing: Vec<u64>,
     /// The server has them, and what it sent of them could not be read. Asked for one by one, the good among them come.
     pub unreadable: Vec<u64>,
@@ -134,7 +134,7 @@ pub trait MailSource: fmt::Debug + Send {
         false
     }
 
-    /// Returns how long the server wants a client to stay away between two sign-ins, if it says so.
+    /// Returns the minimum time between two sign-ins, if the server announces one.
     fn sign_in_pause(&self) -> Option<Duration> {
         None
     }
@@ -142,7 +142,7 @@ pub trait MailSource: fmt::Debug + Send {
     /// Returns whether the session can take another call.
     fn is_usable(&self) -> bool;
 
-    /// Opens a folder; whatever comes of it, the folder that was open is no longer.
+    /// Opens a folder, and closes the one that was open, also on failure.
     fn open<'a>(
         &'a mut self,
         folder: &'a str,
@@ -153,7 +153,7 @@ pub trait MailSource: fmt::Debug + Send {
     /// answer means that there are no more. A source that lists the whole mailbox numbers it from `ordinal` + 1 on.
     fn list_after(&mut self, ordinal: u64) -> BoxFuture<'_, Result<Vec<ListedMail>, SourceError>>;
 
-    /// Returns what the server claims of the mails' sizes; mails without a size are left out.
+    /// Returns the claimed sizes; mails without one are left out.
     fn sizes<'a>(
         &'a mut self,
         ordinals: &'a [u64],
@@ -205,6 +205,6 @@ pub trait MailSource: fmt::Debug + Send {
         message_id: &'a str,
     ) -> BoxFuture<'a, Result<bool, SourceError>>;
 
-    /// Ends the session; what goes wrong with that no longer matters, as a later look finds what came of it.
+    /// Ends the session; failures are ignored, as the next session shows what the server did.
     fn close(self: Box<Self>, farewell: Farewell) -> BoxFuture<'static, ()>;
 }

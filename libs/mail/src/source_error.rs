@@ -10,7 +10,7 @@ pub enum Concern {
     Mail,
     /// This folder; others of the account go on.
     Folder,
-    /// This session; another may do better.
+    /// This session; another may work.
     Session,
     /// Everything of the account.
     Account,
@@ -53,7 +53,7 @@ pub enum SourceError {
     /// There is no way to read mail by this protocol.
     #[error("mail cannot be read by {protocol}")]
     CannotRead {
-        /// What the account's server is said to speak.
+        /// By the account's settings.
         protocol: Protocol,
     },
 }

@@ -1,4 +1,4 @@
-//! The door through which mail is sent. Services know a [`MailTransport`] and no protocol.
+//! The interface through which mail is sent. Services know a [`MailTransport`] and no protocol.
 //!
 //! A mail goes out in two steps, because one of them cannot be taken back. Whatever fails while it is **prepared** leaves
 //! it surely unsent. From the **commit** on (SMTP: the final dot; Graph and Gmail: the POST) the provider may have it,
@@ -100,7 +100,7 @@ impl Failure {
     }
 }
 
-/// What the server said to one recipient.
+/// The server's reply to one recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipientResult {
     pub address: String,
@@ -138,7 +138,7 @@ pub enum Preparation<'a> {
     Refused(Vec<RecipientResult>),
 }
 
-/// What came of a commit.
+/// Result of a commit.
 #[derive(Debug, Clone)]
 pub enum Committed {
     /// The server took the mail for those recipients that it accepted.
@@ -191,10 +191,10 @@ pub trait MailTransport: fmt::Debug + Send {
     fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
 
-/// How to talk to the server of a transport.
+/// Client name and time limits of a transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportSettings {
-    /// The name that this side gives itself, where the protocol wants one (SMTP: EHLO).
+    /// Client name, where the protocol wants one (SMTP: EHLO).
     pub client_name: String,
     /// Name lookup, TCP and the TLS handshake.
     pub connect_timeout: Duration,
