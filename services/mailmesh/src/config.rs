@@ -45,7 +45,7 @@ pub(crate) struct Config {
     pub(crate) outbound_sender: mailmesh_outbound_sender::Config,
 }
 
-/// Which servers were named, so that `up` knows which to start itself.
+/// Server URLs that were configured, so that `up` starts only the others.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Given {
@@ -83,14 +83,14 @@ pub(crate) fn loader(arguments: &ConfigArguments) -> Loader {
 pub(crate) const CONNECTION_FILE: &str = "connection.toml";
 pub(crate) const DATA_FOLDER: &str = "mailmesh-data";
 
-/// Somebody at a terminal should not wait as long as a service for servers that start with it.
+/// Shorter than a service's, whose servers may start together with it: a person waits at the terminal.
 const CLIENT_DEFAULTS: &str = "[nats]\nconnect_wait_seconds = 3\n";
 
-/// How a command that talks to a mesh finds it.
+/// Configuration of a command that talks to a running mesh.
 #[derive(Debug)]
 pub(crate) struct CommandConfig {
     pub(crate) loader: Loader,
-    /// What to say when the mesh is not found.
+    /// Advice for the error that the mesh is not found.
     hint: Option<String>,
 }
 
@@ -117,7 +117,7 @@ impl CommandConfig {
         }
     }
 
-    /// Returns what to do about an error, if it says that something is not there.
+    /// Returns what to do about an error that exits with 69 (unavailable).
     pub(crate) fn advice(self) -> impl FnOnce(&anyhow::Error) -> Option<String> {
         move |error| {
             self.hint

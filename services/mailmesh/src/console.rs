@@ -1,4 +1,4 @@
-//! What a person at a terminal reads. Logs go to standard error, results to standard output.
+//! Terminal output of the commands: logs go to standard error, results to standard output.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use futures_util::future::LocalBoxFuture;
 use mailmesh_runtime::exit_code_of;
 
-/// Writes one line to standard output. A closed pipe is the reader's wish and no failure.
+/// Writes one line to standard output. A closed pipe is no failure.
 pub(crate) fn say(line: impl Display) {
     let mut out = std::io::stdout().lock();
     let _closed = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -18,12 +18,12 @@ pub(crate) fn warn(line: impl Display) {
     let _closed = writeln!(std::io::stderr().lock(), "{line}");
 }
 
-/// Turns the end of a short command into an exit code, saying why it failed.
+/// Turns the result of a short command into an exit code, and prints why it failed.
 pub(crate) fn finish(result: anyhow::Result<()>) -> ExitCode {
     finish_with(result, |_| None)
 }
 
-/// As [`finish`], and says how to go on where `advice` knows it.
+/// As [`finish`], and prints the `advice` for the error, if there is one.
 pub(crate) fn finish_with(
     result: anyhow::Result<()>,
     advice: impl FnOnce(&anyhow::Error) -> Option<String>,
@@ -43,7 +43,7 @@ pub(crate) fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> ExitCo
     block_on_with(work, |_| None)
 }
 
-/// As [`block_on`], and says how to go on where `advice` knows it.
+/// As [`block_on`], and prints the `advice` for the error, if there is one.
 pub(crate) fn block_on_with(
     work: impl Future<Output = anyhow::Result<()>>,
     advice: impl FnOnce(&anyhow::Error) -> Option<String>,

@@ -14,10 +14,10 @@ use mailmesh_store::PostgresSettings;
 use crate::config::{Config, Given};
 use crate::console::warn;
 
-/// How often the servers look whether the services have ended.
+/// Interval of checking whether the services have ended, after which the servers stop.
 const LOOK: Duration = Duration::from_millis(20);
 const MAX_CONNECTIONS: u32 = 16;
-/// Where clients look for NATS unless they are told otherwise.
+/// The default port of NATS clients.
 const NATS_PORT: u16 = 4222;
 
 /// Where servers come from.
@@ -50,7 +50,7 @@ impl Advice {
         }
     }
 
-    /// Keeps what can be done about this error, and marks it as something that is needed and not there.
+    /// Keeps the advice for this error, and marks the error as unavailable (exit code 69).
     pub(crate) fn on(&self, error: anyhow::Error) -> anyhow::Error {
         let Some(embedded) = error.downcast_ref::<EmbeddedError>() else {
             return error;
@@ -84,10 +84,10 @@ fn hint(error: &EmbeddedError, takes_urls: bool) -> String {
     }
 }
 
-/// Which ports the servers of a new folder take; later starts keep them.
+/// Ports of the servers of a new folder; later starts keep them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ports {
-    /// The usual one where clients look, if it is free.
+    /// The default one of clients, if it is free.
     Usual,
     /// Any that are free.
     Any,
@@ -197,7 +197,7 @@ warn(format!(
     }
 }
 
-/// The tasks that stop last: what all others lean on, and before it the connection to it.
+/// Names of the tasks that stop last, since all others depend on them.
 const SERVERS: [&str; 2] = ["/servers", "/sandbox"];
 const CONNECTION: &str = "/bus";
 

@@ -41,7 +41,7 @@ impl Kind {
     }
 }
 
-/// What a started service reports, for the terminal.
+/// What a started service reports to the terminal.
 #[derive(Debug, Default)]
 pub(crate) struct Started {
     /// Where the service answers HTTP, if it does.
@@ -92,7 +92,7 @@ fn of_bus(error: BusError) -> anyhow::Error {
     }
 }
 
-/// What each service is built on.
+/// Configuration and connections that each service is built with.
 struct Foundation<'a> {
     config: &'a Config,
     connections: &'a Connections,

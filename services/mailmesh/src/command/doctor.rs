@@ -14,11 +14,11 @@ use crate::console::{block_on_with, say};
 
 const LARGEST_CLOCK_DIFFERENCE: time::Duration = time::Duration::seconds(5);
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Debug)]
 pub(crate) struct Finding {
     what: String,
-    /// What is wrong and what to do; none when it is well.
+    /// What is wrong and what to do; none if the check passed.
     problem: Option<(String, String)>,
 }
 

@@ -95,7 +95,7 @@ fn write(files: &Files, keys: &OpeningKeys) -> anyhow::Result<()> {
             .create(folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    // The public file first: whoever finds the private one finds both.
+    // The public file first: if the private one exists, both do.
     write_file(&files.sealing, 0o644, &keys.sealing_key().to_file_text())?;
     write_file(&files.opening, 0o600, keys.to_file_text()?.expose_secret())
 }

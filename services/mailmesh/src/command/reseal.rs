@@ -13,7 +13,7 @@ use crate::console::{block_on_with, say};
 
 const BATCH: i64 = 500;
 
-/// What became of the secrets of one column.
+/// Counts of the secrets of one column by result.
 #[derive(Debug, Default)]
 struct Tally {
     found: usize,
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &ConfigArguments) -> ExitCode {
     block_on_with(work, client.advice())
 }
 
-/// Goes through a column in batches, each in a transaction of its own.
+/// Reseals a column in batches, one transaction each.
 async fn reseal(
     database: &Database,
     keys: &OpeningKeys,
@@ -90,7 +90,7 @@ impl Tally {
     }
 }
 
-/// Prints what became of a column, and returns how many of its secrets may still need another key.
+/// Prints the counts of a column, and returns how many of its secrets may still need another key.
 fn print_tally(column: SealedColumn, tally: &Tally) -> usize {
     let what = match column {
         SealedColumn::ClientSecret => "client secrets",

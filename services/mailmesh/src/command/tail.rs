@@ -50,8 +50,8 @@ pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
     block_on_with(work, client.advice())
 }
 
-/// On its way into the stream an event has its account's key behind its name; the bare one is a repetition. No pattern
-/// begins with a wildcard: it would also match where JetStream delivers the same events to others.
+/// Services publish an event with its account's key behind its name; the bare subject is the stream's republication. No
+/// pattern begins with a wildcard: it would also match the subjects on which JetStream delivers the same events to others.
 fn subjects(asked: Option<&str>) -> BTreeSet<String> {
     match asked {
         None => {
@@ -68,7 +68,7 @@ fn line(event: &Hint, as_json: bool) -> Option<String> {
         let found = event.headers.iter().find(|(found, _)| found == name);
         found.map(|(_, value)| value.as_str())
     };
-    // Commands and replies of JetStream pass by as well; only events have an envelope.
+    // JetStream's own requests and replies match as well; only events have an envelope.
     let id = header("ce-id")?;
     let data: Value = serde_json::from_slice(&event.payload).ok()?;
     if as_json {

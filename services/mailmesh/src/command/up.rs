@@ -26,7 +26,7 @@ pub(crate) struct Arguments {
     servers: embedded::Source,
 }
 
-/// Where a mesh keeps its data, and what it runs on.
+/// Data folder of a mesh, and the sources of its servers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) folder: &'a Path,
@@ -149,7 +149,7 @@ pub(crate) async fn start(
     Ok(running)
 }
 
-/// Says to other commands how to reach this mesh.
+/// Writes the file by which other commands reach this mesh.
 fn write_connection(folder: &Path, config: &Config) -> anyhow::Result<()> {
     let postgres = config.postgres.as_ref().context("no database is named")?;
     let postgres = postgres.resolve()?;
@@ -171,7 +171,7 @@ fn write_connection(folder: &Path, config: &Config) -> anyhow::Result<()> {
     keys::write_file(&folder.join(CONNECTION_FILE), 0o600, &text)
 }
 
-/// Only this process uses a database of its own, so it may change it without being asked.
+/// Migrates without a command: the embedded database has no other user.
 async fn migrate(config: &Config) -> anyhow::Result<()> {
     let postgres = config.postgres.as_ref().context("no database is named")?;
     let database = Database::connect(&postgres.resolve()?).await?;

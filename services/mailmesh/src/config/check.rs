@@ -28,7 +28,7 @@ impl Config {
         Ok(())
     }
 
-    /// Checks what is set; what is not may come from elsewhere.
+    /// Checks the settings that are set; the missing ones are filled in by `up`, or not needed by the command.
     pub(crate) fn check_values(&self, kinds: &[Kind]) -> Result<(), ConfigError> {
         of_section("nats", self.nats.validate())?;
         of_section("connects", self.connects.validate())?;

@@ -130,7 +130,7 @@ async fn connect(api: &AdminApi, sandbox: &Sandbox) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for an event, showing it and all that come before it.
+/// Waits for an event, and prints it and all that come before it.
 async fn event(events: &mut Subscription, name: &str) -> anyhow::Result<Value> {
     let waited = tokio::time::timeout(PATIENCE, async {
         while let Some(event) = events.next().await {

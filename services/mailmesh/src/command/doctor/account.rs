@@ -21,7 +21,7 @@ use crate::config::Config;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// What is known of an account.
+/// Stored state of an account.
 struct Known {
     account: Account,
     status: Option<AccountStatus>,
@@ -67,7 +67,7 @@ async fn load(database: &Database) -> Result<Vec<Known>, StoreError> {
     Ok(known.collect())
 }
 
-/// Reports first what the services have recorded, which says more than one try.
+/// Reports what the services have recorded before a probe, as that covers more than one attempt.
 async fn check(
     known: &Known,
     keys: Option<&OpeningKeys>,
@@ -153,7 +153,7 @@ fn problem_of(step: &ProbeStep, error: &ProbeError) -> Problem {
         .with_action(error.advice())
 }
 
-/// Says who must act, and how.
+/// Formats who must act, and how.
 fn told(account: &Account, problem: &Problem) -> Trouble {
     let code = problem.code.as_ref();
     let code = code.map_or_else(String::new, |code| format!(" ({code})"));
@@ -217,7 +217,8 @@ fn credentials(
     }
 }
 
-/// Returns the grant if its access token can still be good: else the server's refusal would blame the wrong person.
+/// Returns the grant if its access token has not expired: the mail server's refusal of an expired one would name the wrong
+/// person to act.
 fn usable(known: &Known, now: OffsetDateTime) -> Result<&Grant, Trouble> {
     let key = &known.account.key;
     let Some(grant) = &known.grant else {
