@@ -1,4 +1,4 @@
-//! IMAP through the door that services know.
+//! IMAP through [`mailmesh_mail::MailSource`], as services use it.
 
 use std::future::{pending, ready};
 use std::time::Duration;

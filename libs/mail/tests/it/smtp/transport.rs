@@ -1,4 +1,4 @@
-//! SMTP through the door that services know.
+//! SMTP through [`mailmesh_mail::MailTransport`], as services use it.
 
 use std::time::Duration;
 
