@@ -24,6 +24,7 @@ pub(crate) use client::{
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The first with atomic batch publishing (NATS ADR-50).
 const OLDEST_SERVER: (i64, i64, i64) = (2, 12, 0);
 /// Pause between attempts to make a new client after the last one has ended.
 const RENEW_PAUSE: Duration = Duration::from_secs(1);

@@ -213,6 +213,7 @@ impl PendingAck {
 
 /// Asks the server to deliver a message again after the delay.
 pub(super) async fn redeliver(context: &ConsumerContext, reply: &Subject, delay: Duration) {
+    // The delay goes with each NAK: a consumer's `backoff` applies to ack timeouts only.
     let body = if delay.is_zero() {
         "-NAK".to_owned()
     } else {

@@ -12,8 +12,10 @@ use super::unreadable_scan::UnreadableScan;
 use crate::cause::NatsCause;
 use crate::connection::{ConnectionState, ConnectionWatch, NatsClientError, connect};
 
+/// Life of a pull request at the server, which then ends it.
 const EXPIRES: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Wait for a lost connection before an attempt to pull fails.
 const CONNECTION_WAIT: Duration = Duration::from_secs(30);
 /// Two heartbeats and some delay: after so long without one, the server or the connection is gone.
 const SILENCE: Duration = Duration::from_secs(12);

@@ -108,10 +108,12 @@ impl StreamKind {
         };
         config.max_age = Duration::from_secs(max_age_seconds);
         config.max_messages = -1;
+        // One message per chunk: a chunk that is sent again replaces the first.
         config.max_messages_per_subject = if self == Self::MailRaw { 1 } else { -1 };
         config.max_consumers = -1;
         // A full stream refuses new messages; it never drops unread ones.
         config.discard = DiscardPolicy::New;
+        // The server refuses a window above the stream's max age, so `StreamSettings::validate` does first.
         config.duplicate_window = Duration::from_secs(settings.duplicate_window_seconds);
         config.allow_direct = true;
         config.allow_atomic_publish |= self.takes_batches();
