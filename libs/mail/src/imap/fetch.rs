@@ -67,6 +67,7 @@ impl Session {
             return Err(ImapError::NoFolder);
         }
         self.expect_bodies(bytes);
+        // `BODY[]` would set `\Seen` (RFC 3501 §6.4.5).
         let command = format!("UID FETCH {uid} (UID BODY.PEEK[]<{offset}.{bytes}>)");
         let slice = self.fetch_one(&command, uid).await;
         self.wire.set_bounds(self.limits.bounds());

@@ -3,7 +3,7 @@ use super::folder::SelectMode;
 use super::listed_folder::{ListedFolder, SpecialUse};
 use super::session::Session;
 
-/// Sent folders of servers without SPECIAL-USE (RFC 6154).
+/// Sent folders of servers without SPECIAL-USE (RFC 6154), as Exchange Online.
 const USUAL_NAMES: [&str; 3] = ["Sent", "Sent Items", "INBOX.Sent"];
 
 impl Session {

@@ -113,6 +113,7 @@ fn by_text(text: &str) -> Option<Judgement> {
 
 fn by_code(tried: Tried, code: Option<&str>, login_delay: Option<Duration>) -> Option<Judgement> {
     Some(match code? {
+        // RFC 2449 §8.1.2: the sign-in was good and the maildrop is locked, so the credentials are not at fault.
         "IN-USE" => fine(Verdict::transient().after(LOCK_PAUSE)),
         "LOGIN-DELAY" => throttled(login_delay),
         "SYS/TEMP" => fine(Verdict::transient()),
