@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use crate::Replica;
 
+/// Interval of renewing and acquiring leases.
 const TICK: Duration = Duration::from_secs(2);
 
 /// What changed about the accounts that this replica holds.

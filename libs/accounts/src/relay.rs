@@ -31,9 +31,12 @@ use tracing::{error, info, warn};
 use self::chain::Published;
 
 const BATCH_ROWS: i64 = 500;
+/// Interval of looking for rows whose wake-up was lost.
 const IDLE: Duration = Duration::from_secs(1);
+/// Interval of taking over the rows of dead replicas.
 const ADOPT_EVERY: Duration = Duration::from_secs(5);
 const ADOPT_ROWS: i64 = 10_000;
+/// Time limit for relaying what is left after the stop.
 const LAST_FLUSH: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(200);
 const LAST_RETRY: Duration = Duration::from_secs(5);

@@ -61,6 +61,7 @@ impl Default for Settings {
             backoff_milliseconds: 2_000,
             backoff_limit_seconds: 300,
             failures_to_report: 3,
+            // RFC 2177 has IDLE begun anew every 29 minutes; NAT gateways drop silent connections earlier, unnoticed.
             idle_limit_seconds: 300,
             check_seconds: 30,
             proof_seconds: 30,

@@ -22,6 +22,7 @@ const LONGEST_BYTES: u64 = 1 << 30;
 const LEAST_BYTES_PER_SECOND: u64 = 128 * 1024;
 const LONGEST: Duration = Duration::from_hours(1);
 
+/// Reserve beyond a quarter of the claimed size.
 const SPARE_BYTES: usize = 64 * 1024;
 
 /// Result of the first reading of a large mail.

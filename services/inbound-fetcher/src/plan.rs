@@ -10,6 +10,7 @@ use tracing::debug;
 use crate::failure::Failure;
 use crate::intake::UNSIZED_MAILS;
 
+/// Minimum slice, whatever small sizes the server claims.
 const SMALL_SLICE: u32 = 64 * 1024;
 /// Maximum mails per request for sizes.
 pub(crate) const SIZED_MAILS: usize = 5_000;

@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::open_folder::OpenFolder;
 
+/// Maximum due mails per query.
 const DUE_LIMIT: i64 = 500;
 /// Interval of looking for mails whose `delete_after_days` are over.
 const DUE_LOOK: Duration = Duration::from_hours(1);

@@ -11,7 +11,7 @@ use tracing::warn;
 
 const EVERY: Duration = Duration::from_hours(1);
 const BATCH: u64 = 5_000;
-/// Absence after which a mail's row is deleted: a server may list only a part of a mailbox for days.
+/// Absence after which a mail's row is deleted: a server may list only a part of a mailbox for days. As in getmail.
 const ABSENT_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// Runs until `stop`.

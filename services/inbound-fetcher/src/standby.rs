@@ -8,7 +8,9 @@ use mailmesh_domain::GrantId;
 use crate::account_context::AccountContext;
 use crate::token_refusal::TokenRefusals;
 
+/// Pause before a token is tried again whose fresh predecessors were refused, too.
 const REFUSED_RETRY: Duration = Duration::from_mins(15);
+/// Upper bound of the wait between two requests for a token.
 const TOKEN_WAIT_LIMIT: Duration = Duration::from_mins(1);
 
 /// How a wait ended.

@@ -179,7 +179,7 @@ impl FolderWatch {
         Ok(Some(error))
     }
 
-    /// Opens the first folder that works, so that its changes are waited for.
+    /// Opens the first folder that works, so that its changes are waited for: IDLE covers only the open folder (RFC 2177).
     async fn return_to_first(
         &mut self,
         owner: &AccountContext,
