@@ -51,6 +51,7 @@ impl Default for Config {
             idle_seconds: 20,
             connect_timeout_seconds: 30,
             command_timeout_seconds: 2 * MINUTE,
+            // RFC 5321 §4.5.3.2.6: a server may still be storing the mail, which a shorter wait would make uncertain.
             final_reply_timeout_seconds: 10 * MINUTE,
             retry_delays_seconds: vec![
                 MINUTE,

@@ -9,6 +9,7 @@ use mailmesh_store::{Database, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// TTL of cached accounts whose change was not hinted at.
 const KEEP: Duration = Duration::from_secs(15);
 
 /// Accounts by key, kept briefly; what is not known is always asked for.

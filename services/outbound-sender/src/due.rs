@@ -12,6 +12,7 @@ use tracing::warn;
 
 use crate::shared::{Shared, account_of_hint};
 
+/// Interval of looking for due mail whose hint was lost, and for retries, which have none.
 const DUE_EVERY: Duration = Duration::from_secs(2);
 
 /// Wakes by hints and, as one may be lost and retries fall due without any, by looking; until `stop`.

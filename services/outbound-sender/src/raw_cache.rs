@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use mailmesh_domain::MailId;
 
+/// Maximum bytes of all cached mails.
 const LIMIT_BYTES: usize = 32 * 1024 * 1024;
 
 /// Raw mails that were built just now, so that sending them saves a read of `MAIL_RAW`.

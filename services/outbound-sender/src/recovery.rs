@@ -17,6 +17,7 @@ use crate::event;
 use crate::problem::{DECIDE, uncertain_mail};
 use crate::shared::{Shared, wake_holders};
 
+/// Interval of looking for orphaned attempts.
 const RECOVER_EVERY: Duration = Duration::from_secs(5);
 /// Claims unknown to this process are orphaned after this long.
 const LOST_AFTER: Duration = Duration::from_mins(2);

@@ -15,6 +15,7 @@ use tracing::info;
 
 use crate::shared::Shared;
 
+/// Time limit for opening a Sent folder, and for each lookup in it.
 const LIMIT: Duration = Duration::from_secs(90);
 /// Sent mails among which a control mail is chosen.
 const CONTROL_CANDIDATES: i64 = 20;
