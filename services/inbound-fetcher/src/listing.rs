@@ -178,7 +178,7 @@ async fn note_listing(
 /// Starts watching a folder; what is there by now is passed over if the account says so.
 async fn activate(folder: &mut OpenFolder<'_>, opened: OpenedFolder) -> Result<Cursor, Failure> {
     let (context, account) = (&folder.owner.context, &folder.owner.account);
-    // Of a mailbox that shows a part of itself at a time, what is there already is told by its date.
+    // A mailbox that shows only a part of itself at a time (Gmail): earlier mails are recognised by their date.
     let existing = if account.receive_existing || folder.source.hides_fetched() {
         Vec::new()
     } else {
@@ -213,7 +213,8 @@ async fn activate(folder: &mut OpenFolder<'_>, opened: OpenedFolder) -> Result<C
     Ok(stored)
 }
 
-/// Lets every mail be told by its content: the account was given another server or login, whose ids may be the same.
+/// Makes every mail be identified by its content: the account was given another server or login, whose ids may be the
+/// same.
 async fn start_anew(
     owner: &AccountContext,
     positions: &mut Positions,

@@ -172,7 +172,7 @@ impl Receiver {
         let error = match report {
             Ok(report) if report.unreadable.is_empty() => return Ok(report),
             Ok(_) => SourceError::MailUnreadable,
-            // The mails were not taken because publishing failed, which was told already.
+            // The mails were not taken because publishing failed, which is an error of its own already.
             Err(error) => error,
         };
         if let [ordinal] = ordinals {
