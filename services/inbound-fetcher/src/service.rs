@@ -21,7 +21,7 @@ use crate::retention;
 use crate::work::InboundWork;
 
 const NAME: &str = "inbound-fetcher";
-/// Time limit for the last records and events once the workers have ended.
+/// How long the last records and events may take once the workers have ended.
 const REST: Duration = Duration::from_secs(10);
 
 /// One replica of the inbound fetcher.
@@ -60,10 +60,10 @@ impl Service {
         lifecycle.spawn(NAME, self.run(stop));
     }
 
-    /// Watches accounts until `stop`, then finishes what is in flight.
+    /// Watches accounts until `stop`, then brings what is in hand to its end.
     ///
     /// # Errors
-    /// When a part of the service ended before `stop`.
+    /// When a part of the service ended before it was told to.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self {
             config,
@@ -122,7 +122,7 @@ impl Service {
     }
 }
 
-/// Waits for a part that ends before `stop`; returns its name.
+/// Waits for a part that ends though nobody told it to.
 async fn first_to_break(parts: &mut JoinSet<&'static str>) -> String {
     match parts.join_next().await {
         Some(Ok(part)) => part.to_owned(),

@@ -96,7 +96,7 @@ impl Service {
         lifecycle.spawn("send", self.run(stop));
     }
 
-    /// Runs until `stop`; then finishes what is in flight.
+    /// Runs until `stop`; then finishes what is in hand.
     ///
     /// # Errors
     /// When the consumer is refused.
@@ -121,7 +121,7 @@ impl Service {
             let taking_in = async {
                 let taken = bus.consume(intake, Intake::settings(), stop.clone());
                 let taken = taken.await;
-                // Without a consumer there is no service; else the consumer ended because of `stop`.
+                // Without it there is no service; in the other case it was told to stop.
                 stop_all.cancel();
                 taken
             };
