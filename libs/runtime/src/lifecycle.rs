@@ -34,6 +34,8 @@ pub struct Lifecycle {
 
 struct LifecycleState {
     root_stop: CancellationToken,
+    /// Drops all tasks where they stand.
+    abandoned: CancellationToken,
     tasks: TaskTracker,
     running: Mutex<BTreeMap<u64, String>>,
     next_id: AtomicU64,
@@ -123,6 +125,7 @@ impl Lifecycle {
             trackers: vec![tasks.clone()],
             shared: Arc::new(LifecycleState {
                 root_stop: stop,
+                abandoned: CancellationToken::new(),
                 tasks,
                 running: Mutex::default(),
                 next_id: AtomicU64::new(0),
@@ -147,13 +150,17 @@ impl Lifecycle {
         let stop = part.stop.clone();
         let earlier_stop = earlier.stop.clone();
         let earlier_tasks = earlier.trackers.last().cloned();
-        self.shared.tasks.spawn(async move {
+        let abandoned = self.shared.abandoned.clone();
+        let passing_on = async move {
             earlier_stop.cancelled().await;
             if let Some(tasks) = earlier_tasks {
                 tasks.close();
                 tasks.wait().await;
             }
             stop.cancel();
+        };
+        self.shared.tasks.spawn(async move {
+            abandoned.run_until_cancelled(passing_on).await;
         });
         part
     }
@@ -226,17 +233,23 @@ impl Lifecycle {
         // Unwind safe: the task is dropped in either case, and nobody sees the state that it left.
         let work = AssertUnwindSafe(task).catch_unwind();
         let supervised = async move {
-            let end = work.await;
+            let end = tokio::select! {
+                biased;
+                () = shared.abandoned.cancelled() => None,
+                end = work => Some(end),
+            };
             shared.note_running(id, None);
             let task = task_name;
+            // A later part can have nothing left to do before it is told to stop, once the process stops.
+            let is_early = || !stop.is_cancelled() && !shared.root_stop.is_cancelled();
             let fault = match end {
-                Err(panic) => TaskFault::Panicked {
+                Some(Err(panic)) => TaskFault::Panicked {
                     task,
                     message: message_of(panic.as_ref()),
                 },
-                Ok(Some(reason)) => TaskFault::Failed { task, reason },
-                Ok(None) if must_last && !stop.is_cancelled() => TaskFault::Ended { task },
-                Ok(None) => return,
+                Some(Ok(Some(reason))) => TaskFault::Failed { task, reason },
+                Some(Ok(None)) if must_last && is_early() => TaskFault::Ended { task },
+                Some(Ok(None)) | None => return,
             };
             shared.note_fault(fault);
         };
@@ -259,21 +272,39 @@ impl Lifecycle {
                 () = self.shared.root_stop.cancelled() => info!("Stopping"),
                 _ = faults.wait_for(Option::is_some) => {}
             }
-            self.shared.root_stop.cancel();
-            self.shared.tasks.close();
-            let busy = tokio::select! {
-                busy = self.wait_for_tasks(grace) => busy,
+            tokio::select! {
+                report = self.end(grace) => report,
                 name = signals.next() => {
                     warn!(signal = name, "Not waiting any longer");
-                    self.running()
+                    self.report(self.running())
                 }
-            };
-            if !busy.is_empty() {
-                error!(tasks = ?busy, "Tasks have not ended, giving them up");
             }
-            let fault = self.shared.fault.borrow().clone();
-            ExitReport { fault, busy }
         }
+    }
+
+    /// Stops all tasks and waits for them up to the grace time; hears no signals.
+    pub async fn end(&self, grace: Duration) -> ExitReport {
+        self.shared.root_stop.cancel();
+        self.shared.tasks.close();
+        let busy = self.wait_for_tasks(grace).await;
+        self.report(busy)
+    }
+
+    fn report(&self, busy: Vec<String>) -> ExitReport {
+        if !busy.is_empty() {
+            error!(tasks = ?busy, "Tasks have not ended, giving them up");
+        }
+        let fault = self.shared.fault.borrow().clone();
+        ExitReport { fault, busy }
+    }
+
+    /// Drops all tasks where they stand, as the kill of the process would: nothing is finished or recorded. They are dropped
+    /// from the call on, and gone once it is awaited.
+    pub fn abandon(&self) -> impl Future<Output = ()> + use<> {
+        self.shared.abandoned.cancel();
+        self.shared.tasks.close();
+        let tasks = self.shared.tasks.clone();
+        async move { tasks.wait().await }
     }
 
     /// Returns the tasks that have not ended when the grace time is over.

@@ -195,3 +195,42 @@ async fn part_without_tasks_holds_up_nobody() {
 
     assert_eq!(report.exit_code(), 0, "{report:?}");
 }
+
+#[tokio::test]
+async fn later_part_may_run_out_of_work_once_the_process_stops() {
+    let lifecycle = Lifecycle::new("mesh");
+    let senders = lifecycle.child("send");
+    let recorder = lifecycle.child_after("record", &senders);
+    let (handle, mut handles) = tokio::sync::mpsc::channel::<()>(1);
+    let (ended, after_end) = tokio::sync::oneshot::channel::<()>();
+    let stop = senders.stop_token();
+    recorder.spawn("recorder", async move {
+        handles.recv().await;
+        drop(ended);
+    });
+    senders.spawn("sender", async move {
+        stop.cancelled().await;
+        drop(handle);
+        after_end.await.ok();
+    });
+
+    let report = lifecycle.end(GRACE).await;
+
+    assert_eq!(report.exit_code(), 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn abandoned_tasks_are_dropped_before_they_hear_of_a_stop() {
+    let lifecycle = Lifecycle::new("mesh");
+    let work = lifecycle.child("work");
+    let after = lifecycle.child_after("after", &work);
+    let finished = Arc::default();
+    work.spawn("work", noted(&work, "work", &finished));
+    after.spawn("after", noted(&after, "after", &finished));
+
+    lifecycle.abandon().await;
+
+    assert!(!lifecycle.is_stopping());
+    assert!(lifecycle.running().is_empty());
+    assert!(finished.lock().unwrap().is_empty());
+}
