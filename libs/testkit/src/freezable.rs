@@ -1,8 +1,8 @@
 use std::thread::JoinHandle;
 
 use anyhow::{Context, anyhow};
+use mailmesh_runtime::Lifecycle;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
 use crate::running::Running;
 
@@ -27,17 +27,18 @@ pub struct Frozen(
 );
 
 impl Freezable {
-    /// Starts what `run` makes of a token that asks it to stop; it must open connections of its own.
-    pub fn start<F>(run: impl FnOnce(CancellationToken) -> F + Send + 'static) -> Self
+    /// Starts what `build` returns; `build` must open connections of its own.
+    pub fn start<B, S>(build: B) -> Self
     where
-        F: Future<Output = anyhow::Result<()>> + Send + 'static,
+        B: AsyncFnOnce() -> anyhow::Result<S> + Send + 'static,
+        S: FnOnce(&Lifecycle),
     {
         let (orders, taken) = mpsc::channel(1);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            runtime.block_on(obey(run, taken))
+            runtime.block_on(obey(build, taken))
         });
         Self { orders, thread }
     }
@@ -67,14 +68,11 @@ impl Frozen {
     }
 }
 
-async fn obey<F>(
-    run: impl FnOnce(CancellationToken) -> F,
+async fn obey<S: FnOnce(&Lifecycle)>(
+    build: impl AsyncFnOnce() -> anyhow::Result<S>,
     mut orders: mpsc::Receiver<Order>,
-) -> anyhow::Result<()>
-where
-    F: Future<Output = anyhow::Result<()>> + Send + 'static,
-{
-    let running = Running::start(run);
+) -> anyhow::Result<()> {
+    let running = Running::start(build().await?);
     while let Some(order) = orders.recv().await {
         order.begun.send(()).ok();
         // Blocks the only thread of this runtime, and so everything of the replica.

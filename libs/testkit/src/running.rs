@@ -1,41 +1,48 @@
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use std::time::Duration;
 
-/// One replica of a service, in this process; it ends with this value.
+use anyhow::ensure;
+use mailmesh_runtime::Lifecycle;
+
+/// Longer than any service takes to finish what is in hand.
+const GRACE: Duration = Duration::from_mins(1);
+
+/// One replica of a service, in this process; it is abandoned with this value.
 #[derive(Debug)]
 pub struct Running {
-    stop: CancellationToken,
-    tasks: JoinSet<anyhow::Result<()>>,
+    lifecycle: Lifecycle,
 }
 
 impl Running {
-    /// Starts what `run` makes of a token that asks it to stop.
-    pub fn start<F>(run: impl FnOnce(CancellationToken) -> F) -> Self
-    where
-        F: Future<Output = anyhow::Result<()>> + Send + 'static,
-    {
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(run(stop.clone()));
-        Self { stop, tasks }
+    /// Starts a replica whose life cycle is its own.
+    pub fn start(start: impl FnOnce(&Lifecycle)) -> Self {
+        let lifecycle = Lifecycle::new("replica");
+        start(&lifecycle);
+        Self { lifecycle }
     }
 
     /// Asks it to stop and does not wait.
     pub fn ask_to_stop(&self) {
-        self.stop.cancel();
+        self.lifecycle.stop();
     }
 
     /// Stops it, and fails if it did not end well.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
-        self.stop.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            ended??;
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let report = self.lifecycle.end(GRACE).await;
+        if let Some(fault) = report.fault {
+            return Err(fault.into());
         }
+        ensure!(report.busy.is_empty(), "still busy: {:?}", report.busy);
         Ok(())
     }
 
     /// Ends it as a crash would: nothing is finished, recorded or released.
-    pub async fn kill(mut self) {
-        self.tasks.shutdown().await;
+    pub async fn kill(self) {
+        self.lifecycle.abandon().await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.lifecycle.abandon());
     }
 }

@@ -49,7 +49,7 @@ impl World {
         Ok(Self {
             base,
             api: Api::try_new(&url, Some(first_key))?,
-            service: Running::start(|stop| service.run(stop)),
+            service: Running::start(|lifecycle| service.start(lifecycle)),
         })
     }
 

@@ -86,7 +86,7 @@ impl World {
             client,
             url: public.url.clone(),
             public,
-            service: Running::start(|stop| service.run(stop)),
+            service: Running::start(|lifecycle| service.start(lifecycle)),
         })
     }
 

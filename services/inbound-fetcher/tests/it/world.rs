@@ -10,6 +10,7 @@ use mailmesh_bus::StreamSettings;
 use mailmesh_domain::{AccountState, Clock, Position, Protocol, SystemClock};
 use mailmesh_events::mail::{MailReceived, Origin};
 use mailmesh_inbound_fetcher::{Config, Service, Settings};
+use mailmesh_runtime::Lifecycle;
 use mailmesh_sandbox::{MailboxSettings, Sandbox};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::account_status;
@@ -102,7 +103,7 @@ impl World {
     pub(crate) async fn start(&self) -> Result<Running> {
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
         let service = build(self.config(), Connections::new(database, bus)).await?;
-        Ok(Running::start(|stop| service.run(stop)))
+        Ok(Running::start(|lifecycle| service.start(lifecycle)))
     }
 
     /// Starts a replica that has this clock.
@@ -110,16 +111,16 @@ impl World {
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
         let connections = Connections::new(database, bus);
         let service = Service::build(self.config(), &connections, clock).await?;
-        Ok(Running::start(|stop| service.run(stop)))
+        Ok(Running::start(|lifecycle| service.start(lifecycle)))
     }
 
     /// Starts a replica that can be frozen.
     pub(crate) fn start_freezable(&self) -> Freezable {
         let (config, address) = (self.config(), self.base.address.clone());
-        Freezable::start(async move |stop| {
+        Freezable::start(async move || {
             let (database, bus) = address.connect().await?;
             let service = build(config, Connections::new(database, bus)).await?;
-            service.run(stop).await
+            Ok(move |lifecycle: &Lifecycle| service.start(lifecycle))
         })
     }
 

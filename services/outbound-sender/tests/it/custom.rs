@@ -26,7 +26,7 @@ pub(crate) async fn start(world: &World, config: Config) -> Result<Running> {
     let connections = Connections::new(database, bus);
     let keys = world.base.keys.clone();
     let service = Service::build(config, keys, &connections, Arc::new(SystemClock)).await?;
-    Ok(Running::start(|stop| service.run(stop)))
+    Ok(Running::start(|lifecycle| service.start(lifecycle)))
 }
 
 /// Changes an account as the administration does; the hint is seen as an event.

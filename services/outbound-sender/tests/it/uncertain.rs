@@ -33,7 +33,7 @@ async fn start(world: &World, final_reply_timeout_seconds: u64) -> Result<Runnin
     let connections = Connections::new(database, bus);
     let (keys, clock) = (world.base.keys.clone(), Arc::new(SystemClock));
     let service = Service::build(config, keys, &connections, clock).await?;
-    Ok(Running::start(|stop| service.run(stop)))
+    Ok(Running::start(|lifecycle| service.start(lifecycle)))
 }
 
 async fn with_hasty_sender() -> Result<(World, Running)> {

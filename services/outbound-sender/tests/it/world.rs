@@ -10,6 +10,7 @@ use mailmesh_accounts::Connections;
 use mailmesh_bus::{Hint, Subscription};
 use mailmesh_domain::{MailId, Protocol, SystemClock};
 use mailmesh_outbound_sender::{Config, Service};
+use mailmesh_runtime::Lifecycle;
 use mailmesh_sandbox::{MailboxSettings, Sandbox, Settings};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::account::Account;
@@ -79,16 +80,16 @@ impl World {
     pub(crate) async fn sender(&self) -> Result<Running> {
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
         let service = build(&self.base.keys, Connections::new(database, bus)).await?;
-        Ok(Running::start(|stop| service.run(stop)))
+        Ok(Running::start(|lifecycle| service.start(lifecycle)))
     }
 
     /// Starts a sender that can be frozen.
     pub(crate) fn freezable_sender(&self) -> Freezable {
         let (keys, address) = (self.base.keys.clone(), self.base.address.clone());
-        Freezable::start(async move |stop| {
+        Freezable::start(async move || {
             let (database, bus) = address.connect().await?;
             let service = build(&keys, Connections::new(database, bus)).await?;
-            Box::pin(service.run(stop)).await
+            Ok(move |lifecycle: &Lifecycle| service.start(lifecycle))
         })
     }
 

@@ -24,8 +24,5 @@ pub(crate) async fn start(world: &World, config: Config, database: Database) -> 
     let connections = Connections::new(database, bus);
     let (keys, clock) = (world.base.keys.clone(), Arc::clone(&world.base.clock));
     let service = Service::build(config, public, keys, &connections, clock).await?;
-    Ok(Running::start(async move |stop| {
-        Box::pin(service.run(stop)).await;
-        Ok(())
-    }))
+    Ok(Running::start(|lifecycle| service.start(lifecycle)))
 }

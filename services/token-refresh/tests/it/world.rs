@@ -70,10 +70,7 @@ impl World {
         let clock = Arc::clone(&self.base.clock);
         let keys = self.base.keys.clone();
         let service = Service::build(config, public, keys, &connections, clock).await?;
-        Ok(Running::start(async move |stop| {
-            Box::pin(service.run(stop)).await;
-            Ok(())
-        }))
+        Ok(Running::start(|lifecycle| service.start(lifecycle)))
     }
 
     /// Consents at the provider and stores what it gave, with one account of each direction.
