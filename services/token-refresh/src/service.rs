@@ -8,7 +8,6 @@ use mailmesh_oauth::{Providers, PublicSettings};
 use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use crate::client_limiter::ClientLimiter;
 use crate::config::Config;
@@ -59,32 +58,21 @@ impl Service {
         })
     }
 
-    /// Runs the service within the process's life cycle.
+    /// Refreshes grants until the process stops, then ends those that are under way.
     pub fn start(self, lifecycle: &Lifecycle) {
-        let stop = lifecycle.stop_token();
-        lifecycle.spawn(NAME, self.run(stop));
-    }
-
-    /// Refreshes grants until `stop`, then ends those that are under way.
-    pub async fn run(self, stop: CancellationToken) {
         let Self {
             refresher,
             membership,
             questions,
         } = self;
-        let wake = Arc::new(Notify::new());
-        let asked = ask::run(
-            refresher.replica.clone(),
-            questions,
-            Arc::clone(&wake),
-            stop.clone(),
-        );
+        let work = lifecycle.child("work");
         // The membership relays the outbox, to which refreshes add until their end.
-        let leave = CancellationToken::new();
-        let refreshing = async {
-            schedule::run(refresher, wake, stop).await;
-            leave.cancel();
-        };
-        tokio::join!(membership.run(leave.clone()), asked, refreshing);
+        let members = lifecycle.child_after("mesh", &work);
+        let (wake, stop) = (Arc::new(Notify::new()), work.stop_token());
+        let replica = refresher.replica.clone();
+        let asked = ask::run(replica, questions, Arc::clone(&wake), stop.clone());
+        work.spawn("questions", asked);
+        work.spawn("schedule", schedule::run(refresher, wake, stop));
+        members.spawn("membership", membership.run(members.stop_token()));
     }
 }
