@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use mailmesh_accounts::{Connections, Membership, Replica};
 use mailmesh_domain::Clock;
 use mailmesh_oauth::PublicSettings;
@@ -69,38 +70,35 @@ impl Service {
         self.first_key.clone()
     }
 
-    /// Serves until the process stops.
+    /// Serves until the process stops, then finishes what is in hand and publishes what is left in the outbox.
     pub fn start(self, lifecycle: &Lifecycle) {
-        let stop = lifecycle.stop_token();
-        lifecycle.spawn("serve", self.run(stop));
-    }
-
-    /// Serves until `stop`, then finishes what is in hand and publishes what is left in the outbox.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let members = CancellationToken::new();
+        let work = lifecycle.child("work");
+        let members = lifecycle.child_after("mesh", &work);
         let router = routes::router(self.app);
-        let (listener, address) = (self.listener, self.address);
-        info!(%address, "Serving the admin API");
-        let serving = async {
-            // Also when serving is dropped or panics, the membership must not run on alone.
-            let _ended = members.clone().drop_guard();
-            let server = serve(listener, router, None, stop.clone());
-            let too_long = async {
-                stop.cancelled().await;
-                tokio::time::sleep(GRACE).await;
-            };
-            tokio::select! {
-                end = server => end.context("the admin listener failed"),
-                () = too_long => {
-                    warn!("Requests are still open, giving them up");
-                    Ok(())
-                }
-            }
-        };
-        let (end, ()) = tokio::join!(serving, self.membership.run(members.clone()));
-        end
+        work.spawn(
+            "serve",
+            serve_until(self.listener, router, work.stop_token()),
+        );
+        members.spawn("membership", self.membership.run(members.stop_token()));
+        info!(address = %self.address, "Serving the admin API");
+    }
+}
+
+async fn serve_until(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let server = serve(listener, router, None, stop.clone());
+    let too_long = async {
+        stop.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        end = server => end.context("the admin listener failed"),
+        () = too_long => {
+            warn!("Requests are still open, giving them up");
+            Ok(())
+        }
     }
 }
