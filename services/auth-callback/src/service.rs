@@ -73,48 +73,41 @@ impl Service {
         self.address
     }
 
-    /// Runs the service within the process's life cycle.
+    /// Answers browsers until the process stops; then brings sign-ins that are under way to their end.
     pub fn start(self, lifecycle: &Lifecycle) {
-        let stop = lifecycle.stop_token();
-        lifecycle.spawn(NAME, self.run(stop));
-    }
-
-    /// Answers browsers until `stop`; then brings sign-ins that are under way to their end.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Self {
-            app: state,
-            membership,
-            listener,
-            ..
-        } = self;
+        let work = lifecycle.child("work");
         // The membership relays the outbox, to which sign-ins add until their end.
-        let leave = CancellationToken::new();
-        let serving = async {
-            let app = app(Arc::clone(&state));
-            let server = serve(listener, app, Some(LONGEST_SILENCE), stop.clone());
-            let cut = async {
-                stop.cancelled().await;
-                sleep(GRACE).await;
-                state.endings.close();
-                state.endings.wait().await;
-                sleep(DELIVERY).await;
-            };
-            let end = tokio::select! {
-                end = server => end,
-                () = cut => {
-                    warn!("Requests are still open; they are given up");
-                    Ok(())
-                }
-            };
-            state.endings.close();
-            state.endings.wait().await;
-            leave.cancel();
-            end.context("browsers can no longer be answered")
-        };
-        let ((), served) = tokio::join!(membership.run(leave.clone()), serving);
-        served
+        let members = lifecycle.child_after("mesh", &work);
+        work.spawn(
+            "serve",
+            serve_until(self.app, self.listener, work.stop_token()),
+        );
+        members.spawn("membership", self.membership.run(members.stop_token()));
     }
+}
+
+async fn serve_until(
+    state: Arc<App>,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let app = app(Arc::clone(&state));
+    let server = serve(listener, app, Some(LONGEST_SILENCE), stop.clone());
+    let cut = async {
+        stop.cancelled().await;
+        sleep(GRACE).await;
+        state.endings.close();
+        state.endings.wait().await;
+        sleep(DELIVERY).await;
+    };
+    let end = tokio::select! {
+        end = server => end,
+        () = cut => {
+            warn!("Requests are still open; they are given up");
+            Ok(())
+        }
+    };
+    state.endings.close();
+    state.endings.wait().await;
+    end.context("browsers can no longer be answered")
 }
