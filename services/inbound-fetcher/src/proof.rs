@@ -1,5 +1,6 @@
 //! Liveness: records when each account's server last confirmed its state.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_accounts::WorkerRegistry;
@@ -14,8 +15,8 @@ use crate::context::Context;
 
 /// Records the proofs of all workers together, until `ended` and then once more.
 pub(crate) async fn record_until(
-    context: &Context,
-    registry: &WorkerRegistry,
+    context: Arc<Context>,
+    registry: Arc<WorkerRegistry>,
     ended: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval(Duration::from_secs(context.settings.proof_seconds));
@@ -25,7 +26,7 @@ pub(crate) async fn record_until(
             () = ended.cancelled() => true,
             _ = ticks.tick() => false,
         };
-        record(context, registry).await;
+        record(&context, &registry).await;
         if is_over {
             return;
         }

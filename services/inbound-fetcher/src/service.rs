@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use mailmesh_accounts::{
@@ -7,9 +6,7 @@ use mailmesh_accounts::{
 };
 use mailmesh_domain::Clock;
 use mailmesh_runtime::{ConfigError, Lifecycle};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use crate::budget::Budget;
 use crate::config::Config;
@@ -21,8 +18,6 @@ use crate::retention;
 use crate::work::InboundWork;
 
 const NAME: &str = "inbound-fetcher";
-/// How long the last records and events may take once the workers have ended.
-const REST: Duration = Duration::from_secs(10);
 
 /// One replica of the inbound fetcher.
 #[derive(Debug)]
@@ -54,17 +49,8 @@ impl Service {
         })
     }
 
-    /// Runs the service within the process's life cycle.
+    /// Watches accounts until the process stops, then brings what is in hand to its end.
     pub fn start(self, lifecycle: &Lifecycle) {
-        let stop = lifecycle.stop_token();
-        lifecycle.spawn(NAME, self.run(stop));
-    }
-
-    /// Watches accounts until `stop`, then brings what is in hand to its end.
-    ///
-    /// # Errors
-    /// When a part of the service ended before it was told to.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let Self {
             config,
             replica,
@@ -80,53 +66,25 @@ impl Service {
             recorder: recorder_handle,
             replica: replica.clone(),
         });
-        // The membership outlives all else: workers add to the outbox until their end.
-        let leave = CancellationToken::new();
-        let mut parts = JoinSet::new();
-        let left = leave.clone();
-        parts.spawn(async move {
-            membership.run(left).await;
-            "membership"
-        });
-        parts.spawn(async move {
-            recorder.run(CancellationToken::new()).await;
-            "recorder"
-        });
-        let forgetting = retention::run(replica.clone(), leave.clone());
-        parts.spawn(async move {
-            forgetting.await;
-            "retention"
-        });
         let registry = WorkerRegistry::new(Overlap::Never);
-        let (proving, proved, ended) = (Arc::clone(&context), Arc::clone(&registry), leave.clone());
-        parts.spawn(async move {
-            proof::record_until(&proving, &proved, ended).await;
-            "record of proofs"
-        });
-        let work = Arc::new(InboundWork { context });
-        let hosting = AccountHost::run(replica, work, host, registry, stop.clone());
-        tokio::pin!(hosting);
-        let broken = tokio::select! {
-            () = &mut hosting => None,
-            broken = first_to_break(&mut parts) => Some(broken),
-        };
-        if let Some(part) = broken {
-            anyhow::bail!("the {part} of the inbound fetcher ended by itself");
-        }
-        leave.cancel();
-        let rest = async { while parts.join_next().await.is_some() {} };
-        if tokio::time::timeout(REST, rest).await.is_err() {
-            warn!("The inbound fetcher left work behind; other replicas take it over");
-        }
-        Ok(())
-    }
-}
+        let work = lifecycle.child("work");
+        // Records outlast the workers, the membership both: it relays the outbox, to which they add until their end.
+        let records = lifecycle.child_after("records", &work);
+        let members = lifecycle.child_after("mesh", &records);
 
-/// Waits for a part that ends though nobody told it to.
-async fn first_to_break(parts: &mut JoinSet<&'static str>) -> String {
-    match parts.join_next().await {
-        Some(Ok(part)) => part.to_owned(),
-        Some(Err(error)) => format!("part ({error})"),
-        None => std::future::pending().await,
+        let proving = proof::record_until(
+            Arc::clone(&context),
+            Arc::clone(&registry),
+            records.stop_token(),
+        );
+        records.spawn("proofs", proving);
+        // Ends when the last one that records has: what it was given is written.
+        records.spawn("received-mails", recorder.run(CancellationToken::new()));
+        let forgetting = retention::run(replica.clone(), work.stop_token());
+        work.spawn("retention", forgetting);
+        let inbound = Arc::new(InboundWork { context });
+        let hosting = AccountHost::run(replica, inbound, host, registry, work.stop_token());
+        work.spawn("accounts", hosting);
+        members.spawn("membership", membership.run(members.stop_token()));
     }
 }
