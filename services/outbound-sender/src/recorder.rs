@@ -10,6 +10,7 @@ use std::time::Duration;
 use mailmesh_accounts::{GroupCommit, GroupHandle, Replica};
 use mailmesh_domain::MailId;
 use mailmesh_events::Encoded;
+use mailmesh_runtime::Lifecycle;
 use mailmesh_store::outbound_mail::{self, Outcome};
 use mailmesh_store::{StoreError, outbox};
 use tokio::sync::mpsc;
@@ -101,10 +102,10 @@ impl Recorder {
         (Self { stages, outcomes }, handle)
     }
 
-    /// Records until `stop`, then what is left. Stop it after the senders have ended.
-    pub(crate) async fn run(self, stop: CancellationToken) {
-        let stages = self.stages.run(stop.clone());
-        tokio::join!(stages, self.outcomes.run(stop));
+    /// Records until `part` stops, then what is left. Stop it after the senders have ended.
+    pub(crate) fn start(self, part: &Lifecycle) {
+        part.spawn("stages", self.stages.run(part.stop_token()));
+        part.spawn("outcomes", self.outcomes.run(part.stop_token()));
     }
 }
 
@@ -113,8 +114,8 @@ impl Outcomes {
         loop {
             let has_pending = !self.pending.is_empty();
             tokio::select! {
-                request = self.requests.recv(), if self.pending.len() < BATCH => {
-                    self.pending.extend(request);
+                Some(request) = self.requests.recv(), if self.pending.len() < BATCH => {
+                    self.pending.push(request);
                 }
                 () = tokio::time::sleep(RETRY), if has_pending => {}
                 () = stop.cancelled() => break,

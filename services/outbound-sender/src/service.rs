@@ -11,7 +11,6 @@ use mailmesh_domain::{Clock, Direction, Key};
 use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::directory::Directory;
@@ -42,6 +41,7 @@ pub struct Service {
     recorder: Recorder,
     directory: Arc<Directory>,
     due_hints: Subscription,
+    changed: Subscription,
     unknown: Key,
 }
 
@@ -78,6 +78,7 @@ impl Service {
             replica: replica.clone(),
         };
         let due_hints = replica.bus.subscribe(OUTBOUND_DUE, None).await?;
+        let changed = replica.bus.subscribe("account.changed", None).await?;
         Ok(Self {
             directory: Arc::new(Directory::new(replica.database.clone())),
             unknown: Key::try_new("unknown").context("the key of no account")?,
@@ -87,21 +88,20 @@ impl Service {
             replica,
             config,
             due_hints,
+            changed,
         })
     }
 
-    /// Runs until the process stops.
+    /// Sends until the process stops, and until the mails in flight have come to their end.
     pub fn start(self, lifecycle: &Lifecycle) {
-        let stop = lifecycle.stop_token();
-        lifecycle.spawn("send", self.run(stop));
-    }
+        let work = lifecycle.child("work");
+        // The recorder outlives those who send, the membership outlives the recorder.
+        let records = lifecycle.child_after("records", &work);
+        let members = lifecycle.child_after("mesh", &records);
+        self.recorder.start(&records);
+        members.spawn("membership", self.membership.run(members.stop_token()));
 
-    /// Runs until `stop`; then finishes what is in hand.
-    ///
-    /// # Errors
-    /// When the consumer is refused.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let changed = self.replica.bus.subscribe("account.changed", None).await?;
+        let stop = work.stop_token();
         let is_full = Arc::new(Notify::new());
         let intake = Arc::new(Intake {
             replica: self.replica.clone(),
@@ -112,42 +112,25 @@ impl Service {
             is_full: Arc::clone(&is_full),
             unknown: self.unknown,
         });
-        // The recorder outlives those who send, the membership outlives the recorder.
-        let recorder_stop = CancellationToken::new();
-        let membership_stop = CancellationToken::new();
-        let own = async {
-            let stop_all = stop.clone();
-            let bus = self.replica.bus.clone();
-            let taking_in = async {
-                let taken = bus.consume(intake, Intake::settings(), stop.clone());
-                let taken = taken.await;
-                // Without it there is no service; in the other case it was told to stop.
-                stop_all.cancel();
-                taken
-            };
-            let sending = send(self.shared, self.due_hints, stop.clone());
-            let sending = async {
-                Box::pin(sending).await;
-                recorder_stop.cancel();
-            };
-            let (taken, (), (), (), ()) = tokio::join!(
-                taking_in,
-                sending,
-                self.recorder.run(recorder_stop.clone()),
-                retention::run(self.replica.clone(), self.config, is_full, stop.clone()),
-                self.directory.forget_changed(changed, stop.clone()),
-            );
-            membership_stop.cancel();
-            taken
-        };
-        let (taken, ()) = tokio::join!(own, self.membership.run(membership_stop.clone()));
-        taken.context("cannot take commands in")
+        let (bus, consuming) = (self.replica.bus.clone(), stop.clone());
+        work.spawn("commands", async move {
+            let consumed = bus.consume(intake, Intake::settings(), consuming).await;
+            consumed.context("cannot take commands in")
+        });
+        let (directory, changed) = (self.directory, self.changed);
+        let forgetting = stop.clone();
+        work.spawn("account-cache", async move {
+            directory.forget_changed(changed, forgetting).await;
+        });
+        let retaining = retention::run(self.replica, self.config, is_full, stop);
+        work.spawn("retention", retaining);
+        send(self.shared, self.due_hints, &work);
     }
 }
 
-/// Sends until `stop`, and until the mails in flight have come to their end.
-async fn send(shared: Arc<Shared>, due_hints: Subscription, stop: CancellationToken) {
-    let work = Arc::new(OutboundWork {
+/// Starts what works on the mails that were taken in.
+fn send(shared: Arc<Shared>, due_hints: Subscription, work: &Lifecycle) {
+    let outbound = Arc::new(OutboundWork {
         shared: Arc::clone(&shared),
     });
     let host = HostSettings {
@@ -157,11 +140,13 @@ async fn send(shared: Arc<Shared>, due_hints: Subscription, stop: CancellationTo
         finish_within: FINISH,
     };
     let (replica, registry) = (shared.replica.clone(), Arc::clone(&shared.registry));
-    let resolver = UncertainResolver::default();
-    tokio::join!(
-        AccountHost::run(replica, work, host, registry, stop.clone()),
-        due::run(Arc::clone(&shared), due_hints, stop.clone()),
-        recovery::run(Arc::clone(&shared), stop.clone()),
-        resolver.run(&shared, stop),
-    );
+    let stop = work.stop_token();
+    let hosting = AccountHost::run(replica, outbound, host, registry, stop.clone());
+    work.spawn("accounts", hosting);
+    let waking = due::run(Arc::clone(&shared), due_hints, stop.clone());
+    work.spawn("due", waking);
+    let recovering = recovery::run(Arc::clone(&shared), stop.clone());
+    work.spawn("recovery", recovering);
+    let resolving = UncertainResolver::default().run(shared, stop);
+    work.spawn("uncertain", resolving);
 }

@@ -1,7 +1,7 @@
 //! Resolves mail that the provider may have: by the Sent folder, else by the caller's policy.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -54,7 +54,8 @@ struct Visit {
 impl UncertainResolver {
     /// Runs until `stop`, apart from the workers: servers may be slow to answer. Each account has its
     /// own visit, so that a server which does not answer keeps no other account waiting.
-    pub(crate) async fn run(&self, shared: &Shared, stop: CancellationToken) {
+    pub(crate) async fn run(self, shared: Arc<Shared>, stop: CancellationToken) {
+        let shared = &*shared;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut busy = HashSet::new();
