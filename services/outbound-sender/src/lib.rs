@@ -18,10 +18,10 @@
 
 mod access;
 mod account;
+mod account_cache;
 mod config;
 mod decide;
 mod delivery;
-mod directory;
 mod draft;
 mod due;
 mod event;

@@ -12,8 +12,8 @@ use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Notify;
 
+use crate::account_cache::AccountCache;
 use crate::config::Config;
-use crate::directory::Directory;
 use crate::handlers::Intake;
 use crate::in_flight::InFlight;
 use crate::raw_cache::RawCache;
@@ -39,7 +39,7 @@ pub struct Service {
     config: Arc<Config>,
     shared: Arc<Shared>,
     recorder: Recorder,
-    directory: Arc<Directory>,
+    accounts: Arc<AccountCache>,
     due_hints: Subscription,
     changed: Subscription,
     unknown: Key,
@@ -80,7 +80,7 @@ impl Service {
         let due_hints = replica.bus.subscribe(OUTBOUND_DUE, None).await?;
         let changed = replica.bus.subscribe("account.changed", None).await?;
         Ok(Self {
-            directory: Arc::new(Directory::new(replica.database.clone())),
+            accounts: Arc::new(AccountCache::new(replica.database.clone())),
             unknown: Key::try_new("unknown").context("the key of no account")?,
             shared: Arc::new(shared),
             membership,
@@ -106,7 +106,7 @@ impl Service {
         let intake = Arc::new(Intake {
             replica: self.replica.clone(),
             config: Arc::clone(&self.config),
-            directory: Arc::clone(&self.directory),
+            accounts: Arc::clone(&self.accounts),
             registry: Arc::clone(&self.shared.registry),
             raws: Arc::clone(&self.shared.raws),
             is_full: Arc::clone(&is_full),
@@ -117,10 +117,10 @@ impl Service {
             let consumed = bus.consume(intake, Intake::settings(), consuming).await;
             consumed.context("cannot take commands in")
         });
-        let (directory, changed) = (self.directory, self.changed);
+        let (accounts, changed) = (self.accounts, self.changed);
         let forgetting = stop.clone();
         work.spawn("account-cache", async move {
-            directory.forget_changed(changed, forgetting).await;
+            accounts.forget_changed(changed, forgetting).await;
         });
         let retaining = retention::run(self.replica, self.config, is_full, stop);
         work.spawn("retention", retaining);

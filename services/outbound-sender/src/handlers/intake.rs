@@ -16,8 +16,8 @@ use super::command::{Read, Ready, prepare, read_safely, weight};
 use super::command_writer::CommandWriter;
 use super::send_mail::mail_id;
 use super::spread::spread;
+use crate::account_cache::AccountCache;
 use crate::config::Config;
-use crate::directory::Directory;
 use crate::raw_cache::RawCache;
 use crate::shared::raw_name;
 
@@ -26,7 +26,7 @@ use crate::shared::raw_name;
 pub(crate) struct Intake {
     pub(crate) replica: Replica,
     pub(crate) config: Arc<Config>,
-    pub(crate) directory: Arc<Directory>,
+    pub(crate) accounts: Arc<AccountCache>,
     pub(crate) registry: Arc<WorkerRegistry>,
     pub(crate) raws: Arc<RawCache>,
     /// Notified when `MAIL_RAW` is full.
@@ -113,7 +113,7 @@ impl Intake {
                 Read::Rejected(_) => None,
             })
             .collect();
-        self.directory.resolve(keys).await
+        self.accounts.resolve(keys).await
     }
 
     /// The mails of commands that came before: their bodies are stored, and may be on their way. A

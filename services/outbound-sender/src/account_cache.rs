@@ -14,12 +14,12 @@ const KEEP: Duration = Duration::from_secs(15);
 
 /// Accounts by key, kept briefly; what is not known is always asked for.
 #[derive(Debug)]
-pub(crate) struct Directory {
+pub(crate) struct AccountCache {
     database: Database,
     known: Mutex<HashMap<Key, (Instant, Arc<Account>)>>,
 }
 
-impl Directory {
+impl AccountCache {
     pub(crate) fn new(database: Database) -> Self {
         Self {
             database,
