@@ -2,8 +2,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mailmesh_bus::Subscription;
+use mailmesh_bus::EventSubscription;
 use mailmesh_domain::Key;
+use mailmesh_events::account::AccountChanged;
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::{Database, StoreError};
 use tokio::time::Instant;
@@ -67,15 +68,18 @@ impl AccountCache {
     }
 
     /// Forgets an account as soon as a hint says that it has changed, until `stop`.
-    pub(crate) async fn forget_changed(&self, mut changed: Subscription, stop: CancellationToken) {
+    pub(crate) async fn forget_changed(
+        &self,
+        mut changed: EventSubscription<AccountChanged>,
+        stop: CancellationToken,
+    ) {
         loop {
-            let hint = tokio::select! {
+            let event = tokio::select! {
                 () = stop.cancelled() => return,
-                hint = changed.next() => hint,
+                event = changed.next() => event,
             };
-            let Some(hint) = hint else { return };
-            let key = hint.subject.rsplit('.').next().unwrap_or_default();
-            self.lock().retain(|known, _| known.as_str() != key);
+            let Some(event) = event else { return };
+            self.lock().remove(&event.account);
         }
     }
 

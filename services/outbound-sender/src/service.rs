@@ -6,8 +6,9 @@ use mailmesh_accounts::{
     AccountCredentials, AccountHost, Connections, HostSettings, Membership, MemoryBudget, Overlap,
     Replica, WorkerRegistry,
 };
-use mailmesh_bus::Subscription;
+use mailmesh_bus::{EventSubscription, Subscription};
 use mailmesh_domain::{Clock, Direction, Key};
+use mailmesh_events::account::AccountChanged;
 use mailmesh_runtime::{ConfigError, Lifecycle};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Notify;
@@ -41,7 +42,7 @@ pub struct Service {
     recorder: Recorder,
     accounts: Arc<AccountCache>,
     due_hints: Subscription,
-    changed: Subscription,
+    changed: EventSubscription<AccountChanged>,
     unknown: Key,
 }
 
@@ -78,7 +79,7 @@ impl Service {
             replica: replica.clone(),
         };
         let due_hints = replica.bus.subscribe(OUTBOUND_DUE, None).await?;
-        let changed = replica.bus.subscribe("account.changed", None).await?;
+        let changed = replica.bus.subscribe_to::<AccountChanged>().await?;
         Ok(Self {
             accounts: Arc::new(AccountCache::new(replica.database.clone())),
             unknown: Key::try_new("unknown").context("the key of no account")?,
