@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
+use mailmesh_accounts::{EndpointError, MailServers};
 use mailmesh_domain::Verdict;
-use mailmesh_mail::{
-    Credentials, Endpoint, ProbeError, ProbeStep, Server, TlsError, client_config, probe,
-};
+use mailmesh_mail::{Credentials, ProbeError, ProbeStep, probe};
 use mailmesh_secrets::SecretString;
-use mailmesh_store::StoreError;
 use mailmesh_store::account::Account;
 use tracing::{info, warn};
 
@@ -26,10 +24,8 @@ pub(crate) enum Proof {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProofError {
-    #[error("the server's private certificate authority cannot be used")]
-    Tls(#[from] TlsError),
-    #[error("the account's row cannot be used")]
-    Row(#[from] StoreError),
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     #[error(transparent)]
     SignIn(ProbeError),
     #[error("the folder {folder:?} cannot be opened")]
@@ -41,8 +37,12 @@ pub(crate) enum ProofError {
 }
 
 /// Signs in at the mail server, which takes a bounded time.
-pub(crate) async fn prove(account: &Account, access_token: SecretString) -> Proof {
-    match try_account(account, access_token).await {
+pub(crate) async fn prove(
+    servers: &MailServers,
+    account: &Account,
+    access_token: SecretString,
+) -> Proof {
+    match try_account(servers, account, access_token).await {
         Ok(()) => {
             info!("The mail server accepts the new token");
             Proof::Worked
@@ -58,18 +58,12 @@ pub(crate) async fn prove(account: &Account, access_token: SecretString) -> Proo
     }
 }
 
-async fn try_account(account: &Account, access_token: SecretString) -> Result<(), ProofError> {
-    let address = account.server_address()?;
-    let endpoint = Endpoint {
-        protocol: account.protocol,
-        direction: account.direction,
-        server: Server {
-            host: address.host.clone(),
-            port: address.port,
-            encryption: address.encryption,
-            tls: client_config(account.ca_pem.as_deref())?,
-        },
-    };
+async fn try_account(
+    servers: &MailServers,
+    account: &Account,
+    access_token: SecretString,
+) -> Result<(), ProofError> {
+    let endpoint = servers.endpoint_of(account)?;
     let credentials = Credentials::OAuth2 {
         login: account.login.clone(),
         access_token,
@@ -87,22 +81,21 @@ async fn try_account(account: &Account, access_token: SecretString) -> Result<()
 impl ProofError {
     fn verdict(&self) -> Verdict {
         match self {
-            Self::Tls(error) => error.verdict(),
-            Self::Row(_) => Verdict::unknown(),
+            Self::Endpoint(error) => error.verdict(),
             Self::SignIn(error) | Self::Folder { source: error, .. } => error.verdict(),
         }
     }
 
     fn code(&self) -> Option<String> {
         match self {
-            Self::Tls(_) | Self::Row(_) => None,
+            Self::Endpoint(_) => None,
             Self::SignIn(error) | Self::Folder { source: error, .. } => error.code(),
         }
     }
 
     const fn title(&self) -> &'static str {
         match self {
-            Self::Tls(_) | Self::Row(_) | Self::SignIn(_) => {
+            Self::Endpoint(_) | Self::SignIn(_) => {
                 "You signed in, but the mail server does not let us in yet"
             }
             Self::Folder { .. } => "You signed in, but a folder cannot be opened yet",
@@ -111,8 +104,12 @@ impl ProofError {
 
     fn action(&self) -> &'static str {
         match self {
-            Self::Tls(_) => "Correct the account's ca_pem. It is tried again by itself.",
-            Self::Row(_) => "Set the account's host. It is tried again by itself.",
+            Self::Endpoint(EndpointError::Tls(_)) => {
+                "Correct the account's ca_pem. It is tried again by itself."
+            }
+            Self::Endpoint(EndpointError::Address(_)) => {
+                "Set the account's host. It is tried again by itself."
+            }
             Self::SignIn(error) | Self::Folder { source: error, .. } => error.advice(),
         }
     }

@@ -45,7 +45,7 @@ pub(crate) async fn finish(app: &App, sign_in: &SignIn, answer: ProviderAnswer) 
     };
     let (account, access_token) = stored;
     info!("A mailbox was connected");
-    let proof = proof::prove(&account, access_token).await;
+    let proof = proof::prove(&app.replica.servers, &account, access_token).await;
     app.metrics.count(proof.kind());
     proof.page(&account)
 }
