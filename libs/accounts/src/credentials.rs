@@ -110,22 +110,15 @@ impl AccountCredentials {
         refused: Option<i64>,
     ) -> BoxFuture<'a, Result<OpenedCredentials, CredentialsError>> {
         Box::pin(async move {
-            match account.authorisation {
-                Authorisation::None => Ok(OpenedCredentials {
-                    credentials: Credentials::None,
-                    token: None,
-                }),
-                Authorisation::Password => self.open_password(account),
-                Authorisation::OAuth2 => {
-                    let grant = match known {
-                        Some(grant) => Some(grant),
-                        None => self.find_grant(account).await?,
-                    };
-                    let grant = grant.ok_or(CredentialsError::NoGrant)?;
-                    check(&grant, refused, self.replica.clock.now())?;
-                    self.open_token(account, &grant)
-                }
+            let grant = match (account.authorisation, known) {
+                (Authorisation::OAuth2, None) => self.find_grant(account).await?,
+                (Authorisation::OAuth2, known) => known,
+                _ => None,
+            };
+            if let Some(grant) = &grant {
+                check(grant, refused, self.replica.clock.now())?;
             }
+            open_credentials(&self.keys, account, grant.as_ref())
         })
     }
 
@@ -150,36 +143,6 @@ impl AccountCredentials {
         })
     }
 
-    fn open_password(&self, account: &Account) -> Result<OpenedCredentials, CredentialsError> {
-        let sealed = account.password.as_ref();
-        let sealed = sealed.ok_or(CredentialsError::NoPassword)?;
-        let context = Account::password_context(account.id);
-        let credentials = Credentials::Password {
-            login: account.login.clone(),
-            password: self.keys.open(sealed, &context)?,
-        };
-        Ok(OpenedCredentials {
-            credentials,
-            token: None,
-        })
-    }
-
-    fn open_token(
-        &self,
-        account: &Account,
-        grant: &Grant,
-    ) -> Result<OpenedCredentials, CredentialsError> {
-        let context = Grant::access_context(grant.id);
-        let credentials = Credentials::OAuth2 {
-            login: account.login.clone(),
-            access_token: self.keys.open(&grant.access_token, &context)?,
-        };
-        Ok(OpenedCredentials {
-            credentials,
-            token: Some((grant.id, grant.generation)),
-        })
-    }
-
     async fn find_grant(&self, account: &Account) -> Result<Option<Grant>, StoreError> {
         let Some(id) = account.grant_id else {
             return Ok(None);
@@ -189,6 +152,37 @@ impl AccountCredentials {
         tx.commit().await?;
         Ok(found.pop())
     }
+}
+
+/// Opens what the account signs in with, whatever became of the grant's access token.
+///
+/// # Errors
+/// [`CredentialsError`], when there is nothing to open or no key opens it.
+pub fn open_credentials(
+    keys: &OpeningKeys,
+    account: &Account,
+    grant: Option<&Grant>,
+) -> Result<OpenedCredentials, CredentialsError> {
+    let login = account.login.clone();
+    let (credentials, token) = match account.authorisation {
+        Authorisation::None => (Credentials::None, None),
+        Authorisation::Password => {
+            let sealed = account.password.as_ref();
+            let sealed = sealed.ok_or(CredentialsError::NoPassword)?;
+            let password = keys.open(sealed, &Account::password_context(account.id))?;
+            (Credentials::Password { login, password }, None)
+        }
+        Authorisation::OAuth2 => {
+            let grant = grant.ok_or(CredentialsError::NoGrant)?;
+            let access_token = keys.open(&grant.access_token, &Grant::access_context(grant.id))?;
+            let credentials = Credentials::OAuth2 {
+                login,
+                access_token,
+            };
+            (credentials, Some((grant.id, grant.generation)))
+        }
+    };
+    Ok(OpenedCredentials { credentials, token })
 }
 
 fn check(grant: &Grant, refused: Option<i64>, now: OffsetDateTime) -> Result<(), CredentialsError> {

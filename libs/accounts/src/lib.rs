@@ -39,7 +39,7 @@ use tracing::warn;
 
 pub use backoff::{Backoff, spread};
 pub use connections::{Connections, OpenError};
-pub use credentials::{AccountCredentials, CredentialsError, OpenedCredentials};
+pub use credentials::{AccountCredentials, CredentialsError, OpenedCredentials, open_credentials};
 pub use group_commit::{GroupCommit, GroupHandle, GroupReceipt, GroupSettings, GroupWrite};
 pub use host::{AccountHost, HostSettings, Overlap, WorkerRegistry, WorkerView};
 pub use lease::{LeaseChange, LeaseKeeper, Leases};
