@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use mailmesh_accounts::{CredentialsError, EndpointError, MailServers, open_credentials};
 use mailmesh_domain::{
     AccountId, Authorisation, Clock, ErrorChain, GrantId, GrantState, MustAct, SystemClock,
     VerdictKind,
 };
 use mailmesh_events::Problem;
-use mailmesh_mail::{Credentials, Endpoint, ProbeError, ProbeStep, Server, client_config, probe};
+use mailmesh_mail::{Credentials, ProbeError, ProbeStep, probe};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::account_status::{self, AccountStatus};
@@ -44,8 +45,10 @@ pub(super) async fn examine(config: &Config, database: &Database, findings: &mut
             return;
         }
     };
+    let servers = MailServers::new(&config.connects);
     for known in accounts {
-        check(&known, keys.as_ref(), SystemClock.now(), findings).await;
+        let now = SystemClock.now();
+        check(&known, &servers, keys.as_ref(), now, findings).await;
     }
 }
 
@@ -70,6 +73,7 @@ async fn load(database: &Database) -> Result<Vec<Known>, StoreError> {
 /// Reports what the services have recorded before a probe, as that covers more than one attempt.
 async fn check(
     known: &Known,
+    servers: &MailServers,
     keys: Option<&OpeningKeys>,
     now: OffsetDateTime,
     findings: &mut Vec<Finding>,
@@ -96,7 +100,7 @@ async fn check(
     {
         return;
     }
-    findings.push(match try_now(known, keys, now).await {
+    findings.push(match try_now(known, servers, keys, now).await {
         Ok(()) if is_told => Finding::well(format!("{what}: signed in just now")),
         Ok(()) => Finding::well(format!("{what}: signed in")),
         Err((problem, action)) => Finding::bad(what, problem, action),
@@ -105,6 +109,7 @@ async fn check(
 
 async fn try_now(
     known: &Known,
+    servers: &MailServers,
     keys: Option<&OpeningKeys>,
     now: OffsetDateTime,
 ) -> Result<(), Trouble> {
@@ -112,25 +117,13 @@ async fn try_now(
     let trouble = |problem: &str, action: &str| (problem.to_owned(), action.to_owned());
     let keys = keys.ok_or_else(|| trouble("the keys are missing", "Name them in [keys]."))?;
     let credentials = credentials(known, keys, now)?;
-    let tls = client_config(account.ca_pem.as_deref()).map_err(|error| {
-        trouble(
-            &ErrorChain(&error).to_string(),
-            "Correct the account's ca_pem.",
-        )
+    let endpoint = servers.endpoint_of(account).map_err(|error| {
+        let action = match &error {
+            EndpointError::Address(_) => "Set the account's host.",
+            EndpointError::Tls(_) => "Correct the account's ca_pem.",
+        };
+        trouble(&ErrorChain(&error).to_string(), action)
     })?;
-    let address = account
-        .server_address()
-        .map_err(|error| trouble(&ErrorChain(&error).to_string(), "Set the account's host."))?;
-    let endpoint = Endpoint {
-        protocol: account.protocol,
-        direction: account.direction,
-        server: Server {
-            host: address.host.clone(),
-            port: address.port,
-            encryption: address.encryption,
-            tls,
-        },
-    };
     let tried = probe(&endpoint, &credentials, &account.folders, LIMIT).await;
     let mut failures = tried.failures();
     failures.next().map_or(Ok(()), |(step, error)| {
@@ -184,37 +177,18 @@ fn credentials(
     now: OffsetDateTime,
 ) -> Result<Credentials, Trouble> {
     let account = &known.account;
-    let opened = |error: mailmesh_secrets::OpenError| {
-        (
-            error.to_string(),
-            "Use the key file that the services use.".to_owned(),
-        )
+    let grant = match account.authorisation {
+        Authorisation::OAuth2 => Some(usable(known, now)?),
+        Authorisation::Password | Authorisation::None => None,
     };
-    let login = account.login.clone();
-    match account.authorisation {
-        Authorisation::None => Ok(Credentials::None),
-        Authorisation::Password => {
-            let sealed = account.password.as_ref();
-            let sealed = sealed.ok_or_else(|| {
-                (
-                    "has no password".to_owned(),
-                    "Set its password by the admin API.".to_owned(),
-                )
-            })?;
-            let context = Account::password_context(account.id);
-            let password = keys.open(sealed, &context).map_err(opened)?;
-            Ok(Credentials::Password { login, password })
-        }
-        Authorisation::OAuth2 => {
-            let grant = usable(known, now)?;
-            let context = Grant::access_context(grant.id);
-            let access_token = keys.open(&grant.access_token, &context).map_err(opened)?;
-            Ok(Credentials::OAuth2 {
-                login,
-                access_token,
-            })
-        }
-    }
+    let opened = open_credentials(keys, account, grant).map_err(|error| {
+        let action = match &error {
+            CredentialsError::NoPassword => "Set its password by the admin API.",
+            _ => "Use the key file that the services use.",
+        };
+        (ErrorChain(&error).to_string(), action.to_owned())
+    })?;
+    Ok(opened.credentials)
 }
 
 /// Returns the grant if its access token has not expired: the mail server's refusal of an expired one would name the wrong
