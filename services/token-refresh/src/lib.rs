@@ -16,11 +16,11 @@
 //! visible as a sign-in that is required. Nothing better is possible: RFC 6749 gives the client no
 //! way to ask for the answer again.
 
-mod ask;
 mod client_limiter;
 mod config;
 mod decide;
 mod failure;
+mod handlers;
 mod metric;
 mod record;
 mod refresh;

@@ -11,9 +11,10 @@ use tokio::sync::Notify;
 
 use crate::client_limiter::ClientLimiter;
 use crate::config::Config;
+use crate::handlers::refresh_token;
 use crate::metric::Metrics;
 use crate::refresh::Refresher;
-use crate::{ask, schedule};
+use crate::schedule;
 
 const NAME: &str = "token-refresh";
 
@@ -42,7 +43,7 @@ impl Service {
         let (replica, membership) = Replica::join(NAME, connections, clock)
             .await
             .context("cannot announce the token refresh")?;
-        let questions = ask::subscribe(&replica).await?;
+        let questions = refresh_token::subscribe(&replica).await?;
         let refresher = Refresher {
             clients: ClientLimiter::new(config.max_in_flight_per_client, config.slow_probe()),
             providers: Providers::new(public.redirect_uri()).through(config.proxy_url.clone()),
@@ -70,7 +71,7 @@ impl Service {
         let members = lifecycle.child_after("mesh", &work);
         let (wake, stop) = (Arc::new(Notify::new()), work.stop_token());
         let replica = refresher.replica.clone();
-        let asked = ask::run(replica, questions, Arc::clone(&wake), stop.clone());
+        let asked = refresh_token::run(replica, questions, Arc::clone(&wake), stop.clone());
         work.spawn("questions", asked);
         work.spawn("schedule", schedule::run(refresher, wake, stop));
         members.spawn("membership", membership.run(members.stop_token()));

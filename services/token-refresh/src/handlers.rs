@@ -1,0 +1,1 @@
+pub(crate) mod refresh_token;
