@@ -23,7 +23,7 @@ pub(crate) async fn find_known(
     let Some(cursor) = positions.cursor(folder).cloned() else {
         return Ok(HashSet::new());
     };
-    let former = positions.find_former(&owner.account.folders, &cursor.epoch);
+    let former = positions.former(folder).cloned();
     let rescanned = up_to(mails, cursor.rescan_until);
     let mut known = find_renumbered(owner, &cursor, &rescanned).await?;
     if let Some(former) = former {

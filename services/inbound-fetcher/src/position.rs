@@ -16,14 +16,17 @@ pub(crate) struct Positions {
     ownership: Option<Box<Ownership>>,
     /// Folders that were found to be renamed.
     renamed: Vec<String>,
+    /// What each folder that was activated or is read again may have been called before.
+    former: Vec<(String, FormerFolders)>,
     /// An earlier owner published mails; what is to be done with them on the server is ours.
     has_read_back: bool,
     /// None for sources that list what lies after an ordinal.
     look: Option<Box<ListingLook>>,
 }
 
-/// Folders that are no longer watched and whose mails may now lie in another: one of them may have been renamed.
-#[derive(Debug)]
+/// Names under which mails of a folder's epoch were received and which do not stand for that epoch any more: the folder may
+/// have been renamed from one of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FormerFolders {
     pub(crate) names: Vec<String>,
     /// The last mail that was received from any of them.
@@ -38,6 +41,7 @@ impl Positions {
             cursors,
             ownership: None,
             renamed: Vec::new(),
+            former: Vec::new(),
             has_read_back: false,
             look: None,
         }
@@ -54,19 +58,44 @@ impl Positions {
         }
     }
 
-    /// Finds the folders that are not `watched` and that a folder of this epoch may have been before it was renamed.
-    pub(crate) fn find_former(&self, watched: &[String], epoch: &Epoch) -> Option<FormerFolders> {
-        let is_former =
-            |cursor: &&Cursor| cursor.epoch == *epoch && !watched.contains(&cursor.folder);
-        let former = || self.cursors.iter().filter(is_former);
-        let last_ordinal = |cursor: &Cursor| {
-            let published = self.last_published(&cursor.folder);
-            cursor.ordinal.max(published.unwrap_or_default())
+    /// Returns the names that were recorded for a folder, if it may have had another before.
+    pub(crate) fn former(&self, folder: &str) -> Option<&FormerFolders> {
+        let mut former = self.former.iter();
+        let found = former.find(|(name, _)| name == folder);
+        found.map(|(_, former)| former)
+    }
+
+    /// Records which names a folder may have had before.
+    pub(crate) fn set_former(&mut self, folder: &str, former: Option<FormerFolders>) {
+        self.former.retain(|(name, _)| name != folder);
+        self.former
+            .extend(former.map(|former| (folder.to_owned(), former)));
+    }
+
+    /// Returns the folders with a cursor at this epoch.
+    pub(crate) fn folders_at(&self, epoch: &Epoch) -> Vec<String> {
+        let at = self.cursors.iter().filter(|cursor| cursor.epoch == *epoch);
+        at.map(|cursor| cursor.folder.clone()).collect()
+    }
+
+    /// Puts together what is known of names that a folder may have had: `received` holds the last ordinal of each folder
+    /// from which mails of its epoch were received.
+    pub(crate) fn to_former(
+        &self,
+        names: Vec<String>,
+        received: &[(String, u64)],
+    ) -> Option<FormerFolders> {
+        let of_name = |name: &String| {
+            let recorded = received.iter().find(|(folder, _)| folder == name);
+            let recorded = recorded.map(|(_, ordinal)| *ordinal);
+            recorded.max(self.last_published(name)).unwrap_or_default()
         };
+        let last_ordinal = names.iter().map(of_name).max()?;
+        let cursors = names.iter().filter_map(|name| self.cursor(name));
         Some(FormerFolders {
-            names: former().map(|cursor| cursor.folder.clone()).collect(),
-            last_ordinal: former().map(last_ordinal).max()?,
-            activated_at: former().map(|cursor| cursor.activated_at).min()?,
+            activated_at: cursors.map(|cursor| cursor.activated_at).min()?,
+            last_ordinal,
+            names,
         })
     }
 
@@ -223,23 +252,17 @@ mod tests {
     }
 
     #[test]
-    fn folder_may_have_been_any_of_its_epoch_that_is_no_longer_watched() {
-        let positions = Positions::new(vec![
-            cursor("watched", 1, 9),
-            cursor("former", 1, 5),
-            cursor("older", 1, 7),
-            cursor("another", 2, 8),
-        ]);
-        let watched = ["watched".to_owned(), "new".to_owned()];
-        let find = |uid_validity| {
-            let epoch = Epoch::of_uid_validity(uid_validity);
-            positions.find_former(&watched, &epoch)
-        };
+    fn former_names_reach_to_the_last_mail_of_any_and_back_to_the_first_activation() {
+        let positions = Positions::new(vec![cursor("former", 1, 5), cursor("older", 2, 7)]);
+        let received = [("former".to_owned(), 4), ("older".to_owned(), 7)];
+        let names = ["former", "older"].map(str::to_owned).to_vec();
 
-        let former = find(1).unwrap();
-        assert_eq!(former.names, ["former", "older"]);
-        assert_eq!(former.last_ordinal, 7);
-        assert!(find(3).is_none());
+        let former = positions.to_former(names.clone(), &received).unwrap();
+
+        assert_eq!((former.names, former.last_ordinal), (names, 7));
+        let first = OffsetDateTime::UNIX_EPOCH + time::Duration::SECOND;
+        assert_eq!(former.activated_at, first);
+        assert_eq!(positions.to_former(Vec::new(), &received), None);
     }
 
     #[test]

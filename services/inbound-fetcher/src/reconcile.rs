@@ -2,7 +2,7 @@
 
 use mailmesh_events::mail::{MailboxReset, ResetReason};
 use mailmesh_mail::SourceError;
-use mailmesh_mail::source::{MailSource, OpenedFolder};
+use mailmesh_mail::source::{FolderAccess, MailSource, OpenedFolder};
 use mailmesh_store::StoreError;
 use mailmesh_store::mailbox::{self, Cursor};
 use mailmesh_store::outbox;
@@ -11,7 +11,7 @@ use tracing::info;
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
 use crate::open_folder::OpenFolder;
-use crate::position::Positions;
+use crate::position::{FormerFolders, Positions};
 
 /// Gives a folder that was just opened a cursor of its epoch.
 pub(crate) async fn fit_cursor(
@@ -19,6 +19,17 @@ pub(crate) async fn fit_cursor(
     positions: &mut Positions,
     opened: &OpenedFolder,
 ) -> Result<(), Failure> {
+    let cursor = positions.cursor(folder.name);
+    let is_read_from_the_start =
+        cursor.is_none_or(|cursor| cursor.epoch != opened.epoch || cursor.rescan_until.is_some());
+    let watched = &folder.owner.account.folders;
+    let at_epoch = positions.folders_at(&opened.epoch);
+    let has_unwatched = at_epoch.iter().any(|name| !watched.contains(name));
+    let is_unknown = positions.former(folder.name).is_none();
+    if is_read_from_the_start || (has_unwatched && is_unknown) {
+        let former = find_former(folder, positions, opened).await?;
+        positions.set_former(folder.name, former);
+    }
     let known = match positions.cursor(folder.name) {
         Some(cursor) => cursor.clone(),
         None => activate(folder, positions, opened).await?,
@@ -67,6 +78,46 @@ pub(crate) async fn finish_rescan(
     Ok(())
 }
 
+/// Finds the names that the folder may have had before: those of its epoch that are watched no longer, or that another
+/// folder bears by now. A name that still stands for the epoch is a folder beside this one, as servers may give several
+/// folders one UIDVALIDITY.
+async fn find_former(
+    folder: &mut OpenFolder<'_>,
+    positions: &Positions,
+    opened: &OpenedFolder,
+) -> Result<Option<FormerFolders>, Failure> {
+    let account = &folder.owner.account;
+    let mut tx = folder.owner.context.replica.database.begin().await?;
+    let received = mailbox::list_folders_of_epoch(&mut tx, account.id, &opened.epoch).await?;
+    tx.commit().await?;
+    let at_epoch = positions.folders_at(&opened.epoch);
+    let mut candidates = at_epoch.clone();
+    candidates.extend(received.iter().map(|(name, _)| name.clone()));
+    candidates.retain(|name| name != folder.name && positions.cursor(name).is_some());
+    candidates.sort_unstable();
+    candidates.dedup();
+    let mut former = Vec::new();
+    let mut has_left = false;
+    for name in candidates {
+        let may_stand = account.folders.contains(&name) && at_epoch.contains(&name);
+        if may_stand {
+            // Its cursor is of the last look: two folders may have changed their names since.
+            has_left = true;
+            match folder.source.open(&name, FolderAccess::Read).await {
+                Ok(other) if other.epoch == opened.epoch => continue,
+                Ok(_) => {}
+                Err(error) if error.is_session_usable() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        former.push(name);
+    }
+    if has_left && folder.open().await?.epoch != opened.epoch {
+        return Err(SourceError::KeepsChanging.into());
+    }
+    Ok(positions.to_former(former, &received))
+}
+
 async fn activate(
     folder: &mut OpenFolder<'_>,
     positions: &Positions,
@@ -74,7 +125,7 @@ async fn activate(
 ) -> Result<Cursor, Failure> {
     let (context, account) = (&folder.owner.context, &folder.owner.account);
     // A folder that was renamed goes on where it was under its former name; only its mails tell whether it is one.
-    let former = positions.find_former(&account.folders, &opened.epoch);
+    let former = positions.former(folder.name);
     let (ordinal, rescan_until) = match (former, account.receive_existing) {
         (Some(_), _) => (0, Some(last_ordinal(folder.source, opened).await?)),
         (None, true) => (0, None),

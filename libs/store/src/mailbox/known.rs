@@ -118,6 +118,32 @@ pub async fn adopt_renamed(
     Ok(to_ordinals(known))
 }
 
+/// Lists the account's folders from which mails of this epoch were received, each with the last ordinal of them.
+///
+/// Reads all of the account's rows: for a folder that was activated or whose epoch ended, not for each look.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_folders_of_epoch(
+    tx: &mut Tx,
+    account: AccountId,
+    epoch: &Epoch,
+) -> Result<Vec<(String, u64)>, StoreError> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT folder, max(ordinal) FROM received_mails
+         WHERE account_id = $1 AND epoch = $2 GROUP BY folder ORDER BY folder",
+    )
+    .bind(account.as_uuid())
+    .bind(epoch.as_str())
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("list folders of an epoch"))?;
+    let folders = rows
+        .into_iter()
+        .filter_map(|(folder, ordinal)| Some((folder, u64::try_from(ordinal).ok()?)));
+    Ok(folders.collect())
+}
+
 fn ordinals(mails: &[FoundMail]) -> Vec<i64> {
     mails.iter().map(|mail| to_bigint(mail.ordinal)).collect()
 }

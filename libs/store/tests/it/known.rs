@@ -155,3 +155,27 @@ async fn only_one_of_two_former_folders_with_the_same_mail_gives_it_up() -> Resu
     assert!(rows(&mut tx, account, "Two").await?.is_empty());
     Ok(())
 }
+
+#[tokio::test]
+async fn folders_of_an_epoch_are_listed_with_their_last_mail() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+    let other = sample::stored(&mut tx, "other", Direction::Inbound).await?;
+    let mails = [
+        received(account, "A", 1, b"first"),
+        received(account, "A", 4, b"second"),
+        received(account, "B", 2, b"third"),
+        received(other, "C", 9, b"fourth"),
+    ];
+    mailbox::insert(&mut tx, &mails, NOW).await?;
+    let epoch = mails[0].position.epoch();
+
+    let folders = mailbox::list_folders_of_epoch(&mut tx, account, &epoch).await?;
+    let none = sample::position(77, 1).epoch();
+    let of_none = mailbox::list_folders_of_epoch(&mut tx, account, &none).await?;
+
+    assert_eq!(folders, [("A".to_owned(), 4), ("B".to_owned(), 2)]);
+    assert_eq!(of_none, []);
+    Ok(())
+}

@@ -208,3 +208,65 @@ async fn owner_killed_within_a_rename_leaves_no_second_event() -> Result<()> {
     .await?;
     world.finish(second).await
 }
+
+async fn two_folders(world: &World) -> Result<Account> {
+    for folder in ["A", "B"] {
+        world.sandbox.mail().create_folder(ALICE, folder)?;
+    }
+    for (folder, number) in [("A", 1), ("A", 2), ("B", 3), ("B", 4), ("B", 5)] {
+        append(world, folder, number)?;
+    }
+    let adjust = |account: &mut Account| account.folders = vec!["A".to_owned(), "B".to_owned()];
+    account_of(world, "A", adjust).await
+}
+
+const OF_TWO: [(&str, &str); 5] = [("1", "A"), ("2", "A"), ("3", "B"), ("4", "B"), ("5", "B")];
+
+/// Returns the announced mails in the order of their numbers: folders are independent of each other.
+async fn announced_by_number(world: &World) -> Result<Vec<(String, String)>> {
+    let mut announced = announced(world).await?;
+    announced.sort();
+    Ok(announced)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folders_that_swap_their_names_announce_only_what_is_new() -> Result<()> {
+    let world = World::new().await?;
+    let account = two_folders(&world).await?;
+    let replica = world.start().await?;
+    recorded(&world, &account, "A", 2).await?;
+    recorded(&world, &account, "B", 3).await?;
+
+    for (from, to) in [("A", "T"), ("B", "A"), ("T", "B")] {
+        world.sandbox.mail().rename_folder(ALICE, from, to)?;
+    }
+    append(&world, "A", 6)?;
+    recorded(&world, &account, "A", 4).await?;
+    recorded(&world, &account, "B", 2).await?;
+
+    let expected = [OF_TWO.as_slice(), &[("6", "A")]].concat();
+    assert_eq!(announced_by_number(&world).await?, pairs(&expected));
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn folder_that_moved_on_while_a_new_one_took_its_name_is_known() -> Result<()> {
+    let world = World::new().await?;
+    let mut account = two_folders(&world).await?;
+    let replica = world.start().await?;
+    recorded(&world, &account, "A", 2).await?;
+    recorded(&world, &account, "B", 3).await?;
+
+    world.sandbox.mail().rename_folder(ALICE, "A", "X")?;
+    world.sandbox.mail().create_folder(ALICE, "A")?;
+    append(&world, "A", 6)?;
+    recorded(&world, &account, "A", 1).await?;
+    account.folders = ["A", "X", "B"].map(str::to_owned).to_vec();
+    append(&world, "X", 7)?;
+    world.update(&mut account).await?;
+    recorded(&world, &account, "X", 3).await?;
+
+    let expected = [OF_TWO.as_slice(), &[("6", "A"), ("7", "X")]].concat();
+    assert_eq!(announced_by_number(&world).await?, pairs(&expected));
+    world.finish(replica).await
+}
