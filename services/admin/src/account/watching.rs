@@ -129,6 +129,7 @@ fn check_folders(folders: &[String], protocol: Protocol, faults: &mut Faults) {
     }
     if folders.is_empty() || folders.len() > MOST_FOLDERS {
         faults.add("folders", format!("must hold 1 to {MOST_FOLDERS} folders"));
+        return;
     }
     for (index, folder) in folders.iter().enumerate() {
         let path = format!("folders[{index}]");
