@@ -148,6 +148,29 @@ async fn a_stored_refusal_is_told_with_who_must_act() {
 }
 
 #[tokio::test]
+async fn an_account_that_the_services_read_needs_nobody_if_one_more_sign_in_fails() {
+    let world = World::new().await.unwrap();
+    for (key, proved_before) in [("watched", 1), ("silent", 3_600)] {
+        let account = world.account(key, |_| {}).await.unwrap();
+        let (state, now) = (AccountState::Active, SystemClock.now());
+        let proved_at = now - Duration::from_secs(proved_before);
+        let mut tx = world.base.begin().await.unwrap();
+        let set = account_status::set_state(&mut tx, account.id, state, None, now);
+        set.await.unwrap();
+        let proved = [(account.id, proved_at)];
+        account_status::set_proved(&mut tx, &proved).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    let output = world.doctor().await.unwrap();
+
+    let watched = said(&output, "watched");
+    assert!(watched[0].contains("read by the services"), "{output}");
+    let silent = said(&output, "silent");
+    assert!(silent[0].contains("connect"), "{output}");
+}
+
+#[tokio::test]
 async fn an_expired_token_blames_no_mailbox_owner() {
     let world = World::new().await.unwrap();
     world.account("late", expire).await.unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mailmesh_accounts::{CredentialsError, EndpointError, MailServers, open_credentials};
 use mailmesh_domain::{
-    AccountId, Authorisation, Clock, ErrorChain, GrantId, GrantState, MustAct, SystemClock,
-    VerdictKind,
+    AccountId, AccountState, Authorisation, Clock, ErrorChain, GrantId, GrantState, MustAct,
+    SystemClock, VerdictKind,
 };
 use mailmesh_events::Problem;
 use mailmesh_mail::{Credentials, ProbeError, ProbeStep, probe};
@@ -31,6 +31,13 @@ struct Known {
 
 /// What is wrong, and what to do about it.
 type Trouble = (String, String);
+
+/// What one attempt has shown of an account without a problem.
+enum Tried {
+    SignedIn,
+    /// Refused for now, while the services work: POP3 servers let one session in at a time and may delay the next sign-in.
+    RefusedBesideServices(String),
+}
 
 pub(super) async fn examine(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
     let keys = config.opening_keys().ok();
@@ -101,8 +108,11 @@ async fn check(
         return;
     }
     findings.push(match try_now(known, servers, keys, now).await {
-        Ok(()) if is_told => Finding::well(format!("{what}: signed in just now")),
-        Ok(()) => Finding::well(format!("{what}: signed in")),
+        Ok(Tried::SignedIn) if is_told => Finding::well(format!("{what}: signed in just now")),
+        Ok(Tried::SignedIn) => Finding::well(format!("{what}: signed in")),
+        Ok(Tried::RefusedBesideServices(why)) => Finding::well(format!(
+            "{what}: read by the services; one more sign-in fails for now: {why}"
+        )),
         Err((problem, action)) => Finding::bad(what, problem, action),
     });
 }
@@ -112,7 +122,7 @@ async fn try_now(
     servers: &MailServers,
     keys: Option<&OpeningKeys>,
     now: OffsetDateTime,
-) -> Result<(), Trouble> {
+) -> Result<Tried, Trouble> {
     let account = &known.account;
     let trouble = |problem: &str, action: &str| (problem.to_owned(), action.to_owned());
     let keys = keys.ok_or_else(|| trouble("the keys are missing", "Name them in [keys]."))?;
@@ -126,9 +136,27 @@ async fn try_now(
     })?;
     let tried = probe(&endpoint, &credentials, &account.folders, LIMIT).await;
     let mut failures = tried.failures();
-    failures.next().map_or(Ok(()), |(step, error)| {
-        Err(told(account, &problem_of(step, error)))
-    })
+    failures
+        .next()
+        .map_or(Ok(Tried::SignedIn), |(step, error)| {
+            let (what, action) = told(account, &problem_of(step, error));
+            let kind = error.verdict().kind;
+            let is_passing = matches!(kind, VerdictKind::Transient | VerdictKind::Throttled);
+            if is_passing && is_watched(known, now) {
+                return Ok(Tried::RefusedBesideServices(what));
+            }
+            Err((what, action))
+        })
+}
+
+/// Returns whether the server has confirmed the folders to the services within the last few polls.
+fn is_watched(known: &Known, now: OffsetDateTime) -> bool {
+    let poll = Duration::from_secs(u64::from(known.account.poll_interval_seconds));
+    let Some(status) = &known.status else {
+        return false;
+    };
+    let is_fresh = |proved_at: OffsetDateTime| now - proved_at <= 3 * poll + LIMIT;
+    status.state == AccountState::Active && status.proved_at.is_some_and(is_fresh)
 }
 
 fn problem_of(step: &ProbeStep, error: &ProbeError) -> Problem {
