@@ -1,8 +1,8 @@
 //! Makes a folder's cursor fit what the server shows, for sources that list what lies after an ordinal.
 
 use mailmesh_events::mail::{MailboxReset, ResetReason};
-use mailmesh_mail::SourceError;
 use mailmesh_mail::source::{FolderAccess, MailSource, OpenedFolder};
+use mailmesh_mail::{Concern, SourceError};
 use mailmesh_store::StoreError;
 use mailmesh_store::mailbox::{self, Cursor};
 use mailmesh_store::outbox;
@@ -106,7 +106,8 @@ async fn find_former(
             match folder.source.open(&name, FolderAccess::Read).await {
                 Ok(other) if other.epoch == opened.epoch => continue,
                 Ok(_) => {}
-                Err(error) if error.is_session_usable() => {}
+                // The name is gone. A refusal for another reason says nothing of what bears it.
+                Err(error) if error.is_session_usable() && error.concern() == Concern::Folder => {}
                 Err(error) => return Err(error.into()),
             }
         }
