@@ -19,6 +19,7 @@ trap 'kill "$nap"; tidy "$@"' TERM
 while :; do sleep 3600 & nap=$!; wait "$nap"; done
 "#;
 
+#[cfg(feature = "containers")]
 const REMOVE_CONTAINER: &str = r#"
 container=$1; host=$2
 if [ -n "$host" ]; then export DOCKER_HOST="$host"; fi
@@ -72,6 +73,7 @@ pub(crate) async fn remove_folder_at_end(
 }
 
 /// Removes the container when this process ends.
+#[cfg(feature = "containers")]
 pub(crate) async fn remove_container_at_end(id: &str) -> anyhow::Result<Supervised> {
     let host = std::env::var_os("DOCKER_HOST").unwrap_or_default();
     at_end(REMOVE_CONTAINER, vec![OsString::from(id), host]).await
