@@ -30,7 +30,8 @@ fetched='' nats_server='' postgres='' java='' greenmail=''
 # Sets the variables above to where the pinned servers are.
 fetch() {
   [ -z "$fetched" ] || return 0
-  fetched=$(cd "$here/.." && cargo run --quiet -p mailmesh-testkit --example fetch_servers)
+  # With the packages of `cargo test --workspace`: after it, nothing is compiled.
+  fetched=$(cd "$here/.." && cargo build --quiet --workspace --examples && target/debug/examples/fetch_servers)
   eval "$fetched"
 }
 
