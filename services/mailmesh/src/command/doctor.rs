@@ -1,11 +1,13 @@
 mod account;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use mailmesh_bus::{Bus, ForeignStream};
 use mailmesh_domain::{Clock, ErrorChain, SystemClock};
 use mailmesh_runtime::Unavailable;
+use mailmesh_secrets::KeysError;
 use mailmesh_store::{Database, MigrationState};
 
 use crate::ConfigArguments;
@@ -52,43 +54,67 @@ impl Finding {
     }
 }
 
+/// Prints each finding when it is known: a server that does not answer hides no other for its time limit.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    bad: usize,
+}
+
+impl Report {
+    pub(crate) fn tell(&mut self, finding: &Finding) {
+        finding.show();
+        self.bad += usize::from(finding.problem.is_some());
+    }
+
+    fn into_result(self) -> anyhow::Result<()> {
+        match self.bad {
+            0 => Ok(()),
+            1 => Err(anyhow!("1 finding needs somebody")),
+            count => Err(anyhow!("{count} findings need somebody")),
+        }
+    }
+}
+
 pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
     let client = CommandConfig::new(config);
     let loader = client.loader.clone();
     let work = async move {
         let config: Config = loader.load()?;
-        let mut findings = vec![keys(&config), public(&config)];
-        nats(&config, &mut findings).await;
-        let database = database(&config, &mut findings).await;
-        if let Some(database) = &database {
-            account::examine(&config, database, &mut findings).await;
-        }
-        findings.iter().for_each(Finding::show);
-        if database.is_none() {
+        let mut report = Report::default();
+        report.tell(&keys(&config));
+        report.tell(&public(&config));
+        nats(&config, &mut report).await;
+        let Some(database) = database(&config, &mut report).await else {
             say("Accounts are not checked while Postgres does not answer.");
-        }
-        let bad = findings.iter().filter(|finding| finding.problem.is_some());
-        let told = match bad.count() {
-            0 => return Ok(()),
-            1 => anyhow!("1 finding needs somebody"),
-            count => anyhow!("{count} findings need somebody"),
+            return report
+                .into_result()
+                .map_err(|told| Unavailable::new(told).into());
         };
-        Err(match database {
-            Some(_) => told,
-            None => Unavailable::new(told).into(),
-        })
+        account::examine(&config, &database, &mut report).await;
+        report.into_result()
     };
     block_on_with(work, client.advice())
 }
 
 fn keys(config: &Config) -> Finding {
+    let what = "the keys that open secrets";
     match config.keys.opening_keys() {
-        Ok(_) => Finding::well("the keys that open secrets"),
-        Err(error) => Finding::bad(
-            "the keys that open secrets",
-            ErrorChain(&error).to_string(),
-            "Make them with: mailmesh keys; then name them in [keys].",
-        ),
+        Ok(_) => Finding::well(what),
+        Err(error) => Finding::bad(what, ErrorChain(&error).to_string(), keys_action(&error)),
+    }
+}
+
+/// Nothing here proposes new keys where some have been in use: they open nothing that is stored.
+fn keys_action(error: &KeysError) -> &'static str {
+    match error {
+        KeysError::Missing { .. } => {
+            "Name the key file of the services in keys.opening_key_file; for a new mesh `mailmesh keys` makes one."
+        }
+        KeysError::Read { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            "Call this as the user who runs the services, or as root."
+        }
+        KeysError::Read { .. } => "Name the key file that the services use.",
+        KeysError::Content { .. } => "Restore the key file from its copy.",
     }
 }
 
@@ -111,7 +137,7 @@ fn public(config: &Config) -> Finding {
     )
 }
 
-async fn nats(config: &Config, findings: &mut Vec<Finding>) {
+async fn nats(config: &Config, report: &mut Report) {
     let what = format!("NATS at {}", config.nats.shown_url());
     let checked = async {
         let bus = Bus::connect(&config.nats).await?;
@@ -122,10 +148,12 @@ async fn nats(config: &Config, findings: &mut Vec<Finding>) {
     let foreign: anyhow::Result<Vec<ForeignStream>> = checked.await;
     match foreign {
         Ok(streams) => {
-            findings.push(Finding::well(format!("{what}, with its streams")));
-            findings.extend(streams.iter().map(foreign_stream));
+            report.tell(&Finding::well(format!("{what}, with its streams")));
+            for stream in &streams {
+                report.tell(&foreign_stream(stream));
+            }
         }
-        Err(error) => findings.push(Finding::bad(
+        Err(error) => report.tell(&Finding::bad(
             what,
             format!("{error:#}"),
             "Start nats-server 2.12 or newer with JetStream (nats-server -js), or set nats.url.",
@@ -148,27 +176,33 @@ fn foreign_stream(stream: &ForeignStream) -> Finding {
     )
 }
 
-async fn database(config: &Config, findings: &mut Vec<Finding>) -> Option<Database> {
-    let opened = async {
-        let Some(postgres) = &config.postgres else {
-            bail!("no database is named");
-        };
-        Ok(Database::connect(&postgres.resolve()?).await?)
-    };
-    let database = match opened.await {
-        Ok(database) => database,
-        Err(error) => {
-            findings.push(Finding::bad(
-                "Postgres",
-                format!("{error:#}"),
-                "Start Postgres 15 or newer and set postgres.url.",
-            ));
-            return None;
+async fn database(config: &Config, report: &mut Report) -> Option<Database> {
+    match connect(config).await {
+        Ok(database) => {
+            report.tell(&shape(&database).await);
+            report.tell(&clock(&database).await);
+            Some(database)
         }
+        Err((problem, action)) => {
+            report.tell(&Finding::bad("Postgres", problem, action));
+            None
+        }
+    }
+}
+
+async fn connect(config: &Config) -> Result<Database, (String, &'static str)> {
+    let Some(postgres) = &config.postgres else {
+        let action = "Set postgres.url, or postgres.url_file.";
+        return Err(("no database is named".to_owned(), action));
     };
-    findings.push(shape(&database).await);
-    findings.push(clock(&database).await);
-    Some(database)
+    let address = postgres.resolve().map_err(|error| {
+        let action = "Correct postgres.url or postgres.url_file.";
+        (ErrorChain(&error).to_string(), action)
+    })?;
+    Database::connect(&address).await.map_err(|error| {
+        let action = "Start Postgres 15 or newer, or correct postgres.url.";
+        (ErrorChain(&error).to_string(), action)
+    })
 }
 
 async fn shape(database: &Database) -> Finding {

@@ -76,7 +76,11 @@ impl World {
     async fn doctor(&self) -> anyhow::Result<String> {
         let folder = Folder::new("doctor");
         let keys = self.base.keys.to_file_text()?;
-        let keys = folder.write("opening.key", keys.expose_secret());
+        self.doctor_with(&folder.write("opening.key", keys.expose_secret()))
+            .await
+    }
+
+    async fn doctor_with(&self, key_file: &str) -> anyhow::Result<String> {
         let address = &self.base.address;
         let ended = run(
             &["doctor"],
@@ -87,7 +91,7 @@ impl World {
                     "MAILMESH_POSTGRES__URL",
                     address.postgres_url.expose_secret(),
                 ),
-                ("MAILMESH_KEYS__OPENING_KEY_FILE", &keys),
+                ("MAILMESH_KEYS__OPENING_KEY_FILE", key_file),
             ],
         )
         .await;
@@ -136,15 +140,58 @@ async fn a_stored_refusal_is_told_with_who_must_act() {
         "{output}"
     );
     let failing = said(&output, "failing");
-    assert_eq!(failing[0], "IMAP is turned off", "{output}");
+    assert_eq!(failing.len(), 2, "one finding: {output}");
+    assert!(
+        failing[0].starts_with("IMAP is turned off; just now: "),
+        "{output}"
+    );
+    assert!(failing[0].contains("connect"), "{output}");
     assert!(
         failing[1].ends_with("Who must act: the administrator of the provider's tenant."),
         "{output}"
     );
-    assert!(failing[2].contains("connect"), "{output}");
     for name in ["MailboxOwner", "NeedsSignIn", "Transient"] {
         assert!(!output.contains(name), "{output}");
     }
+}
+
+#[tokio::test]
+async fn a_silent_server_keeps_no_other_account_waiting() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut world = World::new().await.unwrap();
+    world.account("b-refused", |_| {}).await.unwrap();
+    world.host.imap_port = silent.local_addr().unwrap().port();
+    world.account("a-silent", |_| {}).await.unwrap();
+
+    let output = world.doctor().await.unwrap();
+
+    let line = |key: &str| output.lines().position(|line| line.contains(key)).unwrap();
+    assert!(
+        line("account b-refused") < line("account a-silent"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn a_key_file_that_is_not_there_is_no_reason_to_make_another() {
+    let world = World::new().await.unwrap();
+    let account = world.account("failing", |_| {}).await.unwrap();
+    let problem = Problem::new("IMAP is turned off", Verdict::transient());
+    world.fail(&account, &problem).await.unwrap();
+
+    let output = world.doctor_with("/nowhere/opening.key").await;
+
+    let output = output.unwrap();
+    assert!(
+        output.contains("→ Name the key file that the services use."),
+        "{output}"
+    );
+    assert!(!output.contains("mailmesh keys"), "{output}");
+    assert_eq!(
+        said(&output, "failing")[0],
+        "IMAP is turned off",
+        "{output}"
+    );
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
 use mailmesh_accounts::{CredentialsError, EndpointError, MailServers, open_credentials};
 use mailmesh_domain::{
     AccountId, AccountState, Authorisation, Clock, ErrorChain, GrantId, GrantState, MustAct,
@@ -17,9 +18,13 @@ use mailmesh_store::grant::{self, Grant};
 use mailmesh_store::{Database, StoreError};
 use time::OffsetDateTime;
 
-use super::Finding;
+use super::{Finding, Report};
 use crate::config::Config;
+use crate::console::say;
 
+/// Accounts that are tried at once.
+const AT_ONCE: usize = 16;
+/// Per account, its wait for a permit not counted.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Stored state of an account.
@@ -39,12 +44,13 @@ enum Tried {
     RefusedBesideServices(String),
 }
 
-pub(super) async fn examine(config: &Config, database: &Database, findings: &mut Vec<Finding>) {
+/// Tries the accounts side by side, within the limits on sign-ins that the services keep.
+pub(super) async fn examine(config: &Config, database: &Database, report: &mut Report) {
     let keys = config.opening_keys().ok();
     let accounts = match load(database).await {
         Ok(accounts) => accounts,
         Err(error) => {
-            findings.push(Finding::bad(
+            report.tell(&Finding::bad(
                 "the accounts",
                 ErrorChain(&error).to_string(),
                 "Apply the migrations first: mailmesh migrate",
@@ -52,10 +58,18 @@ pub(super) async fn examine(config: &Config, database: &Database, findings: &mut
             return;
         }
     };
+    let Some(keys) = keys else {
+        let told = accounts.iter().filter_map(stored);
+        told.for_each(|finding| report.tell(&finding));
+        say("Sign-ins are not tried without the keys that open secrets.");
+        return;
+    };
     let servers = MailServers::new(&config.connects);
-    for known in accounts {
-        let now = SystemClock.now();
-        check(&known, &servers, keys.as_ref(), now, findings).await;
+    let mut checks = stream::iter(&accounts)
+        .map(|known| check(known, &servers, &keys))
+        .buffer_unordered(AT_ONCE);
+    while let Some(finding) = checks.next().await {
+        report.tell(&finding);
     }
 }
 
@@ -77,55 +91,74 @@ async fn load(database: &Database) -> Result<Vec<Known>, StoreError> {
     Ok(known.collect())
 }
 
-/// Reports what the services have recorded before a probe, as that covers more than one attempt.
-async fn check(
-    known: &Known,
-    servers: &MailServers,
-    keys: Option<&OpeningKeys>,
-    now: OffsetDateTime,
-    findings: &mut Vec<Finding>,
-) {
-    let account = &known.account;
+/// Returns what the services have recorded against an account.
+fn stored(known: &Known) -> Option<Finding> {
+    let problem = known.status.as_ref().and_then(|s| s.problem.as_ref());
+    let problem = problem.filter(|_| known.account.is_enabled)?;
+    let (problem, action) = told(&known.account, problem);
+    Some(Finding::bad(named(&known.account), problem, action))
+}
+
+fn named(account: &Account) -> String {
     let server = account.server.as_ref();
     let place = server.map_or(String::new(), |at| format!(" at {}:{}", at.host, at.port));
-    let what = format!("account {} ({}{place})", account.key, account.protocol);
+    format!("account {} ({}{place})", account.key, account.protocol)
+}
+
+/// What the services have recorded covers more than one attempt and comes first; one attempt now is put beside it.
+async fn check(known: &Known, servers: &MailServers, keys: &OpeningKeys) -> Finding {
+    let account = &known.account;
+    let what = named(account);
     if !account.is_enabled {
-        findings.push(Finding::well(format!("{what}: disabled")));
-        return;
+        return Finding::well(format!("{what}: disabled"));
+    }
+    let grant = known.grant.as_ref();
+    let waits_for_sign_in = grant.is_some_and(|grant| grant.state != GrantState::Active);
+    if let Some(finding) = stored(known).filter(|_| waits_for_sign_in) {
+        return finding;
     }
     let stored = known.status.as_ref().and_then(|s| s.problem.as_ref());
-    if let Some(problem) = stored {
-        let (problem, action) = told(account, problem);
-        findings.push(Finding::bad(what.clone(), problem, action));
+    let tried = try_now(known, servers, keys, SystemClock.now()).await;
+    let Some(stored) = stored else {
+        return match tried {
+            Ok(Tried::SignedIn) => Finding::well(format!("{what}: signed in")),
+            Ok(Tried::RefusedBesideServices(why)) => Finding::well(format!(
+                "{what}: read by the services; one more sign-in fails for now: {why}"
+            )),
+            Err((problem, action)) => Finding::bad(what, problem, action),
+        };
+    };
+    combined(what, told(account, stored), stored.must_act, tried)
+}
+
+fn combined(
+    what: String,
+    (stored, action): Trouble,
+    must_act: MustAct,
+    tried: Result<Tried, Trouble>,
+) -> Finding {
+    let (now, action_now) = match tried {
+        Ok(Tried::SignedIn) => ("signed in".to_owned(), None),
+        Ok(Tried::RefusedBesideServices(why)) => (why, None),
+        Err((why, action)) => (why, Some(action)),
+    };
+    if now == stored {
+        return Finding::bad(what, stored, action);
     }
-    let is_told = stored.is_some();
-    if is_told
-        && known
-            .grant
-            .as_ref()
-            .is_some_and(|grant| grant.state != GrantState::Active)
-    {
-        return;
-    }
-    findings.push(match try_now(known, servers, keys, now).await {
-        Ok(Tried::SignedIn) if is_told => Finding::well(format!("{what}: signed in just now")),
-        Ok(Tried::SignedIn) => Finding::well(format!("{what}: signed in")),
-        Ok(Tried::RefusedBesideServices(why)) => Finding::well(format!(
-            "{what}: read by the services; one more sign-in fails for now: {why}"
-        )),
-        Err((problem, action)) => Finding::bad(what, problem, action),
-    });
+    let problem = format!("{stored}; just now: {now}");
+    // What passes by itself needs nobody; what was just seen may.
+    let action_now = action_now.filter(|_| must_act == MustAct::Nobody);
+    Finding::bad(what, problem, action_now.unwrap_or(action))
 }
 
 async fn try_now(
     known: &Known,
     servers: &MailServers,
-    keys: Option<&OpeningKeys>,
+    keys: &OpeningKeys,
     now: OffsetDateTime,
 ) -> Result<Tried, Trouble> {
     let account = &known.account;
     let trouble = |problem: &str, action: &str| (problem.to_owned(), action.to_owned());
-    let keys = keys.ok_or_else(|| trouble("the keys are missing", "Name them in [keys]."))?;
     let credentials = credentials(known, keys, now)?;
     let endpoint = servers.endpoint_of(account).map_err(|error| {
         let action = match &error {
@@ -134,6 +167,8 @@ async fn try_now(
         };
         trouble(&ErrorChain(&error).to_string(), action)
     })?;
+    let host = &endpoint.server.host;
+    let _permit = servers.permit_connect(endpoint.direction, host).await;
     let tried = probe(&endpoint, &credentials, &account.folders, LIMIT).await;
     let mut failures = tried.failures();
     failures
