@@ -31,7 +31,7 @@ pub use listen::{ListenError, listen};
 pub use ops::{OpsServer, OpsSettings};
 pub use run::{RuntimeSettings, ShutdownSettings, run, start};
 pub use serve::serve;
-pub use telemetry::{LogFormat, Telemetry, TelemetryError, TelemetrySettings};
+pub use telemetry::{LOG_CONTEXT, LogFormat, Telemetry, TelemetryError, TelemetrySettings};
 
 /// Makes aws-lc-rs the one TLS provider of the process. Calling it again does nothing.
 pub fn install_crypto_provider() {

@@ -19,6 +19,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::check::Checks;
 use crate::exit::code;
 use crate::signal::StopSignals;
+use crate::telemetry::LOG_CONTEXT;
 
 const BUSY_REPORT: Duration = Duration::from_secs(5);
 
@@ -229,7 +230,7 @@ impl Lifecycle {
         let shared = Arc::clone(&self.shared);
         let stop = self.stop.clone();
         let counted: Vec<_> = self.trackers.iter().map(TaskTracker::token).collect();
-        let span = info_span!(parent: None, "task", task = task_name);
+        let span = info_span!(target: LOG_CONTEXT, parent: None, "task", task = task_name);
         // Unwind safe: the task is dropped in either case, and nobody sees the state that it left.
         let work = AssertUnwindSafe(task).catch_unwind();
         let supervised = async move {

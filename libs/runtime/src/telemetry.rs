@@ -148,7 +148,7 @@ impl Telemetry {
         let (meters, registry) = meters(resource)?;
         let trace_layer = tracing_opentelemetry::layer()
             .with_tracer(tracers.tracer("mailmesh"))
-            .with_filter(filter_fn(is_allowed).and(settings.filter()?));
+            .with_filter(filter_fn(is_traced).and(settings.filter()?));
         tracing_subscriber::registry()
             .with(log_layer(settings, std::io::stderr)?)
             .with(trace_layer)
@@ -187,6 +187,14 @@ fn is_allowed(metadata: &Metadata<'_>) -> bool {
         return false;
     }
     !is_of(&WARNINGS_ONLY) || *metadata.level() <= LevelFilter::WARN
+}
+
+/// Target of spans that say in log lines whom the work is for. They live as long as a task or a worker and are no part of a
+/// trace: all that an account ever does would be one.
+pub const LOG_CONTEXT: &str = "mailmesh_context";
+
+fn is_traced(metadata: &Metadata<'_>) -> bool {
+    is_allowed(metadata) && metadata.target() != LOG_CONTEXT
 }
 
 fn log_layer<S, W>(

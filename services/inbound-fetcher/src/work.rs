@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use mailmesh_accounts::{AccountSnapshot, AccountWork, WorkerSignals};
+use mailmesh_runtime::LOG_CONTEXT;
+use tracing::{Instrument, info_span};
 
 use crate::account::Worker;
 use crate::context::Context;
@@ -18,7 +20,9 @@ impl AccountWork for InboundWork {
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> BoxFuture<'static, ()> {
+        let account = &snapshot.account;
+        let span = info_span!(target: LOG_CONTEXT, parent: None, "account", account.id = %account.id, account.key = %account.key);
         let worker = Worker::new(Arc::clone(&self.context), snapshot, signals);
-        Box::pin(worker.run())
+        Box::pin(worker.run().instrument(span))
     }
 }

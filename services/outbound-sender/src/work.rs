@@ -3,7 +3,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use mailmesh_accounts::{AccountSnapshot, AccountWork, WorkerSignals};
 use mailmesh_domain::AccountId;
+use mailmesh_runtime::LOG_CONTEXT;
 use mailmesh_store::StoreError;
+use tracing::{Instrument, info_span};
 
 use crate::account::Worker;
 use crate::due::wake_waiting;
@@ -22,8 +24,9 @@ impl AccountWork for OutboundWork {
         signals: Arc<WorkerSignals>,
     ) -> BoxFuture<'static, ()> {
         let account = Arc::new(snapshot.account);
+        let span = info_span!(target: LOG_CONTEXT, parent: None, "account", account.id = %account.id, account.key = %account.key);
         let worker = Worker::new(Arc::clone(&self.shared), account, signals);
-        Box::pin(worker.run())
+        Box::pin(worker.run().instrument(span))
     }
 
     fn workers_started<'a>(

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Writes each event with its fields and its span beside each other.
+/// Writes each event with its fields, and beside them the name of its span with the fields of all that enclose it.
 pub(super) struct JsonLines;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
@@ -33,12 +33,15 @@ where
         line.put("level", metadata.level().as_str().into());
         event.record(&mut line);
         line.put("target", metadata.target().into());
-        if let Some(span) = context.lookup_current() {
-            let extensions = span.extensions();
-            let fields = extensions.get::<FormattedFields<N>>();
-            let fields = fields.and_then(|found| serde_json::from_str(&found.fields).ok());
-            let mut shown: Map<String, Value> = fields.unwrap_or_default();
-            shown.insert("name".to_owned(), span.name().into());
+        if let Some(current) = context.lookup_current() {
+            let mut shown = Map::new();
+            for span in current.scope().from_root() {
+                let extensions = span.extensions();
+                let fields = extensions.get::<FormattedFields<N>>();
+                let fields = fields.and_then(|found| serde_json::from_str(&found.fields).ok());
+                shown.extend(fields.unwrap_or(Map::new()));
+            }
+            shown.insert("name".to_owned(), current.name().into());
             line.put("span", Value::Object(shown));
         }
         writeln!(writer, "{}", Value::Object(line.0))

@@ -61,9 +61,10 @@ fn commands_of_mail_libraries_are_cut_whatever_the_filter_says() {
 }
 
 #[test]
-fn json_line_carries_message_fields_and_span() {
+fn json_line_carries_message_fields_and_those_of_its_spans() {
     let text = logged(&settings(LogFormat::Json, "info"), || {
-        let span = tracing::info_span!("handle.send_mail", mail.id = 7);
+        let worker = tracing::info_span!(target: LOG_CONTEXT, "account", account.key = "support");
+        let span = tracing::info_span!(parent: &worker, "handle.send_mail", mail.id = 7);
         span.in_scope(|| tracing::info!(account.id = "a", "Mail sent"));
         tracing::debug!("not at this level");
     });
@@ -74,6 +75,7 @@ fn json_line_carries_message_fields_and_span() {
         "\"message\":\"Mail sent\"",
         "\"account.id\":\"a\"",
         "\"mail.id\":7",
+        "\"account.key\":\"support\"",
         "handle.send_mail",
     ] {
         assert!(text.contains(part), "{part} in {text}");

@@ -6,7 +6,7 @@ use mailmesh_store::account::Account;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use super::connection_scaler::ConnectionScaler;
 use super::connection_task::{ConnectionExit, ConnectionTask};
@@ -72,7 +72,7 @@ impl Connections {
     /// Adds an open connection.
     pub(super) fn add(&mut self, transport: Box<dyn MailTransport>) {
         let task = self.new_task();
-        self.tasks.spawn(task.run(transport));
+        self.tasks.spawn(task.run(transport).in_current_span());
     }
 
     /// Opens one more connection, if that may be tried now, while those that are open go on.
@@ -81,7 +81,7 @@ impl Connections {
             return;
         };
         let task = self.new_task();
-        self.tasks.spawn(async move {
+        let opened = async move {
             match task.connect().await {
                 Ok(Some(transport)) => {
                     drop(opening);
@@ -90,7 +90,8 @@ impl Connections {
                 Ok(None) => ConnectionExit::Done,
                 Err(failure) => ConnectionExit::NotOpened(failure),
             }
-        });
+        };
+        self.tasks.spawn(opened.in_current_span());
     }
 
     /// `rest` is the pause that the refusal asks for at least.
