@@ -15,6 +15,8 @@ use time::OffsetDateTime;
 /// An account as the API shows it: never its password or tokens.
 #[derive(Debug, Serialize)]
 pub(crate) struct AccountView {
+    /// As in log lines. A later account may have the key, but not the id.
+    id: AccountId,
     key: Key,
     name: String,
     enabled: bool,
@@ -129,6 +131,7 @@ fn view(
     );
     let changed_at = status.as_ref().map(|s| s.changed_at);
     AccountView {
+        id: account.id,
         key: account.key,
         name: account.name,
         enabled: account.is_enabled,

@@ -18,6 +18,8 @@ async fn profile_and_protocol_fill_in_what_is_left_out() {
     let inbound = world.account("in", "imap").await.unwrap();
     let outbound = world.account("out", "smtp").await.unwrap();
 
+    let id = inbound["id"].as_str().unwrap();
+    id.parse::<AccountId>().unwrap();
     assert_eq!(inbound["host"], "imap.gmail.com");
     assert_eq!(
         (&inbound["port"], &inbound["encryption"]),
