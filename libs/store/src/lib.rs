@@ -33,6 +33,7 @@ pub mod listed_mail;
 pub mod mailbox;
 pub mod outbound_mail;
 pub mod outbox;
+pub mod progress;
 pub mod replica;
 pub mod sealed;
 pub mod send_attempt;

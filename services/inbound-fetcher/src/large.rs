@@ -72,6 +72,7 @@ async fn read_and_publish(
     let whole = WholeMail {
         ordinal: mail.ordinal,
         position: listed.position.clone(),
+        listed_bytes: listed.bytes,
         received_at: mail.received_at,
         flags: mail.flags,
         sha256,

@@ -60,7 +60,6 @@ mod published_index;
 mod quarantine;
 mod receive;
 mod reconcile;
-mod recorded;
 mod recorder;
 mod retention;
 mod service;

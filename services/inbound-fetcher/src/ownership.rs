@@ -3,15 +3,14 @@ use mailmesh_domain::{AccountId, AfterReceive, MailId};
 use mailmesh_events::decode_event;
 use mailmesh_events::mail::{MailReceived, Origin};
 use mailmesh_store::account::Account;
-use mailmesh_store::account_status;
 use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
+use mailmesh_store::{account_status, progress};
 use tracing::{info, instrument};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::mail_id::{derive, from_hex};
 use crate::published_index::PublishedIndex;
-use crate::recorded::{self, Confirmed};
 
 /// The right to publish an account's mails, and what is known to be published.
 #[derive(Debug)]
@@ -84,13 +83,11 @@ async fn note_batch(
         if is_beyond {
             published.note(&mail.folder, mail.ordinal, stored.sequence);
         }
-        mails.push(Confirmed {
-            mail,
-            listed_bytes: None,
-        });
+        mails.push(mail);
     }
+    let recorded: Vec<&ReceivedMail> = mails.iter().collect();
     let mut tx = context.replica.database.begin().await?;
-    recorded::record(&mut tx, &mails, context.now()).await?;
+    progress::record(&mut tx, &recorded, context.now()).await?;
     tx.commit().await?;
     Ok(mails.len())
 }
@@ -135,6 +132,7 @@ fn from_event(
         sha256,
         size_bytes: event.raw.bytes,
         chunks: event.raw.chunks,
+        listed_bytes: None,
         is_post_action_due: after_receive != AfterReceive::Keep,
     })
 }

@@ -90,7 +90,7 @@ async fn prepare_held(publisher: &mut Publisher<'_>, held: Vec<Held>) -> Result<
         let listed = publisher.find_listed(mail.ordinal);
         // A server may send what it was not asked for, or send it twice.
         if let Some(listed) = listed.filter(|_| publisher.is_pending(mail.ordinal)) {
-            mails.push(WholeMail::new(mail, listed.position.clone()));
+            mails.push(WholeMail::new(mail, listed));
         }
     }
     Ok(Batch {

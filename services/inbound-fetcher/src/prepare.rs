@@ -4,7 +4,7 @@ use mailmesh_domain::{EventId, Position};
 use mailmesh_events::mail::{Attachment, Header, MailReceived, Origin, RawMail, Truncated};
 use mailmesh_events::{Encoded, MailAddress, subject};
 use mailmesh_mail::message::{InlineText, Mailbox, Parsed, parse};
-use mailmesh_mail::source::FetchedMail;
+use mailmesh_mail::source::{FetchedMail, ListedMail};
 use mailmesh_store::mailbox::{FoundMail, ReceivedMail};
 use time::OffsetDateTime;
 
@@ -21,6 +21,8 @@ const PARSE_APART_BYTES: usize = 16 * 1024;
 pub(crate) struct WholeMail {
     pub(crate) ordinal: u64,
     pub(crate) position: Position,
+    /// Its size by the listing, if it was listed with one.
+    pub(crate) listed_bytes: Option<u64>,
     pub(crate) received_at: Option<OffsetDateTime>,
     pub(crate) flags: Vec<String>,
     pub(crate) sha256: [u8; 32],
@@ -30,10 +32,11 @@ pub(crate) struct WholeMail {
 }
 
 impl WholeMail {
-    pub(crate) fn new(mail: FetchedMail, position: Position) -> Self {
+    pub(crate) fn new(mail: FetchedMail, listed: &ListedMail) -> Self {
         Self {
             ordinal: mail.ordinal,
-            position,
+            position: listed.position.clone(),
+            listed_bytes: listed.bytes,
             received_at: mail.received_at,
             flags: mail.flags,
             sha256: mailmesh_secrets::sha256(&mail.body),
@@ -105,6 +108,7 @@ fn record_of(owner: &AccountContext, folder: &str, mail: &WholeMail) -> Received
         sha256: mail.sha256,
         size_bytes: mail.bytes,
         chunks: RawMails::chunk_count(mail.bytes),
+        listed_bytes: mail.listed_bytes,
         is_post_action_due: owner.opens_for_changes(),
     }
 }

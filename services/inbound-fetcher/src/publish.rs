@@ -10,7 +10,6 @@ use crate::known::find_known;
 use crate::position::Positions;
 use crate::post_action::Due;
 use crate::prepare::{Prepared, WholeMail, prepare};
-use crate::recorded::Confirmed;
 use crate::recorder::{Receipt, Record};
 
 /// Publishes listed mails of a folder, records them, and moves the cursor behind them.
@@ -134,7 +133,7 @@ impl<'a> Publisher<'a> {
         if self.positions.look_mut().is_none() {
             return find_known(owner, self.positions, folder, mails).await;
         }
-        let entries = mails.iter().map(|mail| self.to_entry(mail)).collect();
+        let entries = mails.iter().map(to_entry).collect();
         let Some(look) = self.positions.look_mut() else {
             return Ok(HashSet::new());
         };
@@ -144,21 +143,6 @@ impl<'a> Publisher<'a> {
             .filter(|mail| look.is_before_start(mail.received_at));
         known.extend(older.map(|mail| mail.ordinal));
         Ok(known)
-    }
-
-    fn to_entry(&self, mail: &WholeMail) -> FetchedEntry {
-        FetchedEntry {
-            ordinal: mail.ordinal,
-            entry: ListingEntry {
-                position: mail.position.clone(),
-                listed_bytes: self.listed_bytes(mail.ordinal),
-            },
-            sha256: mail.sha256,
-        }
-    }
-
-    fn listed_bytes(&self, ordinal: u64) -> Option<u64> {
-        self.find_listed(ordinal)?.bytes
     }
 
     /// Publishes under the fence, and hands over to the recorder what the stream has confirmed.
@@ -220,13 +204,9 @@ impl<'a> Publisher<'a> {
         if self.owner.opens_for_changes() {
             self.due.extend(mails.iter().map(Due::of));
         }
-        let confirmed = mails.into_iter().map(|mail| Confirmed {
-            listed_bytes: self.listed_bytes(mail.ordinal),
-            mail,
-        });
         let record = Record {
             account_id: self.owner.account.id,
-            mails: confirmed.collect(),
+            mails,
             cursor,
             sequence: self.positions.safe_sequence(),
         };
@@ -245,5 +225,16 @@ impl<'a> Publisher<'a> {
         // The cursors in memory are ahead of the database's: both are read again with the fence.
         self.positions.disown();
         Err(Failure::NotRecorded)
+    }
+}
+
+fn to_entry(mail: &WholeMail) -> FetchedEntry {
+    FetchedEntry {
+        ordinal: mail.ordinal,
+        entry: ListingEntry {
+            position: mail.position.clone(),
+            listed_bytes: mail.listed_bytes,
+        },
+        sha256: mail.sha256,
     }
 }

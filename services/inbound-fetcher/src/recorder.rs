@@ -5,11 +5,9 @@ use mailmesh_accounts::{
     GroupCommit, GroupHandle, GroupReceipt, GroupSettings, GroupWrite, Replica,
 };
 use mailmesh_domain::AccountId;
-use mailmesh_store::mailbox::{self, Cursor};
-use mailmesh_store::{StoreError, account_status};
+use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
+use mailmesh_store::{StoreError, account_status, progress};
 use tracing::instrument;
-
-use crate::recorded::{self, Confirmed};
 
 /// Maximum records per transaction.
 const GROUP: usize = 64;
@@ -18,7 +16,7 @@ const GROUP: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) account_id: AccountId,
-    pub(crate) mails: Vec<Confirmed>,
+    pub(crate) mails: Vec<ReceivedMail>,
     pub(crate) cursor: Option<Cursor>,
     /// None while later events must be read back.
     pub(crate) sequence: Option<u64>,
@@ -63,10 +61,7 @@ impl ReceivedWrite {
     #[instrument(name = "record.received_mails", skip_all, fields(accounts = records.len()))]
     async fn commit(&self, records: &[Record]) -> Result<(), StoreError> {
         let now = self.replica.clock.now();
-        let mails: Vec<Confirmed> = records
-            .iter()
-            .flat_map(|record| record.mails.iter().cloned())
-            .collect();
+        let mails: Vec<&ReceivedMail> = records.iter().flat_map(|record| &record.mails).collect();
         let cursors: Vec<Cursor> = records
             .iter()
             .filter_map(|record| record.cursor.clone())
@@ -81,7 +76,7 @@ impl ReceivedWrite {
         sequences.sort_unstable();
 
         let mut tx = self.replica.database.begin().await?;
-        recorded::record(&mut tx, &mails, now).await?;
+        progress::record(&mut tx, &mails, now).await?;
         if !cursors.is_empty() {
             mailbox::move_cursors(&mut tx, &cursors, now).await?;
         }

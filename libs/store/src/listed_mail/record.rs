@@ -6,22 +6,13 @@ use crate::convert::to_bigint;
 use crate::mailbox::ReceivedMail;
 use crate::{StoreError, Tx};
 
-/// A mail whose event the stream has confirmed, found in a mailbox that is listed whole.
-#[derive(Debug, Clone, Copy)]
-pub struct SeenMail<'a> {
-    /// What is recorded of it elsewhere in the same transaction.
-    pub mail: &'a ReceivedMail,
-    /// Its size by the listing; unknown where its event was read back.
-    pub listed_bytes: Option<u64>,
-}
-
 /// Records mails of many accounts in one statement. One that is recorded keeps its mail, and counts as listed again.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn record(
     tx: &mut Tx,
-    mails: &[SeenMail<'_>],
+    mails: &[&ReceivedMail],
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
     sqlx::query(
@@ -38,12 +29,12 @@ pub async fn record(
          SET absent_since = NULL,
              listed_bytes = coalesce(excluded.listed_bytes, l.listed_bytes)",
     )
-    .bind(column(mails, |seen| seen.mail.account_id.as_uuid()))
-    .bind(column(mails, |seen| seen.mail.folder.as_str()))
-    .bind(column(mails, |seen| seen.mail.position.within_epoch()))
-    .bind(column(mails, |seen| seen.mail.sha256.as_slice()))
-    .bind(column(mails, |seen| seen.mail.id.as_uuid()))
-    .bind(column(mails, |seen| seen.listed_bytes.map(to_bigint)))
+    .bind(column(mails, |mail| mail.account_id.as_uuid()))
+    .bind(column(mails, |mail| mail.folder.as_str()))
+    .bind(column(mails, |mail| mail.position.within_epoch()))
+    .bind(column(mails, |mail| mail.sha256.as_slice()))
+    .bind(column(mails, |mail| mail.id.as_uuid()))
+    .bind(column(mails, |mail| mail.listed_bytes.map(to_bigint)))
     .bind(now)
     .execute(tx.connection())
     .await
@@ -88,6 +79,6 @@ pub async fn mark_existing(
     Ok(())
 }
 
-fn column<'a, T>(mails: &'a [SeenMail<'a>], of: impl Fn(&'a SeenMail<'a>) -> T) -> Vec<T> {
-    mails.iter().map(of).collect()
+fn column<'a, T>(mails: &[&'a ReceivedMail], of: impl Fn(&'a ReceivedMail) -> T) -> Vec<T> {
+    mails.iter().map(|mail| of(mail)).collect()
 }

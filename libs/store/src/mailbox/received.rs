@@ -1,3 +1,5 @@
+use std::borrow::Borrow;
+
 use mailmesh_domain::{AccountId, MailId, Position};
 use time::OffsetDateTime;
 
@@ -23,17 +25,20 @@ pub struct ReceivedMail {
     pub size_bytes: u64,
     /// How many chunks hold the raw mail.
     pub chunks: u32,
+    /// Its size by the server's listing, if it was listed with one; of an event that was read back it is not known.
+    pub listed_bytes: Option<u64>,
     /// Whether something is still to be done with it on the server.
     pub is_post_action_due: bool,
 }
 
-/// Records mails of many accounts in one statement; those that are recorded stay as they are.
+/// Records mails of many accounts in one statement; those that are recorded stay as they are. For mails of any source,
+/// call [`crate::progress::record`].
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
+pub async fn insert<M: Borrow<ReceivedMail> + Sync>(
     tx: &mut Tx,
-    mails: &[ReceivedMail],
+    mails: &[M],
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
     sqlx::query(
@@ -68,6 +73,9 @@ pub async fn insert(
     Ok(())
 }
 
-fn column<'a, T>(mails: &'a [ReceivedMail], of: impl Fn(&'a ReceivedMail) -> T) -> Vec<T> {
-    mails.iter().map(of).collect()
+fn column<'a, M: Borrow<ReceivedMail>, T>(
+    mails: &'a [M],
+    of: impl Fn(&'a ReceivedMail) -> T,
+) -> Vec<T> {
+    mails.iter().map(|mail| of(mail.borrow())).collect()
 }

@@ -128,11 +128,7 @@ async fn look(mailbox: &Mailbox) -> Result<()> {
     mailbox
         .check("record", FEW_ROWS, async |tx| {
             let mail = sample::received(account, 9);
-            let seen = listed_mail::SeenMail {
-                mail: &mail,
-                listed_bytes: None,
-            };
-            Ok(listed_mail::record(tx, &[seen], NOW).await?)
+            Ok(listed_mail::record(tx, &[&mail], NOW).await?)
         })
         .await?;
     absences(mailbox).await

@@ -10,10 +10,10 @@ use mailmesh_secrets::{SealedSecret, sha256};
 use mailmesh_store::account::{self, Account, ServerAddress};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Claiming, Grant};
-use mailmesh_store::listed_mail::{self, ListingEntry, SeenMail};
-use mailmesh_store::mailbox::{self, ReceivedMail};
+use mailmesh_store::listed_mail::ListingEntry;
+use mailmesh_store::mailbox::ReceivedMail;
 use mailmesh_store::outbound_mail::{NewOutboundMail, Recipient};
-use mailmesh_store::{Tx, lease};
+use mailmesh_store::{Tx, lease, progress};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -192,6 +192,7 @@ pub(crate) fn received(account: AccountId, uid: u32) -> ReceivedMail {
         sha256: sha256(&uid.to_be_bytes()),
         size_bytes: 2_048,
         chunks: 1,
+        listed_bytes: None,
         is_post_action_due: false,
     }
 }
@@ -220,14 +221,10 @@ pub(crate) async fn recorded(
     let mail = ReceivedMail {
         position: entry.position.clone(),
         sha256: sha256(content),
+        listed_bytes: entry.listed_bytes,
         is_post_action_due: true,
         ..received(account, 1)
     };
-    let seen = SeenMail {
-        mail: &mail,
-        listed_bytes: entry.listed_bytes,
-    };
-    mailbox::insert(tx, std::slice::from_ref(&mail), NOW).await?;
-    listed_mail::record(tx, &[seen], NOW).await?;
+    progress::record(tx, &[&mail], NOW).await?;
     Ok(mail.id)
 }
