@@ -3,9 +3,8 @@ use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailQuarantined, Origin};
 use mailmesh_mail::source::ListedMail;
 use mailmesh_mail::{MailEvidence, SourceError};
-use mailmesh_store::listed_mail::{self, ListingEntry};
 use mailmesh_store::mailbox::{self, MailFailures};
-use mailmesh_store::outbox;
+use mailmesh_store::{outbox, progress};
 use time::{Duration, OffsetDateTime};
 use tracing::warn;
 
@@ -54,15 +53,7 @@ pub(crate) async fn count_failure(
     let failures = mailbox::count_failure(&mut tx, account.id, &origin, &problem, now).await?;
     let attempts = failures.attempts;
     let is_over = is_poison(failures, limit, control, now);
-    if is_over && mail.position.ordinal().is_none() {
-        // No cursor passes it.
-        let entry = ListingEntry {
-            position: mail.position.clone(),
-            listed_bytes: mail.bytes,
-        };
-        listed_mail::mark_existing(&mut tx, account.id, folder, &[entry], now).await?;
-    }
-    if is_over && mailbox::quarantine(&mut tx, account.id, &origin, now).await? {
+    if is_over && progress::quarantine(&mut tx, account.id, &origin, mail.bytes, now).await? {
         let event = replica.encode(&MailQuarantined {
             account: account.key.clone(),
             origin,

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use mailmesh_accounts::Replica;
-use mailmesh_store::{StoreError, listed_mail};
+use mailmesh_store::{StoreError, progress};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -43,7 +43,7 @@ async fn forget(replica: &Replica) -> Result<u64, StoreError> {
     let before = replica.clock.now() - ABSENT_FOR;
     let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
     let mut tx = replica.database.begin().await?;
-    let count = listed_mail::forget_absent(&mut tx, before, limit).await?;
+    let count = progress::forget_absent(&mut tx, before, limit).await?;
     tx.commit().await?;
     Ok(count)
 }
