@@ -94,6 +94,26 @@ impl Position {
         }
     }
 
+    /// Returns whether only its content tells the mail from others.
+    pub fn is_nameless(&self) -> bool {
+        matches!(self, Self::Pop3 { uidl: None })
+    }
+
+    /// Returns the bytes that stand for the position in a mail's id.
+    pub fn identity(&self) -> Vec<u8> {
+        match self {
+            // Events of earlier releases are read back: these bytes stay as they are.
+            Self::Imap { uid_validity, uid } => {
+                [uid_validity.to_be_bytes(), uid.to_be_bytes()].concat()
+            }
+            Self::Pop3 { uidl } => {
+                let uidl = uidl.as_deref().unwrap_or_default().as_bytes();
+                let length = u64::try_from(uidl.len()).unwrap_or(u64::MAX);
+                [b"pop3".as_slice(), &length.to_be_bytes(), uidl].concat()
+            }
+        }
+    }
+
     /// Puts a stored position together; `None` if the protocol has no such position, as after an account was given
     /// another protocol.
     pub fn from_stored(protocol: Protocol, epoch: &Epoch, within: &str) -> Option<Self> {
@@ -124,6 +144,7 @@ mod tests {
             uidl: Some("a/b".to_owned()),
         };
         let nameless = Position::Pop3 { uidl: None };
+        assert!(nameless.is_nameless() && !imap.is_nameless() && !pop3.is_nameless());
 
         for (position, protocol, wire) in [
             (

@@ -14,7 +14,7 @@ use tracing::info;
 
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
-use crate::listing_look::{ListingLook, is_nameless};
+use crate::listing_look::ListingLook;
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
 
@@ -153,7 +153,7 @@ async fn note_listing(
     let mut places = listed_mail::find_unseen(&mut tx, id, name, &entries).await?;
     let may_be_renumbered = !entries.is_empty()
         && places.len() == entries.len()
-        && !entries.iter().any(|entry| is_nameless(&entry.position));
+        && !entries.iter().any(|entry| entry.position.is_nameless());
     let is_unfamiliar =
         may_be_renumbered && !listed_mail::has_known_position(&mut tx, id, name, &entries).await?;
     if folder.source.hides_fetched() {
@@ -270,7 +270,7 @@ async fn read_digest(
         let page = source.list_after(last).await?;
         for mail in &page {
             let id = mail.position.within_epoch();
-            has_nameless |= is_nameless(&mail.position);
+            has_nameless |= mail.position.is_nameless();
             context.update(&crate::mail_id::length(id.as_bytes()).to_be_bytes());
             context.update(id.as_bytes());
             context.update(&mail.bytes.unwrap_or(u64::MAX).to_be_bytes());

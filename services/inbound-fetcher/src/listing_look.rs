@@ -1,6 +1,5 @@
 use std::collections::{HashMap, HashSet};
 
-use mailmesh_domain::Position;
 use mailmesh_events::mail::{MailboxReset, ResetReason};
 use mailmesh_store::listed_mail::{self, FetchedEntry, ListingEntry};
 use mailmesh_store::{Tx, outbox};
@@ -118,11 +117,6 @@ impl ListingLook {
         group.push(mail.clone());
         group.len() > 1
     }
-}
-
-/// Returns whether only its content tells the mail from others.
-pub(crate) fn is_nameless(position: &Position) -> bool {
-    position.ordinal().is_none() && position.within_epoch().is_empty()
 }
 
 async fn announce_renumbering(

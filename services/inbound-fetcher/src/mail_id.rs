@@ -14,19 +14,7 @@ pub(crate) fn derive(
     context.update(account.as_uuid().as_bytes());
     context.update(&length(folder.as_bytes()).to_be_bytes());
     context.update(folder.as_bytes());
-    match position {
-        // Events of earlier releases are read back: these bytes stay as they are.
-        Position::Imap { uid_validity, uid } => {
-            context.update(&uid_validity.to_be_bytes());
-            context.update(&uid.to_be_bytes());
-        }
-        Position::Pop3 { uidl } => {
-            context.update(b"pop3");
-            let uidl = uidl.as_deref().unwrap_or_default().as_bytes();
-            context.update(&length(uidl).to_be_bytes());
-            context.update(uidl);
-        }
-    }
+    context.update(&position.identity());
     context.update(sha256);
     let mut id = [0; 16];
     let digest = context.finish();

@@ -98,7 +98,10 @@ mod tests {
     fn listed(ordinals: impl IntoIterator<Item = u64>) -> Vec<ListedMail> {
         let listed = ordinals.into_iter().map(|ordinal| ListedMail {
             ordinal,
-            position: Position::Pop3 { uidl: None },
+            position: Position::Imap {
+                uid_validity: 1,
+                uid: 1,
+            },
             bytes: None,
         });
         listed.collect()

@@ -7,7 +7,6 @@ use mailmesh_mail::{MailEvidence, SourceError};
 use crate::account_context::AccountContext;
 use crate::control_fetch::{ControlFetch, fetch_control};
 use crate::failure::Failure;
-use crate::listing_look::is_nameless;
 use crate::open_folder::OpenFolder;
 use crate::quarantine::{self, Judgement, may_be_of_a_mail};
 
@@ -112,7 +111,7 @@ impl PoisonTracker {
         error: &SourceError,
     ) -> Result<bool, Failure> {
         let (folder, mail) = (fetch.folder, fetch.mail);
-        if is_nameless(&mail.position) {
+        if mail.position.is_nameless() {
             // Counts of all such mails would be one: it is passed over, and tried again at the next look.
             let is_its_own = error.evidence_against_mail() >= MailEvidence::Strong;
             return Ok(is_its_own && error.is_session_usable());

@@ -25,7 +25,7 @@ pub(crate) enum Waited {
 /// Bounds of the wait between two sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pause {
-    /// The server refuses sign-ins before this (POP3: LOGIN-DELAY).
+    /// The server refuses sign-ins before this.
     pub(crate) least: Duration,
     /// The next session starts after this without a hint.
     pub(crate) most: Duration,
