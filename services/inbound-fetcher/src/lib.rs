@@ -27,7 +27,7 @@
 //!
 //! The parts, each of which owns its state: `account` connects and decides on failures; `watch` looks into folders and
 //! waits; `position` holds how far each was received; `reconcile` and `known` make that fit what the server shows, for
-//! sources that list what lies after an ordinal, `listing` and `listing_look` for those that list their whole mailbox;
+//! sources that list what lies after an ordinal, `seen_set` for those that list their whole mailbox;
 //! `receive` fetches, stores, publishes and records through `publish`; `poison` counts what a mail breaks. None of
 //! them knows a protocol.
 
@@ -42,8 +42,6 @@ mod failure;
 mod intake;
 mod known;
 mod large;
-mod listing;
-mod listing_look;
 mod mail_id;
 mod metric;
 mod open_folder;
@@ -62,6 +60,7 @@ mod receive;
 mod reconcile;
 mod recorder;
 mod retention;
+mod seen_set;
 mod service;
 mod standby;
 mod token_refusal;

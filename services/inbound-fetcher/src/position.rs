@@ -6,8 +6,8 @@ use tracing::instrument;
 
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
-use crate::listing_look::ListingLook;
 use crate::ownership::{self, Ownership};
+use crate::seen_set::look::ListingLook;
 
 /// How far each folder of an account was received, and the right to publish what lies beyond.
 #[derive(Debug)]

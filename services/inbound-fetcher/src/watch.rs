@@ -12,13 +12,13 @@ use tracing::warn;
 use crate::account_context::AccountContext;
 use crate::failed_folder::FailedFolders;
 use crate::failure::Failure;
-use crate::listing::ListedFolders;
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
 use crate::post_action::PostActions;
 use crate::publish::Publisher;
 use crate::receive::Receiver;
 use crate::reconcile;
+use crate::seen_set::SeenSet;
 use crate::standby::Pause;
 
 /// Receives new mail from an account's folders, and waits for changes. It outlives sessions.
@@ -28,7 +28,7 @@ pub(crate) struct FolderWatch {
     receiver: Receiver,
     post: PostActions,
     failed: FailedFolders,
-    listed: ListedFolders,
+    listed: SeenSet,
 }
 
 /// How much of the account's folders is open in this session already.
@@ -45,7 +45,7 @@ impl FolderWatch {
             receiver: Receiver::default(),
             post: PostActions::default(),
             failed: FailedFolders::default(),
-            listed: ListedFolders::default(),
+            listed: SeenSet::default(),
         }
     }
 

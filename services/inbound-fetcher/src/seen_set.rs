@@ -14,16 +14,18 @@ use tracing::info;
 
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
-use crate::listing_look::ListingLook;
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
+use look::ListingLook;
+
+pub(crate) mod look;
 
 /// A look begins anew after the activation, after another server, and after the fence.
 const MOST_BEGINNINGS: u32 = 5;
 
 /// What is known of folders that are listed whole, across sessions.
 #[derive(Debug, Default)]
-pub(crate) struct ListedFolders {
+pub(crate) struct SeenSet {
     last: HashMap<String, LastListing>,
     may_have_more: bool,
 }
@@ -36,7 +38,7 @@ struct LastListing {
     repeats: u32,
 }
 
-impl ListedFolders {
+impl SeenSet {
     pub(crate) fn has_looked(&self) -> bool {
         !self.last.is_empty()
     }
