@@ -26,8 +26,8 @@
 //! Refuses to guess: if the account's events cannot be read back, nothing is published.
 //!
 //! The parts, each of which owns its state: `account` connects and decides on failures; `watch` looks into folders and
-//! waits; `position` holds how far each was received; `reconcile` and `known` make that fit what the server shows, for
-//! sources that list what lies after an ordinal, `seen_set` for those that list their whole mailbox;
+//! waits; `progress` knows what of each was received and what is new, by `cursor`, `reconcile` and `known` for sources that
+//! list what lies after an ordinal, by `seen_set` for those that list their whole mailbox;
 //! `receive` fetches, stores, publishes and records through `publish`; `poison` counts what a mail breaks. None of
 //! them knows a protocol.
 
@@ -37,6 +37,7 @@ mod budget;
 mod config;
 mod context;
 mod control_fetch;
+mod cursor;
 mod failed_folder;
 mod failure;
 mod intake;
@@ -52,6 +53,7 @@ mod poison;
 mod position;
 mod post_action;
 mod prepare;
+mod progress;
 mod proof;
 mod publish;
 mod published_index;

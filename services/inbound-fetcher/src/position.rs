@@ -7,7 +7,6 @@ use tracing::instrument;
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
 use crate::ownership::{self, Ownership};
-use crate::seen_set::look::ListingLook;
 
 /// How far each folder of an account was received, and the right to publish what lies beyond.
 #[derive(Debug)]
@@ -20,8 +19,6 @@ pub(crate) struct Positions {
     former: Vec<(String, FormerFolders)>,
     /// An earlier owner published mails; what is to be done with them on the server is ours.
     has_read_back: bool,
-    /// None for sources that list what lies after an ordinal.
-    look: Option<Box<ListingLook>>,
 }
 
 /// Names under which mails of a folder's epoch were received and which do not stand for that epoch any more: the folder may
@@ -43,7 +40,6 @@ impl Positions {
             renamed: Vec::new(),
             former: Vec::new(),
             has_read_back: false,
-            look: None,
         }
     }
 
@@ -115,10 +111,6 @@ impl Positions {
 
     /// Moves a folder's cursor in memory; returns it if it moved.
     pub(crate) fn advance(&mut self, folder: &str, reached: u64) -> Option<Cursor> {
-        if self.look.is_some() {
-            // Ordinals of such sources hold for one session only; rows of `listed_mails` record what was seen.
-            return None;
-        }
         let cursor = self.cursor_mut(folder)?;
         if reached <= cursor.ordinal {
             return None;
@@ -162,20 +154,6 @@ impl Positions {
         std::mem::replace(&mut self.has_read_back, false)
     }
 
-    /// Begins a look through a folder that is listed whole.
-    pub(crate) fn begin_look(&mut self, look: ListingLook) {
-        self.look = Some(Box::new(look));
-    }
-
-    pub(crate) fn look_mut(&mut self) -> Option<&mut ListingLook> {
-        self.look.as_deref_mut()
-    }
-
-    /// Ends the look; what it had found goes to the caller.
-    pub(crate) fn end_look(&mut self) -> Option<Box<ListingLook>> {
-        self.look.take()
-    }
-
     pub(crate) fn fence(&self) -> Option<&Fence> {
         let ownership = self.ownership.as_ref()?;
         Some(&ownership.fence)
@@ -192,23 +170,20 @@ impl Positions {
         ownership.published.last_ordinal(folder)
     }
 
-    /// Notes the mails of a batch, by ordinal and sequence, that the stream has confirmed.
-    pub(crate) fn note_published(
-        &mut self,
-        folder: &str,
-        sequences: &[(u64, u64)],
-        is_complete: bool,
-    ) {
-        let Some(ownership) = &mut self.ownership else {
-            return;
-        };
-        let published = &mut ownership.published;
-        for (ordinal, sequence) in sequences {
-            if self.look.is_none() {
-                published.note(folder, *ordinal, *sequence);
-            } else if is_complete {
-                // Recorded with their sequence. Of a batch that failed one may lie in the stream without our knowing.
-                published.see(*sequence);
+    /// Notes mails, by ordinal and sequence, that the stream has confirmed and the cursor has not passed.
+    pub(crate) fn note_published(&mut self, folder: &str, sequences: &[(u64, u64)]) {
+        if let Some(ownership) = &mut self.ownership {
+            for (ordinal, sequence) in sequences {
+                ownership.published.note(folder, *ordinal, *sequence);
+            }
+        }
+    }
+
+    /// Notes mails, by ordinal and sequence, that the stream has confirmed and that no cursor has to pass.
+    pub(crate) fn note_covered(&mut self, sequences: &[(u64, u64)]) {
+        if let Some(ownership) = &mut self.ownership {
+            for (_, sequence) in sequences {
+                ownership.published.see(*sequence);
             }
         }
     }

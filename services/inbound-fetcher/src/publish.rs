@@ -1,23 +1,21 @@
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use mailmesh_mail::source::ListedMail;
-use mailmesh_store::listed_mail::{FetchedEntry, ListingEntry};
 use mailmesh_store::mailbox::ReceivedMail;
 
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
-use crate::known::find_known;
-use crate::position::Positions;
 use crate::post_action::Due;
 use crate::prepare::{Prepared, WholeMail, prepare};
-use crate::recorder::{Receipt, Record};
+use crate::progress::Progress;
+use crate::recorder::Receipt;
 
 /// Publishes listed mails of a folder, records them, and moves the cursor behind them.
 #[derive(Debug)]
 pub(crate) struct Publisher<'a> {
     owner: &'a AccountContext,
     folder: &'a str,
-    positions: &'a mut Positions,
+    progress: &'a mut Progress,
     /// Ascending by ordinal.
     mails: &'a [ListedMail],
     /// What is still to be dealt with; the cursor stays before the first of it.
@@ -32,33 +30,21 @@ impl<'a> Publisher<'a> {
     pub(crate) fn new(
         owner: &'a AccountContext,
         folder: &'a str,
-        positions: &'a mut Positions,
+        progress: &'a mut Progress,
         mails: &'a [ListedMail],
     ) -> Self {
         let ordinals = mails.iter().map(|mail| mail.ordinal);
-        let pending = ordinals.filter(|ordinal| !positions.is_published(folder, *ordinal));
+        let pending = ordinals.filter(|ordinal| !progress.is_published(folder, *ordinal));
         Self {
             pending: pending.collect(),
             last: mails.last().map_or(0, |mail| mail.ordinal),
             owner,
             folder,
-            positions,
+            progress,
             mails,
             receipt: None,
             due: Vec::new(),
         }
-    }
-
-    /// Moves the cursor to an ordinal before which nothing is left.
-    pub(crate) async fn pass(
-        owner: &AccountContext,
-        folder: &str,
-        positions: &mut Positions,
-        ordinal: u64,
-    ) -> Result<(), Failure> {
-        let mut publisher = Publisher::new(owner, folder, positions, &[]);
-        publisher.last = ordinal;
-        publisher.finish().await
     }
 
     pub(crate) const fn owner(&self) -> &'a AccountContext {
@@ -115,39 +101,22 @@ impl<'a> Publisher<'a> {
         &mut self,
         mails: Vec<WholeMail>,
     ) -> Result<Vec<Prepared>, Failure> {
-        let known = self.find_known(&mails).await?;
+        let (owner, folder) = (self.owner, self.folder);
+        let known = self.progress.find_known(owner, folder, &mails).await?;
         let mut prepared = Vec::with_capacity(mails.len());
         for mail in mails {
             if known.contains(&mail.ordinal) {
                 self.leave_out(mail.ordinal);
             } else {
-                prepared.push(prepare(self.owner, self.folder, mail).await?);
+                prepared.push(prepare(owner, folder, mail).await?);
             }
         }
         Ok(prepared)
     }
 
-    /// Finds the mails that are not to be announced, and returns their ordinals.
-    async fn find_known(&mut self, mails: &[WholeMail]) -> Result<HashSet<u64>, Failure> {
-        let (owner, folder) = (self.owner, self.folder);
-        if self.positions.look_mut().is_none() {
-            return find_known(owner, self.positions, folder, mails).await;
-        }
-        let entries = mails.iter().map(to_entry).collect();
-        let Some(look) = self.positions.look_mut() else {
-            return Ok(HashSet::new());
-        };
-        let mut known = look.adopt_known(owner, folder, entries).await?;
-        let older = mails
-            .iter()
-            .filter(|mail| look.is_before_start(mail.received_at));
-        known.extend(older.map(|mail| mail.ordinal));
-        Ok(known)
-    }
-
     /// Publishes under the fence, and hands over to the recorder what the stream has confirmed.
     pub(crate) async fn publish(&mut self, prepared: Vec<Prepared>) -> Result<(), Failure> {
-        let Some(fence) = self.positions.fence() else {
+        let Some(fence) = self.progress.fence() else {
             return Err(Failure::NotRecorded);
         };
         let (events, records): (Vec<_>, Vec<_>) = prepared
@@ -170,7 +139,7 @@ impl<'a> Publisher<'a> {
             }
         }
         let is_complete = failed.is_none();
-        self.positions
+        self.progress
             .note_published(self.folder, &sequences, is_complete);
         let bytes = confirmed.iter().map(|record| record.size_bytes).sum();
         context.metrics.count_received(confirmed.len(), bytes);
@@ -197,44 +166,19 @@ impl<'a> Publisher<'a> {
             Some(first) => first.saturating_sub(1),
             None => self.last,
         };
-        let cursor = self.positions.advance(self.folder, reached);
-        if mails.is_empty() && cursor.is_none() {
-            return Ok(());
-        }
         if self.owner.opens_for_changes() {
             self.due.extend(mails.iter().map(Due::of));
         }
-        let record = Record {
-            account_id: self.owner.account.id,
-            mails,
-            cursor,
-            sequence: self.positions.safe_sequence(),
-        };
-        self.receipt = Some(self.owner.context.recorder.add(record).await);
+        let (owner, folder) = (self.owner, self.folder);
+        self.receipt = self.progress.record(owner, folder, reached, mails).await;
         Ok(())
     }
 
     /// Waits until what was handed over is recorded.
     async fn settle(&mut self) -> Result<(), Failure> {
-        let Some(receipt) = self.receipt.take() else {
-            return Ok(());
-        };
-        if receipt.wait().await.is_some() {
-            return Ok(());
+        match self.receipt.take() {
+            Some(receipt) => self.progress.settle(receipt).await,
+            None => Ok(()),
         }
-        // The cursors in memory are ahead of the database's: both are read again with the fence.
-        self.positions.disown();
-        Err(Failure::NotRecorded)
-    }
-}
-
-fn to_entry(mail: &WholeMail) -> FetchedEntry {
-    FetchedEntry {
-        ordinal: mail.ordinal,
-        entry: ListingEntry {
-            position: mail.position.clone(),
-            listed_bytes: mail.listed_bytes,
-        },
-        sha256: mail.sha256,
     }
 }

@@ -15,8 +15,8 @@ use crate::open_folder::OpenFolder;
 use crate::pipeline;
 use crate::plan::{FetchPlan, FetchPlanner, SIZED_MAILS};
 use crate::poison::{PoisonTracker, SingleFetch};
-use crate::position::Positions;
 use crate::post_action::{Due, PostActions};
+use crate::progress::Progress;
 use crate::publish::Publisher;
 
 /// One mail comes in, one is handed over, one waits for its share of what is ready.
@@ -47,12 +47,12 @@ impl Receiver {
         self.planner.forget_refusal();
     }
 
-    /// Receives mails between which and the folder's cursor nothing else is listed, in the order of their ordinals, and does
-    /// what is to be done with them on the server.
+    /// Receives mails before and between which nothing else is new, in the order of their ordinals, and does what is to be
+    /// done with them on the server.
     pub(crate) async fn receive(
         &mut self,
         folder: &mut OpenFolder<'_>,
-        positions: &mut Positions,
+        progress: &mut Progress,
         post: &mut PostActions,
         mails: &[ListedMail],
     ) -> Result<(), Failure> {
@@ -71,7 +71,7 @@ impl Receiver {
                 let size = self.poison.batch_size(folder.name, rest, most);
                 let (mails, later) = rest.split_at(size.clamp(1, rest.len()));
                 let slice_bytes = plan.slice(mails, settings.slice_bytes);
-                let publisher = Publisher::new(owner, folder.name, positions, mails);
+                let publisher = Publisher::new(owner, folder.name, progress, mails);
                 let receiving = self.receive_batch(folder, publisher, slice_bytes);
                 let due = Box::pin(receiving).await?;
                 post.act(folder, &due).await?;

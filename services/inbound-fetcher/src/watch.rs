@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mailmesh_accounts::spread;
 use mailmesh_events::Problem;
-use mailmesh_mail::source::{Listing, WaitLimits};
+use mailmesh_mail::source::WaitLimits;
 use mailmesh_mail::{Concern, MailEvidence, MailSource, SourceError};
 use mailmesh_store::mailbox::Cursor;
 use tracing::warn;
@@ -13,22 +13,18 @@ use crate::account_context::AccountContext;
 use crate::failed_folder::FailedFolders;
 use crate::failure::Failure;
 use crate::open_folder::OpenFolder;
-use crate::position::Positions;
 use crate::post_action::PostActions;
-use crate::publish::Publisher;
+use crate::progress::Progress;
 use crate::receive::Receiver;
-use crate::reconcile;
-use crate::seen_set::SeenSet;
 use crate::standby::Pause;
 
 /// Receives new mail from an account's folders, and waits for changes. It outlives sessions.
 #[derive(Debug)]
 pub(crate) struct FolderWatch {
-    positions: Positions,
+    progress: Progress,
     receiver: Receiver,
     post: PostActions,
     failed: FailedFolders,
-    listed: SeenSet,
 }
 
 /// How much of the account's folders is open in this session already.
@@ -41,17 +37,16 @@ pub(crate) enum Look {
 impl FolderWatch {
     pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
         Self {
-            positions: Positions::new(cursors),
+            progress: Progress::new(cursors),
             receiver: Receiver::default(),
             post: PostActions::default(),
             failed: FailedFolders::default(),
-            listed: SeenSet::default(),
         }
     }
 
     /// Gives the right to publish up, as another owner may have published.
     pub(crate) fn disown(&mut self) {
-        self.positions.disown();
+        self.progress.disown();
     }
 
     /// Returns what is wrong although the account is watched.
@@ -68,7 +63,7 @@ impl FolderWatch {
         source: &mut dyn MailSource,
         look: Look,
     ) -> Result<(), Failure> {
-        let is_first = look == Look::First && (source.stays_open() || !self.listed.has_looked());
+        let is_first = look == Look::First && !self.progress.has_looked();
         if is_first && owner.opens_for_changes() {
             self.post.find_backlog();
         }
@@ -98,7 +93,7 @@ impl FolderWatch {
         if is_catching_up && self.failed.is_empty() {
             self.post.end();
         }
-        if !is_only {
+        if !is_only && source.stays_open() {
             self.return_to_first(owner, source, &working).await?;
         }
         self.receiver.note_success();
@@ -110,7 +105,7 @@ impl FolderWatch {
     pub(crate) fn pause(&self, owner: &AccountContext, source: &dyn MailSource) -> Pause {
         let poll = Duration::from_secs(u64::from(owner.account.poll_interval_seconds.max(1)));
         let least = source.sign_in_pause().unwrap_or_default();
-        let most = if self.listed.may_have_more() {
+        let most = if self.progress.may_have_more() {
             owner.context.settings.backoff().after(1)
         } else {
             spread(poll)
@@ -203,14 +198,9 @@ impl FolderWatch {
     }
 
     async fn open_and_receive(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
-        self.open(folder).await?;
+        self.progress.open(folder).await?;
         // What came to it while the others were looked into is no change after this opening.
         self.receive(folder).await
-    }
-
-    async fn open(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
-        let opened = folder.open().await?;
-        reconcile::fit_cursor(folder, &mut self.positions, &opened).await
     }
 
     /// Receives what is new in a folder and does what was left undone in it.
@@ -219,73 +209,45 @@ impl FolderWatch {
         folder: &mut OpenFolder<'_>,
         is_open: bool,
     ) -> Result<(), Failure> {
-        if folder.source.listing() == Listing::Whole {
-            return self.look_through(folder).await;
-        }
         if !is_open {
-            self.open(folder).await?;
+            self.progress.open(folder).await?;
         }
-        // While a folder is read again, mails are still to get their new numbers.
-        let cursor = self.positions.cursor(folder.name);
-        let is_read_again = cursor.is_some_and(|cursor| cursor.rescan_until.is_some());
-        if !is_read_again {
+        let is_settled = self.progress.is_settled(folder.name);
+        if is_settled {
             self.post.catch_up(folder).await?;
         }
         self.receive(folder).await?;
-        if is_read_again || self.post.is_fresh() {
+        if !is_settled || self.post.is_fresh() {
             self.post.catch_up(folder).await?;
         }
         Ok(())
     }
 
-    /// Receives what was not seen of a folder that is listed whole, and does what was left undone in it.
-    async fn look_through(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
-        let (listed, positions) = (&mut self.listed, &mut self.positions);
-        let unseen = listed.begin(folder, positions).await?;
-        if positions.take_read_back() && folder.owner.opens_for_changes() {
-            self.post.find_backlog();
-        }
-        self.receiver
-            .receive(folder, positions, &mut self.post, &unseen)
-            .await?;
-        listed.finish(folder, positions).await?;
-        self.post.catch_up(folder).await
-    }
-
-    /// Receives what lies beyond the cursor of the open folder.
+    /// Receives what is new in the open folder.
     async fn receive(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
         let received = self.receive_all(folder).await;
-        if self.positions.take_read_back() && folder.owner.opens_for_changes() {
+        if self.progress.take_read_back() && folder.owner.opens_for_changes() {
             self.post.find_backlog();
         }
         received
     }
 
     async fn receive_all(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
-        let (owner, name, positions) = (folder.owner, folder.name, &mut self.positions);
-        while let Some(cursor) = positions.cursor(name) {
+        let (owner, progress) = (folder.owner, &mut self.progress);
+        loop {
             if owner.stop.is_cancelled() {
-                return Ok(());
+                return Err(Failure::Stopping);
             }
-            let listed = folder.source.list_after(cursor.ordinal).await?;
-            let Some(last) = listed.last().map(|mail| mail.ordinal) else {
-                break;
+            let mails = progress.list_new(folder).await?;
+            let Some(last) = mails.last().map(|mail| mail.ordinal) else {
+                return progress.finish(folder).await;
             };
-            if !positions.is_owned() {
-                reconcile::take_ownership(owner, positions, name).await?;
-                continue;
-            }
             self.receiver
-                .receive(folder, positions, &mut self.post, &listed)
+                .receive(folder, progress, &mut self.post, &mails)
                 .await?;
-            // Nothing lies between what was listed, so all of it was dealt with.
-            Publisher::pass(owner, name, positions, last).await?;
+            // Nothing new lies between them, so all of it was dealt with.
+            progress.pass(owner, folder.name, last).await?;
         }
-        // What was published beyond the cursor and is listed no more was removed meanwhile.
-        if let Some(ordinal) = positions.last_published(name) {
-            Publisher::pass(owner, name, positions, ordinal).await?;
-        }
-        reconcile::finish_rescan(owner, positions, name).await
     }
 }
 

@@ -1,0 +1,41 @@
+//! What is new of a folder whose source lists what lies after an ordinal: a cursor says how far it was received. Sibling of
+//! `seen_set`.
+
+use mailmesh_mail::source::ListedMail;
+
+use crate::failure::Failure;
+use crate::open_folder::OpenFolder;
+use crate::position::Positions;
+use crate::reconcile;
+
+/// Opens a folder and gives it a cursor of its epoch.
+pub(crate) async fn open(
+    folder: &mut OpenFolder<'_>,
+    positions: &mut Positions,
+) -> Result<(), Failure> {
+    let opened = folder.open().await?;
+    reconcile::fit_cursor(folder, positions, &opened).await
+}
+
+/// Returns whether stored positions mean the mails that they were stored for: while a folder is read again, mails are still
+/// to get their new numbers.
+pub(crate) fn is_settled(positions: &Positions, folder: &str) -> bool {
+    let cursor = positions.cursor(folder);
+    cursor.is_none_or(|cursor| cursor.rescan_until.is_none())
+}
+
+/// Lists what lies beyond the cursor, once the right to publish it is taken.
+pub(crate) async fn list_new(
+    folder: &mut OpenFolder<'_>,
+    positions: &mut Positions,
+) -> Result<Vec<ListedMail>, Failure> {
+    while let Some(cursor) = positions.cursor(folder.name) {
+        let listed = folder.source.list_after(cursor.ordinal).await?;
+        if listed.is_empty() || positions.is_owned() {
+            return Ok(listed);
+        }
+        // It reads the cursors again, so that less may lie beyond them.
+        reconcile::take_ownership(folder.owner, positions, folder.name).await?;
+    }
+    Ok(Vec::new())
+}

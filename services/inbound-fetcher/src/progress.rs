@@ -1,0 +1,209 @@
+//! What was received of an account's folders, in whichever of two forms the source needs it remembered: a cursor that moves,
+//! or the set of what was seen. The only place that asks which; all others find what is new, ask whether a mail is known,
+//! and record it through here.
+
+use std::collections::HashSet;
+
+use mailmesh_bus::Fence;
+use mailmesh_mail::source::{ListedMail, Listing};
+use mailmesh_store::mailbox::{Cursor, ReceivedMail};
+
+use crate::account_context::AccountContext;
+use crate::failure::Failure;
+use crate::known;
+use crate::open_folder::OpenFolder;
+use crate::position::Positions;
+use crate::prepare::WholeMail;
+use crate::recorder::{Receipt, Record};
+use crate::seen_set::SeenSet;
+use crate::{cursor, reconcile};
+
+/// How far an account's folders were received, and the right to publish what is new. It outlives sessions.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    positions: Positions,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    Cursor,
+    Seen(Box<SeenSet>),
+}
+
+impl Progress {
+    pub(crate) const fn new(cursors: Vec<Cursor>) -> Self {
+        Self {
+            positions: Positions::new(cursors),
+            form: Form::Cursor,
+        }
+    }
+
+    /// Opens a folder, before it is asked what is new in it.
+    pub(crate) async fn open(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+        match (folder.source.listing(), &mut self.form) {
+            (Listing::AfterOrdinal, form) => {
+                *form = Form::Cursor;
+                cursor::open(folder, &mut self.positions).await
+            }
+            (Listing::Whole, Form::Seen(seen)) => {
+                seen.open();
+                Ok(())
+            }
+            (Listing::Whole, form) => {
+                *form = Form::Seen(Box::default());
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns whether stored positions lead to their mails before what is new was received.
+    pub(crate) fn is_settled(&self, folder: &str) -> bool {
+        match &self.form {
+            Form::Cursor => cursor::is_settled(&self.positions, folder),
+            // An id may name another mail by now, which only its content tells.
+            Form::Seen(_) => false,
+        }
+    }
+
+    /// Lists mails of the open folder whose content has to be seen: ascending, and nothing new lies between them. Empty once
+    /// there are no more.
+    pub(crate) async fn list_new(
+        &mut self,
+        folder: &mut OpenFolder<'_>,
+    ) -> Result<Vec<ListedMail>, Failure> {
+        match &mut self.form {
+            Form::Cursor => cursor::list_new(folder, &mut self.positions).await,
+            Form::Seen(seen) => seen.list_new(folder, &mut self.positions).await,
+        }
+    }
+
+    /// Notes that all that [`Self::list_new`] listed up to this ordinal was dealt with.
+    pub(crate) async fn pass(
+        &mut self,
+        owner: &AccountContext,
+        folder: &str,
+        ordinal: u64,
+    ) -> Result<(), Failure> {
+        match self.record(owner, folder, ordinal, Vec::new()).await {
+            Some(receipt) => self.settle(receipt).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Notes that nothing new is left in the open folder.
+    pub(crate) async fn finish(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+        let positions = &mut self.positions;
+        match &mut self.form {
+            Form::Seen(seen) => seen.finish(folder).await,
+            Form::Cursor => {
+                // What was published beyond the cursor and is listed no more was removed meanwhile.
+                if let Some(ordinal) = positions.last_published(folder.name) {
+                    self.pass(folder.owner, folder.name, ordinal).await?;
+                }
+                reconcile::finish_rescan(folder.owner, &mut self.positions, folder.name).await
+            }
+        }
+    }
+
+    /// Finds the fetched mails that are not to be announced: those that are known by their content, and those that were there
+    /// before the folder was watched. Returns their ordinals.
+    pub(crate) async fn find_known(
+        &mut self,
+        owner: &AccountContext,
+        folder: &str,
+        mails: &[WholeMail],
+    ) -> Result<HashSet<u64>, Failure> {
+        match &mut self.form {
+            Form::Cursor => known::find_known(owner, &mut self.positions, folder, mails).await,
+            Form::Seen(seen) => seen.find_known(owner, folder, mails).await,
+        }
+    }
+
+    /// Returns whether the stream is known to hold the mail's event already.
+    pub(crate) fn is_published(&self, folder: &str, ordinal: u64) -> bool {
+        self.positions.is_published(folder, ordinal)
+    }
+
+    /// Notes the mails of a batch, by ordinal and sequence, that the stream has confirmed; `is_complete` if that was all of
+    /// it.
+    pub(crate) fn note_published(
+        &mut self,
+        folder: &str,
+        sequences: &[(u64, u64)],
+        is_complete: bool,
+    ) {
+        match &self.form {
+            Form::Cursor => self.positions.note_published(folder, sequences),
+            // Recorded with their sequence. Of a batch that failed one may lie in the stream without our knowing.
+            Form::Seen(_) if is_complete => self.positions.note_covered(sequences),
+            Form::Seen(_) => {}
+        }
+    }
+
+    /// Hands over to the recorder what the stream has confirmed, and how far the folder was received by it. None if there
+    /// is nothing to record.
+    pub(crate) async fn record(
+        &mut self,
+        owner: &AccountContext,
+        folder: &str,
+        reached: u64,
+        mails: Vec<ReceivedMail>,
+    ) -> Option<Receipt> {
+        let cursor = match &self.form {
+            Form::Cursor => self.positions.advance(folder, reached),
+            // Ordinals of such sources hold for one session only; the mails' rows record what was seen.
+            Form::Seen(_) => None,
+        };
+        if mails.is_empty() && cursor.is_none() {
+            return None;
+        }
+        let record = Record {
+            account_id: owner.account.id,
+            mails,
+            cursor,
+            sequence: self.positions.safe_sequence(),
+        };
+        Some(owner.context.recorder.add(record).await)
+    }
+
+    /// Waits until what was handed over is durable.
+    pub(crate) async fn settle(&mut self, receipt: Receipt) -> Result<(), Failure> {
+        if receipt.wait().await.is_some() {
+            return Ok(());
+        }
+        // What is known in memory is ahead of the database: it is read again with the fence.
+        self.positions.disown();
+        Err(Failure::NotRecorded)
+    }
+
+    pub(crate) fn fence(&self) -> Option<&Fence> {
+        self.positions.fence()
+    }
+
+    /// Gives the right to publish up, as another owner may have published.
+    pub(crate) fn disown(&mut self) {
+        self.positions.disown();
+    }
+
+    /// Returns, once, whether an earlier owner's mails were read back.
+    pub(crate) const fn take_read_back(&mut self) -> bool {
+        self.positions.take_read_back()
+    }
+
+    /// Returns whether a session need not look for what an earlier owner left undone, as one did.
+    pub(crate) fn has_looked(&self) -> bool {
+        match &self.form {
+            Form::Cursor => false,
+            Form::Seen(seen) => seen.has_looked(),
+        }
+    }
+
+    /// Returns whether the next session may list what this one did not.
+    pub(crate) fn may_have_more(&self) -> bool {
+        match &self.form {
+            Form::Cursor => false,
+            Form::Seen(seen) => seen.may_have_more(),
+        }
+    }
+}
