@@ -10,6 +10,7 @@ mod overlap;
 mod record;
 mod unseen;
 
+pub(crate) use absence::void;
 pub use absence::{finish_gone_post_actions, forget_absent, note_listing};
 pub use known::{FetchedEntry, adopt_known};
 pub use listing::ListingEntry;

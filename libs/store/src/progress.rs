@@ -68,3 +68,13 @@ pub async fn forget_absent(
 ) -> Result<u64, StoreError> {
     listed_mail::forget_absent(tx, before, limit).await
 }
+
+/// Voids what is known of where an account's mails stand, because it names another server or login now, which may be the
+/// same mailbox by another name: each folder is read again from its beginning, and fingerprints decide which mails are new.
+///
+/// # Errors
+/// When the database fails.
+pub async fn void(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+    mailbox::void_cursors(tx, account).await?;
+    listed_mail::void(tx, account).await
+}

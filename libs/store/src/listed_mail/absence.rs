@@ -116,3 +116,21 @@ pub async fn forget_absent(
     .map_err(StoreError::query("forget absent mails"))?;
     Ok(done.rows_affected())
 }
+
+/// Makes all of an account's mails absent. Call [`crate::progress::void`].
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn void(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+    // Small servers count their ids from 1: another's mail could be taken for one that was seen.
+    sqlx::query(
+        "UPDATE listed_mails SET absent_since =
+             (SELECT updated_at FROM accounts WHERE account_id = $1)
+         WHERE account_id = $1 AND absent_since IS NULL",
+    )
+    .bind(account.as_uuid())
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("void listed mails"))?;
+    Ok(())
+}

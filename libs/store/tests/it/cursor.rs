@@ -1,7 +1,7 @@
 use anyhow::{Context, Result};
 use mailmesh_domain::{AccountId, Direction, Epoch};
-use mailmesh_store::Tx;
 use mailmesh_store::mailbox::{self, Cursor};
+use mailmesh_store::{Tx, progress};
 
 use crate::sample::{self, LATER, NOW};
 use crate::world::World;
@@ -155,7 +155,7 @@ async fn voided_cursors_fit_no_folder_and_keep_their_activation() -> Result<()> 
     let account = activated(&mut tx, "support").await?;
     let other = activated(&mut tx, "other").await?;
 
-    mailbox::void_cursors(&mut tx, account).await?;
+    progress::void(&mut tx, account).await?;
     let voided = cursor(&mut tx, account, "INBOX").await?;
     let before = mailbox::reset(&mut tx, &inbox(account, 0), LATER).await?;
 

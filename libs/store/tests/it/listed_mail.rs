@@ -6,7 +6,7 @@ use mailmesh_store::listed_mail::{
     self, ListingEntry, find_unseen, finish_gone_post_actions, forget_absent, mark_existing,
     note_listing,
 };
-use mailmesh_store::{Tx, account_status, mailbox};
+use mailmesh_store::{Tx, account_status, mailbox, progress};
 use time::{Duration, OffsetDateTime};
 
 use crate::sample::{self, LATER, NOW, entry, recorded};
@@ -266,7 +266,7 @@ async fn nothing_is_seen_of_an_account_with_another_server() -> Result<()> {
     let mut tx = world.database.begin().await?;
     recorded(&mut tx, account, &entry("1", 10), b"one").await?;
 
-    mailbox::void_cursors(&mut tx, account).await?;
+    progress::void(&mut tx, account).await?;
 
     let found = look(&mut tx, account, &[entry("1", 10)], LATER).await?;
     assert_eq!(found, [0]);

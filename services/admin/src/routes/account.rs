@@ -6,7 +6,7 @@ use mailmesh_domain::{AccountId, Authorisation, Direction, Key, OutboundState};
 use mailmesh_events::account::AccountChanged;
 use mailmesh_store::account::{self as store, Account};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
-use mailmesh_store::{Tx, grant, mailbox, outbound_mail};
+use mailmesh_store::{Tx, grant, outbound_mail, progress};
 use serde::Serialize;
 use tracing::info;
 
@@ -106,7 +106,7 @@ pub(super) async fn change(
         grant::delete_unused(&mut tx, left).await?;
     }
     if may_be_other_mailbox(&current, &account) {
-        mailbox::void_cursors(&mut tx, account.id).await?;
+        progress::void(&mut tx, account.id).await?;
     }
     announce(&app, &mut tx, &account.key, false).await?;
     let view = load_one(&mut tx, account).await?;

@@ -139,7 +139,7 @@ async fn another_name_of_the_same_server_brings_no_second_event(protocol: Protoc
     account.server.as_mut().unwrap().host = "127.0.0.1".to_owned();
     let mut tx = world.base.begin().await?;
     mailmesh_store::account::update(&mut tx, &account).await?;
-    mailmesh_store::mailbox::void_cursors(&mut tx, account.id).await?;
+    mailmesh_store::progress::void(&mut tx, account.id).await?;
     tx.commit().await?;
     world.deliver(mail(11))?;
 
