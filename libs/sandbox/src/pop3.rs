@@ -194,7 +194,9 @@ async fn quit(session: &mut Session) -> Result<(), ConnectionEnd> {
     if session.strike("pop3.quit").await? == Strike::Answered {
         return Err(ConnectionEnd::ByUs);
     }
+    let mut address = None;
     if let Some(Opened { lock, listing, .. }) = session.opened.take() {
+        address = Some(lock.mailbox.address.clone());
         let committed = find_folder_mut(&mut lock.mailbox.folders(), "INBOX")
             .is_some_and(|folder| listing.commit(folder));
         if committed {
@@ -203,7 +205,11 @@ async fn quit(session: &mut Session) -> Result<(), ConnectionEnd> {
         // Before the reply: a client that has it may sign in again at once.
         lock.release();
     }
-    if session.strike("pop3.after_quit").await? == Strike::Passed {
+    let site = Arc::clone(&session.site);
+    let wire = session.wire()?;
+    // The mailbox is let go, and a fault may wait for it alone.
+    let strike = wire.strike(&site, "pop3.after_quit", address.as_deref(), "");
+    if strike.await? == Strike::Passed {
         session.reply("+OK Goodbye")?;
     }
     Err(ConnectionEnd::ByUs)

@@ -29,6 +29,8 @@ pub struct Pop3Quirks {
     pub uidls: BTreeMap<u32, String>,
     /// UIDs of mails that no session shows, as in a partial listing.
     pub hidden: BTreeSet<u32>,
+    /// UIDs of mails in the middle of which the session breaks off, each time that they are retrieved.
+    pub broken: BTreeSet<u32>,
     /// Maximum mails in one session, oldest first; the Google personality has 250.
     pub listed_at_most: Option<usize>,
     /// Maximum mails in the answer to UIDL, when LIST shows more.

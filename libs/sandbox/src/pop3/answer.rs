@@ -3,6 +3,7 @@ use bytes::BytesMut;
 use super::content::{ending, split_at_dots, top};
 use super::listing::Listing;
 use super::session::Session;
+use crate::fault::Fault;
 use crate::server::bytes::put;
 use crate::server::wire::{ConnectionEnd, Strike};
 
@@ -93,8 +94,12 @@ pub(super) async fn retrieve(session: &mut Session, argument: &str) -> Result<()
     };
     let (raw, size) = (message.raw.clone(), listing.size(message));
     listing.mark_retrieved(number);
+    let broken = listing.is_broken(number).then_some(Fault::Cut);
     session.site.store.count().pop3_retrieved.increase();
-    let fault = session.take_fault("pop3.retr.body");
+    if broken.is_some() {
+        session.site.store.count().faults.increase();
+    }
+    let fault = broken.or_else(|| session.take_fault("pop3.retr.body"));
     if let Some(fault) = fault {
         let mut answer = BytesMut::new();
         put(&mut answer, format_args!("+OK {size} octets\r\n"));

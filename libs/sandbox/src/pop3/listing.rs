@@ -73,6 +73,11 @@ impl Listing {
         (!message.is_deleted).then_some(message)
     }
 
+    pub(super) fn is_broken(&self, number: usize) -> bool {
+        let mut found = self.find(number).into_iter();
+        found.any(|message| self.quirks.broken.contains(&message.uid))
+    }
+
     fn find_mut(&mut self, number: usize) -> Option<&mut ListedMessage> {
         let message = self.messages.get_mut(number.checked_sub(1)?)?;
         (!message.is_deleted).then_some(message)

@@ -89,8 +89,12 @@ async fn quit_may_fail_before_and_after_it_deletes() -> TestResult {
     assert_eq!(peer.find_line().await?, None);
     assert_eq!(uids(&sandbox)?, [1, 2]);
 
-    let rule = FaultRule::once("pop3.after_quit", Fault::Cut);
-    sandbox.faults().add(rule)?;
+    for address in [BOB, ALICE] {
+        sandbox.faults().add(FaultRule {
+            address: Some(address.to_owned()),
+            ..FaultRule::once("pop3.after_quit", Fault::Cut)
+        })?;
+    }
     let mut peer = open_maildrop(&sandbox, ALICE).await?;
     peer.ask("DELE 1").await?;
     peer.send("QUIT\r\n").await?;

@@ -42,6 +42,24 @@ async fn a_server_may_know_no_uidl() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_broken_mail_ends_each_session_that_retrieves_it() -> TestResult {
+    let quirks = Pop3Quirks {
+        broken: [2].into(),
+        ..Pop3Quirks::default()
+    };
+    let sandbox = start_with(2, quirks).await?;
+    for _ in 0..2 {
+        let mut peer = open_maildrop(&sandbox, ALICE).await?;
+        peer.ask_lines("RETR 1").await?;
+
+        peer.send("RETR 2\r\n").await?;
+
+        assert!(!peer.rest().await?.ends_with(".\r\n"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn copies_of_a_mail_share_a_uidl_made_of_content() -> TestResult {
     let quirks = Pop3Quirks {
         uidl: UidlKind::Content,
