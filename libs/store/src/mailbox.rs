@@ -11,5 +11,5 @@ pub use cursor::{Cursor, activate, backdate, finish_rescan, list_cursors, move_c
 pub(crate) use forget::void_cursors;
 pub use known::{FoundMail, adopt_renamed, list_folders_of_epoch, renumber_known};
 pub use post_action::{DuePostAction, finish_post_actions, list_post_actions};
-pub use quarantine::{MailFailures, count_failure, quarantine};
+pub use quarantine::{MailFailures, UnreadMail, count_failure, find_quarantined, quarantine};
 pub use received::{ReceivedMail, insert};

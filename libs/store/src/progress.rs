@@ -1,12 +1,11 @@
 //! What was received, in whichever of two forms it is remembered: a cursor that moves (`mailbox`), or the set of what was
 //! seen (`listed_mail`). Callers need not know which.
 
-use mailmesh_domain::AccountId;
-use mailmesh_events::mail::Origin;
+use mailmesh_domain::{AccountId, Position};
 use time::OffsetDateTime;
 
 use crate::listed_mail::ListingEntry;
-use crate::mailbox::ReceivedMail;
+use crate::mailbox::{ReceivedMail, UnreadMail};
 use crate::{StoreError, Tx, listed_mail, mailbox};
 
 /// Records mails of many accounts whose events the stream has confirmed; those that are recorded stay as they are. Mails
@@ -33,27 +32,42 @@ pub async fn record(
     Ok(())
 }
 
-/// Gives up a mail that cannot be read, so that it is not fetched again. `listed_bytes` is its size by the listing. Returns
-/// whether it was not given up before.
+/// A mail that cannot be read, as its session lists it.
+#[derive(Debug, Clone, Copy)]
+pub struct BrokenMail<'a> {
+    pub folder: &'a str,
+    pub position: &'a Position,
+    pub ordinal: u64,
+    pub listed_bytes: Option<u64>,
+}
+
+impl BrokenMail<'_> {
+    /// Returns what identifies it in other sessions.
+    pub fn identity(&self) -> UnreadMail {
+        UnreadMail::new(self.folder, self.position, self.ordinal, self.listed_bytes)
+    }
+}
+
+/// Gives up a mail that cannot be read, so that it is not fetched again; of a server without ids, not for a while, see
+/// [`mailbox::find_quarantined`]. Returns whether it was not given up before.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn quarantine(
     tx: &mut Tx,
     account: AccountId,
-    origin: &Origin,
-    listed_bytes: Option<u64>,
+    mail: &BrokenMail<'_>,
     now: OffsetDateTime,
 ) -> Result<bool, StoreError> {
-    if origin.position.ordinal().is_none() {
+    if mail.position.ordinal().is_none() {
         // No cursor passes it.
         let entry = ListingEntry {
-            position: origin.position.clone(),
-            listed_bytes,
+            position: mail.position.clone(),
+            listed_bytes: mail.listed_bytes,
         };
-        listed_mail::mark_existing(tx, account, &origin.folder, &[entry], now).await?;
+        listed_mail::mark_existing(tx, account, mail.folder, &[entry], now).await?;
     }
-    mailbox::quarantine(tx, account, origin, now).await
+    mailbox::quarantine(tx, account, &mail.identity(), now).await
 }
 
 /// Forgets up to `limit` mails that have been gone from their mailboxes since before a moment. A cursor needs no memory of

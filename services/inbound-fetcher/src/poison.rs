@@ -1,8 +1,7 @@
 use std::collections::HashMap;
 
-use mailmesh_domain::Position;
+use mailmesh_mail::SourceError;
 use mailmesh_mail::source::ListedMail;
-use mailmesh_mail::{MailEvidence, SourceError};
 
 use crate::account_context::AccountContext;
 use crate::control_fetch::{ControlFetch, fetch_control};
@@ -13,9 +12,17 @@ use crate::quarantine::{self, Judgement, may_be_of_a_mail};
 /// A mail that failed so often that one more failure may quarantine it.
 #[derive(Debug, Clone)]
 struct PoisonCandidate {
-    /// Its ordinal may be another in the next session.
-    position: Position,
+    mail: ListedMail,
     attempts: i32,
+}
+
+impl PoisonCandidate {
+    /// Returns whether this is the mail, whose ordinal may be another in each session.
+    fn is(&self, mail: &ListedMail) -> bool {
+        // Without ids the place in the listing and the size are all there is.
+        let is_at_place = self.mail.ordinal == mail.ordinal && self.mail.bytes == mail.bytes;
+        self.mail.position == mail.position && (is_at_place || !mail.position.is_nameless())
+    }
 }
 
 /// A fetch of a mail that was asked for alone, so that a failure is held against it.
@@ -67,21 +74,21 @@ impl PoisonTracker {
             self.folders.remove(folder);
             return most;
         };
-        let is_candidate = |mail: &ListedMail| mail.position == candidate.position;
+        let is_candidate = |mail: &ListedMail| candidate.is(mail);
         let before = mails.iter().position(is_candidate);
         before.map_or(most, |before| before.clamp(1, most))
     }
 
-    /// Records that a fetch of several mails, of which `came_some`, failed.
+    /// Records that a fetch of several mails failed; `has_advanced` if some of them need not be fetched again.
     pub(crate) fn note_batch(
         &mut self,
         folder: &str,
         last: u64,
         error: &SourceError,
-        came_some: bool,
+        has_advanced: bool,
     ) {
         // Not after a throttle or an outage: no mail is at fault, and fetching one by one would add load.
-        if may_be_of_a_mail(error, came_some) {
+        if may_be_of_a_mail(error, has_advanced) {
             self.broken(folder).individually_until = Some(last);
         }
     }
@@ -95,7 +102,7 @@ impl PoisonTracker {
         let broken = self.folders.get_mut(folder.name);
         let candidate = broken.and_then(|broken| {
             let candidate = &mut broken.candidate;
-            candidate.take_if(|candidate| candidate.position == mail.position)
+            candidate.take_if(|candidate| candidate.is(mail))
         });
         match candidate {
             Some(candidate) => fetch_control(folder.source, mail.ordinal, candidate.attempts).await,
@@ -111,19 +118,14 @@ impl PoisonTracker {
         error: &SourceError,
     ) -> Result<bool, Failure> {
         let (folder, mail) = (fetch.folder, fetch.mail);
-        if mail.position.is_nameless() {
-            // Counts of all such mails would be one: it is passed over, and tried again at the next look.
-            let is_its_own = error.evidence_against_mail() >= MailEvidence::Strong;
-            return Ok(is_its_own && error.is_session_usable());
-        }
         match quarantine::count_failure(owner, folder, mail, error, fetch.control).await? {
             Judgement::NotCounted => Ok(false),
             Judgement::Counted {
                 attempts,
                 is_candidate,
             } => {
-                let position = mail.position.clone();
-                let candidate = is_candidate.then_some(PoisonCandidate { position, attempts });
+                let mail = mail.clone();
+                let candidate = is_candidate.then_some(PoisonCandidate { mail, attempts });
                 self.broken(fetch.folder).candidate = candidate;
                 Ok(false)
             }

@@ -21,6 +21,8 @@ pub(crate) struct Publisher<'a> {
     /// What is still to be dealt with; the cursor stays before the first of it.
     pending: BTreeSet<u64>,
     last: u64,
+    /// A mail was dealt with that no session has to fetch again.
+    has_advanced: bool,
     receipt: Option<Receipt>,
     due: Vec<Due>,
 }
@@ -42,6 +44,7 @@ impl<'a> Publisher<'a> {
             folder,
             progress,
             mails,
+            has_advanced: false,
             receipt: None,
             due: Vec::new(),
         }
@@ -69,6 +72,11 @@ impl<'a> Publisher<'a> {
 
     pub(crate) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// Returns whether the next session has less to fetch than this one had.
+    pub(crate) const fn has_advanced(&self) -> bool {
+        self.has_advanced
     }
 
     pub(crate) const fn last(&self) -> u64 {
@@ -107,6 +115,8 @@ impl<'a> Publisher<'a> {
         for mail in mails {
             if known.contains(&mail.ordinal) {
                 self.leave_out(mail.ordinal);
+                // Without an id it is fetched again to be known again.
+                self.has_advanced |= !mail.position.is_nameless();
             } else {
                 prepared.push(prepare(owner, folder, mail).await?);
             }
@@ -131,6 +141,7 @@ impl<'a> Publisher<'a> {
         for (answer, record) in answers.into_iter().zip(records) {
             match answer {
                 Ok(published) => {
+                    self.has_advanced = true;
                     self.leave_out(record.ordinal);
                     sequences.push((record.ordinal, published.sequence));
                     confirmed.push(record);

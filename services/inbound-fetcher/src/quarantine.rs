@@ -4,7 +4,8 @@ use mailmesh_events::mail::{MailQuarantined, Origin};
 use mailmesh_mail::source::ListedMail;
 use mailmesh_mail::{MailEvidence, SourceError};
 use mailmesh_store::mailbox::{self, MailFailures};
-use mailmesh_store::{outbox, progress};
+use mailmesh_store::outbox;
+use mailmesh_store::progress::{self, BrokenMail};
 use time::{Duration, OffsetDateTime};
 use tracing::warn;
 
@@ -43,20 +44,26 @@ pub(crate) async fn count_failure(
         return Ok(Judgement::NotCounted);
     };
     let problem = problem_of(error);
-    let origin = Origin {
-        folder: folder.to_owned(),
-        position: mail.position.clone(),
+    let broken = BrokenMail {
+        folder,
+        position: &mail.position,
+        ordinal: mail.ordinal,
+        listed_bytes: mail.bytes,
     };
     let now = context.now();
     let replica = &context.replica;
     let mut tx = replica.database.begin().await?;
-    let failures = mailbox::count_failure(&mut tx, account.id, &origin, &problem, now).await?;
+    let failures =
+        mailbox::count_failure(&mut tx, account.id, &broken.identity(), &problem, now).await?;
     let attempts = failures.attempts;
     let is_over = is_poison(failures, limit, control, now);
-    if is_over && progress::quarantine(&mut tx, account.id, &origin, mail.bytes, now).await? {
+    if is_over && progress::quarantine(&mut tx, account.id, &broken, now).await? {
         let event = replica.encode(&MailQuarantined {
             account: account.key.clone(),
-            origin,
+            origin: Origin {
+                folder: folder.to_owned(),
+                position: mail.position.clone(),
+            },
             attempts,
             problem,
         })?;
@@ -77,11 +84,11 @@ pub(crate) async fn count_failure(
 }
 
 /// Returns whether one of several mails may have caused the failure. A lost connection or an outage is held against none
-/// of them while some still come.
-pub(crate) fn may_be_of_a_mail(error: &SourceError, came_some: bool) -> bool {
+/// of them while there is progress.
+pub(crate) fn may_be_of_a_mail(error: &SourceError, has_advanced: bool) -> bool {
     match error.evidence_against_mail() {
         MailEvidence::None => false,
-        MailEvidence::Weak => !came_some,
+        MailEvidence::Weak => !has_advanced,
         MailEvidence::Strong | MailEvidence::Certain => true,
     }
 }

@@ -179,11 +179,10 @@ impl Receiver {
             self.count_failure(batch, *ordinal, error).await?;
             return Ok(FetchReport::default());
         }
-        let mut asked = ordinals.iter();
-        let came_some = asked.any(|ordinal| !batch.publisher.is_pending(*ordinal));
+        let has_advanced = batch.publisher.has_advanced();
         let last = batch.publisher.last();
         let folder = batch.publisher.folder();
-        self.poison.note_batch(folder, last, &error, came_some);
+        self.poison.note_batch(folder, last, &error, has_advanced);
         Err(error.into())
     }
 

@@ -4,6 +4,7 @@ use anyhow::{Context, ensure};
 use mailmesh_domain::{Key, MailId, OutboundState};
 use mailmesh_events::mail::Origin;
 use mailmesh_sandbox::Flags;
+use mailmesh_store::mailbox::UnreadMail;
 use mailmesh_store::{account, mailbox, outbound_mail};
 use mailmesh_testkit::eventually;
 use mailmesh_tests::{Leftovers, Restored, World};
@@ -82,10 +83,11 @@ async fn keeps_what_is_quarantined(world: &mut World) {
     let key = Key::try_new("support").unwrap();
     let account = account::find_by_key(&mut tx, &key).await.unwrap().unwrap();
     let now = world.base.clock.now();
-    let was_free = mailbox::quarantine(&mut tx, account.id, &origin, now).await;
+    let mail = UnreadMail::new(&origin.folder, &origin.position, 0, None);
+    let was_free = mailbox::quarantine(&mut tx, account.id, &mail, now).await;
     assert!(!was_free.unwrap(), "{origin:?}");
     let problem = serde_json::from_value(events[0].data["problem"].clone()).unwrap();
-    let failures = mailbox::count_failure(&mut tx, account.id, &origin, &problem, now).await;
+    let failures = mailbox::count_failure(&mut tx, account.id, &mail, &problem, now).await;
     assert_eq!(failures.unwrap().attempts, 4, "{origin:?}");
 }
 

@@ -1,10 +1,35 @@
-use mailmesh_domain::AccountId;
+use mailmesh_domain::{AccountId, Position};
 use mailmesh_events::Problem;
-use mailmesh_events::mail::Origin;
 use time::OffsetDateTime;
 
 use crate::convert::to_json;
 use crate::{StoreError, Tx};
+
+/// What identifies a mail that was never read, from one session to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadMail {
+    folder: String,
+    epoch: String,
+    position: String,
+}
+
+impl UnreadMail {
+    /// `place` is the mail's ordinal in its session, and `listed_bytes` its size by the listing. They stand for a mail whose
+    /// server gives no ids: until an earlier mail is gone, they name it.
+    pub fn new(folder: &str, position: &Position, place: u64, listed_bytes: Option<u64>) -> Self {
+        let within = if position.is_nameless() {
+            // Begins as no id does: RFC 1939 §7 leaves no blank in them.
+            format!(" {place} {}", listed_bytes.unwrap_or_default())
+        } else {
+            position.within_epoch()
+        };
+        Self {
+            folder: folder.to_owned(),
+            epoch: position.epoch().as_str().to_owned(),
+            position: within,
+        }
+    }
+}
 
 /// How often a mail could not be read, and since when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +46,7 @@ pub struct MailFailures {
 pub async fn count_failure(
     tx: &mut Tx,
     account: AccountId,
-    origin: &Origin,
+    mail: &UnreadMail,
     problem: &Problem,
     now: OffsetDateTime,
 ) -> Result<MailFailures, StoreError> {
@@ -34,9 +59,9 @@ pub async fn count_failure(
          RETURNING attempts, first_failed_at",
     )
     .bind(account.as_uuid())
-    .bind(&origin.folder)
-    .bind(origin.position.epoch().as_str())
-    .bind(origin.position.within_epoch())
+    .bind(&mail.folder)
+    .bind(&mail.epoch)
+    .bind(&mail.position)
     .bind(to_json(Some(problem)))
     .bind(now)
     .fetch_one(tx.connection())
@@ -48,29 +73,77 @@ pub async fn count_failure(
     })
 }
 
-/// Gives a mail up for good; moved out of its folder and back it is another. Returns whether it was
-/// not given up before.
+/// Gives a mail up; moved out of its folder and back it is another. Returns whether it was not given up before.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn quarantine(
     tx: &mut Tx,
     account: AccountId,
-    origin: &Origin,
+    mail: &UnreadMail,
     now: OffsetDateTime,
 ) -> Result<bool, StoreError> {
-    let done = sqlx::query(
-        "UPDATE quarantined_mails SET quarantined_at = $5
-         WHERE account_id = $1 AND folder = $2 AND epoch = $3 AND position = $4
-           AND quarantined_at IS NULL",
+    let is_first: Option<bool> = sqlx::query_scalar(
+        "UPDATE quarantined_mails q SET quarantined_at = $5
+         FROM (SELECT quarantined_at FROM quarantined_mails
+               WHERE account_id = $1 AND folder = $2 AND epoch = $3 AND position = $4
+               FOR UPDATE) before
+         WHERE q.account_id = $1 AND q.folder = $2 AND q.epoch = $3 AND q.position = $4
+         RETURNING before.quarantined_at IS NULL",
     )
     .bind(account.as_uuid())
-    .bind(&origin.folder)
-    .bind(origin.position.epoch().as_str())
-    .bind(origin.position.within_epoch())
+    .bind(&mail.folder)
+    .bind(&mail.epoch)
+    .bind(&mail.position)
     .bind(now)
-    .execute(tx.connection())
+    .fetch_optional(tx.connection())
     .await
     .map_err(StoreError::query("quarantine a mail"))?;
-    Ok(done.rows_affected() == 1)
+    Ok(is_first.unwrap_or_default())
+}
+
+/// Returns the indices of those of a folder's mails without ids that were given up after a moment, and forgets all others
+/// that are not among them: a mail that stands elsewhere by now is tried anew. `mails` are all that the server lists.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_quarantined(
+    tx: &mut Tx,
+    account: AccountId,
+    folder: &str,
+    mails: &[UnreadMail],
+    after: OffsetDateTime,
+) -> Result<Vec<usize>, StoreError> {
+    let operation = StoreError::query("look for quarantined mails");
+    let positions: Vec<&str> = mails.iter().map(|mail| mail.position.as_str()).collect();
+    sqlx::query(
+        "DELETE FROM quarantined_mails
+         WHERE account_id = $1 AND folder = $2 AND starts_with(position, ' ')
+           AND position <> ALL ($3)",
+    )
+    .bind(account.as_uuid())
+    .bind(folder)
+    .bind(&positions)
+    .execute(tx.connection())
+    .await
+    .map_err(&operation)?;
+    let places: Vec<i64> = sqlx::query_scalar(
+        "SELECT m.place FROM unnest($3::text[]) WITH ORDINALITY AS m (position, place)
+         JOIN quarantined_mails q USING (position)
+         WHERE q.account_id = $1 AND q.folder = $2 AND starts_with(q.position, ' ')
+           AND q.quarantined_at > $4
+         ORDER BY m.place",
+    )
+    .bind(account.as_uuid())
+    .bind(folder)
+    .bind(&positions)
+    .bind(after)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(&operation)?;
+    // The database counts from one.
+    let indices = places
+        .into_iter()
+        .filter_map(|place| usize::try_from(place).ok()?.checked_sub(1));
+    Ok(indices.collect())
 }

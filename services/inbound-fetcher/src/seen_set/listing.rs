@@ -1,12 +1,19 @@
 use aws_lc_rs::digest;
 use mailmesh_mail::source::ListedMail;
 use mailmesh_mail::{MailSource, SourceError};
+use mailmesh_store::Tx;
 use mailmesh_store::listed_mail::{self, ListingEntry};
+use mailmesh_store::mailbox::{self, UnreadMail};
+use time::Duration;
 
 use super::look::ListingLook;
+use crate::account_context::AccountContext;
 use crate::failure::Failure;
 use crate::mail_id::length;
 use crate::open_folder::OpenFolder;
+
+/// How long a mail without an id that could not be read is passed over.
+const QUARANTINED_FOR: Duration = Duration::DAY;
 
 /// Takes a complete listing in; returns what is to be fetched of it.
 pub(super) async fn note_listing(
@@ -31,6 +38,7 @@ pub(super) async fn note_listing(
         let is_fetched = |place: &usize| passed.binary_search(place).is_err();
         places = (0..entries.len()).filter(is_fetched).collect();
     }
+    pass_over_quarantined(&mut tx, folder.owner, name, &mails, &mut places).await?;
     tx.commit().await?;
     let look = ListingLook::new(digest, &entries, is_unfamiliar);
     let mut places = places.into_iter().peekable();
@@ -41,6 +49,29 @@ pub(super) async fn note_listing(
         is_unseen
     });
     Ok((look, mails))
+}
+
+/// Leaves out mails without ids that could not be read lately. They are tried again now and then, as another mail of the same
+/// size may have taken such a one's place.
+async fn pass_over_quarantined(
+    tx: &mut Tx,
+    owner: &AccountContext,
+    folder: &str,
+    mails: &[ListedMail],
+    unseen: &mut Vec<usize>,
+) -> Result<(), Failure> {
+    if !mails.iter().any(|mail| mail.position.is_nameless()) {
+        return Ok(());
+    }
+    let unread: Vec<UnreadMail> = mails
+        .iter()
+        .map(|mail| UnreadMail::new(folder, &mail.position, mail.ordinal, mail.bytes))
+        .collect();
+    let account = owner.account.id;
+    let after = owner.context.now() - QUARANTINED_FOR;
+    let passed = mailbox::find_quarantined(tx, account, folder, &unread, after).await?;
+    unseen.retain(|place| passed.binary_search(place).is_err());
+    Ok(())
 }
 
 pub(super) fn entries_of(mails: &[ListedMail]) -> Vec<ListingEntry> {

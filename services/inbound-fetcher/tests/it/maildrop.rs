@@ -38,7 +38,7 @@ async fn is_empty(world: &World) -> Result<()> {
 }
 
 /// Waits until further looks have come to their end.
-async fn further_looks(world: &World, looks: u64) -> Result<()> {
+pub(crate) async fn further_looks(world: &World, looks: u64) -> Result<()> {
     let before = world.sandbox.mail().counters().pop3_sign_ins;
     eventually("the mailbox is looked through again", async || {
         let now = world.sandbox.mail().counters().pop3_sign_ins;

@@ -3,10 +3,11 @@
 use anyhow::Result;
 use mailmesh_domain::{MustAct, Protocol};
 use mailmesh_events::mail::MailQuarantined;
-use mailmesh_sandbox::{Fault, FaultRule};
+use mailmesh_sandbox::{Fault, FaultRule, Pop3Quirks, UidlKind};
 
 use crate::fault::rule;
-use crate::world::{World, mail, over_each_protocol, uid_of};
+use crate::maildrop::further_looks;
+use crate::world::{ALICE, World, mail, over_each_protocol, uid_of};
 
 over_each_protocol! {
     mail_that_is_alone_in_its_folder_outlives_a_fault_of_the_server,
@@ -75,6 +76,41 @@ async fn server_that_shows_no_mail_for_a_while_has_none_set_aside() -> Result<()
     let quarantined = world.base.events::<MailQuarantined>("support").await?;
     assert!(quarantined.is_empty(), "{quarantined:?}");
     world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_breaks_each_session_is_set_aside_with_or_without_an_id() -> Result<()> {
+    for uidl in [UidlKind::Uid, UidlKind::Missing] {
+        let mut world = World::over(Protocol::Pop3).await?;
+        world.settings.quarantine_attempts = 1;
+        world.account("support", |_| {}).await?;
+        for number in 1..=4 {
+            world.deliver(mail(number))?;
+        }
+        let quirks = Pop3Quirks {
+            uidl,
+            broken: [2].into(),
+            ..Pop3Quirks::default()
+        };
+        world.sandbox.mail().set_pop3_quirks(ALICE, quirks)?;
+        let replica = world.start().await?;
+
+        let event: MailQuarantined = world.base.first_event("support").await?;
+        let mails = world.mails("support", 3).await?;
+
+        let subjects = mails.iter().map(|mail| mail.subject.as_deref());
+        assert!(subjects.eq([Some("Mail 1"), Some("Mail 3"), Some("Mail 4")]));
+        assert_eq!(event.attempts, 3, "{uidl:?}");
+        // It is asked for no more: each further session comes to its end.
+        further_looks(&world, 3).await?;
+        let broken_off = world.sandbox.mail().counters().faults;
+        further_looks(&world, 3).await?;
+        assert_eq!(world.sandbox.mail().counters().faults, broken_off);
+        let told = world.base.events::<MailQuarantined>("support").await?;
+        assert_eq!(told.len(), 1, "{uidl:?}");
+        world.finish(replica).await?;
+    }
+    Ok(())
 }
 
 async fn mail_that_is_alone_in_its_folder_outlives_a_fault_of_the_server(
