@@ -255,6 +255,18 @@ impl MailStore {
         })
     }
 
+    /// Puts another mail in the place of one, as where a mailbox was restored from a backup and went on from there; returns
+    /// whether there was one.
+    pub fn replace(
+        &self,
+        address: &str,
+        folder: &str,
+        uid: u32,
+        raw: Bytes,
+    ) -> Result<bool, MailStoreError> {
+        self.change(address, folder, |folder| folder.replace(uid, raw))
+    }
+
     /// Replaces a mail's flags, as a human with another client would; returns whether it was there.
     pub fn set_flags(
         &self,

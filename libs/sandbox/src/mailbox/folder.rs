@@ -120,6 +120,19 @@ impl Folder {
         removed
     }
 
+    /// Gives a mail another content; returns whether it is there.
+    pub(crate) fn replace(&mut self, uid: u32, raw: Bytes) -> bool {
+        let mail = self
+            .position(uid)
+            .and_then(|position| self.mails.get_mut(position));
+        let Some(mail) = mail else {
+            return false;
+        };
+        mail.raw = raw;
+        self.version += 1;
+        true
+    }
+
     /// Notes that a POP3 session has retrieved these mails; no IMAP session can see that.
     pub(crate) fn mark_popped(&mut self, uids: &HashSet<u32>) {
         for mail in &mut self.mails {
