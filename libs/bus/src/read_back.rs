@@ -5,6 +5,7 @@ use crate::direct::{BatchRequest, batch, next_of_leader};
 use crate::stored::{ReadError, Stored};
 use crate::stream::StreamKind;
 use crate::subject::is_literal;
+use time::OffsetDateTime;
 
 const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -33,6 +34,24 @@ impl Bus {
             wire_subject: self.inner.prefix.subject(subject),
             next_sequence: after_sequence.saturating_add(1),
             is_done: false,
+        })
+    }
+}
+
+impl Bus {
+    /// Returns when `EVENTS` was made, in microseconds: a stream that was deleted and made anew counts its messages from 1
+    /// again, so that a sequence means nothing without this.
+    pub fn events_created_at(&self) -> BoxFuture<'_, Result<OffsetDateTime, ReadError>> {
+        Box::pin(async move {
+            let kind = StreamKind::Events;
+            let name = self.inner.prefix.stream(kind.name());
+            let nats = self.nats().await;
+            let found = nats.jetstream.get_stream(&name).await;
+            let stream = found.map_err(|error| ReadError::asking(kind, error.into()))?;
+            let created = stream.cached_info().created;
+            // Databases keep no more.
+            let micros = created.microsecond() * 1_000;
+            Ok(created.replace_nanosecond(micros).unwrap_or(created))
         })
     }
 }

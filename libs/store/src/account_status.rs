@@ -21,8 +21,6 @@ pub struct AccountStatus {
     pub changed_at: OffsetDateTime,
     /// When the server last proved that it knows us.
     pub proved_at: Option<OffsetDateTime>,
-    /// The last `EVENTS` sequence whose mail is recorded.
-    pub event_sequence: i64,
 }
 
 #[derive(sqlx_macros::FromRow)]
@@ -35,7 +33,6 @@ struct Row {
     is_grant_missing: bool,
     changed_at: OffsetDateTime,
     proved_at: Option<OffsetDateTime>,
-    event_sequence: i64,
 }
 
 impl TryFrom<Row> for AccountStatus {
@@ -61,7 +58,6 @@ impl TryFrom<Row> for AccountStatus {
             problem: of.json("problem", problem)?,
             changed_at: row.changed_at,
             proved_at: row.proved_at,
-            event_sequence: row.event_sequence,
         })
     }
 }
@@ -76,7 +72,7 @@ pub async fn list_by_ids(tx: &mut Tx, ids: &[AccountId]) -> Result<Vec<AccountSt
         "SELECT s.account_id, s.state, s.problem, g.state AS grant_state,
                 g.problem AS grant_problem,
                 (a.authorisation = 'oauth2' AND a.grant_id IS NULL) AS is_grant_missing,
-                s.changed_at, s.proved_at, s.event_sequence
+                s.changed_at, s.proved_at
          FROM account_status s
          JOIN accounts a ON a.account_id = s.account_id
          LEFT JOIN grants g ON g.grant_id = a.grant_id
@@ -151,28 +147,5 @@ pub async fn set_proved(
     .execute(tx.connection())
     .await
     .map_err(StoreError::query("record proofs of life"))?;
-    Ok(())
-}
-
-/// Records up to which `EVENTS` sequence an account's mails are recorded.
-///
-/// # Errors
-/// When the database fails.
-pub async fn set_event_sequences(
-    tx: &mut Tx,
-    sequences: &[(AccountId, i64)],
-) -> Result<(), StoreError> {
-    let ids: Vec<Uuid> = sequences.iter().map(|(id, _)| id.as_uuid()).collect();
-    let values: Vec<i64> = sequences.iter().map(|(_, sequence)| *sequence).collect();
-    sqlx::query(
-        "UPDATE account_status s SET event_sequence = p.sequence
-         FROM unnest($1::uuid[], $2::bigint[]) AS p (account_id, sequence)
-         WHERE s.account_id = p.account_id",
-    )
-    .bind(ids)
-    .bind(values)
-    .execute(tx.connection())
-    .await
-    .map_err(StoreError::query("record event sequences"))?;
     Ok(())
 }

@@ -27,6 +27,7 @@ pub mod client_configuration;
 mod convert;
 mod database;
 mod error;
+pub mod event_mark;
 pub mod grant;
 pub mod lease;
 pub mod listed_mail;

@@ -21,15 +21,38 @@ pub async fn record(
     if !mails.is_empty() {
         mailbox::insert(tx, mails, now).await?;
     }
-    let unordered: Vec<&ReceivedMail> = mails
-        .iter()
-        .copied()
-        .filter(|mail| mail.position.ordinal().is_none())
-        .collect();
+    let unordered = unordered(mails);
     if !unordered.is_empty() {
         listed_mail::record(tx, &unordered, now).await?;
     }
     Ok(())
+}
+
+/// Records mails whose events an earlier owner published. That they stand where their events say is not proved: a mail with
+/// another content there is to be fetched all the same. Of mails with an order the cursor sees to that.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record_read_back(
+    tx: &mut Tx,
+    mails: &[&ReceivedMail],
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    if !mails.is_empty() {
+        mailbox::insert(tx, mails, now).await?;
+    }
+    let unordered = unordered(mails);
+    if !unordered.is_empty() {
+        listed_mail::record_absent(tx, &unordered, now).await?;
+    }
+    Ok(())
+}
+
+fn unordered<'a>(mails: &[&'a ReceivedMail]) -> Vec<&'a ReceivedMail> {
+    let mails = mails.iter().copied();
+    mails
+        .filter(|mail| mail.position.ordinal().is_none())
+        .collect()
 }
 
 /// A mail that cannot be read, as its session lists it.

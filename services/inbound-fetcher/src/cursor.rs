@@ -2,6 +2,7 @@
 //! `seen_set`.
 
 use mailmesh_mail::source::ListedMail;
+use tracing::warn;
 
 use crate::failure::Failure;
 use crate::open_folder::OpenFolder;
@@ -14,7 +15,27 @@ pub(crate) async fn open(
     positions: &mut Positions,
 ) -> Result<(), Failure> {
     let opened = folder.open().await?;
-    reconcile::fit_cursor(folder, positions, &opened).await
+    reconcile::fit_cursor(folder, positions, &opened).await?;
+    positions.note_opened(folder.name, opened.last_ordinal);
+    Ok(())
+}
+
+/// Forgets events that were read back of mails which the server never had: whatever announced them, the cursor must not
+/// pass what comes to their places.
+pub(crate) fn forget_impossible(folder: &OpenFolder<'_>, positions: &mut Positions) {
+    // A server that does not say where its numbers end (UIDNEXT, optional before RFC 9051) refutes nothing.
+    let Some(last) = positions.last_opened(folder.name) else {
+        return;
+    };
+    let forgotten = positions.forget_beyond(folder.name, last);
+    if forgotten > 0 {
+        folder.owner.context.metrics.count_contradicted();
+        warn!(
+            account.id = %folder.owner.account.id,
+            events = forgotten,
+            "Events announced mails that the server never had"
+        );
+    }
 }
 
 /// Returns whether stored positions mean the mails that they were stored for: while a folder is read again, mails are still

@@ -4,12 +4,14 @@ use mailmesh_events::mail::{MailboxReset, ResetReason};
 use mailmesh_store::mailbox::{self, Cursor, FoundMail};
 use mailmesh_store::outbox;
 use time::OffsetDateTime;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
+use crate::mail_id::to_hex;
 use crate::position::{FormerFolders, Positions};
 use crate::prepare::WholeMail;
+use crate::read_back::Comparison;
 
 /// Finds, in a folder that is read again or was renamed, the mails that are not to be announced: those that were received
 /// before, under other numbers or another name of the folder, and those that were there before the folder was watched.
@@ -36,6 +38,42 @@ pub(crate) async fn find_known(
         known.extend(find_older(positions.cursor(folder), &rescanned));
     }
     Ok(known)
+}
+
+/// Finds the mails whose own events an earlier owner published and did not record; what is to be done with them on the server
+/// is due now. One that stands where another content was announced is told, and published as any other.
+pub(crate) async fn find_published<'a>(
+    owner: &AccountContext,
+    positions: &mut Positions,
+    folder: &str,
+    mails: impl Iterator<Item = &'a WholeMail> + Send,
+) -> Result<Vec<u64>, Failure> {
+    let (mut ordinals, mut ids) = (Vec::new(), Vec::new());
+    for mail in mails {
+        match positions.compare(folder, &mail.position, &mail.sha256) {
+            Comparison::Unknown => {}
+            Comparison::Same(id) => {
+                ordinals.push(mail.ordinal);
+                ids.push(id);
+            }
+            Comparison::Differs(announced) => {
+                owner.context.metrics.count_contradicted();
+                warn!(
+                    account.id = %owner.account.id,
+                    position = ?mail.position,
+                    announced.sha256 = to_hex(&announced),
+                    found.sha256 = to_hex(&mail.sha256),
+                    "An event announced another mail than stands at its place; that one is announced, too"
+                );
+            }
+        }
+    }
+    if !ids.is_empty() && owner.opens_for_changes() {
+        let mut tx = owner.context.replica.database.begin().await?;
+        mailbox::demand_post_actions(&mut tx, &ids).await?;
+        tx.commit().await?;
+    }
+    Ok(ordinals)
 }
 
 fn up_to(mails: &[WholeMail], last: Option<u64>) -> Vec<&WholeMail> {

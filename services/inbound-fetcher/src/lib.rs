@@ -58,6 +58,7 @@ mod proof;
 mod publish;
 mod published_index;
 mod quarantine;
+mod read_back;
 mod receive;
 mod reconcile;
 mod recorder;

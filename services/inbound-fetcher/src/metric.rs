@@ -8,6 +8,7 @@ pub(crate) struct Metrics {
     received_bytes: Counter<u64>,
     failures: Counter<u64>,
     quarantined: Counter<u64>,
+    contradicted: Counter<u64>,
     unproved: Gauge<u64>,
     accounts: Gauge<u64>,
 }
@@ -32,6 +33,10 @@ impl Metrics {
                 .u64_counter("mailmesh_mails_quarantined")
                 .with_description("Mails set aside because they could not be read")
                 .build(),
+            contradicted: meter
+                .u64_counter("mailmesh_events_contradicted")
+                .with_description("Read back events whose mail is another one, or was never there")
+                .build(),
             unproved: meter
                 .u64_gauge("mailmesh_account_unproved_seconds")
                 .with_description("Seconds since the server last confirmed the folders' state")
@@ -54,6 +59,10 @@ impl Metrics {
 
     pub(crate) fn count_quarantined(&self) {
         self.quarantined.add(1, &[]);
+    }
+
+    pub(crate) fn count_contradicted(&self) {
+        self.contradicted.add(1, &[]);
     }
 
     pub(crate) fn show_unproved(&self, account: &Key, seconds: u64) {

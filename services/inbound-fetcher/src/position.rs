@@ -1,5 +1,6 @@
 use mailmesh_bus::Fence;
-use mailmesh_domain::Epoch;
+use mailmesh_domain::{Epoch, Position};
+use mailmesh_store::event_mark::EventMark;
 use mailmesh_store::mailbox::Cursor;
 use time::OffsetDateTime;
 use tracing::instrument;
@@ -7,6 +8,7 @@ use tracing::instrument;
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
 use crate::ownership::{self, Ownership};
+use crate::read_back::Comparison;
 
 /// How far each folder of an account was received, and the right to publish what lies beyond.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub(crate) struct Positions {
     renamed: Vec<String>,
     /// What each folder that was activated or is read again may have been called before.
     former: Vec<(String, FormerFolders)>,
+    /// The highest ordinal in use when a folder was opened, where the server said so.
+    opened: Vec<(String, u64)>,
     /// An earlier owner published mails; what is to be done with them on the server is ours.
     has_read_back: bool,
 }
@@ -39,6 +43,7 @@ impl Positions {
             ownership: None,
             renamed: Vec::new(),
             former: Vec::new(),
+            opened: Vec::new(),
             has_read_back: false,
         }
     }
@@ -66,6 +71,19 @@ impl Positions {
         self.former.retain(|(name, _)| name != folder);
         self.former
             .extend(former.map(|former| (folder.to_owned(), former)));
+    }
+
+    pub(crate) fn note_opened(&mut self, folder: &str, last_ordinal: Option<u64>) {
+        self.opened.retain(|(name, _)| name != folder);
+        self.opened
+            .extend(last_ordinal.map(|last| (folder.to_owned(), last)));
+    }
+
+    /// Returns the highest ordinal that was in use when the folder was opened, if the server said so.
+    pub(crate) fn last_opened(&self, folder: &str) -> Option<u64> {
+        let mut opened = self.opened.iter();
+        let found = opened.find(|(name, _)| name == folder);
+        found.map(|(_, last)| *last)
     }
 
     /// Returns the folders with a cursor at this epoch.
@@ -159,9 +177,10 @@ impl Positions {
         Some(&ownership.fence)
     }
 
+    /// Returns whether this owner published the mail.
     pub(crate) fn is_published(&self, folder: &str, ordinal: u64) -> bool {
         let mut ownership = self.ownership.iter();
-        ownership.any(|ownership| ownership.published.contains(folder, ordinal))
+        ownership.any(|ownership| ownership.published.contains_own(folder, ordinal))
     }
 
     /// Returns the highest mail of the folder that the stream holds beyond the cursor.
@@ -174,7 +193,7 @@ impl Positions {
     pub(crate) fn note_published(&mut self, folder: &str, sequences: &[(u64, u64)]) {
         if let Some(ownership) = &mut self.ownership {
             for (ordinal, sequence) in sequences {
-                ownership.published.note(folder, *ordinal, *sequence);
+                ownership.published.note_own(folder, *ordinal, *sequence);
             }
         }
     }
@@ -195,10 +214,38 @@ impl Positions {
         }
     }
 
-    /// Returns the last sequence that the next owner need not read again, if this is the owner.
-    pub(crate) fn safe_sequence(&self) -> Option<u64> {
+    /// Returns the last event that the next owner need not read again, if this is the owner.
+    pub(crate) fn safe_mark(&self) -> Option<EventMark> {
         let ownership = self.ownership.as_ref()?;
-        Some(ownership.published.safe_sequence())
+        Some(ownership.safe_mark())
+    }
+
+    /// Compares a fetched mail with the events that were read back for its place.
+    pub(crate) fn compare(
+        &mut self,
+        folder: &str,
+        position: &Position,
+        sha256: &[u8; 32],
+    ) -> Comparison {
+        match &mut self.ownership {
+            Some(ownership) => ownership.read_back.compare(folder, position, sha256),
+            None => Comparison::Unknown,
+        }
+    }
+
+    /// Forgets what was read back of a folder all of whose mails were dealt with.
+    pub(crate) fn forget_read_back(&mut self, folder: &str) {
+        if let Some(ownership) = &mut self.ownership {
+            ownership.read_back.forget(folder);
+        }
+    }
+
+    /// Forgets read back events of a folder whose mails the server never had; returns how many there were.
+    pub(crate) fn forget_beyond(&mut self, folder: &str, ordinal: u64) -> usize {
+        match &mut self.ownership {
+            Some(ownership) => ownership.published.forget_beyond(folder, ordinal),
+            None => 0,
+        }
     }
 
     fn cursor_mut(&mut self, folder: &str) -> Option<&mut Cursor> {

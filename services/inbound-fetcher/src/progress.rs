@@ -10,7 +10,7 @@ use mailmesh_store::mailbox::{Cursor, ReceivedMail};
 
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
-use crate::known;
+use crate::known::{self, find_published};
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
 use crate::prepare::WholeMail;
@@ -95,15 +95,18 @@ impl Progress {
     pub(crate) async fn finish(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
         let positions = &mut self.positions;
         match &mut self.form {
-            Form::Seen(seen) => seen.finish(folder).await,
+            Form::Seen(seen) => seen.finish(folder).await?,
             Form::Cursor => {
+                cursor::forget_impossible(folder, positions);
                 // What was published beyond the cursor and is listed no more was removed meanwhile.
                 if let Some(ordinal) = positions.last_published(folder.name) {
                     self.pass(folder.owner, folder.name, ordinal).await?;
                 }
-                reconcile::finish_rescan(folder.owner, &mut self.positions, folder.name).await
+                reconcile::finish_rescan(folder.owner, &mut self.positions, folder.name).await?;
             }
         }
+        self.positions.forget_read_back(folder.name);
+        Ok(())
     }
 
     /// Finds the fetched mails that are not to be announced: those that are known by their content, and those that were there
@@ -114,13 +117,17 @@ impl Progress {
         folder: &str,
         mails: &[WholeMail],
     ) -> Result<HashSet<u64>, Failure> {
-        match &mut self.form {
-            Form::Cursor => known::find_known(owner, &mut self.positions, folder, mails).await,
-            Form::Seen(seen) => seen.find_known(owner, folder, mails).await,
-        }
+        let mut known = match &mut self.form {
+            Form::Cursor => known::find_known(owner, &mut self.positions, folder, mails).await?,
+            Form::Seen(seen) => seen.find_known(owner, folder, mails).await?,
+        };
+        let unknown = mails.iter().filter(|mail| !known.contains(&mail.ordinal));
+        let published = find_published(owner, &mut self.positions, folder, unknown).await?;
+        known.extend(published);
+        Ok(known)
     }
 
-    /// Returns whether the stream is known to hold the mail's event already.
+    /// Returns whether this owner has published the mail already.
     pub(crate) fn is_published(&self, folder: &str, ordinal: u64) -> bool {
         self.positions.is_published(folder, ordinal)
     }
@@ -162,7 +169,7 @@ impl Progress {
             account_id: owner.account.id,
             mails,
             cursor,
-            sequence: self.positions.safe_sequence(),
+            mark: self.positions.safe_mark(),
         };
         Some(owner.context.recorder.add(record).await)
     }

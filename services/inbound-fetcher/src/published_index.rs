@@ -6,9 +6,16 @@ use std::collections::BTreeMap;
 /// beyond its folder's cursor, or that mail would be published again.
 #[derive(Debug, Default)]
 pub(crate) struct PublishedIndex {
-    /// The sequence of each mail's event.
-    folders: BTreeMap<String, BTreeMap<u64, u64>>,
+    folders: BTreeMap<String, BTreeMap<u64, Event>>,
     last_sequence: u64,
+}
+
+/// The event of a mail.
+#[derive(Debug, Clone, Copy)]
+struct Event {
+    sequence: u64,
+    /// Published by this owner, who saw the mail where the event says.
+    is_own: bool,
 }
 
 impl PublishedIndex {
@@ -25,23 +32,61 @@ impl PublishedIndex {
         self.last_sequence = self.last_sequence.max(sequence);
     }
 
-    /// Notes an event that the stream holds.
-    pub(crate) fn note(&mut self, folder: &str, ordinal: u64, sequence: u64) {
-        self.see(sequence);
+    /// Notes an event that this owner published.
+    pub(crate) fn note_own(&mut self, folder: &str, ordinal: u64, sequence: u64) {
+        self.note(
+            folder,
+            ordinal,
+            Event {
+                sequence,
+                is_own: true,
+            },
+        );
+    }
+
+    /// Notes an event that was read back.
+    pub(crate) fn note_read_back(&mut self, folder: &str, ordinal: u64, sequence: u64) {
+        self.note(
+            folder,
+            ordinal,
+            Event {
+                sequence,
+                is_own: false,
+            },
+        );
+    }
+
+    fn note(&mut self, folder: &str, ordinal: u64, event: Event) {
+        self.see(event.sequence);
         match self.folders.get_mut(folder) {
-            Some(mails) => mails.insert(ordinal, sequence),
+            Some(mails) => mails.insert(ordinal, event),
             None => self
                 .folders
                 .entry(folder.to_owned())
                 .or_default()
-                .insert(ordinal, sequence),
+                .insert(ordinal, event),
         };
     }
 
-    pub(crate) fn contains(&self, folder: &str, ordinal: u64) -> bool {
-        self.folders
-            .get(folder)
-            .is_some_and(|mails| mails.contains_key(&ordinal))
+    /// Returns whether this owner published the mail, so that it need not be fetched again.
+    pub(crate) fn contains_own(&self, folder: &str, ordinal: u64) -> bool {
+        let mails = self.folders.get(folder);
+        let event = mails.and_then(|mails| mails.get(&ordinal));
+        event.is_some_and(|event| event.is_own)
+    }
+
+    /// Forgets the events of a folder beyond `ordinal`, whose mails the server never had; returns how many there were.
+    pub(crate) fn forget_beyond(&mut self, folder: &str, ordinal: u64) -> usize {
+        let Some(mails) = self.folders.get_mut(folder) else {
+            return 0;
+        };
+        let before = mails.len();
+        mails.retain(|known, event| *known <= ordinal || event.is_own);
+        let left = mails.len();
+        if mails.is_empty() {
+            self.folders.remove(folder);
+        }
+        before - left
     }
 
     /// Returns the highest ordinal of the folder that the stream holds beyond the cursor.
@@ -73,7 +118,7 @@ impl PublishedIndex {
     pub(crate) fn safe_sequence(&self) -> u64 {
         let uncovered = self.folders.values().flat_map(BTreeMap::values);
         uncovered
-            .map(|sequence| sequence.saturating_sub(1))
+            .map(|event| event.sequence.saturating_sub(1))
             .min()
             .unwrap_or(self.last_sequence)
     }
@@ -88,13 +133,13 @@ mod tests {
         let mut published = PublishedIndex::starting_at(100);
         assert_eq!(published.safe_sequence(), 100);
 
-        published.note("INBOX", 4, 104);
-        published.note("INBOX", 5, 105);
-        published.note("INBOX", 3, 110);
+        published.note_own("INBOX", 4, 104);
+        published.note_own("INBOX", 5, 105);
+        published.note_own("INBOX", 3, 110);
         published.cover("INBOX", 3);
 
         assert_eq!(published.safe_sequence(), 103);
-        assert!(published.contains("INBOX", 4) && !published.contains("INBOX", 3));
+        assert!(published.contains_own("INBOX", 4) && !published.contains_own("INBOX", 3));
         published.cover("INBOX", 5);
         assert_eq!(published.safe_sequence(), 110);
     }
@@ -102,8 +147,8 @@ mod tests {
     #[test]
     fn folders_hold_the_sequence_back_apart() {
         let mut published = PublishedIndex::starting_at(0);
-        published.note("INBOX", 1, 7);
-        published.note("Archive", u64::MAX, 9);
+        published.note_own("INBOX", 1, 7);
+        published.note_read_back("Archive", u64::MAX, 9);
 
         published.cover("Archive", u64::MAX);
         assert_eq!(published.safe_sequence(), 6);
@@ -111,5 +156,19 @@ mod tests {
         published.forget("INBOX");
         assert_eq!(published.safe_sequence(), 9);
         assert_eq!(published.last_ordinal("INBOX"), None);
+    }
+
+    #[test]
+    fn read_back_mails_are_fetched_and_those_the_server_never_had_are_forgotten() {
+        let mut published = PublishedIndex::starting_at(0);
+        published.note_read_back("INBOX", 4, 7);
+        published.note_read_back("INBOX", 4_000, 8);
+        published.note_own("INBOX", 9, 9);
+
+        assert!(!published.contains_own("INBOX", 4) && published.contains_own("INBOX", 9));
+        assert_eq!(published.forget_beyond("INBOX", 5), 1);
+        assert_eq!(published.last_ordinal("INBOX"), Some(9));
+        published.cover("INBOX", 4);
+        assert_eq!(published.safe_sequence(), 8);
     }
 }

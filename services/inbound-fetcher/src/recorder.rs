@@ -1,12 +1,13 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use futures_util::future::BoxFuture;
 use mailmesh_accounts::{
     GroupCommit, GroupHandle, GroupReceipt, GroupSettings, GroupWrite, Replica,
 };
 use mailmesh_domain::AccountId;
+use mailmesh_store::event_mark::{self, EventMark};
 use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
-use mailmesh_store::{StoreError, account_status, progress};
+use mailmesh_store::{StoreError, progress};
 use tracing::instrument;
 
 /// Maximum records per transaction.
@@ -19,7 +20,7 @@ pub(crate) struct Record {
     pub(crate) mails: Vec<ReceivedMail>,
     pub(crate) cursor: Option<Cursor>,
     /// None while later events must be read back.
-    pub(crate) sequence: Option<u64>,
+    pub(crate) mark: Option<EventMark>,
 }
 
 /// Hands records over; those of one account are applied in their order.
@@ -67,21 +68,20 @@ impl ReceivedWrite {
             .filter_map(|record| record.cursor.clone())
             .collect();
         // The last one of an account counts: a statement must not meet a row twice.
-        let sequences: HashMap<AccountId, i64> = records
+        let marks: BTreeMap<AccountId, EventMark> = records
             .iter()
-            .filter_map(|record| Some((record.account_id, i64::try_from(record.sequence?).ok()?)))
+            .filter_map(|record| Some((record.account_id, record.mark?)))
             .collect();
-        let mut sequences: Vec<(AccountId, i64)> = sequences.into_iter().collect();
         // Replicas that record at the same time lock rows in one order.
-        sequences.sort_unstable();
+        let marks: Vec<(AccountId, EventMark)> = marks.into_iter().collect();
 
         let mut tx = self.replica.database.begin().await?;
         progress::record(&mut tx, &mails, now).await?;
         if !cursors.is_empty() {
             mailbox::move_cursors(&mut tx, &cursors, now).await?;
         }
-        if !sequences.is_empty() {
-            account_status::set_event_sequences(&mut tx, &sequences).await?;
+        if !marks.is_empty() {
+            event_mark::set(&mut tx, &marks).await?;
         }
         tx.commit().await
     }

@@ -15,18 +15,41 @@ pub async fn record(
     mails: &[&ReceivedMail],
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
+    insert(tx, mails, None, now).await
+}
+
+/// Records mails of many accounts as absent: one that is listed under such an id is fetched, and known if it has the same
+/// content. Those that are recorded stay as they are.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record_absent(
+    tx: &mut Tx,
+    mails: &[&ReceivedMail],
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    insert(tx, mails, Some(now), now).await
+}
+
+async fn insert(
+    tx: &mut Tx,
+    mails: &[&ReceivedMail],
+    absent_since: Option<OffsetDateTime>,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO listed_mails AS l
-             (account_id, folder, position, sha256, mail_id, listed_bytes, first_seen_at)
+             (account_id, folder, position, sha256, mail_id, listed_bytes, first_seen_at,
+              absent_since)
          -- A statement may change a row only once, and two mails may share id and content.
          SELECT DISTINCT ON (m.account_id, m.folder, m.position, m.sha256)
-                m.account_id, m.folder, m.position, m.sha256, m.mail_id, m.listed_bytes, $7
+                m.account_id, m.folder, m.position, m.sha256, m.mail_id, m.listed_bytes, $7, $8
          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::uuid[], $6::bigint[])
               AS m (account_id, folder, position, sha256, mail_id, listed_bytes)
          JOIN accounts a ON a.account_id = m.account_id
          ORDER BY m.account_id, m.folder, m.position, m.sha256, m.listed_bytes
          ON CONFLICT (account_id, folder, position, sha256) DO UPDATE
-         SET absent_since = NULL,
+         SET absent_since = CASE WHEN $8::timestamptz IS NOT NULL THEN l.absent_since END,
              listed_bytes = coalesce(excluded.listed_bytes, l.listed_bytes)",
     )
     .bind(column(mails, |mail| mail.account_id.as_uuid()))
@@ -36,6 +59,7 @@ pub async fn record(
     .bind(column(mails, |mail| mail.id.as_uuid()))
     .bind(column(mails, |mail| mail.listed_bytes.map(to_bigint)))
     .bind(now)
+    .bind(absent_since)
     .execute(tx.connection())
     .await
     .map_err(StoreError::query("record listed mails"))?;

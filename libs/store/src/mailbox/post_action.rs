@@ -75,3 +75,17 @@ pub async fn finish_post_actions(tx: &mut Tx, mails: &[MailId]) -> Result<(), St
         .map_err(StoreError::query("finish post-actions"))?;
     Ok(())
 }
+
+/// Records that something is to be done with these mails on the server, as they were found where their events said.
+///
+/// # Errors
+/// When the database fails.
+pub async fn demand_post_actions(tx: &mut Tx, mails: &[MailId]) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = mails.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query("UPDATE received_mails SET is_post_action_due = true WHERE mail_id = ANY($1)")
+        .bind(ids)
+        .execute(tx.connection())
+        .await
+        .map_err(StoreError::query("demand post-actions"))?;
+    Ok(())
+}

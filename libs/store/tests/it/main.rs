@@ -9,6 +9,7 @@ mod claim;
 mod client_configuration;
 mod cursor;
 mod database;
+mod event_mark;
 mod grant;
 mod known;
 mod lease;

@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use mailmesh_domain::{
     AccountId, ClientConfigurationId, Direction, Epoch, GrantId, MailId, OutboundState, ReplicaId,
 };
+use mailmesh_store::event_mark::{self, EventMark};
 use mailmesh_store::mailbox::FoundMail;
 use mailmesh_store::outbound_mail::{self, Outcome, Parking};
 use mailmesh_store::{
@@ -328,7 +329,12 @@ async fn inbound(filled: &Filled) -> Result<()> {
     filled
         .check("account status", async |tx| {
             account_status::set_proved(tx, &[(account, NOW)]).await?;
-            account_status::set_event_sequences(tx, &[(account, 7)]).await?;
+            let mark = EventMark {
+                stream_created_at: Some(NOW),
+                sequence: 7,
+            };
+            event_mark::set(tx, &[(account, mark)]).await?;
+            event_mark::find(tx, account).await?;
             account_status::list_by_ids(tx, &[account]).await?;
             Ok(())
         })

@@ -9,6 +9,8 @@ mod post_action;
 #[cfg(test)]
 mod quarantine;
 #[cfg(test)]
+mod read_back;
+#[cfg(test)]
 mod receive;
 mod rename;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A mesh with one mailbox and any number of fetchers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -194,6 +195,17 @@ impl World {
         exactly(mails, count)
     }
 
+    /// Deletes `EVENTS` and makes it anew, empty.
+    pub(crate) async fn remake_events(&self) -> Result<()> {
+        let bus = &self.base.address.bus;
+        let client = async_nats::connect(&bus.url).await?;
+        let name = format!("{}_EVENTS", bus.prefix);
+        async_nats::jetstream::new(client)
+            .delete_stream(name)
+            .await?;
+        Ok(self.base.bus.ensure_streams().await?)
+    }
+
     pub(crate) async fn state(&self, account: &Account) -> Result<AccountState> {
         let mut tx = self.base.begin().await?;
         let found = account_status::list_by_ids(&mut tx, &[account.id]).await?;
@@ -237,10 +249,13 @@ impl World {
                     .await?;
                 let last = mails.iter().map(|mail| uid_of(&mail.origin)).max();
                 ensure!(last >= Some(uid), "{last:?} of {uid}");
-                let entries: Vec<ListingEntry> = mails
-                    .iter()
-                    .map(|mail| ListingEntry {
-                        position: mail.origin.position.clone(),
+                // Several mails may have stood at one place, one after the other.
+                let positions: HashSet<_> =
+                    mails.iter().map(|mail| &mail.origin.position).collect();
+                let entries: Vec<ListingEntry> = positions
+                    .into_iter()
+                    .map(|position| ListingEntry {
+                        position: position.clone(),
                         listed_bytes: None,
                     })
                     .collect();
