@@ -2,7 +2,7 @@ use mailmesh_domain::EventId;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -326,12 +326,18 @@ fn read_slice<T: DeserializeOwned>(payload: &[u8], is_strict: bool) -> Result<T,
     let tracked = serde_path_to_error::Deserializer::new(&mut deserializer, &mut track);
     let value = T::deserialize(serde_ignored::Deserializer::new(tracked, &mut note));
     let value = value.map_err(|error| {
-        if error.is_syntax() || error.is_eof() {
+        let is_malformed = error.is_syntax() || error.is_eof();
+        if is_malformed && serde_json::from_slice::<IgnoredAny>(payload).is_err() {
             return not_json(&error);
         }
         DecodeError::Field {
             path: tidy(&track.path().to_string()),
-            message: without_position(&error),
+            // serde_json calls a number bad syntax where one of several words is expected.
+            message: if is_malformed {
+                "expected a string".to_owned()
+            } else {
+                without_position(&error)
+            },
         }
     })?;
     match unknown {

@@ -56,10 +56,14 @@ async fn refuse(good: Value, cases: &[(Value, &[&str])]) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_server_that_cannot_be_is_refused() {
-    let cases: [(Value, &[&str]); 10] = [
+    let cases: [(Value, &[&str]); 14] = [
         (json!({"key": "A"}), &["key"]),
         (json!({"protocol": null}), &["protocol"]),
         (json!({"protocol": "jmap"}), &["protocol"]),
+        (json!({"protocol": 5}), &["protocol"]),
+        (json!({"protocol": ["pop3"]}), &["protocol"]),
+        (json!({"protocol": false}), &["protocol"]),
+        (json!({"encryption": 1}), &["encryption"]),
         (json!({"host": "https://imap.example.com"}), &["host"]),
         (json!({"port": 0}), &["port"]),
         (json!({"port": 65536}), &["port"]),
