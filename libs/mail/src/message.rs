@@ -7,6 +7,7 @@
 //! here and masked for that parser, which would look for the end of each in all of the field.
 
 mod address;
+mod address_list;
 mod build;
 mod decode;
 mod draft;

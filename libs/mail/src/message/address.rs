@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use lettre::Address;
 use thiserror::Error;
 
@@ -23,44 +25,6 @@ pub enum AddressProblem {
     /// Its part before the `@` needs SMTPUTF8, which is not supported.
     #[error("has other than ASCII characters before the `@`, which would need SMTPUTF8")]
     NonAsciiLocalPart,
-}
-
-impl Mailbox {
-    /// Reads one address: `a@b.c`, `Name <a@b.c>` or `"Name, Sr." <a@b.c>`.
-    pub fn parse(text: &str) -> Result<Self, AddressProblem> {
-        // lettre's parser refuses quoted local parts and address literals, and says of nothing why.
-        if text.chars().any(char::is_control) {
-            return Err(AddressProblem::ControlCharacter);
-        }
-        let text = text.trim();
-        let Some(inner) = text.strip_suffix('>') else {
-            return Self::from_checked(None, text);
-        };
-        let (name, address) = inner.rsplit_once('<').ok_or(AddressProblem::Malformed)?;
-        Self::from_checked(unquote(name.trim())?, address.trim())
-    }
-
-    fn from_checked(name: Option<String>, address: &str) -> Result<Self, AddressProblem> {
-        Ok(Self {
-            name,
-            address: canonical_address(address)?,
-        })
-    }
-}
-
-/// A name without quotes must not hold what separates addresses, or two addresses would pass for a name and one.
-fn unquote(name: &str) -> Result<Option<String>, AddressProblem> {
-    if let Some(quoted) = name
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-    {
-        let plain = unescape(quoted).ok_or(AddressProblem::Malformed)?;
-        return Ok(Some(plain).filter(|plain| !plain.is_empty()));
-    }
-    if name.contains([',', ';', '<', '>', '@', '"']) {
-        return Err(AddressProblem::Malformed);
-    }
-    Ok(Some(name.to_owned()).filter(|name| !name.is_empty()))
 }
 
 /// Undoes the escapes of a quoted string; `None` when a quote or backslash stands alone.
@@ -92,14 +56,27 @@ pub(super) fn canonical_address(address: &str) -> Result<String, AddressProblem>
             .and_then(unescape)
             .ok_or(AddressProblem::Malformed)?;
     }
+    let local = quoted_if_needed(local);
     // lettre takes other than ASCII on both sides.
     let domain = ascii_domain(domain)?;
     // 254 octets: RFC 5321 bounds a path to 256, angle brackets included.
-    let address = Address::new(local, domain.as_str()).map_err(|_| AddressProblem::Malformed)?;
+    let address =
+        Address::new(local.as_ref(), domain.as_str()).map_err(|_| AddressProblem::Malformed)?;
     if address.as_ref() as &str != format!("{local}@{domain}") || local.len() + domain.len() > 253 {
         return Err(AddressProblem::Malformed);
     }
     Ok(address.to_string())
+}
+
+/// Some providers have given out addresses with dots at an end or in a row; SMTP takes them quoted (RFC 5321 §4.1.2).
+fn quoted_if_needed(local: &str) -> Cow<'_, str> {
+    let is_atext =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&byte);
+    let has_lone_dot = local.split('.').any(str::is_empty);
+    if has_lone_dot && !local.is_empty() && local.bytes().all(is_atext) {
+        return Cow::Owned(format!("\"{local}\""));
+    }
+    Cow::Borrowed(local)
 }
 
 fn ascii_domain(domain: &str) -> Result<String, AddressProblem> {
@@ -180,6 +157,8 @@ mod tests {
                 "zoe@xn--bcher-kva.example",
             ),
             (r#""a b"@example.com"#, None, r#""a b"@example.com"#),
+            ("taro.@example.ne.jp", None, r#""taro."@example.ne.jp"#),
+            (".a..b@example.ne.jp", None, r#"".a..b"@example.ne.jp"#),
         ] {
             let mailbox = Mailbox::parse(text).unwrap();
             assert_eq!(mailbox.name.as_deref(), name, "{text}");
@@ -215,7 +194,6 @@ mod tests {
             "<<a@b.c>>",
             "J <a@b.c",
             "a@[b",
-            "a..b@c.d",
             "a@-b-.c",
         ] {
             assert_eq!(
