@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::super::address::{Envelope, Mailbox, canonical_address};
 use super::super::draft::{BuildContext, BuildError, Draft, FieldProblem};
 use super::check::{MAX_NAME, check_length, check_plain};
@@ -14,29 +16,29 @@ pub(super) struct People {
 
 impl People {
     pub(super) fn check(draft: &Draft, context: &BuildContext) -> Result<Self, BuildError> {
+        let limit = context.limits.max_recipients;
         let from = draft
             .from
             .as_ref()
             .or(context.default_from.as_ref())
             .ok_or_else(|| BuildError::new("from", FieldProblem::Missing))?;
         let people = Self {
-            from: check_mailbox("from", from)?,
+            from: from.check("from")?,
             sender: draft
                 .sender
                 .as_ref()
-                .map(|sender| check_mailbox("sender", sender))
+                .map(|sender| sender.check("sender"))
                 .transpose()?,
-            reply_to: check_mailboxes("reply_to", &draft.reply_to)?,
-            to: check_mailboxes("to", &draft.to)?,
-            cc: check_mailboxes("cc", &draft.cc)?,
-            bcc: check_mailboxes("bcc", &draft.bcc)?,
+            reply_to: check_mailboxes("reply_to", &draft.reply_to, limit)?,
+            to: check_mailboxes("to", &draft.to, limit)?,
+            cc: check_mailboxes("cc", &draft.cc, limit)?,
+            bcc: check_mailboxes("bcc", &draft.bcc, limit)?,
         };
         let count = people.recipients().count();
-        let limit = context.limits.max_recipients;
         if count == 0 {
             return Err(BuildError::new("to", FieldProblem::NoRecipients));
         }
-        if count > limit || people.reply_to.len() > limit {
+        if count > limit {
             return Err(BuildError::new("to", FieldProblem::TooMany { limit }));
         }
         Ok(people)
@@ -48,42 +50,53 @@ impl People {
 
     /// One RCPT for each address, however often it is named.
     pub(super) fn envelope(&self) -> Envelope {
-        let mut recipients: Vec<String> = Vec::new();
-        for mailbox in self.recipients() {
-            if !recipients.contains(&mailbox.address) {
-                recipients.push(mailbox.address.clone());
-            }
-        }
+        let mut seen = HashSet::new();
+        let named = self.recipients().map(|mailbox| &mailbox.address);
+        let recipients = named.filter(|address| seen.insert(without_case_of_domain(address)));
         let from = self.sender.as_ref().unwrap_or(&self.from).address.clone();
-        Envelope::from_canonical(from, recipients)
+        Envelope::from_canonical(from, recipients.cloned().collect())
     }
 }
 
-fn check_mailboxes(path: &str, mailboxes: &[Mailbox]) -> Result<Vec<Mailbox>, BuildError> {
-    mailboxes
-        .iter()
-        .enumerate()
-        .map(|(index, mailbox)| check_mailbox(&format!("{path}[{index}]"), mailbox))
+/// Only the host that a mail is for knows whether case counts in a local part (RFC 5321 §2.4); in a domain it never does.
+fn without_case_of_domain(address: &str) -> String {
+    address.rsplit_once('@').map_or_else(
+        || address.to_owned(),
+        |(local, domain)| format!("{local}@{}", domain.to_ascii_lowercase()),
+    )
+}
+
+fn check_mailboxes(
+    path: &str,
+    mailboxes: &[Mailbox],
+    limit: usize,
+) -> Result<Vec<Mailbox>, BuildError> {
+    if mailboxes.len() > limit {
+        return Err(BuildError::new(path, FieldProblem::TooMany { limit }));
+    }
+    let each = mailboxes.iter().enumerate();
+    each.map(|(index, mailbox)| mailbox.check(&format!("{path}[{index}]")))
         .collect()
 }
 
-fn check_mailbox(path: &str, mailbox: &Mailbox) -> Result<Mailbox, BuildError> {
-    let Some(name) = &mailbox.name else {
-        let parsed =
-            Mailbox::parse(&mailbox.address).map_err(|problem| BuildError::new(path, problem))?;
-        check_length(
-            &format!("{path}.name"),
-            parsed.name.as_deref().unwrap_or_default(),
-            MAX_NAME,
-        )?;
-        return Ok(parsed);
-    };
-    let name_path = format!("{path}.name");
-    check_plain(&name_path, name)?;
-    check_length(&name_path, name, MAX_NAME)?;
-    Ok(Mailbox {
-        name: Some(name.clone()),
-        address: canonical_address(mailbox.address.trim())
-            .map_err(|problem| BuildError::new(path, problem))?,
-    })
+impl Mailbox {
+    /// Returns the mailbox as it stands in a mail, or what forbids it. Without a name the address may hold one
+    /// (`Name <a@b.c>`).
+    pub fn check(&self, path: &str) -> Result<Self, BuildError> {
+        let unreadable = |problem| BuildError::new(path, problem);
+        let name_path = format!("{path}.name");
+        let Some(name) = &self.name else {
+            let parsed = Self::parse(&self.address).map_err(unreadable)?;
+            let name = parsed.name.as_deref().unwrap_or_default();
+            check_length(&name_path, name, MAX_NAME)?;
+            return Ok(parsed);
+        };
+        let name = name.replace('\t', " ");
+        check_plain(&name_path, &name)?;
+        check_length(&name_path, &name, MAX_NAME)?;
+        Ok(Self {
+            name: Some(name),
+            address: canonical_address(self.address.trim()).map_err(unreadable)?,
+        })
+    }
 }

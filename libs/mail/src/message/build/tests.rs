@@ -1,3 +1,4 @@
+mod people;
 mod refused;
 
 use mail_parser::{MessageParser, MimeHeaders as _};
@@ -115,7 +116,7 @@ fn everything_together_is_read_back_by_a_parser() {
 #[test]
 fn hidden_recipients_are_in_the_envelope_alone() {
     let mut draft = draft();
-    draft.cc = vec![mailbox("C <c@example.com>"), mailbox("a@b.c")];
+    draft.cc = vec![mailbox("C <c@example.com>"), mailbox("a@B.C")];
     draft.bcc = vec![mailbox("hidden@example.com")];
     draft.sender = Some(mailbox("bot@example.com"));
 

@@ -19,7 +19,7 @@ fn assert_refused(cases: impl IntoIterator<Item = (Change, &'static str, FieldPr
 fn bad_people_are_named_by_their_path() {
     use crate::message::AddressProblem as A;
     use FieldProblem as P;
-    let cases: [(Change, _, _); 8] = [
+    let cases: [(Change, _, _); 10] = [
         (
             |d| d.to[0].name = Some("x\ny".into()),
             "to[0].name",
@@ -54,6 +54,16 @@ fn bad_people_are_named_by_their_path() {
         (
             |d| d.to = vec![mailbox("a@b.c"); 501],
             "to",
+            P::TooMany { limit: 500 },
+        ),
+        (
+            |d| d.bcc = vec![mailbox("nobody"); 501],
+            "bcc",
+            P::TooMany { limit: 500 },
+        ),
+        (
+            |d| d.reply_to = vec![mailbox("a@b.c"); 501],
+            "reply_to",
             P::TooMany { limit: 500 },
         ),
     ];
