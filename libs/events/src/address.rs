@@ -6,7 +6,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A mail address with the name shown beside it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailAddress {
     /// The display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -15,10 +15,21 @@ pub struct MailAddress {
     pub address: String,
 }
 
-/// One or many addresses: a string (`a@b.c` or `Name <a@b.c>`), an object, or an array of both.
+/// Addresses as a command gives them. Text is read where mail is built, by the one reader of address lists; here it stays
+/// as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum AddressInput {
+    /// One or more addresses: `a@b.c`, `Name <a@b.c>`, `a@b.c, Name <d@e.f>`.
+    Text(String),
+    /// One address with its name beside it.
+    Mailbox(MailAddress),
+}
+
+/// Addresses: a string, an object, or an array of both.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Recipients(pub Vec<MailAddress>);
+pub struct Recipients(pub Vec<AddressInput>);
 
 impl Recipients {
     /// Returns whether nobody is named.
@@ -29,57 +40,29 @@ impl Recipients {
 
 impl From<Vec<MailAddress>> for Recipients {
     fn from(addresses: Vec<MailAddress>) -> Self {
-        Self(addresses)
-    }
-}
-
-/// Splits `Name <a@b.c>`; whether the address is well formed is judged where mail is built.
-fn from_text(text: &str) -> MailAddress {
-    let text = text.trim();
-    if let Some((name, rest)) = text.rsplit_once('<')
-        && let Some(address) = rest.strip_suffix('>')
-    {
-        let name = name.trim().trim_matches('"').trim();
-        return MailAddress {
-            name: (!name.is_empty()).then(|| name.to_owned()),
-            address: address.trim().to_owned(),
-        };
-    }
-    MailAddress {
-        name: None,
-        address: text.to_owned(),
+        Self(addresses.into_iter().map(AddressInput::Mailbox).collect())
     }
 }
 
 struct AddressVisitor;
 
 impl<'de> Visitor<'de> for AddressVisitor {
-    type Value = MailAddress;
+    type Value = AddressInput;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an address: \"a@b.c\", \"Name <a@b.c>\" or {name, address}")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<MailAddress, E> {
-        Ok(from_text(text))
+    fn visit_str<E>(self, text: &str) -> Result<AddressInput, E> {
+        Ok(AddressInput::Text(text.to_owned()))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MailAddress, A::Error> {
-        #[derive(Deserialize)]
-        struct Fields {
-            #[serde(default)]
-            name: Option<String>,
-            address: String,
-        }
-        let fields = Fields::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(MailAddress {
-            name: fields.name,
-            address: fields.address,
-        })
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AddressInput, A::Error> {
+        MailAddress::deserialize(MapAccessDeserializer::new(map)).map(AddressInput::Mailbox)
     }
 }
 
-impl<'de> Deserialize<'de> for MailAddress {
+impl<'de> Deserialize<'de> for AddressInput {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(AddressVisitor)
     }
@@ -91,11 +74,11 @@ impl<'de> Visitor<'de> for RecipientsVisitor {
     type Value = Recipients;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an address or an array of addresses")
+        formatter.write_str("addresses as text, as an object or as an array of both")
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Recipients, E> {
-        Ok(Recipients(vec![from_text(text)]))
+        Ok(Recipients(vec![AddressInput::Text(text.to_owned())]))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Recipients, A::Error> {
@@ -135,7 +118,7 @@ impl JsonSchema for Recipients {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let address = generator.subschema_for::<MailAddress>();
         json_schema!({
-            "description": "One address or an array of them, each as text (`a@b.c`, `Name <a@b.c>`) or as an object.",
+            "description": "Addresses as text, as an object, or as an array of both. Text is an address list of RFC 5322 (`a@b.c`, `Name <a@b.c>`, `\"Doe, J.\" <a@b.c>; d@e.f`): all of it is read, or the mail is rejected.",
             "anyOf": [
                 { "type": "string" },
                 address,
@@ -155,25 +138,22 @@ mod tests {
 
     #[test]
     fn one_or_many_addresses_are_read_from_text_and_objects() {
-        let plain = MailAddress {
-            name: None,
-            address: "a@b.c".into(),
-        };
-        let named = MailAddress {
+        let text = |text: &str| AddressInput::Text(text.into());
+        let named = AddressInput::Mailbox(MailAddress {
             name: Some("A, B".into()),
             address: "a@b.c".into(),
-        };
+        });
 
-        assert_eq!(read(r#""a@b.c""#).unwrap().0, std::slice::from_ref(&plain));
+        assert_eq!(read(r#""a@b.c""#).unwrap().0, [text("a@b.c")]);
         assert_eq!(
-            read(r#""\"A, B\" <a@b.c>""#).unwrap().0,
-            std::slice::from_ref(&named)
+            read(r#""\"A, B\" <a@b.c>, d@e.f""#).unwrap().0,
+            [text("\"A, B\" <a@b.c>, d@e.f")]
         );
         assert_eq!(
             read(r#"["a@b.c", {"name":"A, B","address":"a@b.c"}]"#)
                 .unwrap()
                 .0,
-            [plain, named]
+            [text("a@b.c"), named]
         );
     }
 

@@ -20,7 +20,7 @@ pub mod schema;
 pub mod subject;
 pub mod token;
 
-pub use address::{MailAddress, Recipients};
+pub use address::{AddressInput, MailAddress, Recipients};
 pub use contract::{COMMAND_NAMES, EVENT_NAMES};
 pub use envelope::{
     CloudEvent, Command, DecodeError, Encoded, Event, Headers, decode_command, decode_event,

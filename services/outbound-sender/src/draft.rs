@@ -1,37 +1,19 @@
+//! Turns `mail.send` into a draft: reads the addresses, checks the author against the account, decodes attachments.
+
+mod address;
+mod refusal;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mailmesh_events::mail::{OutgoingAttachment, SendMail};
-use mailmesh_events::{DecodeError, MailAddress, Recipients};
-use mailmesh_mail::message::{BuildError, Draft, DraftAttachment, Mailbox};
+use mailmesh_events::{AddressInput, Recipients};
+use mailmesh_mail::message::{Draft, DraftAttachment, Mailbox};
 use mailmesh_store::account::Account;
 
-/// Why a command is refused, and the path of the field at fault.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) field: String,
-    pub(crate) reason: String,
-}
+pub(crate) use address::read_addresses;
+pub(crate) use refusal::Refusal;
 
-impl Refusal {
-    pub(crate) fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            reason: reason.into(),
-        }
-    }
-}
-
-impl From<DecodeError> for Refusal {
-    fn from(error: DecodeError) -> Self {
-        Self::new(error.field(), error.to_string())
-    }
-}
-
-impl From<BuildError> for Refusal {
-    fn from(error: BuildError) -> Self {
-        Self::new(error.path, error.problem.to_string())
-    }
-}
+use address::mailbox;
 
 /// Turns a command into a draft of mail that the account may send.
 pub(crate) fn make(command: SendMail, account: &Account) -> Result<Draft, Refusal> {
@@ -54,7 +36,7 @@ pub(crate) fn make(command: SendMail, account: &Account) -> Result<Draft, Refusa
 }
 
 /// The author must be one of the account's; without one it is the account's first.
-fn check_from(given: Option<MailAddress>, account: &Account) -> Result<Mailbox, Refusal> {
+fn check_from(given: Option<AddressInput>, account: &Account) -> Result<Mailbox, Refusal> {
     let own = account.from_addresses.iter();
     let own: Vec<Mailbox> = own.filter_map(|text| Mailbox::parse(text).ok()).collect();
     let Some(given) = given else {
@@ -63,30 +45,28 @@ fn check_from(given: Option<MailAddress>, account: &Account) -> Result<Mailbox, 
             .or_else(|| Mailbox::parse(&account.login).ok())
             .ok_or_else(|| Refusal::new("from", "is missing, and the account has no address"));
     };
-    let parsed = Mailbox::parse(&given.address)
-        .map_err(|problem| Refusal::new("from", problem.to_string()))?;
-    let address = parsed.address;
+    let given = as_given(given).check("from")?;
     let is_own = own
         .iter()
-        .any(|own| own.address.eq_ignore_ascii_case(&address));
-    if is_own || (own.is_empty() && account.login.eq_ignore_ascii_case(&address)) {
-        return Ok(Mailbox {
-            name: given.name.or(parsed.name),
-            address,
-        });
+        .any(|own| own.address.eq_ignore_ascii_case(&given.address));
+    if is_own || (own.is_empty() && account.login.eq_ignore_ascii_case(&given.address)) {
+        return Ok(given);
     }
     Err(Refusal::new("from", "is not an address of the account"))
 }
 
-fn mailbox(address: MailAddress) -> Mailbox {
-    Mailbox {
-        name: address.name,
-        address: address.address,
+fn as_given(address: AddressInput) -> Mailbox {
+    match address {
+        AddressInput::Text(address) => Mailbox {
+            name: None,
+            address,
+        },
+        AddressInput::Mailbox(address) => mailbox(address),
     }
 }
 
 fn mailboxes(recipients: Recipients) -> Vec<Mailbox> {
-    recipients.0.into_iter().map(mailbox).collect()
+    recipients.0.into_iter().map(as_given).collect()
 }
 
 fn attachments(given: Vec<OutgoingAttachment>) -> Result<Vec<DraftAttachment>, Refusal> {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::command;
-use crate::{MailAddress, Recipients};
+use crate::{AddressInput, Recipients};
 
 /// Asks for a mail to be sent. At least one of `to`, `cc`, `bcc` must name somebody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,7 +17,7 @@ pub struct SendMail {
     /// The author; the account's first From address when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::address::one_address")]
-    pub from: Option<MailAddress>,
+    pub from: Option<AddressInput>,
     /// Where answers go.
     #[serde(default, skip_serializing_if = "Recipients::is_empty")]
     pub reply_to: Recipients,

@@ -5,7 +5,8 @@ use anyhow::Context;
 use mailmesh_bus::Outgoing;
 use mailmesh_domain::Key;
 use mailmesh_events::mail::SendMail;
-use mailmesh_events::{Headers, decode_command};
+use mailmesh_events::{AddressInput, Headers, decode_command};
+use mailmesh_mail::message::Mailbox;
 use mailmesh_runtime::ConfigError;
 use serde_json::json;
 
@@ -20,7 +21,7 @@ pub(crate) struct Arguments {
     /// The outbound account's key.
     #[arg(long, required_unless_present = "file")]
     account: Option<String>,
-    /// A recipient; may be given several times.
+    /// Recipients, such as `a@b.c` or `"Doe, J." <a@b.c>, d@e.f`; may be given several times.
     #[arg(long, required_unless_present = "file")]
     to: Vec<String>,
     /// The subject line.
@@ -87,11 +88,31 @@ fn payload(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
             serde_json::to_vec(&mail)?
         }
     };
-    // Checked here, so that a mistake is shown at once and not by `mail.rejected` a moment later.
-    if let Err(error) = decode_command::<SendMail>(&Headers::new(), &payload) {
+    check(&payload)?;
+    Ok(payload)
+}
+
+/// So that a mistake is shown at once and not by `mail.rejected` a moment later.
+fn check(payload: &[u8]) -> Result<(), ConfigError> {
+    let read = decode_command::<SendMail>(&Headers::new(), payload).map_err(|error| {
         let field = Some(error.field()).filter(|field| !field.is_empty());
         let field = field.unwrap_or("the body").to_owned();
-        return Err(ConfigError::invalid(&field, error).into());
+        ConfigError::invalid(&field, error)
+    })?;
+    let mail = read.data;
+    let lists = [
+        ("reply_to", mail.reply_to),
+        ("to", mail.to),
+        ("cc", mail.cc),
+        ("bcc", mail.bcc),
+    ];
+    for (field, list) in lists {
+        for (index, entry) in list.0.iter().enumerate() {
+            if let AddressInput::Text(text) = entry {
+                Mailbox::parse_list(text)
+                    .map_err(|error| ConfigError::invalid(&format!("{field}[{index}]"), error))?;
+            }
+        }
     }
-    Ok(payload)
+    Ok(())
 }

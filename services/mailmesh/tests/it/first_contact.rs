@@ -19,6 +19,10 @@ async fn a_wrong_command_line_exits_as_a_wrong_setting_does() {
         (vec!["upp"], "'up'"),
         (vec!["send"], "--account"),
         (vec!["send", "--account", "A b", "--to", "x"], "--account"),
+        (
+            vec!["send", "--account", "a", "--to", "a@b.c, nobody"],
+            "to[0]",
+        ),
         (vec!["sandbox", "--mailbox", "x"], "address:password"),
         (vec!["admin"], "MAILMESH_POSTGRES__URL"),
         (vec!["migrate"], "MAILMESH_POSTGRES__URL"),

@@ -79,6 +79,7 @@ impl Send {
         }
         let id = mail_id(delivery);
         self.command.account = Some(self.account);
+        draft::read_addresses(&mut self.command, config.max_recipients)?;
         let content_sha256 = content_hash(&self.command);
         let on_uncertain = self.command.on_uncertain.unwrap_or(UncertainPolicy::Hold);
         let given_key = self.command.idempotency_key.clone();
