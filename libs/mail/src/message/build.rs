@@ -2,8 +2,10 @@ mod attachment;
 mod body;
 mod check;
 mod custom;
+mod field_kind;
 mod header;
 mod people;
+mod structured;
 mod text;
 
 use bytes::Bytes;
@@ -15,11 +17,14 @@ use self::check::{check_text, message_id};
 use self::custom::add_custom;
 use self::header::{mailboxes, unstructured};
 use self::people::People;
+use self::structured::folded;
 use super::address::Mailbox;
 use super::draft::{BuildContext, BuildError, Built, Draft, FieldProblem};
 
 /// RFC 5322 wants the middle of a long thread trimmed.
 const MAX_REFERENCES: usize = 50;
+/// Ten times what `mail.received` hands out at most.
+const MAX_GIVEN_REFERENCES: usize = 1_000;
 
 /// Builds a mail, or names the field that forbids it. The same draft in the same context is the same
 /// octets, so that a mail which is stored again, in several parts, is never a mixture of two.
@@ -91,6 +96,13 @@ fn add_subject_and_thread(
         .as_deref()
         .map(|id| message_id("in_reply_to", id))
         .transpose()?;
+    if draft.references.len() > MAX_GIVEN_REFERENCES {
+        let limit = MAX_GIVEN_REFERENCES;
+        return Err(BuildError::new(
+            "references",
+            FieldProblem::TooMany { limit },
+        ));
+    }
     let mut references = draft
         .references
         .iter()
@@ -98,7 +110,7 @@ fn add_subject_and_thread(
         .map(|(index, id)| message_id(&format!("references[{index}]"), id))
         .collect::<Result<Vec<_>, _>>()?;
     if let Some(parent) = parent {
-        headers.set(field::InReplyTo::from(parent.clone()));
+        insert_ids(headers, field::InReplyTo::name(), "in_reply_to", &parent)?;
         if !references.contains(&parent) {
             references.push(parent);
         }
@@ -107,8 +119,20 @@ fn add_subject_and_thread(
         references.drain(1..=references.len() - MAX_REFERENCES);
     }
     if !references.is_empty() {
-        headers.set(field::References::from(references.join(" ")));
+        let ids = references.join(" ");
+        insert_ids(headers, field::References::name(), "references", &ids)?;
     }
+    Ok(())
+}
+
+fn insert_ids(
+    headers: &mut Headers,
+    name: HeaderName,
+    path: &str,
+    ids: &str,
+) -> Result<(), BuildError> {
+    let value = folded(name, ids).map_err(|problem| BuildError::new(path, problem))?;
+    headers.insert_raw(value);
     Ok(())
 }
 

@@ -154,6 +154,15 @@ pub enum FieldProblem {
         /// The most that is allowed.
         limit: usize,
     },
+    /// Programs read it, which decode no encoded words (RFC 2047 §5).
+    #[error("holds other than ASCII characters, which this header cannot carry")]
+    NotAscii,
+    /// It cannot be folded into lines of mail, and must not be encoded.
+    #[error("has a part without spaces that does not fit a line of {limit} octets")]
+    Unfoldable {
+        /// The octets of a line.
+        limit: usize,
+    },
     /// The header is set by other fields or by servers.
     #[error("is set from other fields or by servers, and cannot be given here")]
     ReservedHeader,

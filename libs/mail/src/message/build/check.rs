@@ -1,7 +1,12 @@
+use std::borrow::Cow;
+
 use super::super::draft::{BuildError, FieldProblem};
 
-/// A display name, file name or id longer than this would break the 998 octets of a line.
+/// A display name or file name longer than this would break the 998 octets of a line.
 pub(super) const MAX_NAME: usize = 500;
+
+/// With its angle brackets and a space it fills a line; `mail.received` hands such ids out.
+const MAX_ID: usize = 995;
 
 pub(super) fn check_plain(path: &str, value: &str) -> Result<(), BuildError> {
     if value.chars().any(char::is_control) {
@@ -16,6 +21,17 @@ pub(super) fn check_text(path: &str, value: &str, limit: usize) -> Result<(), Bu
         return Err(BuildError::new(path, FieldProblem::ControlCharacter));
     }
     check_length(path, value, limit)
+}
+
+/// Makes spaces of white space that a line of a header cannot hold, which is pasted along with texts: tabs, and what
+/// separates lines and paragraphs in Unicode. Other spaces, such as those of Japanese, are text.
+pub(super) fn with_plain_spaces(value: &str) -> Cow<'_, str> {
+    const OTHERS: [char; 3] = ['\t', '\u{2028}', '\u{2029}'];
+    if value.contains(OTHERS) {
+        Cow::Owned(value.replace(OTHERS, " "))
+    } else {
+        Cow::Borrowed(value)
+    }
 }
 
 pub(super) fn check_length(path: &str, value: &str, limit: usize) -> Result<(), BuildError> {
@@ -33,7 +49,7 @@ pub(super) fn message_id(path: &str, id: &str) -> Result<String, BuildError> {
         .and_then(|rest| rest.strip_suffix('>'))
         .unwrap_or(id);
     let is_valid = !bare.is_empty()
-        && bare.len() <= MAX_NAME
+        && bare.len() <= MAX_ID
         && bare
             .bytes()
             .all(|byte| matches!(byte, b'!'..=b'~') && !matches!(byte, b'<' | b'>'));

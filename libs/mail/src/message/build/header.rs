@@ -7,6 +7,7 @@ use email_encoding::headers::writer::EmailWriter;
 use lettre::message::header::{HeaderName, HeaderValue};
 
 use super::super::address::Mailbox;
+use super::check::with_plain_spaces;
 
 /// The line length at which lettre folds; RFC 2047 §2 allows no more beside an encoded word.
 const FOLD_AT: usize = 76;
@@ -19,9 +20,9 @@ const MAX_QUOTED: usize = 200;
 /// Encodes free text (RFC 5322 §2.2.1), as one run of encoded words where lettre would change it or break a line's limit.
 pub(super) fn unstructured(name: HeaderName, value: &str) -> HeaderValue {
     // lettre folds at spaces alone: a tab between two of them could be a line, and some servers end the header there.
-    let value = value.trim().replace('\t', " ");
+    let value = with_plain_spaces(value.trim());
     if is_kept_by_lettre(&value) {
-        HeaderValue::new(name, value)
+        HeaderValue::new(name, value.into_owned())
     } else {
         encoded(name, |writer| rfc2047::encode(&value, writer))
     }
@@ -86,7 +87,7 @@ fn fold_before(writer: &mut EmailWriter<'_>, octets: usize) -> fmt::Result {
     Ok(())
 }
 
-fn encoded(
+pub(super) fn encoded(
     name: HeaderName,
     write: impl FnOnce(&mut EmailWriter<'_>) -> fmt::Result,
 ) -> HeaderValue {

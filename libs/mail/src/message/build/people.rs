@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::super::address::{Envelope, Mailbox, canonical_address};
 use super::super::draft::{BuildContext, BuildError, Draft, FieldProblem};
-use super::check::{MAX_NAME, check_length, check_plain};
+use super::check::{MAX_NAME, check_length, check_plain, with_plain_spaces};
 
 /// The draft's addresses, checked.
 pub(super) struct People {
@@ -91,11 +91,11 @@ impl Mailbox {
             check_length(&name_path, name, MAX_NAME)?;
             return Ok(parsed);
         };
-        let name = name.replace('\t', " ");
+        let name = with_plain_spaces(name);
         check_plain(&name_path, &name)?;
         check_length(&name_path, &name, MAX_NAME)?;
         Ok(Self {
-            name: Some(name),
+            name: Some(name.into_owned()),
             address: canonical_address(self.address.trim()).map_err(unreadable)?,
         })
     }

@@ -159,6 +159,38 @@ fn tabs_in_subject_and_headers_become_spaces() {
 }
 
 #[test]
+fn ids_of_the_longest_kind_are_never_encoded() {
+    let id = |letter: &str| format!("<{}@=?example.com>", letter.repeat(980));
+    let draft = Draft {
+        in_reply_to: Some(id("a")),
+        references: vec![id("b"), "c@example.com".into()],
+        ..draft()
+    };
+
+    let raw = built(&draft);
+
+    assert!(raw.contains(&format!("In-Reply-To: \r\n {}\r\n", id("a"))));
+    assert!(raw.contains(&format!(
+        "References: \r\n {}\r\n <c@example.com>\r\n {}\r\n",
+        id("b"),
+        id("a")
+    )));
+}
+
+#[test]
+fn separators_of_lines_and_paragraphs_become_spaces() {
+    let draft = Draft {
+        subject: "a\u{2028}b\u{2029}c\u{3000}d".into(),
+        ..draft()
+    };
+
+    let raw = built(&draft);
+
+    let parsed = MessageParser::new().parse(raw.as_bytes()).unwrap();
+    assert_eq!(parsed.subject(), Some("a b c\u{3000}d"));
+}
+
+#[test]
 fn a_value_of_one_word_or_one_gap_still_has_short_lines() {
     let gap = " ".repeat(2000);
     for subject in ["x".repeat(2000), format!("a{gap}b"), format!("ä{gap}ö")] {

@@ -74,7 +74,7 @@ fn bad_people_are_named_by_their_path() {
 #[test]
 fn bad_text_is_named_by_its_path() {
     use FieldProblem as P;
-    let cases: [(Change, _, _); 6] = [
+    let cases: [(Change, _, _); 9] = [
         (
             |d| d.subject = "a\r\nBcc: x@y.z".into(),
             "subject",
@@ -95,6 +95,21 @@ fn bad_text_is_named_by_its_path() {
         (
             |d| d.references = vec!["<a>".into(), "<b\r\nc>".into()],
             "references[1]",
+            P::ControlCharacter,
+        ),
+        (
+            |d| d.references = vec!["<a>".into(); 1_001],
+            "references",
+            P::TooMany { limit: 1_000 },
+        ),
+        (
+            |d| d.in_reply_to = Some("a".repeat(996)),
+            "in_reply_to",
+            P::InvalidMessageId,
+        ),
+        (
+            |d| d.subject = "a\u{b}b".into(),
+            "subject",
             P::ControlCharacter,
         ),
     ];
