@@ -3,6 +3,7 @@ mod body;
 mod check;
 mod custom;
 mod field_kind;
+mod filename;
 mod header;
 mod people;
 mod structured;

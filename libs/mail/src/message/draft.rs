@@ -40,7 +40,7 @@ pub struct Draft {
 /// A file to attach.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DraftAttachment {
-    /// The file's name.
+    /// The file's name, of which the last part of a path counts; none when it is empty.
     pub filename: String,
     /// The media type; `application/octet-stream` when left out.
     pub content_type: Option<String>,
@@ -175,6 +175,12 @@ pub enum FieldProblem {
     /// The media type cannot be read or may not be attached.
     #[error("is not a media type that can be attached, such as `application/pdf`")]
     InvalidContentType,
+    /// Such a message can neither go as it is nor in Base64 (RFC 2046 §5.2).
+    #[error(
+        "is no message that mail can carry as it is (a NUL, a line over 998 octets, or 8-bit octets in a type that forbids \
+         them); attach it as application/octet-stream"
+    )]
+    InvalidMessage,
     /// The id is not one message id.
     #[error("is not one message id such as `<id@example.com>`")]
     InvalidMessageId,

@@ -1,15 +1,16 @@
 use email_encoding::body::base64;
 use lettre::message::header::{
-    ContentDisposition, ContentId, ContentTransferEncoding, ContentType,
+    ContentDisposition, ContentId, ContentTransferEncoding, ContentType, Header, HeaderName,
+    HeaderValue,
 };
 use lettre::message::{Body, SinglePart};
 
 use super::super::draft::{BuildError, DraftAttachment, FieldProblem};
 use super::check::{MAX_NAME, check_length, check_plain, message_id};
-use super::text::crlf_lines;
+use super::filename::file_name;
+use super::text::crlf_octets;
 
 const FILE: &str = "application/octet-stream";
-const MESSAGE: &str = "message/rfc822";
 /// RFC 5322 §2.1.1.
 const MAX_LINE: usize = 998;
 
@@ -17,55 +18,101 @@ pub(super) fn attachment_part(
     path: &str,
     attachment: &DraftAttachment,
 ) -> Result<SinglePart, BuildError> {
-    let filename_path = format!("{path}.filename");
-    check_plain(&filename_path, &attachment.filename)?;
-    check_length(&filename_path, &attachment.filename, MAX_NAME)?;
+    let filename = file_name(&format!("{path}.filename"), &attachment.filename)?;
     let type_path = format!("{path}.content_type");
-    let (media_type, body) = encode(media_type(&type_path, attachment)?, &attachment.content);
+    let media_type = media_type(&type_path, attachment)?;
+    let body = if is_message(media_type) {
+        message_body(media_type, &attachment.content)
+            .map_err(|problem| BuildError::new(format!("{path}.content"), problem))?
+    } else {
+        base64_body(&attachment.content)
+    };
     let content_type = ContentType::parse(media_type)
         .map_err(|_| BuildError::new(type_path, FieldProblem::InvalidContentType))?;
     let builder = SinglePart::builder().header(content_type);
     let builder = match &attachment.content_id {
-        None => builder.header(ContentDisposition::attachment(&attachment.filename)),
+        None => builder.header(Disposition::attachment(filename.as_deref())),
         Some(id) => builder
             .header(ContentId::from(message_id(
                 &format!("{path}.content_id"),
                 id,
             )?))
-            .header(ContentDisposition::inline_with_name(&attachment.filename)),
+            .header(Disposition::inline(filename.as_deref())),
     };
     Ok(builder.body(body))
 }
 
-/// RFC 2046 §5.2.1 forbids Base64 for a message, which some readers take literally: they would show an empty mail.
-/// What 7bit cannot carry goes as a file, since not every server takes 8bit.
-fn encode<'a>(media_type: &'a str, content: &[u8]) -> (&'a str, Body) {
-    let name = media_type.split(';').next().unwrap_or_default().trim_end();
-    if name.eq_ignore_ascii_case(MESSAGE)
-        && let Some(body) = seven_bit_body(content)
-    {
-        return (MESSAGE, body);
-    }
-    let is_message = name.to_ascii_lowercase().starts_with("message/");
-    let sent_as = if is_message { FILE } else { media_type };
-    (sent_as, base64_body(content))
+fn is_message(media_type: &str) -> bool {
+    let prefix = media_type.get(.."message/".len()).unwrap_or_default();
+    prefix.eq_ignore_ascii_case("message/")
 }
 
-fn seven_bit_body(content: &[u8]) -> Option<Body> {
-    let text = std::str::from_utf8(content).ok()?;
-    if !text.is_ascii() || text.contains('\0') {
-        return None;
+/// RFC 2046 §5.2 forbids Base64 for a message, which some readers take literally: they would show an empty mail.
+fn message_body(media_type: &str, content: &[u8]) -> Result<Body, FieldProblem> {
+    let has_long_line = content
+        .split(|byte| matches!(byte, b'\r' | b'\n'))
+        .any(|line| line.len() > MAX_LINE);
+    if has_long_line || content.contains(&0) {
+        return Err(FieldProblem::InvalidMessage);
     }
-    let text = crlf_lines(text);
-    if text.split("\r\n").any(|line| line.len() > MAX_LINE) {
-        return None;
+    let encoding = if content.is_ascii() {
+        ContentTransferEncoding::SevenBit
+    } else {
+        ContentTransferEncoding::EightBit
+    };
+    let lower = media_type.to_ascii_lowercase();
+    // RFC 2046 §5.2.2 and §5.2.3: a part of a message, and a reference to one, are 7bit.
+    let is_ascii_only = ["message/partial", "message/external-body"]
+        .iter()
+        .any(|prefix| lower.starts_with(prefix));
+    if is_ascii_only && !content.is_ascii() {
+        return Err(FieldProblem::InvalidMessage);
     }
-    let encoding = ContentTransferEncoding::SevenBit;
-    Some(Body::dangerous_pre_encoded(text.into_bytes(), encoding))
+    Ok(Body::dangerous_pre_encoded(crlf_octets(content), encoding))
+}
+
+/// Whether a part needs 8bit, which the multiparts around it must declare then (RFC 2045 §6.4).
+pub(super) fn is_eight_bit(part: &SinglePart) -> bool {
+    part.headers().get::<ContentTransferEncoding>() == Some(ContentTransferEncoding::EightBit)
+}
+
+/// How a file is shown; lettre has none without a name.
+#[derive(Debug, Clone)]
+struct Disposition(HeaderValue);
+
+impl Disposition {
+    fn attachment(filename: Option<&str>) -> Self {
+        Self(filename.map_or_else(
+            || HeaderValue::new(Self::name(), "attachment".to_owned()),
+            |name| ContentDisposition::attachment(name).display(),
+        ))
+    }
+
+    fn inline(filename: Option<&str>) -> Self {
+        let disposition = filename.map_or_else(
+            ContentDisposition::inline,
+            ContentDisposition::inline_with_name,
+        );
+        Self(disposition.display())
+    }
+}
+
+impl Header for Disposition {
+    fn name() -> HeaderName {
+        ContentDisposition::name()
+    }
+
+    fn parse(text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        ContentDisposition::parse(text).map(|parsed| Self(parsed.display()))
+    }
+
+    fn display(&self) -> HeaderValue {
+        self.0.clone()
+    }
 }
 
 /// lettre would send content that is ASCII as it is, with whatever line ends it has, and wants to own a copy to encode.
-fn base64_body(content: &[u8]) -> Body {
+pub(super) fn base64_body(content: &[u8]) -> Body {
     let mut encoded = String::with_capacity(base64::encoded_len(content.len()));
     // Writing into a String cannot fail.
     base64::encode(content, &mut encoded).ok();

@@ -1,10 +1,11 @@
 use std::fmt::Write as _;
 
-use lettre::message::{MultiPart, SinglePart};
+use lettre::message::header::ContentTransferEncoding;
+use lettre::message::{MultiPart, MultiPartBuilder, SinglePart};
 use mailmesh_secrets::sha256;
 
 use super::super::draft::{BuildError, Draft};
-use super::attachment::attachment_part;
+use super::attachment::{attachment_part, is_eight_bit};
 use super::text::text_part;
 
 /// lettre's two kinds of part share no trait that shows.
@@ -41,22 +42,26 @@ pub(super) fn lay_out(draft: &Draft, message_id: &str) -> Result<Part, BuildErro
             attached.push(part);
         }
     }
+    let is_eight_bit = inline.iter().chain(&attached).any(is_eight_bit);
+    let begin = |multi: MultiPartBuilder, level: &str| {
+        let multi = multi.boundary(boundary(level, message_id));
+        if is_eight_bit {
+            return multi.header(ContentTransferEncoding::EightBit);
+        }
+        multi
+    };
     let text = text_part("text", draft.text.as_deref())?.map(SinglePart::plain);
     let html = text_part("html", draft.html.as_deref())?.map(SinglePart::html);
     let html = html.map(|html| {
         if inline.is_empty() {
             return Part::Single(html);
         }
-        let related = MultiPart::related()
-            .boundary(boundary("related", message_id))
-            .singlepart(html);
+        let related = begin(MultiPart::related(), "related").singlepart(html);
         Part::Multi(inline.into_iter().fold(related, MultiPart::singlepart))
     });
     let body = match (text, html) {
         (Some(text), Some(html)) => {
-            let alternative = MultiPart::alternative()
-                .boundary(boundary("alternative", message_id))
-                .singlepart(text);
+            let alternative = begin(MultiPart::alternative(), "alternative").singlepart(text);
             Some(Part::Multi(html.add_to(alternative)))
         }
         (Some(text), None) => Some(Part::Single(text)),
@@ -65,9 +70,7 @@ pub(super) fn lay_out(draft: &Draft, message_id: &str) -> Result<Part, BuildErro
     if attached.is_empty() {
         return Ok(body.unwrap_or_else(|| Part::Single(SinglePart::plain(String::new()))));
     }
-    let mixed = MultiPart::mixed()
-        .boundary(boundary("mixed", message_id))
-        .build();
+    let mixed = begin(MultiPart::mixed(), "mixed").build();
     let mixed = match body {
         Some(body) => body.add_to(mixed),
         None => mixed,

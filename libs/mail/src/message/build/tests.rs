@@ -236,6 +236,30 @@ fn mail_that_is_built_twice_is_the_same_octets() {
 }
 
 #[test]
+fn multiparts_around_an_eight_bit_message_declare_it() {
+    let mut message = attachment("mail.eml", None);
+    message.content_type = Some("message/rfc822".into());
+    message.content = Bytes::from_static(b"Subject: \xe4\n\nhi");
+    let draft = Draft {
+        html: Some("<img src=cid:logo>".into()),
+        attachments: vec![attachment("logo.png", Some("logo")), message],
+        ..draft()
+    };
+
+    let raw = build(&draft, &context()).unwrap().raw;
+
+    let text = String::from_utf8_lossy(&raw);
+    // Three multiparts and the message.
+    assert_eq!(
+        text.matches("Content-Transfer-Encoding: 8bit\r\n").count(),
+        4,
+        "{text}"
+    );
+    let within = b"Subject: \xe4\r\n\r\nhi\r\n";
+    assert!(raw.windows(within.len()).any(|window| window == within));
+}
+
+#[test]
 fn header_like_text_and_boundary_like_lines_stay_text() {
     let mut draft = draft();
     draft.text = Some("\r\nFrom: x\r\n--\r\n.\r\nFrom here".into());

@@ -31,6 +31,23 @@ pub(super) fn crlf_lines(text: &str) -> String {
     out
 }
 
+/// Does the same for octets in any character set.
+pub(super) fn crlf_octets(content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len() + content.len() / 32);
+    let mut rest = content;
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+        let (line, tail) = rest.split_at(at);
+        out.extend_from_slice(line);
+        out.extend_from_slice(b"\r\n");
+        rest = match tail {
+            [b'\r', b'\n', tail @ ..] | [_, tail @ ..] => tail,
+            [] => tail,
+        };
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use lettre::message::SinglePart;
@@ -44,5 +61,6 @@ mod tests {
         let by_lettre = SinglePart::plain(text.to_owned());
         assert!(by_lettre.raw_body().windows(2).any(|pair| pair == b"\rc"));
         assert_eq!(crlf_lines(text), "a\r\nb\r\nc\r\nd\r\n\r\n");
+        assert_eq!(crlf_octets(text.as_bytes()), crlf_lines(text).as_bytes());
     }
 }

@@ -26,33 +26,88 @@ fn base64_has_lines_of_76_characters_and_no_line_end_behind_the_last() {
     }
 }
 
-fn attached_message(content: &'static [u8]) -> SinglePart {
+fn attached(content_type: &str, content: &'static [u8]) -> Result<SinglePart, BuildError> {
     let mail = DraftAttachment {
         filename: "mail.eml".into(),
-        content_type: Some("Message/RFC822".into()),
+        content_type: Some(content_type.into()),
         content: Bytes::from_static(content),
         ..DraftAttachment::default()
     };
-    attachment_part("attachments[0]", &mail).unwrap()
+    attachment_part("attachments[0]", &mail)
 }
 
 #[test]
 fn an_attached_message_is_sent_as_it_is() {
-    let part = attached_message(b"Subject: x\n\nhi\r\n");
+    for (content, encoding, sent) in [
+        (
+            &b"Subject: x\n\nhi\r\n"[..],
+            "7bit",
+            &b"Subject: x\r\n\r\nhi\r\n"[..],
+        ),
+        (
+            b"Subject: \xc3\xa4\r\n\r\n\xe4",
+            "8bit",
+            b"Subject: \xc3\xa4\r\n\r\n\xe4",
+        ),
+    ] {
+        for (given, written) in [
+            ("Message/RFC822", "message/rfc822"),
+            (
+                "message/rfc822; charset=utf-8",
+                "message/rfc822; charset=utf-8",
+            ),
+            ("message/delivery-status", "message/delivery-status"),
+            ("message/global", "message/global"),
+        ] {
+            let part = attached(given, content).unwrap();
 
-    let headers = part.headers().to_string();
-    assert!(headers.contains("Content-Type: message/rfc822\r\n"));
-    assert!(headers.contains("Content-Transfer-Encoding: 7bit\r\n"));
-    assert_eq!(part.raw_body(), b"Subject: x\r\n\r\nhi\r\n");
+            let headers = part.headers().to_string();
+            assert!(
+                headers.contains(&format!("Content-Type: {written}\r\n")),
+                "{headers}"
+            );
+            assert!(headers.contains(&format!("Content-Transfer-Encoding: {encoding}\r\n")));
+            assert_eq!(part.raw_body(), sent);
+        }
+    }
 }
 
 #[test]
-fn an_attached_message_that_7bit_cannot_carry_is_a_file() {
-    let long = Vec::leak(b"x".repeat(999));
-    for content in [b"Subject: \xc3\xa4\r\n\r\n", &b"a: b\n\n\0"[..], long] {
-        let headers = attached_message(content).headers().to_string();
+fn a_message_that_mail_cannot_carry_as_it_is_is_refused() {
+    let long: &[u8] = Vec::leak(b"x".repeat(999));
+    for (content_type, content) in [
+        ("message/rfc822", &b"a: b\n\n\0"[..]),
+        ("message/rfc822", long),
+        ("MESSAGE/delivery-status", long),
+        ("message/partial; id=\"x\"; number=1", b"\xe4"),
+        ("message/external-body; access-type=URL", b"\xe4"),
+    ] {
+        let refused = attached(content_type, content).unwrap_err();
 
-        assert!(headers.contains("Content-Type: application/octet-stream\r\n"));
-        assert!(headers.contains("Content-Transfer-Encoding: base64\r\n"));
+        assert_eq!(refused.path, "attachments[0].content");
+        assert_eq!(
+            refused.problem,
+            FieldProblem::InvalidMessage,
+            "{content_type}"
+        );
     }
+}
+
+#[test]
+fn a_file_without_a_name_is_attached_without_one() {
+    let file = |filename: &str, content_id: Option<&str>| {
+        let file = DraftAttachment {
+            filename: filename.into(),
+            content_id: content_id.map(Into::into),
+            ..DraftAttachment::default()
+        };
+        attachment_part("attachments[0]", &file)
+            .unwrap()
+            .headers()
+            .to_string()
+    };
+
+    assert!(file("", None).contains("Content-Disposition: attachment\r\n"));
+    assert!(file("..", Some("logo")).contains("Content-Disposition: inline\r\n"));
+    assert!(file("../../etc/passwd", None).contains("attachment; filename=\"passwd\"\r\n"));
 }
