@@ -14,7 +14,7 @@ pub use received::{
     Attachment, Header, MailQuarantined, MailReceived, MailboxReset, RawMail, ResetReason,
     Truncated,
 };
-pub use send::{CancelMail, OutgoingAttachment, SendMail};
+pub use send::{CancelMail, OutgoingAttachment, OutgoingCalendar, SendMail};
 
 use crate::Problem;
 use crate::envelope::event;

@@ -22,7 +22,8 @@ mod received;
 pub use address::{AddressProblem, Envelope, Mailbox};
 pub use build::build;
 pub use draft::{
-    BuildContext, BuildError, BuildLimits, Built, Draft, DraftAttachment, FieldProblem,
+    BuildContext, BuildError, BuildLimits, Built, Draft, DraftAttachment, DraftCalendar,
+    FieldProblem,
 };
 pub use parse::{attachment, parse};
 pub use parsed::{Attachment, AttachmentContent, InlineText, ParseProblem, Parsed};

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mailmesh_events::mail::{OutgoingAttachment, SendMail};
 use mailmesh_events::{AddressInput, Recipients};
-use mailmesh_mail::message::{Draft, DraftAttachment, Mailbox};
+use mailmesh_mail::message::{Draft, DraftAttachment, DraftCalendar, Mailbox};
 use mailmesh_store::account::Account;
 
 pub(crate) use address::read_addresses;
@@ -28,6 +28,10 @@ pub(crate) fn make(command: SendMail, account: &Account) -> Result<Draft, Refusa
         subject: command.subject,
         text: command.text,
         html: command.html,
+        calendar: command.calendar.map(|calendar| DraftCalendar {
+            method: calendar.method,
+            content: calendar.content,
+        }),
         attachments: attachments(command.attachments)?,
         in_reply_to: command.in_reply_to,
         references: command.references,
@@ -75,7 +79,7 @@ fn attachments(given: Vec<OutgoingAttachment>) -> Result<Vec<DraftAttachment>, R
             Refusal::new(format!("attachments[{index}].content"), "is not Base64")
         })?;
         Ok(DraftAttachment {
-            filename: attachment.filename,
+            filename: attachment.filename.unwrap_or_default(),
             content_type: attachment.content_type,
             content: content.into(),
             content_id: attachment.content_id,

@@ -39,7 +39,11 @@ pub struct SendMail {
     /// The body as HTML; with `text` both are sent as alternatives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub html: Option<String>,
-    /// Files to attach.
+    /// An invitation, an answer to one or its cancellation. It goes out as an alternative of the text, where mail programs
+    /// show what can be answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<OutgoingCalendar>,
+    /// Files to attach; at most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<OutgoingAttachment>,
     /// The `Message-ID` of the mail that this one answers.
@@ -61,13 +65,26 @@ pub struct SendMail {
 }
 command!(SendMail, "mail.send");
 
+/// A message of iTIP (RFC 5546) for the calendar of the recipients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct OutgoingCalendar {
+    /// `PUBLISH`, `REQUEST`, `REPLY`, `ADD`, `CANCEL`, `REFRESH`, `COUNTER` or `DECLINECOUNTER`: the same as the property
+    /// `METHOD` of the content.
+    pub method: String,
+    /// The iCalendar object (RFC 5545), from `BEGIN:VCALENDAR` to `END:VCALENDAR`.
+    pub content: String,
+}
+
 /// A file to attach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct OutgoingAttachment {
-    /// The file's name.
-    pub filename: String,
-    /// The media type; `application/octet-stream` when left out.
+    /// The file's name; of a path the last part counts, and an empty name is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// The media type; `application/octet-stream` when left out. `message/rfc822` and its kin go out as they are, or are
+    /// refused when mail cannot carry them so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
     /// The content in Base64 (RFC 4648 §4).

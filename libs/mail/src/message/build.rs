@@ -1,5 +1,6 @@
 mod attachment;
 mod body;
+mod calendar;
 mod check;
 mod custom;
 mod field_kind;
@@ -150,6 +151,13 @@ fn check_attachments(draft: &Draft, context: &BuildContext) -> Result<(), BuildE
         draft.text.as_ref().map_or(0, String::len) + draft.html.as_ref().map_or(0, String::len);
     if total > limit {
         return Err(BuildError::new("text", FieldProblem::TooLarge { limit }));
+    }
+    if let Some(calendar) = &draft.calendar {
+        total += base64::encoded_len(calendar.content.len());
+        if total > limit {
+            let problem = FieldProblem::TooLarge { limit };
+            return Err(BuildError::new("calendar.content", problem));
+        }
     }
     for (index, attachment) in draft.attachments.iter().enumerate() {
         total += base64::encoded_len(attachment.content.len());

@@ -27,6 +27,8 @@ pub struct Draft {
     pub text: Option<String>,
     /// The body as HTML.
     pub html: Option<String>,
+    /// What a calendar program is to act on.
+    pub calendar: Option<DraftCalendar>,
     /// Files to attach.
     pub attachments: Vec<DraftAttachment>,
     /// The `Message-ID` that this mail answers, with or without angle brackets.
@@ -35,6 +37,15 @@ pub struct Draft {
     pub references: Vec<String>,
     /// Further headers.
     pub headers: BTreeMap<String, String>,
+}
+
+/// An invitation, an answer to one, or another message of iTIP (RFC 5546).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DraftCalendar {
+    /// What is asked for, such as `REQUEST`; the same as in the content.
+    pub method: String,
+    /// The iCalendar object (RFC 5545).
+    pub content: String,
 }
 
 /// A file to attach.
@@ -175,6 +186,15 @@ pub enum FieldProblem {
     /// The media type cannot be read or may not be attached.
     #[error("is not a media type that can be attached, such as `application/pdf`")]
     InvalidContentType,
+    /// It is none of RFC 5546.
+    #[error("is no method of iTIP, such as `REQUEST`, `REPLY` or `CANCEL`")]
+    InvalidMethod,
+    /// Part and content would say different things.
+    #[error("is not the METHOD of the calendar's content")]
+    OtherMethod,
+    /// It does not begin and end as one.
+    #[error("is no iCalendar object, from BEGIN:VCALENDAR to END:VCALENDAR")]
+    InvalidCalendar,
     /// Such a message can neither go as it is nor in Base64 (RFC 2046 §5.2).
     #[error(
         "is no message that mail can carry as it is (a NUL, a line over 998 octets, or 8-bit octets in a type that forbids \

@@ -6,6 +6,7 @@ use mailmesh_secrets::sha256;
 
 use super::super::draft::{BuildError, Draft};
 use super::attachment::{attachment_part, is_eight_bit};
+use super::calendar::calendar_part;
 use super::text::text_part;
 
 /// lettre's two kinds of part share no trait that shows.
@@ -30,7 +31,7 @@ impl Part {
     }
 }
 
-/// Lays out `mixed(alternative(text, related(html, inline…)), attachments…)`, leaving out every level with one part.
+/// Lays out `mixed(alternative(text, related(html, inline…), calendar), attachments…)`, leaving out every level with one part.
 pub(super) fn lay_out(draft: &Draft, message_id: &str) -> Result<Part, BuildError> {
     let mut inline = Vec::new();
     let mut attached = Vec::new();
@@ -59,13 +60,17 @@ pub(super) fn lay_out(draft: &Draft, message_id: &str) -> Result<Part, BuildErro
         let related = begin(MultiPart::related(), "related").singlepart(html);
         Part::Multi(inline.into_iter().fold(related, MultiPart::singlepart))
     });
-    let body = match (text, html) {
-        (Some(text), Some(html)) => {
-            let alternative = begin(MultiPart::alternative(), "alternative").singlepart(text);
-            Some(Part::Multi(html.add_to(alternative)))
-        }
-        (Some(text), None) => Some(Part::Single(text)),
-        (None, html) => html,
+    let calendar = draft.calendar.as_ref().map(calendar_part).transpose()?;
+    // From the plainest to the richest (RFC 2046 §5.1.4): a reader shows the last that it can.
+    let mut alternatives: Vec<Part> = text.map(Part::Single).into_iter().collect();
+    alternatives.extend(html);
+    alternatives.extend(calendar.map(Part::Single));
+    let body = if alternatives.len() > 1 {
+        let multi = begin(MultiPart::alternative(), "alternative").build();
+        let add = |multi, part: Part| part.add_to(multi);
+        Some(Part::Multi(alternatives.into_iter().fold(multi, add)))
+    } else {
+        alternatives.pop()
     };
     if attached.is_empty() {
         return Ok(body.unwrap_or_else(|| Part::Single(SinglePart::plain(String::new()))));

@@ -5,7 +5,7 @@ use mail_parser::{MessageParser, MimeHeaders as _};
 use time::macros::datetime;
 
 use super::super::address::Mailbox;
-use super::super::draft::{BuildLimits, DraftAttachment};
+use super::super::draft::{BuildLimits, DraftAttachment, DraftCalendar};
 use super::*;
 
 fn context() -> BuildContext {
@@ -257,6 +257,48 @@ fn multiparts_around_an_eight_bit_message_declare_it() {
     );
     let within = b"Subject: \xe4\r\n\r\nhi\r\n";
     assert!(raw.windows(within.len()).any(|window| window == within));
+}
+
+#[test]
+fn an_invitation_is_the_last_of_the_alternatives() {
+    let content = "BEGIN:VCALENDAR\nMETHOD:REQUEST\nEND:VCALENDAR\n";
+    let draft = Draft {
+        html: Some("<p>Hello</p>".into()),
+        calendar: Some(DraftCalendar {
+            method: "REQUEST".into(),
+            content: content.into(),
+        }),
+        attachments: vec![attachment("agenda.pdf", None)],
+        ..draft()
+    };
+
+    let raw = built(&draft);
+
+    let parsed = MessageParser::new().parse(raw.as_bytes()).unwrap();
+    let types: Vec<_> = parsed
+        .parts
+        .iter()
+        .filter_map(|part| part.content_type())
+        .map(|each| {
+            (
+                each.c_subtype.as_deref().unwrap_or_default(),
+                each.attribute("method"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        types,
+        [
+            ("mixed", None),
+            ("alternative", None),
+            ("plain", None),
+            ("html", None),
+            ("calendar", Some("REQUEST")),
+            ("octet-stream", None),
+        ]
+    );
+    let calendar = parsed.parts[4].contents();
+    assert_eq!(calendar, content.replace('\n', "\r\n").as_bytes());
 }
 
 #[test]
