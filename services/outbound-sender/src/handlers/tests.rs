@@ -1,3 +1,5 @@
+mod request;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -24,12 +24,7 @@ pub(super) fn add_custom(
         let limit = MAX_HEADERS;
         return Err(BuildError::new("headers", FieldProblem::TooMany { limit }));
     }
-    let each = draft.headers.iter();
-    let bytes: usize = each.map(|(name, value)| name.len() + value.len()).sum();
-    if bytes > MAX_BYTES {
-        let limit = MAX_BYTES;
-        return Err(BuildError::new("headers", FieldProblem::TooLong { limit }));
-    }
+    let mut bytes = 0;
     for (name, value) in &draft.headers {
         let path = format!("headers.{}", name.escape_debug());
         check_length(&path, name, MAX_NAME)?;
@@ -40,6 +35,11 @@ pub(super) fn add_custom(
             return Err(BuildError::new(path, given_before(name)));
         }
         check_text(&path, value, context.limits.max_header_bytes)?;
+        bytes += name.len() + value.len();
+        if bytes > MAX_BYTES {
+            let limit = MAX_BYTES;
+            return Err(BuildError::new("headers", FieldProblem::TooLong { limit }));
+        }
         let value = written(header_name, value, context.limits.max_recipients);
         headers.insert_raw(value.map_err(|problem| BuildError::new(path, problem))?);
     }
