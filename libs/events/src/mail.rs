@@ -1,5 +1,6 @@
 //! Events about mail, and the commands that send and cancel it.
 
+mod header_map;
 mod origin;
 mod received;
 mod send;

@@ -53,7 +53,11 @@ pub struct SendMail {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<String>,
     /// Further headers, such as `X-Ticket`; those that mailmesh sets itself are refused.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "super::header_map::read"
+    )]
     pub headers: BTreeMap<String, String>,
     /// The same key is sent once per account, for as long as keys are kept (30 days by default).
     #[serde(default, skip_serializing_if = "Option::is_none")]

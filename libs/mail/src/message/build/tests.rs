@@ -302,6 +302,26 @@ fn an_invitation_is_the_last_of_the_alternatives() {
 }
 
 #[test]
+fn large_texts_are_encoded_in_linear_time() {
+    const OCTETS: usize = 512 * 1024;
+    for unit in [
+        "ä", "a", " ", "\r", "a\n", "=", "\n.\n", "ä ", "a\t\r\n", "\u{2028}",
+    ] {
+        let text = unit.repeat(OCTETS / unit.len());
+        let draft = Draft {
+            text: Some(text.clone()),
+            html: Some(text),
+            ..draft()
+        };
+        let began = std::time::Instant::now();
+
+        build(&draft, &context()).unwrap();
+
+        assert!(began.elapsed().as_secs() < 10, "{unit:?}");
+    }
+}
+
+#[test]
 fn header_like_text_and_boundary_like_lines_stay_text() {
     let mut draft = draft();
     draft.text = Some("\r\nFrom: x\r\n--\r\n.\r\nFrom here".into());
