@@ -63,6 +63,23 @@ pub(crate) mod sqlx_migrate {
 }
 
 impl StoreError {
+    /// Returns whether the database refuses a value of the statement, and would each time: a data exception (SQLSTATE class
+    /// 22), a constraint other than a key (23), a limit of the program (54).
+    pub fn is_refused_value(&self) -> bool {
+        let Self::Query { cause, .. } = self else {
+            return false;
+        };
+        let code = cause
+            .0
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| {
+            ["22", "23", "54"]
+                .iter()
+                .any(|class| code.starts_with(class))
+        })
+    }
+
     pub(crate) fn settings(error: sqlx::Error) -> Self {
         Self::Settings(Cause(error))
     }

@@ -5,6 +5,7 @@ mod account_name;
 mod cancel_mail;
 mod command;
 mod command_writer;
+mod failed_computations;
 mod intake;
 mod send_mail;
 mod spread;

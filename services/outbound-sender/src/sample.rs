@@ -1,5 +1,7 @@
-//! An account and a mail for unit tests.
+//! An account, a command and a mail for unit tests.
 
+use bytes::Bytes;
+use mailmesh_bus::Delivery;
 use mailmesh_domain::{
     AccountId, AfterReceive, Authorisation, Direction, Encryption, Key, MailId, OutboundState,
     Protocol, UncertainPolicy,
@@ -39,6 +41,18 @@ pub(crate) fn account() -> Account {
         revision: 1,
         created_at: OffsetDateTime::UNIX_EPOCH,
         updated_at: OffsetDateTime::UNIX_EPOCH,
+    }
+}
+
+pub(crate) fn delivery(stream_sequence: u64) -> Delivery {
+    Delivery {
+        subject: "mail.send.support".into(),
+        headers: Vec::new(),
+        payload: Bytes::from_static(br#"{"to":"a@b.c"}"#),
+        stream_sequence,
+        timestamp: OffsetDateTime::UNIX_EPOCH,
+        attempt: 1,
+        is_last_attempt: false,
     }
 }
 

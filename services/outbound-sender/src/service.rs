@@ -112,6 +112,7 @@ impl Service {
             raws: Arc::clone(&self.shared.raws),
             is_full: Arc::clone(&is_full),
             unknown: self.unknown,
+            failed: Arc::default(),
         });
         let (bus, consuming) = (self.replica.bus.clone(), stop.clone());
         work.spawn("commands", async move {

@@ -41,6 +41,20 @@ pub(super) enum Read {
     Send(Box<Send>),
     Cancel(Cancel),
     Rejected(Rejection),
+    /// Reading it took too long or panicked.
+    Failed,
+    /// There was no time to read it.
+    Later,
+}
+
+impl Read {
+    pub(super) fn account(&self) -> Option<&Key> {
+        match self {
+            Self::Send(send) => Some(&send.account),
+            Self::Cancel(cancel) => Some(&cancel.account),
+            Self::Rejected(_) | Self::Failed | Self::Later => None,
+        }
+    }
 }
 
 /// What is to be written for one delivery.
@@ -48,21 +62,26 @@ pub(super) enum Ready {
     New(Box<NewMail>),
     Cancel(Cancel, Arc<Account>),
     Rejected(Rejection),
-    /// Its body could not be stored now.
+    /// It is rejected, and goes to the dead letters as it may show an error of ours.
+    GivenUp(Rejection, HandlerError),
+    /// There was no time for it, or its body could not be stored now.
     Later(HandlerError),
 }
 
+/// Returns none when building the mail panicked: whatever a hostile mail does to that code, its neighbours go on.
 pub(super) fn prepare(
     delivery: &Delivery,
     read: Read,
     accounts: &HashMap<Key, Arc<Account>>,
     config: &Config,
-) -> Ready {
-    match read {
+) -> Option<Ready> {
+    Some(match read {
         Read::Rejected(rejected) => Ready::Rejected(rejected),
+        Read::Failed => return None,
+        Read::Later => later(),
         Read::Cancel(cancel) => {
             if let Some(account) = accounts.get(&cancel.account) {
-                return Ready::Cancel(cancel, Arc::clone(account));
+                return Some(Ready::Cancel(cancel, Arc::clone(account)));
             }
             let refusal = Refusal::new("account", "is not known");
             Ready::Rejected(Rejection::new(delivery, Some(cancel.account), refusal))
@@ -70,11 +89,8 @@ pub(super) fn prepare(
         Read::Send(send) => {
             let (key, account) = (send.account.clone(), accounts.get(&send.account));
             let given = send.command.idempotency_key.clone();
-            // Whatever a hostile mail does to the code that builds it, its neighbours go on.
             let built = AssertUnwindSafe(|| send.build(delivery, account, config));
-            let built = catch_unwind(built)
-                .unwrap_or_else(|_| Err(Refusal::new("", "cannot be built into a mail")));
-            match built {
+            match catch_unwind(built).ok()? {
                 Ok(mail) => Ready::New(Box::new(mail)),
                 Err(refusal) => Ready::Rejected(Rejection {
                     idempotency_key: given,
@@ -82,14 +98,24 @@ pub(super) fn prepare(
                 }),
             }
         }
-    }
+    })
 }
 
-pub(super) fn read_safely(delivery: &Delivery) -> Read {
-    catch_unwind(AssertUnwindSafe(|| read(delivery))).unwrap_or_else(|_| {
-        let refusal = Refusal::new("", "cannot be read");
-        Read::Rejected(Rejection::new(delivery, None, refusal))
-    })
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotComputed {
+    #[error("the time for the batch was over before it was this command's turn")]
+    OutOfTime,
+    #[error("reading the command or building its mail took too long or panicked")]
+    Failed,
+}
+
+pub(super) fn later() -> Ready {
+    Ready::Later(HandlerError::retry(NotComputed::OutOfTime))
+}
+
+/// Returns none when reading panicked.
+pub(super) fn read_safely(delivery: &Delivery) -> Option<Read> {
+    catch_unwind(AssertUnwindSafe(|| read(delivery))).ok()
 }
 
 pub(super) fn read(delivery: &Delivery) -> Read {

@@ -50,6 +50,11 @@ impl CommandWriter<'_> {
                 Ready::New(new) => mails.push(*new),
                 Ready::Cancel(cancel, account) => cancels.push((cancel, account)),
                 Ready::Rejected(rejected) => written.events.extend(self.rejection(rejected)),
+                Ready::GivenUp(rejected, error) => {
+                    written.events.extend(self.rejection(rejected));
+                    results.push(Err(error));
+                    continue;
+                }
                 Ready::Later(error) => {
                     results.push(Err(error));
                     continue;

@@ -12,12 +12,15 @@ use mailmesh_store::{StoreError, outbound_mail};
 use tokio::sync::Notify;
 use tracing::warn;
 
-use super::command::{Read, Ready, prepare, read_safely, weight};
+use super::account_name::account_of;
+use super::command::{NotComputed, Read, Ready, Rejection, later, prepare, read_safely, weight};
 use super::command_writer::CommandWriter;
+use super::failed_computations::FailedComputations;
 use super::send_mail::mail_id;
-use super::spread::spread;
+use super::spread::{Worked, spread};
 use crate::account_cache::AccountCache;
 use crate::config::Config;
+use crate::draft::Refusal;
 use crate::raw_cache::RawCache;
 use crate::shared::raw_name;
 
@@ -33,7 +36,12 @@ pub(crate) struct Intake {
     pub(crate) is_full: Arc<Notify>,
     /// The account in a rejection when none could be read.
     pub(crate) unknown: Key,
+    pub(crate) failed: Arc<FailedComputations>,
 }
+
+/// Time limit for reading the commands of a batch, and for building their mails: both together leave time to store them.
+/// The largest mail takes half a second.
+const COMPUTATION: Duration = Duration::from_secs(8);
 
 /// Commands, and what was made of them.
 pub(crate) struct Taken {
@@ -78,27 +86,50 @@ impl Intake {
         deliveries: Vec<Delivery>,
         round: Round,
     ) -> Result<Vec<Ready>, StoreError> {
-        let count = deliveries.len();
-        let read = spread(deliveries, weight, |delivery| {
-            let read = read_safely(&delivery);
-            (delivery, read)
+        let failed = Arc::clone(&self.failed);
+        let read = spread(deliveries.clone(), weight, COMPUTATION, move |delivery| {
+            (!failed.is_over(&delivery)).then(|| read_safely(&delivery))?
         });
-        let Some(read) = read.await else {
-            return Ok(ending(count));
-        };
+        let read = read.await.into_iter().map(|worked| match worked {
+            Worked::Done(read) => read,
+            Worked::Failed => Read::Failed,
+            Worked::NotNow => Read::Later,
+        });
+        let read: Vec<(Delivery, Read)> = deliveries.iter().cloned().zip(read).collect();
+        let named = read.iter().map(|(_, read)| read.account().cloned());
+        let named: Vec<Option<Key>> = named.collect();
         let accounts = Arc::new(self.accounts(&read).await?);
         let known = self.known(&read, round).await?;
         let config = Arc::clone(&self.config);
         let ready = spread(
             read,
             |(delivery, _)| weight(delivery),
+            COMPUTATION,
             move |(delivery, read)| prepare(&delivery, read, &accounts, &config),
         );
-        let Some(mut ready) = ready.await else {
-            return Ok(ending(count));
-        };
+        let ready = ready.await.into_iter().zip(deliveries.iter().zip(named));
+        let mut ready: Vec<Ready> = ready
+            .map(|(worked, (delivery, account))| match worked {
+                Worked::Done(ready) => ready,
+                Worked::Failed => self.after_failure(delivery, account),
+                Worked::NotNow => later(),
+            })
+            .collect();
         self.store_bodies(&mut ready, &known).await;
         Ok(ready)
+    }
+
+    /// Has a command come again, or gives it up: its neighbours must not wait for it for ever.
+    fn after_failure(&self, delivery: &Delivery, account: Option<Key>) -> Ready {
+        if !self.failed.record(delivery) {
+            return Ready::Later(HandlerError::retry(NotComputed::Failed));
+        }
+        let reason = "cannot be made into a mail; the command is kept among the dead letters";
+        let account = account.or_else(|| account_of(delivery, None).ok());
+        let rejection = Rejection::new(delivery, account, Refusal::new("", reason));
+        let error =
+            HandlerError::dead_letter("given up after repeated failures", NotComputed::Failed);
+        Ready::GivenUp(rejection, error)
     }
 
     async fn accounts(
@@ -107,11 +138,7 @@ impl Intake {
     ) -> Result<HashMap<Key, Arc<Account>>, StoreError> {
         let keys: HashSet<Key> = read
             .iter()
-            .filter_map(|(_, read)| match read {
-                Read::Send(send) => Some(send.account.clone()),
-                Read::Cancel(cancel) => Some(cancel.account.clone()),
-                Read::Rejected(_) => None,
-            })
+            .filter_map(|(_, read)| read.account().cloned())
             .collect();
         self.accounts.resolve(keys).await
     }
@@ -189,6 +216,9 @@ impl Intake {
                 Ok(mut one) => results.push(one.pop().unwrap_or(Ok(()))),
                 Err(error) => {
                     is_away = matches!(error, StoreError::Connect(_));
+                    if error.is_refused_value() {
+                        self.failed.record(delivery);
+                    }
                     results.push(Err(HandlerError::retry(error)));
                 }
             }
@@ -201,17 +231,10 @@ impl Intake {
 enum NotNow {
     #[error("the database is away")]
     DatabaseAway,
-    #[error("the process is ending")]
-    Ending,
 }
 
 fn away() -> HandlerError {
     HandlerError::retry(NotNow::DatabaseAway)
-}
-
-fn ending(count: usize) -> Vec<Ready> {
-    let later = || Ready::Later(HandlerError::retry(NotNow::Ending));
-    std::iter::repeat_with(later).take(count).collect()
 }
 
 impl Handler for Intake {

@@ -1,3 +1,4 @@
+mod given_up;
 mod request;
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ fn delivery(subject: &str, body: &str) -> Delivery {
 fn rejection(subject: &str, body: &str) -> Rejection {
     match read(&delivery(subject, body)) {
         Read::Rejected(rejection) => rejection,
-        Read::Send(_) | Read::Cancel(_) => panic!("{body} was read"),
+        _ => panic!("{body} was not rejected"),
     }
 }
 

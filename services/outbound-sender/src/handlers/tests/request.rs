@@ -11,7 +11,7 @@ use crate::draft::Refusal;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Case {
+struct Expectation {
     case: String,
     request: Value,
     #[serde(default)]
@@ -30,7 +30,7 @@ fn taken(request: &Value) -> Result<NewMail, Refusal> {
     let send = match read(&delivery) {
         Read::Send(send) => send,
         Read::Rejected(rejection) => return Err(rejection.refusal),
-        Read::Cancel(_) => panic!("{request} is no cancellation"),
+        _ => panic!("{request} was not read"),
     };
     let account = Arc::new(sample::account());
     send.build(&delivery, Some(&account), &Config::default())
@@ -39,7 +39,8 @@ fn taken(request: &Value) -> Result<NewMail, Refusal> {
 #[test]
 fn requests_from_the_field_are_sent_whole_or_rejected_by_path() {
     let text = include_str!("../../../tests/cases/requests.json");
-    let cases: Vec<Case> = serde_json::from_str(&text.replace("{900}", &"a".repeat(900))).unwrap();
+    let cases: Vec<Expectation> =
+        serde_json::from_str(&text.replace("{900}", &"a".repeat(900))).unwrap();
     for case in cases {
         let taken = taken(&case.request);
         match (taken, case.rejected) {
