@@ -35,6 +35,7 @@ pub mod mailbox;
 pub mod outbound_mail;
 pub mod outbox;
 pub mod progress;
+pub mod raw_mail;
 pub mod replica;
 pub mod sealed;
 pub mod send_attempt;

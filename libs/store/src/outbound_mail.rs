@@ -79,6 +79,8 @@ pub struct OutboundMail {
     pub recipients: Vec<Recipient>,
     /// The raw mail's size.
     pub size_bytes: u64,
+    /// SHA-256 of the raw mail, as it was accepted; none of mails that were queued before hashes were kept.
+    pub raw_sha256: Option<[u8; 32]>,
     /// How many chunks hold the raw mail; none once its body was dropped.
     pub chunks: u32,
     /// Where it stands.

@@ -69,6 +69,7 @@ pub(crate) fn mail(recipients: &[&str]) -> OutboundMail {
             .map(|address| Recipient::new((*address).to_owned()))
             .collect(),
         size_bytes: 10,
+        raw_sha256: None,
         chunks: 1,
         state: OutboundState::Sending,
         attempts: 1,

@@ -28,6 +28,8 @@ pub struct NewOutboundMail {
     pub recipients: Vec<Recipient>,
     /// The raw mail's size.
     pub size_bytes: u64,
+    /// SHA-256 of the raw mail.
+    pub raw_sha256: [u8; 32],
     /// How many chunks hold the raw mail.
     pub chunks: u32,
     /// What to do when delivery stays unknown.
@@ -96,17 +98,17 @@ async fn write(
     sqlx::query_scalar(
         "INSERT INTO outbound_mails
              (mail_id, account_id, idempotency_key, is_key_given, content_sha256, message_id,
-              envelope_from, recipients, size_bytes, chunks, on_uncertain, trace_parent, state,
-              due_at, created_at)
+              envelope_from, recipients, size_bytes, chunks, on_uncertain, trace_parent, raw_sha256,
+              state, due_at, created_at)
          SELECT m.mail_id, m.account_id, m.idempotency_key, m.is_key_given, m.content_sha256,
                 m.message_id, m.envelope_from, m.recipients, m.size_bytes, m.chunks,
-                m.on_uncertain, m.trace_parent, 'queued', $13, $13
+                m.on_uncertain, m.trace_parent, m.raw_sha256, 'queued', $13, $13
          FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[], $5::bytea[], $6::text[],
-                     $7::text[], $8::jsonb[], $9::bigint[], $10::integer[], $11::text[], $12::text[])
+                     $7::text[], $8::jsonb[], $9::bigint[], $10::integer[], $11::text[], $12::text[], $14::bytea[])
               WITH ORDINALITY
               AS m (mail_id, account_id, idempotency_key, is_key_given, content_sha256, message_id,
                     envelope_from, recipients, size_bytes, chunks, on_uncertain, trace_parent,
-                    position)
+                    raw_sha256, position)
          ORDER BY m.account_id, m.idempotency_key, m.position
          ON CONFLICT DO NOTHING
          RETURNING mail_id",
@@ -124,6 +126,7 @@ async fn write(
     .bind(texts(mails, |m| m.on_uncertain.as_str()))
     .bind(mails.iter().map(|m| m.trace_parent.as_deref()).collect::<Vec<_>>())
     .bind(now)
+    .bind(mails.iter().map(|m| m.raw_sha256.as_slice()).collect::<Vec<_>>())
     .fetch_all(tx.connection())
     .await
     .map_err(StoreError::query("queue mails"))

@@ -10,7 +10,7 @@ use crate::convert::RowOf;
 macro_rules! columns {
     () => {
         "mail_id, account_id, idempotency_key, is_key_given, message_id, envelope_from, recipients,
-         size_bytes, chunks, state, attempts, failures, due_at, on_uncertain, problem, reply,
+         size_bytes, raw_sha256, chunks, state, attempts, failures, due_at, on_uncertain, problem, reply,
          trace_parent, created_at, finished_at"
     };
 }
@@ -26,6 +26,7 @@ pub(super) struct Row {
     envelope_from: String,
     recipients: Value,
     size_bytes: i64,
+    raw_sha256: Option<Vec<u8>>,
     chunks: i32,
     state: String,
     attempts: i32,
@@ -58,6 +59,10 @@ impl TryFrom<Row> for OutboundMail {
                 .json("recipients", Some(row.recipients))?
                 .unwrap_or_default(),
             size_bytes: of.number("size_bytes", row.size_bytes)?,
+            raw_sha256: row
+                .raw_sha256
+                .map(|hash| hash.try_into().map_err(|_| of.bad("raw_sha256")))
+                .transpose()?,
             chunks: of.number("chunks", row.chunks)?,
             state: of.parse("state", &row.state)?,
             attempts: row.attempts,

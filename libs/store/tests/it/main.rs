@@ -24,6 +24,7 @@ mod park;
 mod plan;
 mod proxy;
 mod quarantine;
+mod raw_mail;
 mod received;
 mod recover;
 mod refresh;

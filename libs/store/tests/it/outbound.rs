@@ -26,6 +26,7 @@ async fn an_accepted_mail_is_queued_as_it_was_given() -> Result<()> {
     assert_eq!(found.envelope_from, mail.envelope_from);
     assert_eq!(found.recipients, mail.recipients);
     assert_eq!((found.size_bytes, found.chunks), (1_234, 1));
+    assert_eq!(found.raw_sha256, Some(mail.raw_sha256));
     assert_eq!(found.state, OutboundState::Queued);
     assert_eq!((found.attempts, found.failures), (0, 0));
     assert_eq!((found.due_at, found.created_at), (NOW, NOW));

@@ -172,6 +172,7 @@ pub(crate) fn outbound(account: AccountId, key: &str) -> NewOutboundMail {
         envelope_from: "support@example.com".to_owned(),
         recipients: vec![recipient("a@example.org")],
         size_bytes: 1_234,
+        raw_sha256: sha256(b"raw"),
         chunks: 1,
         on_uncertain: UncertainPolicy::Hold,
         trace_parent: Some("00-aa-bb-01".to_owned()),

@@ -29,6 +29,7 @@ async fn queued(world: &World, key: &str) -> anyhow::Result<MailId> {
         envelope_from: "support@example.com".to_owned(),
         recipients: recipients(),
         size_bytes: 10,
+        raw_sha256: [2; 32],
         chunks: 1,
         on_uncertain: UncertainPolicy::Hold,
         trace_parent: None,

@@ -104,6 +104,7 @@ impl Send {
             envelope_from: built.envelope.from().unwrap_or_default().to_owned(),
             recipients: recipients.collect(),
             size_bytes: built.raw.len() as u64,
+            raw_sha256: sha256(&built.raw),
             chunks: RawMails::chunk_count(built.raw.len() as u64),
             on_uncertain,
             trace_parent: trace_parent(delivery),

@@ -319,6 +319,7 @@ async fn leave_uncertain(world: &World, account: &Account, count: usize) -> Resu
             envelope_from: "one@sandbox.test".to_owned(),
             recipients: vec![Recipient::new("a@elsewhere.test".to_owned())],
             size_bytes: 10,
+            raw_sha256: [2; 32],
             chunks: 1,
             on_uncertain: UncertainPolicy::AssumeSent,
             trace_parent: None,
