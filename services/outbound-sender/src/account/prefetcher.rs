@@ -9,7 +9,10 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesOrdered;
 use mailmesh_accounts::{MemoryPermit, MemoryShare};
+use mailmesh_bus::RawError;
 use mailmesh_domain::MailId;
+use mailmesh_secrets::sha256;
+use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -22,8 +25,10 @@ const PREFETCH: usize = 8;
 /// Why a claimed mail does not become a job.
 #[derive(Debug)]
 pub(super) enum NoBody {
-    /// It is not stored any more.
+    /// It is not stored any more, or not as a whole.
     Missing,
+    /// What is stored is not what was accepted.
+    Exchanged,
     /// The store did not answer.
     NotNow,
 }
@@ -147,8 +152,7 @@ impl Prefetcher {
 
     fn fetch_first(&mut self, room: MemoryPermit) {
         if let Some(claimed) = self.claimed.pop_front() {
-            let (id, bytes) = (claimed.mail.id, claimed.mail.size_bytes);
-            let body = fetch(Arc::clone(&self.shared), id, bytes);
+            let body = fetch(Arc::clone(&self.shared), Expected::of(&claimed.mail));
             self.waits().bodies.push_back(Box::pin(body));
             self.fetching.push_back((claimed, room));
         }
@@ -170,14 +174,42 @@ impl fmt::Debug for Prefetcher {
     }
 }
 
-async fn fetch(shared: Arc<Shared>, id: MailId, bytes: u64) -> Result<Bytes, NoBody> {
+/// What must lie on the bus.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    id: MailId,
+    bytes: usize,
+    sha256: Option<[u8; 32]>,
+}
+
+impl Expected {
+    fn of(mail: &OutboundMail) -> Self {
+        Self {
+            id: mail.id,
+            bytes: usize::try_from(mail.size_bytes).unwrap_or(usize::MAX),
+            sha256: mail.raw_sha256,
+        }
+    }
+
+    /// Whoever may write to `MAIL_RAW` could have mail sent in the name of the account.
+    fn is_met_by(&self, raw: &[u8]) -> bool {
+        self.sha256.is_none_or(|expected| sha256(raw) == expected)
+    }
+}
+
+async fn fetch(shared: Arc<Shared>, expected: Expected) -> Result<Bytes, NoBody> {
+    let id = expected.id;
+    // It has not left this process.
     if let Some(raw) = shared.raws.take(id) {
         return Ok(raw);
     }
-    let limit = usize::try_from(bytes).unwrap_or(usize::MAX);
-    match shared.raw_mails.get_whole(&raw_name(id), limit).await {
-        Ok(Some(raw)) => Ok(raw),
-        Ok(None) => Err(NoBody::Missing),
+    let name = raw_name(id);
+    match shared.raw_mails.get_whole(&name, expected.bytes).await {
+        Ok(Some(raw)) => checked(expected, raw).await,
+        // All chunks were stored before the row was.
+        Ok(None) | Err(RawError::Partial { .. }) => Err(NoBody::Missing),
+        // Chunks of ours are marked, and together as large as the row says.
+        Err(RawError::TooLarge { .. } | RawError::BadChunk { .. }) => Err(NoBody::Exchanged),
         Err(error) => {
             warn!(
                 mail.id = %id,
@@ -186,5 +218,22 @@ async fn fetch(shared: Arc<Shared>, id: MailId, bytes: u64) -> Result<Bytes, NoB
             );
             Err(NoBody::NotNow)
         }
+    }
+}
+
+/// Larger mails are hashed apart from the threads that talk to servers.
+async fn checked(expected: Expected, raw: Bytes) -> Result<Bytes, NoBody> {
+    const AT_ONCE_BYTES: usize = 256 * 1024;
+    let is_met = if raw.len() <= AT_ONCE_BYTES {
+        expected.is_met_by(&raw)
+    } else {
+        let content = raw.clone();
+        let hashed = tokio::task::spawn_blocking(move || expected.is_met_by(&content));
+        hashed.await.map_err(|_| NoBody::NotNow)?
+    };
+    if is_met {
+        Ok(raw)
+    } else {
+        Err(NoBody::Exchanged)
     }
 }

@@ -133,6 +133,16 @@ impl AccountQueue {
                 let failure = unsendable("its body is no longer stored");
                 self.decide(mail, AttemptResult::Failed(failure))
             }
+            NoBody::Exchanged => {
+                error!(
+                    mail.id = %mail.id,
+                    "The mail's stored body is not the one that was accepted: somebody else writes to MAIL_RAW"
+                );
+                let failure = unsendable(
+                    "its stored content is not what was accepted, so that nothing was sent; find out who writes to MAIL_RAW",
+                );
+                self.decide(mail, AttemptResult::Failed(failure))
+            }
             NoBody::NotNow => {
                 let mut decision = self.decide(mail, AttemptResult::Unattempted);
                 decision.outcome.due_at = self.shared.replica.clock.now() + FETCH_RETRY;

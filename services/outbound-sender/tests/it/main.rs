@@ -5,6 +5,7 @@ mod backlog;
 mod connection;
 mod custom;
 mod deliver;
+mod exchanged;
 mod memory;
 mod retention;
 mod settings;
