@@ -11,6 +11,8 @@ use mailmesh_store::StoreError;
 use serde::Serialize;
 use tracing::{error, warn};
 
+use crate::raw_body::RawBodyError;
+
 /// One field at fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct FieldFault {
@@ -49,6 +51,8 @@ pub(crate) enum ApiError {
     Store(#[from] StoreError),
     #[error("a raw mail cannot be read")]
     Raw(#[from] RawError),
+    #[error("a raw mail was exchanged")]
+    Exchanged,
     #[error("an event cannot be encoded")]
     Encode(#[from] serde_json::Error),
     #[error("a secret cannot be sealed")]
@@ -114,9 +118,12 @@ impl ApiError {
             Self::TimedOut
             | Self::Store(StoreError::Connect(_))
             | Self::Raw(RawError::Read { .. }) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(_) | Self::Raw(_) | Self::Encode(_) | Self::Seal(_) | Self::GivenUp => {
-                StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Self::Store(_)
+            | Self::Raw(_)
+            | Self::Exchanged
+            | Self::Encode(_)
+            | Self::Seal(_)
+            | Self::GivenUp => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -135,6 +142,7 @@ impl ApiError {
             Self::TimedOut
             | Self::Store(StoreError::Connect(_))
             | Self::Raw(RawError::Read { .. }) => "unavailable",
+            Self::Exchanged => "content_mismatch",
             Self::Store(_) | Self::Raw(_) | Self::Encode(_) | Self::Seal(_) | Self::GivenUp => {
                 "internal"
             }
@@ -216,6 +224,10 @@ impl ApiError {
                 "NATS does not answer.",
                 "Try again in a minute; if it lasts, see the log and run `mailmesh doctor`.",
             ),
+            Self::Exchanged => (
+                "The stored content is not what was recorded of this mail; it is not handed out.",
+                "Find out who else may write to the stream MAIL_RAW.",
+            ),
             _ => (
                 "Something failed here; it is not your request.",
                 "See the log of the admin service; the cause stands there.",
@@ -233,6 +245,16 @@ fn sentence(text: &str) -> String {
         whole.push('.');
     }
     whole
+}
+
+impl From<RawBodyError> for ApiError {
+    fn from(error: RawBodyError) -> Self {
+        match error {
+            RawBodyError::Store(error) => error.into(),
+            RawBodyError::Raw(error) => error.into(),
+            RawBodyError::Exchanged => Self::Exchanged,
+        }
+    }
 }
 
 impl From<DecodeError> for ApiError {

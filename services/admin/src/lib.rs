@@ -26,6 +26,7 @@ mod field;
 mod first_key;
 mod known_keys;
 mod page;
+mod raw_body;
 mod routes;
 mod service;
 mod state;

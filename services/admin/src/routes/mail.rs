@@ -3,7 +3,6 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use http::header;
-use mailmesh_bus::RawReader;
 use mailmesh_domain::MailId;
 use mailmesh_mail::message::attachment as find_attachment;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -11,6 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::access::Viewer;
 use crate::error::ApiError;
 use crate::extract::PathId;
+use crate::raw_body::{CheckedRaw, RawBodyError, check_whole, expected};
 use crate::state::SharedApp;
 
 const WHAT: &str = "mail, or it is no longer kept";
@@ -22,13 +22,13 @@ pub(super) async fn raw(
     State(app): State<SharedApp>,
     PathId(id): PathId<MailId>,
 ) -> Result<Response, ApiError> {
-    let reader = app.replica.bus.raw_mails().get(&id.to_string()).await?;
-    let reader = reader.ok_or(ApiError::NotFound { what: WHAT })?;
-    // A chunk is fetched when the last one was taken: a slow reader holds one, never the mail. A failure breaks the
+    let raw = CheckedRaw::open(&app.replica, id).await?;
+    let raw = raw.ok_or(ApiError::NotFound { what: WHAT })?;
+    // A chunk is fetched when the last one was taken: a slow reader holds two, never the mail. A failure breaks the
     // transfer off, so that nobody takes a part for the whole.
-    let chunks = stream::try_unfold(reader, async |mut reader: RawReader| {
-        let chunk = reader.next_chunk().await?;
-        Ok::<_, mailmesh_bus::RawError>(chunk.map(|chunk| (chunk, reader)))
+    let chunks = stream::try_unfold(raw, async |mut raw: CheckedRaw| {
+        let chunk = raw.next_chunk().await?;
+        Ok::<_, RawBodyError>(chunk.map(|chunk| (chunk, raw)))
     });
     let headers = [
         (header::CONTENT_TYPE, "message/rfc822".to_owned()),
@@ -59,8 +59,12 @@ pub(super) async fn attachment(
         }
         other => other?.ok_or(ApiError::NotFound { what: WHAT })?,
     };
-    let found = tokio::task::spawn_blocking(move || find_attachment(&mail, part)).await;
-    let found = found.map_err(|_| ApiError::GivenUp)?;
+    let expected = expected(&app.replica, id).await?;
+    let found = tokio::task::spawn_blocking(move || {
+        check_whole(id, expected, &mail)?;
+        Ok::<_, RawBodyError>(find_attachment(&mail, part))
+    });
+    let found = found.await.map_err(|_| ApiError::GivenUp)??;
     let found = found.ok_or(ApiError::NotFound { what: "attachment" })?;
     let name = found.attachment.filename.as_deref().unwrap_or("attachment");
     // RFC 6266 §4.3: whatever the sender called it, encoded.

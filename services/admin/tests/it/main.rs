@@ -5,6 +5,7 @@ mod account;
 mod account_fault;
 mod client_configuration;
 mod destination;
+mod exchanged;
 mod first_key;
 mod mail;
 mod outbox;
