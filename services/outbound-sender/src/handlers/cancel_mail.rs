@@ -4,6 +4,7 @@ use mailmesh_events::decode_command;
 use mailmesh_events::mail::CancelMail;
 
 use super::account_name::{account_of, account_of_unread};
+use super::send_mail::problem_of_key;
 use crate::draft::Refusal;
 
 /// A `mail.cancel` that was read.
@@ -24,9 +25,8 @@ impl Cancel {
             return Err((Some(account), Refusal::new("mail_id", reason)));
         }
         let key = command.idempotency_key.as_deref();
-        if key.is_some_and(|key| key.contains('\0')) {
-            let refusal = Refusal::new("idempotency_key", "must not hold control characters");
-            return Err((Some(account), refusal));
+        if let Some(problem) = key.and_then(problem_of_key) {
+            return Err((Some(account), Refusal::new("idempotency_key", problem)));
         }
         Ok(Self { account, command })
     }

@@ -120,7 +120,7 @@ impl Send {
     }
 }
 
-fn problem_of_key(key: &str) -> Option<&'static str> {
+pub(super) fn problem_of_key(key: &str) -> Option<&'static str> {
     if key.is_empty() {
         Some("must not be empty")
     } else if key.len() > MAX_KEY {

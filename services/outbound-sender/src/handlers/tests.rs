@@ -107,6 +107,15 @@ fn field_at_fault_and_account_are_named_as_far_as_they_can_be_read() {
 }
 
 #[test]
+fn cancel_takes_the_keys_that_a_mail_may_have() {
+    for key in [String::new(), "a\0b".into(), "k".repeat(256)] {
+        let body = serde_json::json!({ "idempotency_key": key }).to_string();
+        let rejection = rejection("mail.cancel.support", &body);
+        assert_eq!(rejection.refusal.field, "idempotency_key", "{key:?}");
+    }
+}
+
+#[test]
 fn same_delivery_is_the_same_mail_and_another_is_not() {
     let one = delivery("mail.send", "{}");
     let again = Delivery {
