@@ -59,6 +59,10 @@ pub(crate) struct ClientContext<'a> {
     pub(crate) sealing_key: &'a SealingKey,
 }
 
+/// All of them stand in one URL, which providers and proxies bound to some 8 KiB.
+const MOST_SCOPES: usize = 100;
+const MOST_PARAMETERS: usize = 50;
+
 /// Merges the input with what is stored, fills in defaults, checks all, and seals the secret.
 pub(crate) fn validate(
     input: ClientInput,
@@ -231,7 +235,22 @@ fn check(client: &ClientConfiguration, is_new_secret: bool, faults: &mut Faults)
             "must not be empty; leave it out for the profile's own",
         );
     }
-    for (index, scope) in client.scopes.iter().enumerate() {
+    check_scopes(&client.scopes, faults);
+    if let Some(claim) = &client.identity_claim {
+        faults.text("identity_claim", claim, 200);
+    }
+    check_parameters(&client.extra_authorize_parameters, faults);
+    if let Some(pem) = &client.ca_pem {
+        faults.ca_pem("ca_pem", pem);
+    }
+}
+
+fn check_scopes(scopes: &[String], faults: &mut Faults) {
+    if scopes.len() > MOST_SCOPES {
+        faults.add("scopes", format!("must hold at most {MOST_SCOPES} scopes"));
+        return;
+    }
+    for (index, scope) in scopes.iter().enumerate() {
         // RFC 6749 §3.3: what a scope may consist of.
         let is_token = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
         if scope.is_empty() || scope.len() > 1000 || !scope.bytes().all(is_token) {
@@ -241,10 +260,15 @@ fn check(client: &ClientConfiguration, is_new_secret: bool, faults: &mut Faults)
             );
         }
     }
-    if let Some(claim) = &client.identity_claim {
-        faults.text("identity_claim", claim, 200);
+}
+
+fn check_parameters(parameters: &BTreeMap<String, String>, faults: &mut Faults) {
+    if parameters.len() > MOST_PARAMETERS {
+        let message = format!("must hold at most {MOST_PARAMETERS} parameters");
+        faults.add("extra_authorize_parameters", message);
+        return;
     }
-    for (name, value) in &client.extra_authorize_parameters {
+    for (name, value) in parameters {
         let path = format!("extra_authorize_parameters.{name}");
         if RESERVED_PARAMETERS.contains(&name.as_str()) {
             faults.add(path, "is decided by the protocol and cannot be set");
@@ -257,9 +281,6 @@ fn check(client: &ClientConfiguration, is_new_secret: bool, faults: &mut Faults)
                 );
             }
         }
-    }
-    if let Some(pem) = &client.ca_pem {
-        faults.ca_pem("ca_pem", pem);
     }
 }
 

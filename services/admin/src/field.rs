@@ -54,12 +54,18 @@ impl<'de> Deserialize<'de> for SecretText {
     }
 }
 
+/// Faults that are reported of one request; nobody reads more, and each is larger than the entry that it is about.
+const MOST_FAULTS: usize = 100;
+
 /// The faults of one request, reported together.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(Vec<FieldFault>);
 
 impl Faults {
     pub(crate) fn add(&mut self, path: impl Display, message: impl Display) {
+        if self.0.len() >= MOST_FAULTS {
+            return;
+        }
         self.0.push(FieldFault {
             path: path.to_string(),
             message: message.to_string(),
@@ -126,5 +132,23 @@ impl Faults {
                 format!("holds no usable certificates in PEM: {error}"),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_faults_are_reported_and_no_more() {
+        let mut faults = Faults::default();
+        for number in 0..1_000 {
+            faults.add(format!("list[{number}]"), "is not known");
+        }
+
+        let Err(ApiError::Invalid(reported)) = faults.finish() else {
+            panic!("nothing is refused");
+        };
+        assert_eq!(reported.len(), MOST_FAULTS);
     }
 }

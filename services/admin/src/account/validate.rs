@@ -155,6 +155,7 @@ fn merge_from(
             "from_addresses",
             format!("must hold 1 to {MOST_FROM_ADDRESSES} addresses"),
         );
+        return Vec::new();
     }
     let checked = addresses.iter().enumerate().map(|(index, text)| {
         let path = format!("from_addresses[{index}]");

@@ -148,10 +148,18 @@ async fn watching_that_cannot_work_is_refused() {
 
 #[tokio::test]
 async fn sending_that_cannot_work_is_refused() {
-    let cases: [(Value, &[&str]); 6] = [
+    let cases: [(Value, &[&str]); 8] = [
         (
             json!({"from_addresses": ["a@example.com", "nobody"]}),
             &["from_addresses[1]"],
+        ),
+        (
+            json!({"from_addresses": ["a@example.com, b@example.com"]}),
+            &["from_addresses[0]"],
+        ),
+        (
+            json!({"from_addresses": vec!["nobody"; 100_000]}),
+            &["from_addresses"],
         ),
         (json!({"from_addresses": []}), &["from_addresses"]),
         (json!({"login": "user"}), &["from_addresses"]),

@@ -54,7 +54,7 @@ async fn each_fault_is_named_by_its_path() {
     let world = World::new().await.unwrap();
     let good =
         json!({"key": "c", "profile": "custom", "client_id": "id", "issuer": "https://a.example"});
-    let cases: [(Value, &[&str]); 18] = [
+    let cases: [(Value, &[&str]); 20] = [
         (json!({"key": "No Key"}), &["key"]),
         (json!({"key": null}), &["key"]),
         (json!({"profile": "gmail"}), &["profile"]),
@@ -71,6 +71,11 @@ async fn each_fault_is_named_by_its_path() {
         (
             json!({"userinfo_url": "ftp://a.example"}),
             &["userinfo_url"],
+        ),
+        (json!({"scopes": vec!["a b"; 100_000]}), &["scopes"]),
+        (
+            json!({"extra_authorize_parameters": parameters(51)}),
+            &["extra_authorize_parameters"],
         ),
         (json!({"scopes": ["a b"]}), &["scopes[0]"]),
         (json!({"scopes": ["a", 1]}), &["scopes[1]"]),
@@ -170,4 +175,9 @@ async fn what_accounts_use_is_neither_deleted_nor_turned_off() {
         (204, 404)
     );
     world.finish().await.unwrap();
+}
+
+fn parameters(count: usize) -> Value {
+    let each = (0..count).map(|number| (format!("p{number}"), json!("x")));
+    Value::Object(each.collect())
 }
