@@ -32,12 +32,14 @@ pub(super) fn attachment_part(
     let builder = SinglePart::builder().header(content_type);
     let builder = match &attachment.content_id {
         None => builder.header(Disposition::attachment(filename.as_deref())),
-        Some(id) => builder
-            .header(ContentId::from(message_id(
-                &format!("{path}.content_id"),
-                id,
-            )?))
-            .header(Disposition::inline(filename.as_deref())),
+        Some(id) => {
+            let id_path = format!("{path}.content_id");
+            // lettre does not fold this field.
+            check_length(&id_path, id, MAX_NAME)?;
+            builder
+                .header(ContentId::from(message_id(&id_path, id)?))
+                .header(Disposition::inline(filename.as_deref()))
+        }
     };
     Ok(builder.body(body))
 }

@@ -172,7 +172,12 @@ fn bad_attachments_are_named_by_their_path() {
         file.content_type = Some(content_type.into());
         draft.attachments.push(file);
     }
-    let cases: [(Change, _, _); 4] = [
+    let cases: [(Change, _, _); 5] = [
+        (
+            |d| d.attachments = vec![attachment("a", Some(&"x".repeat(501)))],
+            "attachments[0].content_id",
+            P::TooLong { limit: 500 },
+        ),
         (
             |d| d.attachments = vec![attachment("a\nb", None)],
             "attachments[0].filename",
