@@ -17,6 +17,7 @@ mod head;
 mod mime;
 mod parse;
 mod parsed;
+mod quoted;
 mod received;
 
 pub use address::{AddressProblem, Envelope, Mailbox};

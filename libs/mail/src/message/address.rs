@@ -3,6 +3,8 @@ use std::borrow::Cow;
 use lettre::Address;
 use thiserror::Error;
 
+use super::quoted::unescape;
+
 /// A mail address with the name shown beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mailbox {
@@ -25,20 +27,6 @@ pub enum AddressProblem {
     /// Its part before the `@` needs SMTPUTF8, which is not supported.
     #[error("has other than ASCII characters before the `@`, which would need SMTPUTF8")]
     NonAsciiLocalPart,
-}
-
-/// Undoes the escapes of a quoted string; `None` when a quote or backslash stands alone.
-fn unescape(quoted: &str) -> Option<String> {
-    let mut plain = String::with_capacity(quoted.len());
-    let mut characters = quoted.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' => return None,
-            '\\' => plain.push(characters.next()?),
-            other => plain.push(other),
-        }
-    }
-    Some(plain)
 }
 
 /// Returns the address with its domain in ASCII (IDNA), or why it cannot be used.

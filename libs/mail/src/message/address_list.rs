@@ -5,8 +5,9 @@ mod piece;
 
 use std::borrow::Cow;
 
-use self::piece::{Piece, cut, unescape};
+use self::piece::{Piece, cut};
 use super::address::{AddressProblem, Mailbox, canonical_address};
+use super::quoted::unescape;
 
 impl Mailbox {
     /// Reads one address: `a@b.c`, `Name <a@b.c>`, `"Name, Sr." <a@b.c>` or `a@b.c (Name)`.

@@ -159,7 +159,7 @@ fn content_hash(command: &SendMail) -> [u8; 32] {
 }
 
 fn domain_of(address: &str) -> &str {
-    let domain = address.trim_end_matches('>').rsplit_once('@');
+    let domain = address.rsplit_once('@');
     domain.map_or("localhost", |(_, domain)| domain)
 }
 

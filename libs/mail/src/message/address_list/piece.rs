@@ -46,20 +46,6 @@ pub(super) fn cut(text: &str) -> Result<Vec<Piece<'_>>, AddressProblem> {
     Ok(pieces)
 }
 
-/// Undoes the escapes of a quoted string or comment; `None` when a quote or backslash stands alone.
-pub(super) fn unescape(quoted: &str) -> Option<String> {
-    let mut plain = String::with_capacity(quoted.len());
-    let mut characters = quoted.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' => return None,
-            '\\' => plain.push(characters.next()?),
-            other => plain.push(other),
-        }
-    }
-    Some(plain)
-}
-
 /// Returns the length of a quoted string at the start of the text; none when it has no end.
 fn quoted_length(text: &str) -> Option<usize> {
     let mut is_escaped = false;

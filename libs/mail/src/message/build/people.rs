@@ -2,6 +2,7 @@ use std::collections::HashSet;
 
 use super::super::address::{Envelope, Mailbox, canonical_address};
 use super::super::draft::{BuildContext, BuildError, Draft, FieldProblem};
+use super::super::quoted::unescape;
 use super::check::{MAX_NAME, check_length, check_plain, with_plain_spaces};
 
 /// The draft's addresses, checked.
@@ -52,18 +53,22 @@ impl People {
     pub(super) fn envelope(&self) -> Envelope {
         let mut seen = HashSet::new();
         let named = self.recipients().map(|mailbox| &mailbox.address);
-        let recipients = named.filter(|address| seen.insert(without_case_of_domain(address)));
+        let recipients = named.filter(|address| seen.insert(compared(address)));
         let from = self.sender.as_ref().unwrap_or(&self.from).address.clone();
         Envelope::from_canonical(from, recipients.cloned().collect())
     }
 }
 
-/// Only the host that a mail is for knows whether case counts in a local part (RFC 5321 §2.4); in a domain it never does.
-fn without_case_of_domain(address: &str) -> String {
-    address.rsplit_once('@').map_or_else(
-        || address.to_owned(),
-        |(local, domain)| format!("{local}@{}", domain.to_ascii_lowercase()),
-    )
+/// Returns what two spellings of one address share: quotes mean nothing (RFC 5321 §4.1.2), nor does case in a domain. Whether it
+/// does in a local part only the host knows that the mail is for (§2.4).
+fn compared(address: &str) -> String {
+    let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    let quoted = local
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let unquoted = quoted.and_then(unescape);
+    let local = unquoted.as_deref().unwrap_or(local);
+    format!("{local}@{}", domain.to_ascii_lowercase())
 }
 
 fn check_mailboxes(

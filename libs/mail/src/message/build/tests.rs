@@ -116,7 +116,13 @@ fn everything_together_is_read_back_by_a_parser() {
 #[test]
 fn hidden_recipients_are_in_the_envelope_alone() {
     let mut draft = draft();
-    draft.cc = vec![mailbox("C <c@example.com>"), mailbox("a@B.C")];
+    let again = [
+        mailbox("a@B.C"),
+        mailbox("\"a\"@b.c"),
+        mailbox("\"\\a\"@b.c"),
+    ];
+    draft.cc = vec![mailbox("C <c@example.com>")];
+    draft.cc.extend(again);
     draft.bcc = vec![mailbox("hidden@example.com")];
     draft.sender = Some(mailbox("bot@example.com"));
 
