@@ -125,7 +125,7 @@ fn each_list_and_map_is_bounded_and_refused_in_linear_time() {
 
         assert_eq!(refusal.field, path, "{}", refusal.reason);
         assert!(
-            began.elapsed() < Duration::from_secs(5),
+            began.elapsed() < Duration::from_secs(10),
             "{path}: {:?}",
             began.elapsed()
         );
