@@ -3,5 +3,6 @@
 mod connect;
 mod imap;
 mod message;
+mod mime;
 mod pop3;
 mod smtp;

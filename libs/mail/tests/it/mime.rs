@@ -1,0 +1,207 @@
+use std::time::{Duration, Instant};
+
+use mailmesh_mail::message::{Mailbox, Parsed, parse};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/mime");
+
+/// Not read as they should be yet.
+const PENDING: &[&str] = &[
+    "2231-iso2022jp-split.eml",
+    "2231-utf8-split-in-char.eml",
+    "alternative-with-names-2.eml",
+    "alternative-with-names.eml",
+    "b64-signature-after.eml",
+    "b64-star-line.eml",
+    "body-with-name.eml",
+    "boundary-fold-after-equals.eml",
+    "boundary-folded-after-equals.eml",
+    "boundary-form-11.eml",
+    "boundary-outer-is-prefix.eml",
+    "charset-fold-8859.eml",
+    "cp932.eml",
+    "cte-comment-2.eml",
+    "cte-comment.eml",
+    "cte-quoted-2.eml",
+    "cte-quoted.eml",
+    "date-2digit-99.eml",
+    "date-am-pm.eml",
+    "date-dashes.eml",
+    "date-fullmonth.eml",
+    "date-gmt-offset.eml",
+    "date-huge-offset.eml",
+    "date-js.eml",
+    "date-no-seconds-gmt.eml",
+    "date-offset-3digit.eml",
+    "date-offset-utc+1.eml",
+    "date-sept.eml",
+    "date-twice.eml",
+    "date-zone-name.eml",
+    "filename-and-filename-star.eml",
+    "filename-unquoted.eml",
+    "first-part-text-with-name.eml",
+    "fold-after-equals-nodq.eml",
+    "format-flowed-delsp.eml",
+    "html-meta-charset.eml",
+    "html-only.eml",
+    "jpg-no-disposition.eml",
+    "leading-space-line.eml",
+    "long-name-300.eml",
+    "meta-charset.eml",
+    "missing-comma.eml",
+    "null-from.eml",
+    "part-no-blank-line.eml",
+    "part-two-content-types.eml",
+    "pdf-no-disposition.eml",
+    "quoted-local-part.eml",
+    "quoted-local-x400.eml",
+    "quoted-local.eml",
+    "raw8-in-qword.eml",
+    "raw8-mixed-lines.eml",
+    "rfc2231-and-plain.eml",
+    "rfc2231-cont-1251.eml",
+    "rfc2231-cont-split-char.eml",
+    "rfc822.eml",
+    "root-html-with-name.eml",
+    "root-text-with-name.eml",
+    "root-two-content-types.eml",
+    "route-address.eml",
+    "space-before-at.eml",
+    "spaces-in-addr.eml",
+    "spoof-two-angle.eml",
+    "two-date.eml",
+    "unknown-charset-name.eml",
+    "utf8-bom.eml",
+    "utf8-labelled-1252.eml",
+    "utf8-one-bad-byte.eml",
+    "utf8-one-latin1-byte.eml",
+    "utf8-qp-cut-char.eml",
+    "utf8-subject-one-bad.eml",
+    "uuencode-cte.eml",
+    "uuencode.eml",
+    "word-2022-kr.eml",
+    "word-2022jp-split.eml",
+    "word-charset-none.eml",
+    "word-hz.eml",
+    "xls-no-disposition-cid.eml",
+];
+
+#[test]
+fn mails_from_the_field_are_read_as_people_meant_them() {
+    let expected = std::fs::read_to_string(format!("{FOLDER}/expected.json")).unwrap();
+    let expected: Map<String, Value> = serde_json::from_str(&expected).unwrap();
+    let mut failures = Vec::new();
+
+    for (name, fields) in &expected {
+        let raw = std::fs::read(format!("{FOLDER}/{name}")).unwrap();
+        let parsed = parse(&raw);
+        let mut wrong = Vec::new();
+        for (key, value) in fields.as_object().unwrap() {
+            let (is_right, found) = compare(&parsed, key, value);
+            if !is_right {
+                wrong.push(format!("{name}: {key} is {found}, not {value}"));
+            }
+        }
+        if wrong.is_empty() == PENDING.contains(&name.as_str()) {
+            failures.push(format!("{name} {}", wrong.join(", ")));
+        }
+    }
+
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let files = std::fs::read_dir(FOLDER).unwrap().count();
+    assert_eq!(files, expected.len() + 1);
+}
+
+/// Cut off anywhere, they are still one mail, soon.
+#[test]
+fn no_prefix_of_a_mail_from_the_field_breaks_the_reader() {
+    let started = Instant::now();
+    for file in std::fs::read_dir(FOLDER).unwrap() {
+        let raw = std::fs::read(file.unwrap().path()).unwrap();
+        let step = raw.len() / 64 + 1;
+        for end in (0..raw.len()).step_by(step) {
+            parse(&raw[..end]);
+        }
+    }
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+fn compare(parsed: &Parsed, key: &str, value: &Value) -> (bool, String) {
+    if let Some(field) = key.strip_suffix('#') {
+        let count = people(parsed, field).len();
+        return (value.as_u64() == Some(count as u64), count.to_string());
+    }
+    if let Some(field) = key.strip_suffix('~') {
+        let found = found(parsed, field);
+        let part = value.as_str().unwrap_or_default();
+        let holds = match &found {
+            Value::Array(many) => many.contains(value),
+            one => squeezed(one).contains(&squeezed(value)),
+        };
+        return (holds && !part.is_empty(), found.to_string());
+    }
+    let found = found(parsed, key);
+    let is_right = match key {
+        "text" | "html" => squeezed(&found) == squeezed(value),
+        "date" => moment(&found) == moment(value),
+        _ => found == *value,
+    };
+    (is_right, found.to_string())
+}
+
+fn found(parsed: &Parsed, field: &str) -> Value {
+    let files = || parsed.attachments.iter();
+    match field {
+        "text" => content(parsed.text.as_ref()),
+        "html" => content(parsed.html.as_ref()),
+        "subject" => parsed.subject.clone().into(),
+        "message_id" => parsed.message_id.clone().into(),
+        "in_reply_to" => parsed.in_reply_to.clone().into(),
+        "references" => parsed.references.clone().into(),
+        "from_name" => parsed
+            .from
+            .first()
+            .and_then(|from| from.name.clone())
+            .into(),
+        "date" => {
+            let date = parsed.date.map(|date| date.format(&Rfc3339).unwrap());
+            date.into()
+        }
+        "att" => files()
+            .map(|file| {
+                let name = file.filename.clone().unwrap_or_default();
+                serde_json::json!([name, file.content_type, file.bytes])
+            })
+            .collect(),
+        "att_names" => files().map(|file| file.filename.clone()).collect(),
+        "inline" => files().map(|file| file.is_inline).collect(),
+        people_field => {
+            let people = people(parsed, people_field).iter();
+            people.map(|mailbox| mailbox.address.clone()).collect()
+        }
+    }
+}
+
+fn people<'a>(parsed: &'a Parsed, field: &str) -> &'a [Mailbox] {
+    match field {
+        "from" => &parsed.from,
+        "to" => &parsed.to,
+        "cc" => &parsed.cc,
+        _ => panic!("{field} is no field"),
+    }
+}
+
+fn content(text: Option<&mailmesh_mail::message::InlineText>) -> Value {
+    text.map(|text| text.content.clone()).into()
+}
+
+fn squeezed(value: &Value) -> String {
+    let words = value.as_str().unwrap_or_default().split_whitespace();
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn moment(value: &Value) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(value.as_str()?, &Rfc3339).ok()
+}
