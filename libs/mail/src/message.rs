@@ -9,7 +9,9 @@
 mod address;
 mod address_list;
 mod build;
-mod decode;
+mod charset;
+mod clean;
+mod cursor;
 mod draft;
 mod encoded_word;
 mod field;
@@ -19,6 +21,7 @@ mod parse;
 mod parsed;
 mod quoted;
 mod received;
+mod transfer;
 
 pub use address::{AddressProblem, Envelope, Mailbox};
 pub use build::build;

@@ -1,6 +1,6 @@
-use mail_parser::decoders::charsets::map::charset_decoder;
-
-use super::decode::{TransferEncoding, base64_value, clean_line, hex_value, text};
+use super::charset::{Charset, text};
+use super::clean::clean_line;
+use super::transfer::{TransferEncoding, base64_value, hex_value};
 
 /// RFC 2047 §2 allows 75 octets. Many writers go beyond that, none to be read beyond this.
 const MAX_WORD: usize = 1024;
@@ -34,26 +34,22 @@ impl<'a> EncodedWord<'a> {
         };
         let text_bytes = text_end(rest, encoding)?;
         Some(Self {
-            charset: std::str::from_utf8(charset)
-                .ok()
-                .filter(|name| !name.is_empty())?,
+            charset: std::str::from_utf8(charset).ok()?,
             encoding,
             text: rest.get(..text_bytes)?,
             length: bytes.len() - rest.len() + text_bytes + b"?=".len(),
         })
     }
 
-    fn has_known_charset(&self) -> bool {
-        // The parser names no decoder for what Rust has in its strings.
-        let is_utf8 = ["utf-8", "utf8"]
-            .iter()
-            .any(|name| self.charset.eq_ignore_ascii_case(name));
-        is_utf8 || charset_decoder(self.charset.as_bytes()).is_some()
-    }
-
     fn decode_into(&self, out: &mut Vec<u8>) {
         if self.encoding == TransferEncoding::Base64 {
-            out.append(&mut self.encoding.decode(self.text, self.text.len()));
+            let letters: Vec<u8> = self
+                .text
+                .iter()
+                .copied()
+                .filter(|octet| !octet.is_ascii_whitespace())
+                .collect();
+            out.append(&mut self.encoding.decode(&letters, letters.len()));
             return;
         }
         let mut rest = self.text;
@@ -108,7 +104,7 @@ fn text_end(bytes: &[u8], encoding: TransferEncoding) -> Option<usize> {
 
 /// Decodes the encoded words of a header value and undoes its folding.
 ///
-/// Words that are damaged or in an unknown character set stay as they are.
+/// Words that are damaged stay as they are; those in an unknown character set are read as other text in one is.
 pub(super) fn header_text(value: &[u8]) -> String {
     let value = value.trim_ascii();
     let is_plain = value.iter().all(|byte| matches!(byte, b' '..=b'~'))
@@ -120,11 +116,11 @@ pub(super) fn header_text(value: &[u8]) -> String {
     let mut rest = value;
     while !rest.is_empty() {
         let word = EncodedWord::at_start(rest);
-        let length = if let Some(word) = word.filter(EncodedWord::has_known_charset) {
+        let length = if let Some(word) = word {
             out.add_word(&word);
             word.length
         } else {
-            let length = word.map_or_else(|| 1 + next_start(rest), |word| word.length);
+            let length = 1 + next_start(rest);
             out.add_plain(rest.get(..length).unwrap_or(rest));
             length
         };
@@ -166,10 +162,11 @@ impl<'a> Pieces<'a> {
                 self.flush_plain();
             }
         }
-        if self
+        let is_same = self
             .charset
-            .is_none_or(|charset| !charset.eq_ignore_ascii_case(word.charset))
-        {
+            .is_some_and(|charset| charset.eq_ignore_ascii_case(word.charset));
+        // A word in UTF-7 may end within a run of Base64, which the next one would go on with.
+        if !is_same || matches!(Charset::named(word.charset), Some(Charset::Utf7)) {
             self.flush_words();
         }
         self.charset = Some(word.charset);
@@ -178,9 +175,10 @@ impl<'a> Pieces<'a> {
 
     fn flush_words(&mut self) {
         if let Some(charset) = self.charset.take() {
-            // An encoded line end must not become one of the value.
-            self.text
-                .push_str(&clean_line(text(&self.encoded, Some(charset))));
+            // An encoded line end must not become one of the value, nor the mark of each word in UTF-16 a character.
+            let mut words = clean_line(text(&self.encoded, Some(charset)));
+            words.retain(|character| character != '\u{feff}');
+            self.text.push_str(&words);
             self.encoded.clear();
         }
     }
@@ -229,11 +227,38 @@ mod tests {
             ("=?utf-8?q?two words\r\n  folded?=", "two wordsfolded"),
             ("=?utf-8?q?a=0D=0ABcc:_b@c.d?=", "aBcc: b@c.d"),
             ("=?utf-8?q??=x", "x"),
+            // Each word of these begins anew, and some writers go on within a character all the same.
+            (
+                "=?iso-2022-jp?B?GyRCJUYbKEI=?=\r\n =?ISO-2022-JP?B?GyRCJTkbKEI=?=",
+                "テス",
+            ),
+            (
+                "=?iso-2022-jp?B?GyRCJUY=?= =?iso-2022-jp?B?JTkbKEI=?=",
+                "テス",
+            ),
+            (
+                "=?iso-2022-kr?B?GyQpQw4+SA8=?= =?iso-2022-kr?B?GyQpQw4zZw8=?=",
+                "안녕",
+            ),
+            ("=?hz-gb-2312?Q?~{VP~}?= =?hz-gb-2312?Q?~{ND~}?=", "中文"),
+            ("=?utf-7?q?+AOQ?= =?utf-7?q?b?=", "äb"),
+            ("=?utf-16?b?/v8AZA==?= =?utf-16?b?/v8A5A==?=", "dä"),
+            ("=?no-such-set?q?a_b?=", "a b"),
+            ("=?unknown-8bit?q?J=FCrgen?=", "Jürgen"),
+            ("=?x-unheard?q?J=C3=BCrgen?=", "Jürgen"),
+            ("=?NONE?B?VEVTVA=?=", "TEST"),
+            ("=??q?a?=", "a"),
+            ("=?utf-8?b?R3LDvMOfZS BhdXM=?=", "Grüße aus"),
             ("gr\u{fc}n", "grün"),
         ] {
             assert_eq!(header_text(value.as_bytes()), expected, "{value}");
         }
         assert_eq!(header_text(b"gr\xfcn"), "grün");
+        assert_eq!(header_text(b"=?iso-8859-1?Q?Gr\xfc\xdfe?="), "Grüße");
+        assert_eq!(
+            header_text(b"=?iso-8859-1?Q?Gr\xc3\xbc\xc3\x9fe?="),
+            "Grüße"
+        );
     }
 
     #[test]
@@ -243,8 +268,6 @@ mod tests {
             "=?utf-8?q?a=ZZ?=",
             "=?utf-8?b?a!?=",
             "=?utf-8?x?a?=",
-            "=?no-such-set?q?a_b?=",
-            "=??q?a?=",
             "=?=?=?",
             "=?a b?q?c?=",
             "=?utf-8?q?a=",

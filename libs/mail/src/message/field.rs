@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use mail_parser::parsers::MessageStream;
 use mail_parser::{Header, MessageParser};
 
-use super::decode::text;
+use super::charset::text;
 use super::encoded_word::EncodedWord;
 
 /// Characters with a meaning to the parser; a control character each takes their place where they are only text.

@@ -4,7 +4,7 @@ use mail_parser::{DateTime, Header, HeaderName, HeaderValue, MessageParser};
 use time::{Date, Month, OffsetDateTime, Time, UtcOffset};
 
 use super::address::Mailbox;
-use super::decode::{clean_line, cut};
+use super::clean::{clean_line, cut};
 use super::encoded_word::header_text;
 use super::field::{read_fields, unmask};
 use super::parsed::Parsed;

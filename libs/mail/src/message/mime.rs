@@ -2,9 +2,10 @@ use std::sync::LazyLock;
 
 use mail_parser::{ContentType, Header, HeaderName, HeaderValue, MessageParser};
 
-use super::decode::{TransferEncoding, clean_line, cut};
+use super::clean::{clean_line, cut, cut_filename};
 use super::encoded_word::header_text;
 use super::field::{read_fields, unmask};
+use super::transfer::TransferEncoding;
 
 /// Multiparts within multiparts that are opened; deeper ones stay one part.
 const MAX_DEPTH: usize = 16;
@@ -12,8 +13,10 @@ const MAX_DEPTH: usize = 16;
 const MAX_PARTS: usize = 256;
 /// Header fields of one part that are read.
 const MAX_PART_HEAD: usize = 32 * 1024;
-/// Names, ids and types of parts are cut to this.
+/// Ids and types of parts are cut to this.
 const MAX_NAME: usize = 255;
+/// Octets of a file's name: 255 characters, as file systems allow, in UTF-8.
+const MAX_FILENAME: usize = 1020;
 
 /// What a part says about itself.
 #[derive(Debug, Default)]
@@ -169,7 +172,7 @@ fn part_head(head: &[u8], default_type: &str) -> PartHead {
                     part.set_disposition(value);
                 }
                 (HeaderName::ContentTransferEncoding, HeaderValue::Text(value)) => {
-                    part.encoding = TransferEncoding::named(value);
+                    part.encoding = TransferEncoding::named(value.as_bytes());
                 }
                 (HeaderName::ContentId, HeaderValue::Text(value)) => part.content_id = name(value),
                 _ => {}
@@ -223,6 +226,6 @@ fn name(value: &str) -> Option<String> {
     } else {
         clean_line(value.into_owned())
     };
-    cut(&mut name, MAX_NAME);
+    cut_filename(&mut name, MAX_FILENAME);
     Some(name).filter(|name| !name.trim().is_empty())
 }

@@ -1,4 +1,5 @@
-use super::decode::{cut, text};
+use super::charset::text;
+use super::clean::cut;
 use super::head;
 use super::mime::{Leaf, split_head, walk};
 use super::parsed::{Attachment, AttachmentContent, InlineText, ParseProblem, Parsed};

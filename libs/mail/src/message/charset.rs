@@ -1,0 +1,130 @@
+//! Octets of mail as text, whatever their character set is called and however damaged they are.
+
+mod label;
+mod shifted;
+mod unicode;
+
+use encoding_rs::{EUC_KR, Encoding, GBK, ISO_2022_JP, WINDOWS_874, WINDOWS_1252};
+
+pub(super) use self::label::Charset;
+use super::clean::clean;
+
+/// Turns octets into text without control characters. A damaged character costs itself alone.
+///
+/// `label` is the sender's name of the character set. Without one, or with an unknown one, the octets are taken as
+/// UTF-8 if most of them are, else as Windows-1252.
+pub(super) fn text(octets: &[u8], label: Option<&str>) -> String {
+    // A byte order mark is more reliable than any label.
+    let marked = unicode::by_mark(octets);
+    clean(marked.unwrap_or_else(|| decode(octets, label.and_then(Charset::named))))
+}
+
+fn decode(octets: &[u8], charset: Option<Charset>) -> String {
+    match charset {
+        None | Some(Charset::Ascii) => guess(octets),
+        Some(Charset::Utf8) => {
+            let found = Utf8Check::of(octets);
+            // Declared UTF-8 that holds none is another set under a wrong label.
+            if found.characters == 0 && found.damages > 0 {
+                in_encoding(WINDOWS_1252, octets)
+            } else {
+                String::from_utf8_lossy(octets).into_owned()
+            }
+        }
+        Some(Charset::Known(encoding)) => in_known(encoding, octets),
+        Some(Charset::Dos(page)) if !is_utf8(octets) => page.decode(octets),
+        Some(Charset::Dos(_)) => guess(octets),
+        Some(Charset::Iso2022Kr) => in_encoding(EUC_KR, &shifted::iso_2022(octets)),
+        Some(Charset::Iso2022Cn) => in_encoding(GBK, &shifted::iso_2022(octets)),
+        Some(Charset::Hz) => in_encoding(GBK, &shifted::hz(octets)),
+        Some(Charset::Utf7) => unicode::utf_7(octets),
+        // Some writers change the set and leave the label.
+        Some(Charset::Utf16(_) | Charset::Utf32(_)) if !octets.contains(&0) && is_plain(octets) => {
+            guess(octets)
+        }
+        Some(Charset::Utf16(order)) => unicode::utf_16(octets, order),
+        Some(Charset::Utf32(order)) => unicode::utf_32(octets, order),
+    }
+}
+
+fn in_known(encoding: &'static Encoding, octets: &[u8]) -> String {
+    if encoding == ISO_2022_JP {
+        // Writers that convert to UTF-8 without changing the label leave no escape sequence.
+        return if octets.contains(&0x1b) {
+            in_encoding(ISO_2022_JP, &shifted::without_empty_escapes(octets))
+        } else {
+            guess(octets)
+        };
+    }
+    // UTF-8 under the label of a set of 256 characters is common, and text in such a set that happens to be UTF-8
+    // is not; in Thai alone every letter could be part of both.
+    if encoding.is_single_byte() && encoding != WINDOWS_874 && is_utf8(octets) {
+        return guess(octets);
+    }
+    in_encoding(encoding, octets)
+}
+
+fn in_encoding(encoding: &'static Encoding, octets: &[u8]) -> String {
+    encoding.decode_without_bom_handling(octets).0.into_owned()
+}
+
+/// Reads octets of which nobody says what they are.
+fn guess(octets: &[u8]) -> String {
+    if is_plain(octets) {
+        // Japanese mail was sent so before MIME, and header fields still are.
+        let is_japanese = octets
+            .windows(3)
+            .any(|three| matches!(three, [0x1b, b'$', b'B' | b'@']));
+        if is_japanese {
+            return in_encoding(ISO_2022_JP, &shifted::without_empty_escapes(octets));
+        }
+    }
+    let found = Utf8Check::of(octets);
+    if found.characters >= found.damages {
+        String::from_utf8_lossy(octets).into_owned()
+    } else {
+        in_encoding(WINDOWS_1252, octets)
+    }
+}
+
+fn is_plain(octets: &[u8]) -> bool {
+    octets.is_ascii()
+}
+
+/// Returns whether octets are UTF-8 with at least one character that is not ASCII.
+fn is_utf8(octets: &[u8]) -> bool {
+    let found = Utf8Check::of(octets);
+    found.characters > 0 && found.damages == 0
+}
+
+/// How far octets are UTF-8.
+#[derive(Debug, Default)]
+struct Utf8Check {
+    /// Well-formed characters beyond ASCII.
+    characters: usize,
+    /// Octets, or runs of them, that are no character.
+    damages: usize,
+}
+
+impl Utf8Check {
+    fn of(octets: &[u8]) -> Self {
+        let mut check = Self::default();
+        let mut rest = octets;
+        for chunk in octets.utf8_chunks() {
+            let begins = chunk.valid().bytes().filter(|octet| *octet >= 0xc0);
+            check.characters += begins.count();
+            rest = rest
+                .get(chunk.valid().len() + chunk.invalid().len()..)
+                .unwrap_or_default();
+            let is_cut_off = rest.is_empty()
+                && check.characters > 0
+                && std::str::from_utf8(chunk.invalid())
+                    .is_err_and(|error| error.error_len().is_none());
+            check.damages += usize::from(!chunk.invalid().is_empty() && !is_cut_off);
+        }
+        check
+    }
+}
+
+#[cfg(test)]
+mod tests;
