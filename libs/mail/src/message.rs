@@ -2,23 +2,34 @@
 //!
 //! Promises that a built mail has only CRLF line ends, no line over 998 octets, and nothing a caller wrote that a
 //! server could take for another header; bad input is refused with the path of the field. Reading never fails and
-//! never takes more than linear time: the MIME tree is walked here, with bounds, because the parser we use for header
-//! fields nests messages without a limit and would overflow the stack when they are dropped. Encoded words are decoded
-//! here and masked for that parser, which would look for the end of each in all of the field.
+//! never takes more than linear time.
+//!
+//! Received mail is read here and not by mail-parser, which was tried: of 220 mails as senders build them it misread 77
+//! even where its input was prepared and its output mended, since it decodes before it joins, forgets what a fold stands
+//! in, and looks for the end of each encoded word in all of the field. It still reads what is built, as an independent
+//! witness of tests.
 
 mod address;
 mod address_list;
+mod body;
 mod build;
 mod charset;
 mod clean;
 mod cursor;
+mod date;
 mod draft;
 mod encoded_word;
 mod field;
+mod flowed;
 mod head;
+mod html;
+mod lenient_addresses;
+mod message_id;
 mod mime;
+mod parameter;
 mod parse;
 mod parsed;
+mod part;
 mod quoted;
 mod received;
 mod transfer;
@@ -29,6 +40,6 @@ pub use draft::{
     BuildContext, BuildError, BuildLimits, Built, Draft, DraftAttachment, DraftCalendar,
     FieldProblem,
 };
-pub use parse::{attachment, parse};
+pub use parse::{attachment, parse, parse_beginning};
 pub use parsed::{Attachment, AttachmentContent, InlineText, ParseProblem, Parsed};
 pub(crate) use received::received_at;

@@ -3,7 +3,7 @@ use mailmesh_bus::{Outgoing, RawMails, trace};
 use mailmesh_domain::{EventId, Position};
 use mailmesh_events::mail::{Attachment, Header, MailReceived, Origin, RawMail, Truncated};
 use mailmesh_events::{Encoded, MailAddress, subject};
-use mailmesh_mail::message::{InlineText, Mailbox, Parsed, parse};
+use mailmesh_mail::message::{InlineText, Mailbox, Parsed, parse, parse_beginning};
 use mailmesh_mail::source::{FetchedMail, ListedMail};
 use mailmesh_store::mailbox::{FoundMail, ReceivedMail};
 use time::OffsetDateTime;
@@ -71,7 +71,8 @@ pub(crate) async fn prepare(
 ) -> Result<Prepared, serde_json::Error> {
     let record = record_of(owner, folder, &mail);
     let raw = mail.head.clone();
-    let parsed = parse_apart(mail.head.clone()).await;
+    let is_whole = length(&mail.head) == mail.bytes;
+    let parsed = parse_apart(mail.head.clone(), is_whole).await;
     let event = event_of(owner, mail, parsed, &record);
     let id = EventId::from_uuid(record.id.as_uuid());
     let source = owner.context.replica.source();
@@ -87,7 +88,8 @@ pub(crate) async fn prepare(
     Ok(Prepared { event, record, raw })
 }
 
-async fn parse_apart(head: Bytes) -> Parsed {
+async fn parse_apart(head: Bytes, is_whole: bool) -> Parsed {
+    let parse = if is_whole { parse } else { parse_beginning };
     if head.len() < PARSE_APART_BYTES {
         tokio::task::consume_budget().await;
         return parse(&head);
@@ -149,6 +151,7 @@ fn event_of(
         bcc: addresses(parsed.bcc),
         subject: parsed.subject,
         text: parsed.text.map(|text| text.content),
+        text_derived: parsed.text_derived,
         html: parsed.html.map(|text| text.content),
         headers: parsed
             .headers
@@ -193,7 +196,7 @@ fn encode_bounded(
         match field {
             Truncated::Html => event.html = None,
             Truncated::Headers => event.headers.clear(),
-            Truncated::Text => event.text = None,
+            Truncated::Text => (event.text, event.text_derived) = (None, false),
             Truncated::Attachments => event.attachments.clear(),
         }
         if !event.truncated.contains(&field) {

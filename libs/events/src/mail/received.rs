@@ -46,8 +46,9 @@ pub struct Attachment {
     pub content_id: Option<String>,
     /// Whether the part asks to be shown inside the body.
     pub is_inline: bool,
-    /// The decoded size in bytes.
-    pub bytes: u64,
+    /// The decoded size in bytes. Missing of the part in which the parsed beginning of a large mail ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// A field of [`MailReceived`] that was cut to its bound.
@@ -65,6 +66,10 @@ pub enum Truncated {
 }
 
 /// A new mail in a watched folder.
+///
+/// An `address` in it is one that `mail.send` takes, with two exceptions: it is empty where the mail names nobody that
+/// could be sent to (the `name` then has what it says), and it is without `@` where it names a mailbox on the host that
+/// wrote the mail, such as `root`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailReceived {
     /// The mail; equal to the event's id, and the same however often it is read.
@@ -81,7 +86,7 @@ pub struct MailReceived {
     )]
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub received_at: Option<OffsetDateTime>,
-    /// The `Date` header.
+    /// The `Date` header; missing where it does not name a moment beyond doubt.
     #[serde(
         default,
         with = "time::serde::rfc3339::option",
@@ -122,6 +127,9 @@ pub struct MailReceived {
     /// The plain-text body, up to 64 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Whether `text` was made from `html`, as the mail has no text of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub text_derived: bool,
     /// The HTML body, up to 64 KiB. Not sanitised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub html: Option<String>,

@@ -21,7 +21,6 @@ pub(super) fn text(octets: &[u8], label: Option<&str>) -> String {
 
 fn decode(octets: &[u8], charset: Option<Charset>) -> String {
     match charset {
-        None | Some(Charset::Ascii) => guess(octets),
         Some(Charset::Utf8) => {
             let found = Utf8Check::of(octets);
             // Declared UTF-8 that holds none is another set under a wrong label.
@@ -33,18 +32,20 @@ fn decode(octets: &[u8], charset: Option<Charset>) -> String {
         }
         Some(Charset::Known(encoding)) => in_known(encoding, octets),
         Some(Charset::Dos(page)) if !is_utf8(octets) => page.decode(octets),
-        Some(Charset::Dos(_)) => guess(octets),
         Some(Charset::Iso2022Kr) => in_encoding(EUC_KR, &shifted::iso_2022(octets)),
         Some(Charset::Iso2022Cn) => in_encoding(GBK, &shifted::iso_2022(octets)),
         Some(Charset::Hz) => in_encoding(GBK, &shifted::hz(octets)),
         Some(Charset::Utf7) => unicode::utf_7(octets),
-        // Some writers change the set and leave the label.
-        Some(Charset::Utf16(_) | Charset::Utf32(_)) if !octets.contains(&0) && is_plain(octets) => {
-            guess(octets)
-        }
-        Some(Charset::Utf16(order)) => unicode::utf_16(octets, order),
-        Some(Charset::Utf32(order)) => unicode::utf_32(octets, order),
+        Some(Charset::Utf16(order)) if is_wide(octets) => unicode::utf_16(octets, order),
+        Some(Charset::Utf32(order)) if is_wide(octets) => unicode::utf_32(octets, order),
+        // Nothing is said, or what is said does not fit: some writers change the set and leave the label.
+        _ => guess(octets),
     }
+}
+
+/// Returns whether octets can be characters of two or four octets each; ASCII without zeros is another set.
+fn is_wide(octets: &[u8]) -> bool {
+    octets.contains(&0) || !octets.is_ascii()
 }
 
 fn in_known(encoding: &'static Encoding, octets: &[u8]) -> String {
@@ -61,7 +62,11 @@ fn in_known(encoding: &'static Encoding, octets: &[u8]) -> String {
     if encoding.is_single_byte() && encoding != WINDOWS_874 && is_utf8(octets) {
         return guess(octets);
     }
-    in_encoding(encoding, octets)
+    let (text, is_damaged) = encoding.decode_without_bom_handling(octets);
+    if is_damaged && is_utf8(octets) {
+        return guess(octets);
+    }
+    text.into_owned()
 }
 
 fn in_encoding(encoding: &'static Encoding, octets: &[u8]) -> String {
@@ -70,7 +75,7 @@ fn in_encoding(encoding: &'static Encoding, octets: &[u8]) -> String {
 
 /// Reads octets of which nobody says what they are.
 fn guess(octets: &[u8]) -> String {
-    if is_plain(octets) {
+    if octets.is_ascii() {
         // Japanese mail was sent so before MIME, and header fields still are.
         let is_japanese = octets
             .windows(3)
@@ -85,10 +90,6 @@ fn guess(octets: &[u8]) -> String {
     } else {
         in_encoding(WINDOWS_1252, octets)
     }
-}
-
-fn is_plain(octets: &[u8]) -> bool {
-    octets.is_ascii()
 }
 
 /// Returns whether octets are UTF-8 with at least one character that is not ASCII.

@@ -1,109 +1,118 @@
-use std::borrow::Cow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+//! A head's fields (RFC 5322 §2.2), before anything is made of their values.
 
-use mail_parser::parsers::MessageStream;
-use mail_parser::{Header, MessageParser};
-
-use super::charset::text;
-use super::encoded_word::EncodedWord;
-
-/// Characters with a meaning to the parser; a control character each takes their place where they are only text.
-const SPECIALS: &[u8; 14] = b"?=,<>@:;()\"\\*'";
-const FIRST_PLACEHOLDER: u8 = 0x0e;
-const LAST_PLACEHOLDER: u8 = 0x1b;
-
-/// Each parameter of a field, and each of its pieces (RFC 2231), takes the parser time by the number of all others;
-/// this many of their special characters serve a name of 255 characters.
-const MAX_PARAMETER_SPECIALS: usize = 128;
-
-/// Reads header fields; the end that `head` may lack is added. `None` when the parser panicked.
-///
-/// `read` gets the head as it is, and values from which [`unmask`] must restore what was masked.
-pub(super) fn read_fields<T>(
-    parser: &MessageParser,
-    head: &[u8],
-    limit: usize,
-    read: impl FnOnce(&[u8], &[Header<'_>]) -> T,
-) -> Option<T> {
-    let head = in_utf8(head.get(..limit).unwrap_or(head));
-    let mut masked = mask(&head);
-    masked.extend_from_slice(b"\r\n\r\n");
-    // mail-parser has had panics on damaged mail (its issues 120, 145, 155); one mail must not stop the next.
-    catch_unwind(AssertUnwindSafe(|| {
-        let mut fields = Vec::new();
-        MessageStream::new(&masked).parse_headers(parser, &mut fields);
-        read(&head, &fields)
-    }))
-    .ok()
+/// A header field as it stands in the mail.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Field<'a> {
+    pub(super) name: &'a [u8],
+    /// What follows the colon, with its folds.
+    pub(super) value: &'a [u8],
 }
 
-/// Turns lines of another character set into UTF-8: the parser would lose what it cannot read in names and addresses.
-fn in_utf8(head: &[u8]) -> Cow<'_, [u8]> {
-    if std::str::from_utf8(head).is_ok() {
-        return Cow::Borrowed(head);
+impl Field<'_> {
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name.as_bytes())
     }
-    let lines = head.split_inclusive(|byte| *byte == b'\n');
-    let read: String = lines.map(|line| text(line, None)).collect();
-    Cow::Owned(read.into_bytes())
-}
 
-/// Masks encoded words, which the parser would look for in all that follows each `=?`, and more parameters than it
-/// can join in good time. The copy has the length of `head`.
-fn mask(head: &[u8]) -> Vec<u8> {
-    let mut masked = Vec::with_capacity(head.len() + 4);
-    let mut parameter_specials = 0;
-    let mut rest = head;
-    while let [byte, tail @ ..] = rest {
-        let mut taken = 1;
-        match byte {
-            b'=' if tail.first() == Some(&b'?') => {
-                // Special characters within a word are text, so that `=?utf-8?q?Doe,_J?=` remains one name.
-                taken = EncodedWord::at_start(rest).map_or(2, |word| word.length);
-                let word = rest.get(..taken).unwrap_or_default();
-                masked.extend(word.iter().map(|byte| placeholder(*byte)));
+    /// Undoes the folding: of the white space around a line end, one space stays.
+    pub(super) fn unfolded(&self) -> Vec<u8> {
+        let mut out: Vec<u8> = Vec::with_capacity(self.value.len());
+        for (index, line) in self.value.split(|octet| *octet == b'\n').enumerate() {
+            if index == 0 {
+                out.extend_from_slice(line.trim_ascii_end());
+            } else if !line.trim_ascii().is_empty() {
+                out.push(b' ');
+                out.extend_from_slice(line.trim_ascii());
             }
-            b'=' | b'*' | b'\'' => {
-                parameter_specials += 1;
-                let is_read = parameter_specials <= MAX_PARAMETER_SPECIALS;
-                masked.push(if is_read { *byte } else { placeholder(*byte) });
-            }
-            b'\n' => {
-                if !matches!(tail, [b' ' | b'\t', ..]) {
-                    parameter_specials = 0;
-                }
-                masked.push(b'\n');
-            }
-            FIRST_PLACEHOLDER..=LAST_PLACEHOLDER => masked.push(0),
-            _ => masked.push(*byte),
         }
-        rest = rest.get(taken..).unwrap_or_default();
+        out.retain(|octet| *octet != b'\r');
+        out
     }
-    masked
 }
 
-fn placeholder(byte: u8) -> u8 {
-    let place = SPECIALS.iter().position(|special| *special == byte);
-    let place = place.and_then(|place| u8::try_from(place).ok());
-    place.map_or(byte, |place| FIRST_PLACEHOLDER + place)
+/// Finds the fields of a head, and passes over lines that are none, such as the `From ` of mbox files.
+pub(super) fn fields(head: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    let mut rest = head;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            let (line, after) = rest.split_at(logical_line(rest));
+            rest = after;
+            if let Some(field) = read(line) {
+                return Some(field);
+            }
+        }
+        None
+    })
 }
 
-/// Restores what [`mask`] replaced.
-pub(super) fn unmask(value: &str) -> Cow<'_, str> {
-    let special_of = |character: char| {
-        let byte = u8::try_from(character).ok()?;
-        let special = SPECIALS.get(usize::from(byte.checked_sub(FIRST_PLACEHOLDER)?))?;
-        Some(char::from(*special))
-    };
-    if value
-        .chars()
-        .all(|character| special_of(character).is_none())
-    {
-        return Cow::Borrowed(value);
+/// Returns the length of a line with those that are folded to it.
+fn logical_line(octets: &[u8]) -> usize {
+    let mut end = 0;
+    for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        if end > 0 && !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            break;
+        }
+        end += line.len();
     }
-    let unmasked = value
-        .chars()
-        .map(|character| special_of(character).unwrap_or(character));
-    Cow::Owned(unmasked.collect())
+    end
+}
+
+fn read(line: &[u8]) -> Option<Field<'_>> {
+    let colon = line.iter().position(|octet| *octet == b':')?;
+    let (name, value) = line.split_at_checked(colon)?;
+    // RFC 5322 §4.5: older writers left a space before the colon.
+    let name = name.trim_ascii_end();
+    let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    is_name.then_some(Field {
+        name,
+        value: value.get(1..).unwrap_or_default(),
+    })
+}
+
+/// Splits after the first empty line; without one everything is head. Where not one field comes first, everything is
+/// body: some writers leave out the empty line of a part without fields.
+pub(super) fn split_head(entity: &[u8]) -> (&[u8], &[u8]) {
+    let mut at = 0;
+    for line in entity.split_inclusive(|octet| *octet == b'\n') {
+        if is_empty(line) {
+            let (head, body) = entity.split_at_checked(at).unwrap_or((entity, &[]));
+            return split_at_field(head, body.get(line.len()..).unwrap_or_default(), entity);
+        }
+        at += line.len();
+    }
+    split_at_field(entity, &[], entity)
+}
+
+fn split_at_field<'a>(head: &'a [u8], body: &'a [u8], entity: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    if head.is_empty() || fields(head).next().is_some() {
+        (head, body)
+    } else {
+        (&[], entity)
+    }
+}
+
+/// Returns whether a line has nothing but its end, which some relays double to CR CR LF.
+fn is_empty(line: &[u8]) -> bool {
+    line.iter().all(|octet| matches!(octet, b'\r' | b'\n'))
+}
+
+/// Leaves out blank lines before a mail's header, as some programs that file mails put there. What follows must be a
+/// mail's header beyond doubt, or it is the body of a mail without one.
+pub(super) fn without_leading_lines(mail: &[u8]) -> &[u8] {
+    let mut at = 0;
+    for line in mail.split_inclusive(|octet| *octet == b'\n') {
+        if !line.trim_ascii().is_empty() {
+            break;
+        }
+        at += line.len();
+    }
+    let rest = mail.get(at..).unwrap_or_default();
+    let (head, _) = split_head(rest);
+    let is_header = at > 0
+        && fields(head).any(|field| {
+            let names = ["From", "Date", "Received", "Message-ID", "Return-Path"];
+            names.iter().any(|name| field.is(name))
+        });
+    if is_header { rest } else { mail }
 }
 
 #[cfg(test)]
@@ -111,40 +120,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn masked_fields_are_unmasked_to_what_they_were() {
-        let head = "To: =?utf-8?q?Doe,_(J)?= <j@x>\n a=?b\nX: it's *\n =?x?b?a=b=?= ?";
-
-        let masked = String::from_utf8(mask(head.as_bytes())).unwrap();
-
-        assert_eq!(masked.len(), head.len());
-        assert!(!masked.contains("=?") && !masked.contains(','));
-        assert!(masked.contains("<j@x>") && masked.contains("it's *"));
-        assert_eq!(unmask(&masked), head);
-        assert_eq!(
-            SPECIALS.len(),
-            usize::from(LAST_PLACEHOLDER - FIRST_PLACEHOLDER) + 1
-        );
-    }
-
-    #[test]
-    fn placeholders_in_the_input_stand_for_nothing() {
-        assert_eq!(mask(b"a\x0e\x1bb\x1c"), b"a\0\0b\x1c");
-    }
-
-    #[test]
-    fn only_so_many_parameters_are_read_in_a_field() {
-        for special in ["=", "*", "'"] {
-            let head = format!(
-                "A: {}\n {}\nB: {special}",
-                special.repeat(100),
-                special.repeat(100)
+    fn header_ends_at_the_first_empty_line() {
+        for (entity, head, body) in [
+            ("A: 1\r\n\r\nx\r\n\r\ny", "A: 1\r\n", "x\r\n\r\ny"),
+            ("A: 1\n\nx", "A: 1\n", "x"),
+            ("A: 1\r\r\n\r\r\nx", "A: 1\r\r\n", "x"),
+            ("A: 1\r\n \r\n\r\nx", "A: 1\r\n \r\n", "x"),
+            ("A: 1", "A: 1", ""),
+            ("\r\nA: x", "", "A: x"),
+            ("just text\r\n\r\nmore", "", "just text\r\n\r\nmore"),
+        ] {
+            assert_eq!(
+                split_head(entity.as_bytes()),
+                (head.as_bytes(), body.as_bytes()),
+                "{entity}"
             );
-
-            let masked = String::from_utf8(mask(head.as_bytes())).unwrap();
-
-            assert_eq!(masked.matches(special).count(), MAX_PARAMETER_SPECIALS + 1);
-            assert!(masked.ends_with(special));
-            assert_eq!(unmask(&masked), head);
         }
+    }
+
+    #[test]
+    fn blank_lines_before_a_header_are_left_out() {
+        for (mail, expected) in [
+            ("\r\n \r\nFrom: a@b.c\r\n\r\nx", "From: a@b.c\r\n\r\nx"),
+            ("     \r\nReceived: x\r\n\r\nx", "Received: x\r\n\r\nx"),
+            ("\r\nNote: this is text", "\r\nNote: this is text"),
+            ("A: 1\r\n\r\nFrom: x", "A: 1\r\n\r\nFrom: x"),
+        ] {
+            assert_eq!(without_leading_lines(mail.as_bytes()), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn fields_are_found_among_lines_that_are_none() {
+        let head = b"\tfolded to nothing\r\nFrom a@b.c Mon Nov 30 10:00:00 2026\r\n (more: of it)\r\nA: 1\r\n  2 \r\n\t3\n\
+            no field\r\nB : x\r\n:none\r\nC:";
+
+        let found: Vec<_> = fields(head).collect();
+
+        let shown = found.iter().map(|field| {
+            let value = String::from_utf8(field.unfolded()).unwrap();
+            (std::str::from_utf8(field.name).unwrap(), value)
+        });
+        let expected = [("A", " 1 2 3"), ("B", " x"), ("C", "")];
+        assert!(shown.eq(expected.map(|(name, value)| (name, value.to_owned()))));
     }
 }

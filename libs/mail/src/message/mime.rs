@@ -1,48 +1,65 @@
-use std::sync::LazyLock;
-
-use mail_parser::{ContentType, Header, HeaderName, HeaderValue, MessageParser};
-
-use super::clean::{clean_line, cut, cut_filename};
-use super::encoded_word::header_text;
-use super::field::{read_fields, unmask};
-use super::transfer::TransferEncoding;
+use super::field::split_head;
+use super::part::{Disposition, PartHead};
 
 /// Multiparts within multiparts that are opened; deeper ones stay one part.
 const MAX_DEPTH: usize = 16;
 /// Parts that are listed; the raw mail has the rest.
 const MAX_PARTS: usize = 256;
-/// Header fields of one part that are read.
-const MAX_PART_HEAD: usize = 32 * 1024;
-/// Ids and types of parts are cut to this.
-const MAX_NAME: usize = 255;
-/// Octets of a file's name: 255 characters, as file systems allow, in UTF-8.
-const MAX_FILENAME: usize = 1020;
-
-/// What a part says about itself.
-#[derive(Debug, Default)]
-pub(super) struct PartHead {
-    pub(super) media_type: String,
-    pub(super) charset: Option<String>,
-    boundary: Option<String>,
-    pub(super) encoding: TransferEncoding,
-    pub(super) filename: Option<String>,
-    pub(super) content_id: Option<String>,
-    pub(super) is_attachment: bool,
-}
 
 /// A part that is not opened further.
 #[derive(Debug)]
 pub(super) struct Leaf<'a> {
     pub(super) head: PartHead,
     pub(super) body: &'a [u8],
+    place: Place,
 }
 
 impl Leaf<'_> {
-    /// Text that a reader shows as the mail itself.
-    pub(super) fn is_body(&self) -> bool {
-        !self.head.is_attachment
-            && self.head.filename.is_none()
-            && matches!(self.head.media_type.as_str(), "text/plain" | "text/html")
+    /// Returns whether the part is text of the kind that a mail's own is.
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self.head.media_type.as_str(), "text/plain" | "text/html")
+    }
+
+    pub(super) fn is_html(&self) -> bool {
+        self.head.media_type == "text/html"
+    }
+
+    /// Returns whether the part is one of the forms in which the mail says the same.
+    pub(super) fn is_alternative(&self) -> bool {
+        self.place == Place::Alternative
+    }
+
+    /// Returns whether the part asks to be shown within the mail's text. In a `multipart/related` that is what parts are
+    /// for (RFC 2387), if the text can name them.
+    pub(super) fn is_inline(&self) -> bool {
+        match self.head.disposition {
+            Disposition::Inline => true,
+            Disposition::Attachment => false,
+            Disposition::Unsaid => self.place == Place::Related && self.head.has_reference,
+        }
+    }
+}
+
+/// What a part is to the mail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Any,
+    /// One of several forms of the same content.
+    Alternative,
+    /// Something that the text refers to.
+    Related,
+}
+
+impl Place {
+    fn of_child(self, parent_type: &str, index: usize) -> Self {
+        match parent_type {
+            "multipart/alternative" => Self::Alternative,
+            // The first is what the whole stands for.
+            _ if index == 0 => self,
+            "multipart/related" => Self::Related,
+            _ => Self::Any,
+        }
     }
 }
 
@@ -51,62 +68,56 @@ impl Leaf<'_> {
 pub(super) struct Tree<'a> {
     pub(super) leaves: Vec<Leaf<'a>>,
     pub(super) is_truncated: bool,
+    /// Whether there is a multipart whose parts could not be told apart.
+    pub(super) has_unopened: bool,
 }
 
 /// Splits a mail into its parts, in time proportional to its size.
-pub(super) fn walk(raw: &[u8]) -> Tree<'_> {
+pub(super) fn walk(mail: &[u8]) -> Tree<'_> {
     let mut tree = Tree::default();
-    visit(&mut tree, raw, "text/plain", 0);
+    tree.visit(mail, "text/plain", Place::Any, 0);
     tree
 }
 
-fn visit<'a>(tree: &mut Tree<'a>, entity: &'a [u8], default_type: &str, depth: usize) {
-    if tree.leaves.len() >= MAX_PARTS {
-        tree.is_truncated = true;
-        return;
-    }
-    let (head, body) = split_head(entity);
-    let mut head = part_head(head, default_type);
-    if head.media_type.starts_with("multipart/")
-        && let Some(boundary) = head
-            .boundary
-            .as_deref()
-            .filter(|boundary| !boundary.is_empty())
-    {
-        if depth >= MAX_DEPTH {
-            tree.is_truncated = true;
-        } else {
-            let parts = split_parts(body, boundary.as_bytes());
-            let child_type = if head.media_type == "multipart/digest" {
-                "message/rfc822"
-            } else {
-                "text/plain"
-            };
-            for part in &parts {
-                visit(tree, part, child_type, depth + 1);
-            }
-            if !parts.is_empty() {
+impl<'a> Tree<'a> {
+    fn visit(&mut self, entity: &'a [u8], default_type: &str, place: Place, depth: usize) {
+        if self.leaves.len() >= MAX_PARTS {
+            self.is_truncated = true;
+            return;
+        }
+        let (head, body) = split_head(entity);
+        let mut head = PartHead::read(head, default_type);
+        if head.media_type.starts_with("multipart/") {
+            if depth >= MAX_DEPTH {
+                self.is_truncated = true;
+            } else if self.visit_parts(&head, body, place, depth) {
                 return;
+            } else {
+                // Shown as it is.
+                self.has_unopened = true;
+                "text/plain".clone_into(&mut head.media_type);
             }
-            // A multipart without its boundary is shown as it is.
-            "text/plain".clone_into(&mut head.media_type);
         }
+        self.leaves.push(Leaf { head, body, place });
     }
-    tree.leaves.push(Leaf { head, body });
-}
 
-/// Splits after the first empty line; without one everything is head.
-pub(super) fn split_head(entity: &[u8]) -> (&[u8], &[u8]) {
-    let mut at = 0;
-    for line in entity.split_inclusive(|byte| *byte == b'\n') {
-        let end = at + line.len();
-        if matches!(line, b"\n" | b"\r\n") {
-            let (head, rest) = entity.split_at(at);
-            return (head, rest.get(line.len()..).unwrap_or_default());
+    /// Returns whether there were any.
+    fn visit_parts(&mut self, head: &PartHead, body: &'a [u8], place: Place, depth: usize) -> bool {
+        let Some(boundary) = &head.boundary else {
+            return false;
+        };
+        let parts = split_parts(body, boundary);
+        let child_type = if head.media_type == "multipart/digest" {
+            "message/rfc822"
+        } else {
+            "text/plain"
+        };
+        for (index, part) in parts.iter().enumerate() {
+            let place = place.of_child(&head.media_type, index);
+            self.visit(part, child_type, place, depth + 1);
         }
-        at = end;
+        !parts.is_empty()
     }
-    (entity, &[])
 }
 
 /// Returns what lies between delimiter lines (RFC 2046 §5.1.1); the closing one may be missing.
@@ -114,7 +125,7 @@ fn split_parts<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
     let mut parts = Vec::new();
     let mut at = 0;
     let mut start = None;
-    for line in body.split_inclusive(|byte| *byte == b'\n') {
+    for line in body.split_inclusive(|octet| *octet == b'\n') {
         let line_start = at;
         at += line.len();
         let Some(rest) = line
@@ -123,7 +134,9 @@ fn split_parts<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
         else {
             continue;
         };
-        let is_close = rest.starts_with(b"--");
+        // More after it makes it another, longer boundary.
+        let closing = rest.strip_prefix(b"--").map(<[u8]>::trim_ascii);
+        let is_close = closing.is_some_and(<[u8]>::is_empty);
         if !is_close && !rest.trim_ascii().is_empty() {
             continue;
         }
@@ -152,80 +165,4 @@ fn split_parts<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
 fn without_line_end(part: &[u8]) -> &[u8] {
     let part = part.strip_suffix(b"\n").unwrap_or(part);
     part.strip_suffix(b"\r").unwrap_or(part)
-}
-
-static PARSER: LazyLock<MessageParser> = LazyLock::new(|| {
-    MessageParser::new()
-        .with_mime_headers()
-        .default_header_ignore()
-});
-
-fn part_head(head: &[u8], default_type: &str) -> PartHead {
-    let read = |_: &[u8], fields: &[Header<'_>]| {
-        let mut part = PartHead::default();
-        for field in fields {
-            match (&field.name, &field.value) {
-                (HeaderName::ContentType, HeaderValue::ContentType(value)) => {
-                    part.set_content_type(value);
-                }
-                (HeaderName::ContentDisposition, HeaderValue::ContentType(value)) => {
-                    part.set_disposition(value);
-                }
-                (HeaderName::ContentTransferEncoding, HeaderValue::Text(value)) => {
-                    part.encoding = TransferEncoding::named(value.as_bytes());
-                }
-                (HeaderName::ContentId, HeaderValue::Text(value)) => part.content_id = name(value),
-                _ => {}
-            }
-        }
-        part
-    };
-    let mut part = read_fields(&PARSER, head, MAX_PART_HEAD, read).unwrap_or_default();
-    if part.media_type.is_empty() {
-        default_type.clone_into(&mut part.media_type);
-    }
-    part
-}
-
-impl PartHead {
-    fn set_content_type(&mut self, value: &ContentType<'_>) {
-        let subtype = value.subtype().unwrap_or(if value.ctype() == "text" {
-            "plain"
-        } else {
-            "octet-stream"
-        });
-        let media_type = format!("{}/{subtype}", value.ctype());
-        let mut media_type = clean_line(unmask(&media_type).into_owned()).to_ascii_lowercase();
-        cut(&mut media_type, MAX_NAME);
-        self.media_type = media_type;
-        let attribute = |name| {
-            value
-                .attribute(name)
-                .map(|value| unmask(value).into_owned())
-        };
-        self.charset = attribute("charset");
-        self.boundary = attribute("boundary");
-        if self.filename.is_none() {
-            self.filename = value.attribute("name").and_then(name);
-        }
-    }
-
-    fn set_disposition(&mut self, value: &ContentType<'_>) {
-        self.is_attachment = value.is_attachment();
-        if let Some(filename) = value.attribute("filename").and_then(name) {
-            self.filename = Some(filename);
-        }
-    }
-}
-
-/// Many writers put encoded words where RFC 2231 wants its own form.
-fn name(value: &str) -> Option<String> {
-    let value = unmask(value);
-    let mut name = if value.contains("=?") {
-        header_text(value.as_bytes())
-    } else {
-        clean_line(value.into_owned())
-    };
-    cut_filename(&mut name, MAX_FILENAME);
-    Some(name).filter(|name| !name.trim().is_empty())
 }

@@ -1,43 +1,62 @@
-use super::charset::text;
-use super::clean::cut;
+use super::body::{self, Bodies};
+use super::field::{split_head, without_leading_lines};
 use super::head;
-use super::mime::{Leaf, split_head, walk};
-use super::parsed::{Attachment, AttachmentContent, InlineText, ParseProblem, Parsed};
+use super::mime::{Leaf, walk};
+use super::parsed::{Attachment, AttachmentContent, ParseProblem, Parsed};
 
-/// Inline text is cut to this.
-const MAX_INLINE: usize = 64 * 1024;
-/// Enough of a part in any character set to fill the inline text.
-const MAX_TEXT_SOURCE: usize = 4 * MAX_INLINE;
 const MAX_HEAD: usize = 256 * 1024;
 
-/// Reads a mail, or the beginning of one, as far as it goes.
+/// Reads a mail as far as it goes.
 ///
 /// Takes some milliseconds for each megabyte: read large mails where blocking is allowed.
 pub fn parse(raw: &[u8]) -> Parsed {
-    let (head, _) = split_head(raw);
-    let (mut parsed, head_problem) = match head::read(head, MAX_HEAD) {
-        None => (Parsed::default(), Some(ParseProblem::HeaderUnreadable)),
-        Some(parsed) if parsed.headers.is_empty() => (parsed, Some(ParseProblem::NoHeader)),
-        Some(parsed) if head.len() > MAX_HEAD => (parsed, Some(ParseProblem::HeaderTooLong)),
-        Some(parsed) => (parsed, None),
-    };
-    let tree = walk(raw);
-    for (part, leaf) in (1..).zip(&tree.leaves) {
-        if leaf.is_body() {
-            add_text(&mut parsed, leaf);
+    read(raw, true)
+}
+
+/// Reads the beginning of a mail whose rest is not at hand: the size of the part that it ends in is not known.
+pub fn parse_beginning(raw: &[u8]) -> Parsed {
+    read(raw, false)
+}
+
+fn read(raw: &[u8], is_whole: bool) -> Parsed {
+    let mail = without_leading_lines(raw);
+    let (head, _) = split_head(mail);
+    let mut parsed = head::read(head.get(..MAX_HEAD).unwrap_or(head));
+    let tree = walk(mail);
+    let chosen = body::choose(&tree.leaves);
+    let mut bodies = Bodies::default();
+    for ((part, leaf), is_body) in (1..).zip(&tree.leaves).zip(chosen) {
+        let is_cut_off = !is_whole && leaf.body.as_ptr_range().end == raw.as_ptr_range().end;
+        if is_body {
+            bodies.add(leaf, is_cut_off);
         } else {
-            parsed.attachments.push(describe(part, leaf));
+            let mut file = describe(part, leaf);
+            file.bytes = file.bytes.filter(|_| !is_cut_off);
+            parsed.attachments.push(file);
         }
     }
+    bodies.derive_text();
+    parsed.text_derived = bodies.is_derived;
+    (parsed.text, parsed.html) = (bodies.text, bodies.html);
     parsed.attachments_truncated = tree.is_truncated;
-    parsed.problem = head_problem.or(tree.is_truncated.then_some(ParseProblem::TooManyParts));
+    parsed.problem = if parsed.headers.is_empty() {
+        Some(ParseProblem::NoHeader)
+    } else if head.len() > MAX_HEAD {
+        Some(ParseProblem::HeaderTooLong)
+    } else if tree.is_truncated {
+        Some(ParseProblem::TooManyParts)
+    } else if tree.has_unopened {
+        Some(ParseProblem::MultipartUnopened)
+    } else {
+        None
+    };
     parsed
 }
 
 /// Returns one part's decoded content by the number that [`parse`] gave it.
 pub fn attachment(raw: &[u8], part: u32) -> Option<AttachmentContent> {
     let index = usize::try_from(part.checked_sub(1)?).ok()?;
-    let tree = walk(raw);
+    let tree = walk(without_leading_lines(raw));
     let leaf = tree.leaves.get(index)?;
     Some(AttachmentContent {
         attachment: describe(part, leaf),
@@ -51,36 +70,8 @@ fn describe(part: u32, leaf: &Leaf<'_>) -> Attachment {
         filename: leaf.head.filename.clone(),
         content_type: leaf.head.media_type.clone(),
         content_id: leaf.head.content_id.clone(),
-        is_inline: !leaf.head.is_attachment,
-        bytes: leaf.head.encoding.decoded_len(leaf.body),
-    }
-}
-
-fn add_text(parsed: &mut Parsed, leaf: &Leaf<'_>) {
-    let target = if leaf.head.media_type == "text/html" {
-        &mut parsed.html
-    } else {
-        &mut parsed.text
-    };
-    let decoded = leaf.head.encoding.decode(leaf.body, MAX_TEXT_SOURCE);
-    let is_cut_source = decoded.len() >= MAX_TEXT_SOURCE;
-    let content = text(&decoded, leaf.head.charset.as_deref());
-    match target {
-        // Several inline texts are one body, as readers show it.
-        Some(text) => {
-            text.content.push('\n');
-            text.content.push_str(&content);
-        }
-        None => {
-            *target = Some(InlineText {
-                content,
-                truncated: false,
-            });
-        }
-    }
-    if let Some(text) = target {
-        let is_cut = cut(&mut text.content, MAX_INLINE);
-        text.truncated |= is_cut || is_cut_source;
+        is_inline: leaf.is_inline(),
+        bytes: Some(leaf.head.encoding.decoded_len(leaf.body)),
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Parsed {
     pub headers_truncated: bool,
     /// The plain-text body.
     pub text: Option<InlineText>,
+    /// Whether `text` was made from `html`, as the mail has no text of its own.
+    pub text_derived: bool,
     /// The HTML body.
     pub html: Option<InlineText>,
     /// The other parts.
@@ -67,10 +69,10 @@ pub struct Attachment {
     pub content_type: String,
     /// The id that the HTML body may refer to, without angle brackets.
     pub content_id: Option<String>,
-    /// Whether the part may be shown inside the body.
+    /// Whether the part asks to be shown inside the body.
     pub is_inline: bool,
-    /// The decoded size.
-    pub bytes: u64,
+    /// The decoded size; `None` when only the mail's beginning was read, and the part goes on behind it.
+    pub bytes: Option<u64>,
 }
 
 /// One part's content.
@@ -88,9 +90,6 @@ pub enum ParseProblem {
     /// It has no header fields.
     #[error("the mail has no header fields")]
     NoHeader,
-    /// The header fields broke the parser.
-    #[error("the header fields could not be read")]
-    HeaderUnreadable,
     /// The header is longer than what is read.
     #[error("the header is longer than 256 KiB; the rest was not read")]
     HeaderTooLong,
@@ -99,4 +98,9 @@ pub enum ParseProblem {
         "the mail has more than 256 parts, or parts nested deeper than 16; the rest was not read"
     )]
     TooManyParts,
+    /// A multipart without its parts.
+    #[error(
+        "a multipart names no boundary, or one that no line of it has; it was read as plain text"
+    )]
+    MultipartUnopened,
 }

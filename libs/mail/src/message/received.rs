@@ -1,32 +1,19 @@
-use mail_parser::DateTime;
 use time::OffsetDateTime;
 
-use super::head::moment;
+use super::date;
+use super::field::{fields, split_head};
 
 /// The trace fields of the last server come first.
 const MOST_BYTES: usize = 16 * 1024;
-const FIELD: &[u8] = b"received:";
 
 /// Returns the moment in a mail's first `Received` field, which the server that keeps the mail has added (RFC 5321 §4.4):
 /// POP3 has no other date of receipt.
 pub(crate) fn received_at(head: &[u8]) -> Option<OffsetDateTime> {
     let head = head.get(..MOST_BYTES).unwrap_or(head);
-    let mut lines = head.split(|byte| *byte == b'\n');
-    let first = lines
-        .by_ref()
-        .find(|line| is_received(line) || line.trim_ascii().is_empty())?;
-    let mut field = first.get(FIELD.len()..)?.to_vec();
-    for line in lines.take_while(|line| line.starts_with(b" ") || line.starts_with(b"\t")) {
-        field.extend_from_slice(line);
-    }
-    let date = field.rsplit(|byte| *byte == b';').next()?;
-    let date = std::str::from_utf8(date).ok()?;
-    moment(&DateTime::parse_rfc822(date.trim())?)
-}
-
-fn is_received(line: &[u8]) -> bool {
-    let name = line.get(..FIELD.len());
-    name.is_some_and(|name| name.eq_ignore_ascii_case(FIELD))
+    let (head, _) = split_head(head);
+    let field = fields(head).find(|field| field.is("Received"))?;
+    let date = field.value.rsplit(|octet| *octet == b';').next()?;
+    date::read(date)
 }
 
 #[cfg(test)]

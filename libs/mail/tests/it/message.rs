@@ -49,7 +49,7 @@ fn built_mail_is_read_back_as_it_was_meant() {
         .collect();
     assert_eq!(files, given);
     for found in &parsed.attachments {
-        assert_eq!(found.bytes, 5);
+        assert_eq!(found.bytes, Some(5));
         assert_eq!(
             attachment(&built.raw, found.part).unwrap().content,
             &b"%PDF\0"[..]

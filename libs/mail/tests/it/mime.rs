@@ -7,65 +7,6 @@ use time::format_description::well_known::Rfc3339;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/mime");
 
-/// Not read as they should be yet.
-const PENDING: &[&str] = &[
-    "2231-iso2022jp-split.eml",
-    "2231-utf8-split-in-char.eml",
-    "alternative-with-names-2.eml",
-    "alternative-with-names.eml",
-    "body-with-name.eml",
-    "boundary-fold-after-equals.eml",
-    "boundary-folded-after-equals.eml",
-    "boundary-form-11.eml",
-    "boundary-outer-is-prefix.eml",
-    "charset-fold-8859.eml",
-    "cte-comment-2.eml",
-    "date-2digit-99.eml",
-    "date-am-pm.eml",
-    "date-dashes.eml",
-    "date-fullmonth.eml",
-    "date-gmt-offset.eml",
-    "date-huge-offset.eml",
-    "date-js.eml",
-    "date-no-seconds-gmt.eml",
-    "date-offset-3digit.eml",
-    "date-offset-utc+1.eml",
-    "date-sept.eml",
-    "date-twice.eml",
-    "date-zone-name.eml",
-    "filename-and-filename-star.eml",
-    "filename-unquoted.eml",
-    "first-part-text-with-name.eml",
-    "fold-after-equals-nodq.eml",
-    "format-flowed-delsp.eml",
-    "html-meta-charset.eml",
-    "html-only.eml",
-    "jpg-no-disposition.eml",
-    "leading-space-line.eml",
-    "meta-charset.eml",
-    "missing-comma.eml",
-    "null-from.eml",
-    "part-no-blank-line.eml",
-    "part-two-content-types.eml",
-    "pdf-no-disposition.eml",
-    "quoted-local-part.eml",
-    "quoted-local-x400.eml",
-    "quoted-local.eml",
-    "rfc2231-and-plain.eml",
-    "rfc2231-cont-1251.eml",
-    "rfc2231-cont-split-char.eml",
-    "rfc822.eml",
-    "root-html-with-name.eml",
-    "root-text-with-name.eml",
-    "root-two-content-types.eml",
-    "route-address.eml",
-    "space-before-at.eml",
-    "spaces-in-addr.eml",
-    "spoof-two-angle.eml",
-    "two-date.eml",
-    "xls-no-disposition-cid.eml",
-];
-
 #[test]
 fn mails_from_the_field_are_read_as_people_meant_them() {
     let expected = std::fs::read_to_string(format!("{FOLDER}/expected.json")).unwrap();
@@ -75,15 +16,18 @@ fn mails_from_the_field_are_read_as_people_meant_them() {
     for (name, fields) in &expected {
         let raw = std::fs::read(format!("{FOLDER}/{name}")).unwrap();
         let parsed = parse(&raw);
-        let mut wrong = Vec::new();
         for (key, value) in fields.as_object().unwrap() {
             let (is_right, found) = compare(&parsed, key, value);
             if !is_right {
-                wrong.push(format!("{name}: {key} is {found}, not {value}"));
+                failures.push(format!("{name}: {key} is {found}, not {value}"));
             }
         }
-        if wrong.is_empty() == PENDING.contains(&name.as_str()) {
-            failures.push(format!("{name} {}", wrong.join(", ")));
+        let people = [&parsed.from, &parsed.reply_to, &parsed.to, &parsed.cc];
+        for mailbox in people.into_iter().flatten().chain(&parsed.sender) {
+            let is_remote = mailbox.address.contains('@');
+            if is_remote && Mailbox::parse(&mailbox.address).is_err() {
+                failures.push(format!("{name}: {} cannot be sent to", mailbox.address));
+            }
         }
     }
 
@@ -103,7 +47,7 @@ fn no_prefix_of_a_mail_from_the_field_breaks_the_reader() {
             parse(&raw[..end]);
         }
     }
-    assert!(started.elapsed() < Duration::from_secs(60));
+    assert!(started.elapsed() < Duration::from_mins(1));
 }
 
 fn compare(parsed: &Parsed, key: &str, value: &Value) -> (bool, String) {
@@ -144,7 +88,7 @@ fn found(parsed: &Parsed, field: &str) -> Value {
             .and_then(|from| from.name.clone())
             .into(),
         "date" => {
-            let date = parsed.date.map(|date| date.format(&Rfc3339).unwrap());
+            let date = parsed.date.and_then(|date| date.format(&Rfc3339).ok());
             date.into()
         }
         "att" => files()
@@ -167,7 +111,8 @@ fn people<'a>(parsed: &'a Parsed, field: &str) -> &'a [Mailbox] {
         "from" => &parsed.from,
         "to" => &parsed.to,
         "cc" => &parsed.cc,
-        _ => panic!("{field} is no field"),
+        // A key that nobody compares would pass as a list of nobody.
+        _ => unreachable!("{field} is no field"),
     }
 }
 

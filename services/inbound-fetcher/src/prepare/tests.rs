@@ -30,7 +30,7 @@ async fn only_small_mails_are_parsed_without_giving_way() {
 
         let first = tokio::select! {
             biased;
-            _ = parse_apart(mail.into()) => "parsed",
+            _ = parse_apart(mail.into(), true) => "parsed",
             () = std::future::ready(()) => "gave way",
         };
 
@@ -46,7 +46,7 @@ async fn a_batch_of_small_mails_lets_others_work() {
         biased;
         () = async {
             for _ in 0..1_000 {
-                parse_apart(mail.clone()).await;
+                parse_apart(mail.clone(), true).await;
             }
         } => "parsed",
         () = std::future::ready(()) => "gave way",
@@ -79,6 +79,7 @@ fn bare() -> MailReceived {
         bcc: Vec::new(),
         subject: None,
         text: None,
+        text_derived: false,
         html: None,
         headers: Vec::new(),
         attachments: Vec::new(),

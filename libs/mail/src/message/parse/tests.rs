@@ -1,4 +1,5 @@
 mod hostile;
+mod parts;
 
 use std::fmt::Write as _;
 
@@ -84,9 +85,9 @@ fn nested_parts_become_text_html_and_attachments() {
     assert_eq!(
         parts,
         [
-            (3, Some("x.png"), "image/png", Some("logo"), true, 3),
-            (4, Some("bär.txt"), "text/plain", None, false, 12),
-            (5, None, "message/rfc822", None, true, 41),
+            (3, Some("x.png"), "image/png", Some("logo"), true, Some(3)),
+            (4, Some("bär.txt"), "text/plain", None, false, Some(12)),
+            (5, None, "message/rfc822", None, false, Some(41)),
         ]
     );
     assert_eq!(&attachment(NESTED, 3).unwrap().content[..], [0, 1, 2]);
@@ -189,7 +190,7 @@ fn words_in_addresses_and_names_are_kept_together() {
         b"From: =?utf-8?q?Doe,_J_(x)?= <j@x>, \"=?utf-8?q?Zo=C3=AB=2C?=\" <z@x>\r\n\
           To: =?utf-8?q?a?=\r\n =?utf-8?q?b?= c <c@x>, d@x (=?utf-8?q?D=29?=)\r\n\
           Cc: =?no-such?q?a,b?= <e@x>, <a=?q@x>\r\n\
-          Content-Type: text/plain; boundary=\"=?a\";\r\n name=\"=?utf-8?q?=C3=A4;?=\r\n =?utf-8?q?b?=\"\r\n\r\n",
+          Content-Type: application/x; boundary=\"=?a\";\r\n name=\"=?utf-8?q?=C3=A4;?=\r\n =?utf-8?q?b?=\"\r\n\r\n",
     );
 
     let names = |people: &[Mailbox]| -> Vec<String> {

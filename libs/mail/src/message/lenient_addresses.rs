@@ -1,0 +1,218 @@
+//! Lists of addresses as received mail has them: RFC 5322 §3.4 with its obsolete forms, and what programs make of it.
+
+mod token;
+
+use self::token::{Token, Tokens};
+use super::address::{Mailbox, canonical_address, canonical_local_part};
+use super::encoded_word::header_text;
+
+/// Reads an unfolded value and hands each mailbox to `take` until that returns false.
+///
+/// An address that cannot be sent to is left empty, and its text is the name where there is none. One without a domain
+/// stays, as that of a program on the same host.
+pub(super) fn read(value: &[u8], take: impl FnMut(Mailbox) -> bool) {
+    let mut reader = Reader {
+        take,
+        is_stopped: false,
+        entry: Entry::default(),
+        pending: None,
+    };
+    let mut tokens = Tokens::new(value);
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::Comma => reader.end_entry(true),
+            Token::Semicolon => reader.end_entry(false),
+            Token::Colon => reader.end_group_name(),
+            Token::Open => reader.open(token::angle(&mut tokens)),
+            Token::Close => {}
+            Token::Comment(comment) => reader.entry.comment = Some(comment),
+            other => reader.entry.push(other),
+        }
+        if reader.is_stopped {
+            return;
+        }
+    }
+    reader.end_entry(false);
+    reader.flush_pending();
+}
+
+/// What stands between two separators.
+#[derive(Debug, Default)]
+struct Entry<'a> {
+    words: Vec<Token<'a>>,
+    angle: Option<String>,
+    /// Words behind the angle brackets.
+    after: Vec<Token<'a>>,
+    comment: Option<&'a [u8]>,
+}
+
+impl<'a> Entry<'a> {
+    fn push(&mut self, token: Token<'a>) {
+        if self.angle.is_some() {
+            self.after.push(token);
+        } else {
+            self.words.push(token);
+        }
+    }
+}
+
+/// Words before a comma, which may be the beginning of a name: `Example, Ann <ann@example.org>`.
+#[derive(Debug)]
+struct Pending {
+    name: String,
+    /// The same as an address without a domain.
+    address: Option<String>,
+}
+
+struct Reader<'a, F> {
+    take: F,
+    is_stopped: bool,
+    entry: Entry<'a>,
+    pending: Option<Pending>,
+}
+
+impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
+    fn open(&mut self, address: String) {
+        if self.entry.angle.is_some() {
+            // No comma between two mailboxes: what stands between them names the second.
+            let words = std::mem::take(&mut self.entry.after);
+            self.end_entry(false);
+            self.entry.words = words;
+        }
+        self.entry.angle = Some(address);
+    }
+
+    /// Forgets a group's name; an address before a colon is none.
+    fn end_group_name(&mut self) {
+        let is_address = token::chunks(&self.entry.words)
+            .iter()
+            .any(|chunk| token::is_address(chunk));
+        if is_address || self.entry.angle.is_some() {
+            self.end_entry(false);
+        } else {
+            self.entry = Entry::default();
+        }
+    }
+
+    fn end_entry(&mut self, is_comma: bool) {
+        let entry = std::mem::take(&mut self.entry);
+        let comment = entry.comment.map(header_text);
+        if let Some(address) = entry.angle {
+            let mut name = phrase(&entry.words);
+            match self.pending.take() {
+                Some(pending) if !name.is_empty() => name = format!("{}, {name}", pending.name),
+                pending => {
+                    self.pending = pending;
+                    self.flush_pending();
+                }
+            }
+            let (more, words) = bare(&entry.after);
+            let names = [name, words, comment.unwrap_or_default()];
+            self.give(names.into_iter().find(|name| !name.is_empty()), address);
+            for (name, address) in more {
+                self.give(name, address);
+            }
+            return;
+        }
+        let (mut found, words) = bare(&entry.words);
+        if let Some((name, _)) = found.last_mut() {
+            self.flush_pending();
+            let names = [name.take(), Some(words), comment];
+            *name = names.into_iter().flatten().find(|name| !name.is_empty());
+            for (name, address) in found {
+                self.give(name, address);
+            }
+        } else if !words.is_empty() {
+            let address = local_only(&entry.words);
+            self.add_words(words, address, comment, is_comma);
+        }
+    }
+
+    /// Takes an entry without any address, or with one that has no domain.
+    fn add_words(
+        &mut self,
+        words: String,
+        address: Option<String>,
+        comment: Option<String>,
+        is_comma: bool,
+    ) {
+        if is_comma && comment.is_none() {
+            let (name, address) = match self.pending.take() {
+                Some(before) => (format!("{}, {words}", before.name), None),
+                None => (words, address),
+            };
+            self.pending = Some(Pending { name, address });
+            return;
+        }
+        self.flush_pending();
+        match address {
+            Some(address) => self.give(comment, address),
+            None => self.give(Some(words), String::new()),
+        }
+    }
+
+    fn flush_pending(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            match pending.address {
+                Some(address) => self.give(None, address),
+                None => self.give(Some(pending.name), String::new()),
+            }
+        }
+    }
+
+    fn give(&mut self, name: Option<String>, address: String) {
+        let name = name.filter(|name| !name.is_empty());
+        let is_kept = canonical_address(&address).is_ok()
+            || !address.contains('@') && canonical_local_part(&address).is_ok();
+        let mailbox = if is_kept {
+            Mailbox { name, address }
+        } else {
+            let name = name.or(Some(address).filter(|address| !address.is_empty()));
+            let address = String::new();
+            Mailbox { name, address }
+        };
+        if mailbox != Mailbox::default() && !self.is_stopped {
+            self.is_stopped = !(self.take)(mailbox);
+        }
+    }
+}
+
+/// A name, if there is one, and an address.
+type Named = (Option<String>, String);
+
+/// Finds addresses without angle brackets; words before one name it. Returns the words behind the last as well.
+fn bare(words: &[Token<'_>]) -> (Vec<Named>, String) {
+    let mut found = Vec::new();
+    let mut before: Vec<Token<'_>> = Vec::new();
+    for chunk in token::chunks(words) {
+        if token::is_address(chunk) {
+            found.push((Some(phrase(&before)), token::address(chunk)));
+            before.clear();
+        } else {
+            before.push(Token::Space);
+            before.extend_from_slice(chunk);
+        }
+    }
+    (found, phrase(&before))
+}
+
+/// Returns a single word as the address of a mailbox on the host that wrote the mail.
+fn local_only(words: &[Token<'_>]) -> Option<String> {
+    let mut words = words.iter().filter(|token| **token != Token::Space);
+    match (words.next(), words.next()) {
+        (Some(word @ Token::Atom(_)), None) => Some(token::address(&[*word])),
+        _ => None,
+    }
+}
+
+/// Reads words as a name, encoded words among them.
+fn phrase(words: &[Token<'_>]) -> String {
+    let mut octets = Vec::new();
+    for word in words {
+        word.push_plain(&mut octets);
+    }
+    header_text(&octets)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+use super::super::charset::text;
+use super::super::clean::clean_line;
+use super::super::cursor::Cursor;
+use super::super::encoded_word::{EncodedWord, header_text};
+
+/// What ends an atom. RFC 5322 has more, which writers use in names and addresses.
+const ATOM_ENDS: &[u8] = b" \t\r\n\"(<>@,;:[";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token<'a> {
+    Space,
+    /// Letters, dots and the like, or an encoded word.
+    Atom(&'a [u8]),
+    /// What stands between the quotes, with its escapes.
+    Quoted(&'a [u8]),
+    Comment(&'a [u8]),
+    /// `[192.0.2.1]`, with its brackets.
+    Literal(&'a [u8]),
+    At,
+    Comma,
+    Semicolon,
+    Colon,
+    Open,
+    Close,
+}
+
+impl Token<'_> {
+    /// Adds the token as it reads in a name.
+    pub(super) fn push_plain(&self, out: &mut Vec<u8>) {
+        match self {
+            Token::Space if out.ends_with(b" ") => {}
+            Token::Space => out.push(b' '),
+            Token::Atom(octets) | Token::Literal(octets) => out.extend_from_slice(octets),
+            Token::Quoted(octets) => {
+                let mut is_escaped = false;
+                for octet in *octets {
+                    is_escaped = !is_escaped && *octet == b'\\';
+                    if !is_escaped {
+                        out.push(*octet);
+                    }
+                }
+            }
+            Token::At => out.push(b'@'),
+            _ => {}
+        }
+    }
+
+    /// Adds the token as it stands in an address.
+    fn push_address(&self, out: &mut Vec<u8>) {
+        match self {
+            Token::Space => {}
+            Token::Quoted(octets) => {
+                out.push(b'"');
+                out.extend_from_slice(octets);
+                out.push(b'"');
+            }
+            other => other.push_plain(out),
+        }
+    }
+
+    fn begins_with_dot(&self) -> bool {
+        matches!(self, Token::Atom([b'.', ..]))
+    }
+}
+
+pub(super) struct Tokens<'a> {
+    cursor: Cursor<'a>,
+    /// Read, and not part of what was read before it.
+    put_back: Option<Token<'a>>,
+}
+
+impl<'a> Tokens<'a> {
+    pub(super) fn new(value: &'a [u8]) -> Self {
+        Self {
+            cursor: Cursor::new(value),
+            put_back: None,
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Option<Token<'a>> {
+        if let Some(token) = self.put_back.take() {
+            return Some(token);
+        }
+        let cursor = &mut self.cursor;
+        let rest = cursor.rest();
+        let single = match rest.first()? {
+            b' ' | b'\t' | b'\r' | b'\n' => {
+                cursor.take(rest.len() - rest.trim_ascii_start().len());
+                return Some(Token::Space);
+            }
+            b'"' => {
+                // A quote without an end is left out.
+                return match cursor.quoted() {
+                    Some(quoted) => Some(Token::Quoted(quoted)),
+                    None => Some(Token::Atom(cursor.take(1).get(1..)?)),
+                };
+            }
+            b'(' => {
+                return Some(match cursor.comment() {
+                    Some(comment) => Token::Comment(comment),
+                    None => Token::Atom(cursor.take(1)),
+                });
+            }
+            b'[' => return Some(literal(cursor)),
+            b'@' => Token::At,
+            b',' => Token::Comma,
+            b';' => Token::Semicolon,
+            b':' => Token::Colon,
+            b'<' => Token::Open,
+            b'>' => Token::Close,
+            _ => {
+                // Special characters within an encoded word are text: `=?utf-8?q?Doe,_J?=` is one name.
+                return Some(Token::Atom(match EncodedWord::at_start(rest) {
+                    Some(word) => cursor.take(word.length),
+                    None => cursor.take_until(ATOM_ENDS),
+                }));
+            }
+        };
+        cursor.take(1);
+        Some(single)
+    }
+}
+
+fn literal<'a>(cursor: &mut Cursor<'a>) -> Token<'a> {
+    const MAX_LITERAL: usize = 64;
+    let end = cursor
+        .rest()
+        .iter()
+        .take(MAX_LITERAL)
+        .position(|octet| *octet == b']');
+    match end {
+        Some(end) => Token::Literal(cursor.take(end + 1)),
+        None => Token::Atom(cursor.take(1)),
+    }
+}
+
+/// Takes what stands in angle brackets and returns its address, without a route (`@a,@b:c@d`) and the scheme of a link.
+/// White space within is left out beside dots and the `@` alone: elsewhere it would make two words another address.
+pub(super) fn angle(tokens: &mut Tokens<'_>) -> String {
+    let mut inner = Vec::new();
+    let mut is_route = false;
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::Close => break,
+            Token::Comma if is_route => {}
+            // The closing bracket is missing.
+            Token::Open | Token::Comma | Token::Semicolon => {
+                tokens.put_back = Some(token);
+                break;
+            }
+            Token::Colon => {
+                inner.clear();
+                is_route = false;
+            }
+            Token::Comment(_) | Token::Space => {
+                if inner.last() != Some(&Token::Space) {
+                    inner.push(Token::Space);
+                }
+            }
+            Token::At if inner.iter().all(|token| *token == Token::Space) => is_route = true,
+            token => inner.push(token),
+        }
+    }
+    let begin = inner.iter().position(|token| *token != Token::Space);
+    let end = inner.iter().rposition(|token| *token != Token::Space);
+    let range = begin
+        .zip(end)
+        .and_then(|(begin, end)| inner.get(begin..=end));
+    let inner = range.unwrap_or_default();
+    let is_gap = |window: &[Token<'_>]| match window {
+        [left, Token::Space, right] => !is_joint(*left, *right),
+        _ => false,
+    };
+    if inner.windows(3).any(is_gap) {
+        let mut octets = Vec::new();
+        for token in inner {
+            token.push_plain(&mut octets);
+        }
+        return header_text(&octets);
+    }
+    address(inner)
+}
+
+/// Returns whether white space between two tokens of an address says nothing (RFC 5322 §4.4).
+fn is_joint(left: Token<'_>, right: Token<'_>) -> bool {
+    matches!(left, Token::Atom([.., b'.']))
+        || right.begins_with_dot()
+        || left == Token::At
+        || right == Token::At
+}
+
+/// Splits words at white space, but not beside an `@`, nor around a dot that stands alone in a domain.
+pub(super) fn chunks<'t, 'a>(words: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
+    let mut chunks = Vec::new();
+    let mut begin = 0;
+    let mut has_at = false;
+    for (index, token) in words.iter().enumerate() {
+        has_at |= *token == Token::At;
+        if *token != Token::Space {
+            continue;
+        }
+        let left = index.checked_sub(1).and_then(|left| words.get(left));
+        let right = words.get(index + 1);
+        let is_beside_at = left == Some(&Token::At) || right == Some(&Token::At);
+        let is_beside_dot =
+            left == Some(&Token::Atom(b".")) || right.is_some_and(Token::begins_with_dot);
+        if is_beside_at || has_at && is_beside_dot {
+            continue;
+        }
+        chunks.extend(words.get(begin..index).filter(|chunk| !chunk.is_empty()));
+        begin = index + 1;
+        has_at = false;
+    }
+    chunks.extend(words.get(begin..).filter(|chunk| !chunk.is_empty()));
+    chunks
+}
+
+/// Returns whether there is something on both sides of an `@`.
+pub(super) fn is_address(chunk: &[Token<'_>]) -> bool {
+    let at = chunk.iter().rposition(|token| *token == Token::At);
+    at.is_some_and(|at| at > 0 && at + 1 < chunk.len())
+}
+
+/// Returns tokens as an address without white space, each line of it clean.
+pub(super) fn address(tokens: &[Token<'_>]) -> String {
+    let mut octets = Vec::new();
+    for token in tokens {
+        token.push_address(&mut octets);
+    }
+    if octets.starts_with(b"=?") {
+        // Some writers encode the address with the name.
+        return header_text(&octets);
+    }
+    clean_line(text(&octets, None))
+}

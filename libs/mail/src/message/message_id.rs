@@ -1,0 +1,63 @@
+use super::clean::clean_line;
+use super::encoded_word::header_text;
+
+const MAX_IDS: usize = 100;
+/// A longer one has no place on a line (RFC 5322 §2.1.1).
+const MAX_ID: usize = 998;
+const MAX_VALUE: usize = 64 * 1024;
+
+/// Reads message ids with their angle brackets. Words beside them are left out (RFC 5322 §4.5.4); where no id has
+/// brackets, those that look like one get them.
+pub(super) fn read(value: &[u8]) -> Vec<String> {
+    // Some servers write long lists of ids as encoded words.
+    let text = header_text(value.get(..MAX_VALUE).unwrap_or(value));
+    let bracketed = text.split('<').skip(1).map(|part| {
+        let end = part.find('>').unwrap_or(part.len());
+        part.get(..end).unwrap_or_default()
+    });
+    let mut ids = kept(bracketed);
+    if ids.is_empty() {
+        let words = text.split([' ', '\t', ',', ';']);
+        ids = kept(words.filter(|word| word.contains('@')));
+    }
+    ids
+}
+
+fn kept<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<String> {
+    ids.map(str::trim)
+        .filter(|id| !id.is_empty() && id.len() <= MAX_ID)
+        .take(MAX_IDS)
+        .map(|id| clean_line(format!("<{id}>")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_found_however_they_are_listed() {
+        for (value, expected) in [
+            ("<a@x> <b@x>", &["<a@x>", "<b@x>"][..]),
+            ("<a@x>,<b@x>\r\n\t<c@x>", &["<a@x>", "<b@x>", "<c@x>"]),
+            ("<a@x><b@x>", &["<a@x>", "<b@x>"]),
+            ("Your message of \"Mon\" <a@x>", &["<a@x>"]),
+            ("a@x", &["<a@x>"]),
+            ("a@x, b@x", &["<a@x>", "<b@x>"]),
+            ("<<a@x>>", &["<a@x>"]),
+            ("<a@x", &["<a@x>"]),
+            ("<[a]@x>", &["<[a]@x>"]),
+            (
+                "=?utf-8?q?=3Ca=40x=3E?=\r\n =?utf-8?q?_=3Cb=40x=3E?=",
+                &["<a@x>", "<b@x>"],
+            ),
+            ("<no-at-sign>", &["<no-at-sign>"]),
+            ("<>", &[]),
+            ("none", &[]),
+        ] {
+            assert_eq!(read(value.as_bytes()), expected, "{value}");
+        }
+        assert_eq!(read("<a@x>".repeat(200).as_bytes()).len(), MAX_IDS);
+        assert!(read(format!("<{}@x>", "a".repeat(MAX_ID)).as_bytes()).is_empty());
+    }
+}

@@ -1,0 +1,257 @@
+//! Values with parameters, such as `text/plain; charset=utf-8` (RFC 2045 §5.1, RFC 2231).
+
+use super::charset::text;
+use super::clean::clean_line;
+use super::cursor::Cursor;
+use super::encoded_word::header_text;
+use super::transfer::hex_value;
+
+/// Parameters, and pieces of them, that are read of one field.
+const MAX_PARAMETERS: usize = 256;
+/// What ends a value without quotes.
+const VALUE_ENDS: &[u8] = b"; \t\r\n(";
+
+/// A field's value, taken apart.
+#[derive(Debug, Default)]
+pub(super) struct Parameters {
+    /// What stands before the first parameter, without comments and white space.
+    pub(super) value: Vec<u8>,
+    pieces: Vec<Piece>,
+}
+
+/// One `name=value`, or a part of a longer one: `name*0*=value`.
+#[derive(Debug)]
+struct Piece {
+    name: String,
+    section: Option<u32>,
+    /// Whether the value is percent-encoded.
+    is_extended: bool,
+    value: Vec<u8>,
+}
+
+/// A parameter's octets, and what is said of their character set.
+#[derive(Debug, Default)]
+struct Joined {
+    octets: Vec<u8>,
+    charset: Option<Vec<u8>>,
+}
+
+impl Parameters {
+    /// Reads an unfolded value as far as it goes.
+    pub(super) fn read(value: &[u8]) -> Self {
+        let mut cursor = Cursor::new(value);
+        let mut read = Self {
+            value: leading(&mut cursor),
+            pieces: Vec::new(),
+        };
+        while read.pieces.len() < MAX_PARAMETERS {
+            cursor.skip_blank();
+            if cursor.peek().is_none() {
+                break;
+            }
+            let name = cursor.take_until(b"=; \t\r\n(");
+            cursor.skip_blank();
+            if cursor.peek() != Some(b'=') {
+                // A word that is no parameter, or what separates two of them.
+                if name.is_empty() {
+                    cursor.take(1);
+                }
+                continue;
+            }
+            cursor.take(1);
+            cursor.skip_blank();
+            read.pieces.push(Piece::new(name, &mut cursor));
+        }
+        read
+    }
+
+    /// Returns a parameter's octets; `name*=` counts before `name=`, which is there for older readers.
+    pub(super) fn octets(&self, name: &str) -> Option<Vec<u8>> {
+        self.join(name).map(|joined| joined.octets)
+    }
+
+    /// Returns a parameter as text of one line; `None` when it is blank.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        let joined = self.join(name)?;
+        let text = match joined.charset {
+            Some(charset) => {
+                let charset = String::from_utf8_lossy(&charset).into_owned();
+                clean_line(text(&joined.octets, Some(&charset)))
+            }
+            // Many writers put encoded words where RFC 2231 wants its own form.
+            None if joined.octets.windows(2).any(|pair| pair == b"=?") => {
+                header_text(&joined.octets)
+            }
+            None => clean_line(text(&joined.octets, None)),
+        };
+        Some(text).filter(|text| !text.trim().is_empty())
+    }
+
+    fn join(&self, name: &str) -> Option<Joined> {
+        let pieces = || self.pieces.iter().filter(|piece| piece.name == name);
+        if let Some(whole) = pieces().find(|piece| piece.section.is_none() && piece.is_extended) {
+            return Some(Joined::from_pieces(&[whole]));
+        }
+        let mut parts: Vec<&Piece> = pieces().filter(|piece| piece.section.is_some()).collect();
+        if parts.is_empty() {
+            let plain = pieces().next()?;
+            return Some(Joined::from_plain(&plain.value));
+        }
+        parts.sort_by_key(|piece| piece.section);
+        parts.dedup_by_key(|piece| piece.section);
+        Some(Joined::from_pieces(&parts))
+    }
+}
+
+impl Joined {
+    /// Joins octets before anything is decoded: writers part a value within a character.
+    fn from_pieces(pieces: &[&Piece]) -> Self {
+        let mut joined = Self::default();
+        for (index, piece) in pieces.iter().enumerate() {
+            let mut value = piece.value.as_slice();
+            if !piece.is_extended {
+                joined.octets.extend_from_slice(value);
+                continue;
+            }
+            if index == 0
+                && let Some((charset, rest)) = split_charset(value)
+            {
+                joined.charset = Some(charset.to_vec());
+                value = rest;
+            }
+            push_percent_decoded(&mut joined.octets, value);
+        }
+        joined
+    }
+
+    /// Some writers use the extended form and forget its asterisk.
+    fn from_plain(value: &[u8]) -> Self {
+        if let Some((charset, rest)) = split_charset(value)
+            && rest.contains(&b'%')
+            && charset.len() > 2
+            && super::charset::Charset::named(&String::from_utf8_lossy(charset)).is_some()
+        {
+            let mut octets = Vec::with_capacity(rest.len());
+            push_percent_decoded(&mut octets, rest);
+            let charset = Some(charset.to_vec());
+            return Self { octets, charset };
+        }
+        Self {
+            octets: value.to_vec(),
+            charset: None,
+        }
+    }
+}
+
+/// Splits `charset'language'value`.
+fn split_charset(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut parts = value.splitn(3, |octet| *octet == b'\'');
+    let charset = parts.next()?;
+    parts.next()?;
+    Some((charset, parts.next()?))
+}
+
+fn push_percent_decoded(out: &mut Vec<u8>, value: &[u8]) {
+    let mut rest = value;
+    while let [octet, tail @ ..] = rest {
+        rest = tail;
+        if *octet == b'%'
+            && let [high, low, after @ ..] = tail
+            && let Some((high, low)) = hex_value(*high).zip(hex_value(*low))
+        {
+            out.push(high << 4 | low);
+            rest = after;
+        } else {
+            out.push(*octet);
+        }
+    }
+}
+
+/// Takes what stands before the parameters. A blank ends it, as some writers forget the semicolon, but not one beside
+/// a slash.
+fn leading(cursor: &mut Cursor<'_>) -> Vec<u8> {
+    let mut value = Vec::new();
+    loop {
+        cursor.skip_blank();
+        let goes_on = value.is_empty() || value.ends_with(b"/") || cursor.peek() == Some(b'/');
+        if !goes_on || matches!(cursor.peek(), None | Some(b';')) {
+            break;
+        }
+        if let Some(quoted) = cursor.quoted() {
+            value.extend_from_slice(quoted);
+            continue;
+        }
+        let word = cursor.take_until(VALUE_ENDS);
+        // A parenthesis that is never closed.
+        let word = if word.is_empty() {
+            cursor.take(1)
+        } else {
+            word
+        };
+        if value.is_empty() && word.contains(&b'=') {
+            // A field that begins with a parameter.
+            let mut before = Cursor::new(word);
+            value.extend_from_slice(before.take_until(b"="));
+            value.clear();
+            break;
+        }
+        value.extend_from_slice(word);
+    }
+    while value.last() == Some(&b',') {
+        value.pop();
+    }
+    value
+}
+
+impl Piece {
+    /// Takes the value, before which `cursor` stands.
+    fn new(name: &[u8], cursor: &mut Cursor<'_>) -> Self {
+        let mut name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        let is_extended = name.ends_with('*');
+        if is_extended {
+            name.pop();
+        }
+        let mut section = None;
+        if let Some((base, number)) = name.split_once('*')
+            && let Ok(number) = number.parse()
+        {
+            section = Some(number);
+            name = base.to_owned();
+        }
+        // Names of files hold spaces and parentheses, and many writers leave out their quotes.
+        let is_name_of_file = matches!(name.as_str(), "filename" | "name");
+        let value = if let Some(quoted) = cursor.quoted() {
+            unescaped(quoted)
+        } else {
+            let ends: &[u8] = if is_name_of_file { b";" } else { VALUE_ENDS };
+            let value = cursor.take_until(ends).trim_ascii();
+            value.strip_prefix(b"\"").unwrap_or(value).to_vec()
+        };
+        Self {
+            name,
+            section,
+            is_extended,
+            value,
+        }
+    }
+}
+
+/// Undoes the escapes of quotes and backslashes alone: Windows' paths are not escaped.
+fn unescaped(quoted: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(quoted.len());
+    let mut rest = quoted;
+    while let [octet, tail @ ..] = rest {
+        rest = tail;
+        match (octet, tail) {
+            (b'\\', [escaped @ (b'"' | b'\\'), after @ ..]) => {
+                out.push(*escaped);
+                rest = after;
+            }
+            _ => out.push(*octet),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

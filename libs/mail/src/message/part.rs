@@ -1,0 +1,120 @@
+use super::clean::{clean_line, cut, cut_filename};
+use super::encoded_word::header_text;
+use super::field::{Field, fields};
+use super::parameter::Parameters;
+use super::transfer::TransferEncoding;
+
+/// Header fields of one part that are read.
+const MAX_PART_HEAD: usize = 32 * 1024;
+/// Ids and types of parts are cut to this.
+const MAX_NAME: usize = 255;
+/// Octets of a file's name: 255 characters, as file systems allow, in UTF-8.
+const MAX_FILENAME: usize = 1020;
+
+/// What a part says about itself.
+#[derive(Debug, Default)]
+pub(super) struct PartHead {
+    pub(super) media_type: String,
+    pub(super) charset: Option<String>,
+    /// What separates the parts of a multipart; not empty.
+    pub(super) boundary: Option<Vec<u8>>,
+    pub(super) encoding: TransferEncoding,
+    pub(super) filename: Option<String>,
+    pub(super) content_id: Option<String>,
+    /// Whether other parts can name it.
+    pub(super) has_reference: bool,
+    pub(super) disposition: Disposition,
+    /// Whether soft line breaks cost their space (RFC 3676 §4.2).
+    pub(super) is_delsp: bool,
+}
+
+/// How a part is to be shown (RFC 2183 §2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Disposition {
+    #[default]
+    Unsaid,
+    Inline,
+    /// Also any other word that is not known (§2.8).
+    Attachment,
+}
+
+impl PartHead {
+    /// Reads a part's fields; of two the first that says something counts.
+    pub(super) fn read(head: &[u8], default_type: &str) -> Self {
+        let head = head.get(..MAX_PART_HEAD).unwrap_or(head);
+        let field = |name: &str| {
+            let mut fields = fields(head);
+            let said = |field: &Field<'_>| field.is(name) && !field.value.trim_ascii().is_empty();
+            fields.find(said).map(|field| field.unfolded())
+        };
+        let mut part = Self::default();
+        if let Some(value) = field("Content-Disposition") {
+            let parameters = Parameters::read(&value);
+            part.disposition = match parameters.value.to_ascii_lowercase().as_slice() {
+                b"" => Disposition::Unsaid,
+                b"inline" => Disposition::Inline,
+                _ => Disposition::Attachment,
+            };
+            part.set_filename(&parameters, "filename");
+            part.set_filename(&parameters, "name");
+        }
+        if let Some(value) = field("Content-Type") {
+            part.set_content_type(&Parameters::read(&value));
+        }
+        if part.media_type.is_empty() {
+            default_type.clone_into(&mut part.media_type);
+        }
+        if let Some(value) = field("Content-Transfer-Encoding") {
+            part.encoding = TransferEncoding::named(&value);
+        }
+        part.content_id = field("Content-ID").and_then(|value| content_id(&value));
+        part.has_reference = part.content_id.is_some() || field("Content-Location").is_some();
+        part
+    }
+
+    fn set_content_type(&mut self, parameters: &Parameters) {
+        self.media_type = media_type(&parameters.value).unwrap_or_default();
+        self.charset = parameters.text("charset");
+        self.boundary = parameters
+            .octets("boundary")
+            .map(|boundary| boundary.trim_ascii_end().to_vec())
+            .filter(|boundary| !boundary.is_empty());
+        let is = |name, value: &[u8]| {
+            let found = parameters.octets(name);
+            found.is_some_and(|found| found.eq_ignore_ascii_case(value))
+        };
+        self.is_delsp = is("format", b"flowed") && is("delsp", b"yes");
+        self.set_filename(parameters, "name");
+        self.set_filename(parameters, "filename");
+    }
+
+    fn set_filename(&mut self, parameters: &Parameters, name: &str) {
+        if self.filename.is_none()
+            && let Some(mut filename) = parameters.text(name)
+        {
+            cut_filename(&mut filename, MAX_FILENAME);
+            self.filename = Some(filename);
+        }
+    }
+}
+
+/// Returns a media type in lower case; `None` where there is none, as in `text`, of which only the kind is known.
+fn media_type(value: &[u8]) -> Option<String> {
+    let value = clean_line(String::from_utf8_lossy(value).into_owned()).to_ascii_lowercase();
+    let (kind, subtype) = value.split_once('/')?;
+    if kind.is_empty() || subtype.is_empty() {
+        return None;
+    }
+    let mut media_type = value;
+    cut(&mut media_type, MAX_NAME);
+    Some(media_type)
+}
+
+fn content_id(value: &[u8]) -> Option<String> {
+    let text = header_text(value);
+    let inner = text.split_once('<').map_or(text.as_str(), |(_, rest)| rest);
+    let inner = inner.split_once('>').map_or(inner, |(id, _)| id);
+    let mut id = inner.trim().to_owned();
+    cut(&mut id, MAX_NAME);
+    Some(id).filter(|id| !id.is_empty())
+}
