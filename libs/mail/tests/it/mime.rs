@@ -50,6 +50,60 @@ fn no_prefix_of_a_mail_from_the_field_breaks_the_reader() {
     assert!(started.elapsed() < Duration::from_mins(1));
 }
 
+/// Octets put in, left out, exchanged and doubled, the same ones in each run.
+#[test]
+fn no_damage_to_a_mail_from_the_field_breaks_the_reader() {
+    const ROUNDS: u64 = 20;
+    const PIECES: [&[u8]; 16] = [
+        b"\"", b"(", b"<", b">", b"=?", b"?=", b"\r\n", b"\n\n", b"\0", b"\xff", b"\x1b$B", b"=",
+        b";", b"--", b"'", b":",
+    ];
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % (below.max(1) as u64)).unwrap()
+    };
+    let started = Instant::now();
+
+    for file in std::fs::read_dir(FOLDER).unwrap() {
+        let whole = std::fs::read(file.unwrap().path()).unwrap();
+        for _ in 0..ROUNDS {
+            let mut raw = whole.get(..16 * 1024).unwrap_or(&whole).to_vec();
+            for _ in 0..=random(6) {
+                let at = random(raw.len());
+                let to = (at + random(12)).min(raw.len());
+                match random(4) {
+                    0 => drop(raw.drain(at..to)),
+                    1 => drop(raw.splice(at..at, PIECES[random(PIECES.len())].iter().copied())),
+                    2 => drop(raw.splice(at..to, [u8::try_from(random(256)).unwrap()])),
+                    _ => raw.extend_from_within(at..),
+                }
+            }
+            let parsed = parse(&raw);
+            let values = parsed.headers.iter().map(|(_, value)| value);
+            let names = parsed
+                .from
+                .iter()
+                .chain(&parsed.to)
+                .filter_map(|from| from.name.as_ref());
+            for line in values.chain(names).chain(&parsed.subject) {
+                assert!(!line.contains(['\n', '\r', '\0']), "{line:?}");
+            }
+            for mailbox in parsed.from.iter().chain(&parsed.to).chain(&parsed.cc) {
+                let is_remote = mailbox.address.contains('@');
+                assert!(
+                    !is_remote || Mailbox::parse(&mailbox.address).is_ok(),
+                    "{mailbox:?}"
+                );
+            }
+        }
+    }
+
+    assert!(started.elapsed() < Duration::from_mins(2));
+}
+
 fn compare(parsed: &Parsed, key: &str, value: &Value) -> (bool, String) {
     if let Some(field) = key.strip_suffix('#') {
         let count = people(parsed, field).len();

@@ -49,6 +49,7 @@ fn hostile_header_fields_take_bounded_time() {
         "Auto-Submitted",
         "Content-Type: text/plain; name=x; charset",
         "Content-Disposition: attachment; filename",
+        "Content-Transfer-Encoding",
         "Content-ID",
         "X-Other",
     ];
@@ -68,6 +69,16 @@ fn hostile_header_fields_take_bounded_time() {
         "x; n*0*=utf-8'e'a%41; ",
         "y; x=\"a\"; n*1=b; z'z'",
         "'''*'",
+        "\\\"",
+        "a(b",
+        "<a b",
+        "a@b c ",
+        "a:;",
+        "\"a\" ",
+        "[a@",
+        "=?iso-2022-jp?b?GyRC?=",
+        "; x=(\"",
+        "a\r\n ",
         ",\r\n ,",
     ];
     let started = Instant::now();
@@ -82,6 +93,79 @@ fn hostile_header_fields_take_bounded_time() {
 
     // A debug build needs some seconds for these 56 MB; the square took as long for each of many fields.
     assert!(started.elapsed() < Duration::from_secs(90));
+}
+
+/// Each of these is for one thing that looks ahead or back: ends of comments and quotes, joined Base64, escapes, marks.
+#[test]
+fn hostile_bodies_take_bounded_time() {
+    const BYTES: usize = 5 << 20;
+    let bodies: [(&str, &[u8]); 20] = [
+        ("Content-Transfer-Encoding: base64", b"QUI="),
+        ("Content-Transfer-Encoding: base64", b"QUI=\r\n"),
+        ("Content-Transfer-Encoding: base64", b"Q U J D\r\n"),
+        ("Content-Transfer-Encoding: base64", b"QUJD\r\n-- \r\n"),
+        ("Content-Transfer-Encoding: x-uuencode", b"begin 644 a\n"),
+        ("Content-Transfer-Encoding: x-uuencode", b"M86)C\n"),
+        ("Content-Transfer-Encoding: quoted-printable", b"= \t"),
+        (
+            "Content-Type: text/plain; charset=iso-2022-jp",
+            b"\x1b$B\x1b(B",
+        ),
+        (
+            "Content-Type: text/plain; charset=iso-2022-kr",
+            b"\x1b$)C\x0eVP\x0f",
+        ),
+        ("Content-Type: text/plain; charset=hz-gb-2312", b"~{VP~}~~"),
+        ("Content-Type: text/plain; charset=utf-7", b"+AOQ-+"),
+        ("Content-Type: text/plain; charset=utf-16", b"\xc3\0"),
+        (
+            "Content-Type: text/plain; charset=utf-8",
+            b"\xc3\xa4\xff\xc3",
+        ),
+        ("Content-Type: text/plain", b"\xe4 \xc3\xa4\x1b$B"),
+        (
+            "Content-Type: text/plain; format=flowed; delsp=yes",
+            b"> > a \r\n",
+        ),
+        ("Content-Type: text/html", b"<meta charset<meta "),
+        ("Content-Type: text/html", b"<div>"),
+        ("Content-Type: multipart/mixed; boundary=x", b"--x\r\n"),
+        ("Content-Type: multipart/mixed; boundary=x", b"--x--y\r\n"),
+        ("Content-Type: multipart/mixed; boundary=\"-\"", b"--"),
+    ];
+    let started = Instant::now();
+
+    for (head, body) in bodies {
+        let mut raw = format!("From: a@b.c\r\n{head}\r\n\r\n").into_bytes();
+        raw.extend(body.repeat(BYTES / body.len()));
+        parse(&raw);
+        attachment(&raw, 1);
+    }
+
+    // A debug build needs some seconds for these 100 MB, each read twice.
+    assert!(started.elapsed() < Duration::from_mins(1));
+}
+
+#[test]
+fn hostile_beginnings_take_bounded_time() {
+    let started = Instant::now();
+
+    for line in [
+        "\r\n",
+        " \r\n",
+        "x\r\n",
+        "X:\r\n",
+        "X: \r\n y\r\n",
+        "From: (\r\n",
+        "Date: (((((\r\n",
+        "\tx\r\n",
+    ] {
+        let raw = line.repeat((5 << 20) / line.len());
+        parse(raw.as_bytes());
+        parse(format!("{raw}\r\n{raw}").as_bytes());
+    }
+
+    assert!(started.elapsed() < Duration::from_mins(1));
 }
 
 /// A mail of 256 parts may have as many heads as it has parts.
