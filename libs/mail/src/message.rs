@@ -6,8 +6,7 @@
 //!
 //! Received mail is read here and not by mail-parser, which was tried: of 220 mails as senders build them it misread 77
 //! even where its input was prepared and its output mended, since it decodes before it joins, forgets what a fold stands
-//! in, and looks for the end of each encoded word in all of the field. It still reads what is built, as an independent
-//! witness of tests.
+//! in, and looks for the end of each encoded word in all of the field. In tests it still reads what is built.
 
 mod address;
 mod address_list;

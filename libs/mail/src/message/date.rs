@@ -69,7 +69,7 @@ fn words(value: &[u8]) -> Vec<String> {
         if cursor.peek().is_none() {
             return words;
         }
-        let word = cursor.take_until(b" \t\r\n,(\"");
+        let word = cursor.take_until(b" \t\r\n,;(\"");
         if word.is_empty() {
             cursor.take(1);
         } else {

@@ -129,6 +129,17 @@ pub(super) fn header_text(value: &[u8]) -> String {
     out.finish()
 }
 
+/// `UTF8` and `utf-8` may stand in the two halves of a character.
+fn is_same_label(left: &str, right: &str) -> bool {
+    let plain = |label: &'_ str| {
+        let octets = label.bytes().filter(u8::is_ascii_alphanumeric);
+        octets
+            .map(|octet| octet.to_ascii_lowercase())
+            .collect::<Vec<u8>>()
+    };
+    left == right || plain(left) == plain(right)
+}
+
 /// Returns how many octets lie between the first one and the next `=?`.
 fn next_start(bytes: &[u8]) -> usize {
     let tail = bytes.get(1..).unwrap_or_default();
@@ -164,7 +175,7 @@ impl<'a> Pieces<'a> {
         }
         let is_same = self
             .charset
-            .is_some_and(|charset| charset.eq_ignore_ascii_case(word.charset));
+            .is_some_and(|charset| is_same_label(charset, word.charset));
         // A word in UTF-7 may end within a run of Base64, which the next one would go on with.
         if !is_same || matches!(Charset::named(word.charset), Some(Charset::Utf7)) {
             self.flush_words();
@@ -219,6 +230,7 @@ mod tests {
             ("a\r\n\t b  c\r\n d", "a b  c d"),
             // A character that was split between two words.
             ("=?utf-8?b?w6TD?=\r\n =?UTF-8?B?pA==?=", "ää"),
+            ("=?utf-8?b?w6TD?= =?utf8?q?=A4?=", "ää"),
             ("=?utf-8?q?a?= =?iso-8859-1*de?q?=E4_b?=", "aä b"),
             ("=?us-ascii?q?a?= b =?us-ascii?q?c?=", "a b c"),
             ("=?gb2312?B?xOO6ww==?=", "你好"),

@@ -95,19 +95,15 @@ fn is_empty(line: &[u8]) -> bool {
     line.iter().all(|octet| matches!(octet, b'\r' | b'\n'))
 }
 
-/// Leaves out blank lines before a mail's header, as some programs that file mails put there. What follows must be a
+/// Leaves out a byte order mark and blank lines before a mail's header, as some programs that file mails put there. What follows must be a
 /// mail's header beyond doubt, or it is the body of a mail without one.
 pub(super) fn without_leading_lines(mail: &[u8]) -> &[u8] {
-    let mut at = 0;
-    for line in mail.split_inclusive(|octet| *octet == b'\n') {
-        if !line.trim_ascii().is_empty() {
-            break;
-        }
-        at += line.len();
-    }
-    let rest = mail.get(at..).unwrap_or_default();
+    let mut rest = mail.strip_prefix(b"\xef\xbb\xbf").unwrap_or(mail);
+    let lines = rest.split_inclusive(|octet| *octet == b'\n');
+    let blank = lines.take_while(|line| line.trim_ascii().is_empty());
+    rest = rest.get(blank.map(<[u8]>::len).sum()..).unwrap_or_default();
     let (head, _) = split_head(rest);
-    let is_header = at > 0
+    let is_header = rest.len() < mail.len()
         && fields(head).any(|field| {
             let names = ["From", "Date", "Received", "Message-ID", "Return-Path"];
             names.iter().any(|name| field.is(name))
@@ -143,6 +139,7 @@ mod tests {
         for (mail, expected) in [
             ("\r\n \r\nFrom: a@b.c\r\n\r\nx", "From: a@b.c\r\n\r\nx"),
             ("     \r\nReceived: x\r\n\r\nx", "Received: x\r\n\r\nx"),
+            ("\u{feff}From: a@b.c\r\n\r\nx", "From: a@b.c\r\n\r\nx"),
             ("\r\nNote: this is text", "\r\nNote: this is text"),
             ("A: 1\r\n\r\nFrom: x", "A: 1\r\n\r\nFrom: x"),
         ] {

@@ -97,7 +97,14 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
     fn end_entry(&mut self, is_comma: bool) {
         let entry = std::mem::take(&mut self.entry);
         let comment = entry.comment.map(header_text);
-        if let Some(address) = entry.angle {
+        let has_address = token::chunks(&entry.words)
+            .iter()
+            .any(|chunk| token::is_address(chunk));
+        // `a@b.c <>` names its address all the same.
+        let angle = entry
+            .angle
+            .filter(|angle| !angle.is_empty() || !has_address);
+        if let Some(address) = angle {
             let mut name = phrase(&entry.words);
             match self.pending.take() {
                 Some(pending) if !name.is_empty() => name = format!("{}, {name}", pending.name),
@@ -145,9 +152,13 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
             return;
         }
         self.flush_pending();
-        match address {
-            Some(address) => self.give(comment, address),
-            None => self.give(Some(words), String::new()),
+        match (address, comment) {
+            // `Ann (a@b.c)`
+            (_, Some(comment)) if canonical_address(&comment).is_ok() => {
+                self.give(Some(words), comment);
+            }
+            (Some(address), comment) => self.give(comment, address),
+            (None, _) => self.give(Some(words), String::new()),
         }
     }
 
@@ -162,18 +173,46 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
 
     fn give(&mut self, name: Option<String>, address: String) {
         let name = name.filter(|name| !name.is_empty());
-        let is_kept = canonical_address(&address).is_ok()
-            || !address.contains('@') && canonical_local_part(&address).is_ok();
-        let mailbox = if is_kept {
+        let mailbox = if is_kept(&address) {
             Mailbox { name, address }
         } else {
-            let name = name.or(Some(address).filter(|address| !address.is_empty()));
-            let address = String::new();
-            Mailbox { name, address }
+            without_address(name, &address)
         };
         if mailbox != Mailbox::default() && !self.is_stopped {
             self.is_stopped = !(self.take)(mailbox);
         }
+    }
+}
+
+fn is_kept(address: &str) -> bool {
+    canonical_address(address).is_ok()
+        || !address.contains('@') && canonical_local_part(address).is_ok()
+}
+
+/// Looks for the address in what was written in its place, or as a name: within quotes, or in an encoded word.
+fn without_address(name: Option<String>, address: &str) -> Mailbox {
+    let written = match &name {
+        Some(name) if address.is_empty() => name.clone(),
+        _ => address.to_owned(),
+    };
+    let marks = |character: char| character.is_whitespace() || "'\"`.,;<>".contains(character);
+    let bare = written.trim_matches(marks);
+    if canonical_address(bare).is_ok() {
+        let name = name.filter(|name| *name != written);
+        return Mailbox {
+            name,
+            address: bare.to_owned(),
+        };
+    }
+    match Mailbox::parse(&written) {
+        Ok(found) if found.name.is_some() => Mailbox {
+            name: name.filter(|name| *name != written).or(found.name),
+            address: found.address,
+        },
+        _ => Mailbox {
+            name: name.or(Some(written).filter(|text| !text.is_empty())),
+            address: String::new(),
+        },
     }
 }
 

@@ -73,6 +73,19 @@ fn lists_are_read_as_people_write_them() {
         ("\"Ann <a@x.y>", &["Ann <a@x.y>"]),
         ("(Ann <a@x.y>", &["(Ann <a@x.y>"]),
         ("a@x.y: b@x.y", &["a@x.y", "b@x.y"]),
+        ("a@x.y <>", &["a@x.y"]),
+        ("Ann a@x.y>", &["Ann <a@x.y>"]),
+        ("Ann (a@x.y)", &["Ann <a@x.y>"]),
+        ("\"a@x.y\"", &["a@x.y"]),
+        ("'a@x.y', 'b@x.y'", &["a@x.y", "b@x.y"]),
+        ("<'a@x.y'>", &["a@x.y"]),
+        ("Ann <a@x.y.>", &["Ann <a@x.y>"]),
+        ("=?utf-8?q?Eva_=3Ceva=40x=2Ey=3E?=", &["Eva <eva@x.y>"]),
+        ("<=?utf-8?q?eva=40x=2Ey?=>", &["eva@x.y"]),
+        (
+            "a.\"b c\"@x.y, \"a\".\"b\"@x.y",
+            &["\"a.b c\"@x.y", "\"a.b\"@x.y"],
+        ),
     ] {
         assert_eq!(shown(value.as_bytes()), expected, "{value}");
     }
@@ -98,6 +111,7 @@ fn names_stay_where_no_address_can_be_sent_to() {
         ("Ann <a@-x-.y>", &["Ann <>"]),
         ("Ann <a@x.y@z>", &["Ann <>"]),
         ("@x.y", &["@x.y <>"]),
+        ("a\0b@x.y", &["ab@x.y\u{fffd} <>"]),
         ("", &[]),
         (",;:<>\"", &[]),
     ] {

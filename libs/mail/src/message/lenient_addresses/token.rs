@@ -221,15 +221,41 @@ pub(super) fn is_address(chunk: &[Token<'_>]) -> bool {
     at.is_some_and(|at| at > 0 && at + 1 < chunk.len())
 }
 
-/// Returns tokens as an address without white space, each line of it clean.
+/// Returns tokens as an address without white space. Quotes around a piece of what stands before the `@` (RFC 5322
+/// §4.4) go around all of it, as SMTP wants them.
 pub(super) fn address(tokens: &[Token<'_>]) -> String {
+    let at = tokens.iter().rposition(|token| *token == Token::At);
+    let (local, domain) = tokens
+        .split_at_checked(at.unwrap_or(tokens.len()))
+        .unwrap_or((tokens, &[]));
+    let is_quoted = |token: &Token<'_>| matches!(token, Token::Quoted(_));
     let mut octets = Vec::new();
-    for token in tokens {
+    if local.len() > 1 && local.iter().any(is_quoted) {
+        octets.push(b'"');
+        for token in local {
+            match token {
+                Token::Quoted(quoted) => octets.extend_from_slice(quoted),
+                other => other.push_plain(&mut octets),
+            }
+        }
+        octets.push(b'"');
+    } else {
+        for token in local {
+            token.push_address(&mut octets);
+        }
+    }
+    for token in domain {
         token.push_address(&mut octets);
     }
     if octets.starts_with(b"=?") {
         // Some writers encode the address with the name.
         return header_text(&octets);
     }
-    clean_line(text(&octets, None))
+    // Without its control characters it would be another address.
+    let text = text(&octets, None);
+    if octets.iter().any(u8::is_ascii_control) {
+        format!("{}\u{fffd}", clean_line(text))
+    } else {
+        text
+    }
 }
