@@ -1,5 +1,7 @@
 //! A head's fields (RFC 5322 §2.2), before anything is made of their values.
 
+use std::borrow::Cow;
+
 /// A header field as it stands in the mail.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field<'a> {
@@ -93,6 +95,16 @@ fn split_at_field<'a>(head: &'a [u8], body: &'a [u8], entity: &'a [u8]) -> (&'a 
 /// Returns whether a line has nothing but its end, which some relays double to CR CR LF.
 fn is_empty(line: &[u8]) -> bool {
     line.iter().all(|octet| matches!(octet, b'\r' | b'\n'))
+}
+
+/// Ends lines that have nothing but a CR, as on old Macintoshes, with a LF.
+pub(super) fn with_line_feeds(mail: &[u8]) -> Cow<'_, [u8]> {
+    if mail.contains(&b'\n') || !mail.contains(&b'\r') {
+        return Cow::Borrowed(mail);
+    }
+    let octets = mail.iter();
+    let ended = octets.map(|octet| if *octet == b'\r' { b'\n' } else { *octet });
+    Cow::Owned(ended.collect())
 }
 
 /// Leaves out a byte order mark and blank lines before a mail's header, as some programs that file mails put there. What follows must be a

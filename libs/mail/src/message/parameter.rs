@@ -181,21 +181,13 @@ fn leading(cursor: &mut Cursor<'_>) -> Vec<u8> {
             value.extend_from_slice(quoted);
             continue;
         }
-        let word = cursor.take_until(VALUE_ENDS);
-        // A parenthesis that is never closed.
-        let word = if word.is_empty() {
-            cursor.take(1)
-        } else {
-            word
-        };
+        let word = cursor.clone().take_until(VALUE_ENDS);
         if value.is_empty() && word.contains(&b'=') {
-            // A field that begins with a parameter.
-            let mut before = Cursor::new(word);
-            value.extend_from_slice(before.take_until(b"="));
-            value.clear();
+            // The field begins with a parameter.
             break;
         }
-        value.extend_from_slice(word);
+        // One octet of a parenthesis that is never closed.
+        value.extend_from_slice(cursor.take(word.len().max(1)));
     }
     while value.last() == Some(&b',') {
         value.pop();
@@ -222,10 +214,19 @@ impl Piece {
         let is_name_of_file = matches!(name.as_str(), "filename" | "name");
         let value = if let Some(quoted) = cursor.quoted() {
             unescaped(quoted)
-        } else {
-            let ends: &[u8] = if is_name_of_file { b";" } else { VALUE_ENDS };
-            let value = cursor.take_until(ends).trim_ascii();
+        } else if is_name_of_file {
+            let value = cursor.take_until(b";").trim_ascii();
             value.strip_prefix(b"\"").unwrap_or(value).to_vec()
+        } else {
+            let value = cursor.take_until(VALUE_ENDS);
+            let value = value.strip_prefix(b"\"").unwrap_or(value);
+            let end = value
+                .iter()
+                .rposition(|octet| !matches!(octet, b'"' | b','));
+            value
+                .get(..end.map_or(0, |end| end + 1))
+                .unwrap_or_default()
+                .to_vec()
         };
         Self {
             name,

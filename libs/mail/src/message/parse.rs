@@ -1,5 +1,5 @@
 use super::body::{self, Bodies};
-use super::field::{split_head, without_leading_lines};
+use super::field::{split_head, with_line_feeds, without_leading_lines};
 use super::head;
 use super::mime::{Leaf, walk};
 use super::parsed::{Attachment, AttachmentContent, ParseProblem, Parsed};
@@ -19,14 +19,15 @@ pub fn parse_beginning(raw: &[u8]) -> Parsed {
 }
 
 fn read(raw: &[u8], is_whole: bool) -> Parsed {
-    let mail = without_leading_lines(raw);
+    let mail = with_line_feeds(raw);
+    let mail = without_leading_lines(&mail);
     let (head, _) = split_head(mail);
     let mut parsed = head::read(head.get(..MAX_HEAD).unwrap_or(head));
     let tree = walk(mail);
     let chosen = body::choose(&tree.leaves);
     let mut bodies = Bodies::default();
     for ((part, leaf), is_body) in (1..).zip(&tree.leaves).zip(chosen) {
-        let is_cut_off = !is_whole && leaf.body.as_ptr_range().end == raw.as_ptr_range().end;
+        let is_cut_off = !is_whole && leaf.body.as_ptr_range().end == mail.as_ptr_range().end;
         if is_body {
             bodies.add(leaf, is_cut_off);
         } else {
@@ -56,7 +57,8 @@ fn read(raw: &[u8], is_whole: bool) -> Parsed {
 /// Returns one part's decoded content by the number that [`parse`] gave it.
 pub fn attachment(raw: &[u8], part: u32) -> Option<AttachmentContent> {
     let index = usize::try_from(part.checked_sub(1)?).ok()?;
-    let tree = walk(without_leading_lines(raw));
+    let mail = with_line_feeds(raw);
+    let tree = walk(without_leading_lines(&mail));
     let leaf = tree.leaves.get(index)?;
     Some(AttachmentContent {
         attachment: describe(part, leaf),

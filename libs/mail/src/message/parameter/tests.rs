@@ -15,6 +15,9 @@ fn parameters_are_read_as_writers_put_them() {
         ("text / plain; charset=utf-8", "utf-8"),
         ("text/plain; format; charset=utf-8", "utf-8"),
         ("text/plain; charset=\"utf-8", "utf-8"),
+        ("text/plain; charset=utf-8\"", "utf-8"),
+        ("text/plain; charset=utf-8, x=y", "utf-8"),
+        ("\"text/plain\"; charset=utf-8", "utf-8"),
         ("text/plain; (charset=utf-8", "utf-8"),
         ("text/plain; charset=utf-8; charset=koi8-r", "utf-8"),
         ("text/plain; charset*=us-ascii'en'utf-8", "utf-8"),
@@ -29,6 +32,14 @@ fn parameters_are_read_as_writers_put_them() {
             "{value}"
         );
     }
+    let only = Parameters::read(b"filename=a b.pdf");
+    assert_eq!(
+        (
+            only.value.as_slice(),
+            only.text("filename").unwrap().as_str()
+        ),
+        (&b""[..], "a b.pdf")
+    );
     let bare = Parameters::read(b"; charset=utf-8");
     assert_eq!(
         (

@@ -125,6 +125,12 @@ fn odd_and_damaged_mails_are_read_as_far_as_they_go() {
     let bad_date = parse(b"Date: 99 Foo 2026 77:00\r\nMessage-ID: <>\r\n\r\n");
     assert_eq!((bad_date.date, bad_date.message_id), (None, None));
 
+    let bare_cr = parse(b"Subject: cr\rTo: a@b.c\r\rbody\r");
+    assert_eq!(
+        (bare_cr.subject.as_deref(), text_of(&bare_cr)),
+        (Some("cr"), "body\n")
+    );
+
     let bare_lf = parse(b"Subject: lf\nTo: a@b.c\n\nbody\n");
     assert_eq!(
         (bare_lf.subject.as_deref(), text_of(&bare_lf)),
