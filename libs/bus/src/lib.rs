@@ -20,6 +20,7 @@
 //! Raw mails lie in a stream of our own rather than in the NATS object store: one message a mail instead of two, measured
 //! twice as fast, no orphaned chunks without an index, and any client can fetch them with one request (see [`RawMails`]).
 
+mod api;
 mod cause;
 mod connection;
 mod consumer;
@@ -39,6 +40,7 @@ mod subject;
 mod subscription;
 /// Carries the trace from publisher to handler in message headers (W3C Trace Context).
 pub mod trace;
+mod work_queue;
 
 pub use cause::NatsCause;
 pub use connection::{Bus, BusError, BusHealth};
@@ -52,3 +54,4 @@ pub use settings::{BusCredentials, BusSettings, BusSettingsError, Storage, Strea
 pub use stored::{ReadError, Stored};
 pub use stream::{ForeignStream, StreamError, StreamKind};
 pub use subscription::{EventSubscription, Hint, SubscribeError, Subscription};
+pub use work_queue::{StoredCommand, WorkQueueError, WorkQueueProgress};

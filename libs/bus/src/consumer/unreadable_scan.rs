@@ -1,16 +1,13 @@
 use std::error::Error;
 
-use async_nats::jetstream::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
 use super::context::ConsumerContext;
 use super::dead_letter::DeadLetter;
-use crate::cause::{JetStreamRefusal, NatsCause};
+use crate::api::{self, ApiError, StoredJson};
 use crate::metric;
 use crate::publish::error::PublishError;
 use crate::readable::{self, Unreadable};
@@ -21,7 +18,6 @@ const MOST: usize = 5_000;
 /// Messages scanned behind each unreadable one although they are not delivered yet: a publisher of bad headers sends many,
 /// and each that is delivered ends the connection and costs what comes behind it one ack wait.
 const AHEAD: usize = 1_000;
-const NOT_FOUND: usize = 404;
 
 /// Looks for messages that the client cannot read: whether a scan is due, and where the last one stopped.
 #[derive(Debug, Default)]
@@ -32,63 +28,14 @@ pub(super) struct UnreadableScan {
 
 #[derive(Debug, thiserror::Error)]
 enum ScanError {
-    #[error("the question was not answered")]
-    Asking(#[source] NatsCause),
-    #[error("the question was refused")]
-    Refused(#[source] JetStreamRefusal),
-    #[error("the question or its answer cannot be written as JSON")]
-    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Asking(#[from] ApiError),
     #[error("a message in the answer is not base64")]
     Base64(#[from] base64::DecodeError),
     #[error("an unreadable message was not deleted")]
     NotDeleted,
     #[error("the dead letter was not stored, the message is kept")]
     DeadLetter(#[from] PublishError),
-}
-
-#[derive(Deserialize)]
-struct ConsumerState {
-    delivered: SequenceInfo,
-    ack_floor: SequenceInfo,
-}
-
-#[derive(Deserialize)]
-struct SequenceInfo {
-    stream_seq: u64,
-}
-
-#[derive(Serialize)]
-struct NextFrom {
-    seq: u64,
-    next_by_subj: &'static str,
-}
-
-#[derive(Serialize)]
-struct Delete {
-    seq: u64,
-    /// Overwriting it with random bytes, which the server does otherwise, is for secrets and costs a disk write.
-    no_erase: bool,
-}
-
-#[derive(Deserialize)]
-struct Found {
-    message: JsonMessage,
-}
-
-#[derive(Deserialize)]
-struct Deleted {
-    success: bool,
-}
-
-/// A message in the server's JSON, whose headers the client does not parse.
-#[derive(Deserialize)]
-struct JsonMessage {
-    subject: String,
-    seq: u64,
-    #[serde(default)]
-    hdrs: String,
-    #[serde(default)]
-    data: String,
 }
 
 impl UnreadableScan {
@@ -118,8 +65,7 @@ impl UnreadableScan {
 
     async fn remove_unreadable(&mut self, context: &ConsumerContext) -> Result<(), ScanError> {
         let stream = context.stream_name();
-        let address = format!("CONSUMER.INFO.{stream}.{}", context.consumer);
-        let state = ask::<ConsumerState>(context, &address, &serde_json::json!({})).await?;
+        let state = api::consumer_state(&context.bus, &stream, context.consumer).await?;
         let Some(state) = state else { return Ok(()) };
         let first = state.ack_floor.stream_seq.saturating_add(1);
         let last = state.delivered.stream_seq;
@@ -128,7 +74,9 @@ impl UnreadableScan {
         self.resume_at = 0;
         let mut ahead = 0_usize;
         for _ in 0..MOST {
-            let Some(stored) = next_stored(context, sequence).await? else {
+            let Some(stored) =
+                api::next_stored(&context.bus, &context.stream_name(), sequence).await?
+            else {
                 return Ok(());
             };
             if stored.seq > last {
@@ -153,7 +101,7 @@ impl UnreadableScan {
 
 async fn remove(
     context: &ConsumerContext,
-    stored: JsonMessage,
+    stored: StoredJson,
     why: Unreadable,
 ) -> Result<(), ScanError> {
     let sequence = stored.seq;
@@ -184,54 +132,17 @@ async fn remove(
 }
 
 async fn delete(context: &ConsumerContext, sequence: u64) -> Result<(), ScanError> {
-    let address = format!("STREAM.MSG.DELETE.{}", context.stream_name());
-    let request = Delete {
-        seq: sequence,
-        no_erase: true,
-    };
-    let deleted = ask::<Deleted>(context, &address, &request).await;
-    if matches!(&deleted, Ok(Some(Deleted { success: true }))) {
+    let stream = context.stream_name();
+    let deleted = api::delete_stored(&context.bus, &stream, sequence).await;
+    if matches!(deleted, Ok(true)) {
         return Ok(());
     }
     // Another replica may have deleted it; the server has more than one error for that.
-    let next = next_stored(context, sequence).await?;
+    let next = api::next_stored(&context.bus, &stream, sequence).await?;
     if next.is_some_and(|next| next.seq == sequence) {
-        return Err(deleted.err().unwrap_or(ScanError::NotDeleted));
+        return Err(deleted.map_or_else(ScanError::from, |_| ScanError::NotDeleted));
     }
     Ok(())
-}
-
-async fn next_stored(
-    context: &ConsumerContext,
-    sequence: u64,
-) -> Result<Option<JsonMessage>, ScanError> {
-    let address = format!("STREAM.MSG.GET.{}", context.stream_name());
-    let request = NextFrom {
-        seq: sequence,
-        next_by_subj: ">",
-    };
-    let found = ask::<Found>(context, &address, &request).await?;
-    Ok(found.map(|found| found.message))
-}
-
-/// Asks the JetStream API; none if what is asked for is not there.
-async fn ask<T: DeserializeOwned>(
-    context: &ConsumerContext,
-    address: &str,
-    request: &(impl Serialize + Sync),
-) -> Result<Option<T>, ScanError> {
-    let body = serde_json::to_vec(request)?;
-    let nats = context.bus.nats().await;
-    let answer = nats
-        .client
-        .request(format!("$JS.API.{address}"), body.into())
-        .await
-        .map_err(|error| ScanError::Asking(error.into()))?;
-    match serde_json::from_slice(&answer.payload)? {
-        Response::Ok(answer) => Ok(Some(answer)),
-        Response::Err { error } if error.code() == NOT_FOUND => Ok(None),
-        Response::Err { error } => Err(ScanError::Refused(JetStreamRefusal::from(&error))),
-    }
 }
 
 fn is_consumed(context: &ConsumerContext, wire_subject: &str) -> bool {
