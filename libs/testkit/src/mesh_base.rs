@@ -16,6 +16,7 @@ use crate::servers::{TestServers, fresh_prefix};
 use crate::wait::eventually;
 
 mod row;
+mod sql;
 
 pub use row::{MailHost, Tokens, use_grant};
 
