@@ -30,6 +30,7 @@ contract! {
         mail::MailFailed,
         mail::MailUncertain,
         mail::MailRejected,
+        mail::MailRepeated,
         mail::MailCancelled,
         mail::MailQuarantined,
         mail::MailboxReset,

@@ -5,7 +5,7 @@ mod origin;
 mod received;
 mod send;
 
-use mailmesh_domain::{AttemptStage, Key, MailId};
+use mailmesh_domain::{AttemptStage, Key, MailId, OutboundState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -42,6 +42,9 @@ pub struct MailSent {
     /// The caller's idempotency key, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The sequence of its `mail.send` in `MAIL_SEND`; absent for mails that an earlier release accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_sequence: Option<u64>,
     /// The `Message-ID` header, with its angle brackets.
     pub message_id: String,
     /// The server's final reply.
@@ -67,6 +70,9 @@ pub struct MailDeferred {
     /// The caller's idempotency key, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The sequence of its `mail.send` in `MAIL_SEND`; absent for mails that an earlier release accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_sequence: Option<u64>,
     /// How many attempts were made.
     pub attempts: i32,
     /// When the next attempt is due; absent while the account waits for a person.
@@ -94,6 +100,9 @@ pub struct MailFailed {
     /// The caller's idempotency key, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The sequence of its `mail.send` in `MAIL_SEND`; absent for mails that an earlier release accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_sequence: Option<u64>,
     /// How many attempts were made.
     pub attempts: i32,
     /// What happened and what to do.
@@ -113,6 +122,9 @@ pub struct MailUncertain {
     /// The caller's idempotency key, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The sequence of its `mail.send` in `MAIL_SEND`; absent for mails that an earlier release accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_sequence: Option<u64>,
     /// The `Message-ID` header, to look for in the Sent folder.
     pub message_id: String,
     /// The stage that the attempt had entered.
@@ -122,7 +134,7 @@ pub struct MailUncertain {
 }
 event!(MailUncertain, "mail.uncertain", account);
 
-/// A `mail.send` that cannot be accepted; nothing of it was sent.
+/// A `mail.send` that cannot be accepted, of which nothing was sent; or a `mail.cancel` that cannot be obeyed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MailRejected {
     /// The account that it named, as far as it could be read; `unknown` otherwise.
@@ -136,8 +148,46 @@ pub struct MailRejected {
     pub reason: String,
     /// The message's sequence in `MAIL_SEND`.
     pub stream_sequence: u64,
+    /// Which command was rejected; `mail.send` when it is absent.
+    #[serde(default)]
+    pub command: RejectedCommand,
+    /// The mail that a `mail.cancel` names and that cannot be taken back, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail_id: Option<MailId>,
 }
 event!(MailRejected, "mail.rejected", account);
+
+/// A command that can be rejected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RejectedCommand {
+    /// Nothing of the mail was sent.
+    #[default]
+    #[serde(rename = "mail.send")]
+    MailSend,
+    /// The mail goes on, or had come to its end before.
+    #[serde(rename = "mail.cancel")]
+    MailCancel,
+}
+
+/// A `mail.send` whose idempotency key was used before for the same mail: nothing more is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MailRepeated {
+    /// The mail that the key was first used for; its own events tell what becomes of it.
+    pub mail_id: MailId,
+    /// The account it is sent through.
+    pub account: Key,
+    /// The caller's idempotency key, if one was given; a CloudEvents id serves as one otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// Where that mail stands: `queued`, `sending`, `sent`, `failed`, `uncertain` or `cancelled`.
+    pub state: OutboundState,
+    /// The sequence of the repeated `mail.send` in `MAIL_SEND`.
+    pub stream_sequence: u64,
+    /// The sequence of the first one; absent for mails that an earlier release accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_stream_sequence: Option<u64>,
+}
+event!(MailRepeated, "mail.repeated", account);
 
 /// A mail was taken back before it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -149,5 +199,11 @@ pub struct MailCancelled {
     /// The caller's idempotency key, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
+    /// The sequence of its `mail.send` in `MAIL_SEND`; absent for mails that an earlier release accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_sequence: Option<u64>,
+    /// The sequence of the `mail.cancel` in `MAIL_SEND`; absent when an operator took the mail back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_stream_sequence: Option<u64>,
 }
 event!(MailCancelled, "mail.cancelled", account);

@@ -2,6 +2,7 @@
 
 mod accept;
 mod body;
+mod cancel;
 mod outcome;
 mod park;
 mod recover;
@@ -17,7 +18,11 @@ use uuid::Uuid;
 use crate::{StoreError, Tx};
 pub use accept::{Accepted, NewOutboundMail, insert};
 pub use body::drop_bodies;
-pub use outcome::{Outcome, cancel, record_outcomes, resolve_uncertain};
+pub use cancel::{
+    CancelRequest, CancelResult, cancel, claim_cancels, delete_cancels, has_kept_cancels,
+    keep_cancel, settle_cancel,
+};
+pub use outcome::{Outcome, record_outcomes, resolve_uncertain};
 pub use park::{
     Parked, Parking, Resumed, UncertainMail, claim_uncertain, is_news, list_known, park, resume,
 };
@@ -99,6 +104,8 @@ pub struct OutboundMail {
     pub reply: Option<String>,
     /// The trace that asked for it.
     pub trace_parent: Option<String>,
+    /// The command's sequence in `MAIL_SEND`; none for a mail of an earlier release.
+    pub stream_sequence: Option<u64>,
     /// When it was accepted.
     pub created_at: OffsetDateTime,
     /// When it reached an end state.
@@ -125,7 +132,8 @@ impl OutboundMail {
 }
 
 /// Claims due mails of an account for an attempt each, and records that the attempts started.
-/// Claims nothing when this replica no longer holds the account's lease.
+/// Claims nothing when this replica no longer holds the account's lease, and no mail that is asked to be taken back: that is
+/// what makes an acknowledged `mail.cancel` hold, whichever replica took it and whenever its mail came.
 ///
 /// # Errors
 /// When the database fails.
@@ -138,10 +146,15 @@ pub async fn claim_due(
 ) -> Result<Vec<OutboundMail>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(concat!(
         "WITH due AS (
-             SELECT mail_id FROM outbound_mails
+             SELECT mail_id FROM outbound_mails m
              WHERE account_id = $1 AND state = 'queued' AND due_at <= $2
                AND EXISTS (SELECT 1 FROM account_leases l
                            WHERE l.account_id = $1 AND l.replica_id = $4)
+               AND NOT EXISTS (SELECT 1 FROM outbound_cancels c
+                               WHERE c.account_id = $1 AND c.mail_id = m.mail_id)
+               AND NOT EXISTS (SELECT 1 FROM outbound_cancels c
+                               WHERE c.account_id = $1 AND c.mail_id IS NULL
+                                 AND c.idempotency_key = m.idempotency_key)
              ORDER BY due_at, mail_id LIMIT $3
              FOR UPDATE SKIP LOCKED
          ), claimed AS (

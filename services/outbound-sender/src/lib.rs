@@ -3,14 +3,15 @@
 //! | | |
 //! |---|---|
 //! | consumes | `mail.send`, `mail.cancel` (durable `outbound-sender-send-mail`); hints: `account.changed`, `account.authenticated`, `token.refreshed`, `outbound.due` |
-//! | publishes | `mail.sent`, `mail.deferred`, `mail.failed`, `mail.uncertain`, `mail.rejected`, `mail.cancelled`; `account.*` of its accounts; asks `token.refresh` |
-//! | writes | `outbound_mails`, `send_attempts`, its rows of `account_status`, `account_leases`, `outbox`, `replicas` |
+//! | publishes | `mail.sent`, `mail.deferred`, `mail.failed`, `mail.uncertain`, `mail.rejected`, `mail.repeated`, `mail.cancelled`; `account.*` of its accounts; asks `token.refresh` |
+//! | writes | `outbound_mails`, `outbound_cancels`, `send_attempts`, its rows of `account_status`, `account_leases`, `outbox`, `replicas` |
 //!
 //! Promises that a command which NATS has acknowledged becomes one mail or one `mail.rejected`; that
 //! the same idempotency key is sent once; that an attempt is committed (SMTP: its final dot is sent)
 //! only after the database has recorded that stage, so that of two replicas that believe they hold an
 //! account one stops; and that a mail whose outcome is unknown is never sent again in silence. Mail of
-//! an account that waits for a sign-in waits with it and loses no attempt.
+//! an account that waits for a sign-in waits with it and loses no attempt. A `mail.cancel` that NATS has acknowledged takes
+//! back the mail of a `mail.send` in front of it, or an event says why not, whichever replica hears either first.
 //!
 //! Refuses on the way in: unknown fields and accounts, foreign senders, line breaks in headers,
 //! mail that is too large. A mail's id begins with the moment at which the stream stored the
@@ -19,6 +20,8 @@
 mod access;
 mod account;
 mod account_cache;
+mod cancel;
+mod cancel_event;
 mod config;
 mod decide;
 mod delivery;

@@ -79,6 +79,7 @@ pub(crate) fn mail(recipients: &[&str]) -> OutboundMail {
         problem: None,
         reply: None,
         trace_parent: None,
+        stream_sequence: Some(7),
         created_at: OffsetDateTime::UNIX_EPOCH,
         finished_at: None,
     }

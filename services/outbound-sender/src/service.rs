@@ -24,7 +24,7 @@ use crate::retry_policy::RetryPolicy;
 use crate::shared::{OUTBOUND_DUE, Shared};
 use crate::uncertain::UncertainResolver;
 use crate::work::OutboundWork;
-use crate::{due, recovery};
+use crate::{cancel, due, recovery};
 
 const NAME: &str = "outbound-sender";
 const CHECK_EVERY: Duration = Duration::from_secs(30);
@@ -124,6 +124,8 @@ impl Service {
         work.spawn("account-cache", async move {
             accounts.forget_changed(changed, forgetting).await;
         });
+        let cancelling = cancel::run(self.replica.clone(), stop.clone());
+        work.spawn("cancels", cancelling);
         let retaining = retention::run(self.replica, self.config, is_full, stop);
         work.spawn("retention", retaining);
         send(self.shared, self.due_hints, &work);

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Recipient;
+use crate::convert::to_bigint;
 use crate::{StoreError, Tx};
 
 /// A mail to put into the queue.
@@ -36,6 +37,8 @@ pub struct NewOutboundMail {
     pub on_uncertain: UncertainPolicy,
     /// The trace that asked for it.
     pub trace_parent: Option<String>,
+    /// The command's sequence in `MAIL_SEND`.
+    pub stream_sequence: u64,
 }
 
 /// What became of a request.
@@ -98,17 +101,18 @@ async fn write(
     sqlx::query_scalar(
         "INSERT INTO outbound_mails
              (mail_id, account_id, idempotency_key, is_key_given, content_sha256, message_id,
-              envelope_from, recipients, size_bytes, chunks, on_uncertain, trace_parent, raw_sha256,
-              state, due_at, created_at)
+              envelope_from, recipients, size_bytes, chunks, on_uncertain, trace_parent,
+              stream_sequence, raw_sha256, state, due_at, created_at)
          SELECT m.mail_id, m.account_id, m.idempotency_key, m.is_key_given, m.content_sha256,
                 m.message_id, m.envelope_from, m.recipients, m.size_bytes, m.chunks,
-                m.on_uncertain, m.trace_parent, m.raw_sha256, 'queued', $13, $13
+                m.on_uncertain, m.trace_parent, m.stream_sequence, m.raw_sha256, 'queued', $14, $14
          FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[], $5::bytea[], $6::text[],
-                     $7::text[], $8::jsonb[], $9::bigint[], $10::integer[], $11::text[], $12::text[], $14::bytea[])
+                     $7::text[], $8::jsonb[], $9::bigint[], $10::integer[], $11::text[], $12::text[],
+                     $13::bigint[], $15::bytea[])
               WITH ORDINALITY
               AS m (mail_id, account_id, idempotency_key, is_key_given, content_sha256, message_id,
                     envelope_from, recipients, size_bytes, chunks, on_uncertain, trace_parent,
-                    raw_sha256, position)
+                    stream_sequence, raw_sha256, position)
          ORDER BY m.account_id, m.idempotency_key, m.position
          ON CONFLICT DO NOTHING
          RETURNING mail_id",
@@ -125,6 +129,7 @@ async fn write(
     .bind(mails.iter().map(|m| i32::try_from(m.chunks).unwrap_or(i32::MAX)).collect::<Vec<_>>())
     .bind(texts(mails, |m| m.on_uncertain.as_str()))
     .bind(mails.iter().map(|m| m.trace_parent.as_deref()).collect::<Vec<_>>())
+    .bind(mails.iter().map(|m| to_bigint(m.stream_sequence)).collect::<Vec<_>>())
     .bind(now)
     .bind(mails.iter().map(|m| m.raw_sha256.as_slice()).collect::<Vec<_>>())
     .fetch_all(tx.connection())

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use mailmesh_domain::{AccountId, MailId, OutboundState};
+use mailmesh_domain::{MailId, OutboundState};
 use mailmesh_events::Problem;
 use sqlx::types::Json;
 use time::OffsetDateTime;
@@ -152,33 +152,5 @@ async fn lock_uncertain(tx: &mut Tx, id: MailId) -> Result<Option<OutboundMail>,
     .fetch_optional(tx.connection())
     .await
     .map_err(StoreError::query("lock an uncertain mail"))?;
-    row.map(TryFrom::try_from).transpose()
-}
-
-/// Takes back a mail that was not sent yet, named by id or by key; returns it when it could be.
-///
-/// # Errors
-/// When the database fails.
-pub async fn cancel(
-    tx: &mut Tx,
-    account: AccountId,
-    id: Option<MailId>,
-    idempotency_key: Option<&str>,
-    now: OffsetDateTime,
-) -> Result<Option<OutboundMail>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(concat!(
-        "UPDATE outbound_mails SET state = 'cancelled', finished_at = $4
-         WHERE account_id = $1 AND state = 'queued'
-           AND (mail_id = $2 OR ($2::uuid IS NULL AND idempotency_key = $3))
-         RETURNING ",
-        columns!()
-    ))
-    .bind(account.as_uuid())
-    .bind(id.map(MailId::as_uuid))
-    .bind(idempotency_key)
-    .bind(now)
-    .fetch_optional(tx.connection())
-    .await
-    .map_err(StoreError::query("cancel a mail"))?;
     row.map(TryFrom::try_from).transpose()
 }

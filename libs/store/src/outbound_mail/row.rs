@@ -11,7 +11,7 @@ macro_rules! columns {
     () => {
         "mail_id, account_id, idempotency_key, is_key_given, message_id, envelope_from, recipients,
          size_bytes, raw_sha256, chunks, state, attempts, failures, due_at, on_uncertain, problem, reply,
-         trace_parent, created_at, finished_at"
+         trace_parent, stream_sequence, created_at, finished_at"
     };
 }
 pub(super) use columns;
@@ -36,6 +36,7 @@ pub(super) struct Row {
     problem: Option<Value>,
     reply: Option<String>,
     trace_parent: Option<String>,
+    stream_sequence: Option<i64>,
     created_at: OffsetDateTime,
     finished_at: Option<OffsetDateTime>,
 }
@@ -72,6 +73,10 @@ impl TryFrom<Row> for OutboundMail {
             problem: of.json("problem", row.problem)?,
             reply: row.reply,
             trace_parent: row.trace_parent,
+            stream_sequence: row
+                .stream_sequence
+                .map(|sequence| of.number("stream_sequence", sequence))
+                .transpose()?,
             created_at: row.created_at,
             finished_at: row.finished_at,
         })

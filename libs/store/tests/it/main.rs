@@ -5,6 +5,7 @@ mod account_status;
 mod api_key;
 mod attempt;
 mod body;
+mod cancel;
 mod claim;
 mod client_configuration;
 mod cursor;

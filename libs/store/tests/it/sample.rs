@@ -176,6 +176,7 @@ pub(crate) fn outbound(account: AccountId, key: &str) -> NewOutboundMail {
         chunks: 1,
         on_uncertain: UncertainPolicy::Hold,
         trace_parent: Some("00-aa-bb-01".to_owned()),
+        stream_sequence: 1,
     }
 }
 

@@ -148,13 +148,15 @@ pub(super) async fn cancel(
         let found = find(&mut tx, id).await?;
         return Err(wrong_state(&found, "Only queued mails can be taken back."));
     };
-    let given_key = mail.given_key();
+    let (given_key, stream_sequence) = (mail.given_key(), mail.stream_sequence);
     let view = load_one(&mut tx, mail).await?;
     if let Some(account) = view.account.clone() {
         let event = MailCancelled {
             mail_id: id,
             account,
             idempotency_key: given_key,
+            stream_sequence,
+            cancel_stream_sequence: None,
         };
         app.announce(&mut tx, &event).await?;
     }
@@ -187,6 +189,7 @@ async fn announce_decision(
                 mail_id: mail.id,
                 account,
                 idempotency_key: mail.given_key(),
+                stream_sequence: mail.stream_sequence,
                 message_id: mail.message_id.clone(),
                 reply: "no reply; an operator decided that it was sent".to_owned(),
                 attempts: mail.attempts,
@@ -204,6 +207,7 @@ async fn announce_decision(
                 mail_id: mail.id,
                 account,
                 idempotency_key: mail.given_key(),
+                stream_sequence: mail.stream_sequence,
                 attempts: mail.attempts,
                 problem,
                 recipients: outcome(false),

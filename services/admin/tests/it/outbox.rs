@@ -33,6 +33,7 @@ async fn queued(world: &World, key: &str) -> anyhow::Result<MailId> {
         chunks: 1,
         on_uncertain: UncertainPolicy::Hold,
         trace_parent: None,
+        stream_sequence: 1,
     };
     outbound_mail::insert(&mut tx, &[mail], SystemClock.now()).await?;
     tx.commit().await?;

@@ -1,17 +1,21 @@
 use mailmesh_bus::Delivery;
-use mailmesh_domain::Key;
+use mailmesh_domain::{AccountId, Key};
 use mailmesh_events::decode_command;
 use mailmesh_events::mail::CancelMail;
+use mailmesh_store::outbound_mail::CancelRequest;
+use time::OffsetDateTime;
 
 use super::account_name::{account_of, account_of_unread};
-use super::send_mail::problem_of_key;
+use super::send_mail::{problem_of_key, rejection_id};
 use crate::draft::Refusal;
 
 /// A `mail.cancel` that was read.
 #[derive(Debug)]
 pub(super) struct Cancel {
     pub(super) account: Key,
-    pub(super) command: CancelMail,
+    command: CancelMail,
+    stream_sequence: u64,
+    timestamp: OffsetDateTime,
 }
 
 impl Cancel {
@@ -28,6 +32,22 @@ impl Cancel {
         if let Some(problem) = key.and_then(problem_of_key) {
             return Err((Some(account), Refusal::new("idempotency_key", problem)));
         }
-        Ok(Self { account, command })
+        Ok(Self {
+            account,
+            command,
+            stream_sequence: delivery.stream_sequence,
+            timestamp: delivery.timestamp,
+        })
+    }
+
+    pub(super) fn into_request(self, account: AccountId) -> CancelRequest {
+        CancelRequest {
+            event_id: rejection_id(self.stream_sequence, self.timestamp),
+            account_id: account,
+            stream_sequence: self.stream_sequence,
+            stored_at: self.timestamp,
+            mail_id: self.command.mail_id,
+            idempotency_key: self.command.idempotency_key,
+        }
     }
 }

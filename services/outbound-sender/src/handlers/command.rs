@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mailmesh_bus::{Delivery, HandlerError};
 use mailmesh_domain::Key;
-use mailmesh_events::mail::CancelMail;
+use mailmesh_events::mail::{CancelMail, RejectedCommand};
 use mailmesh_events::{Command, subject};
 use mailmesh_store::account::Account;
 use time::OffsetDateTime;
@@ -22,6 +22,7 @@ pub(super) struct Rejection {
     pub(super) refusal: Refusal,
     pub(super) stream_sequence: u64,
     pub(super) timestamp: OffsetDateTime,
+    pub(super) command: RejectedCommand,
 }
 
 impl Rejection {
@@ -32,6 +33,11 @@ impl Rejection {
             refusal,
             stream_sequence: delivery.stream_sequence,
             timestamp: delivery.timestamp,
+            command: if is_of(delivery, CancelMail::NAME) {
+                RejectedCommand::MailCancel
+            } else {
+                RejectedCommand::MailSend
+            },
         }
     }
 }

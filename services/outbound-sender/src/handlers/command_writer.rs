@@ -3,18 +3,18 @@ use std::collections::HashSet;
 use mailmesh_accounts::{Replica, WorkerRegistry};
 use mailmesh_bus::HandlerError;
 use mailmesh_domain::{AccountId, EventId, Key, MailId};
-use mailmesh_events::mail::{MailCancelled, MailRejected};
+use mailmesh_events::mail::{MailRejected, MailRepeated, RejectedCommand};
 use mailmesh_events::{Encoded, encode};
 use mailmesh_store::account::Account;
-use mailmesh_store::outbound_mail::{self, Accepted, NewOutboundMail};
+use mailmesh_store::outbound_mail::{self, Accepted, CancelResult, NewOutboundMail};
 use mailmesh_store::{StoreError, Tx, outbox};
 use tracing::{error, info};
 
 use super::cancel_mail::Cancel;
 use super::command::{Ready, Rejection};
 use super::send_mail::{NewMail, rejection_id};
+use crate::cancel_event::outcome_event;
 use crate::draft::Refusal;
-use crate::event;
 use crate::raw_cache::RawCache;
 use crate::retention::delete_raws;
 use crate::shared::wake_holders;
@@ -98,7 +98,8 @@ impl CommandWriter<'_> {
                     // The same command, delivered again after its acknowledgement was lost.
                     Accepted::Repeated(id) if id == new.row.id => {}
                     Accepted::Repeated(id) => {
-                        info!(mail.id = %id, "The same mail was asked for before");
+                        let repeated = self.repetition(tx, &new, id).await?;
+                        written.events.extend(repeated);
                         written.orphans.push(new.row.id);
                     }
                     Accepted::KeyTaken(_) => {
@@ -111,26 +112,45 @@ impl CommandWriter<'_> {
         Ok(())
     }
 
+    /// Takes a mail back, or keeps the cancel while its mail is being sent or may still come.
     async fn cancel(
         &self,
         tx: &mut Tx,
-        Cancel { command, .. }: Cancel,
+        cancel: Cancel,
         account: &Account,
-    ) -> Result<Vec<Encoded>, StoreError> {
+    ) -> Result<Option<Encoded>, StoreError> {
         let now = self.replica.clock.now();
-        let key = command.idempotency_key.as_deref();
-        let found = outbound_mail::cancel(tx, account.id, command.mail_id, key, now).await?;
-        let Some(mail) = found else {
-            // The mail's own event has published its outcome.
-            info!(account.id = %account.id, "No queued mail to take back");
-            return Ok(Vec::new());
+        let request = cancel.into_request(account.id);
+        let result = outbound_mail::settle_cancel(tx, &request, now).await?;
+        if matches!(result, CancelResult::Open | CancelResult::NotFound) {
+            outbound_mail::keep_cancel(tx, &request, now).await?;
+            return Ok(None);
+        }
+        Ok(outcome_event(self.replica, &account.key, &request, &result))
+    }
+
+    /// Answers a command whose mail was asked for before. Its id follows from the command, too.
+    async fn repetition(
+        &self,
+        tx: &mut Tx,
+        new: &NewMail,
+        first: MailId,
+    ) -> Result<Option<Encoded>, StoreError> {
+        info!(mail.id = %first, "The same mail was asked for before");
+        let Some(first) = outbound_mail::find(tx, first).await? else {
+            return Ok(None);
         };
-        let event = MailCancelled {
-            mail_id: mail.id,
-            account: account.key.clone(),
-            idempotency_key: mail.given_key(),
+        let event = MailRepeated {
+            mail_id: first.id,
+            account: new.account.key.clone(),
+            idempotency_key: new.given_key.clone(),
+            state: first.state,
+            stream_sequence: new.stream_sequence,
+            first_stream_sequence: first.stream_sequence,
         };
-        Ok(event::encode(self.replica, &event))
+        let id = EventId::from_uuid(rejection_id(new.stream_sequence, new.timestamp));
+        let encoded = encode(&event, id, &self.replica.source(), self.replica.clock.now());
+        Ok(encoded.map_err(|error| log_unwritten(&error)).ok())
     }
 
     /// The id follows from the command, so that a command which is read twice is rejected once.
@@ -147,18 +167,12 @@ impl CommandWriter<'_> {
             field: rejection.refusal.field,
             reason: rejection.refusal.reason,
             stream_sequence: rejection.stream_sequence,
+            command: rejection.command,
+            mail_id: None,
         };
         let now = self.replica.clock.now();
-        match encode(&event, EventId::from_uuid(id), &self.replica.source(), now) {
-            Ok(encoded) => Some(encoded),
-            Err(error) => {
-                error!(
-                    error = &error as &dyn std::error::Error,
-                    "Rejection could not be written"
-                );
-                None
-            }
-        }
+        let encoded = encode(&event, EventId::from_uuid(id), &self.replica.source(), now);
+        encoded.map_err(|error| log_unwritten(&error)).ok()
     }
 
     async fn after_commit(&self, written: Written) {
@@ -177,6 +191,10 @@ impl CommandWriter<'_> {
     }
 }
 
+fn log_unwritten(error: &(dyn std::error::Error + 'static)) {
+    error!(error, "The answer to a command could not be written");
+}
+
 fn key_taken(new: &NewMail) -> Rejection {
     Rejection {
         account: Some(new.account.key.clone()),
@@ -184,5 +202,6 @@ fn key_taken(new: &NewMail) -> Rejection {
         refusal: Refusal::new("idempotency_key", "was used for another mail"),
         stream_sequence: new.stream_sequence,
         timestamp: new.timestamp,
+        command: RejectedCommand::MailSend,
     }
 }

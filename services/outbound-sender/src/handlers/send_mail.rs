@@ -108,6 +108,7 @@ impl Send {
             chunks: RawMails::chunk_count(built.raw.len() as u64),
             on_uncertain,
             trace_parent: trace_parent(delivery),
+            stream_sequence: delivery.stream_sequence,
         };
         Ok(NewMail {
             account: Arc::clone(account),

@@ -60,6 +60,12 @@ async fn same_key_is_sent_once_and_with_other_content_rejected() -> Result<()> {
     world.publish("mail.send", keyed("first")).await?;
     let other = world.publish("mail.send", keyed("other")).await?;
     let rejected = world.event("mail.rejected").await?;
+    for _ in 0..3 {
+        let repeated = world.event("mail.repeated").await?;
+        assert_eq!(repeated["mail_id"], sent["mail_id"]);
+        assert_eq!(repeated["first_stream_sequence"], sent["stream_sequence"]);
+        assert_eq!(repeated["idempotency_key"], "order-1");
+    }
 
     assert_eq!(sent["idempotency_key"], "order-1");
     assert_eq!(rejected["field"], "idempotency_key");
@@ -158,11 +164,14 @@ async fn queued_mail_is_taken_back() -> Result<()> {
             json!({ "idempotency_key": "k" }).to_string(),
         )
         .await?;
+    let again = world.event("mail.cancelled").await?;
     world.publish("mail.cancel", "{}").await?;
     let rejected = world.event("mail.rejected").await?;
 
     assert_eq!(cancelled["idempotency_key"], "k");
+    assert_eq!(again["mail_id"], cancelled["mail_id"]);
     assert_eq!(rejected["field"], "account");
+    assert_eq!(rejected["command"], "mail.cancel");
     let mails = world.mails().await?;
     ensure!(
         mails.len() == 1 && mails[0].state.as_str() == "cancelled",

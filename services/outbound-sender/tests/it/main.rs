@@ -2,6 +2,7 @@
 
 mod accept;
 mod backlog;
+mod cancel;
 mod connection;
 mod custom;
 mod deliver;

@@ -323,6 +323,7 @@ async fn leave_uncertain(world: &World, account: &Account, count: usize) -> Resu
             chunks: 1,
             on_uncertain: UncertainPolicy::AssumeSent,
             trace_parent: None,
+            stream_sequence: 1,
         })
         .collect();
     let me = ReplicaId::generate(&SystemClock);
