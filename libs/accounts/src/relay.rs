@@ -1,8 +1,9 @@
 //! Moves committed outbox rows to the bus, in order per account, with message-id dedupe.
 //!
 //! Promises:
-//! - A committed event is published at least once, whatever dies in between, and is stored once as
-//!   long as it is tried again within the bus's duplicate window: its id is the message id.
+//! - A committed event is published at least once, whatever dies in between, and is stored once: the server recognises its
+//!   id within the duplicate window, and what may have been published before is looked for in the stream by its id first,
+//!   however long ago that was.
 //! - The events of one account or grant are stored in the order in which one replica committed
 //!   them: the next is sent only after the stream has confirmed the one before, since a burst that
 //!   was sent at once could lose its first message with a connection and keep the second. Exempt is
@@ -15,13 +16,15 @@
 //! until it is stored.
 
 mod chain;
+mod in_flight;
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_bus::{Bus, PublishError};
+use mailmesh_bus::{Bus, PublishError, ReadError};
 use mailmesh_domain::ReplicaId;
+use mailmesh_store::outbox::OutboxRow;
 use mailmesh_store::{Database, StoreError, outbox};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
@@ -29,8 +32,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::chain::Published;
+use self::in_flight::InFlight;
 
-const BATCH_ROWS: i64 = 500;
+const BATCH_ROWS: i64 = outbox::MOST_IN_FLIGHT;
+/// Age of a listing beyond which nothing of it is published: a replica that stood still for ten seconds counts as dead, and
+/// another one publishes its rows.
+const LISTING_VALID: Duration = Duration::from_secs(5);
 /// Interval of looking for rows whose wake-up was lost.
 const IDLE: Duration = Duration::from_secs(1);
 /// Interval of taking over the rows of dead replicas.
@@ -50,6 +57,7 @@ pub struct Relay {
     bus: Bus,
     replica: ReplicaId,
     wake: Arc<Notify>,
+    in_flight: InFlight,
 }
 
 /// Wakes a [`Relay`].
@@ -67,6 +75,9 @@ pub enum RelayError {
     /// The bus did not take an event.
     #[error("cannot publish an event of the outbox")]
     Publish(#[source] PublishError),
+    /// It is not known whether an event is stored already.
+    #[error("cannot look for an event that may be published")]
+    LookUp(#[from] ReadError),
 }
 
 /// An outage: how often relaying has failed in a row.
@@ -87,6 +98,7 @@ impl Relay {
             bus,
             replica,
             wake,
+            in_flight: InFlight::default(),
         };
         (relay, handle)
     }
@@ -139,7 +151,8 @@ impl Relay {
             if rows.is_empty() {
                 return Ok(relayed);
             }
-            let published = chain::publish(&self.bus, &chain::by_key(rows)).await;
+            let deadline = Instant::now() + LISTING_VALID;
+            let published = self.publish(rows, deadline).await?;
             self.clear(&published).await?;
             relayed += published.stored.len() as u64;
             match published.held_up {
@@ -150,6 +163,21 @@ impl Relay {
                 _ => {}
             }
         }
+    }
+
+    async fn publish(
+        &self,
+        mut rows: Vec<OutboxRow>,
+        deadline: Instant,
+    ) -> Result<Published, RelayError> {
+        let stored = self.in_flight.find_stored(&self.bus, &rows).await?;
+        rows.retain(|row| !stored.contains(&row.id));
+        let entered = self.in_flight.enter(&rows);
+        let chains = chain::by_key(rows);
+        let mut published = chain::publish(&self.bus, &chains, deadline).await;
+        self.in_flight.leave_unsent(&entered, &published);
+        published.stored.extend(stored);
+        Ok(published)
     }
 
     async fn clear(&self, published: &Published) -> Result<(), RelayError> {
@@ -167,6 +195,9 @@ impl Relay {
             );
         }
         tx.commit().await?;
+        let refused = published.refused.iter().map(|(id, _)| *id);
+        self.in_flight
+            .leave(published.stored.iter().copied().chain(refused));
         Ok(())
     }
 

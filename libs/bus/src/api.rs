@@ -54,6 +54,13 @@ struct NextFrom {
 }
 
 #[derive(Serialize)]
+struct NextSince<'a> {
+    #[serde(with = "time::serde::rfc3339")]
+    start_time: OffsetDateTime,
+    next_by_subj: &'a str,
+}
+
+#[derive(Serialize)]
 struct Delete {
     seq: u64,
     /// Overwriting it with random bytes, which the server does otherwise, is for secrets and costs a disk write.
@@ -108,6 +115,21 @@ pub(crate) async fn next_stored(
     };
     let found: Option<Found> = ask(bus, format!("STREAM.MSG.GET.{stream}"), &request).await?;
     Ok(found.map(|found| found.message))
+}
+
+/// Returns the sequence of the first message of a subject that was stored at a moment or later.
+pub(crate) async fn first_since(
+    bus: &Bus,
+    stream: &str,
+    wire_subject: &str,
+    moment: OffsetDateTime,
+) -> Result<Option<u64>, ApiError> {
+    let request = NextSince {
+        start_time: moment,
+        next_by_subj: wire_subject,
+    };
+    let found: Option<Found> = ask(bus, format!("STREAM.MSG.GET.{stream}"), &request).await?;
+    Ok(found.map(|found| found.message.seq))
 }
 
 /// Deletes one message; returns whether the server did.

@@ -116,7 +116,7 @@ impl Bus {
     /// Connects, trying for up to `connect_wait_seconds`. Once connected, the bus reconnects for ever by itself.
     pub fn connect(settings: &BusSettings) -> BoxFuture<'_, Result<Self, BusError>> {
         Box::pin(async move {
-            settings.validate()?;
+            settings.validate_for_server()?;
             let state = ConnectionWatch::new();
             let client = first_connection(settings, &state).await?;
             let (major, minor, patch) = OLDEST_SERVER;

@@ -51,7 +51,7 @@ pub use publish::{Outgoing, PublishError, Published};
 pub use raw::{NewRawMail, RawError, RawMails, RawReader, RawWriter};
 pub use read_back::ReadBack;
 pub use settings::{BusCredentials, BusSettings, BusSettingsError, Storage, StreamSettings};
-pub use stored::{ReadError, Stored};
+pub use stored::{LookupError, ReadError, Stored};
 pub use stream::{ForeignStream, StreamError, StreamKind};
 pub use subscription::{EventSubscription, Hint, SubscribeError, Subscription};
 pub use work_queue::{StoredCommand, WorkQueueError, WorkQueueProgress};

@@ -1,12 +1,18 @@
-use futures_util::future::BoxFuture;
+use std::collections::HashSet;
 
+use futures_util::future::BoxFuture;
+use time::OffsetDateTime;
+
+use crate::api;
 use crate::connection::Bus;
 use crate::direct::{BatchRequest, batch, next_of_leader};
+use crate::header::find;
 use crate::stored::{ReadError, Stored};
 use crate::stream::StreamKind;
 use crate::subject::is_literal;
 use time::OffsetDateTime;
 
+const MESSAGE_ID: &str = "Nats-Msg-Id";
 const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
@@ -52,6 +58,44 @@ impl Bus {
             // Databases keep no more.
             let micros = created.microsecond() * 1_000;
             Ok(created.replace_nanosecond(micros).unwrap_or(created))
+        })
+    }
+
+    /// Returns which of these message ids `EVENTS` holds on one subject, stored at `since` or later. The stream's leader is
+    /// asked for the end: what it has stored by now is found, however long ago the server has forgotten the id.
+    ///
+    /// # Errors
+    /// When the stream does not answer.
+    pub fn find_stored(
+        &self,
+        subject: String,
+        message_ids: HashSet<String>,
+        since: OffsetDateTime,
+    ) -> BoxFuture<'static, Result<HashSet<String>, ReadError>> {
+        let bus = self.clone();
+        Box::pin(async move {
+            let stream = bus.inner.prefix.stream(StreamKind::Events.name());
+            let wire_subject = bus.inner.prefix.subject(&subject);
+            let first = api::first_since(&bus, &stream, &wire_subject, since).await;
+            let mut found = HashSet::new();
+            let Some(first) = first.map_err(ReadError::start)? else {
+                return Ok(found);
+            };
+            let mut reading = bus.read_back(&subject, first.saturating_sub(1))?;
+            while found.len() < message_ids.len() {
+                let batch = reading.next_batch().await?;
+                if batch.is_empty() {
+                    break;
+                }
+                let ids = batch
+                    .iter()
+                    .filter_map(|stored| find(&stored.headers, MESSAGE_ID));
+                found.extend(
+                    ids.filter(|id| message_ids.contains(*id))
+                        .map(str::to_owned),
+                );
+            }
+            Ok(found)
         })
     }
 }

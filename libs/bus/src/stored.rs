@@ -1,5 +1,6 @@
 use bytes::Bytes;
 
+use crate::api::ApiError;
 use crate::cause::NatsCause;
 use crate::header::Headers;
 use crate::stream::kind::StreamKind;
@@ -15,6 +16,11 @@ pub struct Stored {
     pub payload: Bytes,
 }
 
+/// The JetStream API did not answer, or refused.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct LookupError(ApiError);
+
 /// Why a stream could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -25,6 +31,9 @@ pub enum ReadError {
         #[source]
         source: NatsCause,
     },
+    /// The stream did not tell where to begin.
+    #[error("cannot look up a moment in EVENTS")]
+    Start(#[source] LookupError),
     /// The answer stopped in the middle.
     #[error("{stream} stopped answering")]
     Silent { stream: &'static str },
@@ -46,6 +55,10 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    pub(crate) const fn start(source: ApiError) -> Self {
+        Self::Start(LookupError(source))
+    }
+
     pub(crate) const fn asking(stream: StreamKind, source: NatsCause) -> Self {
         Self::Asking {
             stream: stream.name(),

@@ -10,12 +10,19 @@ use crate::convert::RowOf;
 use crate::replica::DEAD_AFTER_SECONDS;
 use crate::{StoreError, Tx};
 
+/// Maximum rows that a replica publishes before it deletes them.
+pub const MOST_IN_FLIGHT: i64 = 500;
+
 /// One event that waits to be published.
 #[derive(Debug, Clone)]
 pub struct OutboxRow {
     /// Counts up in the order of insertion.
     pub id: i64,
     pub event: Encoded,
+    /// When it was committed, by its replica's clock.
+    pub created_at: OffsetDateTime,
+    /// A replica that died may have published it.
+    pub may_be_stored: bool,
 }
 
 #[derive(sqlx_macros::FromRow)]
@@ -25,6 +32,8 @@ struct Row {
     event_id: String,
     headers: Value,
     payload: Vec<u8>,
+    created_at: OffsetDateTime,
+    may_be_stored: bool,
 }
 
 /// Adds events in one statement. They are published once the transaction is committed.
@@ -76,7 +85,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<OutboxRow>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT outbox_id, subject, event_id, headers, payload FROM outbox
+        "SELECT outbox_id, subject, event_id, headers, payload, created_at, may_be_stored FROM outbox
          WHERE replica_id = $1 AND refused_at IS NULL ORDER BY outbox_id LIMIT $2",
     )
     .bind(replica.as_uuid())
@@ -100,6 +109,8 @@ fn from_row(row: Row) -> Result<OutboxRow, StoreError> {
             headers: of.json("headers", Some(row.headers))?.unwrap_or_default(),
             payload: row.payload,
         },
+        created_at: row.created_at,
+        may_be_stored: row.may_be_stored,
     })
 }
 
@@ -131,7 +142,7 @@ pub async fn set_aside(tx: &mut Tx, id: i64) -> Result<(), StoreError> {
 }
 
 /// Takes over up to `limit` of the oldest rows of replicas that are dead, and returns how many
-/// there were.
+/// there were. The first of each, which its replica had in flight at most, are marked as possibly stored.
 ///
 /// # Errors
 /// When the database fails.
@@ -150,18 +161,25 @@ pub async fn adopt(tx: &mut Tx, replica: ReplicaId, limit: i64) -> Result<u64, S
                  SELECT 1 FROM replicas r WHERE r.replica_id = owner.replica_id
                    AND r.seen_at > clock_timestamp() - make_interval(secs => $2))
          ), heritage AS (
-             SELECT theirs.outbox_id FROM dead CROSS JOIN LATERAL (
-                 SELECT o.outbox_id FROM outbox o WHERE o.replica_id = dead.replica_id
+             SELECT dead.replica_id, theirs.outbox_id, theirs.refused_at FROM dead CROSS JOIN LATERAL (
+                 SELECT o.outbox_id, o.refused_at FROM outbox o WHERE o.replica_id = dead.replica_id
                  ORDER BY o.outbox_id LIMIT $3 FOR UPDATE SKIP LOCKED
              ) theirs
              ORDER BY theirs.outbox_id LIMIT $3
+         ), placed AS (
+             SELECT outbox_id,
+                    count(*) FILTER (WHERE refused_at IS NULL)
+                        OVER (PARTITION BY replica_id ORDER BY outbox_id) AS place
+             FROM heritage
          )
-         UPDATE outbox SET replica_id = $1, refused_at = NULL
-         WHERE outbox_id = ANY (ARRAY(SELECT outbox_id FROM heritage))",
+         UPDATE outbox o SET replica_id = $1, refused_at = NULL,
+             may_be_stored = o.may_be_stored OR placed.place <= $4
+         FROM placed WHERE o.outbox_id = placed.outbox_id",
     )
     .bind(replica.as_uuid())
     .bind(f64::from(DEAD_AFTER_SECONDS))
     .bind(limit)
+    .bind(2 * MOST_IN_FLIGHT)
     .execute(tx.connection())
     .await
     .map_err(StoreError::query("adopt outbox rows"))?;

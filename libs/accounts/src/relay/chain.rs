@@ -2,6 +2,7 @@ use std::collections::HashMap;
 
 use mailmesh_bus::{Bus, Outgoing, PublishError};
 use mailmesh_store::outbox::OutboxRow;
+use tokio::time::Instant;
 
 /// What became of events that follow each other.
 #[derive(Debug, Default)]
@@ -10,6 +11,8 @@ pub(crate) struct Published {
     pub(crate) stored: Vec<i64>,
     /// Refused for good.
     pub(crate) refused: Vec<(i64, PublishError)>,
+    /// Sent, and not answered.
+    pub(crate) unknown: Vec<i64>,
     /// What kept the next one back, and all behind it.
     pub(crate) held_up: Option<PublishError>,
 }
@@ -30,14 +33,14 @@ pub(crate) fn by_key(rows: Vec<OutboxRow>) -> Vec<Vec<OutboxRow>> {
 }
 
 /// Publishes the events of each chain in their order, up to the first that must wait. Chains go side by side, so that the
-/// bus has many messages at once to store together.
-pub(crate) async fn publish(bus: &Bus, chains: &[Vec<OutboxRow>]) -> Published {
+/// bus has many messages at once to store together. Nothing is begun after the deadline: the rows may be another replica's.
+pub(crate) async fn publish(bus: &Bus, chains: &[Vec<OutboxRow>], deadline: Instant) -> Published {
     let mut published = Published::default();
     let mut waiting: Vec<_> = chains
         .iter()
         .map(|chain| chain.chunk_by(is_in_flight_with))
         .collect();
-    while !waiting.is_empty() {
+    while !waiting.is_empty() && Instant::now() < deadline {
         let next = waiting
             .into_iter()
             .filter_map(|mut runs| Some((runs.next()?, runs)));
@@ -85,12 +88,20 @@ impl Published {
                 Ok(_) => self.stored.push(row.id),
                 Err(error) if error.is_retryable() => {
                     may_go_on = false;
+                    if error.may_be_stored() {
+                        self.unknown.push(row.id);
+                    }
                     self.held_up.get_or_insert(error);
                 }
                 Err(error) => self.refused.push((row.id, error)),
             }
         }
         may_go_on
+    }
+
+    /// Returns the rows that the bus may hold.
+    pub(crate) fn possibly_stored(&self) -> impl Iterator<Item = i64> {
+        self.stored.iter().chain(&self.unknown).copied()
     }
 
     pub(crate) fn is_progress(&self) -> bool {
@@ -113,6 +124,8 @@ mod tests {
                 headers: Vec::new(),
                 payload: Vec::new(),
             },
+            created_at: time::OffsetDateTime::UNIX_EPOCH,
+            may_be_stored: false,
         }
     }
 

@@ -3,6 +3,8 @@
 mod lifecycle;
 mod order;
 mod outage;
+mod proxy;
 mod publishing;
 mod servers;
+mod window;
 mod world;

@@ -34,6 +34,15 @@ impl World {
 
     /// Between other servers than the shared ones.
     pub(crate) async fn at(nats_url: &str, postgres_url: SecretString) -> Result<Self> {
+        Self::with_window(nats_url, postgres_url, 600).await
+    }
+
+    /// As `at`, with a stream that recognises a repeated message id for so long.
+    pub(crate) async fn with_window(
+        nats_url: &str,
+        postgres_url: SecretString,
+        duplicate_window_seconds: u64,
+    ) -> Result<Self> {
         let settings = BusSettings {
             url: nats_url.to_owned(),
             prefix: fresh_prefix(),
@@ -42,6 +51,7 @@ impl World {
                 mail_send_max_bytes: MIB,
                 raw_max_bytes: MIB,
                 dead_letters_max_bytes: MIB,
+                duplicate_window_seconds,
                 ..StreamSettings::default()
             },
             ..BusSettings::default()
