@@ -33,6 +33,14 @@ pub(crate) fn from_map(map: Option<&HeaderMap>) -> Headers {
     each.collect()
 }
 
+/// Reads a header block as it is on the wire: `NATS/1.0`, then a line for each header.
+pub(crate) fn parse_block(block: &str) -> Headers {
+    let lines = block.split("\r\n").skip(1);
+    let each = lines.filter_map(|line| line.split_once(':'));
+    each.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+        .collect()
+}
+
 /// Returns the value of the first header of that name, whatever its case.
 pub(crate) fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers

@@ -10,7 +10,6 @@ use crate::header::find;
 use crate::stored::{ReadError, Stored};
 use crate::stream::StreamKind;
 use crate::subject::is_literal;
-use time::OffsetDateTime;
 
 const MESSAGE_ID: &str = "Nats-Msg-Id";
 const BATCH_MESSAGES: usize = 256;

@@ -1,10 +1,14 @@
 //! How far a consumer has come in `MAIL_SEND`, and what the stream keeps although it is acknowledged.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 
-use crate::api::{self, ApiError};
+use crate::api::{self, ApiError, StoredJson};
 use crate::connection::Bus;
+use crate::header::{Headers, parse_block};
 use crate::stream::StreamKind;
 
 /// The progress of a durable consumer of `MAIL_SEND`, as its server reports it.
@@ -27,12 +31,28 @@ pub struct StoredCommand {
     pub stored_at: OffsetDateTime,
     /// Without the prefix.
     pub subject: String,
+    pub headers: Headers,
+    pub payload: Bytes,
 }
 
 /// `MAIL_SEND` could not be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("MAIL_SEND could not be asked")]
 pub struct WorkQueueError(#[source] ApiError);
+
+impl StoredCommand {
+    fn of(bus: &Bus, stored: StoredJson) -> Self {
+        // Undecodable parts are left out: whoever reads the command then takes it for another one, and leaves it alone.
+        let header_block = STANDARD.decode(&stored.hdrs).unwrap_or_default();
+        Self {
+            sequence: stored.seq,
+            stored_at: stored.time,
+            subject: bus.inner.prefix.strip(&stored.subject).to_owned(),
+            headers: parse_block(&String::from_utf8_lossy(&header_block)),
+            payload: STANDARD.decode(&stored.data).unwrap_or_default().into(),
+        }
+    }
+}
 
 impl WorkQueueProgress {
     /// Returns whether every command that the stream stored before this one is acknowledged, or gone from the stream.
@@ -83,11 +103,8 @@ impl Bus {
         Box::pin(async move {
             let stream = self.work_queue_name();
             let found = api::next_stored(self, &stream, from_sequence).await;
-            Ok(found.map_err(WorkQueueError)?.map(|stored| StoredCommand {
-                sequence: stored.seq,
-                stored_at: stored.time,
-                subject: self.inner.prefix.strip(&stored.subject).to_owned(),
-            }))
+            let found = found.map_err(WorkQueueError)?;
+            Ok(found.map(|stored| StoredCommand::of(self, stored)))
         })
     }
 

@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{StoreError, Tx};
-pub use accept::{Accepted, NewOutboundMail, insert};
+pub use accept::{Accepted, NewOutboundMail, insert, is_recorded};
 pub use body::drop_bodies;
 pub use cancel::{
     CancelRequest, CancelResult, cancel, claim_cancels, delete_cancels, has_kept_cancels,

@@ -10,6 +10,7 @@ mod intake;
 mod send_mail;
 mod spread;
 
+pub(crate) use command::named_mail;
 pub(crate) use intake::Intake;
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ mod event;
 mod handlers;
 mod in_flight;
 mod job;
+mod leftover;
 mod problem;
 mod raw_cache;
 mod recorder;

@@ -24,7 +24,7 @@ use crate::retry_policy::RetryPolicy;
 use crate::shared::{OUTBOUND_DUE, Shared};
 use crate::uncertain::UncertainResolver;
 use crate::work::OutboundWork;
-use crate::{cancel, due, recovery};
+use crate::{cancel, due, leftover, recovery};
 
 const NAME: &str = "outbound-sender";
 const CHECK_EVERY: Duration = Duration::from_secs(30);
@@ -126,6 +126,8 @@ impl Service {
         });
         let cancelling = cancel::run(self.replica.clone(), stop.clone());
         work.spawn("cancels", cancelling);
+        let removing = leftover::run(self.replica.clone(), stop.clone());
+        work.spawn("leftover-commands", removing);
         let retaining = retention::run(self.replica, self.config, is_full, stop);
         work.spawn("retention", retaining);
         send(self.shared, self.due_hints, &work);

@@ -1,6 +1,6 @@
 use std::collections::{HashMap, HashSet};
 
-use mailmesh_domain::{AccountId, MailId, UncertainPolicy};
+use mailmesh_domain::{AccountId, Key, MailId, UncertainPolicy};
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -160,4 +160,28 @@ async fn find_holders(tx: &mut Tx, mails: &[NewOutboundMail]) -> Result<Holders,
         .into_iter()
         .map(|(account, key, mail, hash)| ((account, key), (mail, hash)))
         .collect())
+}
+
+/// Returns whether a command is recorded: as the mail of this id, or as a repetition of the key's mail.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_recorded(
+    tx: &mut Tx,
+    id: MailId,
+    account: &Key,
+    idempotency_key: &str,
+) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM outbound_mails WHERE mail_id = $1)
+             OR EXISTS (SELECT 1 FROM accounts a
+                        JOIN outbound_mails m ON m.account_id = a.account_id
+                        WHERE a.key = $2 AND m.idempotency_key = $3)",
+    )
+    .bind(id.as_uuid())
+    .bind(account.as_str())
+    .bind(idempotency_key)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(StoreError::query("look for the mail of a command"))
 }

@@ -3,14 +3,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use mailmesh_bus::{Delivery, HandlerError};
-use mailmesh_domain::Key;
+use mailmesh_domain::{Key, MailId};
 use mailmesh_events::mail::{CancelMail, RejectedCommand};
 use mailmesh_events::{Command, subject};
 use mailmesh_store::account::Account;
 use time::OffsetDateTime;
 
 use super::cancel_mail::Cancel;
-use super::send_mail::{NewMail, Send};
+use super::send_mail::{NewMail, Send, mail_id};
 use crate::config::Config;
 use crate::draft::Refusal;
 
@@ -133,6 +133,17 @@ pub(super) fn read(delivery: &Delivery) -> Read {
     read.unwrap_or_else(|(account, refusal)| {
         Read::Rejected(Rejection::new(delivery, account, refusal))
     })
+}
+
+/// Returns the mail that a `mail.send` becomes: its id, account and key. None if it cannot be read, or is another command.
+pub(crate) fn named_mail(delivery: &Delivery) -> Option<(MailId, Key, String)> {
+    match read_safely(delivery) {
+        Read::Send(send) => {
+            let (account, key) = send.into_name();
+            Some((mail_id(delivery), account, key))
+        }
+        Read::Cancel(_) | Read::Rejected(_) => None,
+    }
 }
 
 pub(super) fn weight(delivery: &Delivery) -> usize {

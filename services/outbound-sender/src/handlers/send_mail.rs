@@ -66,6 +66,11 @@ impl Send {
         })
     }
 
+    /// Returns account and key.
+    pub(super) fn into_name(self) -> (Key, String) {
+        (self.account, self.key)
+    }
+
     /// Checks the command against its account and builds the mail.
     pub(super) fn build(
         mut self,

@@ -7,6 +7,7 @@ mod connection;
 mod custom;
 mod deliver;
 mod exchanged;
+mod leftover;
 mod memory;
 mod retention;
 mod settings;

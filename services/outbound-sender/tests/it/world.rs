@@ -39,7 +39,10 @@ pub(crate) struct Event {
 
 impl World {
     pub(crate) async fn new() -> Result<Self> {
-        let mut address = MeshAddress::fresh().await?;
+        Self::at(MeshAddress::fresh().await?).await
+    }
+
+    pub(crate) async fn at(mut address: MeshAddress) -> Result<Self> {
         let streams = &mut address.bus.streams;
         streams.events_max_bytes = 32 * MIB;
         streams.mail_send_max_bytes = 32 * MIB;
