@@ -111,10 +111,7 @@ impl Refresher {
         let now = self.replica.clock.now();
         let problem = failure.problem();
         let mut tx = self.replica.database.begin().await?;
-        let current = grant::claim(&mut tx, grant.id, self.replica.id).await?;
-        if current.is_none_or(|current| current.generation != grant.generation) {
-            self.metrics.count("overtaken");
-            info!("A refusal is not believed: the grant has new tokens");
+        if !self.still_claims(&mut tx, grant).await? {
             return Ok(());
         }
         let (state, after, outcome) = match decision {
@@ -149,6 +146,18 @@ impl Refresher {
         Ok(())
     }
 
+    /// Locks the grant's row and returns whether it is still the one that was claimed: a replica that was frozen must write
+    /// nothing over what its successor has found.
+    async fn still_claims(&self, tx: &mut Tx, grant: &Grant) -> Result<bool, StoreError> {
+        let current = grant::claim(tx, grant.id, self.replica.id).await?;
+        let is_ours = current.is_some_and(|current| current.generation == grant.generation);
+        if !is_ours {
+            self.metrics.count("overtaken");
+            info!("A failed refresh is not recorded: the grant has new tokens or another holder");
+        }
+        Ok(is_ours)
+    }
+
     async fn tell_accounts(
         &self,
         tx: &mut Tx,
@@ -180,13 +189,20 @@ impl Refresher {
         grant: &Grant,
         client: &ClientConfiguration,
     ) -> Result<(), StoreError> {
-        let Some(problem) = &client.refusal else {
-            return Ok(());
-        };
         let now = self.replica.clock.now();
         let after = self.config.slow_probe();
         let due_at = now + after + jitter(after, spread_of(grant));
         let mut tx = self.replica.database.begin().await?;
+        if !self.still_claims(&mut tx, grant).await? {
+            return Ok(());
+        }
+        // It may have been corrected or accepted since it was loaded: this process may have been frozen in between.
+        let present = client_configuration::find(&mut tx, client.id).await?;
+        let refusal = present.filter(|present| present.updated_at == client.updated_at);
+        let Some(problem) = &refusal.and_then(|present| present.refusal) else {
+            grant::postpone(&mut tx, grant.id, self.replica.id, now).await?;
+            return tx.commit().await;
+        };
         grant::record_failure(&mut tx, grant, GrantState::Suspended, problem, due_at, now).await?;
         tx.commit().await?;
         self.metrics.count("waiting_for_client");
