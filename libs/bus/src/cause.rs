@@ -61,11 +61,12 @@ pub(crate) struct JetStreamRefusal {
 
 impl From<&jetstream::Error> for JetStreamRefusal {
     fn from(error: &jetstream::Error) -> Self {
-        Self {
-            status: error.code(),
-            code: error.error_code().0,
-            text: error.to_string(),
-        }
+        let (status, code) = (error.code(), error.error_code().0);
+        // The client keeps the server's description to itself, and shows it before its own words.
+        let shown = error.to_string();
+        let own = format!(" (code {status}, error code {code})");
+        let text = shown.strip_suffix(&own).unwrap_or(&shown).to_owned();
+        Self { status, code, text }
     }
 }
 

@@ -13,6 +13,13 @@ static PUBLISHED: LazyLock<Counter<u64>> = LazyLock::new(|| {
         .build()
 });
 
+static RESTORED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    global::meter("mailmesh_bus")
+        .u64_counter("mailmesh_bus_streams_restored_total")
+        .with_description("Streams that were gone and were made again; what they held is lost")
+        .build()
+});
+
 static HANDLED: LazyLock<Counter<u64>> = LazyLock::new(|| {
     global::meter("mailmesh_bus")
         .u64_counter("mailmesh_bus_messages_handled_total")
@@ -33,12 +40,17 @@ pub(crate) fn published(answer: &Result<Published, PublishError>) {
         Ok(published) if published.is_duplicate => "duplicate",
         Ok(_) => "stored",
         Err(PublishError::StreamFull { .. }) => "full",
+        Err(PublishError::NoStorage { .. }) => "no_storage",
         Err(PublishError::Fenced { .. }) => "fenced",
         Err(PublishError::Unknown { .. }) => "unknown",
         Err(PublishError::NotSent { .. } | PublishError::NoStream { .. }) => "not_sent",
         Err(_) => "refused",
     };
     PUBLISHED.add(1, &[KeyValue::new("outcome", outcome)]);
+}
+
+pub(crate) fn restored(stream: &'static str) {
+    RESTORED.add(1, &[KeyValue::new("stream", stream)]);
 }
 
 pub(crate) fn handled(consumer: &'static str, outcome: &'static str) {

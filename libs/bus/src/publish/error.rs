@@ -12,6 +12,14 @@ pub enum PublishError {
         #[source]
         source: RefusedBy,
     },
+    /// The server cannot store more messages, whatever the stream's own limits: its disk or its share of it is used up.
+    /// Not stored.
+    #[error("the NATS server has no room to store the message for {subject}")]
+    NoStorage {
+        subject: String,
+        #[source]
+        source: RefusedBy,
+    },
     /// Another owner has taken over the account. Not stored.
     #[error("another owner has fenced {subject}")]
     Fenced { subject: String },
@@ -69,6 +77,7 @@ impl PublishError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::StreamFull { .. }
+            | Self::NoStorage { .. }
             | Self::NoStream { .. }
             | Self::NotSent { .. }
             | Self::Unknown { .. } => true,
@@ -91,9 +100,25 @@ impl PublishError {
         matches!(self, Self::Unknown { .. })
     }
 
-    /// Says whether the stream is full.
+    /// Says whether there is no room for the message, in the stream or on the server.
     pub const fn is_full(&self) -> bool {
-        matches!(self, Self::StreamFull { .. })
+        matches!(self, Self::StreamFull { .. } | Self::NoStorage { .. })
+    }
+
+    /// Says whether NATS or another owner is the reason, and not the message.
+    pub const fn is_of_mesh(&self) -> bool {
+        match self {
+            Self::StreamFull { .. }
+            | Self::NoStorage { .. }
+            | Self::NoStream { .. }
+            | Self::NotSent { .. }
+            | Self::Unknown { .. }
+            | Self::Fenced { .. } => true,
+            Self::Refused { .. }
+            | Self::TooLarge { .. }
+            | Self::BadSubject { .. }
+            | Self::BadHeader { .. } => false,
+        }
     }
 
     /// Says whether the stream was busy with another message under the same fence.
@@ -111,14 +136,69 @@ impl PublishError {
 pub(super) fn refused(subject: String, error: &jetstream::Error) -> PublishError {
     let source = RefusedBy(JetStreamRefusal::from(error));
     let code = error.error_code();
-    let is_full = code == ErrorCode::STREAM_STORE_FAILED
-        || code == ErrorCode::STORAGE_RESOURCES_EXCEEDED
+    let has_no_storage = code == ErrorCode::STORAGE_RESOURCES_EXCEEDED
         || code == ErrorCode::MEMORY_RESOURCES_EXCEEDED
         || code == ErrorCode::INSUFFICIENT_RESOURCES
         || code == ErrorCode::ACCOUNT_RESOURCES_EXCEEDED;
-    if is_full {
+    if code == ErrorCode::STREAM_STORE_FAILED && is_limit_of_stream(&source.0.text) {
         PublishError::StreamFull { subject, source }
+    } else if code == ErrorCode::STREAM_STORE_FAILED || has_no_storage {
+        PublishError::NoStorage { subject, source }
     } else {
         PublishError::Refused { subject, source }
+    }
+}
+
+/// One code stands for the stream's own limits and for a disk that is full or broken. Its description is the server's own
+/// constant for the former (server/store.go: `ErrMaxMsgs`, `ErrMaxBytes`, `ErrMaxMsgsPerSubject`), the system's words for
+/// the latter.
+fn is_limit_of_stream(description: &str) -> bool {
+    matches!(
+        description,
+        "maximum messages exceeded"
+            | "maximum bytes exceeded"
+            | "maximum messages per subject exceeded"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the server writes them.
+    fn refusal(status: usize, code: u64, text: &str) -> PublishError {
+        let error = serde_json::json!({ "code": status, "err_code": code, "description": text });
+        let error: jetstream::Error = serde_json::from_value(error).unwrap();
+        refused("mail.received.a".to_owned(), &error)
+    }
+
+    #[test]
+    fn full_stream_and_full_disk_are_told_apart() {
+        for text in [
+            "maximum bytes exceeded",
+            "maximum messages exceeded",
+            "maximum messages per subject exceeded",
+        ] {
+            let error = refusal(503, 10_077, text);
+            assert!(matches!(error, PublishError::StreamFull { .. }), "{text}");
+        }
+        for (status, code, text) in [
+            (
+                503,
+                10_077,
+                "write /data/jetstream/$G/streams/EVENTS/msgs/1.blk: no space left on device",
+            ),
+            (503, 10_077, "error opening msg block file"),
+            (503, 10_023, "insufficient resources"),
+            (500, 10_047, "insufficient storage resources available"),
+            (500, 10_028, "insufficient memory resources available"),
+            (400, 10_002, "resource limits exceeded for account"),
+        ] {
+            let error = refusal(status, code, text);
+            assert!(matches!(error, PublishError::NoStorage { .. }), "{text}");
+            assert!(error.is_retryable() && error.is_full(), "{text}");
+        }
+        let other = refusal(400, 10_054, "message size exceeds maximum allowed");
+        assert!(matches!(other, PublishError::Refused { .. }), "{other:?}");
     }
 }
