@@ -13,13 +13,13 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::cause::NatsCause;
+use crate::fault::PublishRefusals;
 use crate::publish::budget::PublishBudget;
 use crate::settings::{BusSettings, BusSettingsError};
 use crate::subject::Prefix;
-use client::reconnect_delay;
-
 pub(crate) use client::{
     ConnectionState, ConnectionWatch, NatsClient, NatsClientError, REQUEST_TIMEOUT, connect,
+    reconnect_delay,
 };
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,6 +44,7 @@ pub(crate) struct BusInner {
     pub(crate) publish_budget: PublishBudget,
     /// Whether atomic batches are tried: until a stream refuses one.
     pub(crate) takes_batches: AtomicBool,
+    pub(crate) refusals: PublishRefusals,
     state: ConnectionWatch,
     nats: RwLock<Arc<NatsClient>>,
     /// When the last attempt to make a new client failed.
@@ -132,6 +133,7 @@ impl Bus {
                     settings: settings.clone(),
                     publish_budget: PublishBudget::new(),
                     takes_batches: AtomicBool::new(true),
+                    refusals: PublishRefusals::default(),
                     state,
                     nats: RwLock::new(Arc::new(NatsClient::new(client))),
                     renewing: Mutex::default(),

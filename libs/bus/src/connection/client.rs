@@ -244,6 +244,6 @@ fn unreadable(path: &Path, source: std::io::Error) -> BusSettingsError {
     }
 }
 
-pub(super) fn reconnect_delay(failures: u32) -> Duration {
+pub(crate) fn reconnect_delay(failures: u32) -> Duration {
     jittered(failures, Duration::from_millis(50), Duration::from_secs(4))
 }

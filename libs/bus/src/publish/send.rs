@@ -23,6 +23,7 @@ use super::plan::{IndexedMessage, PublishStep, plan};
 use crate::cause::NatsCause;
 use crate::connection::{Bus, NatsClient};
 use crate::delay::jittered;
+use crate::stream::kind::StreamKind;
 
 /// Time limit for handing all messages of a call to the client; acks may take one request timeout more.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
@@ -46,6 +47,7 @@ impl Bus {
     ) -> BoxFuture<'_, Vec<PublishResult>> {
         Box::pin(async move {
             let deadline = Instant::now() + SEND_TIMEOUT;
+            let streams = self.streams_of(&prepared);
             let mut answers = PublishAnswers::new(prepared.len());
             let steps = self.plan(answers.sort_out(prepared));
             self.send_steps(steps, &mut answers, deadline).await;
@@ -54,8 +56,20 @@ impl Bus {
             refused.sort_unstable_by_key(|message| message.index);
             let steps = refused.into_iter().map(PublishStep::One).collect();
             self.send_steps(steps, &mut answers, deadline).await;
-            answers.finish()
+            let answers = answers.finish();
+            self.inner.refusals.note(&streams, &answers);
+            answers
         })
+    }
+
+    fn streams_of(
+        &self,
+        prepared: &[Result<PreparedMessage, PublishError>],
+    ) -> Vec<Option<StreamKind>> {
+        let subjects = prepared
+            .iter()
+            .map(|each| each.as_ref().map_or("", |each| each.subject.as_str()));
+        self.inner.refusals.streams_of(subjects)
     }
 
     /// As `send_all`, but nothing is in flight beside a message or a batch: while a check of a subject's last sequence is on
@@ -65,6 +79,7 @@ impl Bus {
         prepared: Vec<Result<PreparedMessage, PublishError>>,
     ) -> BoxFuture<'_, Vec<PublishResult>> {
         Box::pin(async move {
+            let streams = self.streams_of(&prepared);
             let mut answers = PublishAnswers::new(prepared.len());
             let steps = self.plan(answers.sort_out(prepared));
             for step in steps {
@@ -81,7 +96,9 @@ impl Bus {
                 }
             }
             self.note_batches(&answers);
-            answers.finish()
+            let answers = answers.finish();
+            self.inner.refusals.note(&streams, &answers);
+            answers
         })
     }
 

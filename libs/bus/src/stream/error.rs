@@ -5,7 +5,7 @@ use crate::cause::NatsCause;
 pub enum StreamError {
     /// The server has no JetStream, or not for this user.
     #[error(
-        "the NATS server has no JetStream for us: start it with --jetstream, or enable it for the account"
+        "the NATS server has no JetStream for us: start it with --jetstream, or enable it for the account; a server whose disk is full switches it off"
     )]
     NoJetStream {
         #[source]
@@ -19,6 +19,13 @@ pub enum StreamError {
         stream: String,
         /// Its configured size.
         max_bytes: u64,
+        #[source]
+        source: NatsCause,
+    },
+    /// JetStream does not answer now: it starts, or elects a leader.
+    #[error("JetStream does not answer for stream {stream}")]
+    Unanswered {
+        stream: String,
         #[source]
         source: NatsCause,
     },
@@ -43,4 +50,18 @@ pub enum StreamError {
         #[source]
         source: NatsCause,
     },
+}
+
+impl StreamError {
+    /// Says whether it may pass by itself. A server that was just started has no JetStream yet, and one of a cluster that just
+    /// came up knows of no other that has room.
+    pub(super) const fn may_pass(&self) -> bool {
+        match self {
+            Self::NoJetStream { .. }
+            | Self::NoRoom { .. }
+            | Self::Unanswered { .. }
+            | Self::Read { .. } => true,
+            Self::Create { .. } | Self::Update { .. } => false,
+        }
+    }
 }

@@ -44,6 +44,32 @@ impl StreamKind {
         }
     }
 
+    /// Returns its place in [`Self::ALL`].
+    pub(crate) const fn index(self) -> usize {
+        match self {
+            Self::Events => 0,
+            Self::MailSend => 1,
+            Self::DeadLetters => 2,
+            Self::MailRaw => 3,
+        }
+    }
+
+    /// Says what is lost with the stream, and what is not.
+    pub(super) const fn loss(self) -> &'static str {
+        match self {
+            Self::Events => {
+                "events that no consumer had read; received mails are in the API, and in their mailboxes unless they are deleted there"
+            }
+            Self::MailSend => {
+                "commands that were acknowledged to their senders and not yet accepted; accepted mails are in the database"
+            }
+            Self::DeadLetters => "copies of messages that could not be handled",
+            Self::MailRaw => {
+                "raw mails: queued mails fail with an event, received ones are in their mailboxes unless they are deleted there"
+            }
+        }
+    }
+
     fn subjects(self) -> Vec<String> {
         match self {
             Self::MailSend => {

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mailmesh_bus::{Bus, BusSettings, PublishError};
 use mailmesh_embedded::{Nats, free_port};
 
@@ -9,20 +10,25 @@ use crate::world::{eventually, outgoing, settings, start_with};
 /// Three servers; streams are kept by all of them.
 async fn cluster(name: &str) -> Result<(Vec<Nats>, BusSettings)> {
     let ports = [free_port(), free_port(), free_port()];
-    let routes = ports
-        .map(|port| format!("\"nats://127.0.0.1:{port}\""))
-        .join(", ");
     let mut servers = Vec::new();
-    for (index, port) in ports.iter().enumerate() {
-        let config = format!(
-            "cluster {{ name: \"{name}\", listen: \"127.0.0.1:{port}\", routes: [{routes}] }}\n"
-        );
-        servers.push(start_with(&format!("{name}-{index}"), &config).await?);
+    for index in 0..ports.len() {
+        servers.push(start_member(name, index, &ports).await?);
     }
     let urls: Vec<String> = servers.iter().map(Nats::url).collect();
     let mut settings = settings(&urls.join(","));
     settings.streams.replicas = 3;
     Ok((servers, settings))
+}
+
+async fn start_member(name: &str, index: usize, ports: &[u16; 3]) -> Result<Nats> {
+    let routes = ports
+        .map(|port| format!("\"nats://127.0.0.1:{port}\""))
+        .join(", ");
+    let port = ports.get(index).context("a cluster of three")?;
+    let config = format!(
+        "cluster {{ name: \"{name}\", listen: \"127.0.0.1:{port}\", routes: [{routes}] }}\n"
+    );
+    start_with(&format!("{name}-{index}"), &config).await
 }
 
 async fn bus_of(settings: &BusSettings) -> Result<Bus> {
@@ -110,5 +116,29 @@ async fn stale_owner_is_refused_in_a_cluster() -> Result<()> {
     })
     .await?;
     assert_eq!(found.len(), stored);
+    Ok(())
+}
+
+#[tokio::test]
+async fn start_waits_for_a_cluster_that_has_no_leader_yet() -> Result<()> {
+    let ports = [free_port(), free_port(), free_port()];
+    let first = start_member("election", 0, &ports).await?;
+    let mut settings = settings(&first.url());
+    settings.streams.replicas = 3;
+    settings.connect_wait_seconds = 60;
+    let bus = Bus::connect(&settings).await?;
+    // Alone it has no majority, and answers nothing.
+    let alone = tokio::time::timeout(Duration::from_secs(1), bus.ensure_streams()).await;
+    assert!(!matches!(alone, Ok(Ok(()))), "{alone:?}");
+
+    let (ready, others) = tokio::join!(bus.await_streams(), async {
+        let second = start_member("election", 1, &ports).await?;
+        let third = start_member("election", 2, &ports).await?;
+        anyhow::Ok([second, third])
+    });
+
+    let _others = others?;
+    ready?;
+    bus.publish(outgoing("mail.received.a", "1", b"x")).await?;
     Ok(())
 }

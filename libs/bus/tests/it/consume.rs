@@ -483,3 +483,26 @@ async fn second_consumer_of_the_same_work_is_refused() -> Result<()> {
     );
     running.finish().await
 }
+
+#[tokio::test]
+async fn consumer_goes_on_when_it_or_its_stream_was_deleted() -> Result<()> {
+    let settings = settings(&url()?);
+    let bus = bus_with(&settings).await?;
+    let mut running = run(&bus, quick());
+    send(&bus, "fine").await?;
+    running.next().await?;
+    let jetstream = async_nats::jetstream::new(plain_client().await?);
+    let name = format!("{}_MAIL_SEND", settings.prefix);
+
+    let stream = jetstream.get_stream(&name).await?;
+    let consumer = <Scripted as Handler>::CONSUMER;
+    stream.delete_consumer(consumer).await?;
+    send(&bus, "after the consumer").await?;
+    assert_eq!(running.next().await?.stream_sequence, 2);
+
+    jetstream.delete_stream(&name).await?;
+    assert_eq!(bus.find_fault(&StreamKind::ALL).await, None);
+    send(&bus, "after the stream").await?;
+    assert_eq!(running.next().await?.stream_sequence, 1);
+    running.finish().await
+}

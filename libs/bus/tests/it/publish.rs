@@ -1,7 +1,7 @@
 use anyhow::Result;
-use mailmesh_bus::PublishError;
+use mailmesh_bus::{BusFault, PublishError, StreamKind};
 
-use crate::world::{bus, bus_with, outgoing, plain_client, settings, url};
+use crate::world::{bus, bus_with, outgoing, plain_client, settings, start_with, url};
 
 #[tokio::test]
 async fn same_message_id_is_stored_once() -> Result<()> {
@@ -64,12 +64,56 @@ async fn full_stream_refuses_and_takes_again_after_a_purge() -> Result<()> {
         assert!(answer.is_full() && answer.is_retryable(), "{answer:?}");
         assert!(!answer.may_be_stored());
     }
+    let full = Some(BusFault::StreamFull { stream: "EVENTS" });
+    assert_eq!(bus.find_fault(&StreamKind::ALL).await, full);
+    assert_eq!(bus.find_fault(&[StreamKind::MailRaw]).await, None);
 
     let jetstream = async_nats::jetstream::new(plain_client().await?);
     let stream = jetstream.get_stream(format!("{}_EVENTS", settings.prefix));
     stream.await?.purge().await?;
     bus.publish(outgoing("mail.received.a", "again", &body))
         .await?;
+    assert_eq!(bus.find_fault(&StreamKind::ALL).await, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn server_without_room_is_told_apart_from_a_full_stream() -> Result<()> {
+    let limits = "jetstream { max_file_store: 3M }\n";
+    let server = start_with("no-room", limits).await?;
+    let mut settings = settings(&server.url());
+    // Nothing is reserved, so that only messages use the server's storage up.
+    settings.streams.events_max_bytes = 0;
+    settings.streams.mail_send_max_bytes = 0;
+    settings.streams.raw_max_bytes = 0;
+    settings.streams.dead_letters_max_bytes = 0;
+    let bus = bus_with(&settings).await?;
+    let body = vec![b'x'; 256 * 1024];
+
+    let many = (0..20).map(|n| outgoing("mail.received.a", &n.to_string(), &body));
+    let answers = bus.publish_all(many.collect()).await;
+
+    let refused: Vec<_> = answers
+        .iter()
+        .filter_map(|one| one.as_ref().err())
+        .collect();
+    assert!(
+        refused
+            .iter()
+            .any(|one| matches!(one, PublishError::NoStorage { .. })),
+        "{refused:?}"
+    );
+    let fault = bus.find_fault(&StreamKind::ALL).await;
+    assert!(
+        matches!(
+            fault,
+            Some(BusFault::NoStorage {
+                stream: "EVENTS",
+                ..
+            })
+        ),
+        "{fault:?}"
+    );
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 use anyhow::Result;
 use async_nats::jetstream::stream::{Config, Source};
-use mailmesh_bus::{Bus, BusError, BusSettings, StreamError};
+use mailmesh_bus::{Bus, BusError, BusFault, BusSettings, PublishError, StreamError, StreamKind};
 use mailmesh_events::EVENT_NAMES;
 use mailmesh_events::subject::of_event;
 
@@ -247,4 +247,48 @@ async fn stream_of_somebody_elses_on_a_bare_event_is_found() -> Result<()> {
     .await?;
     assert_eq!(listening.info().await?.state.messages, 0);
     Ok(())
+}
+
+#[tokio::test]
+async fn streams_that_were_deleted_are_made_again() -> Result<()> {
+    let settings = settings(&url()?);
+    let bus = bus_with(&settings).await?;
+    let jetstream = async_nats::jetstream::new(plain_client().await?);
+    for stream in ["EVENTS", "MAIL_SEND", "MAIL_RAW"] {
+        let name = format!("{}_{stream}", settings.prefix);
+        jetstream.delete_stream(&name).await?;
+    }
+    let lost = bus.publish(outgoing("mail.received.a", "1", b"x")).await;
+    assert!(
+        matches!(lost, Err(PublishError::NoStream { .. })),
+        "{lost:?}"
+    );
+
+    assert_eq!(bus.find_fault(&StreamKind::ALL).await, None);
+
+    for subject in ["mail.received.a", "mail.send.a", "raw.a.1"] {
+        bus.publish(outgoing(subject, "2", b"x")).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn server_that_is_gone_and_streams_that_cannot_be_made_are_told() -> Result<()> {
+    let mut server = start_own("fault").await?;
+    let bus = bus_with(&settings(&server.url())).await?;
+    assert_eq!(bus.find_fault(&StreamKind::ALL).await, None);
+
+    server.kill().await;
+
+    let fault = bus.find_fault(&StreamKind::ALL).await;
+    assert_eq!(fault, Some(BusFault::Silent));
+    server.restart().await?;
+    eventually("the fault is over", async || {
+        Ok(bus
+            .find_fault(&StreamKind::ALL)
+            .await
+            .is_none()
+            .then_some(()))
+    })
+    .await
 }
