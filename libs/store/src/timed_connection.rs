@@ -60,7 +60,7 @@ impl StatementTimeout {
     }
 
     fn note(&self, error: &sqlx::Error) {
-        if matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_)) {
+        if doubt_by(error) == Doubt::All {
             self.suspect_all();
         }
     }
@@ -130,9 +130,49 @@ impl<'c> TimedConnection<'c> {
     }
 }
 
-/// A refusal by the database is a whole answer.
-const fn is_unfinished<T>(answer: &Result<T, sqlx::Error>) -> bool {
-    matches!(answer, Err(error) if !matches!(error, sqlx::Error::Database(_)))
+/// A refusal by the database is a whole answer, unless it concerns the connection itself.
+fn is_unfinished<T>(answer: &Result<T, sqlx::Error>) -> bool {
+    match answer {
+        Ok(_) => false,
+        Err(error @ sqlx::Error::Database(_)) => doubt_by(error) != Doubt::None,
+        Err(_) => true,
+    }
+}
+
+/// Which connections a failure makes unusable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    None,
+    This,
+    All,
+}
+
+fn doubt_by(error: &sqlx::Error) -> Doubt {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) => Doubt::All,
+        sqlx::Error::Database(error) => error.code().map_or(Doubt::None, |code| doubt_of(&code)),
+        _ => Doubt::None,
+    }
+}
+
+/// By SQLSTATE (Postgres documentation, appendix A).
+fn doubt_of(code: &str) -> Doubt {
+    match code {
+        // Read-only transaction: opened during a fail-over, or to a server that is not the primary any more. Such a session
+        // stays as it is when the server becomes writable.
+        "25006" => Doubt::All,
+        // Shut down by the administrator or after a crash, not ready, its database dropped.
+        "57P01" | "57P02" | "57P03" | "57P04" => Doubt::All,
+        // This session was idle for too long, in a transaction or outside of one.
+        "25P03" | "25P04" | "57P05" => Doubt::This,
+        // A statement that was prepared before a migration, or by way of a pooler that lost it.
+        "0A000" | "26000" => Doubt::This,
+        // Connection exceptions.
+        _ if code.starts_with("08") => Doubt::All,
+        // Neither 53300 (too many connections) nor 55P03 and 57014 (a lock or a statement that took too long) say anything of
+        // the connections that stand.
+        _ => Doubt::None,
+    }
 }
 
 type Step = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
@@ -209,5 +249,37 @@ impl<'c> Executor<'c> for TimedConnection<'c> {
             self.is_awaiting,
             statement,
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_of_the_server_casts_doubt_on_connections_and_a_refused_statement_does_not() {
+        for (code, doubt) in [
+            ("25006", Doubt::All),
+            ("57P01", Doubt::All),
+            ("57P02", Doubt::All),
+            ("57P03", Doubt::All),
+            ("57P04", Doubt::All),
+            ("08006", Doubt::All),
+            ("08P01", Doubt::All),
+            ("25P03", Doubt::This),
+            ("25P04", Doubt::This),
+            ("57P05", Doubt::This),
+            ("0A000", Doubt::This),
+            ("26000", Doubt::This),
+            ("53300", Doubt::None),
+            ("53100", Doubt::None),
+            ("55P03", Doubt::None),
+            ("57014", Doubt::None),
+            ("40001", Doubt::None),
+            ("23505", Doubt::None),
+            ("42501", Doubt::None),
+        ] {
+            assert_eq!(doubt_of(code), doubt, "{code}");
+        }
     }
 }

@@ -184,6 +184,44 @@ async fn work_that_takes_every_connection_leaves_one_for_the_heart() -> Result<(
     Ok(())
 }
 
+#[tokio::test]
+async fn connections_that_were_opened_while_the_server_was_read_only_are_replaced() -> Result<()> {
+    let world = World::new().await?;
+    world.set_read_only(true).await?;
+    let mut settings = world.settings();
+    settings.max_connections = 3;
+    let database = Database::connect(&settings).await?;
+    for tx in [
+        database.begin().await?,
+        database.begin().await?,
+        database.begin().await?,
+        database.begin_urgent().await?,
+    ] {
+        tx.commit().await?;
+    }
+    world.set_read_only(false).await?;
+
+    let refused = write(&database).await;
+
+    // One refusal is enough: all of them were opened at that time.
+    assert!(refused.is_err());
+    let mut held = Vec::new();
+    for key in ["one", "two", "three"] {
+        let mut tx = database.begin().await?;
+        crate::sample::stored_client(&mut tx, key).await?;
+        held.push(tx);
+    }
+    let mut urgent = database.begin_urgent().await?;
+    crate::sample::stored_client(&mut urgent, "urgent").await?;
+    Ok(())
+}
+
+async fn write(database: &Database) -> Result<()> {
+    let mut tx = database.begin().await?;
+    crate::sample::stored_client(&mut tx, "example").await?;
+    Ok(tx.commit().await?)
+}
+
 async fn look(database: &Database) -> Result<(), StoreError> {
     let mut tx = database.begin().await?;
     api_key::list(&mut tx).await?;

@@ -49,6 +49,16 @@ impl World {
         execute(&self.url, statements).await
     }
 
+    /// Has later connections begin read-only transactions, as those to a server that is failing over; or no longer.
+    pub(crate) async fn set_read_only(&self, is_read_only: bool) -> Result<()> {
+        let name: String = self.read("SELECT current_database()::text").await?;
+        execute(
+            &url()?,
+            &format!("ALTER DATABASE {name} SET default_transaction_read_only = {is_read_only}"),
+        )
+        .await
+    }
+
     /// Has later connections plan each statement once, for whatever parameters.
     pub(crate) async fn force_generic_plans(&self) -> Result<()> {
         let name: String = self.read("SELECT current_database()::text").await?;
