@@ -1,11 +1,17 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mailmesh_bus::{Bus, BusError, BusSettings, StreamError};
 use mailmesh_secrets::KeysError;
-use mailmesh_store::{Database, MigrationState, PostgresSettings, StoreError};
+use mailmesh_store::{Database, DatabaseSettings, MigrationState, PostgresSettings, StoreError};
+use tokio::time::Instant;
+use tracing::info;
 
 use crate::{ConnectSettings, MailServers};
+
+/// Pause between attempts to reach a Postgres that is starting.
+const POSTGRES_PAUSE: Duration = Duration::from_millis(500);
 
 /// Connections that all services of one process share.
 #[derive(Debug, Clone)]
@@ -57,7 +63,8 @@ impl Connections {
         self
     }
 
-    /// Connects to both, refuses a database that is not migrated, and makes the streams.
+    /// Connects to both, refuses a database that is not migrated, and makes the streams. Servers that are starting are
+    /// waited for.
     ///
     /// # Errors
     /// [`OpenError`], which says what to do.
@@ -66,13 +73,38 @@ impl Connections {
         nats: &'a BusSettings,
     ) -> BoxFuture<'a, Result<Self, OpenError>> {
         Box::pin(async move {
-            let database = Database::connect(&postgres.resolve()?).await?;
-            if let MigrationState::Behind(missing) = database.migration_state().await? {
-                return Err(OpenError::NotMigrated { missing });
-            }
+            let database = await_database(postgres).await?;
             let bus = Bus::connect(nats).await?;
-            bus.ensure_streams().await?;
+            bus.await_streams().await?;
             Ok(Self::new(database, bus))
         })
+    }
+}
+
+/// Connects, trying for up to `connect_wait_seconds` while the server is not reached or still starting.
+async fn await_database(postgres: &PostgresSettings) -> Result<Database, OpenError> {
+    let settings = postgres.resolve()?;
+    let deadline = Instant::now() + postgres.connect_wait();
+    let mut is_told = false;
+    loop {
+        match open_database(&settings).await {
+            Err(OpenError::Database(error)) if error.may_pass() && Instant::now() < deadline => {
+                if !is_told {
+                    let error = &error as &dyn std::error::Error;
+                    info!(error, "Waiting for Postgres");
+                    is_told = true;
+                }
+            }
+            opened => return opened,
+        }
+        tokio::time::sleep(POSTGRES_PAUSE).await;
+    }
+}
+
+async fn open_database(settings: &DatabaseSettings) -> Result<Database, OpenError> {
+    let database = Database::connect(settings).await?;
+    match database.migration_state().await? {
+        MigrationState::Behind(missing) => Err(OpenError::NotMigrated { missing }),
+        MigrationState::Current | MigrationState::Ahead => Ok(database),
     }
 }

@@ -88,6 +88,26 @@ impl StoreError {
         Self::Connect(Cause(error))
     }
 
+    /// Returns whether the server may answer in a while: it is starting, restarting, or has no connection left now. A refused
+    /// sign-in and an unknown database do not pass.
+    pub fn may_pass(&self) -> bool {
+        let (Self::Connect(Cause(cause))
+        | Self::Query {
+            cause: Cause(cause),
+            ..
+        }) = self
+        else {
+            return false;
+        };
+        match cause {
+            sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+                matches!(&*code, "57P01" | "57P02" | "57P03" | "53300") || code.starts_with("08")
+            }),
+            _ => false,
+        }
+    }
+
     /// Returns the error mapper of one operation.
     pub(crate) fn query(operation: &'static str) -> impl Fn(sqlx::Error) -> Self {
         move |error| {

@@ -25,6 +25,9 @@ pub struct PostgresSettings {
     /// How long to wait for a free connection.
     #[serde(default = "default_acquire_timeout_seconds")]
     acquire_timeout_seconds: u64,
+    /// How long to wait at start for a server that is starting itself.
+    #[serde(default = "default_connect_wait_seconds")]
+    connect_wait_seconds: u64,
 }
 
 #[derive(Clone, Deserialize)]
@@ -42,6 +45,10 @@ const fn default_max_connections() -> u32 {
 }
 
 const fn default_acquire_timeout_seconds() -> u64 {
+    15
+}
+
+const fn default_connect_wait_seconds() -> u64 {
     15
 }
 
@@ -65,7 +72,13 @@ impl PostgresSettings {
             ca_file: None,
             max_connections,
             acquire_timeout_seconds: default_acquire_timeout_seconds(),
+            connect_wait_seconds: default_connect_wait_seconds(),
         }
+    }
+
+    /// Returns how long to wait at start for a server that is starting itself.
+    pub const fn connect_wait(&self) -> Duration {
+        Duration::from_secs(self.connect_wait_seconds)
     }
 
     /// Reads the URL file, if one is named.
