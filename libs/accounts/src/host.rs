@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mailmesh_domain::{AccountId, Direction, GrantId};
-use mailmesh_store::{StoreError, account, grant};
+use mailmesh_store::account_status::StoredState;
+use mailmesh_store::{StoreError, account, account_status, grant};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
@@ -149,6 +150,7 @@ impl AccountHost {
                 self.registry.forgive();
                 self.start_idle().await;
                 self.compare_revisions(self.registry.revisions()).await;
+                self.compare_states().await;
                 self.look_for_tokens(true).await;
             }
             Input::TokensDue => self.look_for_tokens(false).await,
@@ -173,8 +175,7 @@ impl AccountHost {
         let idle = self.registry.idle();
         for ids in idle.chunks(LOAD) {
             let direction = self.settings.direction;
-            let database = &self.replica.database;
-            match AccountSnapshot::load_many(database, direction, ids).await {
+            match AccountSnapshot::load_many(&self.replica, direction, ids).await {
                 Ok(snapshots) => snapshots.into_iter().for_each(|one| self.start(one)),
                 Err(error) => warn!(
                     error = &error as &dyn Error,
@@ -275,6 +276,32 @@ impl AccountHost {
         let revisions = account::list_revisions(&mut tx, ids).await?;
         tx.commit().await?;
         Ok(revisions.into_iter().collect())
+    }
+
+    /// Wakes the workers whose account's row holds another state than they have recorded, so that they record it again.
+    async fn compare_states(&self) {
+        for ids in self.registry.list().chunks(LOAD) {
+            match self.list_states(ids).await {
+                Ok(stored) => {
+                    for (id, state) in stored {
+                        if self.registry.doubt_state(id, &state) {
+                            info!(account.id = %id, stored = %state.state, "The account's row holds another state than was recorded");
+                        }
+                    }
+                }
+                Err(error) => warn!(error = &error as &dyn Error, "States were not compared"),
+            }
+        }
+    }
+
+    async fn list_states(
+        &self,
+        ids: &[AccountId],
+    ) -> Result<Vec<(AccountId, StoredState)>, StoreError> {
+        let mut tx = self.replica.database.begin().await?;
+        let states = account_status::list_stored(&mut tx, ids).await?;
+        tx.commit().await?;
+        Ok(states)
     }
 
     /// Wakes accounts that wait for a token which has come without a hint.

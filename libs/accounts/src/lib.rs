@@ -14,6 +14,7 @@ mod backoff;
 mod connections;
 mod credentials;
 mod group_commit;
+mod health;
 mod host;
 mod lease;
 mod limit;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use mailmesh_bus::Bus;
+use mailmesh_bus::{Bus, StreamKind};
 use mailmesh_domain::{Clock, EventId, ReplicaId};
 use mailmesh_events::{Encoded, Event};
 use mailmesh_store::{Database, StoreError, replica};
@@ -41,6 +42,7 @@ pub use backoff::{Backoff, spread};
 pub use connections::{Connections, OpenError};
 pub use credentials::{AccountCredentials, CredentialsError, OpenedCredentials, open_credentials};
 pub use group_commit::{GroupCommit, GroupHandle, GroupReceipt, GroupSettings, GroupWrite};
+pub use health::{HealthError, ReplicaHealth};
 pub use host::{AccountHost, HostSettings, Overlap, WorkerRegistry, WorkerView};
 pub use lease::{LeaseChange, LeaseKeeper, Leases};
 pub use limit::{ConnectPermit, ConnectSettings, ConnectSettingsError};
@@ -53,6 +55,8 @@ pub use state::RecordedState;
 pub use worker::{AccountWork, WorkerSignals};
 
 const HEARTBEAT: Duration = Duration::from_secs(3);
+/// Interval of looking at the streams.
+const LOOK_AT_STREAMS: Duration = Duration::from_secs(5);
 
 /// One replica of a service, shared by all its tasks.
 #[derive(Debug, Clone)]
@@ -67,6 +71,7 @@ pub struct Replica {
     pub servers: Arc<MailServers>,
     /// Wakes the relay after a commit that added to the outbox.
     pub outbox: RelayHandle,
+    pub health: Arc<ReplicaHealth>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -75,6 +80,7 @@ pub struct Replica {
 pub struct Membership {
     replica: Replica,
     relay: Relay,
+    streams: &'static [StreamKind],
 }
 
 impl Replica {
@@ -98,12 +104,14 @@ impl Replica {
                 bus: connections.bus.clone(),
                 servers: Arc::clone(&connections.servers),
                 outbox,
+                health: Arc::new(ReplicaHealth::new()),
                 clock,
             };
             joined.beat().await?;
             let membership = Membership {
                 replica: joined.clone(),
                 relay,
+                streams: &[StreamKind::Events],
             };
             Ok((joined, membership))
         })
@@ -127,6 +135,8 @@ impl Replica {
         Box::pin(async move {
             let mut tx = self.database.begin_urgent().await?;
             let alive = replica::beat(&mut tx, self.id, self.service).await?;
+            let problem = self.health.problem();
+            replica::set_problem(&mut tx, self.id, problem.as_ref()).await?;
             tx.commit().await?;
             Ok(alive)
         })
@@ -134,14 +144,30 @@ impl Replica {
 }
 
 impl Membership {
-    /// Sends heartbeats and relays until `stop`; then relays what is left and deregisters the replica. Stop it after the
+    /// Names the streams that the service needs, besides `EVENTS`: its health asks for them.
+    #[must_use]
+    pub fn needing(self, streams: &'static [StreamKind]) -> Self {
+        Self { streams, ..self }
+    }
+
+    /// Returns whether the replica can do its work, for the service's readiness.
+    pub fn health(&self) -> Arc<ReplicaHealth> {
+        Arc::clone(&self.replica.health)
+    }
+
+    /// Sends heartbeats, looks at the streams and relays until `stop`; then relays what is left and deregisters the replica. Stop it after the
     /// service's own tasks have ended, since they still add to the outbox.
     pub fn run(self, stop: CancellationToken) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            let Self { replica, relay } = self;
+            let Self {
+                replica,
+                relay,
+                streams,
+            } = self;
             let relaying = relay.run(stop.clone());
             let beating = beat_until(&replica, &stop);
-            tokio::join!(relaying, beating);
+            let looking = look_until(&replica, streams, &stop);
+            tokio::join!(relaying, beating, looking);
             if let Err(error) = leave(&replica).await {
                 warn!(
                     error = &error as &dyn std::error::Error,
@@ -160,12 +186,31 @@ async fn beat_until(replica: &Replica, stop: &CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = replica.beat().await {
+        let beaten = replica.beat().await.map(drop);
+        if let Err(error) = &beaten {
             warn!(
-                error = &error as &dyn std::error::Error,
+                error = error as &dyn std::error::Error,
                 "The heartbeat failed; it is tried again"
             );
         }
+        replica.health.note_beat(beaten);
+    }
+}
+
+/// Looks for what keeps the streams from being used, and tells it by the heartbeat's row.
+async fn look_until(replica: &Replica, streams: &[StreamKind], stop: &CancellationToken) {
+    let mut ticks = tokio::time::interval(LOOK_AT_STREAMS);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let fault = tokio::select! {
+            () = stop.cancelled() => return,
+            fault = replica.bus.find_fault(streams) => fault,
+        };
+        replica.health.note_fault(fault);
     }
 }
 

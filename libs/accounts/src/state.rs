@@ -1,113 +1,145 @@
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use mailmesh_domain::AccountState;
 use mailmesh_events::account::{AccountFailing, AccountRecovered, AccountSignInRequired};
 use mailmesh_events::{Encoded, Problem};
 use mailmesh_store::account::Account;
-use mailmesh_store::account_status::AccountStatus;
+use mailmesh_store::account_status::{StateWrite, StoredState};
+use mailmesh_store::lease::LeaseTerm;
 use mailmesh_store::{StoreError, account_status, outbox};
 use tracing::{error, info, warn};
 
-use crate::Replica;
+use crate::{Replica, WorkerSignals};
 
-impl Replica {
+/// Records an account's state for its worker: changes alone, and only while the replica holds the lease.
+///
+/// The host compares the row with what was recorded once in a while, since a commit whose answer was lost, a person or a
+/// restored database may have left something else there; the state is then recorded again.
+#[derive(Debug)]
+pub struct RecordedState {
+    term: LeaseTerm,
+    signals: Arc<WorkerSignals>,
+}
+
+impl RecordedState {
+    /// Starts with the stored state.
+    pub fn new(term: LeaseTerm, stored: Option<StoredState>, signals: Arc<WorkerSignals>) -> Self {
+        signals.note_recorded(stored);
+        Self { term, signals }
+    }
+
+    /// Records a state, unless the row is known to hold it. A failure is logged; the next call tries again.
+    pub fn set<'a>(
+        &'a self,
+        replica: &'a Replica,
+        account: &'a Account,
+        state: AccountState,
+        problem: Option<&'a Problem>,
+    ) -> BoxFuture<'a, ()> {
+        let wanted = StoredState {
+            state,
+            problem: problem.cloned(),
+        };
+        if !self.signals.is_state_doubted() && self.signals.recorded().as_ref() == Some(&wanted) {
+            return Box::pin(std::future::ready(()));
+        }
+        Box::pin(async move {
+            if let Err(error) = self.write(replica, account, wanted, false).await {
+                warn!(
+                    account.id = %account.id,
+                    error = &error as &dyn std::error::Error,
+                    "The account's state was not recorded; it is tried again"
+                );
+            }
+        })
+    }
+
     /// Records that an account works, as its server confirmed just now.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn record_active<'a>(
+    pub fn set_active<'a>(
         &'a self,
+        replica: &'a Replica,
         account: &'a Account,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(write_state(self, account, AccountState::Active, None, true))
+        let active = StoredState {
+            state: AccountState::Active,
+            problem: None,
+        };
+        Box::pin(self.write(replica, account, active, true))
     }
 
     /// Records that an account does not work, and why.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn record_problem<'a>(
+    pub fn set_problem<'a>(
         &'a self,
+        replica: &'a Replica,
         account: &'a Account,
         state: AccountState,
         problem: &'a Problem,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(write_state(self, account, state, Some(problem), false))
-    }
-}
-
-/// Last recorded state of an account, so that only changes are written.
-#[derive(Debug)]
-pub struct RecordedState {
-    state: AccountState,
-    problem: Option<Box<Problem>>,
-}
-
-impl RecordedState {
-    /// Starts with the stored state; an account without a row counts as active.
-    pub fn new(stored: Option<AccountStatus>) -> Self {
-        let (state, problem) = stored.map_or((AccountState::Active, None), |stored| {
-            (stored.state, stored.problem)
-        });
-        Self {
-            state,
-            problem: problem.map(Box::new),
-        }
+        let problem = Some(problem.clone());
+        Box::pin(self.write(replica, account, StoredState { state, problem }, false))
     }
 
-    /// Records a state, unless it is known. A failure is logged; the next change tries again.
-    pub fn set<'a>(
-        &'a mut self,
+    /// Records the last state again if the row was found to hold another.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn repeat<'a>(
+        &'a self,
         replica: &'a Replica,
         account: &'a Account,
-        state: AccountState,
-        problem: Option<&'a Problem>,
-    ) -> BoxFuture<'a, ()> {
-        if self.state == state && self.problem.as_deref() == problem {
-            return Box::pin(std::future::ready(()));
-        }
-        Box::pin(async move {
-            match write_state(replica, account, state, problem, false).await {
-                Ok(()) => {
-                    self.state = state;
-                    self.problem = problem.cloned().map(Box::new);
-                }
-                Err(error) => warn!(
-                    account.id = %account.id,
-                    error = &error as &dyn std::error::Error,
-                    "The account's state was not recorded; the next change tries again"
-                ),
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        match self.signals.recorded() {
+            Some(last) if self.signals.is_state_doubted() => {
+                Box::pin(self.write(replica, account, last, false))
             }
-        })
+            _ => Box::pin(std::future::ready(Ok(()))),
+        }
     }
-}
 
-/// One transaction: an event is there exactly when the row has changed.
-async fn write_state(
-    replica: &Replica,
-    account: &Account,
-    state: AccountState,
-    problem: Option<&Problem>,
-    is_proved: bool,
-) -> Result<(), StoreError> {
-    let now = replica.clock.now();
-    let mut tx = replica.database.begin().await?;
-    let before = account_status::set_state(&mut tx, account.id, state, problem, now).await?;
-    if is_proved {
-        account_status::set_proved(&mut tx, &[(account.id, now)]).await?;
+    /// One transaction: an event is there exactly when the row has changed.
+    async fn write(
+        &self,
+        replica: &Replica,
+        account: &Account,
+        wanted: StoredState,
+        is_proved: bool,
+    ) -> Result<(), StoreError> {
+        // Until the commit is confirmed, the row may hold either.
+        self.signals.doubt_state();
+        let StoredState { state, problem } = &wanted;
+        let (state, problem, now) = (*state, problem.as_ref(), replica.clock.now());
+        let mut tx = replica.database.begin().await?;
+        let written = account_status::set_state(&mut tx, &self.term, state, problem, now).await?;
+        if written == StateWrite::NotOwner {
+            info!(account.id = %account.id, state = %state, "Another replica runs the account; its state is not ours to record");
+            return Ok(());
+        }
+        if is_proved {
+            account_status::set_proved(&mut tx, &[(account.id, now)]).await?;
+        }
+        let mut event = None;
+        if let StateWrite::Changed { was } = written {
+            event = event_of(replica, account, state, was, problem);
+            outbox::insert(&mut tx, replica.id, event.as_slice(), now).await?;
+        }
+        tx.commit().await?;
+        if let StateWrite::Changed { was } = written {
+            let code = problem.and_then(|problem| problem.code.as_deref());
+            info!(account.id = %account.id, state = %state, %was, code, "Account state changed");
+        }
+        if event.is_some() {
+            replica.outbox.wake();
+        }
+        self.signals.note_recorded(Some(wanted));
+        Ok(())
     }
-    let event = before.and_then(|was| event_of(replica, account, state, was, problem));
-    if event.is_some() {
-        outbox::insert(&mut tx, replica.id, event.as_slice(), now).await?;
-    }
-    tx.commit().await?;
-    if let Some(was) = before {
-        let code = problem.and_then(|problem| problem.code.as_deref());
-        info!(account.id = %account.id, state = %state, %was, code, "Account state changed");
-    }
-    if event.is_some() {
-        replica.outbox.wake();
-    }
-    Ok(())
 }
 
 fn event_of(

@@ -1,9 +1,10 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 use mailmesh_domain::AccountId;
 use mailmesh_store::StoreError;
+use mailmesh_store::account_status::StoredState;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,10 @@ pub struct WorkerSignals {
     refused_generation: AtomicI64,
     /// The newer token needs a person's sign-in: it is looked for less often.
     is_patient: AtomicBool,
+    /// State of the account as the worker last recorded it.
+    recorded: Mutex<Option<StoredState>>,
+    /// Whether the row may hold another state than the recorded one.
+    is_state_doubted: AtomicBool,
 }
 
 impl Default for WorkerSignals {
@@ -52,6 +57,8 @@ impl Default for WorkerSignals {
             proved_at: AtomicI64::new(0),
             refused_generation: AtomicI64::new(-1),
             is_patient: AtomicBool::new(false),
+            recorded: Mutex::default(),
+            is_state_doubted: AtomicBool::new(false),
         }
     }
 }
@@ -77,6 +84,37 @@ impl WorkerSignals {
         self.is_patient.store(is_patient, Ordering::Relaxed);
         self.refused_generation
             .store(generation.unwrap_or(-1), Ordering::Relaxed);
+    }
+
+    /// Notes the state that the account's row holds.
+    pub(crate) fn note_recorded(&self, state: Option<StoredState>) {
+        self.is_state_doubted
+            .store(state.is_none(), Ordering::Relaxed);
+        *self.lock_recorded() = state;
+    }
+
+    pub(crate) fn recorded(&self) -> Option<StoredState> {
+        self.lock_recorded().clone()
+    }
+
+    /// Has the state recorded again, whatever it is.
+    pub(crate) fn doubt_state(&self) {
+        self.is_state_doubted.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_state_doubted(&self) -> bool {
+        self.is_state_doubted.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the row holds another state than the recorded one.
+    pub(crate) fn differs_from(&self, stored: &StoredState) -> bool {
+        self.lock_recorded()
+            .as_ref()
+            .is_some_and(|recorded| recorded != stored)
+    }
+
+    fn lock_recorded(&self) -> MutexGuard<'_, Option<StoredState>> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the generation that a newer one is waited for; without `with_patient` only if it may

@@ -101,6 +101,9 @@ named! {
         SignInRequired = "sign_in_required",
         /// Fails for another reason, named beside the state.
         Failing = "failing",
+        /// Nobody can say: its service does not run or cannot use NATS or Postgres, or the server has long confirmed nothing.
+        /// Shown, and never stored.
+        Unknown = "unknown",
     }
 }
 

@@ -1,12 +1,13 @@
 //! `account_status`: what the service that runs an account knows of it.
 
-use mailmesh_domain::{AccountId, AccountState};
+use mailmesh_domain::{AccountId, AccountState, MustAct, Verdict};
 use mailmesh_events::Problem;
 use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::convert::{RowOf, to_json};
+use crate::lease::LeaseTerm;
 use crate::{StoreError, Tx};
 
 /// How an account fares.
@@ -17,6 +18,8 @@ pub struct AccountStatus {
     pub state: AccountState,
     /// Why not, if not.
     pub problem: Option<Problem>,
+    /// Why nobody knows whether it works, if the state is unknown.
+    pub unreported: Option<Problem>,
     /// When the state last changed.
     pub changed_at: OffsetDateTime,
     /// When the server last proved that it knows us.
@@ -31,6 +34,11 @@ struct Row {
     grant_state: Option<String>,
     grant_problem: Option<Value>,
     is_grant_missing: bool,
+    is_enabled: bool,
+    service: String,
+    is_served: bool,
+    replica_problem: Option<Value>,
+    is_proof_old: bool,
     changed_at: OffsetDateTime,
     proved_at: Option<OffsetDateTime>,
 }
@@ -44,6 +52,7 @@ impl TryFrom<Row> for AccountStatus {
             id: row.account_id,
         };
         let own: AccountState = of.parse("state", &row.state)?;
+        let reported = row.report(&of)?;
         let (state, problem) = match row.grant_state.as_deref() {
             _ if row.is_grant_missing => (AccountState::SignInNeeded, None),
             Some("sign_in_required") => (AccountState::SignInRequired, row.grant_problem),
@@ -52,15 +61,60 @@ impl TryFrom<Row> for AccountStatus {
             _ if own == AccountState::SignInNeeded => (AccountState::Active, None),
             _ => (own, row.problem),
         };
+        // What is known to fail stays so; only what would be shown as working needs somebody who has seen it.
+        let (state, unreported) = match (state, reported) {
+            (AccountState::Active, Some(why)) => (AccountState::Unknown, Some(why)),
+            (state, _) => (state, None),
+        };
         Ok(Self {
             account_id: AccountId::from_uuid(row.account_id),
             state,
             problem: of.json("problem", problem)?,
+            unreported,
             changed_at: row.changed_at,
             proved_at: row.proved_at,
         })
     }
 }
+
+impl Row {
+    /// Returns why nobody can say at present how the account fares.
+    fn report(&self, of: &RowOf<Uuid>) -> Result<Option<Problem>, StoreError> {
+        let verdict = Verdict {
+            who: MustAct::Administrator,
+            ..Verdict::transient()
+        };
+        if !self.is_enabled {
+            return Ok(None);
+        }
+        if !self.is_served {
+            let what = format!(
+                "No replica of {} has written to the database within {SILENT_AFTER_SECONDS} s.",
+                self.service
+            );
+            let action = format!(
+                "See that {} runs and that its Postgres takes writes.",
+                self.service
+            );
+            return Ok(Some(Problem::new(what, verdict).with_action(action)));
+        }
+        if let Some(problem) = &self.replica_problem {
+            return of.json("replica_problem", Some(problem.clone()));
+        }
+        Ok(self.is_proof_old.then(|| {
+            Problem::new(
+                "The server has not confirmed the folders for several poll intervals.",
+                verdict,
+            )
+            .with_action("See the log of inbound-fetcher for this account.")
+        }))
+    }
+}
+
+/// Longer than a replica's account is without an owner when another takes over.
+const SILENT_AFTER_SECONDS: i32 = 30;
+/// A folder that is watched by IDLE is confirmed each five minutes; one that is polled, with each poll.
+const PROOF_LASTS_SECONDS: i32 = 15 * 60;
 
 /// Loads the status of many accounts in one statement.
 ///
@@ -72,59 +126,133 @@ pub async fn list_by_ids(tx: &mut Tx, ids: &[AccountId]) -> Result<Vec<AccountSt
         "SELECT s.account_id, s.state, s.problem, g.state AS grant_state,
                 g.problem AS grant_problem,
                 (a.authorisation = 'oauth2' AND a.grant_id IS NULL) AS is_grant_missing,
+                a.is_enabled, k.service, k.is_served, r.problem AS replica_problem,
+                (a.direction = 'inbound' AND s.proved_at < clock_timestamp()
+                 - greatest(make_interval(secs => $3), 5 * make_interval(secs => a.poll_interval_seconds)))
+                IS TRUE AS is_proof_old,
                 s.changed_at, s.proved_at
          FROM account_status s
          JOIN accounts a ON a.account_id = s.account_id
+         JOIN (
+             SELECT served.direction, served.service, EXISTS (
+                 SELECT FROM replicas
+                 WHERE replicas.service = served.service
+                   AND seen_at > clock_timestamp() - make_interval(secs => $2)) AS is_served
+             FROM (VALUES ('inbound', 'inbound-fetcher'), ('outbound', 'outbound-sender'))
+                  AS served (direction, service)
+         ) k ON k.direction = a.direction
+         LEFT JOIN account_leases l ON l.account_id = s.account_id
+         LEFT JOIN replicas r ON r.replica_id = l.replica_id
          LEFT JOIN grants g ON g.grant_id = a.grant_id
          WHERE s.account_id = ANY($1)",
     )
     .bind(ids)
+    .bind(f64::from(SILENT_AFTER_SECONDS))
+    .bind(f64::from(PROOF_LASTS_SECONDS))
     .fetch_all(tx.connection())
     .await
     .map_err(StoreError::query("load account status"))?;
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 
-/// Records a state; returns the state before when it changed.
+/// State as the service that runs the account has recorded it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredState {
+    pub state: AccountState,
+    pub problem: Option<Problem>,
+}
+
+/// Loads what the services have recorded of many accounts, whatever their grants say.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_stored(
+    tx: &mut Tx,
+    ids: &[AccountId],
+) -> Result<Vec<(AccountId, StoredState)>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let rows: Vec<(Uuid, String, Option<Value>)> = sqlx::query_as(
+        "SELECT account_id, state, problem FROM account_status WHERE account_id = ANY($1)",
+    )
+    .bind(ids)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("load recorded states"))?;
+    let stored = rows.into_iter().map(|(id, state, problem)| {
+        let of = RowOf {
+            table: "account_status",
+            id,
+        };
+        let stored = StoredState {
+            state: of.parse("state", &state)?,
+            problem: of.json("problem", problem)?,
+        };
+        Ok((AccountId::from_uuid(id), stored))
+    });
+    stored.collect()
+}
+
+/// What came of recording an account's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateWrite {
+    /// The lease is another's by now, or the account is gone. Nothing was written.
+    NotOwner,
+    /// The state is as it was; its problem may be another.
+    Same,
+    /// The state was another.
+    Changed { was: AccountState },
+}
+
+/// Records an account's state, if the lease is still held by this term.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn set_state(
     tx: &mut Tx,
-    id: AccountId,
+    term: &LeaseTerm,
     state: AccountState,
     problem: Option<&Problem>,
     now: OffsetDateTime,
-) -> Result<Option<AccountState>, StoreError> {
+) -> Result<StateWrite, StoreError> {
     let operation = StoreError::query("record an account's state");
-    let before: Option<String> =
-        sqlx::query_scalar("SELECT state FROM account_status WHERE account_id = $1 FOR UPDATE")
-            .bind(id.as_uuid())
-            .fetch_optional(tx.connection())
-            .await
-            .map_err(&operation)?;
-    let Some(before) = before else {
-        return Ok(None);
-    };
-    sqlx::query(
-        "UPDATE account_status
-         SET state = $2, problem = $3,
-             changed_at = CASE WHEN state = $2 THEN changed_at ELSE $4 END
-         WHERE account_id = $1",
+    // The shared lock keeps the lease where it is until this transaction ends: without it, who takes the account over could
+    // write between the look and the commit, and be overwritten. Acquiring skips locked leases and so does not wait.
+    let before: Option<String> = sqlx::query_scalar(
+        "WITH own AS (
+             SELECT account_id FROM account_leases
+             WHERE account_id = $1 AND replica_id = $2 AND generation = $3 FOR SHARE
+         ), before AS (
+             SELECT s.account_id, s.state FROM account_status s JOIN own USING (account_id)
+             FOR UPDATE OF s
+         )
+         UPDATE account_status s
+         SET state = $4, problem = $5,
+             changed_at = CASE WHEN s.state = $4 THEN s.changed_at ELSE $6 END
+         FROM before WHERE s.account_id = before.account_id
+         RETURNING before.state",
     )
-    .bind(id.as_uuid())
+    .bind(term.account_id.as_uuid())
+    .bind(term.replica_id.as_uuid())
+    .bind(term.generation)
     .bind(state.as_str())
     .bind(to_json(problem))
     .bind(now)
-    .execute(tx.connection())
+    .fetch_optional(tx.connection())
     .await
     .map_err(&operation)?;
+    let Some(before) = before else {
+        return Ok(StateWrite::NotOwner);
+    };
     let of = RowOf {
         table: "account_status",
-        id,
+        id: term.account_id,
     };
-    let before: AccountState = of.parse("state", &before)?;
-    Ok((before != state).then_some(before))
+    let was: AccountState = of.parse("state", &before)?;
+    Ok(if was == state {
+        StateWrite::Same
+    } else {
+        StateWrite::Changed { was }
+    })
 }
 
 /// Records when servers last proved that they know us, for many accounts in one statement.
@@ -138,7 +266,8 @@ pub async fn set_proved(
     let ids: Vec<Uuid> = proofs.iter().map(|(id, _)| id.as_uuid()).collect();
     let moments: Vec<OffsetDateTime> = proofs.iter().map(|(_, at)| *at).collect();
     sqlx::query(
-        "UPDATE account_status s SET proved_at = p.at
+        // A replica that was frozen may bring an older proof than its successor's.
+        "UPDATE account_status s SET proved_at = greatest(s.proved_at, p.at)
          FROM unnest($1::uuid[], $2::timestamptz[]) AS p (account_id, at)
          WHERE s.account_id = p.account_id",
     )

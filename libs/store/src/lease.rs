@@ -7,6 +7,15 @@ use uuid::Uuid;
 use crate::replica::DEAD_AFTER_SECONDS;
 use crate::{StoreError, Tx};
 
+/// One term of a replica as an account's owner: what it writes of the account counts while this is the lease's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseTerm {
+    pub account_id: AccountId,
+    pub replica_id: ReplicaId,
+    /// Counts up each time that the lease is acquired.
+    pub generation: i64,
+}
+
 /// Returns the accounts that a replica still holds, after giving up those that were disabled.
 ///
 /// # Errors
@@ -92,7 +101,7 @@ pub async fn acquire(
              ) theirs
              LIMIT $4
          )
-         UPDATE account_leases SET replica_id = $1
+         UPDATE account_leases SET replica_id = $1, generation = generation + 1
          WHERE account_id = ANY (ARRAY(SELECT account_id FROM free))
          RETURNING account_id",
     )
@@ -104,6 +113,33 @@ pub async fn acquire(
     .await
     .map_err(StoreError::query("acquire leases"))?;
     Ok(ids.into_iter().map(AccountId::from_uuid).collect())
+}
+
+/// Lists the present terms of a replica among these accounts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_terms(
+    tx: &mut Tx,
+    replica: ReplicaId,
+    accounts: &[AccountId],
+) -> Result<Vec<LeaseTerm>, StoreError> {
+    let ids: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as(
+        "SELECT account_id, generation FROM account_leases
+         WHERE account_id = ANY($1) AND replica_id = $2",
+    )
+    .bind(ids)
+    .bind(replica.as_uuid())
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("read leases"))?;
+    let term = |(account, generation)| LeaseTerm {
+        account_id: AccountId::from_uuid(account),
+        replica_id: replica,
+        generation,
+    };
+    Ok(rows.into_iter().map(term).collect())
 }
 
 /// Gives accounts up, so that others need not wait until this replica is dead.

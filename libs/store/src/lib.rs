@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `client_configurations` | admin; `refusal`: token-refresh |
 //! | `accounts` | admin; `grant_id`: auth-callback |
-//! | `account_status` | inbound-fetcher, outbound-sender, each for its accounts (admin inserts the row) |
+//! | `account_status` | inbound-fetcher, outbound-sender, each for its accounts; the state only by who holds the lease (admin inserts the row) |
 //! | `account_leases` | inbound-fetcher, outbound-sender (admin inserts the row) |
 //! | `grants` | auth-callback inserts and replaces, token-refresh updates, admin deletes unused ones |
 //! | `sign_ins` | admin inserts, auth-callback consumes |

@@ -1,7 +1,9 @@
 //! `replicas`: which processes live.
 
 use mailmesh_domain::ReplicaId;
+use mailmesh_events::Problem;
 
+use crate::convert::to_json;
 use crate::{StoreError, Tx};
 
 /// A process that was not heard of for so long counts as dead; leases end then.
@@ -31,6 +33,24 @@ pub async fn beat(tx: &mut Tx, id: ReplicaId, service: &str) -> Result<i64, Stor
     .fetch_one(tx.connection())
     .await
     .map_err(&operation)
+}
+
+/// Says what keeps all of this process's work from being done, or that nothing does.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_problem(
+    tx: &mut Tx,
+    id: ReplicaId,
+    problem: Option<&Problem>,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE replicas SET problem = $2 WHERE replica_id = $1")
+        .bind(id.as_uuid())
+        .bind(to_json(problem))
+        .execute(tx.connection())
+        .await
+        .map_err(StoreError::query("record the replica's problem"))?;
+    Ok(())
 }
 
 /// Forgets this process, and every one that has long been dead. What they left is taken over all

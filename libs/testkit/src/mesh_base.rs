@@ -4,15 +4,15 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use mailmesh_bus::{Bus, BusSettings, Outgoing, Stored, StreamSettings};
-use mailmesh_domain::{Clock, GrantId, Key};
-use mailmesh_events::{Event, decode_event};
+use mailmesh_domain::{AccountState, Clock, GrantId, Key, ReplicaId};
+use mailmesh_events::{Event, Problem, decode_event};
 use mailmesh_secrets::{OpeningKeys, SecretString};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant};
-use mailmesh_store::{Database, DatabaseSettings, Tx, outbox};
+use mailmesh_store::{Database, DatabaseSettings, Tx, account_status, lease, outbox, replica};
 
-use crate::servers::{TestServers, fresh_prefix};
+use crate::servers::{TestServers, execute_at, fresh_prefix};
 use crate::wait::eventually;
 
 mod row;
@@ -120,6 +120,11 @@ impl MeshBase {
         Ok(self.database.begin().await?)
     }
 
+    /// Runs statements behind the store's back.
+    pub async fn execute(&self, statements: &str) -> anyhow::Result<()> {
+        execute_at(&self.address.postgres_url, statements).await
+    }
+
     /// Stores a new client configuration.
     pub async fn insert_client(&self, client: &ClientConfiguration) -> anyhow::Result<()> {
         let mut tx = self.begin().await?;
@@ -131,6 +136,49 @@ impl MeshBase {
     pub async fn insert_account(&self, account: &Account) -> anyhow::Result<()> {
         let mut tx = self.begin().await?;
         account::insert(&mut tx, account).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Writes one heartbeat of both services that run accounts: without them no account's state is known.
+    pub async fn beat_services(&self) -> anyhow::Result<()> {
+        let mut tx = self.begin().await?;
+        for service in ["inbound-fetcher", "outbound-sender"] {
+            let id = ReplicaId::generate(&*self.clock);
+            replica::beat(&mut tx, id, service).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Has later connections to the database begin read-only transactions, as those to a server that is failing over; or no
+    /// longer.
+    pub async fn set_read_only(&self, is_read_only: bool) -> anyhow::Result<()> {
+        let statements = format!(
+            "BEGIN READ WRITE;
+             DO $$ BEGIN EXECUTE format(
+                 'ALTER DATABASE %I SET default_transaction_read_only = {is_read_only}',
+                 current_database()); END $$;
+             COMMIT"
+        );
+        self.execute(&statements).await
+    }
+
+    /// Records an account's state as a replica does that takes the account over.
+    pub async fn set_account_state(
+        &self,
+        account: &Account,
+        state: AccountState,
+        problem: Option<&Problem>,
+    ) -> anyhow::Result<()> {
+        let id = ReplicaId::generate(&*self.clock);
+        let mut tx = self.begin().await?;
+        replica::beat(&mut tx, id, "testkit").await?;
+        lease::acquire(&mut tx, id, account.direction, i64::MAX).await?;
+        let terms = lease::list_terms(&mut tx, id, &[account.id]).await?;
+        let term = terms.first().context("the account is held by another")?;
+        let now = self.clock.now();
+        account_status::set_state(&mut tx, term, state, problem, now).await?;
+        lease::release(&mut tx, id, &[account.id]).await?;
+        replica::remove(&mut tx, id).await?;
         Ok(tx.commit().await?)
     }
 

@@ -13,6 +13,7 @@ mod database;
 mod start;
 
 use database::Databases;
+pub(crate) use database::execute_at;
 
 static SHARED: OnceCell<Result<TestServers, String>> = OnceCell::const_new();
 

@@ -79,6 +79,9 @@ impl Service {
             "serve",
             serve_until(self.listener, router, work.stop_token()),
         );
+        let health = self.membership.health();
+        let ready = move || std::future::ready(health.check().map_err(Into::into));
+        lifecycle.checks().register("admin", ready);
         members.spawn("membership", self.membership.run(members.stop_token()));
         info!(address = %self.address, "Serving the admin API");
     }

@@ -82,6 +82,9 @@ impl Service {
             "serve",
             serve_until(self.app, self.listener, work.stop_token()),
         );
+        let health = self.membership.health();
+        let ready = move || std::future::ready(health.check().map_err(Into::into));
+        lifecycle.checks().register(NAME, ready);
         members.spawn("membership", self.membership.run(members.stop_token()));
     }
 }

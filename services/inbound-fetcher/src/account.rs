@@ -52,12 +52,13 @@ impl Worker {
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> Self {
-        let owner = AccountContext::new(context, snapshot.account, signals);
+        let recorded = RecordedState::new(snapshot.term, snapshot.state, Arc::clone(&signals));
+        let owner = AccountContext::new(context, (snapshot.account, snapshot.term), signals);
         Self {
             owner: Box::new(owner),
             watch: Box::new(FolderWatch::new(snapshot.cursors)),
             grant: snapshot.grant.map(Box::new),
-            recorded: RecordedState::new(snapshot.status),
+            recorded,
             refusals: TokenRefusals::default(),
         }
     }
@@ -85,6 +86,10 @@ impl Worker {
     }
 
     async fn connect(&mut self) -> State {
+        let (replica, account) = (&self.owner.context.replica, &self.owner.account);
+        if let Err(error) = self.recorded.repeat(replica, account).await {
+            return self.fail(Failure::Store(error)).await;
+        }
         let known = self.grant.take().map(|grant| *grant);
         let refused = self.refusals.generation();
         let (context, account) = (&self.owner.context, &self.owner.account);
@@ -177,8 +182,7 @@ impl Worker {
             None => AccountState::Active,
         };
         let (context, account) = (&self.owner.context, &self.owner.account);
-        let recorded = &mut self.recorded;
-        recorded
+        self.recorded
             .set(&context.replica, account, state, problem.as_ref())
             .await;
     }
@@ -208,7 +212,8 @@ impl Worker {
         let settings = &context.settings;
         let verdict = failure.verdict();
         let is_lasting = !verdict.is_retryable();
-        if is_lasting || failure.is_full() || failures >= settings.failures_to_report {
+        let is_told = is_lasting || failures >= settings.failures_to_report;
+        if is_told && !failure.is_of_mesh() {
             let problem = failure.problem(verdict);
             let state = AccountState::Failing;
             self.recorded

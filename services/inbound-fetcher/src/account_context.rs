@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use mailmesh_accounts::WorkerSignals;
 use mailmesh_domain::AfterReceive;
 use mailmesh_store::account::Account;
+use mailmesh_store::lease::LeaseTerm;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -14,6 +15,8 @@ use crate::context::Context;
 pub(crate) struct AccountContext {
     pub(crate) context: Arc<Context>,
     pub(crate) account: Account,
+    /// Only under this lease the account is taken over.
+    pub(crate) term: LeaseTerm,
     pub(crate) signals: Arc<WorkerSignals>,
     pub(crate) stop: CancellationToken,
     /// Attempts to watch the account, failed in a row.
@@ -23,12 +26,13 @@ pub(crate) struct AccountContext {
 impl AccountContext {
     pub(crate) fn new(
         context: Arc<Context>,
-        account: Account,
+        (account, term): (Account, LeaseTerm),
         signals: Arc<WorkerSignals>,
     ) -> Self {
         Self {
             context,
             account,
+            term,
             stop: signals.stop.clone(),
             signals,
             failures: AtomicU32::new(0),

@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     Encode(#[from] serde_json::Error),
     #[error("published mails were not recorded")]
     NotRecorded,
+    #[error("the account's lease is another's")]
+    NotOwner,
     #[error("the service stops")]
     Stopping,
 }
@@ -48,11 +50,6 @@ impl Failure {
         }
     }
 
-    /// Returns whether a stream refused the mail because it is full.
-    pub(crate) const fn is_full(&self) -> bool {
-        matches!(self, Self::Publish(error) | Self::Raw(error) if error.is_full())
-    }
-
     /// Returns whether the stream may hold an event that is not in our index, or another owner has published.
     pub(crate) const fn breaks_ownership(&self) -> bool {
         matches!(
@@ -61,14 +58,28 @@ impl Failure {
         )
     }
 
+    /// Returns whether it says nothing about the account: NATS, Postgres or a change of owner is behind it. The replica's own
+    /// health tells of the first two, once and not for each account.
+    pub(crate) const fn is_of_mesh(&self) -> bool {
+        match self {
+            Self::Store(_)
+            | Self::Fence(_)
+            | Self::ReadBack(_)
+            | Self::NotRecorded
+            | Self::NotOwner
+            | Self::Stopping
+            | Self::Credentials(CredentialsError::Store(_)) => true,
+            Self::Publish(error) | Self::Raw(error) => error.is_of_mesh(),
+            Self::Source(_)
+            | Self::Endpoint(_)
+            | Self::Credentials(_)
+            | Self::Decode(_)
+            | Self::Encode(_) => false,
+        }
+    }
+
     /// Describes the failure for the account's state and its event.
     pub(crate) fn problem(&self, verdict: Verdict) -> Problem {
-        if self.is_full() {
-            let what = "The stream is full, so that no mail can be published.";
-            return Problem::new(what, verdict)
-                .with_action("Let consumers catch up, or give the stream more room.")
-                .with_mail(SAFE);
-        }
         let Self::Source(error) = self else {
             return Problem::new(ErrorChain(self).to_string(), verdict).with_mail(SAFE);
         };

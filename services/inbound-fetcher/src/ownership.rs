@@ -4,6 +4,7 @@ use mailmesh_events::decode_event;
 use mailmesh_events::mail::{MailReceived, Origin};
 use mailmesh_store::account::Account;
 use mailmesh_store::event_mark::{self, EventMark};
+use mailmesh_store::lease::{self, LeaseTerm};
 use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
 use mailmesh_store::progress;
 use time::OffsetDateTime;
@@ -47,7 +48,12 @@ pub(crate) struct Taken {
 /// Takes the fence, then loads how far the account was recorded and reads back what was published
 /// beyond it. From then on nobody else can publish, and nothing that was published is unknown.
 #[instrument(name = "own.account", skip_all, fields(account.id = %account.id))]
-pub(crate) async fn take(context: &Context, account: &Account) -> Result<Taken, Failure> {
+pub(crate) async fn take(
+    context: &Context,
+    account: &Account,
+    term: &LeaseTerm,
+) -> Result<Taken, Failure> {
+    check_lease(context, term).await?;
     let bus = &context.replica.bus;
     let fence = bus.take_fence(account.key.as_str()).await?;
     // After the fence: it is gone with the stream, and nothing is published under it in another one.
@@ -98,6 +104,18 @@ fn last_recorded(mark: EventMark, stream_created_at: OffsetDateTime, last: u64) 
         return 0;
     }
     mark.sequence
+}
+
+/// An owner that was frozen and replaced would else take the fence away from its successor as it wakes.
+async fn check_lease(context: &Context, term: &LeaseTerm) -> Result<(), Failure> {
+    let mut tx = context.replica.database.begin().await?;
+    let terms = lease::list_terms(&mut tx, term.replica_id, &[term.account_id]).await?;
+    tx.commit().await?;
+    if terms.contains(term) {
+        Ok(())
+    } else {
+        Err(Failure::NotOwner)
+    }
 }
 
 async fn note_batch(

@@ -155,7 +155,7 @@ impl Positions {
     /// Takes the fence, and reads the cursors again with it.
     #[instrument(name = "take.fence", skip_all, fields(account.id = %owner.account.id))]
     pub(crate) async fn own(&mut self, owner: &AccountContext) -> Result<(), Failure> {
-        let taken = ownership::take(&owner.context, &owner.account).await?;
+        let taken = ownership::take(&owner.context, &owner.account, &owner.term).await?;
         self.cursors = taken.cursors;
         self.ownership = Some(Box::new(taken.ownership));
         self.has_read_back |= taken.has_read_back;

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use mailmesh_accounts::{
     AccountCredentials, AccountHost, Connections, Membership, Overlap, Replica, WorkerRegistry,
 };
+use mailmesh_bus::StreamKind;
 use mailmesh_domain::Clock;
 use mailmesh_runtime::{ConfigError, Lifecycle};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use crate::retention;
 use crate::work::InboundWork;
 
 const NAME: &str = "inbound-fetcher";
+const STREAMS: &[StreamKind] = &[StreamKind::Events, StreamKind::MailRaw];
 
 /// One replica of the inbound fetcher.
 #[derive(Debug)]
@@ -85,6 +87,10 @@ impl Service {
         let inbound = Arc::new(InboundWork { context });
         let hosting = AccountHost::run(replica, inbound, host, registry, work.stop_token());
         work.spawn("accounts", hosting);
+        let health = membership.health();
+        let ready = move || std::future::ready(health.check().map_err(Into::into));
+        lifecycle.checks().register(NAME, ready);
+        let membership = membership.needing(STREAMS);
         members.spawn("membership", membership.run(members.stop_token()));
     }
 }

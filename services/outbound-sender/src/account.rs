@@ -12,7 +12,7 @@ mod queue;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_accounts::{CredentialsError, WorkerSignals};
+use mailmesh_accounts::{CredentialsError, RecordedState, WorkerSignals};
 use mailmesh_domain::{GrantState, VerdictKind};
 use mailmesh_mail::transport::Failure;
 use mailmesh_store::account::Account;
@@ -41,6 +41,7 @@ pub(crate) struct Worker {
     shared: Arc<Shared>,
     account: Arc<Account>,
     signals: Arc<WorkerSignals>,
+    recorded: RecordedState,
     stop: CancellationToken,
     queue: AccountQueue,
     prefetcher: Prefetcher,
@@ -67,6 +68,7 @@ impl Worker {
         shared: Arc<Shared>,
         account: Arc<Account>,
         signals: Arc<WorkerSignals>,
+        recorded: RecordedState,
     ) -> Self {
         let stop = signals.stop.clone();
         // The queue keeps the connections busy while the next mails are claimed.
@@ -86,6 +88,7 @@ impl Worker {
             shared,
             account,
             signals,
+            recorded,
             stop,
             breaker,
             standing: Standing::Fresh,
@@ -133,6 +136,8 @@ impl Worker {
             self.queue.resume().await?;
             self.standing = Standing::Resumed;
         }
+        let replica = &self.shared.replica;
+        self.recorded.repeat(replica, &self.account).await?;
         while !self.stop.is_cancelled() {
             if !self.may_send().await? {
                 return self.queue.park(&self.breaker).await;
@@ -250,7 +255,8 @@ impl Worker {
     }
 
     async fn record_active(&mut self) -> Result<(), StoreError> {
-        self.shared.replica.record_active(&self.account).await?;
+        let replica = &self.shared.replica;
+        self.recorded.set_active(replica, &self.account).await?;
         self.standing = Standing::Active;
         Ok(())
     }
@@ -293,11 +299,15 @@ impl Worker {
     /// is tried, and its state recorded, again.
     async fn trip(&mut self, trip: Trip) -> Result<(), StoreError> {
         let trip = self.look_at_grant(trip).await?;
+        // Before the row is written: a commit whose answer is lost may have left the problem there.
+        if self.standing == Standing::Active {
+            self.standing = Standing::Resumed;
+        }
         let replica = &self.shared.replica;
         if let Some(problem) = trip.problem() {
             if let Some(state) = trip.report {
-                replica
-                    .record_problem(&self.account, state, problem)
+                self.recorded
+                    .set_problem(replica, &self.account, state, problem)
                     .await?;
             }
             info!(
@@ -310,9 +320,6 @@ impl Worker {
         if let Some((grant, generation)) = trip.ask {
             let credentials = &self.shared.credentials;
             credentials.ask_for_token(grant, generation).await;
-        }
-        if self.standing == Standing::Active {
-            self.standing = Standing::Resumed;
         }
         self.breaker.trip(trip);
         Ok(())

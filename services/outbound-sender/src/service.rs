@@ -6,7 +6,7 @@ use mailmesh_accounts::{
     AccountCredentials, AccountHost, Connections, HostSettings, Membership, MemoryBudget, Overlap,
     Replica, WorkerRegistry,
 };
-use mailmesh_bus::{EventSubscription, Subscription};
+use mailmesh_bus::{EventSubscription, StreamKind, Subscription};
 use mailmesh_domain::{Clock, Direction, Key};
 use mailmesh_events::account::AccountChanged;
 use mailmesh_runtime::{ConfigError, Lifecycle};
@@ -27,6 +27,12 @@ use crate::work::OutboundWork;
 use crate::{cancel, due, leftover, recovery};
 
 const NAME: &str = "outbound-sender";
+const STREAMS: &[StreamKind] = &[
+    StreamKind::Events,
+    StreamKind::MailSend,
+    StreamKind::MailRaw,
+    StreamKind::DeadLetters,
+];
 const CHECK_EVERY: Duration = Duration::from_secs(30);
 const LOOK_FOR_TOKENS_EVERY: Duration = Duration::from_secs(5);
 /// Maximum wait for connections that finish their mails when the process ends.
@@ -100,7 +106,11 @@ impl Service {
         let records = lifecycle.child_after("records", &work);
         let members = lifecycle.child_after("mesh", &records);
         self.recorder.start(&records);
-        members.spawn("membership", self.membership.run(members.stop_token()));
+        let health = self.membership.health();
+        let ready = move || std::future::ready(health.check().map_err(Into::into));
+        lifecycle.checks().register(NAME, ready);
+        let membership = self.membership.needing(STREAMS);
+        members.spawn("membership", membership.run(members.stop_token()));
 
         let stop = work.stop_token();
         let is_full = Arc::new(Notify::new());

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use mailmesh_accounts::{AccountSnapshot, AccountWork, WorkerSignals};
+use mailmesh_accounts::{AccountSnapshot, AccountWork, RecordedState, WorkerSignals};
 use mailmesh_domain::AccountId;
 use mailmesh_runtime::LOG_CONTEXT;
 use mailmesh_store::StoreError;
@@ -23,9 +23,10 @@ impl AccountWork for OutboundWork {
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> BoxFuture<'static, ()> {
+        let recorded = RecordedState::new(snapshot.term, snapshot.state, Arc::clone(&signals));
         let account = Arc::new(snapshot.account);
         let span = info_span!(target: LOG_CONTEXT, parent: None, "account", account.id = %account.id, account.key = %account.key);
-        let worker = Worker::new(Arc::clone(&self.shared), account, signals);
+        let worker = Worker::new(Arc::clone(&self.shared), account, signals, recorded);
         Box::pin(worker.run().instrument(span))
     }
 

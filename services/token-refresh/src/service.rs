@@ -74,6 +74,9 @@ impl Service {
         let asked = refresh_token::run(replica, questions, Arc::clone(&wake), stop.clone());
         work.spawn("questions", asked);
         work.spawn("schedule", schedule::run(refresher, wake, stop));
+        let health = membership.health();
+        let ready = move || std::future::ready(health.check().map_err(Into::into));
+        lifecycle.checks().register(NAME, ready);
         members.spawn("membership", membership.run(members.stop_token()));
     }
 }

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mailmesh_domain::{AccountId, GrantId, Key};
+use mailmesh_store::account_status::StoredState;
 use time::OffsetDateTime;
 use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;
@@ -247,6 +248,18 @@ impl WorkerRegistry {
         let state = self.lock();
         let working = state.workers.iter().filter(|(_, one)| !one.is_stopping());
         working.map(|(id, one)| (*id, one.revision)).collect()
+    }
+
+    /// Wakes an account's worker if it has recorded another state than the stored one; returns whether it has.
+    pub(super) fn doubt_state(&self, id: AccountId, stored: &StoredState) -> bool {
+        let state = self.lock();
+        let worker = state.workers.get(&id).filter(|one| !one.is_stopping());
+        let Some(worker) = worker.filter(|one| one.signals.differs_from(stored)) else {
+            return false;
+        };
+        worker.signals.doubt_state();
+        worker.signals.wake.notify_one();
+        true
     }
 
     /// Lists the grants that workers wait for, and the generation that each cannot use.

@@ -1,5 +1,6 @@
 //! Replicas that share accounts, on a real Postgres and NATS.
 
+mod health;
 mod host;
 mod lease;
 mod relay;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use mailmesh_accounts::{Connections, LeaseChange, LeaseKeeper, Leases, Membership, Replica};
+use mailmesh_bus::StreamSettings;
 use mailmesh_domain::{AccountId, Clock, Direction, Protocol, SystemClock};
 use mailmesh_store::account::{self, Account};
-use mailmesh_testkit::{MailHost, MeshBase};
+use mailmesh_testkit::{MailHost, MeshAddress, MeshBase};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,16 @@ impl World {
             world.add(&format!("a{number}")).await?;
         }
         Ok(world)
+    }
+
+    /// A mesh without accounts, with these limits of its streams.
+    pub(crate) async fn with_streams(adjust: impl FnOnce(&mut StreamSettings)) -> Result<Self> {
+        let mut address = MeshAddress::fresh().await?;
+        adjust(&mut address.bus.streams);
+        Ok(Self {
+            base: MeshBase::start(address, Arc::new(SystemClock)).await?,
+            accounts: BTreeSet::new(),
+        })
     }
 
     pub(crate) async fn add(&mut self, key: &str) -> Result<()> {
@@ -76,7 +87,7 @@ impl World {
         Ok(self.join().await?.0)
     }
 
-    async fn join(&self) -> Result<(Replica, Membership)> {
+    pub(crate) async fn join(&self) -> Result<(Replica, Membership)> {
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
         let connections = Connections::new(database, bus);
         let clock = Arc::clone(&self.base.clock);

@@ -1,9 +1,12 @@
 use anyhow::{Context, Result};
-use mailmesh_domain::{AccountId, AccountState, Authorisation, Direction, GrantState, SystemClock};
-use mailmesh_store::Tx;
+use mailmesh_domain::{
+    AccountId, AccountState, Authorisation, Direction, GrantState, ReplicaId, SystemClock,
+};
 use mailmesh_store::account::{self, Account};
-use mailmesh_store::account_status::{self, AccountStatus};
+use mailmesh_store::account_status::{self, AccountStatus, StateWrite};
 use mailmesh_store::grant::{self, Grant};
+use mailmesh_store::lease::{self, LeaseTerm};
+use mailmesh_store::{Tx, replica};
 
 use crate::sample::{self, LATER, NOW};
 use crate::world::World;
@@ -29,6 +32,7 @@ async fn an_account_with_a_password_is_active_from_the_start() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let id = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+    replica::beat(&mut tx, sample::replica(), "inbound-fetcher").await?;
 
     let status = status(&mut tx, id).await?;
 
@@ -43,6 +47,7 @@ async fn an_account_with_oauth_waits_for_its_sign_in() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let (account, grant) = before_sign_in(&mut tx).await?;
+    replica::beat(&mut tx, sample::replica(), "inbound-fetcher").await?;
 
     let before = status(&mut tx, account.id).await?;
     account::attach_grant(&mut tx, account.id, grant.id, LATER).await?;
@@ -59,7 +64,8 @@ async fn a_refused_grant_outweighs_what_the_service_saw() -> Result<()> {
     let mut tx = world.database.begin().await?;
     let (account, grant) = before_sign_in(&mut tx).await?;
     account::attach_grant(&mut tx, account.id, grant.id, LATER).await?;
-    account_status::set_state(&mut tx, account.id, AccountState::Active, None, NOW).await?;
+    let term = sample::term(&mut tx, account.id, Direction::Inbound).await?;
+    account_status::set_state(&mut tx, &term, AccountState::Active, None, NOW).await?;
 
     for (refused, seen) in [
         (GrantState::Suspended, AccountState::Failing),
@@ -80,15 +86,19 @@ async fn a_change_of_state_is_told_once() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let id = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+    let term = sample::term(&mut tx, id, Direction::Inbound).await?;
     let problem = sample::problem();
     let failing = AccountState::Failing;
 
-    let first = account_status::set_state(&mut tx, id, failing, Some(&problem), LATER).await?;
+    let first = account_status::set_state(&mut tx, &term, failing, Some(&problem), LATER).await?;
     let later = LATER + time::Duration::hours(1);
-    let again = account_status::set_state(&mut tx, id, failing, Some(&problem), later).await?;
+    let again = account_status::set_state(&mut tx, &term, failing, Some(&problem), later).await?;
 
-    assert_eq!(first, Some(AccountState::Active));
-    assert_eq!(again, None);
+    let was = AccountState::Active;
+    assert_eq!(
+        (first, again),
+        (StateWrite::Changed { was }, StateWrite::Same)
+    );
     let status = status(&mut tx, id).await?;
     assert_eq!((status.state, status.changed_at), (failing, LATER));
     assert_eq!(status.problem, Some(problem));
@@ -96,20 +106,123 @@ async fn a_change_of_state_is_told_once() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_earlier_owner_writes_nothing_over_the_state() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let inbound = Direction::Inbound;
+    let id = sample::stored(&mut tx, "support", inbound).await?;
+    let first = sample::term(&mut tx, id, inbound).await?;
+    let (failing, problem) = (AccountState::Failing, sample::problem());
+
+    lease::release(&mut tx, first.replica_id, &[id]).await?;
+    let second = sample::term(&mut tx, id, inbound).await?;
+    let by_first =
+        account_status::set_state(&mut tx, &first, failing, Some(&problem), LATER).await?;
+
+    assert_eq!(by_first, StateWrite::NotOwner);
+    let seen = status(&mut tx, id).await?;
+    assert_eq!((seen.state, seen.problem), (AccountState::Active, None));
+
+    // The same replica, in its next term.
+    lease::release(&mut tx, second.replica_id, &[id]).await?;
+    lease::acquire(&mut tx, first.replica_id, inbound, 1).await?;
+    let again = account_status::set_state(&mut tx, &first, failing, Some(&problem), LATER).await?;
+    assert_eq!(again, StateWrite::NotOwner);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_lease_stays_where_it_is_while_a_state_is_written() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let inbound = Direction::Inbound;
+    let id = sample::stored(&mut tx, "support", inbound).await?;
+    let term = sample::term(&mut tx, id, inbound).await?;
+    tx.commit().await?;
+
+    let mut writing = world.database.begin().await?;
+    account_status::set_state(&mut writing, &term, AccountState::Failing, None, NOW).await?;
+    world
+        .execute("UPDATE replicas SET seen_at = '-infinity'")
+        .await?;
+    let mut taking = world.database.begin().await?;
+    let other = ReplicaId::generate(&SystemClock);
+    replica::beat(&mut taking, other, "inbound-fetcher").await?;
+    let meanwhile = lease::acquire(&mut taking, other, inbound, 1).await?;
+    writing.commit().await?;
+    let afterwards = lease::acquire(&mut taking, other, inbound, 1).await?;
+
+    assert_eq!((meanwhile, afterwards), (Vec::new(), vec![id]));
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_state_of_a_deleted_account_changes_nothing() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
-    let nobody = AccountId::generate(&SystemClock);
+    let nobody = LeaseTerm {
+        account_id: AccountId::generate(&SystemClock),
+        replica_id: ReplicaId::generate(&SystemClock),
+        generation: 0,
+    };
 
-    let before =
-        account_status::set_state(&mut tx, nobody, AccountState::Failing, None, NOW).await?;
+    let written =
+        account_status::set_state(&mut tx, &nobody, AccountState::Failing, None, NOW).await?;
 
-    assert_eq!(before, None);
-    assert!(
-        account_status::list_by_ids(&mut tx, &[nobody])
-            .await?
-            .is_empty()
+    assert_eq!(written, StateWrite::NotOwner);
+    let stored = account_status::list_stored(&mut tx, &[nobody.account_id]).await?;
+    assert!(stored.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_nobody_reports_on_is_not_active() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let id = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+    replica::beat(&mut tx, sample::replica(), "outbound-sender").await?;
+
+    let unserved = status(&mut tx, id).await?;
+    let term = sample::term(&mut tx, id, Direction::Inbound).await?;
+    let served = status(&mut tx, id).await?;
+    let problem = sample::problem();
+    replica::set_problem(&mut tx, term.replica_id, Some(&problem)).await?;
+    let hindered = status(&mut tx, id).await?;
+    replica::set_problem(&mut tx, term.replica_id, None).await?;
+    account_status::set_proved(&mut tx, &[(id, NOW)]).await?;
+    let long_unproved = status(&mut tx, id).await?;
+
+    let why = unserved.unreported.context("no reason")?;
+    assert_eq!(unserved.state, AccountState::Unknown);
+    assert!(why.what.contains("inbound-fetcher"), "{why:?}");
+    assert_eq!(
+        (served.state, served.unreported),
+        (AccountState::Active, None)
     );
+    assert_eq!(hindered.state, AccountState::Unknown);
+    assert_eq!(hindered.unreported, Some(problem.clone()));
+    assert_eq!(long_unproved.state, AccountState::Unknown);
+
+    // What is known to fail stays so.
+    account_status::set_state(&mut tx, &term, AccountState::Failing, Some(&problem), NOW).await?;
+    let failing = status(&mut tx, id).await?;
+    assert_eq!(
+        (failing.state, failing.unreported),
+        (AccountState::Failing, None)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_older_proof_does_not_replace_a_newer_one() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let id = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+
+    account_status::set_proved(&mut tx, &[(id, LATER)]).await?;
+    account_status::set_proved(&mut tx, &[(id, NOW)]).await?;
+
+    assert_eq!(status(&mut tx, id).await?.proved_at, Some(LATER));
     Ok(())
 }
 

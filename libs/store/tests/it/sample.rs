@@ -1,6 +1,6 @@
 //! Rows to begin with.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mailmesh_domain::{
     AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption, GrantId,
     GrantState, Key, MailId, Position, Protocol, ReplicaId, SystemClock, UncertainPolicy, Verdict,
@@ -13,7 +13,8 @@ use mailmesh_store::grant::{self, Claiming, Grant};
 use mailmesh_store::listed_mail::ListingEntry;
 use mailmesh_store::mailbox::ReceivedMail;
 use mailmesh_store::outbound_mail::{NewOutboundMail, Recipient};
-use mailmesh_store::{Tx, lease, progress};
+use mailmesh_store::lease::{self, LeaseTerm};
+use mailmesh_store::{Tx, progress};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -30,6 +31,19 @@ pub(crate) fn mail_id() -> MailId {
 
 pub(crate) fn problem() -> Problem {
     Problem::new("the server did not answer", Verdict::transient())
+}
+
+/// Has a new replica take over an account that nobody holds.
+pub(crate) async fn term(
+    tx: &mut Tx,
+    account: AccountId,
+    direction: Direction,
+) -> Result<LeaseTerm> {
+    let id = replica();
+    mailmesh_store::replica::beat(tx, id, "inbound-fetcher").await?;
+    lease::acquire(tx, id, direction, i64::MAX).await?;
+    let mut terms = lease::list_terms(tx, id, &[account]).await?;
+    terms.pop().context("the account is held by another")
 }
 
 /// Bytes with the shape of a sealed secret; `mark` tells one from another.

@@ -67,10 +67,8 @@ impl Databases {
 
     pub(crate) async fn restored(&self, dump: &str) -> anyhow::Result<SecretString> {
         let url = self.empty().await?;
-        let mut connection = PgConnection::connect(url.expose_secret()).await?;
-        let restored = sqlx::raw_sql(AssertSqlSafe(dump)).execute(&mut connection);
-        restored.await.context("cannot restore a dump")?;
-        connection.close().await?;
+        let restored = execute_at(&url, dump).await;
+        restored.context("cannot restore a dump")?;
         Ok(url)
     }
 
@@ -191,4 +189,12 @@ mod tests {
         assert!(!is_abandoned("mailmesh_test_mine", now));
         assert!(!is_abandoned("mailmesh", now));
     }
+}
+
+/// Runs statements on a database.
+pub(crate) async fn execute_at(url: &SecretString, statements: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(url.expose_secret()).await?;
+    let statements = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
+    statements.execute(&mut connection).await?;
+    Ok(connection.close().await?)
 }

@@ -161,7 +161,7 @@ fn view(
         sign_in_needed: is_waiting && account.authorisation == Authorisation::OAuth2,
         state_changed_at: changed_at.unwrap_or(account.created_at),
         proved_at: status.as_ref().and_then(|s| s.proved_at),
-        problem: status.and_then(|s| s.problem),
+        problem: status.and_then(|s| s.unreported.or(s.problem)),
         grant: grant.map(GrantView::from),
         created_at: account.created_at,
         updated_at: account.updated_at,

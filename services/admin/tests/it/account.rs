@@ -82,6 +82,7 @@ async fn direction_and_days_on_the_server_are_taken_as_given() {
 #[tokio::test]
 async fn a_port_is_taken_at_its_usual_meaning() {
     let world = World::new().await.unwrap();
+    world.base.beat_services().await.unwrap();
     for (index, (protocol, port, encryption)) in [
         ("imap", 143, "starttls"),
         ("imap", 10_993, "tls"),
@@ -170,6 +171,7 @@ async fn a_second_account_of_a_mailbox_needs_no_second_sign_in() {
     world.google().await.unwrap();
     world.account("in", "imap").await.unwrap();
     let (_, grant) = sign_in(&world, "in").await.unwrap();
+    world.base.beat_services().await.unwrap();
 
     let out = world.account("out", "smtp").await.unwrap();
     let renamed = world

@@ -1,9 +1,10 @@
 //! Servers that fail: mail waits, others are not held up, and people are told.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use mailmesh_domain::{AccountState, MustAct, Protocol};
 use mailmesh_events::account::{AccountFailing, AccountRecovered};
 use mailmesh_sandbox::{Fault, FaultRule};
+use mailmesh_store::account_status;
 use mailmesh_testkit::eventually;
 
 use crate::world::{ALICE, PASSWORD, World, mail, over_each_protocol};
@@ -93,10 +94,17 @@ async fn full_stream_holds_mail_back_until_there_is_room(protocol: Protocol) -> 
     let replica = world.start().await?;
     eventually("the full stream is told", async || {
         let state = world.state(&account).await?;
-        anyhow::ensure!(state == AccountState::Failing, "{state}");
+        anyhow::ensure!(state == AccountState::Unknown, "{state}");
         anyhow::Ok(())
     })
     .await?;
+    let mut tx = world.base.begin().await?;
+    let status = account_status::list_by_ids(&mut tx, &[account.id]).await?;
+    tx.commit().await?;
+    let why = status.first().and_then(|status| status.unreported.clone());
+    let why = why.context("no reason")?;
+    assert_eq!(why.what, "Stream EVENTS is full");
+    assert_eq!(why.must_act, MustAct::Administrator);
 
     // The oldest events age out; what was held back follows.
     world.recorded(&account, 8).await?;

@@ -87,7 +87,7 @@ async fn mail_that_an_earlier_owner_published_is_marked_at_once() -> Result<()> 
     // The recorder waits for this row, and so publishes without recording.
     let mut lock = world.base.begin().await?;
     let now = SystemClock.now();
-    account_status::set_state(&mut lock, account.id, AccountState::Active, None, now).await?;
+    account_status::set_proved(&mut lock, &[(account.id, now)]).await?;
     world.deliver(mail(2))?;
     world.mails("support", 2).await?;
     first.kill().await;

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use anyhow::Result;
 use bytes::Bytes;
 use mailmesh_domain::{AccountState, Clock as _, Protocol, SystemClock};
+use mailmesh_events::account::AccountFailing;
 use mailmesh_events::mail::{MailReceived, ResetReason};
 use mailmesh_sandbox::Flags;
 use mailmesh_store::account_status;
@@ -18,6 +19,7 @@ over_each_protocol! {
     stale_owner_is_refused_by_the_stream_and_publishes_nothing,
     fence_that_is_taken_away_within_a_backlog_loses_and_doubles_nothing,
     owner_frozen_beyond_its_lease_publishes_nothing_a_second_time,
+    owner_that_wakes_records_nothing_over_what_its_successor_sees,
 }
 
 async fn owner_killed_between_publish_and_record_leaves_no_second_event(
@@ -32,7 +34,7 @@ async fn owner_killed_between_publish_and_record_leaves_no_second_event(
     // The recorder waits for this row, and so publishes without recording.
     let mut lock = world.base.begin().await?;
     let now = SystemClock.now();
-    account_status::set_state(&mut lock, account.id, AccountState::Active, None, now).await?;
+    account_status::set_proved(&mut lock, &[(account.id, now)]).await?;
     world.deliver(mail(2))?;
     world.mails("support", 2).await?;
 
@@ -241,6 +243,57 @@ async fn fence_that_is_taken_away_within_a_backlog_loses_and_doubles_nothing(
 
     world.recorded(&account, 2_000).await?;
     world.mails("support", 2_000).await?;
+    world.finish(replica).await
+}
+
+async fn owner_that_wakes_records_nothing_over_what_its_successor_sees(
+    protocol: Protocol,
+) -> Result<()> {
+    let mut world = World::over(protocol).await?;
+    world.settings.failures_to_report = 1;
+    let account = world.account("support", |_| {}).await?;
+    let first = world.start_freezable();
+    world.deliver(mail(1))?;
+    world.recorded(&account, 1).await?;
+    let frozen = first.freeze().await?;
+    if protocol == Protocol::Pop3 {
+        // The server takes the silent client for gone.
+        world.sandbox.mail().unlock_maildrop(ALICE)?;
+    }
+    let second = world.start().await?;
+    // What the first one fetches as it wakes is refused by the stream.
+    world.deliver(mail(2))?;
+    world.recorded(&account, 2).await?;
+
+    frozen.thaw();
+    world.deliver(mail(3))?;
+    world.recorded(&account, 3).await?;
+    first.stop().await?;
+
+    assert_eq!(world.state(&account).await?, AccountState::Active);
+    let failing = world.base.events::<AccountFailing>("support").await?;
+    assert_eq!(failing, []);
+    world.mails("support", 3).await?;
+    world.finish(second).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn state_that_somebody_else_wrote_is_recorded_again() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    let replica = world.start().await?;
+    world.deliver(mail(1))?;
+    world.recorded(&account, 1).await?;
+
+    let statement = "UPDATE account_status SET state = 'failing'";
+    world.base.execute(statement).await?;
+
+    eventually("the account is active again", async || {
+        let state = world.state(&account).await?;
+        anyhow::ensure!(state == AccountState::Active, "{state}");
+        anyhow::Ok(())
+    })
+    .await?;
     world.finish(replica).await
 }
 

@@ -67,10 +67,10 @@ impl World {
     }
 
     async fn fail(&self, account: &Account, problem: &Problem) -> anyhow::Result<()> {
-        let mut tx = self.base.begin().await?;
-        let (state, now) = (AccountState::Failing, SystemClock.now());
-        account_status::set_state(&mut tx, account.id, state, Some(problem), now).await?;
-        Ok(tx.commit().await?)
+        let state = AccountState::Failing;
+        self.base
+            .set_account_state(account, state, Some(problem))
+            .await
     }
 
     async fn doctor(&self) -> anyhow::Result<String> {
@@ -199,11 +199,8 @@ async fn an_account_that_the_services_read_needs_nobody_if_one_more_sign_in_fail
     let world = World::new().await.unwrap();
     for (key, proved_before) in [("watched", 1), ("silent", 3_600)] {
         let account = world.account(key, |_| {}).await.unwrap();
-        let (state, now) = (AccountState::Active, SystemClock.now());
-        let proved_at = now - Duration::from_secs(proved_before);
+        let proved_at = SystemClock.now() - Duration::from_secs(proved_before);
         let mut tx = world.base.begin().await.unwrap();
-        let set = account_status::set_state(&mut tx, account.id, state, None, now);
-        set.await.unwrap();
         let proved = [(account.id, proved_at)];
         account_status::set_proved(&mut tx, &proved).await.unwrap();
         tx.commit().await.unwrap();
