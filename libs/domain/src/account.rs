@@ -102,7 +102,8 @@ named! {
         /// Fails for another reason, named beside the state.
         Failing = "failing",
         /// Nobody can say: its service does not run or cannot use NATS or Postgres, or the server has long confirmed nothing.
-        /// Shown, and never stored.
+        /// Shown, and never stored or published.
+        #[schemars(skip)]
         Unknown = "unknown",
     }
 }

@@ -98,7 +98,7 @@ function addButtons(element, ...buttons) {
 
 const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 const moment = (text) => text && new Date(text).toLocaleString();
-const MOODS = { active: "good", sent: "good", queued: "", sending: "", cancelled: "", failing: "bad", sign_in_required: "bad", failed: "bad" };
+const MOODS = { active: "good", sent: "good", queued: "", sending: "", cancelled: "", failing: "bad", unknown: "bad", sign_in_required: "bad", failed: "bad" };
 
 function showAccount(account) {
   const isUnproved = account.state === "active" && !account.proved_at;
