@@ -13,8 +13,8 @@ use crate::convert::{RowOf, sealed_bytes};
 use crate::{StoreError, Tx};
 
 pub use refresh::{
-    Claiming, NewTokens, claim, claim_due, next_due_at, postpone, record_failure, record_refresh,
-    resume_client, resume_corrected, set_due,
+    Claiming, ClientShares, NewTokens, claim, claim_due, next_due_at, postpone, record_failure,
+    record_refresh, resume_client, resume_corrected, set_due,
 };
 
 /// One consent.

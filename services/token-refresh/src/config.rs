@@ -11,8 +11,8 @@ pub struct Config {
     pub poll_seconds: u64,
     /// The most refreshes at once in this replica.
     pub max_in_flight: usize,
-    /// The most refreshes at once at one client configuration, so that a provider that hangs delays
-    /// no other.
+    /// The most refreshes at once at one client configuration whose provider answers. One that was not tried yet has a quarter,
+    /// one whose provider hangs or fails a single one, and all of those together half of `max_in_flight`.
     pub max_in_flight_per_client: usize,
     /// The wait after the first failure; it doubles with each further one.
     pub first_retry_seconds: u64,

@@ -24,9 +24,6 @@ const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
 /// A process that was frozen must not use a claim that is about to end: the refresh itself takes up
 /// to twenty seconds of it.
 const CLAIM_IS_SAFE_FOR: Duration = Duration::from_secs(50);
-/// How long until a grant is tried again that found no place at its client configuration: those of
-/// other clients come first then.
-const QUEUE_PAUSE: Duration = Duration::from_secs(15);
 
 /// What all refreshes share.
 #[derive(Debug)]
@@ -67,21 +64,34 @@ impl Refresher {
         let Some(client) = self.load_client(grant).await? else {
             return Ok(());
         };
-        let place = tokio::select! {
-            biased;
-            () = stop.cancelled() => return self.put_off(grant, Duration::ZERO).await,
-            place = self.clients.acquire(client.id) => place,
-        };
-        let Some(_place) = place else {
-            return self.put_off(grant, QUEUE_PAUSE).await;
-        };
+        if stop.is_cancelled() {
+            return self.put_off(grant, Duration::ZERO).await;
+        }
         if client.refusal.is_some() && !self.clients.may_probe(client.id, client.updated_at) {
             return self.wait_for_client(grant, &client).await;
         }
-        match self.ask_provider(grant, &client, claimed_at, stop).await {
+        let asked = self.ask_provider(grant, &client, claimed_at, stop).await;
+        self.note_provider(&client, &asked);
+        match asked {
             Ok(Some(tokens)) => self.store(grant, &client, &tokens, stop).await,
             Ok(None) => self.put_off(grant, Duration::ZERO).await,
             Err(failure) => self.fail(grant, &client, &failure).await,
+        }
+    }
+
+    /// A provider that refuses has answered; one that hangs, fails or throttles gets fewer of the next refreshes.
+    fn note_provider(
+        &self,
+        client: &ClientConfiguration,
+        asked: &Result<Option<NewTokens>, Failure>,
+    ) {
+        match asked {
+            Ok(None) => {}
+            Ok(Some(_)) => self.clients.note_answer(client.id),
+            Err(failure) if failure.verdict().is_retryable() => {
+                self.clients.note_failure(client.id);
+            }
+            Err(_) => self.clients.note_answer(client.id),
         }
     }
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_domain::GrantId;
+use mailmesh_domain::{ClientConfigurationId, GrantId};
 use mailmesh_store::StoreError;
-use mailmesh_store::grant::{self, Claiming, Grant};
+use mailmesh_store::grant::{self, Claiming, ClientShares, Grant};
 use tokio::sync::Notify;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -54,7 +54,7 @@ pub(crate) async fn run(refresher: Arc<Refresher>, wake: Arc<Notify>, stop: Canc
 struct Scheduler {
     refresher: Arc<Refresher>,
     tasks: JoinSet<()>,
-    under_way: HashMap<task::Id, GrantId>,
+    under_way: HashMap<task::Id, (GrantId, ClientConfigurationId)>,
     takeover: Takeover,
 }
 
@@ -83,10 +83,12 @@ impl Scheduler {
         let is_full = due.len() == room;
         for grant in due {
             let (id, refresher) = (grant.id, Arc::clone(&self.refresher));
+            let client = grant.client_configuration_id;
+            refresher.clients.begin(client);
             let stop = stop.clone();
             let task = async move { refresher.refresh(grant, claimed_at, &stop).await };
             let handle = self.tasks.spawn(task);
-            self.under_way.insert(handle.id(), id);
+            self.under_way.insert(handle.id(), (id, client));
         }
         // With all places taken, the first that ends wakes the loop.
         if is_full { poll } else { pause.min(poll) }
@@ -96,17 +98,49 @@ impl Scheduler {
         let replica = &self.refresher.replica;
         let now = replica.clock.now();
         // Such a claim may have ended while its new tokens wait for the database.
-        let except: Vec<GrantId> = self.under_way.values().copied().collect();
+        let except: Vec<GrantId> = self.under_way.values().map(|(id, _)| *id).collect();
+        let allowance = self.refresher.clients.allowance();
         let claiming = Claiming {
             replica: replica.id,
             claim_for: CLAIM,
             except: &except,
             takes_over: self.takeover.is_safe(),
+            shares: ClientShares {
+                named: &allowance.proved,
+                others: 0,
+            },
         };
-        let limit = i64::try_from(room).unwrap_or(i64::MAX);
         let mut tx = replica.database.begin().await?;
         grant::resume_corrected(&mut tx, now).await?;
-        let due = grant::claim_due(&mut tx, &claiming, now, limit).await?;
+        let mut due = grant::claim_due(&mut tx, &claiming, now, as_limit(room)).await?;
+        let none = |(id, _): &(ClientConfigurationId, i64)| (*id, 0);
+        let proved = allowance.proved.iter().map(none);
+        let named: Vec<_> = proved.chain(allowance.unproved.iter().copied()).collect();
+        let claiming = Claiming {
+            shares: ClientShares {
+                named: &named,
+                others: allowance.unknown,
+            },
+            ..claiming
+        };
+        let left = room
+            .saturating_sub(due.len())
+            .min(allowance.places_of_unproved);
+        due.extend(grant::claim_due(&mut tx, &claiming, now, as_limit(left)).await?);
+        // What has no place now is looked for once one of those under way has ended.
+        let named: Vec<_> = allowance
+            .proved
+            .iter()
+            .chain(&allowance.unproved)
+            .copied()
+            .collect();
+        let claiming = Claiming {
+            shares: ClientShares {
+                named: &named,
+                others: allowance.unknown,
+            },
+            ..claiming
+        };
         let next = grant::next_due_at(&mut tx, &claiming).await?;
         tx.commit().await?;
         let pause = next.map_or(Duration::MAX, |at| {
@@ -143,6 +177,12 @@ impl Scheduler {
                 error.id()
             }
         };
-        self.under_way.remove(&id);
+        if let Some((_, client)) = self.under_way.remove(&id) {
+            self.refresher.clients.end(client);
+        }
     }
+}
+
+fn as_limit(places: usize) -> i64 {
+    i64::try_from(places).unwrap_or(i64::MAX)
 }

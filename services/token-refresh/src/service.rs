@@ -45,7 +45,11 @@ impl Service {
             .context("cannot announce the token refresh")?;
         let questions = refresh_token::subscribe(&replica).await?;
         let refresher = Refresher {
-            clients: ClientLimiter::new(config.max_in_flight_per_client, config.slow_probe()),
+            clients: ClientLimiter::new(
+                config.max_in_flight,
+                config.max_in_flight_per_client,
+                config.slow_probe(),
+            ),
             providers: Providers::new(public.redirect_uri()).through(config.proxy_url.clone()),
             metrics: Metrics::new(),
             config,

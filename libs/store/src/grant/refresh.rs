@@ -36,6 +36,32 @@ pub struct Claiming<'a> {
     pub except: &'a [GrantId],
     /// Whether claims that have ended may be taken over.
     pub takes_over: bool,
+    pub shares: ClientShares<'a>,
+}
+
+/// How many grants of each client configuration may be claimed at once: a provider that hangs must delay no other's.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientShares<'a> {
+    /// Of these client configurations so many.
+    pub named: &'a [(ClientConfigurationId, i64)],
+    /// Of each other one.
+    pub others: i64,
+}
+
+impl ClientShares<'_> {
+    /// Of each client configuration as many as there are.
+    pub const ALL: Self = Self {
+        named: &[],
+        others: i64::MAX,
+    };
+
+    fn ids(&self) -> Vec<Uuid> {
+        self.named.iter().map(|(id, _)| id.as_uuid()).collect()
+    }
+
+    fn counts(&self) -> Vec<i64> {
+        self.named.iter().map(|(_, count)| *count).collect()
+    }
 }
 
 impl Claiming<'_> {
@@ -44,7 +70,8 @@ impl Claiming<'_> {
     }
 }
 
-/// Claims grants whose refresh is due and that nobody else is refreshing.
+/// Claims grants whose refresh is due and that nobody else is refreshing: of each client configuration up to its share, and
+/// of all together up to `limit`, in turn of the client configurations.
 ///
 /// # Errors
 /// When the database fails.
@@ -58,13 +85,23 @@ pub async fn claim_due(
         "UPDATE grants
          SET claimed_by = $1, claim_expires_at = clock_timestamp() + make_interval(secs => $3)
          WHERE grant_id = ANY (ARRAY(
-             SELECT grant_id FROM grants
-             WHERE state <> 'sign_in_required' AND refresh_due_at <= $2
-               AND (claimed_by IS NULL OR ($5 AND claim_expires_at < clock_timestamp()))
-               AND grant_id <> ALL ($6)
-             ORDER BY refresh_due_at
-             LIMIT $4
-             FOR UPDATE SKIP LOCKED))
+             SELECT due.grant_id FROM client_configurations c
+             LEFT JOIN unnest($7::uuid[], $8::bigint[]) AS share (client, count)
+               ON share.client = c.client_configuration_id
+             CROSS JOIN LATERAL (
+                 SELECT g.grant_id, g.refresh_due_at FROM grants g
+                 WHERE g.client_configuration_id = c.client_configuration_id
+                   AND g.state <> 'sign_in_required' AND g.refresh_due_at <= $2
+                   AND (g.claimed_by IS NULL OR ($5 AND g.claim_expires_at < clock_timestamp()))
+                   AND g.grant_id <> ALL ($6)
+                 ORDER BY g.refresh_due_at
+                 LIMIT least($4, coalesce(share.count, $9))
+                 FOR UPDATE SKIP LOCKED
+             ) due
+             ORDER BY row_number() OVER (
+                 PARTITION BY c.client_configuration_id ORDER BY due.refresh_due_at
+             ), due.refresh_due_at
+             LIMIT $4))
          RETURNING grant_id, client_configuration_id, subject, address, scopes, state, problem,
                    access_token_sealed, refresh_token_sealed, generation, access_expires_at,
                    refresh_due_at, refresh_expires_at, failures",
@@ -75,6 +112,9 @@ pub async fn claim_due(
     .bind(limit)
     .bind(claiming.takes_over)
     .bind(claiming.except())
+    .bind(claiming.shares.ids())
+    .bind(claiming.shares.counts())
+    .bind(claiming.shares.others)
     .fetch_all(tx.connection())
     .await
     .map_err(StoreError::query("claim grants to refresh"))?;
@@ -272,15 +312,25 @@ pub async fn next_due_at(
     claiming: &Claiming<'_>,
 ) -> Result<Option<OffsetDateTime>, StoreError> {
     sqlx::query_scalar(
-        "SELECT refresh_due_at FROM grants
-         WHERE state <> 'sign_in_required'
-           AND (claimed_by IS NULL OR ($1 AND claim_expires_at < clock_timestamp()))
-           AND grant_id <> ALL ($2)
-         ORDER BY refresh_due_at LIMIT 1",
+        "SELECT min(due.refresh_due_at) FROM client_configurations c
+         LEFT JOIN unnest($3::uuid[], $4::bigint[]) AS share (client, count)
+           ON share.client = c.client_configuration_id
+         CROSS JOIN LATERAL (
+             SELECT g.refresh_due_at FROM grants g
+             WHERE g.client_configuration_id = c.client_configuration_id
+               AND g.state <> 'sign_in_required'
+               AND (g.claimed_by IS NULL OR ($1 AND g.claim_expires_at < clock_timestamp()))
+               AND g.grant_id <> ALL ($2)
+             ORDER BY g.refresh_due_at
+             LIMIT least(1, coalesce(share.count, $5))
+         ) due",
     )
     .bind(claiming.takes_over)
     .bind(claiming.except())
-    .fetch_optional(tx.connection())
+    .bind(claiming.shares.ids())
+    .bind(claiming.shares.counts())
+    .bind(claiming.shares.others)
+    .fetch_one(tx.connection())
     .await
     .map_err(StoreError::query("look for the next refresh"))
 }

@@ -1,8 +1,8 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mailmesh_domain::{ClientConfigurationId, GrantState, ReplicaId};
-use mailmesh_store::grant::{self, Claiming, Grant, NewTokens};
+use mailmesh_store::grant::{self, Claiming, ClientShares, Grant, NewTokens};
 use mailmesh_store::{Database, Tx};
 use time::OffsetDateTime;
 
@@ -316,4 +316,59 @@ async fn nothing_is_due_while_every_grant_waits_for_a_person() -> Result<()> {
 
     assert_eq!(next_due_at(&mut tx).await?, None);
     Ok(())
+}
+
+#[tokio::test]
+async fn each_client_has_its_share_of_a_claim_however_many_are_due_at_another() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let flooded = sample::stored_client(&mut tx, "flooded").await?;
+    let quiet = sample::stored_client(&mut tx, "quiet").await?;
+    let first = sample::stored_grant(&mut tx, flooded, "first").await?;
+    for subject in ["one", "two"] {
+        sample::stored_grant(&mut tx, quiet, subject).await?;
+    }
+    tx.commit().await?;
+    // All of them are due before those of the other client.
+    world.execute(&copies_of(&first, 100_000)).await?;
+    let by_share = |named, others| Claiming {
+        shares: ClientShares { named, others },
+        ..sample::claiming(sample::replica())
+    };
+
+    let mut tx = world.database.begin().await?;
+    let begun = Instant::now();
+    let in_turn = grant::claim_due(&mut tx, &by_share(&[], 10), NOW, 4).await?;
+    let named = [(flooded, 3)];
+    let by_name = grant::claim_due(&mut tx, &by_share(&named, 0), NOW, 10).await?;
+    let without = [(flooded, 0)];
+    let rest = grant::next_due_at(&mut tx, &by_share(&without, 1)).await?;
+    let took = begun.elapsed();
+
+    assert_eq!(of_clients(&in_turn, [flooded, quiet]), [2, 2]);
+    assert_eq!(of_clients(&by_name, [flooded, quiet]), [3, 0]);
+    assert_eq!(rest, None);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    Ok(())
+}
+
+fn of_clients(claimed: &[Grant], clients: [ClientConfigurationId; 2]) -> [usize; 2] {
+    clients.map(|client| {
+        let of_client = claimed
+            .iter()
+            .filter(|one| one.client_configuration_id == client);
+        of_client.count()
+    })
+}
+
+fn copies_of(grant: &Grant, count: u32) -> String {
+    format!(
+        "INSERT INTO grants (grant_id, client_configuration_id, subject, scopes, state, access_token_sealed,
+             refresh_token_sealed, generation, access_expires_at, refresh_due_at, created_at, updated_at)
+         SELECT gen_random_uuid(), client_configuration_id, 'copy ' || n, scopes, state, access_token_sealed,
+             refresh_token_sealed, generation, access_expires_at, refresh_due_at - make_interval(secs => n),
+             created_at, updated_at
+         FROM grants, generate_series(1, {count}) AS n WHERE grant_id = '{}'; ANALYZE grants",
+        grant.id
+    )
 }

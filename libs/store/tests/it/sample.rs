@@ -9,7 +9,7 @@ use mailmesh_events::Problem;
 use mailmesh_secrets::{SealedSecret, sha256};
 use mailmesh_store::account::{self, Account, ServerAddress};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
-use mailmesh_store::grant::{self, Claiming, Grant};
+use mailmesh_store::grant::{self, Claiming, ClientShares, Grant};
 use mailmesh_store::listed_mail::ListingEntry;
 use mailmesh_store::mailbox::ReceivedMail;
 use mailmesh_store::outbound_mail::{NewOutboundMail, Recipient};
@@ -143,6 +143,7 @@ pub(crate) fn claiming(replica: ReplicaId) -> Claiming<'static> {
         claim_for: std::time::Duration::from_mins(1),
         except: &[],
         takes_over: true,
+        shares: ClientShares::ALL,
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use mailmesh_domain::{Clock, GrantState, MustAct, ReplicaId};
 use mailmesh_events::account::AccountSignInRequired;
 use mailmesh_sandbox::{Fault, Personality};
-use mailmesh_store::grant::{self, Claiming};
+use mailmesh_store::grant::{self, Claiming, ClientShares};
 use mailmesh_testkit::eventually;
 
 use crate::world::World;
@@ -268,6 +268,7 @@ async fn a_grant_that_another_replica_has_claimed_is_left_to_it() -> Result<()> 
         claim_for: Duration::from_secs(4),
         except: &[],
         takes_over: true,
+        shares: ClientShares::ALL,
     };
     let due = claimed.refresh_due_at;
     let mut tx = world.base.begin().await?;

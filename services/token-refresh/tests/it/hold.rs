@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use mailmesh_domain::{Clock, ReplicaId};
 use mailmesh_sandbox::{Fault, Personality};
-use mailmesh_store::grant::{self, Claiming, Grant};
+use mailmesh_store::grant::{self, Claiming, ClientShares, Grant};
 use mailmesh_store::{Database, DatabaseSettings};
 use mailmesh_testkit::{Running, eventually};
 use mailmesh_token_refresh::Config;
@@ -51,6 +51,7 @@ async fn end_claim(world: &World, grant: &Grant) -> Result<()> {
         claim_for: Duration::ZERO,
         except: &[],
         takes_over: true,
+        shares: ClientShares::ALL,
     };
     let mut tx = world.base.begin().await?;
     let claimed = grant::claim_due(&mut tx, &claiming, world.clock.now(), 1).await?;

@@ -1,10 +1,11 @@
 //! What keeps refreshes apart, whatever providers and consumers say.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use mailmesh_domain::Clock;
+use mailmesh_domain::{Clock, GrantId};
 use mailmesh_sandbox::{Fault, Personality};
+use mailmesh_store::grant::{self, Grant};
 
 use crate::world::World;
 
@@ -80,5 +81,47 @@ async fn a_token_that_is_refused_as_soon_as_it_comes_is_not_replaced_at_once() -
         .await?;
 
     assert_eq!((within, world.refreshes(&grant)), ((1, 0), (2, 0)));
+    replica.stop().await
+}
+
+#[tokio::test]
+async fn provider_that_hangs_delays_no_other_however_many_are_due_there() -> Result<()> {
+    let world = World::new(Personality::Standard).await?;
+    // Takes connections, and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let hanging = world.client_at("hanging", silent.local_addr()?).await?;
+    let now = world.clock.now();
+    let mut tx = world.base.begin().await?;
+    for number in 0..500 {
+        let id = GrantId::generate(&*world.clock);
+        let address = format!("h{number}@sandbox.test");
+        let grant = Grant {
+            client_configuration_id: hanging,
+            refresh_due_at: now - Duration::from_hours(1),
+            ..world.new_grant(id, &address, 1)?
+        };
+        grant::save_sign_in(&mut tx, &grant, now).await?;
+    }
+    tx.commit().await?;
+    let mut healthy = Vec::new();
+    for name in ["alice", "bob"] {
+        healthy.push(world.grant(name).await?);
+    }
+    let replica = world.start().await?;
+
+    let begun = Instant::now();
+    for round in 1..=3 {
+        for grant in &healthy {
+            world.ask(grant, round).await?;
+            world
+                .until("a new token", grant, |grant| grant.generation == round + 1)
+                .await?;
+        }
+        world.clock.advance(Duration::from_secs(31));
+    }
+
+    // One refresh that hangs takes twenty seconds.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(12), "{took:?}");
     replica.stop().await
 }

@@ -1,11 +1,14 @@
 //! A mesh with a provider whose tokens end, a clock that the test moves, and no service yet.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use mailmesh_accounts::Connections;
-use mailmesh_domain::{Clock, GrantId, ManualClock, Protocol, SystemClock};
+use mailmesh_domain::{
+    ClientConfigurationId, Clock, GrantId, Key, ManualClock, Protocol, SystemClock,
+};
 use mailmesh_events::token::RefreshToken;
 use mailmesh_oauth::PublicSettings;
 use mailmesh_sandbox::{ClientSettings, Fault, FaultRule, GrantRequest, Personality, Sandbox};
@@ -114,6 +117,27 @@ impl World {
                 .base
                 .grant_row(id, self.client.id, address, &tokens.access_token)?
         })
+    }
+
+    /// Registers a client configuration whose endpoints are at this address.
+    pub(crate) async fn client_at(
+        &self,
+        key: &str,
+        address: SocketAddr,
+    ) -> Result<ClientConfigurationId> {
+        let row = self.base.client_row(CLIENT_ID)?;
+        let endpoint = |path: &str| Some(format!("http://{address}/{path}"));
+        let client = ClientConfiguration {
+            key: Key::try_new(key)?,
+            client_secret: Some(self.base.seal_client_secret(row.id, CLIENT_SECRET)?),
+            issuer: None,
+            authorize_url: endpoint("authorize"),
+            token_url: endpoint("token"),
+            scopes: vec!["mail".to_owned()],
+            ..row
+        };
+        self.base.insert_client(&client).await?;
+        Ok(client.id)
     }
 
     pub(crate) async fn reload_client(&self) -> Result<ClientConfiguration> {
