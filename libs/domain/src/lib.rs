@@ -10,6 +10,7 @@ mod id;
 mod key;
 mod outbound;
 mod position;
+mod responsibility;
 mod token;
 mod verdict;
 
@@ -24,5 +25,6 @@ pub use id::{
 pub use key::{InvalidKey, Key};
 pub use outbound::{AttemptStage, OutboundState, UncertainPolicy};
 pub use position::{Epoch, Position};
+pub use responsibility::{FailureCause, History, Responsibility, responsibility};
 pub use token::{GrantState, Role, TokenEndpointAuth};
 pub use verdict::{MustAct, Verdict, VerdictKind};

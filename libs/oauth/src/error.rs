@@ -1,8 +1,7 @@
 use std::error::Error as StdError;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{FailureCause, History, MustAct, Responsibility, Verdict, responsibility};
 
-use crate::cause::RefusalCause;
 use crate::id_token::error::IdTokenError;
 use crate::operation::Operation;
 use crate::refusal::ProviderRefusal;
@@ -80,49 +79,62 @@ impl OAuthError {
         Self::Refused(Box::new(ProviderRefusal::from_redirect(error, description)))
     }
 
-    /// Returns what the failure means and who must act.
+    /// Returns what the failure means, as long as the grant still works or for a first sign-in.
     pub fn verdict(&self) -> Verdict {
-        match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } => Verdict::transient(),
-            Self::Untrusted { .. }
-            | Self::TooLarge { .. }
-            | Self::Redirected { .. }
-            | Self::Unreadable { .. } => Verdict::unknown(),
-            Self::Unprotected { .. }
-            | Self::NoEndpoints
-            | Self::OtherIssuer { .. }
-            | Self::NoMailbox { .. } => Verdict::needs_administrator(MustAct::Administrator),
-            Self::MixedUp => Verdict::needs_sign_in(),
-            Self::Refused(refusal) => refusal.verdict(),
-            Self::IdToken(error) => error.verdict(),
-        }
+        self.responsibility(History::WORKS).verdict
     }
 
-    /// Returns what the person who must act should do, in a sentence or two.
+    /// Returns what the person who must act should do, under the same condition.
     pub fn action(&self) -> &'static str {
+        self.responsibility(History::WORKS).action
+    }
+
+    /// Returns what the failure means, who must act and what to do, given how the grant fared.
+    pub fn responsibility(&self, history: History) -> Responsibility {
+        let administrator = |verdict, action| Responsibility {
+            verdict,
+            also: None,
+            action,
+        };
+        let correct = Verdict::needs_administrator(MustAct::Administrator);
         match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } => RefusalCause::Transient.action(),
-            Self::Untrusted { .. } => {
-                "Check the provider's URL. If its certificate comes from a private authority, add that authority's certificate to the configuration."
+            Self::Unreachable { .. } | Self::TimedOut { .. } => {
+                responsibility(FailureCause::Transient, history)
             }
             Self::TooLarge { .. } | Self::Redirected { .. } | Self::Unreadable { .. } => {
-                "It is tried again by itself. If it stays, check the URLs of the client configuration: something other than the provider's endpoint answers there."
+                responsibility(FailureCause::NoProvider, history)
             }
-            Self::Unprotected { .. } => {
-                "Use https URLs in the client configuration; http is accepted for this machine only."
-            }
-            Self::NoEndpoints => {
-                "Give the client configuration an issuer, or an authorisation and a token endpoint."
-            }
-            Self::OtherIssuer { .. } => {
-                "Correct the issuer or base URL in the client configuration: it must be the one that the provider's metadata names."
-            }
-            Self::MixedUp => "Sign in once more. If it happens again, tell the administrator.",
-            Self::NoMailbox { .. } => {
-                "Have the client configuration ask for the scopes openid and email, and give it the issuer, or userinfo_url where the endpoints are named one by one: many providers tell the address there only. Or name the claim that holds it as identity_claim. An email that the provider calls unverified does not count."
-            }
-            Self::Refused(refusal) => refusal.cause().action(),
-            Self::IdToken(error) => error.action(),
+            Self::Untrusted { .. } => administrator(
+                Verdict::unknown(),
+                "Check the provider's URL. If its certificate comes from a private authority, add that authority's certificate to the configuration.",
+            ),
+            Self::Unprotected { .. } => administrator(
+                correct,
+                "Use https URLs in the client configuration; http is accepted for this machine only.",
+            ),
+            Self::NoEndpoints => administrator(
+                correct,
+                "Give the client configuration an issuer, or an authorisation and a token endpoint.",
+            ),
+            Self::OtherIssuer { .. } => administrator(
+                correct,
+                "Correct the issuer or base URL in the client configuration: it must be the one that the provider's metadata names.",
+            ),
+            Self::NoMailbox { .. } => administrator(
+                correct,
+                "Have the client configuration ask for the scopes openid and email, and give it the issuer, or userinfo_url where the endpoints are named one by one: many providers tell the address there only. Or name the claim that holds it as identity_claim. An email that the provider calls unverified does not count.",
+            ),
+            Self::MixedUp => Responsibility {
+                verdict: Verdict::needs_sign_in(),
+                also: Some(MustAct::Administrator),
+                action: "Sign in once more. If it happens again, tell the administrator.",
+            },
+            Self::Refused(refusal) => refusal.responsibility(history),
+            Self::IdToken(error) => Responsibility {
+                verdict: error.verdict(),
+                also: None,
+                action: error.action(),
+            },
         }
     }
 

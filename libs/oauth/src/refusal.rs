@@ -2,18 +2,20 @@ use std::fmt;
 use std::time::Duration;
 
 use ::http::{HeaderMap, StatusCode};
-use mailmesh_domain::Verdict;
+use mailmesh_domain::{FailureCause, History, Responsibility, Verdict, responsibility};
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use crate::cause::RefusalCause;
+use crate::cause;
 use crate::operation::Operation;
 use crate::retry_after::retry_after;
 
 const CODE_CHARACTERS: usize = 64;
 const DESCRIPTION_CHARACTERS: usize = 500;
 const REDACTED: &str = "[redacted]";
+/// Entra does not say how long a lock lasts; asking sooner prolongs it.
+const LOCKED_FOR: Duration = Duration::from_mins(15);
 
 /// A provider's error response, with all that it says about the reason.
 #[derive(Clone, PartialEq, Eq)]
@@ -89,9 +91,18 @@ impl ProviderRefusal {
         }
     }
 
-    /// Returns what the refusal means and who must act.
+    /// Returns what the refusal means, as long as the grant still works or for a first sign-in.
     pub fn verdict(&self) -> Verdict {
-        self.cause().verdict(self.retry_after)
+        self.responsibility(History::WORKS).verdict
+    }
+
+    /// Returns what the refusal means, who must act and what to do, given how the grant fared.
+    pub fn responsibility(&self, history: History) -> Responsibility {
+        let cause = self.cause();
+        let mut decided = responsibility(cause, history);
+        let pause = matches!(cause, FailureCause::Locked).then_some(LOCKED_FOR);
+        decided.verdict.retry_after = self.retry_after.or(pause);
+        decided
     }
 
     /// Returns the most telling code: Microsoft's number, else subtype, else `error`, else status.
@@ -103,19 +114,19 @@ impl ProviderRefusal {
             .or_else(|| self.status.map(|status| format!("HTTP {status}")))
     }
 
-    pub(crate) fn cause(&self) -> RefusalCause {
+    pub(crate) fn cause(&self) -> FailureCause {
         // An overloaded server's body proves nothing about a grant, so the status comes first.
-        self.status
-            .and_then(RefusalCause::of_status)
-            .or_else(|| self.aadsts.and_then(RefusalCause::of_aadsts))
-            .or_else(|| self.error.as_deref().and_then(RefusalCause::of_error))
-            .map_or(RefusalCause::Unknown, |cause| {
-                match (cause, self.operation) {
-                    // A code is refused with the same words as a refresh token.
-                    (RefusalCause::GrantDead, Operation::ExchangeCode) => RefusalCause::CodeSpent,
-                    (cause, _) => cause,
-                }
-            })
+        let known = self
+            .status
+            .and_then(cause::of_status)
+            .or_else(|| self.aadsts.and_then(cause::of_aadsts))
+            .or_else(|| self.error.as_deref().and_then(cause::of_error));
+        match (known, self.operation) {
+            // A code is refused with the same words as a refresh token.
+            (Some(FailureCause::GrantDead), Operation::ExchangeCode) => FailureCause::CodeSpent,
+            (Some(known), _) => known,
+            (None, _) => FailureCause::Unknown,
+        }
     }
 }
 

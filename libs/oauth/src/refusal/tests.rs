@@ -137,7 +137,7 @@ fn microsoft_codes_are_judged() {
         assert_eq!(refusal.code(), Some(format!("AADSTS{code}")));
         assert_eq!(refusal.correlation_id.as_deref(), Some("c0ffee"));
         assert_eq!(refusal.trace_id.as_deref(), Some("0f1e"));
-        assert!(!refusal.cause().action().is_empty());
+        assert!(!refusal.responsibility(History::WORKS).action.is_empty());
     }
 }
 
@@ -292,7 +292,7 @@ fn a_refused_code_asks_for_a_new_start() {
     let exchange = refused(Operation::ExchangeCode, 400, body);
 
     assert_eq!(exchange.verdict().kind, NeedsSignIn);
-    assert_eq!(exchange.cause(), RefusalCause::CodeSpent);
+    assert_eq!(exchange.cause(), FailureCause::CodeSpent);
     assert_eq!(
         exchange.to_string(),
         "code exchange was refused: HTTP 400, invalid_grant"

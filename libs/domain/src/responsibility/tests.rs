@@ -1,0 +1,117 @@
+use super::*;
+use FailureCause as Cause;
+use MustAct::{Administrator, MailboxOwner, Nobody, TenantAdministrator};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+fn histories() -> [History; 5] {
+    let failing = |has_worked, failing_for| History {
+        has_worked,
+        failing_for,
+    };
+    [
+        History::NEW,
+        History::WORKS,
+        failing(true, Duration::from_secs(1)),
+        failing(true, HOUR),
+        failing(false, HOUR),
+    ]
+}
+
+#[test]
+fn each_cause_has_a_row_for_each_history() {
+    for cause in Cause::ALL {
+        for history in histories() {
+            let is_there = |row: &table::Row| row.cause == cause && row.when.fits(history);
+            assert!(TABLE.iter().any(is_there), "{cause:?} {history:?}");
+        }
+    }
+}
+
+#[test]
+fn actor_and_action_never_contradict_each_other() {
+    for row in TABLE {
+        let text = row.action;
+        let begins = |words: &[&str]| words.iter().any(|word| text.starts_with(word));
+        let is_addressed = match row.who {
+            Nobody => begins(&["Nothing: "]),
+            MailboxOwner => begins(&["Sign in "]),
+            TenantAdministrator => begins(&["Ask the administrator of the tenant "]),
+            Administrator => {
+                !begins(&["Nothing", "Sign in", "Ask the administrator of the tenant"])
+            }
+        };
+        assert!(is_addressed, "{:?} is told: {text}", row.who);
+        let is_other_named = match row.also {
+            None => row.who != MailboxOwner || !text.contains("administrator"),
+            Some(MailboxOwner) => text.contains("sign in"),
+            Some(Administrator) => text.contains("the administrator "),
+            Some(TenantAdministrator) => text.contains("administrator of the tenant"),
+            Some(Nobody) => false,
+        };
+        assert!(
+            is_other_named,
+            "{:?} beside {:?}: {text}",
+            row.also, row.who
+        );
+        let fits_kind = match row.kind {
+            VerdictKind::NeedsSignIn => row.who == MailboxOwner,
+            VerdictKind::NeedsAdministrator => {
+                matches!(row.who, Administrator | TenantAdministrator)
+            }
+            VerdictKind::Throttled => row.who == Nobody,
+            _ => row.who != MailboxOwner,
+        };
+        assert!(fits_kind, "{:?} for {:?}", row.kind, row.who);
+    }
+}
+
+#[test]
+fn what_happened_and_for_how_long_decide_together() {
+    let [new, works, stands, stands_long, never] = histories();
+    for (cause, history, who, also) in [
+        (Cause::PasswordRefused, new, Administrator, None),
+        (Cause::PasswordRefused, stands, Administrator, None),
+        (Cause::OfflineAccessNotAsked, works, Administrator, None),
+        (Cause::HostNotReached, new, Administrator, None),
+        (Cause::HostNotReached, never, Administrator, None),
+        (Cause::HostNotReached, stands, Nobody, None),
+        (Cause::HostNotReached, stands_long, Administrator, None),
+        (Cause::TokenRefused, new, Administrator, None),
+        (
+            Cause::TokenRefused,
+            stands,
+            MailboxOwner,
+            Some(Administrator),
+        ),
+        (Cause::DevicePolicy, stands, TenantAdministrator, None),
+        (Cause::BadRequest, works, Administrator, None),
+        (Cause::BadRequest, new, Administrator, None),
+        (Cause::BadRequest, stands, MailboxOwner, Some(Administrator)),
+        (Cause::RefusedOtherwise, works, Administrator, None),
+        (
+            Cause::RefusedOtherwise,
+            stands,
+            MailboxOwner,
+            Some(Administrator),
+        ),
+        (Cause::NoProvider, stands_long, Administrator, None),
+    ] {
+        let decided = responsibility(cause, history);
+        assert_eq!(
+            (decided.verdict.who, decided.also),
+            (who, also),
+            "{cause:?} {history:?}"
+        );
+    }
+}
+
+#[test]
+fn scopes_and_host_are_named_where_they_are_the_likely_cause() {
+    let action = |cause| responsibility(cause, History::NEW).action;
+
+    assert!(action(Cause::TokenRefused).contains("scopes"));
+    assert!(action(Cause::HostNotReached).starts_with("Check host and port"));
+    assert!(action(Cause::OfflineAccessNotAsked).contains("offline_access"));
+    assert!(action(Cause::DevicePolicy).contains("device"));
+}
