@@ -12,7 +12,12 @@ pub(crate) const fn of_aadsts(code: u32) -> Option<FailureCause> {
         65001 => FailureCause::Consent,
         65004 => FailureCause::Declined,
         90094 | 90095 | 90008 => FailureCause::AdministratorConsent,
-        53000..=53003 | 53011 | 530_032 | 530_035 | 50131 | 50105 | 50097 | 50005 => {
+        // Conditional Access that asks for a device: registered, joined, compliant, managed, with a broker.
+        53000 | 53001 | 530_002..=530_004 | 50097 | 50127 | 50129 | 50155 | 50187 => {
+            FailureCause::DevicePolicy
+        }
+        // Every further number of Conditional Access (530xxx), documented or not, is a rule of the tenant.
+        53002 | 53003 | 53010 | 53011 | 530_000..=530_999 | 50131 | 50105 | 50005 => {
             FailureCause::Policy
         }
         50034 | 50020 | 50014 | 51004 | 500_208 | 16000 => FailureCause::WrongAccount,
@@ -36,10 +41,28 @@ pub(crate) const fn of_aadsts(code: u32) -> Option<FailureCause> {
     })
 }
 
+/// Returns the cause behind a `suberror` of Entra or an `error_subtype` of Google that is more telling than `error`.
+pub(crate) fn of_subtype(subtype: &str) -> Option<FailureCause> {
+    Some(match canonical(subtype).as_str() {
+        "protection_policy_required" | "device_authentication_failed" => FailureCause::DevicePolicy,
+        "admin_policy_enforced" => FailureCause::Policy,
+        "invalid_rapt" => FailureCause::Interaction,
+        "consent_required" => FailureCause::Consent,
+        _ => return None,
+    })
+}
+
 /// Returns the cause behind an `error` of RFC 6749, OpenID Connect, RFC 6750, or Google.
 pub(crate) fn of_error(error: &str) -> Option<FailureCause> {
-    Some(match error {
-        "invalid_grant" => FailureCause::GrantDead,
+    Some(match canonical(error).as_str() {
+        // The others are what GitHub, Xero and servers of their kind call it.
+        "invalid_grant"
+        | "bad_refresh_token"
+        | "invalid_refresh_token"
+        | "expired_refresh_token"
+        | "refresh_token_expired"
+        | "refresh_token_invalid"
+        | "refresh_token_revoked" => FailureCause::GrantDead,
         "interaction_required" | "login_required" | "account_selection_required" => {
             FailureCause::Interaction
         }
@@ -60,6 +83,24 @@ pub(crate) fn of_error(error: &str) -> Option<FailureCause> {
         "slow_down" | "rate_limit_exceeded" | "too_many_requests" => FailureCause::Throttled,
         _ => return None,
     })
+}
+
+/// RFC 6749 writes `invalid_grant`; others write `INVALID_GRANT`, `invalid-grant`, `InvalidGrant` or a URN that ends so.
+fn canonical(word: &str) -> String {
+    let word = word.rsplit([':', '/', '#']).next().unwrap_or(word).trim();
+    let mut snake = String::with_capacity(word.len() + 4);
+    let mut after_lower = false;
+    for letter in word.chars() {
+        if letter.is_ascii_uppercase() && after_lower {
+            snake.push('_');
+        }
+        after_lower = letter.is_ascii_lowercase();
+        snake.push(match letter {
+            '-' | ' ' | '.' => '_',
+            other => other.to_ascii_lowercase(),
+        });
+    }
+    snake
 }
 
 /// Returns the cause behind a status that came without an OAuth error.

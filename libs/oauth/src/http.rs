@@ -6,6 +6,7 @@ use ::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
+use crate::body;
 use crate::error::OAuthError;
 use crate::key_cache::KeyCache;
 use crate::operation::Operation;
@@ -159,7 +160,11 @@ impl HttpClient {
             return Err(OAuthError::Redirected { operation, status });
         }
         let body = read_body(operation, answer).await?;
-        if !status.is_success() || is_disguised_error(&body) {
+        let content_type = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let body = body::to_json(content_type, &body).into_owned();
+        if !status.is_success() || body::is_disguised_error(&body) {
             let secrets: Vec<_> = secrets.iter().copied().chain(&credentials).collect();
             let refusal =
                 ProviderRefusal::from_answer(operation, status, &headers, &body, &secrets);
@@ -209,19 +214,8 @@ async fn read_body(
     }
 }
 
-// Some providers say 200 and put an OAuth error into the body.
-fn is_disguised_error(body: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Disguised {
-        #[serde(rename = "error")]
-        _error: String,
-        access_token: Option<serde::de::IgnoredAny>,
-    }
-    serde_json::from_slice::<Disguised>(body).is_ok_and(|body| body.access_token.is_none())
-}
-
 // The protocol crate wants exactly 200 and a JSON content type; some providers send 201, or JSON
-// as text. Whether it is JSON the parser finds out.
+// as text, or a form that was turned into JSON. Whether it is JSON the parser finds out.
 fn accepted(status: StatusCode, headers: &HeaderMap, body: Vec<u8>) -> ::http::Response<Vec<u8>> {
     tracing::trace!(
         status = status.as_u16(),

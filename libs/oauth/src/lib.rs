@@ -16,6 +16,7 @@
 //! it keeps nothing but the metadata of providers: grants, retries and schedules belong to the callers.
 
 mod authorize;
+mod body;
 mod cause;
 mod client;
 mod discovery;

@@ -49,24 +49,31 @@ impl ProviderRefusal {
         secrets: &[&SecretString],
     ) -> Self {
         let body: Map<String, Value> = serde_json::from_slice(body).unwrap_or_default();
-        let text = |name: &str, limit| {
-            body.get(name)
-                .and_then(|value| clean(value, secrets, limit))
-        };
-        // Google's other services put an object where OAuth puts a string.
+        let text = |name: &str, limit| clean(body.get(name)?, secrets, limit);
+        // Services put an object, or a list of objects, where OAuth puts a string.
         let nested = |name: &str, limit| {
-            let value = body.get("error")?.get(name)?;
-            clean(value, secrets, limit)
+            let error = body.get("error").or_else(|| body.get("errors"))?;
+            let error = error.get(0).unwrap_or(error);
+            clean(&spelled(error.get(name)?), secrets, limit)
         };
-        let description = text("error_description", DESCRIPTION_CHARACTERS)
+        let description = ["error_description", "error_message", "errmsg", "message"]
+            .into_iter()
+            .find_map(|name| text(name, DESCRIPTION_CHARACTERS))
             .or_else(|| nested("message", DESCRIPTION_CHARACTERS));
+        let error = text("error", CODE_CHARACTERS)
+            .or_else(|| {
+                let mut names = ["status", "error", "code", "type"].into_iter();
+                names.find_map(|name| nested(name, CODE_CHARACTERS))
+            })
+            .or_else(|| {
+                let mut names = ["error", "error_code", "errorCode", "errcode"].into_iter();
+                names.find_map(|name| clean(&spelled(body.get(name)?), secrets, CODE_CHARACTERS))
+            });
         Self {
             operation,
             status: Some(status.as_u16()),
-            error: text("error", CODE_CHARACTERS)
-                .or_else(|| nested("status", CODE_CHARACTERS))
-                .or_else(|| nested("code", CODE_CHARACTERS)),
-            aadsts: first_code(&body).or_else(|| aadsts_prefix(description.as_deref()?)),
+            error,
+            aadsts: telling_code(&body).or_else(|| aadsts_prefix(description.as_deref()?)),
             description,
             subtype: text("error_subtype", CODE_CHARACTERS)
                 .or_else(|| text("suberror", CODE_CHARACTERS)),
@@ -120,13 +127,23 @@ impl ProviderRefusal {
             .status
             .and_then(cause::of_status)
             .or_else(|| self.aadsts.and_then(cause::of_aadsts))
+            .or_else(|| self.subtype.as_deref().and_then(cause::of_subtype))
             .or_else(|| self.error.as_deref().and_then(cause::of_error));
         match (known, self.operation) {
             // A code is refused with the same words as a refresh token.
             (Some(FailureCause::GrantDead), Operation::ExchangeCode) => FailureCause::CodeSpent,
             (Some(known), _) => known,
+            (None, Operation::Refresh) if self.is_about_the_request() => {
+                FailureCause::RefusedOtherwise
+            }
             (None, _) => FailureCause::Unknown,
         }
+    }
+
+    /// Returns whether the token endpoint itself refused what was sent: other statuses without a word of OAuth come from
+    /// whatever else answers at its URL.
+    fn is_about_the_request(&self) -> bool {
+        self.error.is_some() || matches!(self.status, Some(200..=299 | 400 | 401 | 403 | 422))
     }
 }
 
@@ -161,9 +178,31 @@ impl fmt::Debug for ProviderRefusal {
     }
 }
 
-fn first_code(body: &Map<String, Value>) -> Option<u32> {
-    let code = body.get("error_codes")?.get(0)?.as_u64()?;
-    u32::try_from(code).ok()
+/// Entra lists one number or several; the first that is known decides. Gateways turn numbers into texts.
+fn telling_code(body: &Map<String, Value>) -> Option<u32> {
+    let listed = body.get("error_codes")?;
+    let codes: Vec<u32> = match listed {
+        Value::Array(items) => items.iter().filter_map(code).collect(),
+        one => code(one).into_iter().collect(),
+    };
+    let known = codes.iter().find(|code| cause::of_aadsts(**code).is_some());
+    known.or(codes.first()).copied()
+}
+
+/// Codes of services that know no OAuth are numbers as often as words.
+fn spelled(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => Value::from(number.to_string()),
+        other => other.clone(),
+    }
+}
+
+fn code(value: &Value) -> Option<u32> {
+    match value {
+        Value::Number(number) => u32::try_from(number.as_u64()?).ok(),
+        Value::String(text) => text.trim().trim_start_matches("AADSTS").parse().ok(),
+        _ => None,
+    }
 }
 
 // The browser brings Microsoft's number only as the beginning of the text.

@@ -1,6 +1,8 @@
 //! Real sockets against scripted providers on this machine.
 
 #[cfg(test)]
+mod case;
+#[cfg(test)]
 mod discovery;
 #[cfg(test)]
 mod fake;
