@@ -1,4 +1,4 @@
-use mailmesh_domain::{MustAct, Verdict, VerdictKind};
+use mailmesh_domain::{MustAct, Responsibility, Verdict, VerdictKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,9 @@ pub struct Problem {
     pub kind: VerdictKind,
     /// Who must act before it can succeed.
     pub must_act: MustAct,
+    /// Who else may be able to mend it, where the remote side does not say which of the two it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub also_must_act: Option<MustAct>,
     /// What that person should do, in one sentence.
     pub action: String,
     /// What becomes of mail meanwhile, in one sentence.
@@ -29,9 +32,24 @@ impl Problem {
             code: None,
             kind: verdict.kind,
             must_act: verdict.who,
+            also_must_act: None,
             action: default_action(verdict).to_owned(),
             mail: String::new(),
         }
+    }
+
+    /// Describes a failure with what was decided on it.
+    pub fn decided(what: impl Into<String>, decided: &Responsibility) -> Self {
+        Self {
+            also_must_act: decided.also,
+            action: decided.action.to_owned(),
+            ..Self::new(what, decided.verdict)
+        }
+    }
+
+    /// Returns whether a new sign-in by the mailbox's owner is, or may be, the cure.
+    pub fn offers_sign_in(&self) -> bool {
+        [Some(self.must_act), self.also_must_act].contains(&Some(MustAct::MailboxOwner))
     }
 
     /// Adds the remote side's own code.
