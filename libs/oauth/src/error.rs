@@ -161,6 +161,12 @@ impl OAuthError {
             .is_some_and(|refusal| refusal.cause().concerns_client())
     }
 
+    /// Returns whether providers that do not keep to RFC 6749 §5.2 say this of a grant that has ended.
+    pub fn may_be_dead_grant(&self) -> bool {
+        self.refusal()
+            .is_some_and(|refusal| refusal.cause().may_be_dead_grant())
+    }
+
     pub(crate) const fn unreadable(operation: Operation, problem: &'static str) -> Self {
         Self::Unreadable { operation, problem }
     }

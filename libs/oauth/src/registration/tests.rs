@@ -30,6 +30,65 @@ async fn resolve(registration: &Registration) -> (Endpoints, Client) {
     registration.resolve(&http, &redirect_uri).await.unwrap()
 }
 
+#[test]
+fn lasting_access_is_asked_for_by_scope_or_by_googles_parameter() {
+    let offline = |value: &str| vec![("access_type".to_owned(), value.to_owned())];
+    let scopes = |text: &str| vec![text.to_owned()];
+    let in_url = url("https://id.test/authorize?access_type=offline");
+    for (profile, scopes, extra, authorize, is_asked) in [
+        (Profile::Custom, scopes("openid"), Vec::new(), None, false),
+        (
+            Profile::Custom,
+            scopes("offline_access"),
+            Vec::new(),
+            None,
+            true,
+        ),
+        (
+            Profile::Custom,
+            scopes("openid"),
+            offline("offline"),
+            None,
+            true,
+        ),
+        (
+            Profile::Custom,
+            scopes("openid"),
+            Vec::new(),
+            Some(in_url),
+            true,
+        ),
+        (Profile::Google, scopes("openid"), Vec::new(), None, true),
+        (
+            Profile::Google,
+            scopes("openid"),
+            offline("online"),
+            None,
+            false,
+        ),
+        (
+            Profile::Microsoft,
+            scopes("openid"),
+            Vec::new(),
+            None,
+            false,
+        ),
+    ] {
+        let registration = Registration {
+            profile,
+            scopes,
+            extra_authorize: extra,
+            authorize,
+            ..registration("https://id.test/authorize", "https://id.test")
+        };
+        assert_eq!(
+            registration.asks_offline_access(),
+            is_asked,
+            "{registration:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn offline_access_is_asked_for_with_consent_unless_the_administrator_says_otherwise() {
     let consent = [("prompt".to_owned(), "consent".to_owned())];
