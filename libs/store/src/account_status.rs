@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::convert::{RowOf, to_json};
+use crate::grant::account_state;
 use crate::lease::LeaseTerm;
 use crate::{StoreError, Tx};
 
@@ -53,13 +54,18 @@ impl TryFrom<Row> for AccountStatus {
         };
         let own: AccountState = of.parse("state", &row.state)?;
         let reported = row.report(&of)?;
-        let (state, problem) = match row.grant_state.as_deref() {
+        let grant_state = row.grant_state.as_deref();
+        let grant_state = grant_state
+            .map(|text| of.parse("state", text))
+            .transpose()?;
+        let grant_problem = of.json("problem", row.grant_problem)?;
+        let by_grant = grant_state.and_then(|state| account_state(state, grant_problem.as_ref()));
+        let (state, problem) = match by_grant {
             _ if row.is_grant_missing => (AccountState::SignInNeeded, None),
-            Some("sign_in_required") => (AccountState::SignInRequired, row.grant_problem),
-            Some("suspended") => (AccountState::Failing, row.grant_problem),
+            Some(state) => (state, grant_problem),
             // A sign-in has happened since; the service has not been there yet.
-            _ if own == AccountState::SignInNeeded => (AccountState::Active, None),
-            _ => (own, row.problem),
+            None if own == AccountState::SignInNeeded => (AccountState::Active, None),
+            None => (own, of.json("problem", row.problem)?),
         };
         // What is known to fail stays so; only what would be shown as working needs somebody who has seen it.
         let (state, unreported) = match (state, reported) {
@@ -69,7 +75,7 @@ impl TryFrom<Row> for AccountStatus {
         Ok(Self {
             account_id: AccountId::from_uuid(row.account_id),
             state,
-            problem: of.json("problem", problem)?,
+            problem,
             unreported,
             changed_at: row.changed_at,
             proved_at: row.proved_at,

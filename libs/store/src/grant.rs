@@ -2,7 +2,7 @@
 
 mod refresh;
 
-use mailmesh_domain::{AccountId, ClientConfigurationId, GrantId, GrantState};
+use mailmesh_domain::{AccountId, AccountState, ClientConfigurationId, GrantId, GrantState};
 use mailmesh_events::Problem;
 use mailmesh_secrets::{SealContext, SealedSecret};
 use serde_json::Value;
@@ -48,6 +48,11 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// Returns the state that the grant gives its accounts; none while it leaves them theirs.
+    pub fn account_state(&self) -> Option<AccountState> {
+        account_state(self.state, self.problem.as_ref())
+    }
+
     /// Returns what the access token of this row is sealed for.
     pub fn access_context(id: GrantId) -> SealContext {
         SealContext {
@@ -64,6 +69,17 @@ impl Grant {
             column: "refresh_token_sealed",
             row: *id.as_uuid().as_bytes(),
         }
+    }
+}
+
+/// A suspended grant is tried again by itself; where its owner may be able to mend it, a sign-in is offered all the same.
+pub(crate) fn account_state(state: GrantState, problem: Option<&Problem>) -> Option<AccountState> {
+    match state {
+        GrantState::Active => None,
+        GrantState::Suspended if !problem.is_some_and(Problem::offers_sign_in) => {
+            Some(AccountState::Failing)
+        }
+        GrantState::Suspended | GrantState::SignInRequired => Some(AccountState::SignInRequired),
     }
 }
 

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use mailmesh_domain::{ErrorChain, MustAct, Verdict, VerdictKind};
+use mailmesh_domain::{
+    ErrorChain, FailureCause, History, MustAct, Responsibility, Verdict, VerdictKind,
+    responsibility,
+};
 use mailmesh_events::Problem;
 use mailmesh_oauth::{OAuthError, ProviderError};
 use mailmesh_secrets::{OpenError, SealError};
@@ -21,28 +24,53 @@ pub(crate) enum Failure {
     #[error("the new tokens cannot be sealed")]
     Seal(#[source] SealError),
     #[error("the access token has ended, and the provider gave no refresh token")]
-    NoRefreshToken,
+    NoRefreshToken {
+        /// Whether the client configuration asks for one.
+        is_asked: bool,
+    },
 }
 
 impl Failure {
-    pub(crate) fn verdict(&self) -> Verdict {
+    /// Returns what the failure means, who must act and what to do, given how the grant fared.
+    pub(crate) fn responsibility(&self, history: History) -> Responsibility {
         match self {
-            Self::OAuth(error) => error.verdict(),
-            Self::Provider(ProviderError::Discovery(error)) => {
-                let verdict = error.verdict();
-                // Metadata says nothing about a grant.
-                if verdict.kind == VerdictKind::NeedsSignIn {
-                    return Verdict::unknown();
-                }
-                verdict
-            }
+            Self::OAuth(error) => error.responsibility(history),
+            Self::Provider(ProviderError::Discovery(error)) => of_discovery(error, history),
             // Another replica may have the key; nothing is wrong with the grant or its client.
-            Self::Provider(ProviderError::Secret(_)) | Self::Open(_) | Self::Seal(_) => {
-                Verdict::unknown()
+            Self::Provider(ProviderError::Secret(_)) => administrator(
+                Verdict::unknown(),
+                "Give this service the key that the client secret was sealed for and start it anew; if that is lost, store the client secret again.",
+            ),
+            Self::Open(_) => Responsibility {
+                also: Some(MustAct::MailboxOwner),
+                ..administrator(
+                    Verdict::unknown(),
+                    "Give this service the key that the token was sealed for and start it anew; if that is lost, the mailbox needs a new sign-in.",
+                )
+            },
+            Self::Seal(_) => administrator(
+                Verdict::unknown(),
+                "Give this service the keys of its configuration and start it anew.",
+            ),
+            Self::Provider(_) => administrator(
+                Verdict::needs_administrator(MustAct::Administrator),
+                "Correct the client configuration: the field named here.",
+            ),
+            Self::DiscoveryTimedOut { .. } => responsibility(FailureCause::Transient, history),
+            Self::NoRefreshToken { is_asked: false } => {
+                responsibility(FailureCause::OfflineAccessNotAsked, history)
             }
-            Self::Provider(_) => Verdict::needs_administrator(MustAct::Administrator),
-            Self::DiscoveryTimedOut { .. } => Verdict::transient(),
-            Self::NoRefreshToken => Verdict::needs_sign_in(),
+            Self::NoRefreshToken { is_asked: true } => {
+                responsibility(FailureCause::NoRefreshToken, history)
+            }
+        }
+    }
+
+    /// Returns whether the provider does not say whether the grant is dead.
+    pub(crate) fn is_unclear(&self) -> bool {
+        match self {
+            Self::OAuth(error) => error.may_be_dead_grant(),
+            _ => false,
         }
     }
 
@@ -57,26 +85,31 @@ impl Failure {
         }
     }
 
-    pub(crate) fn problem(&self) -> Problem {
-        let problem = Problem::new(ErrorChain(self).to_string(), self.verdict()).with_mail(MAIL);
+    pub(crate) fn problem(&self, decided: &Responsibility) -> Problem {
+        let problem = Problem::decided(ErrorChain(self).to_string(), decided).with_mail(MAIL);
         match self {
-            Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => problem
-                .with_code(error.code())
-                .with_action(error.action()),
-            Self::Provider(ProviderError::Secret(_)) => problem.with_action(
-                "Give this service the key that the client secret was sealed for and start it anew; if that is lost, store the client secret again.",
-            ),
-            Self::Provider(_) => {
-                problem.with_action("Correct the client configuration: the field named here.")
+            Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => {
+                problem.with_code(error.code())
             }
-            Self::Open(_) => problem.with_action(
-                "Give this service the key that the token was sealed for and start it anew; if that is lost, sign in again for this mailbox.",
-            ),
-            Self::NoRefreshToken => problem.with_action(
-                "Sign in again for this mailbox. To stay signed in, the client configuration must ask for offline access.",
-            ),
-            Self::DiscoveryTimedOut { .. } | Self::Seal(_) => problem,
+            _ => problem,
         }
+    }
+}
+
+/// Metadata says nothing about a grant.
+fn of_discovery(error: &OAuthError, history: History) -> Responsibility {
+    let decided = error.responsibility(history);
+    if decided.verdict.kind == VerdictKind::NeedsSignIn {
+        return responsibility(FailureCause::Unknown, history);
+    }
+    decided
+}
+
+const fn administrator(verdict: Verdict, action: &'static str) -> Responsibility {
+    Responsibility {
+        verdict,
+        also: None,
+        action,
     }
 }
 
@@ -86,15 +119,21 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_happened_and_who_must_act() {
-        let failure = Failure::NoRefreshToken;
-        let problem = failure.problem();
+        let told = |failure: &Failure| failure.problem(&failure.responsibility(History::WORKS));
+        for (is_asked, who) in [
+            (true, MustAct::MailboxOwner),
+            (false, MustAct::Administrator),
+        ] {
+            let failure = Failure::NoRefreshToken { is_asked };
+            let problem = told(&failure);
 
-        assert_eq!(problem.must_act, MustAct::MailboxOwner);
-        assert!(problem.what.contains("no refresh token"));
-        assert!(!failure.concerns_client());
+            assert_eq!(problem.must_act, who);
+            assert!(problem.what.contains("no refresh token"));
+            assert!(!failure.concerns_client());
+        }
 
         let failure = Failure::Provider(ProviderError::BadUrl { field: "token_url" });
-        let problem = failure.problem();
+        let problem = told(&failure);
 
         assert_eq!(problem.must_act, MustAct::Administrator);
         assert!(problem.what.contains("token_url"));
@@ -104,6 +143,7 @@ mod tests {
     #[test]
     fn metadata_that_cannot_be_had_blames_no_grant() {
         let failure = Failure::Provider(ProviderError::Discovery(OAuthError::MixedUp));
-        assert!(failure.verdict().is_retryable());
+        let decided = failure.responsibility(History::WORKS);
+        assert!(decided.verdict.is_retryable());
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailmesh_accounts::Replica;
-use mailmesh_domain::{AccountState, GrantState, Key};
+use mailmesh_domain::{AccountState, GrantState};
 use mailmesh_events::account::{
     AccountFailing, AccountRecovered, AccountSignInRequired, ClientRefused,
 };
@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::decide::{Decision, is_told};
-use crate::failure::Failure;
 use crate::refresh::{Refresher, spread_of};
 
 /// How long new tokens are held in memory while the database is away.
@@ -25,6 +24,14 @@ const HOLD_LIMIT: Duration = Duration::from_mins(10);
 /// The same once the process was told to stop.
 const HOLD_LIMIT_AT_STOP: Duration = Duration::from_secs(10);
 const HOLD_PAUSE: Duration = Duration::from_millis(500);
+
+/// A failed refresh, judged.
+pub(crate) struct Failed {
+    pub(crate) problem: Problem,
+    /// Every grant of the client configuration fails alike.
+    pub(crate) concerns_client: bool,
+    pub(crate) decision: Decision,
+}
 
 impl Refresher {
     /// Stores new tokens. With rotation they are the only ones that work, so a database that is
@@ -80,12 +87,9 @@ impl Refresher {
             generation,
             expires_at: tokens.access_expires_at,
         });
-        if grant.state == GrantState::Suspended {
+        if let Some(was) = grant.account_state() {
             for account in account::list_keys_by_grant(&mut tx, grant.id).await? {
-                events.push(&AccountRecovered {
-                    account,
-                    was: AccountState::Failing,
-                });
+                events.push(&AccountRecovered { account, was });
             }
         }
         if client.refusal.is_some()
@@ -105,41 +109,46 @@ impl Refresher {
         &self,
         grant: &Grant,
         client: &ClientConfiguration,
-        failure: &Failure,
-        decision: Decision,
+        failed: &Failed,
     ) -> Result<(), StoreError> {
         let now = self.replica.clock.now();
-        let problem = failure.problem();
+        let problem = &failed.problem;
         let mut tx = self.replica.database.begin().await?;
         if !self.still_claims(&mut tx, grant).await? {
             return Ok(());
         }
-        let (state, after, outcome) = match decision {
+        let (state, after, outcome) = match failed.decision {
             Decision::Retry { after } => (grant.state, after, "retried"),
             Decision::RequireSignIn => (
                 GrantState::SignInRequired,
                 Duration::ZERO,
                 "sign_in_required",
             ),
+            Decision::OfferSignIn { after } => (GrantState::Suspended, after, "sign_in_offered"),
             Decision::Suspend { after } => (GrantState::Suspended, after, "suspended"),
         };
         let due_at = now + after + jitter(after, spread_of(grant));
-        grant::record_failure(&mut tx, grant, state, &problem, due_at, now).await?;
+        grant::record_failure(&mut tx, grant, state, problem, due_at, now).await?;
 
+        let after = Grant {
+            state,
+            problem: Some(problem.clone()),
+            ..grant.clone()
+        };
+        let is_changed = after.account_state() != grant.account_state();
         let mut events = Events::new(&self.replica);
-        if is_told(grant.failures) || state != grant.state {
+        if is_told(grant.failures) || is_changed {
             events.push(&TokenRefreshFailed {
                 grant_id: grant.id,
                 generation: grant.generation,
                 problem: problem.clone(),
             });
         }
-        if state != grant.state {
-            self.tell_accounts(&mut tx, &mut events, grant, state, failure, &problem)
-                .await?;
-        }
-        if failure.concerns_client() && state == GrantState::Suspended {
-            refuse_client(&mut tx, &mut events, client, &problem).await?;
+        // A refused client is one event, whatever the number of its accounts.
+        if failed.concerns_client && state == GrantState::Suspended {
+            refuse_client(&mut tx, &mut events, client, problem).await?;
+        } else if is_changed {
+            tell_accounts(&mut tx, &mut events, &after).await?;
         }
         events.commit(tx).await?;
         self.metrics.count(outcome);
@@ -156,31 +165,6 @@ impl Refresher {
             info!("A failed refresh is not recorded: the grant has new tokens or another holder");
         }
         Ok(is_ours)
-    }
-
-    async fn tell_accounts(
-        &self,
-        tx: &mut Tx,
-        events: &mut Events<'_>,
-        grant: &Grant,
-        state: GrantState,
-        failure: &Failure,
-        problem: &Problem,
-    ) -> Result<(), StoreError> {
-        // A refused client is one event, whatever the number of its accounts.
-        if state == GrantState::Suspended && failure.concerns_client() {
-            return Ok(());
-        }
-        for account in account::list_keys_by_grant(tx, grant.id).await? {
-            events.push_state(account, state, problem);
-        }
-        if state == GrantState::SignInRequired {
-            warn!(
-                code = problem.code.as_deref(),
-                "A mailbox owner must sign in again"
-            );
-        }
-        Ok(())
     }
 
     /// Lets a grant wait whose client configuration is known to be refused.
@@ -208,6 +192,32 @@ impl Refresher {
         self.metrics.count("waiting_for_client");
         Ok(())
     }
+}
+
+async fn tell_accounts(
+    tx: &mut Tx,
+    events: &mut Events<'_>,
+    grant: &Grant,
+) -> Result<(), StoreError> {
+    let (Some(state), Some(problem)) = (grant.account_state(), &grant.problem) else {
+        return Ok(());
+    };
+    for account in account::list_keys_by_grant(tx, grant.id).await? {
+        let problem = problem.clone();
+        match state {
+            AccountState::SignInRequired => {
+                events.push(&AccountSignInRequired { account, problem });
+            }
+            _ => events.push(&AccountFailing { account, problem }),
+        }
+    }
+    if state == AccountState::SignInRequired {
+        warn!(
+            code = problem.code.as_deref(),
+            "A mailbox owner must sign in again"
+        );
+    }
+    Ok(())
 }
 
 async fn refuse_client(
@@ -264,15 +274,6 @@ impl<'a> Events<'a> {
                 event = E::NAME,
                 "An event cannot be written"
             ),
-        }
-    }
-
-    fn push_state(&mut self, account: Key, state: GrantState, problem: &Problem) {
-        let problem = problem.clone();
-        match state {
-            GrantState::SignInRequired => self.push(&AccountSignInRequired { account, problem }),
-            GrantState::Suspended => self.push(&AccountFailing { account, problem }),
-            GrantState::Active => {}
         }
     }
 

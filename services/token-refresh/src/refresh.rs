@@ -15,9 +15,10 @@ use tracing::{error, info, instrument, warn};
 
 use crate::client_limiter::ClientLimiter;
 use crate::config::Config;
-use crate::decide::decide;
+use crate::decide::{Situation, decide, history_of};
 use crate::failure::Failure;
 use crate::metric::Metrics;
+use crate::record::Failed;
 
 /// Two requests of twenty seconds at most, cut short: the claim must outlast this and the refresh.
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
@@ -109,12 +110,13 @@ impl Refresher {
         claimed_at: Instant,
         stop: &CancellationToken,
     ) -> Result<Option<NewTokens>, Failure> {
+        let registered = open_registration(client, &self.keys)?;
         let Some(sealed) = &grant.refresh_token else {
-            return Err(Failure::NoRefreshToken);
+            let is_asked = registered.registration.asks_offline_access();
+            return Err(Failure::NoRefreshToken { is_asked });
         };
         let context = Grant::refresh_context(grant.id);
         let refresh_token = self.keys.open(sealed, &context).map_err(Failure::Open)?;
-        let registered = open_registration(client, &self.keys)?;
         let limit = DISCOVERY_LIMIT;
         let found = tokio::select! {
             biased;
@@ -180,18 +182,29 @@ impl Refresher {
         failure: &Failure,
     ) -> Result<(), StoreError> {
         let now = self.replica.clock.now();
-        if matches!(failure, Failure::NoRefreshToken) && now < grant.access_expires_at {
-            let left = Duration::try_from(grant.access_expires_at - now).unwrap_or_default();
-            return self.put_off(grant, left).await;
+        let token_left = Duration::try_from(grant.access_expires_at - now).unwrap_or_default();
+        if matches!(failure, Failure::NoRefreshToken { .. }) && !token_left.is_zero() {
+            return self.put_off(grant, token_left).await;
         }
-        let decision = decide(failure.verdict(), grant.failures, &self.config);
+        let decided = failure.responsibility(history_of(grant, now));
+        let situation = Situation {
+            failures: grant.failures,
+            token_left,
+            is_unclear: failure.is_unclear(),
+        };
+        let decision = decide(&decided, situation, &self.config);
         info!(
             error = failure as &dyn std::error::Error,
             ?decision,
             failures = grant.failures,
             "A refresh failed"
         );
-        self.record_failure(grant, client, failure, decision).await
+        let failed = Failed {
+            problem: failure.problem(&decided),
+            concerns_client: failure.concerns_client(),
+            decision,
+        };
+        self.record_failure(grant, client, &failed).await
     }
 }
 

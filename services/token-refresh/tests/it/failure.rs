@@ -209,17 +209,18 @@ async fn a_grant_without_a_refresh_token_works_until_its_end() -> Result<()> {
         })
         .await?;
     world.advance(10);
-    world
+    let ended = world
         .until("its end", &grant, |grant| {
-            grant.state == GrantState::SignInRequired
+            grant.state == GrantState::Suspended
         })
         .await?;
 
+    // The client of these tests asks for no lasting access, which only the administrator can mend.
     assert_eq!(postponed.state, GrantState::Active);
-    world
-        .base
-        .published("account.sign_in_required.alice", 1)
-        .await?;
+    let problem = ended.problem.expect("a problem");
+    assert_eq!(problem.must_act, MustAct::Administrator);
+    assert!(problem.action.contains("offline_access"));
+    world.base.published("account.failing.alice", 1).await?;
     replica.stop().await
 }
 

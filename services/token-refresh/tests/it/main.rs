@@ -8,6 +8,8 @@ mod key;
 mod limit;
 mod proxy;
 mod refresh;
+#[cfg(test)]
+mod refusal;
 mod secret;
 mod start;
 mod stop;
