@@ -1,6 +1,6 @@
 //! Events about grants, and the request to refresh one.
 
-use mailmesh_domain::GrantId;
+use mailmesh_domain::{GrantId, Key};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -29,6 +29,9 @@ pub struct TokenRefreshFailed {
     pub grant_id: GrantId,
     /// The generation that stays in use.
     pub generation: i64,
+    /// The accounts that use the grant, by key; the first hundred.
+    #[serde(default)]
+    pub accounts: Vec<Key>,
     /// What happened and what to do.
     pub problem: Problem,
 }

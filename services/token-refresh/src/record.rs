@@ -24,6 +24,8 @@ const HOLD_LIMIT: Duration = Duration::from_mins(10);
 /// The same once the process was told to stop.
 const HOLD_LIMIT_AT_STOP: Duration = Duration::from_secs(10);
 const HOLD_PAUSE: Duration = Duration::from_millis(500);
+/// Maximum accounts that one event names.
+const MOST_ACCOUNTS: usize = 100;
 
 /// A failed refresh, judged.
 pub(crate) struct Failed {
@@ -138,9 +140,12 @@ impl Refresher {
         let is_changed = after.account_state() != grant.account_state();
         let mut events = Events::new(&self.replica);
         if is_told(grant.failures) || is_changed {
+            let mut accounts = account::list_keys_by_grant(&mut tx, grant.id).await?;
+            accounts.truncate(MOST_ACCOUNTS);
             events.push(&TokenRefreshFailed {
                 grant_id: grant.id,
                 generation: grant.generation,
+                accounts,
                 problem: problem.clone(),
             });
         }

@@ -1,8 +1,9 @@
 //! Refusals in other words than RFC 6749's: who is called, and when.
 
 use anyhow::{Context, Result};
-use mailmesh_domain::{AccountState, GrantState, MustAct};
+use mailmesh_domain::{AccountState, GrantState, Key, MustAct};
 use mailmesh_events::account::AccountSignInRequired;
+use mailmesh_events::token::TokenRefreshFailed;
 use mailmesh_sandbox::{Fault, Personality};
 use mailmesh_store::account_status;
 use mailmesh_store::grant::Grant;
@@ -58,7 +59,8 @@ async fn refusals_that_go_on_past_the_tokens_end_offer_a_sign_in_and_are_tried_a
             let problem = failed.problem.context("no problem")?;
             assert_eq!(problem.must_act, MustAct::Administrator, "{case}");
             assert!(!problem.offers_sign_in(), "the mailbox still works: {case}");
-            world.advance(16);
+            // The slow probe, with its jitter.
+            world.advance(17);
         }
         world.advance(61);
         let offered = world
@@ -115,7 +117,10 @@ async fn a_rule_on_devices_is_told_to_the_administrator_of_the_tenant() -> Resul
         })
         .await?;
 
+    let told: TokenRefreshFailed = world.base.first_event(&grant.id.to_string()).await?;
+    let accounts: Vec<&str> = told.accounts.iter().map(Key::as_str).collect();
     let problem = refused.problem.context("no problem")?;
+    assert_eq!(accounts, ["alice", "alice-out"]);
     assert_eq!(problem.must_act, MustAct::TenantAdministrator);
     assert_eq!(problem.code.as_deref(), Some("AADSTS530003"));
     assert_eq!(account_state(&world, &grant).await?, AccountState::Failing);
