@@ -53,6 +53,15 @@ impl Client {
         self.scopes.iter().any(|scope| scope == "openid")
     }
 
+    /// Returns whether access is asked for that lasts: OpenID Connect Core §11 names a scope, Google a parameter of its own.
+    pub fn asks_offline_access(&self, endpoints: &Endpoints) -> bool {
+        asks_offline(
+            &self.scopes,
+            self.extra_authorize.iter(),
+            Some(&endpoints.authorize),
+        )
+    }
+
     /// Returns the client as it asks for what accounts of these protocols need: one grant serves all accounts of a mailbox.
     #[must_use]
     pub fn for_protocols(&self, protocols: &[Protocol]) -> Self {
@@ -89,4 +98,18 @@ impl Client {
             _ => self.client_secret.as_ref(),
         }
     }
+}
+
+/// `extra` holds the given parameters before the profile's.
+pub(crate) fn asks_offline<'a>(
+    scopes: &[String],
+    mut extra: impl Iterator<Item = &'a (String, String)>,
+    authorize: Option<&Url>,
+) -> bool {
+    let is_offline = |name: &str, value: &str| name == "access_type" && value == "offline";
+    let given = extra.find(|(name, _)| name == "access_type");
+    let mut written = authorize.into_iter().flat_map(Url::query_pairs);
+    scopes.iter().any(|scope| scope == "offline_access")
+        || given.is_some_and(|(name, value)| is_offline(name, value))
+        || written.any(|(name, value)| is_offline(&name, &value))
 }

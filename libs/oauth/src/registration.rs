@@ -3,7 +3,7 @@ use mailmesh_domain::TokenEndpointAuth;
 use mailmesh_secrets::SecretString;
 use url::Url;
 
-use crate::client::Client;
+use crate::client::{Client, asks_offline};
 use crate::discovery::{discover, issuer_of_document};
 use crate::endpoints::Endpoints;
 use crate::error::OAuthError;
@@ -72,28 +72,15 @@ impl Registration {
         })
     }
 
-    /// Returns whether a sign-in asks for access that lasts: OpenID Connect Core §11 names the scope, Google a parameter of
-    /// its own.
+    /// Returns whether a sign-in asks for access that lasts; see [`Client::asks_offline_access`].
     pub fn asks_offline_access(&self) -> bool {
         let defaults = self.profile.defaults(self.issuer.as_ref());
-        let is_asked = |name: &str, value: &str| name == "access_type" && value == "offline";
-        let given = self
-            .extra_authorize
-            .iter()
-            .find(|(name, _)| name == "access_type");
-        let by_default = || {
-            defaults
-                .extra_authorize
-                .iter()
-                .find(|(name, _)| name == "access_type")
-        };
-        let in_parameters = given
-            .or_else(by_default)
-            .is_some_and(|(name, value)| is_asked(name, value));
-        let mut written = self.authorize.iter().flat_map(Url::query_pairs);
-        in_parameters
-            || self.scopes.iter().any(|scope| scope == "offline_access")
-            || written.any(|(name, value)| is_asked(&name, &value))
+        let extra = self.extra_authorize.iter();
+        asks_offline(
+            &self.scopes,
+            extra.chain(&defaults.extra_authorize),
+            self.authorize.as_ref(),
+        )
     }
 
     /// Microsoft's authority: as given, else as the authorisation endpoint shows it.

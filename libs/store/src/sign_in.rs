@@ -102,16 +102,21 @@ pub async fn find_link(
     Ok(row.map(|(id, account)| (SignInId::from_uuid(id), AccountId::from_uuid(account))))
 }
 
-/// Says whether a link was ever made, as long as it is remembered.
+/// Returns the account that a link was made for, used or not, as long as the link is remembered.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn is_known_link(tx: &mut Tx, link_hash: &[u8; 32]) -> Result<bool, StoreError> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sign_ins WHERE link_hash = $1)")
-        .bind(link_hash.as_slice())
-        .fetch_one(tx.connection())
-        .await
-        .map_err(StoreError::query("look for a sign-in link"))
+pub async fn find_account_of_link(
+    tx: &mut Tx,
+    link_hash: &[u8; 32],
+) -> Result<Option<AccountId>, StoreError> {
+    let id: Option<Uuid> =
+        sqlx::query_scalar("SELECT account_id FROM sign_ins WHERE link_hash = $1")
+            .bind(link_hash.as_slice())
+            .fetch_optional(tx.connection())
+            .await
+            .map_err(StoreError::query("look for a sign-in link"))?;
+    Ok(id.map(AccountId::from_uuid))
 }
 
 /// Binds a sign-in to a state, a browser, a nonce and a verifier. Following the link again starts

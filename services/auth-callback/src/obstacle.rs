@@ -1,6 +1,6 @@
 //! What can stop a sign-in, and the page that says so.
 
-use mailmesh_domain::{ErrorChain, MustAct, VerdictKind};
+use mailmesh_domain::{ErrorChain, FailureCause, History, MustAct, VerdictKind, responsibility};
 use mailmesh_oauth::{OAuthError, Operation, ProviderError};
 use mailmesh_secrets::{OpenError, SealError};
 use mailmesh_store::StoreError;
@@ -18,6 +18,8 @@ pub(crate) enum Obstacle {
     UnknownLink,
     #[error("the link was used or has ended")]
     UsedLink,
+    #[error("the link was used or has ended, and the mailbox is connected")]
+    Connected,
     #[error("the state is not known, was used or is late")]
     UnknownState,
     #[error("the answer came to another browser than the one that started")]
@@ -41,7 +43,10 @@ pub(crate) enum Obstacle {
         claim: Option<String>,
     },
     #[error("the provider gave no refresh token")]
-    NoRefreshToken,
+    NoRefreshToken {
+        /// Whether the client configuration asks for one.
+        is_asked: bool,
+    },
     #[error("the database failed")]
     Store(#[from] StoreError),
     #[error("a secret cannot be opened")]
@@ -58,7 +63,7 @@ impl Obstacle {
     /// Returns a name for logs and metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::UnknownLink | Self::UsedLink => "bad_link",
+            Self::UnknownLink | Self::UsedLink | Self::Connected => "bad_link",
             Self::UnknownState => "unknown_state",
             Self::OtherBrowser => "other_browser",
             Self::NoCode => "no_code",
@@ -68,7 +73,7 @@ impl Obstacle {
             Self::Provider(_) => "provider_unusable",
             Self::MissingScopes { .. } => "missing_scopes",
             Self::OtherMailbox { .. } => "other_mailbox",
-            Self::NoRefreshToken => "no_refresh_token",
+            Self::NoRefreshToken { .. } => "no_refresh_token",
             Self::Store(_) | Self::Open(_) | Self::Seal(_) | Self::Encode(_) => "internal",
             Self::Busy => "busy",
         }
@@ -86,6 +91,7 @@ impl Obstacle {
         match self {
             Self::UnknownLink => dead_link(404, "This link is not known here."),
             Self::UsedLink => dead_link(410, "This link was used already, or its time is over."),
+            Self::Connected => return connected(),
             Self::UnknownState => stopped(
                 400,
                 "This answer belongs to no sign-in that is under way: it was used already, took longer than fifteen minutes, or was not started here.",
@@ -122,7 +128,7 @@ impl Obstacle {
                 signed_in,
                 claim,
             } => other_mailbox(expected, signed_in, claim.as_deref()),
-            Self::NoRefreshToken => no_refresh_token(),
+            Self::NoRefreshToken { is_asked } => no_refresh_token(*is_asked),
             Self::Store(_) | Self::Open(_) | Self::Seal(_) | Self::Encode(_) => stopped(
                 500,
                 "Something failed on our side, and the sign-in was not stored.",
@@ -149,6 +155,15 @@ fn dead_link(status: u16, what: &str) -> Page {
     )
 }
 
+fn connected() -> Page {
+    Page::new(
+        410,
+        Tone::Good,
+        "The mailbox is connected",
+        "This link was used already or has ended, and its mailbox is connected. There is nothing left to do.",
+    )
+}
+
 fn refused(error: &OAuthError) -> Page {
     let verdict = error.verdict();
     let status = match verdict.kind {
@@ -158,6 +173,11 @@ fn refused(error: &OAuthError) -> Page {
     };
     let (who, action) = if let Some(correction) = correction(error) {
         (MustAct::Administrator, correction.to_owned())
+    } else if verdict.kind == VerdictKind::Unknown {
+        (
+            MustAct::Administrator,
+            "Check the URLs of the client configuration, and look what the provider said up in its documentation: its answer cannot be used. Then make a new link.".to_owned(),
+        )
     } else if verdict.is_retryable() {
         // Nothing tries a sign-in again by itself.
         (
@@ -213,15 +233,23 @@ fn missing_scopes(scopes: &[String]) -> Page {
     )
 }
 
-fn no_refresh_token() -> Page {
-    stopped(
+fn no_refresh_token(is_asked: bool) -> Page {
+    let page = stopped(
         403,
         "The provider allowed access for a short time only: it gave no refresh token, so the connection would end within hours.",
-    )
-    .act(
-        MustAct::MailboxOwner,
-        "Remove this application from your account at the provider, ask for a new link and consent again. If that does not help, the administrator must ask for offline access: at Google access_type=offline and prompt=consent, elsewhere the scope offline_access.",
-    )
+    );
+    if is_asked {
+        page.act(
+            MustAct::MailboxOwner,
+            "Remove this application from your account at the provider, ask for a new link and consent again.",
+        )
+    } else {
+        let decided = responsibility(FailureCause::OfflineAccessNotAsked, History::NEW);
+        page.act(
+            decided.verdict.who,
+            format!("{} Make a new link for that.", decided.action),
+        )
+    }
 }
 
 fn other_mailbox(expected: &str, signed_in: &str, claim: Option<&str>) -> Page {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use mailmesh_accounts::{EndpointError, MailServers};
-use mailmesh_domain::Verdict;
+use mailmesh_domain::{
+    FailureCause, History, Responsibility, Verdict, VerdictKind, responsibility,
+};
 use mailmesh_mail::{Credentials, ProbeError, ProbeStep, probe};
 use mailmesh_secrets::SecretString;
 use mailmesh_store::account::Account;
@@ -80,10 +82,20 @@ async fn try_account(
 
 impl ProofError {
     fn verdict(&self) -> Verdict {
-        match self {
-            Self::Endpoint(error) => error.verdict(),
-            Self::SignIn(error) | Self::Folder { source: error, .. } => error.verdict(),
+        match (self, self.refused_token()) {
+            (_, Some(decided)) => decided.verdict,
+            (Self::Endpoint(error), _) => error.verdict(),
+            (Self::SignIn(error) | Self::Folder { source: error, .. }, _) => error.verdict(),
         }
+    }
+
+    /// Returns who must act when the server refuses the token: another sign-in would bring the same.
+    fn refused_token(&self) -> Option<Responsibility> {
+        let Self::SignIn(error) = self else {
+            return None;
+        };
+        let is_refused = error.verdict().kind == VerdictKind::NeedsSignIn;
+        is_refused.then(|| responsibility(FailureCause::TokenRefused, History::NEW))
     }
 
     fn code(&self) -> Option<String> {
@@ -103,6 +115,9 @@ impl ProofError {
     }
 
     fn action(&self) -> &'static str {
+        if let Some(decided) = self.refused_token() {
+            return decided.action;
+        }
         match self {
             Self::Endpoint(EndpointError::Tls(_)) => {
                 "Correct the account's ca_pem. It is tried again by itself."

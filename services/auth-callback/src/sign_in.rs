@@ -91,6 +91,7 @@ async fn accept(
         client: &client,
         tokens: &tokens,
         identity: identity.as_ref(),
+        asks_offline_access: registered.asks_offline_access(endpoints),
     };
     store(app, &consent).await?;
     Ok((account, access_token))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailmesh_domain::{GrantId, GrantState, Key};
+use mailmesh_domain::{AccountState, GrantId, GrantState, Key};
 use mailmesh_events::Encoded;
 use mailmesh_events::account::AccountAuthenticated;
 use mailmesh_events::token::TokenRefreshed;
@@ -31,6 +31,8 @@ pub(crate) struct Consent<'a> {
     pub(crate) client: &'a ClientConfiguration,
     pub(crate) tokens: &'a TokenAnswer,
     pub(crate) identity: Option<&'a Identity>,
+    /// Whether the provider was asked for a refresh token.
+    pub(crate) asks_offline_access: bool,
 }
 
 /// Stores a consent, or says why it is not worth it. The code is spent: one bad moment of the database
@@ -118,12 +120,13 @@ fn new_grant(
         client,
         tokens,
         identity,
+        ..
     } = consent;
     let clock = &*app.replica.clock;
     let id = before.map_or_else(|| GrantId::generate(clock), |grant| grant.id);
     let key = app.keys.sealing_key();
     let access_token = key.seal(&tokens.access_token, &Grant::access_context(id))?;
-    let refresh_token = refresh_token(app, tokens, id, before)?;
+    let refresh_token = refresh_token(app, consent, id, before)?;
     let access_expires_at = access_expires_at(tokens.expires_in, now);
     // One that was kept keeps its end too.
     let refresh_expires_at = match (&tokens.refresh_token, tokens.refresh_token_expires_in) {
@@ -157,22 +160,26 @@ fn new_grant(
 /// Google gives a refresh token with the first consent only, so that of an earlier sign-in is kept.
 fn refresh_token(
     app: &App,
-    tokens: &TokenAnswer,
+    consent: &Consent<'_>,
     id: GrantId,
     before: Option<&Grant>,
 ) -> Result<Option<SealedSecret>, Obstacle> {
+    let tokens = consent.tokens;
     if let Some(token) = &tokens.refresh_token {
         let key = app.keys.sealing_key();
         return Ok(Some(key.seal(token, &Grant::refresh_context(id))?));
     }
     // One that was refused is dead, whoever consents again.
-    let alive = before.filter(|grant| grant.state != GrantState::SignInRequired);
+    let is_dead = |grant: &&Grant| grant.account_state() == Some(AccountState::SignInRequired);
+    let alive = before.filter(|grant| !is_dead(grant));
     let kept = alive.and_then(|grant| grant.refresh_token.clone());
     let is_lasting = tokens
         .expires_in
         .is_some_and(|life| life >= SHORTEST_WITHOUT_REFRESH);
     if kept.is_none() && !is_lasting {
-        return Err(Obstacle::NoRefreshToken);
+        return Err(Obstacle::NoRefreshToken {
+            is_asked: consent.asks_offline_access,
+        });
     }
     Ok(kept)
 }

@@ -142,13 +142,16 @@ async fn links_that_ended_long_ago_are_forgotten() -> Result<()> {
 
 #[tokio::test]
 async fn a_link_is_known_after_it_has_ended() -> Result<()> {
-    let Link { world, id, .. } = link().await?;
+    let Link {
+        world, id, account, ..
+    } = link().await?;
     let mut tx = world.database.begin().await?;
     start(&mut tx, id, "state").await?;
     sign_in::consume(&mut tx, &sha256(b"state"), NOW).await?;
 
-    assert!(sign_in::is_known_link(&mut tx, &LINK).await?);
-    assert!(!sign_in::is_known_link(&mut tx, &[8; 32]).await?);
+    let known = sign_in::find_account_of_link(&mut tx, &LINK).await?;
+    let unknown = sign_in::find_account_of_link(&mut tx, &[8; 32]).await?;
+    assert_eq!((known, unknown), (Some(account), None));
     Ok(())
 }
 

@@ -46,7 +46,17 @@ fn every_page_says_who_must_act_what_to_do_and_what_becomes_of_mail() {
             403,
             MustAct::MailboxOwner,
         ),
-        (Obstacle::NoRefreshToken, 403, MustAct::MailboxOwner),
+        (
+            Obstacle::NoRefreshToken { is_asked: true },
+            403,
+            MustAct::MailboxOwner,
+        ),
+        (
+            Obstacle::NoRefreshToken { is_asked: false },
+            403,
+            MustAct::Administrator,
+        ),
+        (refused("what_is_this", None), 502, MustAct::Administrator),
         (Obstacle::Busy, 503, MustAct::MailboxOwner),
     ] {
         let page = obstacle.page();
@@ -95,7 +105,8 @@ fn nobody_is_sent_to_a_link_that_has_ended() {
             signed_in: String::new(),
             claim: None,
         },
-        Obstacle::NoRefreshToken,
+        Obstacle::NoRefreshToken { is_asked: true },
+        Obstacle::NoRefreshToken { is_asked: false },
         Obstacle::Encode(serde::de::Error::custom("")),
     ] {
         let action = obstacle.page().action.unwrap_or_default();

@@ -12,6 +12,7 @@ use mailmesh_secrets::{ExposeSecret, SecretString, random_token, sha256};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::ClientConfiguration;
 use mailmesh_store::sign_in::{self, SignIn, Start};
+use mailmesh_store::{Tx, grant};
 use tracing::{info, instrument};
 use url::Url;
 
@@ -60,17 +61,31 @@ async fn load_link(app: &App, link: &str) -> Result<Link, Obstacle> {
     let mut tx = app.replica.database.begin().await?;
     let Some((id, account)) = sign_in::find_link(&mut tx, &hash, app.replica.clock.now()).await?
     else {
-        return Err(if sign_in::is_known_link(&mut tx, &hash).await? {
-            Obstacle::UsedLink
-        } else {
-            Obstacle::UnknownLink
-        });
+        return Err(judge_dead_link(&mut tx, &hash).await?);
     };
     let (account, client) = load_account(&mut tx, account).await?;
     Ok(Link {
         id,
         account,
         client,
+    })
+}
+
+/// Whoever follows a used link most often looks whether the sign-in worked.
+async fn judge_dead_link(tx: &mut Tx, hash: &[u8; 32]) -> Result<Obstacle, Obstacle> {
+    let Some(account) = sign_in::find_account_of_link(tx, hash).await? else {
+        return Ok(Obstacle::UnknownLink);
+    };
+    let account = account::list_by_ids(tx, &[account]).await?.pop();
+    let Some(grant) = account.and_then(|account| account.grant_id) else {
+        return Ok(Obstacle::UsedLink);
+    };
+    let grant = grant::list_by_ids(tx, &[grant]).await?.pop();
+    let is_connected = grant.is_some_and(|grant| grant.account_state().is_none());
+    Ok(if is_connected {
+        Obstacle::Connected
+    } else {
+        Obstacle::UsedLink
     })
 }
 

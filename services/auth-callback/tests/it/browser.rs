@@ -120,6 +120,8 @@ async fn a_link_that_is_unknown_or_used_says_so() -> Result<()> {
     let unknown = browser.get(&world.url.join("/connect/nothing")?).await?;
 
     assert_eq!(used.status(), StatusCode::GONE);
+    let used = used.text().await?;
+    assert!(used.contains("The mailbox is connected"), "{used}");
     assert_eq!(late.status(), StatusCode::GONE);
     assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
     let page = unknown.text().await?;

@@ -93,6 +93,11 @@ async fn access_that_ends_within_hours_is_not_stored() -> Result<()> {
 
     assert_eq!(page.status, 403);
     assert!(page.html.contains("no refresh token"), "{}", page.html);
+    assert!(
+        page.html.contains("The administrator of mailmesh") && page.html.contains("offline_access"),
+        "nothing asks for lasting access: {}",
+        page.html
+    );
     assert!(world.grant_of(&account).await?.is_none());
     world.finish().await
 }

@@ -199,6 +199,26 @@ async fn a_provider_in_trouble_is_told_as_such() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_answer_that_cannot_be_read_is_the_administrators_to_look_at() -> Result<()> {
+    for text in [
+        "<html>Welcome</html>",
+        "{}",
+        r#"{"access_token":"at","token_type":"mac"}"#,
+        r#"{"error":{"code":4711}}"#,
+    ] {
+        let text = text.to_owned();
+        let page = refused("oauth.token.code", Fault::Reply { text }).await?;
+        assert_eq!(page.status, 502, "{}", page.html);
+        assert!(
+            page.html.contains("The administrator of mailmesh"),
+            "{}",
+            page.html
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_wrong_issuer_is_the_administrators_to_correct() -> Result<()> {
     let absent = Fault::Status {
         code: 404,
@@ -282,6 +302,11 @@ async fn a_mail_server_that_refuses_leaves_the_grant_and_is_quoted() -> Result<(
     assert!(
         page.html.contains("IMAP is off for this mailbox"),
         "{}",
+        page.html
+    );
+    assert!(
+        page.html.contains("The administrator of mailmesh") && page.html.contains("scopes"),
+        "another sign-in would bring the same: {}",
         page.html
     );
     world.grant_of(&account).await?.context("no grant")?;
