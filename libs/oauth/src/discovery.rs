@@ -17,6 +17,27 @@ const OAUTH: &str = "/.well-known/oauth-authorization-server";
 /// # Errors
 /// [`OAuthError`] when there is none, it belongs to another issuer, or an endpoint is missing.
 pub async fn discover(http: &HttpClient, issuer: &Url) -> Result<Endpoints, OAuthError> {
+    let found = find(http, issuer).await?;
+    if found.needs_keys && found.endpoints.jwks.is_none() {
+        return Err(no_key_set(issuer));
+    }
+    Ok(found.endpoints)
+}
+
+pub(crate) fn no_key_set(issuer: &Url) -> OAuthError {
+    OAuthError::NoKeySet {
+        asked: issuer.to_string(),
+    }
+}
+
+/// A provider's metadata, with whether it must name a key set.
+pub(crate) struct Found {
+    pub(crate) endpoints: Endpoints,
+    pub(crate) needs_keys: bool,
+}
+
+/// Finds the metadata, and leaves to the caller whether the key set is known from elsewhere.
+pub(crate) async fn find(http: &HttpClient, issuer: &Url) -> Result<Found, OAuthError> {
     if let Some(asked) = issuer_of_document(issuer) {
         return read(http, issuer, &asked).await;
     }
@@ -43,7 +64,7 @@ fn may_be_elsewhere(error: &OAuthError) -> bool {
     }
 }
 
-async fn read(http: &HttpClient, document: &Url, asked: &Url) -> Result<Endpoints, OAuthError> {
+async fn read(http: &HttpClient, document: &Url, asked: &Url) -> Result<Found, OAuthError> {
     let metadata = http.get(Operation::Discover, document, None).await?;
     let text = |name| metadata.get(name).and_then(Value::as_str);
     let answered = text("issuer").ok_or(incomplete("no issuer"))?;
@@ -54,7 +75,12 @@ async fn read(http: &HttpClient, document: &Url, asked: &Url) -> Result<Endpoint
         });
     }
     let url = |name| endpoint(asked, text(name)?);
-    Ok(Endpoints {
+    // OpenID Connect Discovery §3 requires one; RFC 8414 §2 does not, but one that is named must be usable.
+    let scopes = strings(metadata.get("scopes_supported"));
+    let needs_keys = document.path().contains(OPENID)
+        || metadata.get("jwks_uri").is_some_and(|uri| !uri.is_null())
+        || scopes.iter().any(|scope| scope == "openid");
+    let endpoints = Endpoints {
         issuer: Some(answered.to_owned()),
         authorize: url("authorization_endpoint").ok_or(incomplete("no authorization endpoint"))?,
         token: url("token_endpoint").ok_or(incomplete("no token endpoint"))?,
@@ -68,6 +94,10 @@ async fn read(http: &HttpClient, document: &Url, asked: &Url) -> Result<Endpoint
             .get("authorization_response_iss_parameter_supported")
             .and_then(Value::as_bool)
             .unwrap_or_default(),
+    };
+    Ok(Found {
+        endpoints,
+        needs_keys,
     })
 }
 

@@ -52,6 +52,9 @@ pub enum OAuthError {
     /// Neither endpoints nor an issuer are given.
     #[error("nothing says where the provider's endpoints are")]
     NoEndpoints,
+    /// The metadata names no key set, so that nobody could tell whether an id token is genuine.
+    #[error("metadata of {asked} names no usable jwks_uri")]
+    NoKeySet { asked: String },
     /// The metadata belongs to another issuer than the one asked for.
     #[error("metadata of {asked} names the issuer {answered}")]
     OtherIssuer {
@@ -115,6 +118,10 @@ impl OAuthError {
             Self::NoEndpoints => administrator(
                 correct,
                 "Give the client configuration an issuer, or an authorisation and a token endpoint.",
+            ),
+            Self::NoKeySet { .. } => administrator(
+                correct,
+                "Correct the issuer in the client configuration, or give it the provider's key set as jwks_url: without one no id token can be checked.",
             ),
             Self::OtherIssuer { .. } => administrator(
                 correct,

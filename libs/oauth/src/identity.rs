@@ -28,7 +28,8 @@ pub struct Identity {
 
 /// Finds out whose tokens these are: from the verified id token, and from the userinfo where the id
 /// token is silent. Neither identity nor address may be absent where `openid` was asked for or a
-/// claim is configured.
+/// claim is configured. An answer without an id token where `openid` was asked for is refused: whoever could suppress it
+/// would decide which checks are made.
 ///
 /// # Errors
 /// [`OAuthError::NoMailbox`] when nothing names the mailbox; others when the id token is refused, or
@@ -47,14 +48,17 @@ pub fn identify<'a>(
             Some(token) => {
                 Some(id_token::verify(http, endpoints, client, token, nonce, now).await?)
             }
+            None if client.asks_identity() => {
+                return Err(OAuthError::IdToken(IdTokenError::Missing));
+            }
             None => None,
         };
         if let Some(claims) = &signed
-            && find_address(claims, client).is_some()
+            && find_address(claims, &[claims], client).is_some()
         {
-            return identity(claims, claims, client).map(Some);
+            return identity(claims, None, client).map(Some);
         }
-        let userinfo = ask_userinfo(http, endpoints, client, answer, signed.is_some()).await?;
+        let userinfo = ask_userinfo(http, endpoints, answer).await?;
         match (signed, userinfo) {
             (Some(signed), Some(userinfo)) => {
                 // Without this check the userinfo of one person could be shown for another's token.
@@ -63,10 +67,10 @@ pub fn identify<'a>(
                 {
                     return Err(OAuthError::IdToken(IdTokenError::Subject));
                 }
-                identity(&signed, &userinfo, client).map(Some)
+                identity(&signed, Some(&userinfo), client).map(Some)
             }
             (Some(claims), None) | (None, Some(claims)) => {
-                identity(&claims, &claims, client).map(Some)
+                identity(&claims, None, client).map(Some)
             }
             (None, None) if must_name_mailbox(client) => Err(no_mailbox(client)),
             (None, None) => Ok(None),
@@ -91,9 +95,7 @@ fn no_mailbox(client: &Client) -> OAuthError {
 async fn ask_userinfo(
     http: &HttpClient,
     endpoints: &Endpoints,
-    client: &Client,
     answer: &TokenAnswer,
-    is_known: bool,
 ) -> Result<Option<Claims>, OAuthError> {
     let Some(url) = &endpoints.userinfo else {
         return Ok(None);
@@ -103,10 +105,7 @@ async fn ask_userinfo(
         Ok(Value::Object(claims)) => Ok(Some(claims)),
         Ok(_) => Err(OAuthError::unreadable(operation, "answer is no object")),
         // Microsoft's userinfo wants a Graph token and refuses one for mail; that proves nothing.
-        Err(OAuthError::Refused(refusal))
-            if matches!(refusal.status, Some(400..=407))
-                && (is_known || !client.asks_identity()) =>
-        {
+        Err(OAuthError::Refused(refusal)) if matches!(refusal.status, Some(400..=407)) => {
             tracing::debug!(status = refusal.status, "Userinfo refused the mail token");
             Ok(None)
         }
@@ -116,12 +115,13 @@ async fn ask_userinfo(
 
 fn identity(
     signed: &Claims,
-    address_claims: &Claims,
+    userinfo: Option<&Claims>,
     client: &Client,
 ) -> Result<Identity, OAuthError> {
     let text = |name| signed.get(name).and_then(Value::as_str).map(str::to_owned);
     let subject = text("sub").or_else(|| plain_id(signed));
-    let (claim, address) = find_address(address_claims, client).unzip();
+    let all: Vec<&Claims> = [Some(signed), userinfo].into_iter().flatten().collect();
+    let (claim, address) = find_address(userinfo.unwrap_or(signed), &all, client).unzip();
     if address.is_none() && must_name_mailbox(client) {
         return Err(no_mailbox(client));
     }
@@ -143,23 +143,34 @@ fn plain_id(claims: &Claims) -> Option<String> {
     }
 }
 
-fn find_address(claims: &Claims, client: &Client) -> Option<(String, String)> {
+/// `all` is what is known of the person: an address that any of it calls unverified counts nowhere.
+fn find_address(claims: &Claims, all: &[&Claims], client: &Client) -> Option<(String, String)> {
     let text = |name: &str| claims.get(name)?.as_str().filter(|text| !text.is_empty());
     if let Some(claim) = &client.identity_claim {
         return Some((claim.clone(), text(claim)?.to_owned()));
     }
     USUAL_CLAIMS
         .into_iter()
-        .filter(|claim| *claim != "email" || !is_unverified(claims))
         // `preferred_username` may be any name; only an address names a mailbox.
-        .find_map(|claim| Some((claim, text(claim).filter(|text| text.contains('@'))?)))
-        .map(|(claim, address)| (claim.to_owned(), address.to_owned()))
+        .find_map(|claim| {
+            let address = text(claim).filter(|text| text.contains('@'))?;
+            // Keycloak and others fill `preferred_username` with whatever email the person typed in.
+            let is_doubted = all.iter().any(|claims| is_unverified(claims, address));
+            (!is_doubted).then(|| (claim.to_owned(), address.to_owned()))
+        })
 }
 
-fn is_unverified(claims: &Claims) -> bool {
-    match claims.get("email_verified") {
+fn is_unverified(claims: &Claims, address: &str) -> bool {
+    let is_denied = match claims.get("email_verified") {
         Some(Value::Bool(verified)) => !verified,
-        Some(Value::String(verified)) => verified.eq_ignore_ascii_case("false"),
+        Some(Value::String(verified)) => {
+            ["false", "0", "no"].contains(&verified.trim().to_ascii_lowercase().as_str())
+        }
+        Some(Value::Number(verified)) => verified.as_f64() == Some(0.0),
         _ => false,
-    }
+    };
+    let email = claims.get("email").and_then(Value::as_str);
+    let is_same =
+        email.is_some_and(|email| email.trim().to_lowercase() == address.trim().to_lowercase());
+    is_denied && is_same
 }

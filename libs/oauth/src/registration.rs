@@ -4,7 +4,7 @@ use mailmesh_secrets::SecretString;
 use url::Url;
 
 use crate::client::{Client, asks_offline};
-use crate::discovery::{discover, issuer_of_document};
+use crate::discovery::{self, issuer_of_document, no_key_set};
 use crate::endpoints::Endpoints;
 use crate::error::OAuthError;
 use crate::http::HttpClient;
@@ -53,6 +53,7 @@ impl Registration {
         Box::pin(async move {
             let defaults = self.profile.defaults(self.authority().as_ref());
             let given = self.authorize.as_ref().zip(self.token.as_ref());
+            let mut needs_keys = None;
             let mut endpoints = match (given, &self.issuer) {
                 (Some((authorize, token)), issuer) => match self.known_to_profile(&defaults) {
                     Some(known) => known,
@@ -62,11 +63,17 @@ impl Registration {
                     },
                 },
                 (None, Some(issuer)) if self.profile != Profile::Microsoft => {
-                    discover(http, issuer).await?
+                    let found = discovery::find(http, issuer).await?;
+                    let asks_identity = self.scopes.iter().any(|scope| scope == "openid");
+                    needs_keys = (found.needs_keys || asks_identity).then_some(issuer);
+                    found.endpoints
                 }
                 (None, _) => defaults.endpoints.clone().ok_or(OAuthError::NoEndpoints)?,
             };
             self.replace_given(&mut endpoints);
+            if let (None, Some(issuer)) = (&endpoints.jwks, needs_keys) {
+                return Err(no_key_set(issuer));
+            }
             let client = self.client(defaults, &endpoints, redirect_uri);
             Ok((endpoints, client))
         })

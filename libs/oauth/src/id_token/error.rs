@@ -3,6 +3,9 @@ use mailmesh_domain::{MustAct, Verdict};
 /// Why an id token was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdTokenError {
+    /// None came although `openid` was asked for (OpenID Connect Core §3.1.3.3).
+    #[error("none came, although the scope openid was asked for")]
+    Missing,
     /// No JSON web token, or one with extensions that nobody here knows.
     #[error("it is malformed")]
     Malformed,
@@ -48,6 +51,9 @@ impl IdTokenError {
         match self {
             Self::Nonce | Self::Subject => {
                 "Sign in once more. If it happens again, tell the administrator."
+            }
+            Self::Missing => {
+                "Check the provider's URLs in the client configuration. If the provider knows no OpenID Connect, take openid out of the scopes and name userinfo_url and identity_claim instead."
             }
             Self::Expired | Self::NotYet => {
                 "Set the clock of this server: it and the provider's differ by more than two minutes."

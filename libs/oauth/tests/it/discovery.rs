@@ -95,6 +95,38 @@ async fn metadata_without_a_needed_endpoint_is_refused() {
 }
 
 #[tokio::test]
+async fn metadata_without_a_usable_key_set_is_refused() {
+    for (path, keys) in [
+        (OPENID, Value::Null),
+        (OPENID, value!("")),
+        (OPENID, value!("no url")),
+        (OPENID, value!(["https://id.test/jwks"])),
+        (OPENID, value!("http://192.0.2.1/jwks")),
+        (OAUTH, value!("http://192.0.2.1/jwks")),
+        (OAUTH, Value::Null),
+    ] {
+        let fake = Fake::start().await;
+        let mut metadata = metadata(&fake);
+        metadata["jwks_uri"] = keys;
+        fake.on(path, [document(&metadata)]);
+
+        let error = discover(&http(), &fake.url("/realms/a")).await.unwrap_err();
+
+        assert!(matches!(error, OAuthError::NoKeySet { .. }), "{error:?}");
+        assert_eq!(error.verdict().kind, VerdictKind::NeedsAdministrator);
+        assert!(error.action().contains("jwks_url"));
+    }
+    // A server of plain OAuth has none to name.
+    let fake = Fake::start().await;
+    let mut metadata = metadata(&fake);
+    metadata["scopes_supported"] = value!(["mail"]);
+    metadata.as_object_mut().unwrap().remove("jwks_uri");
+    fake.on(OAUTH, [document(&metadata)]);
+    let found = discover(&http(), &fake.url("/realms/a")).await.unwrap();
+    assert_eq!(found.jwks, None);
+}
+
+#[tokio::test]
 async fn a_provider_that_is_down_is_not_asked_elsewhere() {
     let fake = Fake::start().await;
     fake.on(OPENID, [status(503, "<html>down</html>")]);

@@ -352,28 +352,73 @@ async fn userinfo_alone_names_the_person() {
         ],
     );
 
-    let found = who(&fake.endpoints(), &client(), None)
+    let mut client = client();
+    client.scopes = owned(&["mail"]);
+    let found = who(&fake.endpoints(), &client, None)
         .await
         .unwrap()
         .unwrap();
     assert_eq!((found.subject.as_str(), found.issuer), ("s", None));
-    let older = who(&fake.endpoints(), &client(), None)
+    let older = who(&fake.endpoints(), &client, None)
         .await
         .unwrap()
         .unwrap();
     assert_eq!(older.subject, "42");
     assert!(
-        who(&fake.endpoints(), &client(), None).await.is_err(),
+        who(&fake.endpoints(), &client, None).await.is_err(),
         "nobody is named"
     );
-    assert!(
-        who(&fake.endpoints(), &client(), None).await.is_err(),
-        "identity was asked for"
+    assert_eq!(who(&fake.endpoints(), &client, None).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn openid_without_an_id_token_is_refused() {
+    let fake = Fake::start().await;
+    fake.on(
+        "/userinfo",
+        [json(r#"{"sub":"s","email":"jo@example.test"}"#)],
     );
 
-    let mut client = client();
-    client.scopes = owned(&["mail"]);
-    assert_eq!(who(&fake.endpoints(), &client, None).await.unwrap(), None);
+    let found = who(&fake.endpoints(), &client(), None).await;
+
+    assert!(
+        matches!(found, Err(OAuthError::IdToken(IdTokenError::Missing))),
+        "{found:?}"
+    );
+    assert!(fake.seen().is_empty(), "the token goes nowhere first");
+}
+
+#[tokio::test]
+async fn an_unverified_email_counts_under_no_name() {
+    let fake = Fake::start().await;
+    let signer = Signer::new(Algorithm::ES256, "k1");
+    fake.on("/jwks", [key_set(&[signer.published()])]);
+    let mut alone = fake.endpoints();
+    alone.userinfo = None;
+    for verified in [value!(false), value!("false"), value!("False"), value!(0)] {
+        for name in ["preferred_username", "upn"] {
+            let mut claims = with("email_verified", verified.clone());
+            claims[name] = value!("JO@example.test");
+            let found = who(&alone, &client(), Some(signer.sign(&claims))).await;
+            assert_eq!(looked_at(found).len(), 3, "{name} {verified}");
+        }
+    }
+
+    // What the id token says of an address holds for the userinfo, too, and the other way round.
+    let denied = with("email_verified", value!(false));
+    let mut silent = with("email", Value::Null);
+    silent["preferred_username"] = value!("nobody");
+    fake.on(
+        "/userinfo",
+        [
+            json(r#"{"sub":"subject-1","preferred_username":"jo@example.test"}"#),
+            json(r#"{"sub":"subject-1","email":"jo@example.test","email_verified":false,"upn":"jo@example.test"}"#),
+        ],
+    );
+    for claims in [denied, silent] {
+        let found = who(&fake.endpoints(), &client(), Some(signer.sign(&claims))).await;
+        assert_eq!(looked_at(found).len(), 3, "{claims}");
+    }
 }
 
 fn looked_at(found: Result<Option<Identity>, OAuthError>) -> Vec<String> {
@@ -390,13 +435,11 @@ async fn a_provider_may_name_nobody_only_where_nobody_asked() {
     endpoints.userinfo = None;
     let mut client = client();
 
-    let asked = who(&endpoints, &client, None).await;
     client.scopes = owned(&["mail"]);
     let not_asked = who(&endpoints, &client, None).await.unwrap();
     client.identity_claim = Some("login".to_owned());
     let configured = who(&endpoints, &client, None).await;
 
-    assert_eq!(looked_at(asked), ["email", "preferred_username", "upn"]);
     assert_eq!(not_asked, None);
     assert_eq!(looked_at(configured), ["login"]);
     assert!(fake.seen().is_empty());
