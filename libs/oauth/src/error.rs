@@ -62,6 +62,12 @@ pub enum OAuthError {
         /// The issuer in the document.
         answered: String,
     },
+    /// The client secret was given for another origin.
+    #[error("token endpoint moved from {from} to {to}")]
+    TokenEndpointMoved { from: String, to: String },
+    /// The refresh token came from another origin.
+    #[error("refresh token came from another token endpoint than {to}")]
+    GrantFromElsewhere { from: String, to: String },
     /// The authorisation answer comes from another issuer (RFC 9207).
     #[error("sign-in was answered by another issuer than it was sent to")]
     MixedUp,
@@ -119,6 +125,12 @@ impl OAuthError {
                 correct,
                 "Give the client configuration an issuer, or an authorisation and a token endpoint.",
             ),
+            Self::TokenEndpointMoved { .. } => {
+                responsibility(FailureCause::TokenEndpointMoved, history)
+            }
+            Self::GrantFromElsewhere { .. } => {
+                responsibility(FailureCause::GrantFromElsewhere, history)
+            }
             Self::NoKeySet { .. } => administrator(
                 correct,
                 "Correct the issuer in the client configuration, or give it the provider's key set as jwks_url: without one no id token can be checked.",
@@ -164,8 +176,10 @@ impl OAuthError {
     /// Returns whether the client configuration itself is refused, so that every grant of it fails
     /// alike and none of them is to blame.
     pub fn concerns_client(&self) -> bool {
-        self.refusal()
-            .is_some_and(|refusal| refusal.cause().concerns_client())
+        matches!(self, Self::TokenEndpointMoved { .. })
+            || self
+                .refusal()
+                .is_some_and(|refusal| refusal.cause().concerns_client())
     }
 
     /// Returns whether providers that do not keep to RFC 6749 §5.2 say this of a grant that has ended.

@@ -27,6 +27,8 @@ pub struct ClientConfiguration {
     pub client_id: String,
     /// The client secret, sealed; none for a public client.
     pub client_secret: Option<SealedSecret>,
+    /// The origin of the token endpoint that the secret is sent to; absent before its first use.
+    pub token_origin: Option<String>,
     /// How the client proves itself; by discovery when absent.
     pub token_endpoint_auth: Option<TokenEndpointAuth>,
     /// The issuer or discovery URL.
@@ -76,6 +78,7 @@ struct Row {
     profile: String,
     client_id: String,
     client_secret_sealed: Option<Vec<u8>>,
+    token_origin: Option<String>,
     token_endpoint_auth: Option<String>,
     issuer: Option<String>,
     authorize_url: Option<String>,
@@ -109,6 +112,7 @@ impl TryFrom<Row> for ClientConfiguration {
             profile: row.profile,
             client_id: row.client_id,
             client_secret: of.sealed("client_secret_sealed", row.client_secret_sealed)?,
+            token_origin: row.token_origin,
             token_endpoint_auth: auth
                 .map(|text| of.parse("token_endpoint_auth", text))
                 .transpose()?,
@@ -139,7 +143,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT client_configuration_id, key, name, profile, client_id, client_secret_sealed,
-                    token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
+                    token_origin, token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
                     scopes, identity_claim, extra_authorize_parameters, ca_pem,
                     is_inbound, is_outbound, refusal, created_at, updated_at
              FROM client_configurations ",
@@ -160,8 +164,8 @@ pub async fn insert(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), Sto
              (client_configuration_id, key, name, profile, client_id, client_secret_sealed,
               token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
               scopes, identity_claim, extra_authorize_parameters, ca_pem,
-              is_inbound, is_outbound, updated_at, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19)",
+              is_inbound, is_outbound, updated_at, created_at, token_origin)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, $20)",
         "insert a client configuration",
     )
     .await
@@ -180,7 +184,8 @@ pub async fn update(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), Sto
              token_endpoint_auth = $7, issuer = $8, authorize_url = $9, token_url = $10,
              userinfo_url = $11, jwks_url = $12, scopes = $13,
              identity_claim = $14, extra_authorize_parameters = $15, ca_pem = $16,
-             is_inbound = $17, is_outbound = $18, updated_at = $19, refusal = NULL
+             is_inbound = $17, is_outbound = $18, updated_at = $19, token_origin = $20,
+             refusal = NULL
          WHERE client_configuration_id = $1",
         "update a client configuration",
     )
@@ -213,6 +218,7 @@ async fn write(
         .bind(client.is_inbound)
         .bind(client.is_outbound)
         .bind(client.updated_at)
+        .bind(&client.token_origin)
         .execute(tx.connection())
         .await
         .map_err(StoreError::query(operation))?;
@@ -280,6 +286,31 @@ pub async fn find(
         .await
         .map_err(StoreError::query("find a client configuration"))?;
     row.map(TryFrom::try_from).transpose()
+}
+
+/// Binds the client secret to the token endpoint that it was first used at, unless it is bound or was changed since it
+/// was read. Returns whether it did.
+///
+/// # Errors
+/// When the database fails.
+pub async fn bind_token_origin(
+    tx: &mut Tx,
+    client: &ClientConfiguration,
+    origin: &str,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE client_configurations SET token_origin = $3
+         WHERE client_configuration_id = $1 AND updated_at = $2 AND token_origin IS NULL",
+    )
+    .bind(client.id.as_uuid())
+    .bind(client.updated_at)
+    .bind(origin)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query(
+        "bind a client secret to its token endpoint",
+    ))?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Records that the provider refuses the client as a whole, or no longer does. Returns whether

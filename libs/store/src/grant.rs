@@ -25,6 +25,8 @@ pub struct Grant {
     pub client_configuration_id: ClientConfigurationId,
     /// Who consented, as the provider names them.
     pub subject: String,
+    /// The origin of the token endpoint that gave the tokens; absent for grants from before it was kept.
+    pub token_origin: Option<String>,
     /// The mailbox's address, as the provider names it.
     pub address: Option<String>,
     pub scopes: Vec<String>,
@@ -88,6 +90,7 @@ struct Row {
     grant_id: Uuid,
     client_configuration_id: Uuid,
     subject: String,
+    token_origin: Option<String>,
     address: Option<String>,
     scopes: Vec<String>,
     state: String,
@@ -114,6 +117,7 @@ impl TryFrom<Row> for Grant {
             id: GrantId::from_uuid(row.grant_id),
             client_configuration_id: client,
             subject: row.subject,
+            token_origin: row.token_origin,
             address: row.address,
             scopes: row.scopes,
             state: of.parse("state", &row.state)?,
@@ -133,7 +137,7 @@ impl TryFrom<Row> for Grant {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT grant_id, client_configuration_id, subject, address, scopes, state, problem,
+            "SELECT grant_id, client_configuration_id, subject, token_origin, address, scopes, state, problem,
                     access_token_sealed, refresh_token_sealed, generation, access_expires_at,
                     refresh_due_at, refresh_expires_at, failures
              FROM grants ",
@@ -233,15 +237,16 @@ pub async fn save_sign_in(
         "INSERT INTO grants
              (grant_id, client_configuration_id, subject, address, scopes, state,
               access_token_sealed, refresh_token_sealed, generation, access_expires_at,
-              refresh_due_at, refresh_expires_at, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, 'active', $6, $7, $8, $9, $10, $11, $12, $12)
+              refresh_due_at, refresh_expires_at, token_origin, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, 'active', $6, $7, $8, $9, $10, $11, $13, $12, $12)
          ON CONFLICT (grant_id) DO UPDATE
          SET address = excluded.address, scopes = excluded.scopes, state = 'active',
              problem = NULL, access_token_sealed = excluded.access_token_sealed,
              refresh_token_sealed = excluded.refresh_token_sealed,
              generation = excluded.generation, access_expires_at = excluded.access_expires_at,
              refresh_due_at = excluded.refresh_due_at,
-             refresh_expires_at = excluded.refresh_expires_at, failures = 0,
+             refresh_expires_at = excluded.refresh_expires_at,
+             token_origin = excluded.token_origin, failures = 0,
              refresh_asked_at = NULL, claimed_by = NULL, claim_expires_at = NULL,
              updated_at = excluded.updated_at",
     )
@@ -257,10 +262,34 @@ pub async fn save_sign_in(
     .bind(grant.refresh_due_at)
     .bind(grant.refresh_expires_at)
     .bind(now)
+    .bind(&grant.token_origin)
     .execute(tx.connection())
     .await
     .map_err(StoreError::query("store a sign-in's grant"))?;
     Ok(())
+}
+
+/// Has the origin of every grant of a client configuration looked at soon, because its endpoints were changed. What is
+/// not known to come from the new ones counts as coming from elsewhere. Returns how many grants there are.
+///
+/// # Errors
+/// When the database fails.
+pub async fn recheck_origins(
+    tx: &mut Tx,
+    client: ClientConfigurationId,
+    now: OffsetDateTime,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "UPDATE grants SET token_origin = coalesce(token_origin, ''),
+                           refresh_due_at = least(refresh_due_at, $2)
+         WHERE client_configuration_id = $1",
+    )
+    .bind(client.as_uuid())
+    .bind(now)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("have the origins of grants looked at"))?;
+    Ok(done.rows_affected())
 }
 
 /// Deletes a grant that no account uses any more; returns whether it did.

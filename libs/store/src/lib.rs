@@ -6,7 +6,7 @@
 //!
 //! | table | written by |
 //! |---|---|
-//! | `client_configurations` | admin; `refusal`: token-refresh |
+//! | `client_configurations` | admin; `refusal`: token-refresh; `token_origin`: auth-callback, token-refresh |
 //! | `accounts` | admin; `grant_id`: auth-callback |
 //! | `account_status` | inbound-fetcher, outbound-sender, each for its accounts; the state only by who holds the lease (admin inserts the row) |
 //! | `account_leases` | inbound-fetcher, outbound-sender (admin inserts the row) |

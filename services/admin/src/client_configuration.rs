@@ -73,6 +73,22 @@ pub(crate) fn validate(
     let secret = input.client_secret.clone();
     let key = merge_key(&input.key, context.current.map(|c| &c.key), &mut faults)?;
     let mut client = merge(key, input, context, &mut faults);
+    let moved = context
+        .current
+        .map_or_else(Vec::new, |current| changed_destinations(current, &client));
+    if let (Some(_), Field::Absent, [_, ..]) = (&client.client_secret, &secret, moved.as_slice()) {
+        // Else whoever may change URLs could have the secret sent to a server of their own.
+        faults.add(
+            "client_secret",
+            format!(
+                "must be given again with another {}: it goes nowhere that it was not given for",
+                moved.join(", ")
+            ),
+        );
+    }
+    if is_new_secret || !moved.is_empty() {
+        client.token_origin = None;
+    }
     if let Field::Given(SecretText(plain)) = &secret {
         use mailmesh_secrets::ExposeSecret;
         faults.text("client_secret", plain.expose_secret(), 4096);
@@ -86,6 +102,37 @@ pub(crate) fn validate(
         Field::Given(SecretText(plain)) => Some(context.sealing_key.seal(&plain, &associated)?),
     };
     Ok(client)
+}
+
+/// Returns the fields that decide where secrets go, or whom they are shown to, and that were changed.
+pub(crate) fn changed_destinations(
+    current: &ClientConfiguration,
+    client: &ClientConfiguration,
+) -> Vec<&'static str> {
+    let same_url = |one: &Option<String>, other: &Option<String>| {
+        let parsed = |url: &Option<String>| {
+            url.as_ref()
+                .map(|url| Url::parse(url.trim_end_matches('/')))
+        };
+        one == other || parsed(one) == parsed(other)
+    };
+    let fields = [
+        ("profile", current.profile == client.profile),
+        ("issuer", same_url(&current.issuer, &client.issuer)),
+        (
+            "authorize_url",
+            same_url(&current.authorize_url, &client.authorize_url),
+        ),
+        ("token_url", same_url(&current.token_url, &client.token_url)),
+        (
+            "userinfo_url",
+            same_url(&current.userinfo_url, &client.userinfo_url),
+        ),
+        ("jwks_url", same_url(&current.jwks_url, &client.jwks_url)),
+        ("ca_pem", current.ca_pem == client.ca_pem),
+    ];
+    let changed = fields.into_iter().filter(|(_, is_same)| !is_same);
+    changed.map(|(field, _)| field).collect()
 }
 
 fn merge(
@@ -124,6 +171,7 @@ fn merge(
             Field::Absent => current.and_then(|c| c.client_secret.clone()),
             Field::Null | Field::Given(_) => None,
         },
+        token_origin: current.and_then(|c| c.token_origin.clone()),
         token_endpoint_auth: input.token_endpoint_auth.over(auth),
         issuer,
         authorize_url: input.authorize_url.over(old(|c| c.authorize_url.as_ref())),

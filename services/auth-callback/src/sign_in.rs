@@ -77,6 +77,7 @@ async fn accept(
         endpoints,
         client: registered,
     } = &*provider;
+    endpoints.check_client_origin(client.token_origin.as_deref())?;
     let registered = &registered.for_protocols(&protocols);
     let tokens = exchange_code(http, endpoints, registered, &code, &verifier).await?;
     let scopes = missing_scopes(&registered.scopes, &tokens.scopes);
@@ -91,6 +92,7 @@ async fn accept(
         client: &client,
         tokens: &tokens,
         identity: identity.as_ref(),
+        token_origin: endpoints.token_origin(),
         asks_offline_access: registered.asks_offline_access(endpoints),
     };
     store(app, &consent).await?;

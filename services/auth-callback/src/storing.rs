@@ -9,7 +9,7 @@ use mailmesh_events::token::TokenRefreshed;
 use mailmesh_oauth::{Identity, TokenAnswer, access_expires_at, refresh_due_at};
 use mailmesh_secrets::SealedSecret;
 use mailmesh_store::account::{self, Account};
-use mailmesh_store::client_configuration::ClientConfiguration;
+use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant};
 use mailmesh_store::{StoreError, outbox};
 use time::OffsetDateTime;
@@ -31,6 +31,8 @@ pub(crate) struct Consent<'a> {
     pub(crate) client: &'a ClientConfiguration,
     pub(crate) tokens: &'a TokenAnswer,
     pub(crate) identity: Option<&'a Identity>,
+    /// The origin of the token endpoint that gave the tokens.
+    pub(crate) token_origin: String,
     /// Whether the provider was asked for a refresh token.
     pub(crate) asks_offline_access: bool,
 }
@@ -94,6 +96,9 @@ async fn try_store(
     }
     let grant = new_grant(app, consent, subject, before.as_ref(), now)?;
     grant::save_sign_in(&mut tx, &grant, now).await?;
+    if client.token_origin.is_none() {
+        client_configuration::bind_token_origin(&mut tx, client, &consent.token_origin).await?;
+    }
     account::attach_grant(&mut tx, account.id, grant.id, now).await?;
     // Another subject for the same mailbox, or none before: nobody would sign in for that grant again.
     for left in replaced.into_iter().filter(|left| *left != grant.id) {
@@ -143,6 +148,7 @@ fn new_grant(
         id,
         client_configuration_id: client.id,
         subject: subject.to_owned(),
+        token_origin: Some(consent.token_origin.clone()),
         address: address.or_else(|| Some(account.login.clone())),
         scopes: tokens.scopes.clone(),
         state: GrantState::Active,
@@ -171,7 +177,11 @@ fn refresh_token(
     }
     // One that was refused is dead, whoever consents again.
     let is_dead = |grant: &&Grant| grant.account_state() == Some(AccountState::SignInRequired);
-    let alive = before.filter(|grant| !is_dead(grant));
+    let comes_from_here = |grant: &&Grant| {
+        let origin = grant.token_origin.as_ref();
+        origin.is_none_or(|origin| *origin == consent.token_origin)
+    };
+    let alive = before.filter(|grant| !is_dead(grant) && comes_from_here(grant));
     let kept = alive.and_then(|grant| grant.refresh_token.clone());
     let is_lasting = tokens
         .expires_in

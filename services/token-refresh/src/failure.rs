@@ -66,9 +66,11 @@ impl Failure {
         }
     }
 
-    /// Returns whether the provider does not say whether the grant is dead.
+    /// Returns whether it is not known whether the grant is dead.
     pub(crate) fn is_unclear(&self) -> bool {
         match self {
+            // Restored URLs mend it as well as a sign-in.
+            Self::OAuth(OAuthError::GrantFromElsewhere { .. }) => true,
             Self::OAuth(error) => error.may_be_dead_grant(),
             _ => false,
         }

@@ -83,6 +83,9 @@ impl Refresher {
             self.metrics.count("overtaken");
             return Ok(());
         };
+        if client.token_origin.is_none() {
+            client_configuration::bind_token_origin(&mut tx, client, &tokens.token_origin).await?;
+        }
         let mut events = Events::new(&self.replica);
         events.push(&TokenRefreshed {
             grant_id: grant.id,

@@ -106,11 +106,11 @@ impl Refresher {
     async fn ask_provider(
         &self,
         grant: &Grant,
-        client: &ClientConfiguration,
+        row: &ClientConfiguration,
         claimed_at: Instant,
         stop: &CancellationToken,
     ) -> Result<Option<NewTokens>, Failure> {
-        let registered = open_registration(client, &self.keys)?;
+        let registered = open_registration(row, &self.keys)?;
         let Some(sealed) = &grant.refresh_token else {
             let is_asked = registered.registration.asks_offline_access();
             return Err(Failure::NoRefreshToken { is_asked });
@@ -133,14 +133,22 @@ impl Refresher {
             endpoints,
             client,
         } = &*provider;
+        endpoints.check_client_origin(row.token_origin.as_deref())?;
+        endpoints.check_grant_origin(grant.token_origin.as_deref())?;
         let client = &client.for_protocols(&[Protocol::Pop3]);
         let asked = still_granted(&client.scopes, &grant.scopes);
         let answer =
             mailmesh_oauth::refresh(http, endpoints, client, &refresh_token, &asked).await?;
-        self.seal(grant, &answer).map(Some)
+        self.seal(grant, &answer, endpoints.token_origin())
+            .map(Some)
     }
 
-    fn seal(&self, grant: &Grant, answer: &TokenAnswer) -> Result<NewTokens, Failure> {
+    fn seal(
+        &self,
+        grant: &Grant,
+        answer: &TokenAnswer,
+        token_origin: String,
+    ) -> Result<NewTokens, Failure> {
         let now = self.replica.clock.now();
         let key = self.keys.sealing_key();
         let access = key.seal(&answer.access_token, &Grant::access_context(grant.id));
@@ -156,6 +164,7 @@ impl Refresher {
         Ok(NewTokens {
             access_token: access.map_err(Failure::Seal)?,
             refresh_token: refresh.transpose().map_err(Failure::Seal)?,
+            token_origin,
             access_expires_at,
             refresh_due_at: mailmesh_oauth::refresh_due_at(
                 now,

@@ -41,6 +41,8 @@ pub enum FailureCause {
     NoRefreshToken,
     /// The provider's endpoints are no longer those that the grant came from.
     GrantFromElsewhere,
+    /// The provider's metadata names another token endpoint than the client secret was given for.
+    TokenEndpointMoved,
     /// The mail server refuses an access token.
     TokenRefused,
     /// The mail server refuses a password.
@@ -59,7 +61,7 @@ pub enum FailureCause {
 
 impl FailureCause {
     /// Every cause.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::GrantDead,
         Self::Interaction,
         Self::Consent,
@@ -80,6 +82,7 @@ impl FailureCause {
         Self::OfflineAccessNotAsked,
         Self::NoRefreshToken,
         Self::GrantFromElsewhere,
+        Self::TokenEndpointMoved,
         Self::TokenRefused,
         Self::PasswordRefused,
         Self::HostNotReached,
@@ -93,7 +96,10 @@ impl FailureCause {
     pub const fn concerns_client(self) -> bool {
         matches!(
             self,
-            Self::SecretExpired | Self::ClientRefused | Self::ClientMisconfigured
+            Self::SecretExpired
+                | Self::ClientRefused
+                | Self::ClientMisconfigured
+                | Self::TokenEndpointMoved
         )
     }
 

@@ -176,6 +176,12 @@ pub(super) const TABLE: &[Row] = &[
     )
     .or(Administrator),
     always(
+        Cause::TokenEndpointMoved,
+        NeedsAdministrator,
+        Administrator,
+        "Find out whether the provider has moved its token endpoint: its metadata names another than the client secret was given for. If so, store the client secret again; else correct the issuer.",
+    ),
+    always(
         Cause::AdministratorConsent,
         NeedsAdministrator,
         TenantAdministrator,

@@ -19,6 +19,8 @@ pub struct NewTokens {
     pub access_token: SealedSecret,
     /// The refresh token, sealed, when the provider sent a new one; else the old one stays.
     pub refresh_token: Option<SealedSecret>,
+    /// The origin of the token endpoint that gave them.
+    pub token_origin: String,
     /// When the access token ends.
     pub access_expires_at: OffsetDateTime,
     pub refresh_due_at: OffsetDateTime,
@@ -102,7 +104,7 @@ pub async fn claim_due(
                  PARTITION BY c.client_configuration_id ORDER BY due.refresh_due_at
              ), due.refresh_due_at
              LIMIT $4))
-         RETURNING grant_id, client_configuration_id, subject, address, scopes, state, problem,
+         RETURNING grant_id, client_configuration_id, subject, token_origin, address, scopes, state, problem,
                    access_token_sealed, refresh_token_sealed, generation, access_expires_at,
                    refresh_due_at, refresh_expires_at, failures",
     )
@@ -189,7 +191,7 @@ pub async fn record_refresh(
          SET access_token_sealed = $3,
              refresh_token_sealed = coalesce($4, refresh_token_sealed),
              access_expires_at = $5, refresh_due_at = $6,
-             refresh_expires_at = $7,
+             refresh_expires_at = $7, token_origin = $9,
              generation = generation + 1, state = 'active', problem = NULL, failures = 0,
              claimed_by = NULL, claim_expires_at = NULL, updated_at = $8
          WHERE grant_id = $1 AND generation = $2
@@ -203,6 +205,7 @@ pub async fn record_refresh(
     .bind(tokens.refresh_due_at)
     .bind(tokens.refresh_expires_at)
     .bind(now)
+    .bind(&tokens.token_origin)
     .fetch_optional(tx.connection())
     .await
     .map_err(StoreError::query("store refreshed tokens"))

@@ -105,6 +105,7 @@ pub(crate) async fn held(tx: &mut Tx, key: &str, replica: ReplicaId) -> Result<A
 
 pub(crate) fn client(key: &str) -> Result<ClientConfiguration> {
     Ok(ClientConfiguration {
+        token_origin: None,
         id: ClientConfigurationId::generate(&SystemClock),
         key: Key::try_new(key)?,
         name: "Example".to_owned(),
@@ -149,6 +150,7 @@ pub(crate) fn claiming(replica: ReplicaId) -> Claiming<'static> {
 
 pub(crate) fn grant(client: ClientConfigurationId, subject: &str) -> Result<Grant> {
     Ok(Grant {
+        token_origin: None,
         id: GrantId::generate(&SystemClock),
         client_configuration_id: client,
         subject: subject.to_owned(),

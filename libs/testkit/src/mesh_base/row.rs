@@ -61,6 +61,7 @@ impl MeshBase {
     pub fn client_row(&self, client_id: &str) -> anyhow::Result<ClientConfiguration> {
         let now = self.clock.now();
         Ok(ClientConfiguration {
+            token_origin: None,
             id: ClientConfigurationId::generate(&*self.clock),
             key: Key::try_new("sandbox")?,
             name: "Sandbox".to_owned(),
@@ -162,6 +163,7 @@ impl MeshBase {
     ) -> anyhow::Result<Grant> {
         let now = self.clock.now();
         Ok(Grant {
+            token_origin: None,
             id,
             client_configuration_id: client,
             subject: address.to_owned(),

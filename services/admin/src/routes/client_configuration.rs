@@ -8,12 +8,13 @@ use mailmesh_domain::{ClientConfigurationId, Direction, Key, TokenEndpointAuth};
 use mailmesh_events::Problem;
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::{self as store, ClientConfiguration};
+use mailmesh_store::grant;
 use serde::Serialize;
 use time::OffsetDateTime;
 use tracing::info;
 
 use crate::access::{Administrator, Viewer};
-use crate::client_configuration::{ClientContext, ClientInput, validate};
+use crate::client_configuration::{ClientContext, ClientInput, changed_destinations, validate};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, PathKey};
 use crate::state::{App, SharedApp};
@@ -128,6 +129,10 @@ pub(super) async fn change(
     let accounts = account::list_by_client(&mut tx, client.id).await?;
     refuse_lost_direction(&client, &accounts)?;
     store::update(&mut tx, &client).await?;
+    if !changed_destinations(&current, &client).is_empty() {
+        let grants = grant::recheck_origins(&mut tx, client.id, app.now()).await?;
+        info!(client.key = %client.key, grants, "Client configuration names other endpoints");
+    }
     app.commit(tx).await?;
     info!(client.key = %client.key, "Client configuration changed");
     Ok(Json(view(&app, client, count(&accounts))).into_response())

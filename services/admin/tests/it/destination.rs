@@ -144,3 +144,57 @@ async fn a_kept_password_goes_to_no_other_server() {
     assert_eq!(cased.success().unwrap()["login"], "a@example.com");
     world.finish().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_client_secret_goes_to_no_url_that_it_was_not_given_for() {
+    let world = World::new().await.unwrap();
+    let urls = json!({
+        "key": "own", "profile": "custom", "client_id": "id", "client_secret": "a secret",
+        "issuer": "https://id.example.com/a", "authorize_url": "https://id.example.com/authorize",
+        "token_url": "https://id.example.com/token", "userinfo_url": "https://id.example.com/me",
+        "jwks_url": "https://id.example.com/jwks",
+    });
+    world
+        .post("/v1/client-configurations", urls)
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let path = "/v1/client-configurations/own";
+    for (field, value) in [
+        ("issuer", json!("https://evil.example/a")),
+        ("base_url", json!("https://evil.example/a")),
+        ("authorize_url", json!("https://evil.example/authorize")),
+        ("token_url", json!("https://evil.example/token")),
+        ("token_url", json!("https://id.example.com:8443/token")),
+        ("userinfo_url", json!("https://evil.example/me")),
+        ("jwks_url", json!("https://evil.example/jwks")),
+        ("jwks_url", Value::Null),
+        ("ca_pem", json!(CA)),
+        ("profile", json!("microsoft")),
+    ] {
+        let refused = world
+            .patch(path, json!({field: value.clone()}))
+            .await
+            .unwrap();
+        assert_eq!(refused.status, 400, "{field}: {}", refused.text);
+        assert_eq!(
+            refused.fields(),
+            ["client_secret"],
+            "{field}: {}",
+            refused.text
+        );
+        assert!(refused.text.contains("given again"), "{}", refused.text);
+    }
+    for change in [
+        json!({"issuer": "https://id.example.com/a/"}),
+        json!({"name": "Another name", "scopes": ["openid"]}),
+        json!({"token_url": "https://evil.example/token", "client_secret": "another"}),
+        json!({"token_url": "https://id.example.com/token", "client_secret": null, "token_endpoint_auth": "none"}),
+        json!({"token_url": "https://evil.example/token"}),
+    ] {
+        let changed = world.patch(path, change.clone()).await.unwrap();
+        assert_eq!(changed.status, 200, "{change}: {}", changed.text);
+    }
+    world.finish().await.unwrap();
+}

@@ -65,3 +65,48 @@ async fn a_code_is_not_sent_to_the_provider_that_the_account_has_by_now() -> Res
     })
     .await
 }
+
+#[tokio::test]
+async fn a_code_and_the_client_secret_go_to_no_other_token_endpoint_than_before() -> Result<()> {
+    let world = World::with(
+        |_| {},
+        |client, _| client.token_origin = Some("https://other.example.test".to_owned()),
+    )
+    .await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let link = world.link(&account).await?;
+
+    let page = Visitor::try_new(None)?
+        .sign_in(&link, crate::world::ALICE, true)
+        .await?;
+
+    ensure!(
+        page.html.contains("The administrator of mailmesh"),
+        "{}",
+        page.html
+    );
+    ensure!(page.html.contains("endpoint moved from"), "{}", page.html);
+    ensure!(world.sandbox.oauth_counters().token_requests == 0);
+    ensure!(world.grant_of(&account).await?.is_none());
+    world.finish().await
+}
+
+#[tokio::test]
+async fn a_sign_in_notes_where_its_tokens_come_from() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let link = world.link(&account).await?;
+    Visitor::try_new(None)?
+        .sign_in(&link, crate::world::ALICE, true)
+        .await?;
+
+    let grant = world.grant_of(&account).await?.context("no grant")?;
+    let mut tx = world.base.begin().await?;
+    let client = client_configuration::find(&mut tx, world.client.id).await?;
+    let issuer = &world.sandbox.addresses().issuer;
+    let origin = grant.token_origin.context("no origin")?;
+    ensure!(issuer.starts_with(&origin), "{issuer} {origin}");
+    ensure!(client.context("no client")?.token_origin == Some(origin));
+    drop(tx);
+    world.finish().await
+}

@@ -6,6 +6,8 @@ mod forward;
 mod hold;
 mod key;
 mod limit;
+mod origin;
+#[cfg(test)]
 mod proxy;
 mod refresh;
 #[cfg(test)]
