@@ -8,6 +8,7 @@ mod clock;
 mod error_chain;
 mod id;
 mod key;
+mod network;
 mod outbound;
 mod position;
 mod responsibility;
@@ -23,6 +24,9 @@ pub use id::{
     AccountId, ApiKeyId, ClientConfigurationId, EventId, GrantId, MailId, ReplicaId, SignInId,
 };
 pub use key::{InvalidKey, Key};
+pub use network::{
+    AddressRange, AddressRule, HostName, InvalidHost, InvalidRange, NetworkSettings, is_public,
+};
 pub use outbound::{AttemptStage, OutboundState, UncertainPolicy};
 pub use position::{Epoch, Position};
 pub use responsibility::{FailureCause, History, Responsibility, responsibility};
