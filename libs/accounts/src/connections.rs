@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use mailmesh_bus::{Bus, BusError, BusSettings, StreamError};
+use mailmesh_domain::NetworkSettings;
 use mailmesh_secrets::KeysError;
 use mailmesh_store::{Database, DatabaseSettings, MigrationState, PostgresSettings, StoreError};
 use tokio::time::Instant;
@@ -21,6 +22,8 @@ pub struct Connections {
     /// Its streams exist with the configured limits.
     pub bus: Bus,
     pub servers: Arc<MailServers>,
+    /// Networks beside the public ones that are allowed.
+    pub network: NetworkSettings,
 }
 
 /// NATS or Postgres cannot be used.
@@ -53,13 +56,15 @@ impl Connections {
             database,
             bus,
             servers: Arc::new(MailServers::new(&ConnectSettings::default())),
+            network: NetworkSettings::default(),
         }
     }
 
-    /// Sets the limits on sign-ins, before any service is built.
+    /// Sets the limits on sign-ins and the networks that are allowed, before any service is built.
     #[must_use]
-    pub fn with_limits(mut self, connects: &ConnectSettings) -> Self {
-        self.servers = Arc::new(MailServers::new(connects));
+    pub fn with_limits(mut self, connects: &ConnectSettings, network: &NetworkSettings) -> Self {
+        self.servers = Arc::new(MailServers::new(connects).allowing(network));
+        self.network = network.clone();
         self
     }
 

@@ -1,4 +1,4 @@
-use mailmesh_domain::{Direction, MustAct, Verdict};
+use mailmesh_domain::{AddressRule, Direction, MustAct, NetworkSettings, Verdict};
 use mailmesh_mail::{Endpoint, Server, TlsError};
 use mailmesh_store::StoreError;
 use mailmesh_store::account::Account;
@@ -11,6 +11,8 @@ use crate::tls::TlsConfigs;
 pub struct MailServers {
     limiter: ConnectLimiter,
     tls: TlsConfigs,
+    /// Where hosts may lie that no administrator has named.
+    public: AddressRule,
 }
 
 /// An account's settings do not name a usable server.
@@ -40,7 +42,15 @@ impl MailServers {
         Self {
             limiter: ConnectLimiter::new(settings),
             tls: TlsConfigs::default(),
+            public: AddressRule::public(&NetworkSettings::default()),
         }
+    }
+
+    /// Sets the networks beside the public ones that hosts may lie in which no administrator has named.
+    #[must_use]
+    pub fn allowing(mut self, network: &NetworkSettings) -> Self {
+        self.public = AddressRule::public(network);
+        self
     }
 
     /// Returns where an account's server is and how it is trusted.
@@ -57,6 +67,11 @@ impl MailServers {
                 port: address.port,
                 encryption: address.encryption,
                 tls: self.tls.get(account.ca_pem.as_deref())?,
+                addresses: if account.is_host_trusted {
+                    AddressRule::Any
+                } else {
+                    self.public.clone()
+                },
             },
         })
     }

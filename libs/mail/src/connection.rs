@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_domain::Encryption;
+use mailmesh_domain::{AddressRule, Encryption};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
@@ -30,6 +30,8 @@ pub struct Server {
     pub encryption: Encryption,
     /// Shared TLS settings.
     pub tls: Arc<ClientConfig>,
+    /// Which of the host's addresses may be connected to.
+    pub addresses: AddressRule,
 }
 
 impl fmt::Debug for Server {
@@ -77,8 +79,19 @@ pub async fn connect_tcp(server: &Server, limit: Duration) -> Result<TcpStream, 
         })?
         .map_err(|source| ConnectError::Resolve { source })?
         .collect();
+    // What is checked is what is connected to: a second look-up could bring another address.
+    let found = addresses.len();
+    let rule = &server.addresses;
+    let permitted = addresses
+        .into_iter()
+        .filter(|address| rule.permits(address.ip()));
+    let addresses: Vec<SocketAddr> = permitted.collect();
 
-    let mut last = ConnectError::NoAddress;
+    let mut last = if addresses.len() < found {
+        ConnectError::NotPublic
+    } else {
+        ConnectError::NoAddress
+    };
     let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
     for address in addresses {
         // A black-holed first address (often IPv6) must leave time for the next.

@@ -5,6 +5,7 @@ use mailmesh_domain::{FailureCause, History, MustAct, Responsibility, Verdict, r
 use crate::id_token::error::IdTokenError;
 use crate::operation::Operation;
 use crate::refusal::ProviderRefusal;
+use crate::resolver::NotPublic;
 
 /// Something a provider said, or did not say. Holds no token, code or secret.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,9 @@ pub enum OAuthError {
     /// The URL would send secrets in clear over a network.
     #[error("{operation} needs an https URL")]
     Unprotected { operation: Operation },
+    /// The host was named by metadata alone, and its addresses are not public.
+    #[error("{operation} leads to a host in a network that is not allowed")]
+    NotPublic { operation: Operation },
     /// No connection, or it broke.
     #[error("{operation} could not reach the provider")]
     Unreachable {
@@ -121,6 +125,10 @@ impl OAuthError {
                 correct,
                 "Use https URLs in the client configuration; http is accepted for this machine only.",
             ),
+            Self::NotPublic { .. } => administrator(
+                correct,
+                "Allow the network with the setting network.allow, or name the URL in the client configuration, if the provider is meant to be there; else correct the issuer.",
+            ),
             Self::NoEndpoints => administrator(
                 correct,
                 "Give the client configuration an issuer, or an authorisation and a token endpoint.",
@@ -195,9 +203,13 @@ impl OAuthError {
     pub(crate) fn from_transport(operation: Operation, source: reqwest::Error) -> Self {
         // A URL may come from an administrator with a password or key in it.
         let source = source.without_url();
-        if source.is_timeout() {
+        if has_cause::<NotPublic>(&source, |_| true) {
+            Self::NotPublic { operation }
+        } else if source.is_timeout() {
             Self::TimedOut { operation }
-        } else if is_untrusted(&source) {
+        } else if has_cause(&source, |cause| {
+            matches!(cause, rustls::Error::InvalidCertificate(_))
+        }) {
             Self::Untrusted { operation, source }
         } else {
             Self::Unreachable { operation, source }
@@ -205,10 +217,14 @@ impl OAuthError {
     }
 }
 
-fn is_untrusted(error: &reqwest::Error) -> bool {
+/// Returns whether an error of this type that `fits` lies behind the client's.
+fn has_cause<Cause: StdError + 'static>(
+    error: &reqwest::Error,
+    fits: impl Fn(&Cause) -> bool,
+) -> bool {
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(error) = next {
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        if error.downcast_ref::<Cause>().is_some_and(&fits) {
             return true;
         }
         // `io::Error` hides what it wraps from `source`.

@@ -1,8 +1,10 @@
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use ::http::{HeaderMap, HeaderValue, Request, StatusCode};
+use mailmesh_domain::AddressRule;
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
@@ -12,6 +14,7 @@ use crate::key_cache::KeyCache;
 use crate::operation::Operation;
 use crate::proxy::ForwardProxy;
 use crate::refusal::ProviderRefusal;
+use crate::resolver::Resolver;
 
 /// The most bytes that are read of any answer.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -28,6 +31,10 @@ pub struct HttpSettings {
     /// A forward proxy for all requests but those to this machine; proxy variables of the environment
     /// are ignored.
     pub proxy: Option<ForwardProxy>,
+    /// Where hosts may lie that no administrator has named.
+    pub addresses: AddressRule,
+    /// Hosts that an administrator has named: they may be anywhere.
+    pub trusted_hosts: Vec<String>,
 }
 
 impl Default for HttpSettings {
@@ -36,6 +43,8 @@ impl Default for HttpSettings {
             extra_ca_pem: None,
             timeout: Duration::from_secs(20),
             proxy: None,
+            addresses: AddressRule::Any,
+            trusted_hosts: Vec::new(),
         }
     }
 }
@@ -47,6 +56,8 @@ impl fmt::Debug for HttpSettings {
             .field("extra_ca_pem", &self.extra_ca_pem.is_some())
             .field("timeout", &self.timeout)
             .field("proxy", &self.proxy)
+            .field("addresses", &self.addresses)
+            .field("trusted_hosts", &self.trusted_hosts)
             .finish()
     }
 }
@@ -72,6 +83,7 @@ pub enum HttpSetupError {
 #[derive(Clone)]
 pub struct HttpClient {
     inner: reqwest::Client,
+    resolver: Arc<Resolver>,
     pub(crate) keys: KeyCache,
 }
 
@@ -81,7 +93,11 @@ impl HttpClient {
     /// # Errors
     /// [`HttpSetupError`] when certificates or proxy cannot be used.
     pub fn try_new(settings: &HttpSettings) -> Result<Self, HttpSetupError> {
+        let mut trusted = settings.trusted_hosts.clone();
+        trusted.extend(settings.proxy.iter().filter_map(ForwardProxy::host));
+        let resolver = Arc::new(Resolver::new(settings.addresses.clone(), trusted));
         let mut builder = reqwest::Client::builder()
+            .dns_resolver(Arc::clone(&resolver))
             .user_agent(concat!("mailmesh/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             // A refresh sent twice may cost the whole family of tokens: trying again is decided above.
@@ -108,6 +124,7 @@ impl HttpClient {
         }
         Ok(Self {
             inner: builder.build().map_err(HttpSetupError::Build)?,
+            resolver,
             keys: KeyCache::default(),
         })
     }
@@ -151,6 +168,10 @@ impl HttpClient {
             .map_err(|_| OAuthError::unreadable(operation, "request cannot be built"))?;
         if !is_protected(request.url()) {
             return Err(OAuthError::Unprotected { operation });
+        }
+        // An address is not looked up, so the resolver never sees it.
+        if !self.resolver.permits(request.url()) {
+            return Err(OAuthError::NotPublic { operation });
         }
         let answer = self.inner.execute(request).await;
         let answer = answer.map_err(|error| OAuthError::from_transport(operation, error))?;

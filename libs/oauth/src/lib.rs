@@ -2,8 +2,8 @@
 //! every failure.
 //!
 //! Promises that each call ends within its time limit, reads no more than [`BODY_LIMIT`] bytes,
-//! follows no redirect, takes no proxy from the environment, and never speaks without TLS except to
-//! this machine; that whatever goes
+//! follows no redirect, takes no proxy from the environment, never speaks without TLS except to
+//! this machine, and connects to hosts that metadata names only where they are public or allowed; that whatever goes
 //! wrong comes back as an [`OAuthError`] which says what it means, who must act and what to do; and
 //! that no error, `Debug` or log line holds a token, code or secret, even if the provider echoes
 //! one.
@@ -34,6 +34,7 @@ mod proxy;
 mod public;
 mod refusal;
 mod registration;
+mod resolver;
 mod retry_after;
 mod schedule;
 mod scope;

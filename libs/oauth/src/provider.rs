@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use mailmesh_domain::ClientConfigurationId;
+use mailmesh_domain::{AddressRule, ClientConfigurationId, NetworkSettings};
 use mailmesh_secrets::OpenError;
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
@@ -23,6 +23,9 @@ use crate::registration::Registration;
 const KEEP: Duration = Duration::from_hours(1);
 /// By how much the TTL is extended while a caller reloads metadata, and when the provider does not answer.
 const KEEP_ON: Duration = Duration::from_mins(1);
+
+/// Each holds connections; more than so many sets of hosts are left only by changed configurations.
+const MOST_HTTP_CLIENTS: usize = 256;
 
 /// A provider and our registration there, ready to be asked.
 #[derive(Debug)]
@@ -56,7 +59,9 @@ pub struct Providers {
     redirect_uri: Url,
     proxy: Option<ForwardProxy>,
     keep: Duration,
-    https: Mutex<HashMap<Option<String>, HttpClient>>,
+    addresses: AddressRule,
+    /// By private CA and by the hosts that the administrator has named.
+    https: Mutex<HashMap<(Option<String>, Vec<String>), HttpClient>>,
     known: Mutex<HashMap<ClientConfigurationId, Known>>,
 }
 
@@ -96,6 +101,7 @@ impl Providers {
         Self {
             redirect_uri,
             proxy: None,
+            addresses: AddressRule::public(&NetworkSettings::default()),
             keep: KEEP,
             https: Mutex::default(),
             known: Mutex::default(),
@@ -106,6 +112,15 @@ impl Providers {
     #[must_use]
     pub fn through(self, proxy: Option<ForwardProxy>) -> Self {
         Self { proxy, ..self }
+    }
+
+    /// Sets the networks beside the public ones that hosts may lie in which no administrator has named.
+    #[must_use]
+    pub fn allowing(self, network: &NetworkSettings) -> Self {
+        Self {
+            addresses: AddressRule::public(network),
+            ..self
+        }
     }
 
     /// Replaces how long what a provider said of itself is believed.
@@ -172,7 +187,7 @@ impl Providers {
     }
 
     async fn find(&self, registered: &RegisteredClient) -> Result<Arc<Provider>, ProviderError> {
-        let http = self.http(registered.ca_pem.as_ref()).await?;
+        let http = self.http(registered).await?;
         let resolved = registered.registration.resolve(&http, &self.redirect_uri);
         let (endpoints, client) = resolved.await?;
         Ok(Arc::new(Provider {
@@ -182,17 +197,26 @@ impl Providers {
         }))
     }
 
-    async fn http(&self, ca_pem: Option<&String>) -> Result<HttpClient, HttpSetupError> {
+    async fn http(&self, registered: &RegisteredClient) -> Result<HttpClient, HttpSetupError> {
+        let of = (
+            registered.ca_pem.clone(),
+            registered.registration.named_hosts(),
+        );
         let mut https = self.https.lock().await;
-        if let Some(http) = https.get(&ca_pem.cloned()) {
+        if let Some(http) = https.get(&of) {
             return Ok(http.clone());
         }
         let http = HttpClient::try_new(&HttpSettings {
-            extra_ca_pem: ca_pem.cloned(),
+            extra_ca_pem: of.0.clone(),
             proxy: self.proxy.clone(),
+            addresses: self.addresses.clone(),
+            trusted_hosts: of.1.clone(),
             ..HttpSettings::default()
         })?;
-        https.insert(ca_pem.cloned(), http.clone());
+        if https.len() >= MOST_HTTP_CLIENTS {
+            https.clear();
+        }
+        https.insert(of, http.clone());
         Ok(http)
     }
 }

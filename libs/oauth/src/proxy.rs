@@ -15,6 +15,10 @@ pub struct ForwardProxy(Url);
 pub struct NoProxy;
 
 impl ForwardProxy {
+    pub(crate) fn host(&self) -> Option<String> {
+        self.0.host_str().map(str::to_owned)
+    }
+
     pub(crate) fn url(&self) -> &str {
         self.0.as_str()
     }

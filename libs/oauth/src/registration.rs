@@ -79,6 +79,22 @@ impl Registration {
         })
     }
 
+    /// Returns the hosts that the administrator has named, sorted.
+    pub(crate) fn named_hosts(&self) -> Vec<String> {
+        let urls = [
+            &self.issuer,
+            &self.authorize,
+            &self.token,
+            &self.userinfo,
+            &self.jwks,
+        ];
+        let named = urls.into_iter().flatten().filter_map(Url::host_str);
+        let mut hosts: Vec<String> = named.map(str::to_owned).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        hosts
+    }
+
     /// Returns whether a sign-in asks for access that lasts; see [`Client::asks_offline_access`].
     pub fn asks_offline_access(&self) -> bool {
         let defaults = self.profile.defaults(self.issuer.as_ref());

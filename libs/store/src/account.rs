@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use crate::{StoreError, Tx};
 pub use lookup::{
-    count_by_client, find_for_update, find_grant, has_known_server, list_by_client, list_protocols,
+    count_by_client, find_for_update, find_grant, has_known_server, is_trusted_host,
+    list_by_client, list_protocols,
 };
 use row::{Row, select};
 
@@ -42,6 +43,9 @@ pub struct Account {
     pub protocol: Protocol,
     /// Its server; none where the protocol needs none to be named.
     pub server: Option<ServerAddress>,
+    /// Whether an administrator has named the host, so that it may be anywhere; of others only public addresses are
+    /// connected to.
+    pub is_host_trusted: bool,
     /// How the account proves itself.
     pub authorisation: Authorisation,
     /// The login, usually the mailbox's address.
@@ -117,9 +121,9 @@ pub async fn insert(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
               authorisation, login, password_sealed, client_configuration_id, grant_id,
               from_addresses, folders, receive_existing, poll_interval_seconds, after_receive,
               move_to, max_connections, ca_pem, updated_at, created_at, revision,
-              delete_after_days)
+              delete_after_days, is_host_trusted)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                 $19, $20, $21, $22, $23, $23, $24, $25)",
+                 $19, $20, $21, $22, $23, $23, $24, $25, $26)",
         "insert an account",
     )
     .await?;
@@ -158,7 +162,7 @@ pub async fn update(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
              client_configuration_id = $13, grant_id = $14, from_addresses = $15, folders = $16,
              receive_existing = $17, poll_interval_seconds = $18, after_receive = $19,
              move_to = $20, max_connections = $21, ca_pem = $22, updated_at = $23,
-             delete_after_days = $25, revision = revision + 1
+             delete_after_days = $25, is_host_trusted = $26, revision = revision + 1
          WHERE account_id = $1 AND revision = $24",
         "update an account",
     )

@@ -52,7 +52,7 @@ impl Service {
             .await
             .context("the first API key cannot be made")?;
         Ok(Self {
-            app: App::new(replica, public, key),
+            app: App::new(replica, public, key, connections.network.clone()),
             listener,
             address,
             first_key,

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use mailmesh_accounts::Replica;
+use mailmesh_domain::NetworkSettings;
 use mailmesh_events::{Encoded, Event};
 use mailmesh_oauth::PublicSettings;
 use mailmesh_secrets::SealingKey;
@@ -20,6 +21,7 @@ pub(crate) struct App {
     pub(crate) replica: Replica,
     pub(crate) public: PublicSettings,
     pub(crate) sealing_key: SealingKey,
+    pub(crate) network: NetworkSettings,
     pub(crate) known_keys: KnownKeys,
     pub(crate) attachments: Semaphore,
 }
@@ -31,11 +33,13 @@ impl App {
         replica: Replica,
         public: PublicSettings,
         sealing_key: SealingKey,
+        network: NetworkSettings,
     ) -> SharedApp {
         Arc::new(Self {
             replica,
             public,
             sealing_key,
+            network,
             known_keys: KnownKeys::default(),
             attachments: Semaphore::new(ATTACHMENTS_AT_ONCE),
         })

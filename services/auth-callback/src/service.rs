@@ -61,7 +61,13 @@ impl Service {
             .await
             .context("cannot announce the auth callback")?;
         Ok(Self {
-            app: Arc::new(App::new(replica, keys, public, config.proxy_url)),
+            app: Arc::new(App::new(
+                replica,
+                keys,
+                public,
+                config.proxy_url,
+                &connections.network,
+            )),
             membership,
             listener,
             address,

@@ -1,4 +1,5 @@
 use mailmesh_accounts::Replica;
+use mailmesh_domain::NetworkSettings;
 use mailmesh_oauth::{ForwardProxy, Providers, PublicSettings};
 use mailmesh_secrets::OpeningKeys;
 use tokio::sync::Semaphore;
@@ -30,9 +31,12 @@ impl App {
         keys: OpeningKeys,
         public: PublicSettings,
         proxy: Option<ForwardProxy>,
+        network: &NetworkSettings,
     ) -> Self {
         Self {
-            providers: Providers::new(public.redirect_uri()).through(proxy),
+            providers: Providers::new(public.redirect_uri())
+                .through(proxy)
+                .allowing(network),
             jar: Jar {
                 is_secure: public.url.scheme() == "https",
             },

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use mailmesh_accounts::ConnectSettings;
 use mailmesh_bus::BusSettings;
+use mailmesh_domain::NetworkSettings;
 use mailmesh_oauth::PublicSettings;
 use mailmesh_runtime::{Loader, code, exit_code_of};
 use mailmesh_secrets::KeySettings;
@@ -16,10 +17,11 @@ use serde::Deserialize;
 use crate::ConfigArguments;
 
 /// The sections beside those of the runtime.
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
     "nats",
     "postgres",
     "connects",
+    "network",
     "keys",
     "public",
     "admin",
@@ -36,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) nats: BusSettings,
     pub(crate) postgres: Option<PostgresSettings>,
     pub(crate) connects: ConnectSettings,
+    pub(crate) network: NetworkSettings,
     pub(crate) keys: KeySettings,
     pub(crate) public: Option<PublicSettings>,
     pub(crate) admin: mailmesh_admin::Config,

@@ -60,7 +60,7 @@ pub(crate) async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::R
         _ => Unavailable::new(error).into(),
     })?;
     let Connections { database, bus, .. } = connections.clone();
-    let connections = connections.with_limits(&config.connects);
+    let connections = connections.with_limits(&config.connects, &config.network);
     lifecycle.checks().register("postgres", move || {
         let database = database.clone();
         async move { Ok(database.ping().await.map(drop)?) }

@@ -24,6 +24,7 @@ pub(crate) fn account() -> Account {
             port: 465,
             encryption: Encryption::Tls,
         }),
+        is_host_trusted: true,
         authorisation: Authorisation::Password,
         login: "support@example.com".into(),
         password: None,

@@ -50,7 +50,9 @@ impl Service {
                 config.max_in_flight_per_client,
                 config.slow_probe(),
             ),
-            providers: Providers::new(public.redirect_uri()).through(config.proxy_url.clone()),
+            providers: Providers::new(public.redirect_uri())
+                .through(config.proxy_url.clone())
+                .allowing(&connections.network),
             metrics: Metrics::new(),
             config,
             replica,

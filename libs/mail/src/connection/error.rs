@@ -77,6 +77,9 @@ pub enum ConnectError {
     /// The name has no address.
     #[error("the host name has no address")]
     NoAddress,
+    /// No administrator has named the host, and its addresses are not public.
+    #[error("the host is not on the public Internet, and no administrator has allowed its network")]
+    NotPublic,
     /// No address accepted the connection.
     #[error("the server could not be reached")]
     Tcp {
@@ -122,6 +125,7 @@ impl ConnectError {
             Self::TokenInClear
             | Self::PasswordInClear
             | Self::InvalidHost
+            | Self::NotPublic
             | Self::Certificate { .. }
             | Self::NotTls { .. } => Verdict::needs_administrator(MustAct::Administrator),
             Self::Resolve { .. }

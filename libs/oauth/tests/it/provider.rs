@@ -3,10 +3,15 @@ use std::time::Duration;
 
 use std::io::Result;
 
-use mailmesh_domain::{ClientConfigurationId, Clock, MustAct, SystemClock};
+use mailmesh_domain::{
+    ClientConfigurationId, Clock, MustAct, NetworkSettings, SystemClock, VerdictKind,
+};
 use mailmesh_oauth::profile::Profile;
-use mailmesh_oauth::{ProviderError, Providers, RegisteredClient, Registration};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use mailmesh_oauth::{
+    OAuthError, ProviderError, Providers, RegisteredClient, Registration, refresh,
+};
+use mailmesh_secrets::SecretString;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use url::Url;
@@ -141,5 +146,49 @@ async fn a_provider_that_names_another_issuer_is_not_believed_on() -> Result<()>
             other => panic!("{other:?}"),
         }
     }
+    Ok(())
+}
+
+/// Metadata at a host that the administrator has named leads to this machine under another name.
+async fn led_astray(allow: &[&str]) -> Result<(Option<OAuthError>, Option<usize>)> {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await?;
+    let port = elsewhere.local_addr()?.port();
+    let (metadata, providers, registered) = world().await?;
+    let token = format!("http://localhost:{port}/t");
+    let document = document(&metadata.issuer).replace(&format!("{}/t", metadata.issuer), &token);
+    metadata.say(200, document);
+    let network = NetworkSettings {
+        allow: allow.iter().map(|text| text.parse().unwrap()).collect(),
+    };
+    let providers = providers.allowing(&network);
+    let provider = providers.get(&registered).await.unwrap();
+    let secret = SecretString::from("refresh-token");
+    let refreshing = refresh(
+        &provider.http,
+        &provider.endpoints,
+        &provider.client,
+        &secret,
+        &[],
+    );
+    let arriving = async {
+        let (mut stream, _) = elsewhere.accept().await?;
+        let mut bytes = [0; 16];
+        stream.read(&mut bytes).await
+    };
+    let arriving = tokio::time::timeout(Duration::from_secs(2), arriving);
+    let (refused, came) = tokio::join!(refreshing, arriving);
+    Ok((refused.err(), came.ok().and_then(Result::ok)))
+}
+
+#[tokio::test]
+async fn metadata_leads_to_no_network_that_is_not_allowed() -> Result<()> {
+    let (refused, came) = led_astray(&[]).await?;
+    let error = refused.expect("nothing is there");
+    assert!(matches!(error, OAuthError::NotPublic { .. }), "{error:?}");
+    assert_eq!(error.verdict().kind, VerdictKind::NeedsAdministrator);
+    assert_eq!(came, None);
+
+    let (_, came) = led_astray(&["127.0.0.0/8", "::1"]).await?;
+    assert_eq!(came, Some(16));
     Ok(())
 }

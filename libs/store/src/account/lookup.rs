@@ -128,3 +128,19 @@ pub async fn has_known_server(tx: &mut Tx, account: &Account) -> Result<bool, St
     .await
     .map_err(StoreError::query("look for a client's server"))
 }
+
+/// Returns whether an account has this host and port that an administrator has named.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_trusted_host(tx: &mut Tx, host: &str, port: u16) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM accounts
+         WHERE is_host_trusted AND lower(host) = lower($1) AND port = $2)",
+    )
+    .bind(host)
+    .bind(i32::from(port))
+    .fetch_one(tx.connection())
+    .await
+    .map_err(StoreError::query("look for a host that is trusted"))
+}

@@ -11,7 +11,7 @@ macro_rules! select {
         concat!(
             "SELECT account_id, key, name, is_enabled, direction, protocol, host, port, encryption,
                     authorisation, login, password_sealed, client_configuration_id, grant_id,
-                    from_addresses, folders, receive_existing, poll_interval_seconds,
+                    from_addresses, folders, receive_existing, poll_interval_seconds, is_host_trusted,
                     after_receive, delete_after_days, move_to, max_connections, ca_pem, revision, created_at, updated_at
              FROM accounts ",
             $rest
@@ -39,6 +39,7 @@ pub(super) struct Row {
     from_addresses: Vec<String>,
     folders: Vec<String>,
     receive_existing: bool,
+    is_host_trusted: bool,
     poll_interval_seconds: i32,
     after_receive: String,
     delete_after_days: Option<i32>,
@@ -74,6 +75,7 @@ impl TryFrom<Row> for Account {
             direction: of.parse("direction", &row.direction)?,
             protocol: of.parse("protocol", &row.protocol)?,
             server,
+            is_host_trusted: row.is_host_trusted,
             authorisation: of.parse("authorisation", &row.authorisation)?,
             login: row.login,
             password: of.sealed("password_sealed", row.password_sealed)?,
@@ -138,6 +140,7 @@ pub(super) async fn write(
         .bind(account.updated_at)
         .bind(account.revision)
         .bind(days.map(|days| i32::try_from(days).unwrap_or(i32::MAX)))
+        .bind(account.is_host_trusted)
         .execute(tx.connection())
         .await
         .map_err(StoreError::query(operation))?;

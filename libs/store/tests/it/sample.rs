@@ -69,6 +69,7 @@ pub(crate) fn account(key: &str, direction: Direction) -> Result<Account> {
             port: 993,
             encryption: Encryption::Tls,
         }),
+        is_host_trusted: true,
         authorisation: Authorisation::Password,
         login: format!("{key}@example.com"),
         password: Some(sealed(7)?),

@@ -116,6 +116,7 @@ impl MeshBase {
                 port,
                 encryption: Encryption::Tls,
             }),
+            is_host_trusted: true,
             authorisation: Authorisation::OAuth2,
             login: login.to_owned(),
             password: None,

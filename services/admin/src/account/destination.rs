@@ -1,4 +1,4 @@
-use mailmesh_domain::Authorisation;
+use mailmesh_domain::{AddressRule, Authorisation, HostName, NetworkSettings};
 use mailmesh_store::Tx;
 use mailmesh_store::account::{self as store, Account};
 use mailmesh_store::client_configuration::ClientConfiguration;
@@ -44,5 +44,64 @@ pub(crate) async fn check_destination(
             ),
         );
     }
+    Err(faults.for_administrators())
+}
+
+/// Who names a host, and what was there before.
+pub(crate) struct HostContext<'a> {
+    pub(crate) current: Option<&'a Account>,
+    pub(crate) client: Option<&'a ClientConfiguration>,
+    /// Whether the request itself names the host.
+    pub(crate) is_named: bool,
+    pub(crate) network: &'a NetworkSettings,
+}
+
+/// Returns whether the account's host may lie anywhere: an administrator has named it, here or for another account, or it
+/// is the provider's. Else connections are made to public addresses alone, so that nobody looks around in the networks
+/// of this machine by way of accounts.
+///
+/// # Errors
+/// When the host is visibly none of the public Internet and the caller may not name such a one.
+pub(crate) async fn trust_host(
+    tx: &mut Tx,
+    caller: &impl Caller,
+    account: &Account,
+    context: &HostContext<'_>,
+) -> Result<bool, ApiError> {
+    let Some(server) = &account.server else {
+        return Ok(true);
+    };
+    let before = context.current.and_then(|current| {
+        let before = current.server.as_ref()?;
+        let is_same = before.host.eq_ignore_ascii_case(&server.host) && before.port == server.port;
+        is_same.then_some(current.is_host_trusted)
+    });
+    let is_by_administrator = caller.is_administrator() && (context.is_named || before.is_none());
+    let mut known = context
+        .client
+        .map(known_servers)
+        .unwrap_or_default()
+        .into_iter();
+    if is_by_administrator
+        || before == Some(true)
+        || known.any(|known| known.host.eq_ignore_ascii_case(&server.host))
+        || store::is_trusted_host(tx, &server.host, server.port).await?
+    {
+        return Ok(true);
+    }
+    let rule = AddressRule::public(context.network);
+    let is_permitted = match HostName::try_new(&server.host) {
+        Ok(HostName::Address(address)) => rule.permits(address),
+        Ok(name) => !name.is_local_name(),
+        Err(_) => false,
+    };
+    if is_permitted || caller.is_administrator() {
+        return Ok(false);
+    }
+    let mut faults = Faults::default();
+    faults.add(
+        "host",
+        "is not on the public Internet: an administrator must set it, or allow its network with the setting network.allow",
+    );
     Err(faults.for_administrators())
 }

@@ -34,6 +34,13 @@ pub(crate) struct AccountInput {
     pub(super) ca_pem: Field<String>,
 }
 
+impl AccountInput {
+    /// Returns whether the request itself says where the server is.
+    pub(crate) const fn names_server(&self) -> bool {
+        self.host.is_given()
+    }
+}
+
 /// What the input is merged with.
 #[derive(Debug)]
 pub(crate) struct AccountContext<'a> {

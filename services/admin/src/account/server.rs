@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use mailmesh_domain::{Encryption, Protocol};
+use mailmesh_domain::{Encryption, HostName, Protocol};
 use mailmesh_oauth::profile::{MailServer, Profile};
 use mailmesh_store::account::{Account, ServerAddress};
 use mailmesh_store::client_configuration::ClientConfiguration;
@@ -93,13 +93,8 @@ fn check_host(host: &str, faults: &mut Faults) {
         );
         return;
     }
-    let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-    let is_name = !host.contains(['/', ':', '@', ' ', '?', '#']) && url::Host::parse(host).is_ok();
-    if host.len() > 253 || !(is_address || is_name) {
-        faults.add(
-            "host",
-            "must be a host name or address alone, such as imap.example.com",
-        );
+    if let Err(fault) = HostName::try_new(host) {
+        faults.add("host", fault);
     }
 }
 

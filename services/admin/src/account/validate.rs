@@ -56,6 +56,8 @@ pub(crate) fn validate(
         direction,
         protocol,
         server: Some(server),
+        // The caller decides, who knows by whom the host is named.
+        is_host_trusted: false,
         authorisation: credentials.authorisation,
         login: credentials.login,
         password: credentials.password.seal(context)?,

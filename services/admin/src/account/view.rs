@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use mailmesh_domain::{
     AccountId, AccountState, AfterReceive, Authorisation, ClientConfigurationId, Direction,
-    Encryption, GrantId, GrantState, Key, Protocol,
+    Encryption, GrantId, GrantState, Key, MustAct, Protocol, Verdict,
 };
 use mailmesh_events::Problem;
 use mailmesh_store::account::Account;
@@ -10,6 +10,8 @@ use mailmesh_store::account_status::{self, AccountStatus};
 use mailmesh_store::grant::{self, Grant};
 use mailmesh_store::{StoreError, Tx, client_configuration};
 use serde::Serialize;
+
+use crate::access::Caller;
 use time::OffsetDateTime;
 
 /// An account as the API shows it: never its password or tokens.
@@ -95,6 +97,7 @@ impl From<Grant> for GrantView {
 /// Adds to accounts what others know of them, with a fixed number of statements.
 pub(crate) async fn load_views(
     tx: &mut Tx,
+    caller: &impl Caller,
     accounts: Vec<Account>,
 ) -> Result<Vec<AccountView>, StoreError> {
     let ids: Vec<AccountId> = accounts.iter().map(|account| account.id).collect();
@@ -111,10 +114,36 @@ pub(crate) async fn load_views(
         let client = account.client_configuration_id;
         let client = client.and_then(|id| clients.get(&id).cloned());
         let grant = account.grant_id.and_then(|id| grants.get(&id).cloned());
-        let status = statuses.remove(&account.id);
+        let mut status = statuses.remove(&account.id);
+        if let Some(status) = &mut status
+            && !caller.is_administrator()
+        {
+            hide_network(&account, status);
+        }
         view(account, client, status, grant)
     });
     Ok(views.collect())
+}
+
+/// Whether a port is closed, filtered or answers, and with what, is told to administrators alone where somebody else has
+/// named the host: else accounts would scan networks. What a mail server says that has let us in once is its own word.
+fn hide_network(account: &Account, status: &mut AccountStatus) {
+    if account.is_host_trusted
+        || status.proved_at.is_some()
+        || status.state != AccountState::Failing
+    {
+        return;
+    }
+    if let Some(problem) = &mut status.problem {
+        let verdict = Verdict::needs_administrator(MustAct::Administrator);
+        let mail = std::mem::take(&mut problem.mail);
+        *problem = Problem::new(
+            "The mail server is not reached, or what answers there does not let us in.",
+            verdict,
+        )
+        .with_action("Check host, port, encryption and login of the account; an administrator sees what the server said.")
+        .with_mail(mail);
+    }
 }
 
 fn view(

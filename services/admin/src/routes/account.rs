@@ -10,9 +10,10 @@ use mailmesh_store::{Tx, grant, outbound_mail, progress};
 use serde::Serialize;
 use tracing::info;
 
-use crate::access::{Modeller, Viewer};
+use crate::access::{Caller, Modeller, Viewer};
 use crate::account::{
-    AccountContext, AccountInput, AccountView, check_destination, load_views, validate,
+    AccountContext, AccountInput, AccountView, HostContext, check_destination, load_views,
+    trust_host, validate,
 };
 use crate::error::ApiError;
 use crate::extract::{JsonBody, PathKey};
@@ -27,12 +28,12 @@ pub(super) struct AccountList {
 }
 
 pub(super) async fn list(
-    _: Viewer,
+    caller: Viewer,
     State(app): State<SharedApp>,
 ) -> Result<Json<AccountList>, ApiError> {
     let mut tx = app.begin().await?;
     let accounts = store::list(&mut tx).await?;
-    let accounts = load_views(&mut tx, accounts).await?;
+    let accounts = load_views(&mut tx, &caller, accounts).await?;
     Ok(Json(AccountList { accounts }))
 }
 
@@ -50,14 +51,22 @@ pub(super) async fn create(
         client: client.as_ref(),
         sealing_key: &app.sealing_key,
     };
+    let is_named = input.names_server();
     let mut account = validate(input, &context)?;
+    let host = HostContext {
+        current: None,
+        client: client.as_ref(),
+        is_named,
+        network: &app.network,
+    };
+    account.is_host_trusted = trust_host(&mut tx, &caller, &account, &host).await?;
     check_destination(&mut tx, &caller, client.as_ref(), &account).await?;
     account.grant_id = shared_grant(&mut tx, &account).await?;
     let inserted = store::insert(&mut tx, &account).await;
     inserted.map_err(|error| ApiError::on_insert(error, account.key.as_str()))?;
     announce(&app, &mut tx, &account.key, false).await?;
     let key = account.key.clone();
-    let view = load_one(&mut tx, account).await?;
+    let view = load_one(&mut tx, &caller, account).await?;
     app.commit(tx).await?;
     info!(account.key = %key, "Account created");
     let location = [(header::LOCATION, format!("/v1/accounts/{key}"))];
@@ -65,14 +74,14 @@ pub(super) async fn create(
 }
 
 pub(super) async fn read(
-    _: Viewer,
+    caller: Viewer,
     State(app): State<SharedApp>,
     PathKey(key): PathKey,
 ) -> Result<Json<AccountView>, ApiError> {
     let mut tx = app.begin().await?;
     let account = store::find_by_key(&mut tx, &key).await?;
     let account = account.ok_or(ApiError::NotFound { what: WHAT })?;
-    Ok(Json(load_one(&mut tx, account).await?))
+    Ok(Json(load_one(&mut tx, &caller, account).await?))
 }
 
 pub(super) async fn change(
@@ -92,7 +101,15 @@ pub(super) async fn change(
         client: client.as_ref(),
         sealing_key: &app.sealing_key,
     };
+    let is_named = input.names_server();
     let mut account = validate(input, &context)?;
+    let host = HostContext {
+        current: Some(&current),
+        client: client.as_ref(),
+        is_named,
+        network: &app.network,
+    };
+    account.is_host_trusted = trust_host(&mut tx, &caller, &account, &host).await?;
     check_destination(&mut tx, &caller, client.as_ref(), &account).await?;
     account.grant_id = if has_same_owner(&current, &account) {
         current.grant_id
@@ -109,7 +126,7 @@ pub(super) async fn change(
         progress::void(&mut tx, account.id).await?;
     }
     announce(&app, &mut tx, &account.key, false).await?;
-    let view = load_one(&mut tx, account).await?;
+    let view = load_one(&mut tx, &caller, account).await?;
     app.commit(tx).await?;
     info!(account.key = %key, "Account changed");
     Ok(Json(view))
@@ -219,7 +236,11 @@ async fn announce(app: &App, tx: &mut Tx, key: &Key, is_deleted: bool) -> Result
     app.announce(tx, &event).await
 }
 
-async fn load_one(tx: &mut Tx, account: Account) -> Result<AccountView, ApiError> {
-    let mut views = load_views(tx, vec![account]).await?;
+async fn load_one(
+    tx: &mut Tx,
+    caller: &impl Caller,
+    account: Account,
+) -> Result<AccountView, ApiError> {
+    let mut views = load_views(tx, caller, vec![account]).await?;
     views.pop().ok_or(ApiError::NotFound { what: WHAT })
 }

@@ -1,6 +1,9 @@
 //! Tokens and passwords go to no server that they were not given for.
 
 use anyhow::Result;
+use mailmesh_domain::{AccountState, Key, Verdict};
+use mailmesh_events::Problem;
+use mailmesh_store::{account, account_status};
 use mailmesh_testkit::Answer;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -196,5 +199,125 @@ async fn a_client_secret_goes_to_no_url_that_it_was_not_given_for() {
         let changed = world.patch(path, change.clone()).await.unwrap();
         assert_eq!(changed.status, 200, "{change}: {}", changed.text);
     }
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_modeller_names_hosts_of_the_public_internet_alone() {
+    let (world, modeller) = world().await.unwrap();
+    let key = Some(modeller.as_str());
+    let hosts = [
+        "localhost",
+        "a.localhost",
+        "127.0.0.1",
+        "127.8.9.1",
+        "10.0.0.1",
+        "192.168.0.1",
+        "172.16.0.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "168.63.129.16",
+        "0.0.0.0",
+        "224.0.0.1",
+        "::1",
+        "[::1]",
+        "::",
+        "fd00::1",
+        "fe80::1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::a00:1",
+        "2002:a00:1::",
+    ];
+    for host in hosts {
+        let account = with(&password("m"), &json!({"host": host}));
+        let refused = world
+            .call_as(key, Method::POST, PATH, &account)
+            .await
+            .unwrap();
+        assert_refused(&refused, "host");
+    }
+    for host in [
+        "127.1",
+        "2130706433",
+        "0x7f.1",
+        "a_b.example",
+        "-a.example",
+        "a..b",
+        "a b",
+        "mail.example.com:25",
+    ] {
+        let account = with(&password("m"), &json!({"host": host}));
+        for key in [key, None] {
+            let refused = match key {
+                Some(_) => world
+                    .call_as(key, Method::POST, PATH, &account)
+                    .await
+                    .unwrap(),
+                None => world.post(PATH, account.clone()).await.unwrap(),
+            };
+            assert_eq!(refused.fields(), ["host"], "{host}: {}", refused.text);
+        }
+    }
+
+    // What an administrator has named is open to all.
+    let local = with(&password("local"), &json!({"host": "10.0.0.1"}));
+    world
+        .post(PATH, local.clone())
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let same = with(&local, &json!({"key": "same"}));
+    let made = world.call_as(key, Method::POST, PATH, &same).await.unwrap();
+    assert_eq!(made.status, 201, "{}", made.text);
+    let port = with(&local, &json!({"key": "port", "port": 6379}));
+    let refused = world.call_as(key, Method::POST, PATH, &port).await.unwrap();
+    assert_refused(&refused, "host");
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_answers_at_a_modellers_host_is_told_to_administrators_alone() {
+    let (world, modeller) = world().await.unwrap();
+    let key = Some(modeller.as_str());
+    let account = password("m");
+    world
+        .call_as(key, Method::POST, PATH, &account)
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let problem =
+        Problem::new("220 redis says hello", Verdict::unknown()).with_code(Some("220".to_owned()));
+    let mut tx = world.base.begin().await.unwrap();
+    let name = Key::try_new("m").unwrap();
+    let id = account::find_by_key(&mut tx, &name)
+        .await
+        .unwrap()
+        .unwrap()
+        .id;
+    let failing = AccountState::Failing;
+    account_status::set_state(&mut tx, id, failing, Some(&problem), world.base.clock.now())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+
+    let shown = world.get("/v1/accounts/m").await.unwrap();
+    let viewer = world.key_of("viewer").await.unwrap();
+    for key in [modeller, viewer] {
+        for path in ["/v1/accounts", "/v1/accounts/m"] {
+            let hidden = world
+                .call_as(Some(&key), Method::GET, path, &Value::Null)
+                .await
+                .unwrap();
+            assert_eq!(hidden.status, 200);
+            assert!(
+                !hidden.text.contains("220") && !hidden.text.contains("redis"),
+                "{}",
+                hidden.text
+            );
+        }
+    }
+    assert_eq!(shown["problem"]["what"], "220 redis says hello");
     world.finish().await.unwrap();
 }

@@ -94,6 +94,7 @@ impl<S: Stream> Peer<S> {
 
 pub(crate) fn server(port: u16, encryption: Encryption) -> TestResult<Server> {
     Ok(Server {
+        addresses: mailmesh_domain::AddressRule::Any,
         host: "127.0.0.1".to_owned(),
         port,
         encryption,

@@ -156,6 +156,7 @@ pub(super) async fn play<T>(
 ) -> TestResult<T> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let server = Server {
+        addresses: mailmesh_domain::AddressRule::Any,
         host: "localhost".to_owned(),
         port: listener.local_addr()?.port(),
         encryption,

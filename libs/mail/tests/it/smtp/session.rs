@@ -101,6 +101,7 @@ async fn certificate_of_another_name_is_for_the_administrator() {
         },
         async |server| {
             let server = Server {
+                addresses: mailmesh_domain::AddressRule::Any,
                 host: "127.0.0.1".to_owned(),
                 encryption: Encryption::Tls,
                 ..server
@@ -206,6 +207,7 @@ async fn multi_line_greeting_and_replies_are_read() {
 #[tokio::test]
 async fn bad_settings_are_refused_before_a_connection_is_opened() {
     let nowhere = Server {
+        addresses: mailmesh_domain::AddressRule::Any,
         host: "mail.example".to_owned(),
         port: 1,
         encryption: Encryption::None,

@@ -14,6 +14,7 @@ async fn greenmail() -> anyhow::Result<&'static GreenMail> {
 async fn connect(credentials: &Credentials) -> anyhow::Result<Box<Pop3Source>> {
     let greenmail = greenmail().await?;
     let server = Server {
+        addresses: mailmesh_domain::AddressRule::Any,
         host: greenmail.host().to_owned(),
         port: greenmail.ports().pop3,
         encryption: Encryption::None,

@@ -64,7 +64,7 @@ pub(super) async fn examine(config: &Config, database: &Database, report: &mut R
         say("Sign-ins are not tried without the keys that open secrets.");
         return;
     };
-    let servers = MailServers::new(&config.connects);
+    let servers = MailServers::new(&config.connects).allowing(&config.network);
     let mut checks = stream::iter(&accounts)
         .map(|known| check(known, &servers, &keys))
         .buffer_unordered(AT_ONCE);
