@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use crate::connection::{Bus, REQUEST_TIMEOUT};
-use crate::header::{find, from_map};
+use crate::header::{find, find_last, from_map};
 use crate::stored::{ReadError, Stored};
 use crate::stream::StreamKind;
 
@@ -164,9 +164,10 @@ fn stored(
     message: async_nats::Message,
 ) -> Result<Stored, ReadError> {
     let headers = from_map(message.headers.as_ref());
-    let sequence = find(&headers, "Nats-Sequence").and_then(|text| text.parse().ok());
+    // The server appends its headers to those of the publisher, who may have sent some of the same name (nats-server 2.15.1).
+    let sequence = find_last(&headers, "Nats-Sequence").and_then(|text| text.parse().ok());
     let subject =
-        find(&headers, "Nats-Subject").map(|text| bus.inner.prefix.strip(text).to_owned());
+        find_last(&headers, "Nats-Subject").map(|text| bus.inner.prefix.strip(text).to_owned());
     match (sequence, subject) {
         (Some(sequence), Some(subject)) => Ok(Stored {
             sequence,

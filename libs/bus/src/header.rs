@@ -49,6 +49,14 @@ pub(crate) fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'
         .map(|(_, value)| value.as_str())
 }
 
+/// Returns the value of the last header of that name, whatever its case.
+pub(crate) fn find_last<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers
+        .iter()
+        .rfind(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_str())
+}
+
 /// Makes `text` fit for a header value: one line, printable, at most `limit` bytes.
 pub(crate) fn printable(text: &str, limit: usize) -> String {
     let mut line = String::with_capacity(text.len().min(limit));

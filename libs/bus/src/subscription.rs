@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::cause::NatsCause;
 use crate::connection::Bus;
 use crate::delay::jittered;
-use crate::header::{BadHeader, Headers, find, from_map, to_map};
+use crate::header::{BadHeader, Headers, find_last, from_map, to_map};
 use crate::publish::PublishError;
 use crate::subject::is_literal;
 
@@ -138,8 +138,8 @@ impl Subscription {
         };
         let headers = from_map(message.headers.as_ref());
         let prefix = &self.bus.inner.prefix;
-        // What a stream republishes names in a header the subject that it was stored on.
-        let subject = find(&headers, "Nats-Subject").unwrap_or(&message.subject);
+        // What a stream republishes names in a header the subject that it was stored on, behind those of the publisher.
+        let subject = find_last(&headers, "Nats-Subject").unwrap_or(&message.subject);
         Some(Hint {
             subject: prefix.strip(subject).to_owned(),
             payload: message.payload,

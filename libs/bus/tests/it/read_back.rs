@@ -100,3 +100,29 @@ async fn large_bodies_end_a_part_by_bytes() -> Result<()> {
     assert_eq!(total, 9);
     Ok(())
 }
+
+#[tokio::test]
+async fn headers_of_a_publisher_are_not_taken_for_the_servers() -> Result<()> {
+    let bus = bus().await?;
+    let mut posing = outgoing("mail.received.a", "posing", b"1");
+    for (name, value) in [
+        ("Nats-Sequence", "4000000000"),
+        ("Nats-Subject", "mail.received.b"),
+    ] {
+        posing.headers.push((name.to_owned(), value.to_owned()));
+    }
+    bus.publish(posing).await?;
+    bus.publish(outgoing("mail.received.a", "next", b"2"))
+        .await?;
+
+    let found = bus.read_back("mail.received.a", 0)?.collect_all().await?;
+
+    let found = found
+        .iter()
+        .map(|each| (each.sequence, each.subject.as_str()));
+    assert_eq!(
+        found.collect::<Vec<_>>(),
+        [(1, "mail.received.a"), (2, "mail.received.a")]
+    );
+    Ok(())
+}
