@@ -1,9 +1,12 @@
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Deserialize;
+
+use crate::subject::is_literal;
 
 /// The relay looks for an event in the stream before it publishes it a second time; what the server must recognise is a
 /// message still on its way meanwhile: at most the time limits of sending (15 s) and of its answer (10 s), with a margin.
@@ -21,6 +24,14 @@ pub struct BusSettings {
     pub credentials: Option<BusCredentials>,
     /// A PEM file with a private authority to trust beside the system's.
     pub tls_ca_file: Option<PathBuf>,
+    /// Whether servers other than this machine's may be spoken to without TLS.
+    pub allow_unencrypted: bool,
+    /// Precedes the subjects on which the server answers this client. Where each user may subscribe to its own alone, no
+    /// user reads another's answers.
+    pub inbox_prefix: String,
+    /// Whether streams are made and changed by whoever connects. Where one user alone may do so, `mailmesh provision` does,
+    /// and the services only look whether they are there.
+    pub provision: bool,
     /// Time limit for the first connection.
     pub connect_wait_seconds: u64,
     /// The name that the server shows for this connection.
@@ -95,6 +106,11 @@ pub enum BusSettingsError {
         "nats.prefix {prefix:?} may hold only lower-case letters, digits, '-' and '_', at most 32"
     )]
     Prefix { prefix: String },
+    /// The inbox prefix would not make a valid subject.
+    #[error(
+        "nats.inbox_prefix {prefix:?} must be one or more words of letters, digits, '-' and '_' with dots between them"
+    )]
+    InboxPrefix { prefix: String },
     /// The number of replicas is not one that JetStream takes.
     #[error("nats.streams.replicas is {replicas}, it must be 1, 3 or 5")]
     Replicas { replicas: usize },
@@ -119,6 +135,9 @@ impl Default for BusSettings {
             prefix: String::new(),
             credentials: None,
             tls_ca_file: None,
+            allow_unencrypted: false,
+            inbox_prefix: "_INBOX".to_owned(),
+            provision: true,
             connect_wait_seconds: 15,
             client_name: "mailmesh".to_owned(),
             streams: StreamSettings::default(),
@@ -154,6 +173,9 @@ impl fmt::Debug for BusSettings {
             .field("prefix", &self.prefix)
             .field("credentials", &self.credentials)
             .field("tls_ca_file", &self.tls_ca_file)
+            .field("allow_unencrypted", &self.allow_unencrypted)
+            .field("inbox_prefix", &self.inbox_prefix)
+            .field("provision", &self.provision)
             .field("connect_wait_seconds", &self.connect_wait_seconds)
             .field("client_name", &self.client_name)
             .field("streams", &self.streams)
@@ -177,6 +199,12 @@ impl BusSettings {
             .split(',')
             .map(str::trim)
             .filter(|server| !server.is_empty())
+    }
+
+    /// Says whether the connection must be encrypted: passwords and mail would cross a network in clear otherwise.
+    pub(crate) fn requires_tls(&self) -> bool {
+        let has_remote = self.servers().any(|server| !is_local(host_of(server)));
+        self.tls_ca_file.is_some() || (has_remote && !self.allow_unencrypted)
     }
 
     pub(crate) const fn connect_wait(&self) -> Duration {
@@ -209,8 +237,39 @@ impl BusSettings {
                 prefix: self.prefix.clone(),
             });
         }
+        if !is_literal(&self.inbox_prefix) || !self.inbox_prefix.split('.').all(is_word) {
+            return Err(BusSettingsError::InboxPrefix {
+                prefix: self.inbox_prefix.clone(),
+            });
+        }
         Ok(())
     }
+}
+
+fn is_word(token: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    token.bytes().all(allowed)
+}
+
+/// Returns the host of `nats://user:password@host:port`, without the brackets of an IPv6 address.
+fn host_of(server: &str) -> &str {
+    let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    let rest = rest.split_once('/').map_or(rest, |(rest, _)| rest);
+    if let Some(bracketed) = rest.strip_prefix('[') {
+        return bracketed
+            .split_once(']')
+            .map_or(bracketed, |(host, _)| host);
+    }
+    rest.rsplit_once(':').map_or(rest, |(host, _)| host)
+}
+
+/// Says whether a host is this machine. Other names are not looked up: what they mean may change.
+fn is_local(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 impl StreamSettings {
@@ -251,6 +310,33 @@ mod tests {
     }
 
     #[test]
+    fn servers_of_other_machines_need_tls_unless_that_is_allowed() {
+        let settings = |url: &str| BusSettings {
+            url: url.to_owned(),
+            ..BusSettings::default()
+        };
+        for (url, requires_tls) in [
+            ("nats://127.0.0.1:4222", false),
+            ("nats://u:p@localhost:4222", false),
+            ("nats://[::1]:4222", false),
+            ("127.0.0.2", false),
+            ("nats://nats:4222", true),
+            ("nats://localhost.example.com", true),
+            ("nats://10.0.0.1:4222", true),
+            ("nats://localhost@evil.example.com:4222", true),
+            ("nats://127.0.0.1:4222,nats://other:4222", true),
+        ] {
+            let mut settings = settings(url);
+            assert_eq!(settings.requires_tls(), requires_tls, "{url}");
+
+            settings.allow_unencrypted = true;
+            assert!(!settings.requires_tls(), "{url}");
+            settings.tls_ca_file = Some("/ca.pem".into());
+            assert!(settings.requires_tls(), "{url}");
+        }
+    }
+
+    #[test]
     fn settings_that_do_not_fit_are_refused() {
         let fine = BusSettings::default();
         let with_prefix = |prefix: &str| BusSettings {
@@ -276,6 +362,17 @@ mod tests {
             with_prefix("a.b").validate(),
             Err(BusSettingsError::Prefix { .. })
         ));
+        for prefix in ["", "_INBOX.>", "a b", "a..b", "*"] {
+            let settings = BusSettings {
+                inbox_prefix: prefix.to_owned(),
+                ..BusSettings::default()
+            };
+            let refused = settings.validate();
+            assert!(
+                matches!(refused, Err(BusSettingsError::InboxPrefix { .. })),
+                "{prefix}"
+            );
+        }
         assert!(matches!(
             two_replicas.validate(),
             Err(BusSettingsError::Replicas { replicas: 2 })

@@ -186,6 +186,8 @@ async fn options(
     let guard = ClientEndGuard(state);
     let mut options = ConnectOptions::new()
         .name(&settings.client_name)
+        .custom_inbox_prefix(&settings.inbox_prefix)
+        .require_tls(settings.requires_tls())
         .connection_timeout(Duration::from_secs(5))
         .request_timeout(Some(REQUEST_TIMEOUT))
         .ping_interval(Duration::from_secs(20))
@@ -198,9 +200,7 @@ async fn options(
             std::future::ready(())
         });
     if let Some(path) = &settings.tls_ca_file {
-        options = options
-            .add_root_certificates(path.clone())
-            .require_tls(true);
+        options = options.add_root_certificates(path.clone());
     }
     let Some(credentials) = &settings.credentials else {
         return Ok(options);
