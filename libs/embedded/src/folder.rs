@@ -1,5 +1,6 @@
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
@@ -20,7 +21,7 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// Creates the folder if needed and locks it for this process.
+    /// Creates the folder if needed, locks it for this process, and closes it to everybody else (mode 0700).
     ///
     /// # Errors
     ///
@@ -40,7 +41,11 @@ impl DataFolder {
             .open(&lock_path)
             .map_err(EmbeddedError::file("write into the data folder", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, lock }),
+            Ok(()) => {
+                let folder = Self { path, lock };
+                set_mode(&folder.path, 0o700)?;
+                Ok(folder)
+            }
             Err(TryLockError::WouldBlock) => Err(EmbeddedError::FolderInUse { path }),
             Err(TryLockError::Error(source)) => Err(EmbeddedError::File {
                 action: "lock",
@@ -82,6 +87,49 @@ impl DataFolder {
         let path = self.path.join("port");
         fs::write(&path, format!("{port}\n")).map_err(EmbeddedError::file("write", &path))
     }
+}
+
+/// Lets other users pass through a data folder and one around it: what they look for must have a name that they know and a
+/// mode that admits them. For root's Postgres, which runs as somebody else.
+pub(crate) fn let_pass(folder: &Path) -> Result<(), EmbeddedError> {
+    let around = folder.parent().filter(|path| path.join(LOCK).exists());
+    for path in around.into_iter().chain([folder]) {
+        set_mode(path, 0o711)?;
+    }
+    Ok(())
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), EmbeddedError> {
+    let found = fs::metadata(path).map_err(EmbeddedError::file("look at", path))?;
+    let user = rustix::process::geteuid().as_raw();
+    // A group's folder is for its owner to close.
+    if found.mode() & 0o777 == mode || found.uid() != user {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(EmbeddedError::file("set the mode of", path))
+}
+
+/// Replaces a file in one step with one that its owner alone can read: a crash leaves the old one or the new one.
+pub(crate) fn write_private(
+    path: &Path,
+    content: &str,
+    own: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Result<(), EmbeddedError> {
+    let unfinished = path.with_extension("unfinished");
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)?;
+        file.write_all(content.as_bytes())?;
+        file.sync_all()?;
+        own(&unfinished)?;
+        fs::rename(&unfinished, path)
+    };
+    write().map_err(EmbeddedError::file("write", path))
 }
 
 /// A folder that was used before is its user's; a new one is ours if we own it, or are let in as one of a group.

@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::cache::hex;
-use crate::folder::DataFolder;
+use crate::folder::{DataFolder, write_private};
 use crate::supervised::{Launch, StopSignal, Supervised, stop_left_behind};
 use crate::{EmbeddedError, NatsBinary};
 
@@ -18,7 +19,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(20);
 const ATTEMPTS: u32 = 4;
 
 /// How a nats-server shall run.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct NatsOptions {
     /// Holds JetStream's files, the configuration, the port and the log.
     pub data_dir: PathBuf,
@@ -33,7 +34,7 @@ pub struct NatsOptions {
     /// Whether JetStream syncs each message to disk before it acknowledges it. Without, a power cut
     /// may lose what was acknowledged in the last moments; a crash of the server alone loses nothing.
     pub sync_always: bool,
-    /// Appended to the configuration file.
+    /// Appended to the configuration file, which its owner alone can read: users and their passwords go here.
     pub extra_config: String,
     /// How long the server may take until it answers; it first reads what is stored.
     pub ready_within: Duration,
@@ -52,6 +53,16 @@ impl NatsOptions {
             extra_config: String::new(),
             ready_within: Duration::from_mins(1),
         }
+    }
+}
+
+impl fmt::Debug for NatsOptions {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("NatsOptions")
+            .field("data_dir", &self.data_dir)
+            .field("port", &self.port)
+            .finish_non_exhaustive()
     }
 }
 
@@ -142,11 +153,9 @@ async fn run(
     loop {
         let port = folder.choose_port(asked_port)?;
         let server_name = format!("mailmesh-{}", random_name());
-        fs::write(
-            &config_file,
-            configuration(options, folder, port, &server_name),
-        )
-        .map_err(EmbeddedError::file("write", &config_file))?;
+        // It holds passwords.
+        let text = configuration(options, folder, port, &server_name);
+        write_private(&config_file, &text, |_| Ok(()))?;
         let mut server = Supervised::launch(Launch {
             name: NAME,
             program: binary.path().to_owned(),

@@ -1,6 +1,6 @@
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::cache::hex;
+use crate::folder::{let_pass, write_private};
 use crate::probe::last_lines;
 use crate::supervised::command_line_contains;
 use crate::user::ServerUser;
@@ -31,6 +32,9 @@ impl Cluster {
     pub(super) fn open(folder: &Path, progress: &dyn Progress) -> Result<Self, EmbeddedError> {
         let link = folder.join("cluster");
         let user = ServerUser::choose(Some(&link))?;
+        if user.is_some() {
+            let_pass(folder)?;
+        }
         if !link.exists() {
             create_home(folder, &link, user, progress)?;
         }
@@ -107,7 +111,7 @@ impl Cluster {
             _ => {}
         }
         let password_file = self.data.with_file_name("password.initdb");
-        write_private(&password_file, self.password.expose_secret(), self.user)?;
+        write_for(&password_file, self.password.expose_secret(), self.user)?;
         let mut initdb = Command::new(binaries.bin_dir().join("initdb"));
         initdb
             .args([
@@ -234,12 +238,6 @@ fn create_home(
     let Some(user) = user else {
         return create_private_folder(link, None);
     };
-    let mode = fs::metadata(folder)
-        .map_err(EmbeddedError::file("look at", folder))?
-        .permissions()
-        .mode();
-    fs::set_permissions(folder, Permissions::from_mode(mode | 0o001))
-        .map_err(EmbeddedError::file("set the mode of", folder))?;
     if user.can_enter(folder) {
         return create_private_folder(link, Some(user));
     }
@@ -274,35 +272,19 @@ fn load_password(path: &Path) -> Result<SecretString, EmbeddedError> {
         Ok(password) => Ok(password.trim().to_owned().into()),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let password = random_hex()?;
-            write_private(path, &password, None)?;
+            write_for(path, &password, None)?;
             Ok(password.into())
         }
         Err(error) => Err(EmbeddedError::file("read", path)(error)),
     }
 }
 
-/// Writes beside the file and renames, so that a crash leaves no empty one.
-fn write_private(
-    path: &Path,
-    content: &str,
-    user: Option<ServerUser>,
-) -> Result<(), EmbeddedError> {
-    let unfinished = path.with_extension("unfinished");
-    let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished)?;
-        file.write_all(content.as_bytes())?;
-        file.sync_all()?;
-        if let Some(user) = user {
-            chown(&unfinished, Some(user.uid), Some(user.gid))?;
-        }
-        fs::rename(&unfinished, path)
-    };
-    write().map_err(EmbeddedError::file("write", path))
+/// Writes a file that belongs to Postgres's user, if that is another than ours.
+fn write_for(path: &Path, content: &str, user: Option<ServerUser>) -> Result<(), EmbeddedError> {
+    write_private(path, content, |file| match user {
+        Some(user) => chown(file, Some(user.uid), Some(user.gid)),
+        None => Ok(()),
+    })
 }
 
 fn random_hex() -> Result<String, EmbeddedError> {

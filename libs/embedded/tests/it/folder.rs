@@ -1,4 +1,5 @@
-use std::os::unix::fs::chown;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 
 use mailmesh_embedded::{DataFolder, EmbeddedError};
@@ -62,4 +63,21 @@ fn a_folder_that_another_user_has_used_is_refused() {
     let error = DataFolder::open(scratch.path()).unwrap_err();
 
     assert!(matches!(error, EmbeddedError::NotOurs { .. }), "{error}");
+}
+
+#[test]
+fn a_folder_is_closed_to_others_also_one_that_was_open() {
+    let scratch = Scratch::new().unwrap();
+    for name in ["new", "open"] {
+        let path = scratch.path().join(name);
+        if name == "open" {
+            std::fs::create_dir(&path).unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        }
+
+        let _folder = DataFolder::open(&path).unwrap();
+
+        let mode = std::fs::metadata(&path).unwrap().mode() & 0o777;
+        assert_eq!(mode, 0o700, "{name}");
+    }
 }

@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use mailmesh_embedded::{EmbeddedError, Nats, NatsOptions, Silent, find_nats};
@@ -135,4 +136,17 @@ async fn a_folder_that_cannot_be_made_is_an_error_with_its_path() {
 
     assert!(matches!(error, EmbeddedError::File { .. }), "{error}");
     assert!(error.hint().contains("below"), "{}", error.hint());
+}
+
+#[tokio::test]
+async fn the_configuration_with_its_passwords_is_its_owners_alone() {
+    let scratch = Scratch::new().unwrap();
+    let file = scratch.path().join("nats.conf");
+    // As earlier releases left it.
+    std::fs::write(&file, "").unwrap();
+
+    let _nats = start(&scratch).await.unwrap();
+
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
