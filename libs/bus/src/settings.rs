@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -16,7 +17,8 @@ const LEAST_DUPLICATE_WINDOW_SECONDS: u64 = 60;
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BusSettings {
-    /// One address, or several with commas between them.
+    /// One address, or several with commas between them. `nats://user:password@host:port` signs in as that user everywhere,
+    /// `nats://token@host:port` with a token; what URLs reserve is percent-encoded there.
     pub url: String,
     /// Precedes every stream and subject; empty in production, one per test.
     pub prefix: String,
@@ -186,10 +188,12 @@ impl fmt::Debug for BusSettings {
 impl BusSettings {
     /// Returns the addresses without user and password, fit for logs.
     pub fn shown_url(&self) -> String {
-        let shown = self.servers().map(|server| {
-            let (scheme, rest) = server.split_once("://").unwrap_or(("nats", server));
-            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-            format!("{scheme}://{host}")
+        let shown = self.addresses().into_iter().map(|address| {
+            if address.contains("://") {
+                address
+            } else {
+                format!("nats://{address}")
+            }
         });
         shown.collect::<Vec<_>>().join(",")
     }
@@ -199,6 +203,29 @@ impl BusSettings {
             .split(',')
             .map(str::trim)
             .filter(|server| !server.is_empty())
+    }
+
+    /// Returns the credentials to sign in with: those that are set, else those in the address.
+    ///
+    /// async-nats 0.51 reads the user in an address and then does not use it.
+    pub(crate) fn sign_in(&self) -> Option<BusCredentials> {
+        self.credentials.clone().or_else(|| {
+            let mut users = self.servers().filter_map(user_of);
+            users.next().map(credentials_of)
+        })
+    }
+
+    /// Returns the addresses without users, such as `nats://host:4222`.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let without_user = |server: &str| match (server.split_once("://"), user_of(server)) {
+            (Some((scheme, rest)), Some(user)) => {
+                let host = rest.get(user.len() + 1..).unwrap_or_default();
+                format!("{scheme}://{host}")
+            }
+            (None, Some(user)) => server.get(user.len() + 1..).unwrap_or_default().to_owned(),
+            (_, None) => server.to_owned(),
+        };
+        self.servers().map(without_user).collect()
     }
 
     /// Says whether the connection must be encrypted: passwords and mail would cross a network in clear otherwise.
@@ -251,6 +278,23 @@ fn is_word(token: &str) -> bool {
     token.bytes().all(allowed)
 }
 
+/// Returns what stands before the `@` of an address.
+fn user_of(server: &str) -> Option<&str> {
+    let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
+    rest.rsplit_once('@').map(|(user, _)| user)
+}
+
+fn credentials_of(user: &str) -> BusCredentials {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    match user.split_once(':') {
+        Some((user, password)) => BusCredentials::Password {
+            user: decoded(user),
+            password: decoded(password).into(),
+        },
+        None => BusCredentials::Token(decoded(user).into()),
+    }
+}
+
 /// Returns the host of `nats://user:password@host:port`, without the brackets of an IPv6 address.
 fn host_of(server: &str) -> &str {
     let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
@@ -294,6 +338,8 @@ impl StreamSettings {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     #[test]
@@ -307,6 +353,30 @@ mod tests {
 
         assert!(shown.contains("nats://one:4222,tls://two"), "{shown}");
         assert!(!shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_user_in_the_address_signs_in() {
+        let sign_in = |url: &str| {
+            let settings = BusSettings {
+                url: url.to_owned(),
+                ..BusSettings::default()
+            };
+            (settings.sign_in(), settings.addresses().join(","))
+        };
+        let (both, addresses) = sign_in("nats://one:4222,nats://me:p%40ss@two:4222");
+        let Some(BusCredentials::Password { user, password }) = both else {
+            panic!("{both:?}");
+        };
+        assert_eq!((user.as_str(), password.expose_secret()), ("me", "p@ss"));
+        assert_eq!(addresses, "nats://one:4222,nats://two:4222");
+
+        let (token, address) = sign_in("t0k3n@one");
+        assert!(
+            matches!(token, Some(BusCredentials::Token(token)) if token.expose_secret() == "t0k3n")
+        );
+        assert_eq!(address, "one");
+        assert!(sign_in("nats://one").0.is_none());
     }
 
     #[test]

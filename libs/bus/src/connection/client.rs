@@ -164,7 +164,7 @@ pub(crate) fn connect<'a>(
     state: &'a ConnectionWatch,
 ) -> BoxFuture<'a, Result<async_nats::Client, NatsClientError>> {
     Box::pin(async move {
-        let servers: Vec<&str> = settings.servers().collect();
+        let servers = settings.addresses();
         let options = options(settings, state.clone()).await?;
         match options.connect(&servers[..]).await {
             Ok(client) => {
@@ -202,10 +202,10 @@ async fn options(
     if let Some(path) = &settings.tls_ca_file {
         options = options.add_root_certificates(path.clone());
     }
-    let Some(credentials) = &settings.credentials else {
+    let Some(credentials) = settings.sign_in() else {
         return Ok(options);
     };
-    Ok(match credentials {
+    Ok(match &credentials {
         BusCredentials::UserPassword {
             user,
             password_file,

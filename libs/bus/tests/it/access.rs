@@ -42,6 +42,23 @@ async fn password_from_a_file_signs_in_and_a_wrong_one_fails_at_once() -> Result
 }
 
 #[tokio::test]
+async fn user_and_password_in_the_address_sign_in() -> Result<()> {
+    let config = "authorization { user: \"mesh\", password: \"ri/ght\" }\n";
+    let server = start_with("address", config).await?;
+    let address = |password: &str| format!("nats://mesh:{password}@127.0.0.1:{}", server.port());
+
+    bus_with(&settings(&address("ri%2Fght"))).await?;
+    let refused = Bus::connect(&settings(&address("wrong"))).await;
+
+    assert!(
+        matches!(refused, Err(BusError::SignIn { .. })),
+        "{refused:?}"
+    );
+    assert!(!format!("{refused:?}").contains("wrong"), "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn token_from_a_file_signs_in() -> Result<()> {
     let server = start_with("token", "authorization { token: \"t0k3n\" }\n").await?;
     let settings = BusSettings {
