@@ -95,8 +95,8 @@ impl Replica {
     ) -> BoxFuture<'a, Result<(Self, Membership), StoreError>> {
         Box::pin(async move {
             let id = ReplicaId::generate(&*clock);
-            let (relay, outbox) =
-                Relay::new(connections.database.clone(), connections.bus.clone(), id);
+            let (database, bus) = (connections.database.clone(), connections.bus.clone());
+            let (relay, outbox) = Relay::new(database, bus, id, source_of(service));
             let joined = Self {
                 id,
                 service,
@@ -128,7 +128,7 @@ impl Replica {
 
     /// Returns the CloudEvents source of this service's events.
     pub fn source(&self) -> String {
-        format!("mailmesh/{}", self.service)
+        source_of(self.service)
     }
 
     fn beat(&self) -> BoxFuture<'_, Result<i64, StoreError>> {
@@ -141,6 +141,10 @@ impl Replica {
             Ok(alive)
         })
     }
+}
+
+fn source_of(service: &str) -> String {
+    format!("mailmesh/{service}")
 }
 
 impl Membership {

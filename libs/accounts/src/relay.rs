@@ -56,6 +56,8 @@ pub struct Relay {
     database: Database,
     bus: Bus,
     replica: ReplicaId,
+    /// The CloudEvents source of the service's events.
+    source: String,
     wake: Arc<Notify>,
     in_flight: InFlight,
 }
@@ -88,7 +90,14 @@ struct Outage {
 
 impl Relay {
     /// Makes the relay of a replica, and the handle that wakes it.
-    pub fn new(database: Database, bus: Bus, replica: ReplicaId) -> (Self, RelayHandle) {
+    ///
+    /// It takes over what dead replicas of the same service left, known by the CloudEvents source.
+    pub fn new(
+        database: Database,
+        bus: Bus,
+        replica: ReplicaId,
+        source: String,
+    ) -> (Self, RelayHandle) {
         let wake = Arc::new(Notify::new());
         let handle = RelayHandle {
             wake: Arc::clone(&wake),
@@ -97,6 +106,7 @@ impl Relay {
             database,
             bus,
             replica,
+            source,
             wake,
             in_flight: InFlight::default(),
         };
@@ -210,7 +220,7 @@ impl Relay {
 
     async fn adopt(&self) -> Result<(), RelayError> {
         let mut tx = self.database.begin().await?;
-        let adopted = outbox::adopt(&mut tx, self.replica, ADOPT_ROWS).await?;
+        let adopted = outbox::adopt(&mut tx, self.replica, &self.source, ADOPT_ROWS).await?;
         tx.commit().await?;
         if adopted > 0 {
             info!(events = adopted, "Events of a dead replica were taken over");

@@ -141,12 +141,19 @@ pub async fn set_aside(tx: &mut Tx, id: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes over up to `limit` of the oldest rows of replicas that are dead, and returns how many
-/// there were. The first of each, which its replica had in flight at most, are marked as possibly stored.
+/// Takes over up to `limit` of the oldest rows of replicas of the same service that are dead, and returns how many there
+/// were. `source` is the CloudEvents source of the service's events: another service may not publish them. The
+/// first of each, which its replica had in flight at most, are marked as possibly stored.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn adopt(tx: &mut Tx, replica: ReplicaId, limit: i64) -> Result<u64, StoreError> {
+pub async fn adopt(
+    tx: &mut Tx,
+    replica: ReplicaId,
+    source: &str,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let own = Json([["ce-source", source]]);
     // The owners are found by skipping through the index: of a long outbox nothing else is read.
     let done = sqlx::query(
         "WITH RECURSIVE owner AS (
@@ -160,9 +167,13 @@ pub async fn adopt(tx: &mut Tx, replica: ReplicaId, limit: i64) -> Result<u64, S
              WHERE owner.replica_id <> $1 AND NOT EXISTS (
                  SELECT 1 FROM replicas r WHERE r.replica_id = owner.replica_id
                    AND r.seen_at > clock_timestamp() - make_interval(secs => $2))
+             -- All rows of a replica are of one service: the first one tells.
+             AND (SELECT o.headers FROM outbox o WHERE o.replica_id = owner.replica_id
+                  ORDER BY o.outbox_id LIMIT 1) @> $5
          ), heritage AS (
              SELECT dead.replica_id, theirs.outbox_id, theirs.refused_at FROM dead CROSS JOIN LATERAL (
                  SELECT o.outbox_id, o.refused_at FROM outbox o WHERE o.replica_id = dead.replica_id
+                   AND o.headers @> $5
                  ORDER BY o.outbox_id LIMIT $3 FOR UPDATE SKIP LOCKED
              ) theirs
              ORDER BY theirs.outbox_id LIMIT $3
@@ -180,6 +191,7 @@ pub async fn adopt(tx: &mut Tx, replica: ReplicaId, limit: i64) -> Result<u64, S
     .bind(f64::from(DEAD_AFTER_SECONDS))
     .bind(limit)
     .bind(2 * MOST_IN_FLIGHT)
+    .bind(own)
     .execute(tx.connection())
     .await
     .map_err(StoreError::query("adopt outbox rows"))?;

@@ -7,11 +7,16 @@ use mailmesh_store::{Tx, replica};
 use crate::sample::{self, NOW};
 use crate::world::World;
 
+const SOURCE: &str = "mailmesh/outbound-sender";
+
 fn event(id: &str) -> Encoded {
+    let headers = [("ce-id", id), ("ce-source", SOURCE)];
     Encoded {
         subject: "mail.sent.support".to_owned(),
         id: id.to_owned(),
-        headers: vec![("ce-id".to_owned(), id.to_owned())],
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
         payload: vec![0, 159, b'x'],
     }
 }
@@ -86,12 +91,12 @@ async fn the_rows_of_the_dead_are_adopted_and_come_first() -> Result<()> {
         .await?;
 
     let mut tx = world.database.begin().await?;
-    let adopted = outbox::adopt(&mut tx, heir, 100).await?;
+    let adopted = outbox::adopt(&mut tx, heir, SOURCE, 100).await?;
 
     assert_eq!(adopted, 3);
     assert_eq!(ids(&list(&mut tx, heir).await?), ["d1", "d2", "h1", "w1"]);
     assert_eq!(ids(&list(&mut tx, living).await?), ["l1"]);
-    assert_eq!(outbox::adopt(&mut tx, heir, 100).await?, 0);
+    assert_eq!(outbox::adopt(&mut tx, heir, SOURCE, 100).await?, 0);
     Ok(())
 }
 
@@ -107,10 +112,10 @@ async fn of_two_heirs_each_row_goes_to_one() -> Result<()> {
     tx.commit().await?;
 
     let mut first = world.database.begin().await?;
-    let mine = outbox::adopt(&mut first, one, 100).await?;
+    let mine = outbox::adopt(&mut first, one, SOURCE, 100).await?;
     let mut second = world.database.begin().await?;
     // Before the first has committed: it neither waits for those rows nor takes them.
-    let theirs = outbox::adopt(&mut second, two, 100).await?;
+    let theirs = outbox::adopt(&mut second, two, SOURCE, 100).await?;
     first.commit().await?;
     second.commit().await?;
 
@@ -130,7 +135,7 @@ async fn the_oldest_rows_are_adopted_first() -> Result<()> {
     insert(&mut tx, two, &["b"]).await?;
     insert(&mut tx, one, &["c"]).await?;
 
-    assert_eq!(outbox::adopt(&mut tx, heir, 2).await?, 2);
+    assert_eq!(outbox::adopt(&mut tx, heir, SOURCE, 2).await?, 2);
 
     assert_eq!(ids(&list(&mut tx, heir).await?), ["a", "b"]);
     Ok(())
@@ -148,7 +153,21 @@ async fn a_row_that_was_set_aside_is_tried_again_by_the_next_owner_alone() -> Re
 
     assert_eq!(ids(&list(&mut tx, own).await?), ["fine"]);
     assert_eq!(outbox::count(&mut tx).await?, 2);
-    outbox::adopt(&mut tx, heir, 10).await?;
+    outbox::adopt(&mut tx, heir, SOURCE, 10).await?;
     assert_eq!(ids(&list(&mut tx, heir).await?), ["refused", "fine"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn rows_of_another_service_are_left_to_it() -> Result<()> {
+    let world = World::new().await?;
+    let (heir, dead) = (sample::replica(), sample::replica());
+    let mut tx = world.database.begin().await?;
+    insert(&mut tx, dead, &["a", "b"]).await?;
+
+    let adopted = outbox::adopt(&mut tx, heir, "mailmesh/admin", 10).await?;
+
+    assert_eq!(adopted, 0);
+    assert_eq!(outbox::adopt(&mut tx, heir, SOURCE, 10).await?, 2);
     Ok(())
 }

@@ -59,7 +59,7 @@ const FILL: &str = "
     INSERT INTO send_attempts
     SELECT mail_id, 1, gen_random_uuid(), 'started', now() FROM outbound_mails;
     INSERT INTO outbox (replica_id, subject, event_id, headers, payload, created_at)
-    SELECT r.replica_id, 'mail.sent.a', n::text, '[]', '\\x00', now()
+    SELECT r.replica_id, 'mail.sent.a', n::text, jsonb_build_array(jsonb_build_array('ce-source', 'mailmesh/outbound-sender')), '\\x00', now()
     FROM replicas r CROSS JOIN generate_series(1, 1000) n;
     INSERT INTO client_configurations (client_configuration_id, key, name, profile, client_id,
         scopes, is_inbound, is_outbound, created_at, updated_at)
@@ -368,6 +368,8 @@ async fn leases(filled: &Filled) -> Result<()> {
         .await
 }
 
+const SOURCE: &str = "mailmesh/outbound-sender";
+
 async fn events(filled: &Filled) -> Result<()> {
     let replica = filled.replica;
     filled
@@ -380,14 +382,14 @@ async fn events(filled: &Filled) -> Result<()> {
         .await?;
     filled
         .check("adopt", async |tx| {
-            ensure!(outbox::adopt(tx, replica, 100).await? == 0);
+            ensure!(outbox::adopt(tx, replica, SOURCE, 100).await? == 0);
             Ok(())
         })
         .await?;
     filled
         .check("adopt from the dead", async |tx| {
             mailmesh_store::replica::remove(tx, replica).await?;
-            ensure!(outbox::adopt(tx, sample::replica(), 50).await? == 50);
+            ensure!(outbox::adopt(tx, sample::replica(), SOURCE, 50).await? == 50);
             Ok(())
         })
         .await

@@ -71,7 +71,8 @@ impl World {
     }
 
     pub(crate) fn relay_of(&self, replica: ReplicaId) -> (Relay, RelayHandle) {
-        Relay::new(self.database.clone(), self.bus.clone(), replica)
+        let (database, bus) = (self.database.clone(), self.bus.clone());
+        Relay::new(database, bus, replica, SOURCE.to_owned())
     }
 
     /// Commits events of this world's replica, each in a transaction of its own.
@@ -137,11 +138,16 @@ pub(crate) fn replica() -> ReplicaId {
     ReplicaId::generate(&SystemClock)
 }
 
+const SOURCE: &str = "mailmesh/outbound-sender";
+
 pub(crate) fn event(account: &str, id: &str) -> Encoded {
     Encoded {
         subject: format!("mail.sent.{account}"),
         id: id.to_owned(),
-        headers: vec![("ce-id".to_owned(), id.to_owned())],
+        headers: vec![
+            ("ce-id".to_owned(), id.to_owned()),
+            ("ce-source".to_owned(), SOURCE.to_owned()),
+        ],
         payload: format!("{{\"id\":\"{id}\"}}").into_bytes(),
     }
 }
