@@ -30,6 +30,7 @@ mod fault;
 mod fence;
 mod header;
 mod metric;
+mod permission;
 mod publish;
 mod raw;
 mod read_back;
@@ -49,6 +50,9 @@ pub use consumer::{ConsumeError, ConsumerSettings, Delivery, Handler, HandlerErr
 pub use fault::BusFault;
 pub use fence::{Fence, FenceError};
 pub use header::Headers;
+pub use permission::{
+    AccountScope, BusinessScope, NatsUser, Permissions, ServiceUser, users_config,
+};
 pub use publish::{Outgoing, PublishError, Published};
 pub use raw::{NewRawMail, RawError, RawMails, RawReader, RawWriter};
 pub use read_back::ReadBack;

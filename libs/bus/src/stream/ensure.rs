@@ -8,7 +8,7 @@ use async_nats::jetstream::stream::Config;
 use async_nats::jetstream::{self, ErrorCode};
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, timeout};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cause::{NatsCause, jetstream_error};
 use crate::connection::{Bus, reconnect_delay};
@@ -22,6 +22,8 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 
 impl Bus {
     /// Makes the streams, or changes what differs from the settings. Several processes may do so at once.
+    ///
+    /// Without `nats.provision` it only looks whether they are there.
     pub async fn ensure_streams(&self) -> Result<(), StreamError> {
         for kind in StreamKind::ALL {
             self.ensure_stream(kind).await?;
@@ -65,6 +67,13 @@ impl Bus {
         let mut wanted = present.clone();
         kind.shape(&mut wanted, &inner.settings.streams, &inner.prefix);
         if wanted == *present {
+            return Ok(());
+        }
+        if !inner.settings.provision {
+            warn!(
+                stream,
+                "Stream differs from the settings; `mailmesh provision` changes it"
+            );
             return Ok(());
         }
         match self.nats().await.jetstream.update_stream(&wanted).await {
@@ -111,6 +120,9 @@ impl Bus {
             }
         }
         let inner = &self.inner;
+        if !inner.settings.provision {
+            return Err(StreamError::NotProvisioned { stream });
+        }
         let mut wanted = Config::default();
         kind.shape(&mut wanted, &inner.settings.streams, &inner.prefix);
         match self.nats().await.jetstream.create_stream(wanted).await {

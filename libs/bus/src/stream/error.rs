@@ -29,6 +29,9 @@ pub enum StreamError {
         #[source]
         source: NatsCause,
     },
+    /// The stream is not there, and this process does not make it.
+    #[error("there is no stream {stream}; make it with: mailmesh provision")]
+    NotProvisioned { stream: String },
     /// The stream could not be read.
     #[error("cannot read stream {stream}")]
     Read {

@@ -1,0 +1,61 @@
+//! Who may do what on NATS: one user per service, one for operators, one per business system.
+//!
+//! Each list was tried against nats-server 2.15.1: `tests/security` runs every service with its own user. A publish to a
+//! stream needs the message's subject alone; its acknowledgement, as every answer, comes to the user's own inbox. A right that
+//! is missing shows as a time-out, and in the server's and the client's log.
+
+mod business;
+mod rights;
+mod service;
+mod user;
+
+use crate::stream::StreamKind;
+use crate::subject::Prefix;
+use rights::Rights;
+
+pub use business::{AccountScope, BusinessScope};
+pub use rights::Permissions;
+pub use service::ServiceUser;
+pub use user::{NatsUser, users_config};
+
+impl Permissions {
+    /// Returns the rights of a service's user.
+    pub fn of_service(service: ServiceUser, prefix: &str, inbox_prefix: &str) -> Self {
+        service::rights(service, &Prefix::new(prefix), inbox_prefix)
+    }
+
+    /// Returns the rights of a business system's user.
+    pub fn of_business(scope: &BusinessScope<'_>, prefix: &str, inbox_prefix: &str) -> Self {
+        business::rights(scope, &Prefix::new(prefix), inbox_prefix)
+    }
+
+    /// Returns the rights of the user that makes and changes streams, makes consumers for business systems, and watches.
+    ///
+    /// It deletes neither streams nor messages: nothing of mailmesh does.
+    pub fn of_operator(prefix: &str, inbox_prefix: &str) -> Self {
+        let prefix = Prefix::new(prefix);
+        let mut rights = Rights::new(&prefix, inbox_prefix);
+        let account = [
+            "$JS.API.INFO",
+            "$JS.API.STREAM.NAMES",
+            "$JS.API.STREAM.LIST",
+        ];
+        rights.granted.publish.extend(account.map(str::to_owned));
+        for stream in StreamKind::ALL {
+            for call in ["STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE"] {
+                rights.api(call, stream, "");
+            }
+        }
+        for call in ["CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE"] {
+            rights.api(call, StreamKind::Events, ".>");
+        }
+        for call in ["CONSUMER.INFO", "CONSUMER.DELETE"] {
+            rights.api(call, StreamKind::Events, ".*");
+        }
+        for call in ["CONSUMER.NAMES", "CONSUMER.LIST"] {
+            rights.api(call, StreamKind::Events, "");
+        }
+        rights.subscribe_to_all_events();
+        rights.granted
+    }
+}
