@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::envelope::{self, OpenError, SealContext, SealError};
+use crate::proof::EventProofKeys;
 use crate::sealed::{KEY_ID_BYTES, KeyId, PUBLIC_KEY_BYTES, SealedSecret};
 use crate::token::sha256;
 
@@ -202,6 +203,19 @@ impl OpeningKeys {
             .find(|key| key.sealing.key_id == key_id)
             .ok_or(OpenError::UnknownKey { key_id })?;
         envelope::open(&key.private, &key.sealing.public, sealed, context)
+    }
+
+    /// Returns keys that prove whose an event is, derived from these.
+    ///
+    /// # Errors
+    /// [`SealError`] when a key cannot be exported.
+    pub fn event_proofs(&self) -> Result<EventProofKeys, SealError> {
+        let mut seeds = Vec::new();
+        for key in self.keys() {
+            let seed: Curve25519SeedBin<'_> = key.private.as_be_bytes().map_err(|_| SealError)?;
+            seeds.push(Zeroizing::new(seed.as_ref().to_vec()));
+        }
+        EventProofKeys::derive(seeds.iter().map(|seed| seed.as_slice())).ok_or(SealError)
     }
 
     /// Returns whether it was sealed for another key than the one that seals now.

@@ -15,12 +15,14 @@
 
 mod envelope;
 mod key;
+mod proof;
 mod sealed;
 mod settings;
 mod token;
 
 pub use envelope::{OpenError, SealContext, SealError};
 pub use key::{KeyFileError, OpeningKeys, SealingKey};
+pub use proof::EventProofKeys;
 pub use sealed::{KeyId, NotSealed, SealedSecret};
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use settings::{KeySettings, KeysError, read_secret};
