@@ -14,6 +14,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::cause::NatsCause;
 use crate::fault::PublishRefusals;
+use crate::prover::EventProver;
 use crate::publish::budget::PublishBudget;
 use crate::settings::{BusSettings, BusSettingsError};
 use crate::subject::Prefix;
@@ -36,6 +37,7 @@ const RENEW_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Bus {
     pub(crate) inner: Arc<BusInner>,
+    pub(crate) prover: Option<EventProver>,
 }
 
 pub(crate) struct BusInner {
@@ -139,6 +141,7 @@ impl Bus {
                     renewing: Mutex::default(),
                     is_closed: AtomicBool::new(false),
                 }),
+                prover: None,
             })
         })
     }

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::connection::{Bus, REQUEST_TIMEOUT};
 use crate::header::{find, find_last, from_map};
@@ -72,6 +74,7 @@ fn from_leader<'a>(
                 subject: inner.prefix.strip(&message.subject).to_owned(),
                 headers: from_map(Some(&message.headers)),
                 payload: message.payload,
+                stored_at: Some(message.time),
             })),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(ReadError::asking(stream, error.into())),
@@ -168,10 +171,12 @@ fn stored(
     let sequence = find_last(&headers, "Nats-Sequence").and_then(|text| text.parse().ok());
     let subject =
         find_last(&headers, "Nats-Subject").map(|text| bus.inner.prefix.strip(text).to_owned());
+    let stored_at = find_last(&headers, "Nats-Time-Stamp").map(str::to_owned);
     match (sequence, subject) {
         (Some(sequence), Some(subject)) => Ok(Stored {
             sequence,
             subject,
+            stored_at: stored_at.and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok()),
             headers,
             payload: message.payload,
         }),

@@ -31,6 +31,8 @@ mod fence;
 mod header;
 mod metric;
 mod permission;
+mod proof;
+mod prover;
 mod publish;
 mod raw;
 mod read_back;
@@ -53,6 +55,7 @@ pub use header::Headers;
 pub use permission::{
     AccountScope, BusinessScope, NatsUser, Permissions, ServiceUser, users_config,
 };
+pub use prover::PROOF_HEADER;
 pub use publish::{Outgoing, PublishError, Published};
 pub use raw::{NewRawMail, RawError, RawMails, RawReader, RawWriter};
 pub use read_back::ReadBack;

@@ -38,6 +38,7 @@ impl Bus {
         reserved: &[(header::HeaderName, String)],
     ) -> Result<PreparedMessage, PublishError> {
         let max_payload = self.inner.nats().client.max_payload();
+        let outgoing = self.prove(outgoing);
         PreparedMessage::try_new(outgoing, reserved, &self.inner.prefix, max_payload)
     }
 }

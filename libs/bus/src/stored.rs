@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use time::OffsetDateTime;
 
 use crate::api::ApiError;
 use crate::cause::NatsCause;
@@ -14,6 +15,8 @@ pub struct Stored {
     /// With those that the server adds (`Nats-…`).
     pub headers: Headers,
     pub payload: Bytes,
+    /// When the stream stored it, if the server says so.
+    pub stored_at: Option<OffsetDateTime>,
 }
 
 /// The JetStream API did not answer, or refused.

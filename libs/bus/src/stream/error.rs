@@ -63,6 +63,7 @@ impl StreamError {
             Self::NoJetStream { .. }
             | Self::NoRoom { .. }
             | Self::Unanswered { .. }
+            | Self::NotProvisioned { .. }
             | Self::Read { .. } => true,
             Self::Create { .. } | Self::Update { .. } => false,
         }
