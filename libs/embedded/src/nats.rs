@@ -169,9 +169,7 @@ async fn run(
         })
         .await?;
         match server
-            .ready(options.ready_within, async || {
-                answers(port, &server_name).await
-            })
+            .ready_on_any_thread(options.ready_within, || answers(port, &server_name))
             .await
         {
             Ok(()) => {

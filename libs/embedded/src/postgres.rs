@@ -182,7 +182,9 @@ async fn run(
         .await?;
         let pid = server.pid();
         match server
-            .ready(options.ready_within, async || cluster.is_ready(pid))
+            .ready_on_any_thread(options.ready_within, || {
+                std::future::ready(cluster.is_ready(pid))
+            })
             .await
         {
             Ok(()) => {

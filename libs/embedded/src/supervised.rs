@@ -190,26 +190,47 @@ impl Supervised {
         mut is_ready: impl AsyncFnMut() -> bool,
     ) -> Result<(), EmbeddedError> {
         let started = Instant::now();
-        loop {
-            if let Some(status) = self.try_status() {
-                return Err(EmbeddedError::Exited {
-                    server: self.name,
-                    status,
-                    log: log_tail(&self.log_file),
-                });
-            }
-            if is_ready().await {
-                return Ok(());
-            }
-            if started.elapsed() > within {
-                return Err(EmbeddedError::NotReady {
-                    server: self.name,
-                    within,
-                    log: log_tail(&self.log_file),
-                });
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+        while !is_ready().await {
+            self.may_become_ready(started, within).await?;
         }
+        Ok(())
+    }
+
+    /// As [`Supervised::ready`], for a caller that may run on any thread: the compiler cannot tell that of an async closure.
+    pub(crate) async fn ready_on_any_thread<F: Future<Output = bool> + Send>(
+        &mut self,
+        within: Duration,
+        mut is_ready: impl FnMut() -> F + Send,
+    ) -> Result<(), EmbeddedError> {
+        let started = Instant::now();
+        while !is_ready().await {
+            self.may_become_ready(started, within).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits a moment, unless the server has ended or the time is over.
+    async fn may_become_ready(
+        &mut self,
+        started: Instant,
+        within: Duration,
+    ) -> Result<(), EmbeddedError> {
+        if let Some(status) = self.try_status() {
+            return Err(EmbeddedError::Exited {
+                server: self.name,
+                status,
+                log: log_tail(&self.log_file),
+            });
+        }
+        if started.elapsed() > within {
+            return Err(EmbeddedError::NotReady {
+                server: self.name,
+                within,
+                log: log_tail(&self.log_file),
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        Ok(())
     }
 
     /// Asks the server to stop, waits, and kills it when it does not.
