@@ -14,8 +14,18 @@ use crate::server_kind::{tell, with_hint};
 ///
 /// Fails with what to install when it cannot be started.
 pub async fn own_nats(folder: &TestFolder) -> anyhow::Result<Nats> {
+    own_nats_with(folder, "").await
+}
+
+/// As [`own_nats`], with more lines of configuration.
+///
+/// # Errors
+///
+/// Fails with what to install when it cannot be started.
+pub async fn own_nats_with(folder: &TestFolder, extra_config: &str) -> anyhow::Result<Nats> {
     let binary = find_nats(&Locator::new(Cache::of_user()), &tell).await;
-    let options = NatsOptions::new(folder.path().join("nats"));
+    let mut options = NatsOptions::new(folder.path().join("nats"));
+    extra_config.clone_into(&mut options.extra_config);
     let nats = Nats::start(binary.map_err(with_hint)?, options).await;
     nats.map_err(with_hint)
 }
