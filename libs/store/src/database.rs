@@ -1,4 +1,5 @@
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::ops::DerefMut;
 use std::str::FromStr;
 use std::time::Duration;
@@ -93,6 +94,8 @@ impl Database {
             .application_name("mailmesh");
         if let Some(file) = &settings.ca_file {
             options = options.ssl_root_cert(file).ssl_mode(PgSslMode::VerifyFull);
+        } else if requires_tls(settings.url.expose_secret(), options.get_host()) {
+            options = options.ssl_mode(PgSslMode::Require);
         }
         // The pool tries on until its time is up and then says only that; one connection of our own
         // says why nobody answers or who is refused.
@@ -250,6 +253,22 @@ impl Database {
     }
 }
 
+/// Says whether the connection must be encrypted: passwords and mail would cross a network in clear otherwise. sqlx itself only
+/// prefers TLS, which whoever sits between can talk it out of.
+fn requires_tls(url: &str, host: &str) -> bool {
+    let is_local = host.starts_with('/')
+        || host.eq_ignore_ascii_case("localhost")
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let names_mode = query
+        .split('&')
+        .any(|part| part.starts_with("sslmode=") || part.starts_with("ssl-mode="));
+    !is_local && !names_mode
+}
+
 fn pool_options(statement_timeout: &StatementTimeout) -> PgPoolOptions {
     let trust = statement_timeout.clone();
     PgPoolOptions::new()
@@ -312,6 +331,30 @@ impl Drop for Tx {
             self.connection.close_on_drop();
         } else if !self.is_committed {
             PgTransactionManager::start_rollback(&mut self.connection);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_of_other_machines_need_tls_unless_the_address_says_otherwise() {
+        for (url, requires) in [
+            ("postgres://u:p@localhost/d", false),
+            ("postgres://u:p@127.0.0.1:5432/d", false),
+            ("postgres://u:p@[::1]:5432/d", false),
+            ("postgres://u:p@%2Fvar%2Frun/d", false),
+            ("postgres://u:p@postgres:5432/d", true),
+            ("postgres://u:p@10.0.0.1/d?application_name=x", true),
+            ("postgres://u:p@localhost.example.com/d", true),
+            ("postgres://u:p@postgres/d?sslmode=disable", false),
+            ("postgres://u:p@postgres/d?x=1&sslmode=verify-full", false),
+        ] {
+            let options = PgConnectOptions::from_str(url).unwrap();
+
+            assert_eq!(requires_tls(url, options.get_host()), requires, "{url}");
         }
     }
 }
