@@ -16,7 +16,7 @@ pub use lookup::{
     count_by_client, find_for_update, find_grant, has_known_server, is_trusted_host,
     list_by_client, list_protocols,
 };
-use row::{Row, select};
+use row::{Row, select, select_without_password};
 
 /// Where a mail server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,6 +218,23 @@ pub async fn list_by_ids(tx: &mut Tx, ids: &[AccountId]) -> Result<Vec<Account>,
         .fetch_all(tx.connection())
         .await
         .map_err(StoreError::query("load accounts"))?;
+    rows.into_iter().map(TryFrom::try_from).collect()
+}
+
+/// As [`list_by_ids`], without the passwords: for a service whose role may not read them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_without_passwords(
+    tx: &mut Tx,
+    ids: &[AccountId],
+) -> Result<Vec<Account>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let rows: Vec<Row> = sqlx::query_as(select_without_password!("WHERE account_id = ANY($1)"))
+        .bind(ids)
+        .fetch_all(tx.connection())
+        .await
+        .map_err(StoreError::query("load accounts without passwords"))?;
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 

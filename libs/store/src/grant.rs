@@ -1,6 +1,7 @@
 //! `grants`: consents, with their sealed tokens.
 
 mod refresh;
+mod summary;
 
 use mailmesh_domain::{AccountId, AccountState, ClientConfigurationId, GrantId, GrantState};
 use mailmesh_events::Problem;
@@ -16,6 +17,7 @@ pub use refresh::{
     Claiming, ClientShares, NewTokens, claim, claim_due, next_due_at, postpone, record_failure,
     record_refresh, resume_client, resume_corrected, set_due,
 };
+pub use summary::{GrantSummary, list_summaries};
 
 /// One consent.
 #[derive(Debug, Clone)]

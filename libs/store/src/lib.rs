@@ -15,6 +15,7 @@
 //! | `mailbox_cursors`, `received_mails`, `quarantined_mails` | inbound-fetcher; admin voids the cursors of an account with another host or login |
 //! | `listed_mails` | inbound-fetcher; admin makes those of an account with another host or login absent |
 //! | `outbound_mails`, `send_attempts` | outbound-sender; admin decides and cancels |
+//! | `event_proofs` | migrations |
 //! | `outbox` | every service inserts its events; its relay deletes them |
 //! | `replicas` | every service, its own row |
 //! | `api_keys` | admin |
@@ -28,6 +29,7 @@ mod convert;
 mod database;
 mod error;
 pub mod event_mark;
+pub mod event_proof;
 pub mod grant;
 pub mod lease;
 pub mod listed_mail;
@@ -37,6 +39,7 @@ pub mod outbox;
 pub mod progress;
 pub mod raw_mail;
 pub mod replica;
+mod role;
 pub mod sealed;
 pub mod send_attempt;
 mod settings;
@@ -45,4 +48,5 @@ mod timed_connection;
 
 pub use database::{Database, DatabaseSettings, MigrationState, Tx, URGENT_CONNECTIONS};
 pub use error::StoreError;
+pub use role::ServiceRole;
 pub use settings::PostgresSettings;

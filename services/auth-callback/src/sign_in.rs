@@ -104,7 +104,7 @@ pub(crate) async fn load_account(
     tx: &mut Tx,
     id: AccountId,
 ) -> Result<(Account, ClientConfiguration), Obstacle> {
-    let account = account::list_by_ids(tx, &[id]).await?.pop();
+    let account = account::list_without_passwords(tx, &[id]).await?.pop();
     let account = account
         .filter(|account| account.authorisation == Authorisation::OAuth2)
         .ok_or(Obstacle::NothingToSignIn)?;

@@ -8,9 +8,22 @@ use crate::{StoreError, Tx};
 
 macro_rules! select {
     ($rest:literal) => {
+        crate::account::row::select_as!("password_sealed", $rest)
+    };
+}
+/// For a role that may not read passwords, sealed as they are.
+macro_rules! select_without_password {
+    ($rest:literal) => {
+        crate::account::row::select_as!("NULL::bytea AS password_sealed", $rest)
+    };
+}
+macro_rules! select_as {
+    ($password:literal, $rest:literal) => {
         concat!(
             "SELECT account_id, key, name, is_enabled, direction, protocol, host, port, encryption,
-                    authorisation, login, password_sealed, client_configuration_id, grant_id,
+                    authorisation, login, ",
+            $password,
+            ", client_configuration_id, grant_id,
                     from_addresses, folders, receive_existing, poll_interval_seconds, is_host_trusted,
                     after_receive, delete_after_days, move_to, max_connections, ca_pem, revision, created_at, updated_at
              FROM accounts ",
@@ -18,7 +31,7 @@ macro_rules! select {
         )
     };
 }
-pub(super) use select;
+pub(super) use {select, select_as, select_without_password};
 
 #[derive(sqlx_macros::FromRow)]
 pub(super) struct Row {

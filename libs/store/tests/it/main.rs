@@ -31,6 +31,7 @@ mod recover;
 mod refresh;
 mod replica;
 mod resume;
+mod role;
 mod sample;
 mod sealed;
 mod sign_in;

@@ -7,7 +7,7 @@ use mailmesh_domain::{
 use mailmesh_events::Problem;
 use mailmesh_store::account::Account;
 use mailmesh_store::account_status::{self, AccountStatus};
-use mailmesh_store::grant::{self, Grant};
+use mailmesh_store::grant::{self, GrantSummary};
 use mailmesh_store::{StoreError, Tx, client_configuration};
 use serde::Serialize;
 
@@ -80,8 +80,8 @@ struct GrantView {
     problem: Option<Problem>,
 }
 
-impl From<Grant> for GrantView {
-    fn from(grant: Grant) -> Self {
+impl From<GrantSummary> for GrantView {
+    fn from(grant: GrantSummary) -> Self {
         Self {
             id: grant.id,
             state: grant.state,
@@ -105,8 +105,8 @@ pub(crate) async fn load_views(
     let statuses = account_status::list_by_ids(tx, &ids).await?;
     let mut statuses: HashMap<AccountId, AccountStatus> =
         statuses.into_iter().map(|s| (s.account_id, s)).collect();
-    let grants = grant::list_by_ids(tx, &grants).await?;
-    let grants: HashMap<GrantId, Grant> = grants.into_iter().map(|g| (g.id, g)).collect();
+    let grants = grant::list_summaries(tx, &grants).await?;
+    let grants: HashMap<GrantId, GrantSummary> = grants.into_iter().map(|g| (g.id, g)).collect();
     let clients = client_configuration::list(tx).await?;
     let clients: HashMap<ClientConfigurationId, Key> =
         clients.into_iter().map(|c| (c.id, c.key)).collect();
@@ -150,7 +150,7 @@ fn view(
     account: Account,
     client: Option<Key>,
     status: Option<AccountStatus>,
-    grant: Option<Grant>,
+    grant: Option<GrantSummary>,
 ) -> AccountView {
     let is_inbound = account.direction == Direction::Inbound;
     let state = status.as_ref().map_or(AccountState::Active, |s| s.state);

@@ -1,0 +1,129 @@
+use std::str::FromStr;
+
+use anyhow::{Context, Result, ensure};
+use mailmesh_domain::Direction;
+use mailmesh_secrets::ExposeSecret;
+use mailmesh_store::{Database, ServiceRole, account, event_proof, grant};
+use sqlx::postgres::PgConnectOptions;
+
+use crate::sample;
+use crate::world::World;
+
+const GRANTS: &str = include_str!("../../grants.sql");
+
+/// Lets a role log in, and connects as it.
+async fn login(world: &World, role: ServiceRole) -> Result<Database> {
+    // One cluster serves all tests, and a role has one password there.
+    let password = "the-same-in-every-test".to_owned().into();
+    world.database.set_password(role, &password).await?;
+    let mut settings = world.settings();
+    let owner = PgConnectOptions::from_str(settings.url.expose_secret())?;
+    let (name, port) = (role.name(), owner.get_port());
+    let database = owner.get_database().context("no database")?;
+    let url = format!("postgres://{name}:the-same-in-every-test@127.0.0.1:{port}/{database}");
+    settings.url = url.into();
+    Ok(Database::connect(&settings).await?)
+}
+
+#[tokio::test]
+async fn rights_can_be_granted_again_and_in_two_databases_at_once() -> Result<()> {
+    let (one, two) = (World::new().await?, World::new().await?);
+
+    let granted = tokio::join!(
+        one.database.grant_roles(),
+        two.database.grant_roles(),
+        one.database.grant_roles(),
+    );
+
+    granted.0?;
+    granted.1?;
+    granted.2?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_table_is_named_in_the_rights() -> Result<()> {
+    let world = World::new().await?;
+    let tables: String = world
+        .read(
+            "SELECT string_agg(relname, ' ') FROM pg_class
+             WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace",
+        )
+        .await?;
+
+    for table in tables.split(' ') {
+        let mut words =
+            GRANTS.split(|character: char| !(character.is_alphanumeric() || character == '_'));
+        ensure!(
+            words.any(|word| word == table),
+            "{table} is in no GRANT of grants.sql"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn secrets_are_read_by_those_who_can_use_them() -> Result<()> {
+    let world = World::new().await?;
+    world.database.grant_roles().await?;
+    let mut tx = world.database.begin().await?;
+    let client = sample::stored_client(&mut tx, "example").await?;
+    let stored = sample::stored_grant(&mut tx, client, "s-1").await?;
+    let mut mailbox = sample::account("support", Direction::Inbound)?;
+    mailbox.password = Some(sample::sealed(3)?);
+    account::insert(&mut tx, &mailbox).await?;
+    tx.commit().await?;
+
+    let callback = login(&world, ServiceRole::AuthCallback).await?;
+    let mut tx = callback.begin().await?;
+    let found = account::list_without_passwords(&mut tx, &[mailbox.id]).await?;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].login, mailbox.login);
+    assert!(found[0].password.is_none());
+    let refused = account::list_by_ids(&mut tx, &[mailbox.id]).await;
+    assert!(
+        format!("{refused:?}").contains("permission denied"),
+        "{refused:?}"
+    );
+    drop(tx);
+
+    let admin = login(&world, ServiceRole::Admin).await?;
+    let mut tx = admin.begin().await?;
+    let found = grant::list_summaries(&mut tx, &[stored.id]).await?;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].address, stored.address);
+    assert_eq!(found[0].scopes, stored.scopes);
+    let refused = grant::list_by_ids(&mut tx, &[stored.id]).await;
+    assert!(
+        format!("{refused:?}").contains("permission denied"),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_password_that_could_end_its_literal_is_refused() -> Result<()> {
+    let world = World::new().await?;
+    world.database.grant_roles().await?;
+
+    for password in ["", "x' SUPERUSER --", "a b", "ä"] {
+        let password = password.to_owned().into();
+        let set = world
+            .database
+            .set_password(ServiceRole::Admin, &password)
+            .await;
+        ensure!(set.is_err(), "{}", password.expose_secret());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mesh_that_was_empty_demands_proofs_of_all_events() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+
+    let demanded_from = event_proof::demanded_from(&mut tx).await?;
+
+    assert!(demanded_from < sample::NOW);
+    Ok(())
+}
