@@ -4,7 +4,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use mailmesh_bus::{Bus, BusError, BusSettings, StreamError};
 use mailmesh_domain::NetworkSettings;
-use mailmesh_secrets::KeysError;
+use mailmesh_secrets::{KeysError, OpeningKeys, SealError};
 use mailmesh_store::{Database, DatabaseSettings, MigrationState, PostgresSettings, StoreError};
 use tokio::time::Instant;
 use tracing::info;
@@ -65,6 +65,24 @@ impl Connections {
     pub fn with_limits(mut self, connects: &ConnectSettings, network: &NetworkSettings) -> Self {
         self.servers = Arc::new(MailServers::new(connects).allowing(network));
         self.network = network.clone();
+        self
+    }
+
+    /// Has the events that services publish on these connections carry the proof that only a holder of the keys can make.
+    ///
+    /// # Errors
+    /// When a key cannot be used.
+    pub fn with_event_proofs(mut self, keys: &OpeningKeys) -> Result<Self, SealError> {
+        let proofs = keys.event_proofs()?;
+        let prove = move |subject: &str, id: &str, body: &[u8]| proofs.prove(subject, id, body);
+        self.bus = self.bus.proving_events(prove);
+        Ok(self)
+    }
+
+    /// Reaches the database as another role.
+    #[must_use]
+    pub fn with_database(mut self, database: Database) -> Self {
+        self.database = database;
         self
     }
 
