@@ -1,4 +1,5 @@
 use mailmesh_accounts::{AccountCredentials, Replica};
+use mailmesh_secrets::EventProofKeys;
 use time::OffsetDateTime;
 
 use crate::budget::Budget;
@@ -15,6 +16,8 @@ pub(crate) struct Context {
     pub(crate) recorder: RecorderHandle,
     pub(crate) budget: Budget,
     pub(crate) metrics: Metrics,
+    /// Checks that events which are read back are ours.
+    pub(crate) proofs: EventProofKeys,
 }
 
 impl Context {

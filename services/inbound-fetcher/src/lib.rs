@@ -59,6 +59,7 @@ mod publish;
 mod published_index;
 mod quarantine;
 mod read_back;
+mod read_event;
 mod receive;
 mod reconcile;
 mod recorder;

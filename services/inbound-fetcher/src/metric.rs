@@ -9,6 +9,7 @@ pub(crate) struct Metrics {
     failures: Counter<u64>,
     quarantined: Counter<u64>,
     contradicted: Counter<u64>,
+    set_aside: Counter<u64>,
     unproved: Gauge<u64>,
     accounts: Gauge<u64>,
 }
@@ -37,6 +38,12 @@ impl Metrics {
                 .u64_counter("mailmesh_events_contradicted")
                 .with_description("Read back events whose mail is another one, or was never there")
                 .build(),
+            set_aside: meter
+                .u64_counter("mailmesh_events_set_aside")
+                .with_description(
+                    "Events read back under our name that cannot be decoded or prove not to be ours",
+                )
+                .build(),
             unproved: meter
                 .u64_gauge("mailmesh_account_unproved_seconds")
                 .with_description("Seconds since the server last confirmed the folders' state")
@@ -63,6 +70,10 @@ impl Metrics {
 
     pub(crate) fn count_contradicted(&self) {
         self.contradicted.add(1, &[]);
+    }
+
+    pub(crate) fn count_set_aside(&self) {
+        self.set_aside.add(1, &[]);
     }
 
     pub(crate) fn show_unproved(&self, account: &Key, seconds: u64) {

@@ -1,20 +1,18 @@
-use mailmesh_bus::{Fence, Stored};
-use mailmesh_domain::{AccountId, AfterReceive, MailId};
-use mailmesh_events::decode_event;
-use mailmesh_events::mail::{MailReceived, Origin};
+use mailmesh_bus::{Fence, Stored, StreamKind};
 use mailmesh_store::account::Account;
 use mailmesh_store::event_mark::{self, EventMark};
+use mailmesh_store::event_proof;
 use mailmesh_store::lease::{self, LeaseTerm};
 use mailmesh_store::mailbox::{self, Cursor, ReceivedMail};
 use mailmesh_store::progress;
 use time::OffsetDateTime;
-use tracing::{info, instrument};
+use tracing::{error, info, instrument};
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::mail_id::{derive, from_hex};
 use crate::published_index::PublishedIndex;
 use crate::read_back::ReadBackEvents;
+use crate::read_event::{Doubt, EventReader, ReadEvent};
 
 /// The right to publish an account's mails, and what is known to be published.
 #[derive(Debug)]
@@ -63,7 +61,13 @@ pub(crate) async fn take(
     // than its cursor would hide events.
     let mark = event_mark::find(&mut tx, account.id).await?;
     let cursors = mailbox::list_cursors(&mut tx, &[account.id]).await?;
+    let demanded_from = event_proof::demanded_from(&mut tx).await?;
     tx.commit().await?;
+    let reader = EventReader {
+        source: &context.replica.source(),
+        proofs: &context.proofs,
+        demanded_from,
+    };
 
     let recorded = mark.map_or(0, |mark| {
         last_recorded(mark, stream_created_at, fence.token())
@@ -82,7 +86,11 @@ pub(crate) async fn take(
         if batch.is_empty() {
             break;
         }
-        found += note_batch(context, account, &cursors, &mut ownership, &batch).await?;
+        let mails = read_batch(context, account, &reader, &batch);
+        for stored in &batch {
+            ownership.published.see(stored.sequence);
+        }
+        found += note_batch(context, &cursors, &mut ownership, mails).await?;
     }
     if found > 0 {
         info!(account.id = %account.id, mails = found, "Read back published mails");
@@ -118,19 +126,44 @@ async fn check_lease(context: &Context, term: &LeaseTerm) -> Result<(), Failure>
     }
 }
 
-async fn note_batch(
+/// Returns the account's mails of a batch, each with the sequence of its event. What poses as one is told and left out: the
+/// mail behind it is published, if there is one.
+fn read_batch(
     context: &Context,
     account: &Account,
-    cursors: &[Cursor],
-    ownership: &mut Ownership,
+    reader: &EventReader<'_>,
     batch: &[Stored],
-) -> Result<usize, Failure> {
+) -> Vec<(u64, ReceivedMail)> {
     let mut mails = Vec::with_capacity(batch.len());
     for stored in batch {
-        ownership.published.see(stored.sequence);
-        let Some(mut mail) = read_event(&context.replica.source(), account, stored)? else {
-            continue;
-        };
+        match reader.read(account.id, account.after_receive, stored) {
+            ReadEvent::Mail(mail) => mails.push((stored.sequence, *mail)),
+            ReadEvent::Other => {}
+            ReadEvent::SetAside(doubt) => set_aside(context, account, stored, doubt),
+        }
+    }
+    mails
+}
+
+fn set_aside(context: &Context, account: &Account, stored: &Stored, doubt: Doubt) {
+    context.metrics.count_set_aside();
+    error!(
+        account.id = %account.id,
+        account.key = %account.key,
+        event.stream = StreamKind::Events.name(),
+        event.sequence = stored.sequence,
+        error = &doubt as &dyn std::error::Error,
+        "An event under our name does not count: look at who may publish there, and remove it"
+    );
+}
+
+async fn note_batch(
+    context: &Context,
+    cursors: &[Cursor],
+    ownership: &mut Ownership,
+    mut mails: Vec<(u64, ReceivedMail)>,
+) -> Result<usize, Failure> {
+    for (sequence, mail) in &mut mails {
         let epoch = mail.position.epoch();
         let cursor = cursors
             .iter()
@@ -140,64 +173,18 @@ async fn note_batch(
             mail.is_post_action_due = false;
             if cursor.ordinal < ordinal {
                 let published = &mut ownership.published;
-                published.note_read_back(&mail.folder, ordinal, stored.sequence);
-                ownership.read_back.note(&mail);
+                published.note_read_back(&mail.folder, ordinal, *sequence);
+                ownership.read_back.note(mail);
             }
         } else if mail.position.ordinal().is_none() {
-            ownership.read_back.note(&mail);
+            ownership.read_back.note(mail);
         }
-        mails.push(mail);
     }
-    let recorded: Vec<&ReceivedMail> = mails.iter().collect();
+    let recorded: Vec<&ReceivedMail> = mails.iter().map(|(_, mail)| mail).collect();
     let mut tx = context.replica.database.begin().await?;
     progress::record_read_back(&mut tx, &recorded, context.now()).await?;
     tx.commit().await?;
     Ok(mails.len())
-}
-
-/// Reads an event back; none if it is not one of this account's mails.
-///
-/// Another account may have had the same key before, and whoever may publish on the subject may
-/// have put something else there: neither must stop this account. What bears our own name and
-/// cannot be read must, since the mail behind it would be published again.
-fn read_event(
-    source: &str,
-    account: &Account,
-    stored: &Stored,
-) -> Result<Option<ReceivedMail>, Failure> {
-    let event = match decode_event::<MailReceived>(&stored.headers, &stored.payload) {
-        Ok(event) => event.data,
-        Err(error) => {
-            let is_ours = stored
-                .headers
-                .iter()
-                .any(|(name, value)| name.eq_ignore_ascii_case("ce-source") && value == source);
-            return if is_ours { Err(error.into()) } else { Ok(None) };
-        }
-    };
-    Ok(from_event(account.id, account.after_receive, event))
-}
-
-fn from_event(
-    account_id: AccountId,
-    after_receive: AfterReceive,
-    event: MailReceived,
-) -> Option<ReceivedMail> {
-    let sha256 = from_hex(&event.raw.sha256)?;
-    let Origin { folder, position } = event.origin;
-    let id: MailId = derive(account_id, &folder, &position, &sha256);
-    (id == event.mail_id).then_some(ReceivedMail {
-        id,
-        account_id,
-        folder,
-        ordinal: position.ordinal().unwrap_or_default(),
-        position,
-        sha256,
-        size_bytes: event.raw.bytes,
-        chunks: event.raw.chunks,
-        listed_bytes: None,
-        is_post_action_due: after_receive != AfterReceive::Keep,
-    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use mailmesh_accounts::{
 use mailmesh_bus::StreamKind;
 use mailmesh_domain::Clock;
 use mailmesh_runtime::{ConfigError, Lifecycle};
+use mailmesh_secrets::EventProofKeys;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::Budget;
@@ -27,6 +28,7 @@ pub struct Service {
     config: Config,
     replica: Replica,
     membership: Membership,
+    proofs: EventProofKeys,
 }
 
 impl Service {
@@ -41,6 +43,10 @@ impl Service {
     ) -> anyhow::Result<Self> {
         let checked = config.settings.validate();
         checked.map_err(|problem| ConfigError::invalid("inbound_fetcher", problem))?;
+        let proofs = config.keys.event_proofs();
+        let proofs = proofs.context("the keys prove no events")?;
+        // What is read back was proved by these keys, whoever built the connections.
+        let connections = &connections.clone().with_event_proofs(&config.keys)?;
         let (replica, membership) = Replica::join(NAME, connections, clock)
             .await
             .context("cannot announce the inbound fetcher")?;
@@ -48,6 +54,7 @@ impl Service {
             config,
             replica,
             membership,
+            proofs,
         })
     }
 
@@ -57,12 +64,14 @@ impl Service {
             config,
             replica,
             membership,
+            proofs,
         } = self;
         let (recorder, recorder_handle) = recorder(replica.clone());
         let host = config.settings.host();
         let context = Arc::new(Context {
             budget: Budget::new(config.settings.memory_bytes),
             metrics: Metrics::new(),
+            proofs,
             settings: config.settings,
             credentials: AccountCredentials::new(replica.clone(), config.keys),
             recorder: recorder_handle,
