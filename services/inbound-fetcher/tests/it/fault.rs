@@ -150,7 +150,6 @@ async fn events_that_pose_as_ours_hold_up_no_mail(protocol: Protocol) -> Result<
     world.base.bus.take_fence("support").await?;
     world.deliver(mail(2))?;
 
-    world.recorded(&account, 2).await?;
     eventually("mail 2 is published", async || {
         let stored = world.base.stored(subject).await?;
         anyhow::ensure!(stored.len() == 4, "{}", stored.len());
