@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use mailmesh_domain::{Epoch, Position};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
@@ -52,6 +52,14 @@ pub struct ListedMail {
     pub position: Position,
     /// Its size in bytes, if the listing says so; not to be trusted.
     pub bytes: Option<u64>,
+}
+
+/// The mail with the highest ordinal up to some other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HighestMail {
+    pub ordinal: u64,
+    /// When the server received it, as far as it says.
+    pub received_at: Option<OffsetDateTime>,
 }
 
 /// A mail, or its first slice.
@@ -149,9 +157,27 @@ pub trait MailSource: fmt::Debug + Send {
         access: FolderAccess,
     ) -> BoxFuture<'a, Result<OpenedFolder, SourceError>>;
 
+    /// Takes positions of the open folder for those of `epoch`, of which the server told the same and in which its numbering
+    /// has gone back: it does not say so itself.
+    fn resume(&mut self, _epoch: &Epoch) {}
+
     /// Lists mails of the open folder above `ordinal`, ascending: all of them, or the lowest ten thousand; an empty
     /// answer means that there are no more. A source that lists the whole mailbox numbers it from `ordinal` + 1 on.
     fn list_after(&mut self, ordinal: u64) -> BoxFuture<'_, Result<Vec<ListedMail>, SourceError>>;
+
+    /// Returns whether more mails came before the last listing than it lists: the numbering went back.
+    fn has_unlisted(&self) -> bool {
+        false
+    }
+
+    /// Returns the mail of the open folder with the highest ordinal up to this one. Sources whose numbers hold for one
+    /// session find none.
+    fn highest_up_to(
+        &mut self,
+        _ordinal: u64,
+    ) -> BoxFuture<'_, Result<Option<HighestMail>, SourceError>> {
+        Box::pin(ready(Ok(None)))
+    }
 
     /// Returns the claimed sizes; mails without one are left out.
     fn sizes<'a>(

@@ -171,7 +171,7 @@ fn concern_of_imap(error: &ImapError) -> Concern {
             }
             _ => Concern::Account,
         },
-        ImapError::NoUidValidity | ImapError::KeepsChanging | ImapError::NoFolder => {
+        ImapError::NoUidValidity { .. } | ImapError::KeepsChanging | ImapError::NoFolder => {
             Concern::Folder
         }
         ImapError::SignInRefused { .. } | ImapError::NoMechanism | ImapError::Credentials(_) => {

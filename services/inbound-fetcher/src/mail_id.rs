@@ -57,11 +57,7 @@ mod tests {
 
     fn id(folder: &str, uid: u32, sha256: u8) -> MailId {
         let account = AccountId::from_uuid(Uuid::from_u128(7));
-        let position = Position::Imap {
-            uid_validity: 3,
-            uid,
-        };
-        derive(account, folder, &position, &[sha256; 32])
+        derive(account, folder, &Position::imap(3, uid), &[sha256; 32])
     }
 
     #[test]
@@ -80,6 +76,25 @@ mod tests {
         let id = id("INBOX", 1, 0).to_string();
 
         assert_eq!(id, "e0595ce9-505d-8395-99f2-6edaab7e626a");
+    }
+
+    #[test]
+    fn imap_ids_differ_by_all_of_uidvalidity_and_by_restarts_of_the_numbering() {
+        let account = AccountId::from_uuid(Uuid::from_u128(7));
+        let id = |uid_validity: u64, restarts: u32| {
+            let position = Position::Imap {
+                uid_validity,
+                uid: 1,
+                restarts,
+            };
+            derive(account, "INBOX", &position, &[0; 32])
+        };
+        let wide = 3 + (1 << 32);
+
+        let ids = [id(3, 0), id(3, 1), id(3, 2), id(wide, 0), id(wide, 1)];
+
+        let different: std::collections::HashSet<_> = ids.iter().collect();
+        assert_eq!(different.len(), ids.len());
     }
 
     #[test]

@@ -261,14 +261,14 @@ mod tests {
 
     use super::*;
 
-    fn cursor(folder: &str, uid_validity: u32, ordinal: u64) -> Cursor {
+    fn cursor(folder: &str, uid_validity: u64, ordinal: u64) -> Cursor {
         Cursor {
             account_id: AccountId::from_uuid(Uuid::nil()),
             folder: folder.to_owned(),
             epoch: Epoch::of_uid_validity(uid_validity),
             ordinal,
             activated_at: OffsetDateTime::UNIX_EPOCH
-                + time::Duration::seconds(i64::from(uid_validity)),
+                + time::Duration::seconds(i64::try_from(uid_validity).unwrap()),
             rescan_until: None,
         }
     }

@@ -18,7 +18,7 @@ pub struct Origin {
 struct Fields {
     folder: String,
     position: Option<Position>,
-    uid_validity: Option<u32>,
+    uid_validity: Option<u64>,
     uid: Option<u32>,
 }
 
@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for Origin {
         let fields = Fields::deserialize(deserializer)?;
         let position = match (fields.position, fields.uid_validity, fields.uid) {
             (Some(position), ..) => position,
-            (None, Some(uid_validity), Some(uid)) => Position::Imap { uid_validity, uid },
+            (None, Some(uid_validity), Some(uid)) => Position::imap(uid_validity, uid),
             _ => return Err(D::Error::missing_field("position")),
         };
         Ok(Self {

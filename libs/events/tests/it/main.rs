@@ -80,9 +80,6 @@ fn events_that_the_stream_still_holds_from_before_tagged_positions_decode() {
     let text = std::fs::read(folder().join("samples/stored/mail.received.v1.json")).unwrap();
     let event = mailmesh_events::decode_event::<MailReceived>(&Vec::new(), &text).unwrap();
 
-    let position = Position::Imap {
-        uid_validity: 1,
-        uid: 7,
-    };
+    let position = Position::imap(1, 7);
     assert_eq!(event.data.origin.position, position);
 }

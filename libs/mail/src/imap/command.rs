@@ -148,10 +148,12 @@ impl super::session::OpenFolder {
         match reply {
             Reply::Exists(exists) => {
                 self.exists = *exists;
+                self.is_counted = true;
                 self.has_changed = true;
             }
             Reply::Expunge => {
                 self.exists = self.exists.saturating_sub(1);
+                self.looked_at = self.looked_at.saturating_sub(1);
                 self.expunged += 1;
                 self.has_changed = true;
             }

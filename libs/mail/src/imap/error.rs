@@ -131,6 +131,18 @@ impl fmt::Display for Brackets<'_> {
     }
 }
 
+/// A value that was not understood.
+struct Told<'a>(Option<&'a ServerText>);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(text) => write!(formatter, ": {text} is no number of up to 64 bits"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Why an IMAP session could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ImapError {
@@ -203,9 +215,12 @@ pub enum ImapError {
     StartTlsTampered,
     #[error("the server skipped the sign-in before TLS could begin")]
     PreAuthBeforeTls,
-    /// The folder has no UIDVALIDITY, so its UIDs mean nothing in the next session (RFC 3501 §2.3.1.1).
-    #[error("the folder has no lasting UIDs")]
-    NoUidValidity,
+    /// Neither the opening nor STATUS tells a UIDVALIDITY, so that UIDs mean nothing in the next session (RFC 3501 §2.3.1.1).
+    #[error("the server tells no UIDVALIDITY of the folder{}", Told(told.as_ref()))]
+    NoUidValidity {
+        /// What it tells in its place.
+        told: Option<ServerText>,
+    },
     /// The folder changed faster than it could be looked through.
     #[error("the folder kept changing while it was searched")]
     KeepsChanging,

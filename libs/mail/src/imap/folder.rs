@@ -4,8 +4,9 @@ use super::capability::Capability;
 use super::error::{ImapError, Stage};
 use super::listed_folder::ListedFolder;
 use super::name::quote_mailbox;
-use super::reply::Reply;
+use super::reply::{Outcome, Reply};
 use super::session::{OpenFolder, Session};
+use crate::ServerText;
 
 /// Whether a folder is opened for changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum SelectMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SelectedFolder {
     /// UIDs are comparable only under the same value.
-    pub uid_validity: u32,
+    pub uid_validity: u64,
     /// The UID that the next mail will have at least, if the server says so.
     pub uid_next: Option<u32>,
     /// How many mails there are.
@@ -31,6 +32,52 @@ pub struct SelectedFolder {
     pub is_read_only: bool,
 }
 
+/// What a server told of a folder while it was opened.
+#[derive(Debug, Default)]
+struct Told {
+    uid_validity: Option<u64>,
+    /// A UIDVALIDITY that is no number.
+    unreadable: Option<ServerText>,
+    uid_next: Option<u32>,
+    exists: Option<u32>,
+    highest_modseq: Option<u64>,
+    is_read_only: bool,
+}
+
+impl Told {
+    fn take_note(&mut self, reply: &Reply) {
+        match reply {
+            Reply::Exists(count) => self.exists = Some(*count),
+            Reply::Status(outcome) => self.take_codes(outcome),
+            Reply::FolderStatus(status) => {
+                self.take_uid_validity(status.uid_validity.as_deref());
+                self.take_uid_next(status.uid_next.as_deref());
+            }
+            _ => {}
+        }
+    }
+
+    fn take_codes(&mut self, outcome: &Outcome) {
+        self.take_uid_validity(outcome.argument("UIDVALIDITY"));
+        self.take_uid_next(outcome.argument("UIDNEXT"));
+        self.highest_modseq = outcome.number("HIGHESTMODSEQ").or(self.highest_modseq);
+    }
+
+    fn take_uid_validity(&mut self, told: Option<&str>) {
+        let Some(text) = told else { return };
+        // 32 bits and not 0 by RFC 9051 §9; as it is only compared, whatever number a server gives is good enough.
+        match text.trim().parse() {
+            Ok(number) => self.uid_validity = Some(number),
+            Err(_) => self.unreadable = Some(ServerText::new(text.as_bytes())),
+        }
+    }
+
+    fn take_uid_next(&mut self, told: Option<&str>) {
+        let number = told.and_then(|text| text.trim().parse().ok());
+        self.uid_next = number.filter(|next| *next > 0).or(self.uid_next);
+    }
+}
+
 impl Session {
     /// Opens a folder; UIDs of an earlier opening hold only if `uid_validity` is the same.
     pub fn select<'a>(
@@ -39,43 +86,63 @@ impl Session {
         mode: SelectMode,
     ) -> BoxFuture<'a, Result<SelectedFolder, ImapError>> {
         Box::pin(async move {
-            let verb = match mode {
-                SelectMode::ReadOnly => "EXAMINE",
-                SelectMode::ReadWrite => "SELECT",
+            let mut told = self.open_folder(folder, mode).await?;
+            if told.uid_validity.is_none() {
+                self.ask_status(folder, &mut told).await?;
+            }
+            if told.uid_validity.is_none() && mode == SelectMode::ReadOnly {
+                // There are servers that tell it at SELECT alone. What only reads changes nothing there either.
+                let again = self.open_folder(folder, SelectMode::ReadWrite).await?;
+                told = Told {
+                    is_read_only: true,
+                    unreadable: again.unreadable.or(told.unreadable),
+                    ..again
+                };
+            }
+            let Some(uid_validity) = told.uid_validity else {
+                self.folder = None;
+                let told = told.unreadable;
+                return Err(ImapError::NoUidValidity { told });
             };
-            let command = format!("{verb} {}", quote_mailbox(folder));
-            // RFC 3501 §6.3.1: SELECT closes the open folder, also if it fails.
-            self.folder = None;
-            let mut exists = 0;
-            let (mut uid_validity, mut uid_next, mut highest_modseq) = (None, None, None);
-            let outcome = self
-                .run_with(Stage::Select, &command, |reply| match reply {
-                    Reply::Exists(count) => exists = count,
-                    Reply::Status(outcome) => {
-                        uid_validity = outcome.number("UIDVALIDITY").or(uid_validity);
-                        uid_next = outcome.number("UIDNEXT").or(uid_next);
-                        highest_modseq = outcome.number("HIGHESTMODSEQ").or(highest_modseq);
-                    }
-                    _ => {}
-                })
-                .await?;
-            let uid_validity = uid_validity
-                .filter(|value| *value > 0)
-                .ok_or(ImapError::NoUidValidity)?;
-            self.folder = Some(OpenFolder {
-                exists,
-                uid_next,
-                ..OpenFolder::default()
-            });
             Ok(SelectedFolder {
                 uid_validity,
-                uid_next,
-                exists,
-                highest_modseq,
-                is_read_only: mode == SelectMode::ReadOnly
-                    || outcome.argument("READ-ONLY").is_some(),
+                uid_next: told.uid_next,
+                exists: told.exists.unwrap_or_default(),
+                highest_modseq: told.highest_modseq,
+                is_read_only: told.is_read_only,
             })
         })
+    }
+
+    async fn open_folder(&mut self, folder: &str, mode: SelectMode) -> Result<Told, ImapError> {
+        let verb = match mode {
+            SelectMode::ReadOnly => "EXAMINE",
+            SelectMode::ReadWrite => "SELECT",
+        };
+        let command = format!("{verb} {}", quote_mailbox(folder));
+        // RFC 3501 §6.3.1: SELECT closes the open folder, also if it fails.
+        self.folder = None;
+        let mut told = Told::default();
+        let outcome = self
+            .run_with(Stage::Select, &command, |reply| told.take_note(&reply))
+            .await?;
+        told.take_codes(&outcome);
+        told.is_read_only = mode == SelectMode::ReadOnly || outcome.argument("READ-ONLY").is_some();
+        self.folder = Some(OpenFolder::new(told.exists, told.uid_next));
+        Ok(told)
+    }
+
+    async fn ask_status(&mut self, folder: &str, told: &mut Told) -> Result<(), ImapError> {
+        let name = quote_mailbox(folder);
+        let command = format!("STATUS {name} (UIDVALIDITY UIDNEXT)");
+        let asked = self
+            .run_with(Stage::Select, &command, |reply| told.take_note(&reply))
+            .await;
+        match asked {
+            // Of the open folder a server need not answer it (RFC 9051 §6.3.11).
+            Ok(_) | Err(ImapError::Refused { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Lists the folders; those whose names cannot be read are left out.

@@ -5,9 +5,11 @@ use super::lexer::{Lexer, Token};
 use super::listed_folder::ListedFolder;
 
 mod fetch;
+mod folder_status;
 mod status;
 
 pub(super) use fetch::{BodyValue, FetchReply};
+pub(super) use folder_status::FolderStatus;
 pub(super) use status::{Outcome, Status};
 
 /// One response of the server, as far as we have a use for it.
@@ -31,6 +33,7 @@ pub(super) enum Reply {
     },
     Search(Vec<u32>),
     List(ListedFolder),
+    FolderStatus(FolderStatus),
     /// Data that we did not ask for or do not understand; the RFC wants it skipped.
     Other,
     /// Neither tagged, untagged nor a continuation.
@@ -77,6 +80,9 @@ fn untagged(frame: &Bytes, rest: &[u8]) -> Reply {
         }
         Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"CAPABILITY") => {
             Reply::Capability(Capabilities::read(&String::from_utf8_lossy(rest)))
+        }
+        Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"STATUS") => {
+            FolderStatus::read(lexer).map_or(Reply::Other, Reply::FolderStatus)
         }
         Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"VANISHED") => Reply::Vanished,
         _ => Reply::Other,

@@ -1,3 +1,5 @@
+use mailmesh_domain::VerdictKind;
+
 use super::error::{ImapError, Stage};
 use super::name::quote;
 use super::reply::Reply;
@@ -18,13 +20,36 @@ impl Session {
     pub async fn uids_after(&mut self, last_uid: u32) -> Result<Vec<u32>, ImapError> {
         let folder = self.folder.as_mut().ok_or(ImapError::NoFolder)?;
         // Changes from here on are not part of the answer, and are reported by noop and idle.
-        folder.has_changed = false;
-        let folder = *folder;
+        let arrived = folder.begin_look();
+        let uids = self.list_uids_after(last_uid).await?;
+        let listed = u32::try_from(uids.len()).unwrap_or(u32::MAX);
+        if let Some(folder) = self.folder.as_mut() {
+            folder.has_unlisted = arrived > listed;
+        }
+        Ok(uids)
+    }
+
+    /// Returns whether more mails came before the last look than it listed, so that some have UIDs below those that were
+    /// looked for.
+    pub fn has_unlisted(&self) -> bool {
+        self.folder.is_some_and(|folder| folder.has_unlisted)
+    }
+
+    async fn list_uids_after(&mut self, last_uid: u32) -> Result<Vec<u32>, ImapError> {
+        let folder = self.folder.ok_or(ImapError::NoFolder)?;
         let Some(first) = last_uid.checked_add(1) else {
             return Ok(Vec::new());
         };
+        // There are servers that refuse to search an empty folder.
+        if folder.is_empty() {
+            return Ok(Vec::new());
+        }
         if is_answer_small(folder, first) {
-            return self.search_after(first).await;
+            match self.search_after(first).await {
+                // There are servers that refuse a set of which nothing exists.
+                Err(error) if folder.is_counted && is_about_the_set(&error) => {}
+                other => return other,
+            }
         }
         for _ in 0..ATTEMPTS {
             if let Some(uids) = self.walk_after(first).await? {
@@ -56,8 +81,8 @@ impl Session {
         if value.is_empty() || !is_printable(value) || !is_printable(header) {
             return Err(ImapError::InvalidSearchTerm);
         }
-        if self.folder.is_none() {
-            return Err(ImapError::NoFolder);
+        if self.folder.ok_or(ImapError::NoFolder)?.is_empty() {
+            return Ok(Vec::new());
         }
         let command = format!("UID SEARCH HEADER {} {}", quote(header), quote(value));
         self.search(&command).await
@@ -112,15 +137,9 @@ impl Session {
     /// positions and a mail could slip through.
     async fn walk_after(&mut self, first: u32) -> Result<Option<Vec<u32>>, ImapError> {
         let before = self.folder.ok_or(ImapError::NoFolder)?;
-        let (mut low, mut high) = (1, before.exists.saturating_add(1));
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.uids_at(middle, middle).await?.first() {
-                Some(uid) if *uid >= first => high = middle,
-                Some(_) => low = middle + 1,
-                None => return Ok(None),
-            }
-        }
+        let Some(low) = self.find_sequence(first).await? else {
+            return Ok(None);
+        };
         let mut uids = Vec::new();
         if low <= before.exists {
             let last = before.exists.min(low.saturating_add(WINDOW - 1));
@@ -130,6 +149,22 @@ impl Session {
         uids.retain(|uid| *uid >= first);
         uids.truncate(usize::try_from(WINDOW).unwrap_or(usize::MAX));
         Ok((after.expunged == before.expunged).then_some(uids))
+    }
+
+    /// Returns the lowest sequence number from whose mail on all UIDs are at least `first`, one beyond the last if there is
+    /// none; `None` if a mail on the way was removed meanwhile.
+    pub(super) async fn find_sequence(&mut self, first: u32) -> Result<Option<u32>, ImapError> {
+        let folder = self.folder.ok_or(ImapError::NoFolder)?;
+        let (mut low, mut high) = (1, folder.exists.saturating_add(1));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.uids_at(middle, middle).await?.first() {
+                Some(uid) if *uid >= first => high = middle,
+                Some(_) => low = middle + 1,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(low))
     }
 
     /// Returns the UIDs at positions `from` to `to`, ascending.
@@ -159,6 +194,17 @@ impl Session {
 fn is_answer_small(folder: OpenFolder, first: u32) -> bool {
     let is_gap_small = folder
         .uid_next
-        .is_some_and(|next| next.saturating_sub(first) <= WINDOW / 2);
-    folder.exists <= WINDOW || is_gap_small
+        // One below what was received says nothing of how much there is.
+        .and_then(|next| next.checked_sub(first))
+        .is_some_and(|gap| gap <= WINDOW / 2);
+    !folder.is_counted || folder.exists <= WINDOW || is_gap_small
+}
+
+/// Whether a search was refused for no reason that lies outside of it.
+fn is_about_the_set(error: &ImapError) -> bool {
+    matches!(error, ImapError::Refused { .. })
+        && matches!(
+            error.verdict().kind,
+            VerdictKind::Unknown | VerdictKind::Permanent | VerdictKind::NeedsAdministrator
+        )
 }

@@ -8,7 +8,7 @@ const USUAL_NAMES: [&str; 3] = ["Sent", "Sent Items", "INBOX.Sent"];
 
 impl Session {
     /// Opens the folder of sent mail for reading; returns its UIDVALIDITY, or none if there is no such folder.
-    pub(super) async fn select_sent(&mut self) -> Result<Option<u32>, ImapError> {
+    pub(super) async fn select_sent(&mut self) -> Result<Option<u64>, ImapError> {
         // As after every opening, the folder that was open is closed, also if there is no sent folder.
         self.folder = None;
         let folders = self.list_folders().await?;

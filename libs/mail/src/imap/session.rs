@@ -25,11 +25,45 @@ pub struct Session {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct OpenFolder {
     pub(super) exists: u32,
+    /// The server told how many there are.
+    pub(super) is_counted: bool,
     pub(super) uid_next: Option<u32>,
     /// Changed since the last report to the caller.
     pub(super) has_changed: bool,
     /// Mails removed since the opening; sequence numbers shift with each.
     pub(super) expunged: u64,
+    /// Of the mails at the last look those that are left.
+    pub(super) looked_at: u32,
+    /// More mails came than the last look listed.
+    pub(super) has_unlisted: bool,
+}
+
+impl OpenFolder {
+    pub(super) fn new(exists: Option<u32>, uid_next: Option<u32>) -> Self {
+        let is_counted = exists.is_some();
+        let exists = exists.unwrap_or_default();
+        Self {
+            exists,
+            is_counted,
+            uid_next,
+            looked_at: exists,
+            ..Self::default()
+        }
+    }
+
+    /// Returns whether there is nothing to ask for.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.is_counted && self.exists == 0
+    }
+
+    /// Returns how many mails came since the last look, and begins another.
+    pub(super) const fn begin_look(&mut self) -> u32 {
+        self.has_changed = false;
+        self.has_unlisted = false;
+        let arrived = self.exists.saturating_sub(self.looked_at);
+        self.looked_at = self.exists;
+        arrived
+    }
 }
 
 impl Session {

@@ -12,8 +12,8 @@ use super::folder::SelectMode;
 use super::idle::IdleEnd;
 use super::session::Session;
 use crate::source::{
-    Applied, Farewell, FetchReport, FetchedMail, FolderAccess, ListedMail, Listing, MailSource,
-    OpenedFolder, PostAction, WaitLimits,
+    Applied, Farewell, FetchReport, FetchedMail, FolderAccess, HighestMail, ListedMail, Listing,
+    MailSource, OpenedFolder, PostAction, WaitLimits,
 };
 use crate::source_error::SourceError;
 
@@ -21,7 +21,9 @@ use crate::source_error::SourceError;
 #[derive(Debug)]
 pub struct ImapSource {
     session: Session,
-    uid_validity: Option<u32>,
+    uid_validity: Option<u64>,
+    /// How often the open folder's numbering went back, by the caller's record.
+    restarts: u32,
     /// Per session: a refusal of IDLE may be temporary, or of one server behind a load balancer.
     can_idle: bool,
 }
@@ -32,6 +34,7 @@ impl ImapSource {
         Self {
             session,
             uid_validity: None,
+            restarts: 0,
             can_idle: true,
         }
     }
@@ -45,7 +48,7 @@ impl ImapSource {
             FolderAccess::Read => SelectMode::ReadOnly,
             FolderAccess::Change => SelectMode::ReadWrite,
         };
-        self.uid_validity = None;
+        (self.uid_validity, self.restarts) = (None, 0);
         let state = self.session.select(folder, mode).await?;
         self.uid_validity = Some(state.uid_validity);
         Ok(OpenedFolder {
@@ -62,7 +65,11 @@ impl ImapSource {
         let uids = self.session.uids_after(last_uid).await?;
         let listed = uids.into_iter().map(|uid| ListedMail {
             ordinal: u64::from(uid),
-            position: Position::Imap { uid_validity, uid },
+            position: Position::Imap {
+                uid_validity,
+                uid,
+                restarts: self.restarts,
+            },
             bytes: None,
         });
         Ok(listed.collect())
@@ -133,8 +140,30 @@ impl MailSource for ImapSource {
         Box::pin(self.open_folder(folder, access))
     }
 
+    fn resume(&mut self, epoch: &Epoch) {
+        self.restarts = epoch.restarts();
+    }
+
     fn list_after(&mut self, ordinal: u64) -> BoxFuture<'_, Result<Vec<ListedMail>, SourceError>> {
         Box::pin(self.list(ordinal))
+    }
+
+    fn has_unlisted(&self) -> bool {
+        self.session.has_unlisted()
+    }
+
+    fn highest_up_to(
+        &mut self,
+        ordinal: u64,
+    ) -> BoxFuture<'_, Result<Option<HighestMail>, SourceError>> {
+        Box::pin(async move {
+            let uid = u32::try_from(ordinal).unwrap_or(u32::MAX);
+            let found = self.session.highest_up_to(uid).await?;
+            Ok(found.map(|mail| HighestMail {
+                ordinal: u64::from(mail.uid),
+                received_at: mail.internal_date,
+            }))
+        })
     }
 
     fn sizes<'a>(
@@ -187,7 +216,11 @@ impl MailSource for ImapSource {
 
     fn locate(&self, position: &Position) -> Option<u64> {
         match position {
-            Position::Imap { uid_validity, uid } if Some(*uid_validity) == self.uid_validity => {
+            Position::Imap {
+                uid_validity,
+                uid,
+                restarts,
+            } if Some(*uid_validity) == self.uid_validity && *restarts == self.restarts => {
                 Some(u64::from(*uid))
             }
             _ => None,
@@ -204,7 +237,7 @@ impl MailSource for ImapSource {
 
     fn open_sent(&mut self) -> BoxFuture<'_, Result<bool, SourceError>> {
         Box::pin(async move {
-            self.uid_validity = None;
+            (self.uid_validity, self.restarts) = (None, 0);
             self.uid_validity = self.session.select_sent().await?;
             Ok(self.uid_validity.is_some())
         })

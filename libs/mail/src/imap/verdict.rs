@@ -93,7 +93,7 @@ impl ImapError {
             Self::NoMechanism | Self::StartTlsTampered | Self::PreAuthBeforeTls => {
                 Verdict::needs_administrator(MustAct::Administrator)
             }
-            Self::NoUidValidity
+            Self::NoUidValidity { .. }
             | Self::Unsupported { .. }
             | Self::NoFolder
             | Self::MailGone
@@ -141,7 +141,7 @@ impl ImapError {
             self,
             Self::Refused { .. }
                 | Self::Unsupported { .. }
-                | Self::NoUidValidity
+                | Self::NoUidValidity { .. }
                 | Self::NoFolder
                 | Self::MailGone
                 | Self::MailUnreadable

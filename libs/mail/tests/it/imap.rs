@@ -2,6 +2,7 @@ mod change;
 mod fetch;
 mod folder;
 mod idle;
+mod numbering;
 pub(crate) mod peer;
 mod probe;
 mod search;

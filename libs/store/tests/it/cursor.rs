@@ -12,7 +12,7 @@ async fn cursor(tx: &mut Tx, account: AccountId, folder: &str) -> Result<Cursor>
     found.next().context("the folder has no cursor")
 }
 
-fn epoch(uid_validity: u32) -> Epoch {
+fn epoch(uid_validity: u64) -> Epoch {
     Epoch::of_uid_validity(uid_validity)
 }
 

@@ -11,7 +11,7 @@ use mailmesh_store::{Tx, mailbox::DuePostAction};
 use crate::sample::{self, NOW};
 use crate::world::World;
 
-fn found(uid_validity: u32, uid: u32, sha256: [u8; 32]) -> FoundMail {
+fn found(uid_validity: u64, uid: u32, sha256: [u8; 32]) -> FoundMail {
     FoundMail {
         ordinal: u64::from(uid),
         position: sample::position(uid_validity, uid),

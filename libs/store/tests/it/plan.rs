@@ -347,7 +347,7 @@ async fn inbound(filled: &Filled) -> Result<()> {
         .await
 }
 
-fn found_mails(uid_validity: u32) -> Vec<FoundMail> {
+fn found_mails(uid_validity: u64) -> Vec<FoundMail> {
     let mails = (1..=50_u32).map(|uid| FoundMail {
         ordinal: u64::from(uid),
         position: sample::position(uid_validity, uid),

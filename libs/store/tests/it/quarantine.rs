@@ -5,7 +5,7 @@ use mailmesh_store::mailbox::{self, UnreadMail};
 use crate::sample::{self, LATER, NOW};
 use crate::world::World;
 
-fn unread(uid_validity: u32, uid: u32) -> UnreadMail {
+fn unread(uid_validity: u64, uid: u32) -> UnreadMail {
     let position = sample::position(uid_validity, uid);
     UnreadMail::new("INBOX", &position, u64::from(uid), None)
 }

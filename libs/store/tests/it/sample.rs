@@ -217,8 +217,8 @@ pub(crate) fn received(account: AccountId, uid: u32) -> ReceivedMail {
     }
 }
 
-pub(crate) const fn position(uid_validity: u32, uid: u32) -> Position {
-    Position::Imap { uid_validity, uid }
+pub(crate) const fn position(uid_validity: u64, uid: u32) -> Position {
+    Position::imap(uid_validity, uid)
 }
 
 /// An id and a size as a POP3 server lists them.

@@ -61,10 +61,7 @@ fn bare() -> MailReceived {
         account: Key::try_new("support").unwrap(),
         origin: Origin {
             folder: "INBOX".to_owned(),
-            position: Position::Imap {
-                uid_validity: 1,
-                uid: 1,
-            },
+            position: Position::imap(1, 1),
         },
         received_at: None,
         date: None,

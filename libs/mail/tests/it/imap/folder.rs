@@ -48,6 +48,8 @@ async fn a_refused_folder_leaves_the_session_usable_and_no_folder_open() -> Test
             let tag = peer.expect("SELECT \"gone\"").await?;
             peer.say(&format!("{tag} NO [NONEXISTENT] Unknown Mailbox\r\n")).await?;
             peer.answer("SELECT \"bare\"", "* 1 EXISTS\r\n").await?;
+            let tag = peer.expect("STATUS \"bare\" (UIDVALIDITY UIDNEXT)").await?;
+            peer.say(&format!("{tag} BAD not of the open folder\r\n")).await?;
             peer.answer("NOOP", "").await
         },
         async |server| {
@@ -61,7 +63,7 @@ async fn a_refused_folder_leaves_the_session_usable_and_no_folder_open() -> Test
             assert!(matches!(session.uids_after(0).await, Err(ImapError::NoFolder)));
 
             let bare = session.select("bare", SelectMode::ReadWrite).await;
-            assert!(matches!(bare, Err(ImapError::NoUidValidity)));
+            assert!(matches!(bare, Err(ImapError::NoUidValidity { told: None })));
             session.noop().await?;
             Ok(())
         },

@@ -94,10 +94,7 @@ async fn position_of_another_numbering_names_no_mail() -> TestResult {
         },
         async |server| {
             let mut source = open_inbox(server).await?;
-            let at = |uid_validity| Position::Imap {
-                uid_validity,
-                uid: 3,
-            };
+            let at = |uid_validity| Position::imap(uid_validity, 3);
             assert_eq!(source.locate(&at(7)), Some(3));
             assert_eq!(source.locate(&at(8)), None);
             assert_eq!(source.locate(&Position::Pop3 { uidl: None }), None);

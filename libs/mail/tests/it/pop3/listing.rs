@@ -181,10 +181,7 @@ async fn positions_of_no_one_mail_are_not_located() -> TestResult {
             assert_eq!(source.locate(&uidl("b")), Some(7));
             assert_eq!(source.locate(&uidl("a")), None, "either could be meant");
             assert_eq!(source.locate(&Position::Pop3 { uidl: None }), None);
-            let imap = Position::Imap {
-                uid_validity: 1,
-                uid: 2,
-            };
+            let imap = Position::imap(1, 2);
             assert_eq!(source.locate(&imap), None);
             Ok(())
         },
