@@ -118,6 +118,36 @@ pub async fn adopt_renamed(
     Ok(to_ordinals(known))
 }
 
+/// Returns whether a mail was received from the folder at this position, or was given up there.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_known(
+    tx: &mut Tx,
+    account: AccountId,
+    folder: &str,
+    mail: &FoundMail,
+) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (
+             SELECT FROM received_mails
+             WHERE account_id = $1 AND sha256 = $5
+               AND folder = $2 AND epoch = $3 AND position = $4
+         ) OR EXISTS (
+             SELECT FROM quarantined_mails
+             WHERE account_id = $1 AND folder = $2 AND epoch = $3 AND position = $4
+         )",
+    )
+    .bind(account.as_uuid())
+    .bind(folder)
+    .bind(mail.position.epoch().as_str())
+    .bind(mail.position.within_epoch())
+    .bind(mail.sha256.as_slice())
+    .fetch_one(tx.connection())
+    .await
+    .map_err(StoreError::query("look for a mail at its position"))
+}
+
 /// Lists the account's folders from which mails of this epoch were received, each with the last ordinal of them.
 ///
 /// Reads all of the account's rows: for a folder that was activated or whose epoch ended, not for each look.

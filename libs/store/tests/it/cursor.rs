@@ -1,6 +1,6 @@
 use anyhow::{Context, Result};
 use mailmesh_domain::{AccountId, Direction, Epoch};
-use mailmesh_store::mailbox::{self, Cursor};
+use mailmesh_store::mailbox::{self, Cursor, NewestMail};
 use mailmesh_store::{Tx, progress};
 
 use crate::sample::{self, LATER, NOW};
@@ -16,6 +16,14 @@ fn epoch(uid_validity: u64) -> Epoch {
     Epoch::of_uid_validity(uid_validity)
 }
 
+fn newest(ordinal: u64) -> NewestMail {
+    NewestMail {
+        ordinal,
+        received_at: Some(NOW),
+        sha256: Some([8; 32]),
+    }
+}
+
 /// The inbox after a mail of epoch 5.
 fn inbox(account_id: AccountId, ordinal: u64) -> Cursor {
     Cursor {
@@ -25,6 +33,7 @@ fn inbox(account_id: AccountId, ordinal: u64) -> Cursor {
         ordinal,
         activated_at: NOW,
         rescan_until: None,
+        newest: None,
     }
 }
 
@@ -51,6 +60,7 @@ async fn a_folder_is_activated_once() -> Result<()> {
         folder: "Reports".to_owned(),
         epoch: Epoch::from_stored("any text".to_owned()),
         rescan_until: Some(u64::from(u32::MAX) + 1),
+        newest: Some(newest(8)),
         ..inbox(account, u64::from(u32::MAX))
     };
     mailbox::activate(&mut tx, &reports).await?;
@@ -94,6 +104,38 @@ async fn a_cursor_that_is_moved_twice_at_once_takes_the_farther() -> Result<()> 
     mailbox::move_cursors(&mut tx, &moves, LATER).await?;
 
     assert_eq!(cursor(&mut tx, account, "INBOX").await?.ordinal, 15);
+    Ok(())
+}
+
+#[tokio::test]
+async fn newest_mail_moves_forward_with_the_cursor_and_is_void_in_another_epoch() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = activated(&mut tx, "support").await?;
+    let start = cursor(&mut tx, account, "INBOX").await?;
+    let at = |ordinal, newest: Option<NewestMail>| Cursor {
+        ordinal,
+        newest,
+        ..start.clone()
+    };
+
+    for (moved, expected) in [
+        (at(12, Some(newest(12))), Some(12)),
+        (at(13, None), Some(12)),
+        (at(11, Some(newest(11))), Some(12)),
+        (at(20, Some(newest(19))), Some(19)),
+    ] {
+        mailbox::move_cursors(&mut tx, &[at(5, None), moved], LATER).await?;
+        let kept = cursor(&mut tx, account, "INBOX").await?.newest;
+        assert_eq!(kept, expected.map(newest));
+    }
+
+    let anew = Cursor {
+        epoch: epoch(5).restarted(),
+        ..at(0, None)
+    };
+    mailbox::reset(&mut tx, &anew, LATER).await?;
+    assert_eq!(cursor(&mut tx, account, "INBOX").await?, anew);
     Ok(())
 }
 

@@ -1,9 +1,12 @@
 //! What tells a mail that was received before from a new one.
 
 use std::collections::HashSet;
+use std::str::FromStr;
 
 use anyhow::Result;
-use mailmesh_domain::{AccountId, Direction, Position};
+use mailmesh_domain::{AccountId, Direction, Position, Verdict};
+use mailmesh_events::Problem;
+use mailmesh_events::mail::Origin;
 use mailmesh_secrets::sha256;
 use mailmesh_store::mailbox::{self, FoundMail, ReceivedMail};
 use mailmesh_store::{Tx, mailbox::DuePostAction};
@@ -177,5 +180,34 @@ async fn folders_of_an_epoch_are_listed_with_their_last_mail() -> Result<()> {
 
     assert_eq!(folders, [("A".to_owned(), 4), ("B".to_owned(), 2)]);
     assert_eq!(of_none, []);
+    Ok(())
+}
+
+#[tokio::test]
+async fn mail_is_known_at_its_position_by_content_or_because_it_was_given_up() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+    let seen = received(account, "INBOX", 1, b"seen");
+    mailbox::insert(&mut tx, &[seen.clone()], NOW).await?;
+    let origin = Origin {
+        folder: "INBOX".to_owned(),
+        position: sample::position(1, 9),
+    };
+    let problem = Problem::new("broken", Verdict::unknown());
+    mailbox::count_failure(&mut tx, account, &origin, &problem, NOW).await?;
+
+    let epoch = u64::from_str(seen.position.epoch().as_str())?;
+    for (folder, mail, expected) in [
+        ("INBOX", found(epoch, 1, seen.sha256), true),
+        ("INBOX", found(epoch, 2, seen.sha256), false),
+        ("INBOX", found(epoch, 1, sha256(b"other")), false),
+        ("INBOX", found(epoch + 1, 1, seen.sha256), false),
+        ("Archive", found(epoch, 1, seen.sha256), false),
+        ("INBOX", found(1, 9, sha256(b"any")), true),
+    ] {
+        let known = mailbox::is_known(&mut tx, account, folder, &mail).await?;
+        assert_eq!(known, expected, "{folder} {mail:?}");
+    }
     Ok(())
 }

@@ -248,6 +248,7 @@ async fn what_may_be_another_mailbox_is_read_from_its_beginning() {
         ordinal: 42,
         activated_at: now,
         rescan_until: None,
+        newest: None,
     };
     mailbox::activate(&mut tx, &cursor).await.unwrap();
     tx.commit().await.unwrap();
