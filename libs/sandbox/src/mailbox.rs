@@ -289,6 +289,12 @@ impl MailStore {
         Ok(uid_validity)
     }
 
+    /// Goes back to a UID under the same UIDVALIDITY, as a server does that was restored from a backup: mails from it on are
+    /// gone, and it is given again.
+    pub fn rewind(&self, address: &str, folder: &str, uid_next: u32) -> Result<(), MailStoreError> {
+        self.change(address, folder, |folder| folder.rewind(uid_next))
+    }
+
     /// Changes how the mailbox deviates when it is read over POP3; live sessions keep what they began with.
     pub fn set_pop3_quirks(&self, address: &str, quirks: Pop3Quirks) -> Result<(), MailStoreError> {
         self.load(address)?.maildrop().quirks = Arc::new(quirks);

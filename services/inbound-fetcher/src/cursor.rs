@@ -5,6 +5,7 @@ use mailmesh_mail::source::ListedMail;
 use tracing::warn;
 
 use crate::failure::Failure;
+use crate::numbering::Occasion;
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
 use crate::reconcile;
@@ -52,6 +53,11 @@ pub(crate) async fn list_new(
 ) -> Result<Vec<ListedMail>, Failure> {
     while let Some(cursor) = positions.cursor(folder.name) {
         let listed = folder.source.list_after(cursor.ordinal).await?;
+        if folder.source.has_unlisted()
+            && reconcile::check_numbering(folder, positions, Occasion::Unlisted).await?
+        {
+            continue;
+        }
         if listed.is_empty() || positions.is_owned() {
             return Ok(listed);
         }

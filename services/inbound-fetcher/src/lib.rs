@@ -45,6 +45,8 @@ mod known;
 mod large;
 mod mail_id;
 mod metric;
+mod newest;
+mod numbering;
 mod open_folder;
 mod ownership;
 mod pipeline;

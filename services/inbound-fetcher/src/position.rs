@@ -1,13 +1,15 @@
 use mailmesh_bus::Fence;
 use mailmesh_domain::{Epoch, Position};
 use mailmesh_store::event_mark::EventMark;
-use mailmesh_store::mailbox::Cursor;
+use mailmesh_store::mailbox::{Cursor, NewestMail};
 use time::OffsetDateTime;
 use tracing::instrument;
 
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
+use crate::newest::NewestMails;
 use crate::ownership::{self, Ownership};
+use crate::prepare::WholeMail;
 use crate::read_back::Comparison;
 
 /// How far each folder of an account was received, and the right to publish what lies beyond.
@@ -23,6 +25,9 @@ pub(crate) struct Positions {
     opened: Vec<(String, u64)>,
     /// An earlier owner published mails; what is to be done with them on the server is ours.
     has_read_back: bool,
+    newest: NewestMails,
+    /// Folders whose numbers this session has shown to mean what they meant.
+    proved: Vec<String>,
 }
 
 /// Names under which mails of a folder's epoch were received and which do not stand for that epoch any more: the folder may
@@ -37,7 +42,7 @@ pub(crate) struct FormerFolders {
 }
 
 impl Positions {
-    pub(crate) const fn new(cursors: Vec<Cursor>) -> Self {
+    pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
         Self {
             cursors,
             ownership: None,
@@ -45,6 +50,8 @@ impl Positions {
             former: Vec::new(),
             opened: Vec::new(),
             has_read_back: false,
+            newest: NewestMails::default(),
+            proved: Vec::new(),
         }
     }
 
@@ -134,11 +141,55 @@ impl Positions {
             return None;
         }
         cursor.ordinal = reached;
-        let moved = cursor.clone();
+        let moved = self.note_newest(folder, reached)?;
         if let Some(ownership) = &mut self.ownership {
             ownership.published.cover(folder, reached);
         }
         Some(moved)
+    }
+
+    /// Notes mails that were read, whose content tells later whether their ordinals still mean them.
+    pub(crate) fn note_read(&mut self, folder: &str, mails: &[WholeMail]) {
+        self.newest.note(folder, mails);
+    }
+
+    /// Returns whether this session has shown that the folder's numbers mean what they meant.
+    pub(crate) fn is_proved(&self, folder: &str) -> bool {
+        self.proved.iter().any(|name| name == folder)
+    }
+
+    /// Notes that the folder's numbers mean what they meant, as this mail shows.
+    pub(crate) fn note_proved(&mut self, folder: &str, newest: Option<NewestMail>) {
+        if !self.is_proved(folder) {
+            self.proved.push(folder.to_owned());
+        }
+        if let (Some(cursor), Some(newest)) = (self.cursor_mut(folder), newest) {
+            cursor.newest = Some(newest);
+        }
+    }
+
+    /// Forgets what an earlier session has shown.
+    pub(crate) fn begin_session(&mut self) {
+        self.proved.clear();
+    }
+
+    fn note_newest(&mut self, folder: &str, reached: u64) -> Option<Cursor> {
+        let newest = self.newest.take(folder, reached);
+        let cursor = self.cursor_mut(folder)?;
+        cursor.newest = newest.or_else(|| cursor.newest.take());
+        Some(cursor.clone())
+    }
+
+    /// Returns the epoch that a folder is in by our record, of which the server tells the same as it told now: its own, or
+    /// that of a folder which may have been renamed to it.
+    pub(crate) fn resumed_epoch(&self, folder: &str, told: &Epoch) -> Option<&Epoch> {
+        let alike = |cursor: &&Cursor| cursor.epoch.is_told_alike(told);
+        let own = self.cursor(folder).filter(alike);
+        let found = own.or_else(|| {
+            let others = self.cursors.iter().filter(alike);
+            others.max_by_key(|cursor| cursor.epoch.restarts())
+        });
+        found.map(|cursor| &cursor.epoch)
     }
 
     /// Marks the folder's rescan as done.
@@ -209,6 +260,7 @@ impl Positions {
 
     /// Forgets what the stream holds of a folder whose mails are known by their fingerprints from now on.
     pub(crate) fn forget_published(&mut self, folder: &str) {
+        self.newest.forget(folder);
         if let Some(ownership) = &mut self.ownership {
             ownership.published.forget(folder);
         }
@@ -270,6 +322,7 @@ mod tests {
             activated_at: OffsetDateTime::UNIX_EPOCH
                 + time::Duration::seconds(i64::try_from(uid_validity).unwrap()),
             rescan_until: None,
+            newest: None,
         }
     }
 

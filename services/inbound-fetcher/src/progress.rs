@@ -32,11 +32,16 @@ enum Form {
 }
 
 impl Progress {
-    pub(crate) const fn new(cursors: Vec<Cursor>) -> Self {
+    pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
         Self {
             positions: Positions::new(cursors),
             form: Form::Cursor,
         }
+    }
+
+    /// Forgets what an earlier session has shown of the folders' numbering.
+    pub(crate) fn begin_session(&mut self) {
+        self.positions.begin_session();
     }
 
     /// Opens a folder, before it is asked what is new in it.
@@ -118,7 +123,10 @@ impl Progress {
         mails: &[WholeMail],
     ) -> Result<HashSet<u64>, Failure> {
         let mut known = match &mut self.form {
-            Form::Cursor => known::find_known(owner, &mut self.positions, folder, mails).await?,
+            Form::Cursor => {
+                self.positions.note_read(folder, mails);
+                known::find_known(owner, &mut self.positions, folder, mails).await?
+            }
             Form::Seen(seen) => seen.find_known(owner, folder, mails).await?,
         };
         let unknown = mails.iter().filter(|mail| !known.contains(&mail.ordinal));

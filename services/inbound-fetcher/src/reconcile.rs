@@ -4,12 +4,13 @@ use mailmesh_events::mail::{MailboxReset, ResetReason};
 use mailmesh_mail::source::{FolderAccess, MailSource, OpenedFolder};
 use mailmesh_mail::{Concern, SourceError};
 use mailmesh_store::StoreError;
-use mailmesh_store::mailbox::{self, Cursor};
+use mailmesh_store::mailbox::{self, Cursor, NewestMail};
 use mailmesh_store::outbox;
 use tracing::info;
 
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
+use crate::numbering::{self, Occasion};
 use crate::open_folder::OpenFolder;
 use crate::position::{FormerFolders, Positions};
 
@@ -19,6 +20,7 @@ pub(crate) async fn fit_cursor(
     positions: &mut Positions,
     opened: &OpenedFolder,
 ) -> Result<(), Failure> {
+    let opened = &numbering::resume(folder, positions, opened);
     let cursor = positions.cursor(folder.name);
     let is_read_from_the_start =
         cursor.is_none_or(|cursor| cursor.epoch != opened.epoch || cursor.rescan_until.is_some());
@@ -34,13 +36,36 @@ pub(crate) async fn fit_cursor(
         Some(cursor) => cursor.clone(),
         None => activate(folder, positions, opened).await?,
     };
-    let cursor = if known.epoch == opened.epoch {
-        known
-    } else {
-        start_anew(folder, positions, known, opened).await?
-    };
-    positions.set_cursor(cursor);
+    if known.epoch != opened.epoch {
+        return start_anew(folder, positions, known, opened).await;
+    }
+    positions.set_cursor(known);
+    let last = opened.last_ordinal;
+    check_numbering(folder, positions, Occasion::Opened { last }).await?;
     Ok(())
+}
+
+/// Starts a folder from its beginning if the server went back to numbers that it had given before; returns whether it did.
+pub(crate) async fn check_numbering(
+    folder: &mut OpenFolder<'_>,
+    positions: &mut Positions,
+    occasion: Occasion,
+) -> Result<bool, Failure> {
+    if !numbering::has_gone_back(folder, positions, occasion).await? {
+        return Ok(false);
+    }
+    let Some(known) = positions.cursor(folder.name).cloned() else {
+        return Ok(false);
+    };
+    let opened = OpenedFolder {
+        epoch: known.epoch.restarted(),
+        last_ordinal: match occasion {
+            Occasion::Opened { last } => last,
+            Occasion::Unlisted => None,
+        },
+    };
+    start_anew(folder, positions, known, &opened).await?;
+    Ok(true)
 }
 
 /// Takes the right to publish before the first mail of a folder is.
@@ -104,7 +129,7 @@ async fn find_former(
             // Its cursor is of the last look: two folders may have changed their names since.
             has_left = true;
             match folder.source.open(&name, FolderAccess::Read).await {
-                Ok(other) if other.epoch == opened.epoch => continue,
+                Ok(other) if other.epoch.is_told_alike(&opened.epoch) => continue,
                 Ok(_) => {}
                 // The name is gone. A refusal for another reason says nothing of what bears it.
                 Err(error) if error.is_session_usable() && error.concern() == Concern::Folder => {}
@@ -113,8 +138,12 @@ async fn find_former(
         }
         former.push(name);
     }
-    if has_left && folder.open().await?.epoch != opened.epoch {
-        return Err(SourceError::KeepsChanging.into());
+    if has_left {
+        let again = folder.open().await?;
+        if !again.epoch.is_told_alike(&opened.epoch) {
+            return Err(SourceError::KeepsChanging.into());
+        }
+        folder.source.resume(&opened.epoch);
     }
     Ok(positions.to_former(former, &received))
 }
@@ -127,10 +156,11 @@ async fn activate(
     let (context, account) = (&folder.owner.context, &folder.owner.account);
     // A folder that was renamed goes on where it was under its former name; only its mails tell whether it is one.
     let former = positions.former(folder.name);
+    let last = last_mail(folder.source, opened).await?;
     let (ordinal, rescan_until) = match (former, account.receive_existing) {
-        (Some(_), _) => (0, Some(last_ordinal(folder.source, opened).await?)),
+        (Some(_), _) => (0, Some(last.ordinal)),
         (None, true) => (0, None),
-        (None, false) => (last_ordinal(folder.source, opened).await?, None),
+        (None, false) => (last.ordinal, None),
     };
     let cursor = Cursor {
         account_id: account.id,
@@ -139,6 +169,7 @@ async fn activate(
         ordinal,
         activated_at: context.now(),
         rescan_until,
+        newest: last.existing.filter(|mail| mail.ordinal <= ordinal),
     };
     let mut tx = context.replica.database.begin().await?;
     mailbox::activate(&mut tx, &cursor).await?;
@@ -154,26 +185,30 @@ async fn activate(
     })
 }
 
-/// Starts a folder whose epoch has ended from its beginning; fingerprints then tell seen from new.
+/// Starts a folder whose epoch has ended from its beginning, and sets its cursor; fingerprints then tell seen from new.
 async fn start_anew(
     folder: &mut OpenFolder<'_>,
     positions: &mut Positions,
     known: Cursor,
     opened: &OpenedFolder,
-) -> Result<Cursor, Failure> {
+) -> Result<(), Failure> {
     let (context, account) = (&folder.owner.context, &folder.owner.account);
     // What was published and not recorded must be known by its fingerprint first.
     positions.own(folder.owner).await?;
     let stored = positions.cursor(folder.name);
-    if let Some(stored) = stored.filter(|stored| stored.epoch == opened.epoch) {
+    if let Some(stored) = stored.filter(|stored| stored.epoch != known.epoch)
+        && stored.epoch.is_told_alike(&opened.epoch)
+    {
         // Another owner was here first.
-        return Ok(stored.clone());
+        folder.source.resume(&stored.epoch);
+        return Ok(());
     }
-    let until = last_ordinal(folder.source, opened).await?;
+    let until = last_mail(folder.source, opened).await?.ordinal;
     let cursor = Cursor {
         epoch: opened.epoch.clone(),
         ordinal: 0,
         rescan_until: Some(until),
+        newest: None,
         ..known
     };
     let replica = &context.replica;
@@ -185,6 +220,8 @@ async fn start_anew(
             folder: cursor.folder.clone(),
             reason: if before.is_void() {
                 ResetReason::ServerChanged
+            } else if before.is_told_alike(&cursor.epoch) {
+                ResetReason::NumberingWentBack
             } else {
                 ResetReason::EpochEnded
             },
@@ -195,20 +232,32 @@ async fn start_anew(
     replica.outbox.wake();
     info!(account.id = %account.id, "The server renumbered a folder; it is read again");
     positions.forget_published(folder.name);
-    Ok(cursor)
+    folder.source.resume(&cursor.epoch);
+    positions.set_cursor(cursor);
+    Ok(())
 }
 
-/// Returns the highest ordinal that is in use now. A mail that comes later has a higher one.
-async fn last_ordinal(source: &mut dyn MailSource, opened: &OpenedFolder) -> Result<u64, Failure> {
-    if let Some(last) = opened.last_ordinal {
-        return Ok(last);
-    }
-    let mut last = 0;
-    loop {
-        let listed = source.list_after(last).await?;
-        match listed.last() {
-            Some(mail) => last = mail.ordinal,
-            None => return Ok(last),
-        }
-    }
+/// The end of a folder as it is now.
+struct LastMail {
+    /// The highest ordinal that was given. A mail that comes later has a higher one.
+    ordinal: u64,
+    /// The mail with the highest ordinal that is there.
+    existing: Option<NewestMail>,
+}
+
+/// Finds the end of a folder: what the server says was given may lag behind what is there.
+async fn last_mail(
+    source: &mut dyn MailSource,
+    opened: &OpenedFolder,
+) -> Result<LastMail, SourceError> {
+    let highest = source.highest_up_to(u64::MAX).await?;
+    let ordinal = highest.map(|highest| highest.ordinal);
+    Ok(LastMail {
+        ordinal: ordinal.max(opened.last_ordinal).unwrap_or_default(),
+        existing: highest.map(|highest| NewestMail {
+            ordinal: highest.ordinal,
+            received_at: highest.received_at,
+            sha256: None,
+        }),
+    })
 }

@@ -63,6 +63,9 @@ impl FolderWatch {
         source: &mut dyn MailSource,
         look: Look,
     ) -> Result<(), Failure> {
+        if look == Look::First {
+            self.progress.begin_session();
+        }
         let is_first = look == Look::First && !self.progress.has_looked();
         if is_first && owner.opens_for_changes() {
             self.post.find_backlog();

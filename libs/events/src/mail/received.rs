@@ -175,6 +175,9 @@ pub enum ResetReason {
     EpochEnded,
     /// The account was given another server or login.
     ServerChanged,
+    /// The server gave UIDs again that it had given to other mails, under the same UIDVALIDITY, as after a restore from a
+    /// backup.
+    NumberingWentBack,
     /// Mails of another folder of this account, which is no longer watched, were found here: it was renamed.
     FolderRenamed,
     /// A server that lists its whole mailbox shows none of the positions that it showed before.

@@ -151,6 +151,13 @@ impl Folder {
         }
     }
 
+    /// Goes back to a UID and keeps the UIDVALIDITY, as a restored server does: mails from it on are gone.
+    pub(crate) fn rewind(&mut self, uid_next: u32) {
+        self.remove(|mail| mail.uid >= uid_next);
+        self.uid_next = uid_next;
+        self.version += 1;
+    }
+
     pub(crate) fn count_unseen(&self) -> usize {
         self.mails
             .iter()

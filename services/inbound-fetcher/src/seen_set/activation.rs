@@ -34,6 +34,7 @@ pub(super) async fn activate(
             .replace_nanosecond(now.microsecond() * 1_000)
             .unwrap_or(now),
         rescan_until: None,
+        newest: None,
     };
     let mut tx = context.replica.database.begin().await?;
     mailbox::activate(&mut tx, &cursor).await?;

@@ -5,6 +5,8 @@ mod backlog;
 mod fault;
 mod folder;
 mod maildrop;
+#[cfg(test)]
+mod numbering;
 mod post_action;
 #[cfg(test)]
 mod quarantine;
