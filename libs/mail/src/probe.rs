@@ -145,7 +145,9 @@ impl ProbeError {
         match self {
             Self::Source(error) => error.code().map(ToOwned::to_owned),
             Self::Transport(
-                SmtpError::Refused { reply, .. } | SmtpError::TokenRefused { reply },
+                SmtpError::Refused { reply, .. }
+                | SmtpError::TokenRefused { reply }
+                | SmtpError::PasswordRefused { reply },
             ) => Some(reply.status()),
             Self::Transport(_) | Self::TimedOut { .. } => None,
         }

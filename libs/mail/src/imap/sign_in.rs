@@ -3,7 +3,7 @@ use mailmesh_domain::Encryption;
 use mailmesh_secrets::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
-use super::capability::Capability;
+use super::capability::{Capabilities, Capability};
 use super::command::Settled;
 use super::error::{ImapError, Mechanism, Refusal, Stage};
 use super::limit::ImapLimits;
@@ -118,23 +118,49 @@ impl Session {
                 if offered.has(Capability::AuthOAuthBearer) {
                     let blob = oauthbearer(login, &server.host, server.port, access_token)
                         .map_err(ImapError::Credentials)?;
-                    return self.authenticate(Mechanism::OAuthBearer, &blob).await;
+                    let result = self.authenticate(Mechanism::OAuthBearer, &blob).await;
+                    if !is_not_understood(&result) {
+                        return result;
+                    }
+                    self.capabilities = Some(offered);
                 }
                 // Some servers accept XOAUTH2 without announcing it, so it is tried once.
                 let blob = xoauth2(login, access_token).map_err(ImapError::Credentials)?;
                 self.authenticate(Mechanism::XOAuth2, &blob).await
             }
             Credentials::Password { login, password } => {
-                let blob = plain(login, password).map_err(ImapError::Credentials)?;
-                if offered.has(Capability::AuthPlain) {
-                    self.authenticate(Mechanism::Plain, &blob).await
-                } else if offered.has(Capability::LoginDisabled) {
-                    Err(ImapError::NoMechanism)
-                } else {
-                    self.log_in(login, password).await
-                }
+                self.with_password(offered, login, password).await
             }
         }
+    }
+
+    async fn with_password(
+        &mut self,
+        offered: Capabilities,
+        login: &str,
+        password: &SecretString,
+    ) -> Result<(), ImapError> {
+        let blob = plain(login, password).map_err(ImapError::Credentials)?;
+        let may_log_in = !offered.has(Capability::LoginDisabled);
+        if offered.has(Capability::AuthPlain) {
+            let result = self.authenticate(Mechanism::Plain, &blob).await;
+            // LOGIN carries ASCII alone.
+            let fits = login.is_ascii() && password.expose_secret().is_ascii();
+            if !(may_log_in && fits && is_not_understood(&result)) {
+                return result;
+            }
+        }
+        if !may_log_in {
+            return Err(ImapError::NoMechanism);
+        }
+        self.capabilities = Some(offered);
+        let result = self.log_in(login, password).await;
+        if offered.has(Capability::AuthPlain) || !is_not_understood(&result) {
+            return result;
+        }
+        // Some servers accept PLAIN without announcing it, so it is tried once.
+        self.capabilities = Some(offered);
+        self.authenticate(Mechanism::Plain, &blob).await
     }
 
     async fn log_in(&mut self, login: &str, password: &SecretString) -> Result<(), ImapError> {
@@ -201,6 +227,14 @@ impl Session {
             Err(error) if error.is_session_healthy() => Ok(()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The server does not know the mechanism or the form of its command, and has not looked at the secret.
+fn is_not_understood(result: &Result<(), ImapError>) -> bool {
+    match result {
+        Err(error) => error.is_sign_in_not_understood(),
+        Ok(()) => false,
     }
 }
 

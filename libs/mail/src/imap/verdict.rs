@@ -111,6 +111,31 @@ impl ImapError {
         self.judge().token == TokenState::Stale
     }
 
+    /// Returns whether the server did not know how it was to be signed in to, so that another mechanism may work.
+    ///
+    /// Some answer `BAD` to refused tokens, too, with a code, after a challenge, or in words that are known.
+    pub(super) fn is_sign_in_not_understood(&self) -> bool {
+        let Self::SignInRefused {
+            refusal,
+            code,
+            text,
+            challenge_status: None,
+            ..
+        } = self
+        else {
+            return false;
+        };
+        let is_reason_known = judge_reply(code.as_deref(), text.as_str()).is_some();
+        match refusal {
+            Refusal::Bad => code.is_none() && !is_reason_known,
+            // RFC 9051 §6.2.2 lets a server refuse a mechanism with NO, as it refuses credentials.
+            Refusal::No => {
+                let text = text.as_str().to_ascii_lowercase();
+                code.as_deref() == Some("CANNOT") || text.contains("unsupported authentication")
+            }
+        }
+    }
+
     /// Returns whether the server cannot push changes to this folder, so that it must be polled.
     ///
     /// A throttle, a token at its end, or a fault of the moment says nothing of that: IDLE is worth

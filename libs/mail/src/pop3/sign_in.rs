@@ -6,7 +6,7 @@ use super::capability::Capabilities;
 use super::error::Pop3Error;
 use super::reply::{Refusal, Reply};
 use super::stage::{Mechanism, Stage};
-use super::verdict::is_form_refused;
+use super::verdict::{is_form_refused, is_mechanism_refused};
 use super::wire::Wire;
 use crate::credentials::{oauthbearer, plain, refusal_status, xoauth2};
 use crate::{Credentials, InvalidCredentials, Server};
@@ -229,7 +229,7 @@ impl SignIn<'_> {
 /// a code it has, and another try would count as another failure.
 fn is_mechanism_unknown(result: &Result<(), Pop3Error>) -> bool {
     match result {
-        Err(Pop3Error::MechanismRefused { refusal, .. }) => is_form_refused(refusal),
+        Err(Pop3Error::MechanismRefused { refusal, .. }) => is_mechanism_refused(refusal),
         _ => false,
     }
 }

@@ -106,6 +106,14 @@ pub(super) fn is_form_refused(refusal: &Refusal) -> bool {
     refusal.code.is_none() && FORMS.iter().any(|form| text.contains(form))
 }
 
+/// Returns whether a refusal, given before the secret was looked at, is about the mechanism or its form, so that another may
+/// work.
+pub(super) fn is_mechanism_refused(refusal: &Refusal) -> bool {
+    let text = refusal.text.as_str().to_ascii_lowercase();
+    let is_reason_known = by_text(&text).is_some() || by_words(Tried::Mechanism, &text).is_some();
+    is_form_refused(refusal) || (refusal.code.is_none() && !is_reason_known)
+}
+
 fn by_text(text: &str) -> Option<Judgement> {
     let known = TEXTS.iter().find(|(known, _)| text.contains(known));
     known.map(|(_, judgement)| *judgement)

@@ -86,7 +86,10 @@ async fn with_password(
     let blob =
         credentials::plain(login, password).map_err(|source| SmtpError::Credentials { source })?;
     if capabilities.has_mechanism("PLAIN") {
-        return dialogue.respond("PLAIN", &blob, "*").await;
+        let reply = dialogue.respond("PLAIN", &blob, "*").await?;
+        if !(capabilities.has_mechanism("LOGIN") && is_not_understood(&reply)) {
+            return Ok(reply);
+        }
     }
     if !capabilities.has_mechanism("LOGIN") {
         return Err(no_mechanism(capabilities));
@@ -116,7 +119,7 @@ fn no_mechanism(capabilities: &Capabilities) -> SmtpError {
 
 /// The server does not know the form or the mechanism, and has not looked at the secret.
 fn is_not_understood(reply: &Reply) -> bool {
-    matches!(reply.code(), 500 | 501 | 504)
+    matches!(reply.code(), 500..=504)
 }
 
 struct Dialogue<'a> {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{MustAct, Verdict, VerdictKind};
 use thiserror::Error;
 
 use super::reply::Reply;
@@ -38,6 +38,9 @@ pub enum SmtpError {
     /// The server refused the bearer token; one refresh may help.
     #[error("the server refused the access token with {}", reply.status())]
     TokenRefused { reply: Reply },
+    /// The server refused login or password: there is nothing that a mailbox's owner could sign in to again.
+    #[error("the server refused the login or password with {}", reply.status())]
+    PasswordRefused { reply: Reply },
     #[error("the server does not offer STARTTLS, and the account requires it")]
     StartTlsMissing,
     /// Bytes came between STARTTLS and the handshake.
@@ -69,6 +72,8 @@ impl SmtpError {
     pub(super) fn refused_sign_in(reply: Reply, is_oauth2: bool) -> Self {
         if is_oauth2 && is_token_refused(&reply) {
             Self::TokenRefused { reply }
+        } else if !is_oauth2 && judge(Phase::Auth, &reply).0.kind == VerdictKind::NeedsSignIn {
+            Self::PasswordRefused { reply }
         } else {
             Self::refused(Phase::Auth, reply)
         }
@@ -82,6 +87,11 @@ impl SmtpError {
             Self::Wire { source, .. } => source.verdict(),
             Self::Refused { phase, reply } => judge(*phase, reply).0,
             Self::TokenRefused { .. } => Verdict::needs_sign_in(),
+            // Gmail: a check in the browser, or a password for this application alone.
+            Self::PasswordRefused { reply } if reply.code() == 534 => {
+                Verdict::needs_administrator(MustAct::MailboxOwner)
+            }
+            Self::PasswordRefused { .. } => Verdict::needs_administrator(MustAct::Administrator),
             Self::InvalidEhloName
             | Self::StartTlsMissing
             | Self::StartTlsInjected
@@ -95,9 +105,10 @@ impl SmtpError {
     pub fn scope(&self) -> Scope {
         match self {
             Self::Refused { phase, reply } => judge(*phase, reply).1,
-            Self::Credentials { .. } | Self::TokenRefused { .. } | Self::NoMechanism { .. } => {
-                Scope::Account
-            }
+            Self::Credentials { .. }
+            | Self::TokenRefused { .. }
+            | Self::PasswordRefused { .. }
+            | Self::NoMechanism { .. } => Scope::Account,
             Self::TooLarge { .. } => Scope::Message,
             _ => Scope::Host,
         }
@@ -111,7 +122,9 @@ impl SmtpError {
     /// Returns the server's reply, if it gave one.
     pub const fn reply(&self) -> Option<&Reply> {
         match self {
-            Self::Refused { reply, .. } | Self::TokenRefused { reply } => Some(reply),
+            Self::Refused { reply, .. }
+            | Self::TokenRefused { reply }
+            | Self::PasswordRefused { reply } => Some(reply),
             _ => None,
         }
     }

@@ -286,3 +286,106 @@ async fn passwords_take_plain_then_login_and_never_a_server_that_forbids_both() 
     assert_eq!(error.verdict().kind, VerdictKind::NeedsAdministrator);
     Ok(())
 }
+
+fn password() -> Credentials {
+    Credentials::Password {
+        login: "a@b.c".to_owned(),
+        password: SecretString::from("pw"),
+    }
+}
+
+#[tokio::test]
+async fn mechanism_that_is_offered_and_not_understood_leads_to_the_next() -> TestResult {
+    for (offered, credentials, first, reply, second) in [
+        (
+            "AUTH=PLAIN",
+            password(),
+            "AUTHENTICATE PLAIN",
+            "BAD AUTHENTICATE not supported",
+            r#"LOGIN "a@b.c" "pw""#.to_owned(),
+        ),
+        (
+            "AUTH=PLAIN",
+            password(),
+            "AUTHENTICATE PLAIN",
+            "NO Unsupported authentication mechanism.",
+            r#"LOGIN "a@b.c" "pw""#.to_owned(),
+        ),
+        (
+            "SASL-IR AUTH=OAUTHBEARER AUTH=XOAUTH2",
+            bearer("a@b.c", "tok"),
+            "AUTHENTICATE OAUTHBEARER",
+            "BAD unknown command",
+            format!("AUTHENTICATE XOAUTH2 {}", xoauth2()),
+        ),
+    ] {
+        play(
+            async |mut peer: Peer| {
+                peer.say(&format!("{BEFORE} {offered}] hi\r\n")).await?;
+                let line = peer.hear().await?;
+                let (tag, command) = line.split_once(' ').unwrap_or_default();
+                assert!(command.starts_with(first), "{command}");
+                peer.say(&format!("{tag} {reply}\r\n")).await?;
+                peer.answer(&second, "* CAPABILITY IMAP4rev1\r\n").await
+            },
+            async |server| {
+                Session::connect(&server, &credentials, hasty()).await?;
+                Ok(())
+            },
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn login_that_is_not_understood_leads_to_plain_once() -> TestResult {
+    play(
+        async |mut peer: Peer| {
+            peer.say(&format!("{BEFORE}] hi\r\n")).await?;
+            let tag = peer.expect(r#"LOGIN "a@b.c" "pw""#).await?;
+            peer.say(&format!("{tag} BAD no such command\r\n")).await?;
+            let tag = peer.expect("AUTHENTICATE PLAIN").await?;
+            peer.say("+ \r\n").await?;
+            peer.hear().await?;
+            peer.say(&format!("* CAPABILITY IMAP4rev1\r\n{tag} OK in\r\n"))
+                .await
+        },
+        async |server| {
+            Session::connect(&server, &password(), hasty()).await?;
+            Ok(())
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn refused_credentials_are_not_tried_by_another_mechanism() -> TestResult {
+    for (offered, reply, credentials) in [
+        ("AUTH=PLAIN", "NO [AUTHENTICATIONFAILED] wrong", password()),
+        ("AUTH=PLAIN", "NO wrong", password()),
+        ("AUTH=PLAIN LOGINDISABLED", "BAD not supported", password()),
+        (
+            "AUTH=OAUTHBEARER",
+            "BAD User is authenticated but not connected.",
+            bearer("a@b.c", "tok"),
+        ),
+    ] {
+        let error = refused(
+            async |mut peer: Peer| {
+                peer.say(&format!("{BEFORE} SASL-IR {offered}] hi\r\n"))
+                    .await?;
+                let line = peer.hear().await?;
+                let tag = line.split(' ').next().unwrap_or_default();
+                peer.say(&format!("{tag} {reply}\r\n")).await?;
+                assert_eq!(peer.hear().await?, "");
+                Ok(())
+            },
+            credentials,
+        )
+        .await?;
+
+        assert!(matches!(error, ImapError::SignInRefused { .. }), "{error}");
+    }
+    Ok(())
+}

@@ -173,7 +173,7 @@ async fn passwords_use_plain_or_login() {
     });
     let error = login.await.unwrap().unwrap_err();
     assert!(!error.is_token_refused());
-    assert_eq!(error.verdict().kind, VerdictKind::NeedsSignIn);
+    assert_eq!(error.verdict().kind, VerdictKind::NeedsAdministrator);
 }
 
 #[tokio::test]
@@ -253,4 +253,65 @@ async fn endless_challenges_end() {
             ..
         })
     ));
+}
+
+#[tokio::test]
+async fn plain_that_is_not_understood_leads_to_login() {
+    for refusal in [
+        "500 what",
+        "502 5.5.1 no",
+        "503 no",
+        "504 5.7.4 Unrecognized",
+    ] {
+        let result = sign_in(password(), "PLAIN LOGIN", async |peer| {
+            peer.expect("AUTH PLAIN ").await?;
+            peer.say(refusal).await?;
+            peer.answer("AUTH LOGIN", "334 VXNlcm5hbWU6").await?;
+            peer.answer("amFuZQ==", "334 UGFzc3dvcmQ6").await?;
+            peer.answer("aHVudGVyMiE=", "235 in").await
+        })
+        .await
+        .unwrap();
+
+        result.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn refused_password_is_the_administrators_to_correct() {
+    for (reply, who) in [
+        (
+            "535 5.7.8 Username and Password not accepted",
+            MustAct::Administrator,
+        ),
+        ("535 Authentication failed", MustAct::Administrator),
+        (
+            "432 4.7.12 A password transition is needed",
+            MustAct::Administrator,
+        ),
+        (
+            "534 5.7.9 Application-specific password required",
+            MustAct::MailboxOwner,
+        ),
+        (
+            "535 5.7.139 SmtpClientAuthentication is disabled",
+            MustAct::TenantAdministrator,
+        ),
+    ] {
+        let result = sign_in(password(), "PLAIN", async |peer| {
+            peer.expect("AUTH PLAIN ").await?;
+            peer.say(reply).await
+        })
+        .await
+        .unwrap();
+
+        let error = result.unwrap_err();
+        let verdict = error.verdict();
+        assert_eq!(verdict.kind, VerdictKind::NeedsAdministrator, "{reply}");
+        assert_eq!(
+            (verdict.who, error.scope()),
+            (who, Scope::Account),
+            "{reply}"
+        );
+    }
 }
