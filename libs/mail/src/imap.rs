@@ -23,6 +23,7 @@ mod lexer;
 mod limit;
 mod listed_folder;
 mod name;
+mod open_body;
 mod reply;
 mod search;
 mod sent;

@@ -54,6 +54,20 @@ pub struct ListedMail {
     pub bytes: Option<u64>,
 }
 
+/// Returns whether so many bytes may be taken for all of a mail of this claimed size. Where not, a further, empty answer
+/// proves the end.
+///
+/// Servers estimate, Exchange among them. There are others that answer with no more than they like, mostly with a round
+/// number of bytes: the end of such a mail may be near.
+pub fn is_about(claimed: Option<u64>, read: u64) -> bool {
+    let Some(claimed) = claimed else {
+        return false;
+    };
+    let missing = claimed.saturating_sub(read);
+    let is_round = read.is_multiple_of(1_000) || read.is_multiple_of(1_024);
+    missing == 0 || (!is_round && missing <= (read / 64).saturating_add(256))
+}
+
 /// The mail with the highest ordinal up to some other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HighestMail {
@@ -194,8 +208,9 @@ pub trait MailSource: fmt::Debug + Send {
         mails: &'a mpsc::Sender<FetchedMail>,
     ) -> BoxFuture<'a, Result<FetchReport, SourceError>>;
 
-    /// Fetches `bytes` of one mail from `offset` on; fewer mean that the mail ends there. Slices are asked for in
-    /// ascending order; a source that can only read from the beginning passes over what lies before.
+    /// Fetches up to `bytes` of one mail from `offset` on. None prove that it ends there; fewer do so if they agree with its
+    /// size, as there are servers that answer with no more than they like. Slices are asked for in ascending order; a
+    /// source that can only read from the beginning passes over what lies before.
     fn fetch_slice(
         &mut self,
         ordinal: u64,
@@ -210,6 +225,9 @@ pub trait MailSource: fmt::Debug + Send {
         limits: WaitLimits,
         wake: BoxFuture<'a, ()>,
     ) -> BoxFuture<'a, Result<(), SourceError>>;
+
+    /// Asks for changes from now on, where the server could push them.
+    fn avoid_push(&mut self) {}
 
     /// Returns the ordinal of a stored position in the open folder; `None` if it means nothing there, or its mail is
     /// known to be gone.

@@ -25,8 +25,8 @@ mod visitor;
 pub use fault::{Fault, FaultBook, FaultRule};
 pub use host::HostError;
 pub use mailbox::{
-    Flags, FolderState, MailCounters, MailStore, MailStoreError, Pop3Quirks, StoredMail,
-    Submission, UidlKind,
+    Flags, FolderState, ImapQuirks, MailCounters, MailStore, MailStoreError, Pop3Quirks,
+    StoredMail, Submission, UidlKind,
 };
 pub use oauth::{InvalidRedirectUri, MailboxCounts, OAuthCounters, SigningKeyError};
 pub use sandbox::{Addresses, Sandbox, SandboxError};

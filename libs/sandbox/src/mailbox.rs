@@ -8,6 +8,7 @@ mod error;
 mod flag;
 mod folder;
 mod folder_list;
+mod imap_quirks;
 mod maildrop;
 mod preload;
 mod record;
@@ -31,6 +32,7 @@ pub(crate) use folder::{Folder, Mail};
 pub(crate) use folder_list::{
     create_folder, delete_folder, find_folder, find_folder_mut, rename_folder,
 };
+pub use imap_quirks::ImapQuirks;
 pub(crate) use maildrop::{Maildrop, MaildropRefusal};
 pub use maildrop::{Pop3Quirks, UidlKind};
 pub use record::{FolderState, StoredMail, Submission};
@@ -53,6 +55,7 @@ pub(crate) struct Mailbox {
     epoch: AtomicU64,
     sign_ins: AtomicU64,
     maildrop: Mutex<Maildrop>,
+    imap_quirks: Mutex<ImapQuirks>,
 }
 
 impl Mailbox {
@@ -63,6 +66,13 @@ impl Mailbox {
     /// Never locked together with the folders.
     pub(crate) fn maildrop(&self) -> MutexGuard<'_, Maildrop> {
         self.maildrop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn imap_quirks(&self) -> ImapQuirks {
+        *self
+            .imap_quirks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes every session that waits for news; call it after the folder lock is gone.
@@ -137,6 +147,7 @@ impl MailStore {
             epoch: AtomicU64::new(0),
             sign_ins: AtomicU64::new(0),
             maildrop: Mutex::default(),
+            imap_quirks: Mutex::default(),
         };
         let mut mailboxes = self
             .inner
@@ -298,6 +309,16 @@ impl MailStore {
     /// Changes how the mailbox deviates when it is read over POP3; live sessions keep what they began with.
     pub fn set_pop3_quirks(&self, address: &str, quirks: Pop3Quirks) -> Result<(), MailStoreError> {
         self.load(address)?.maildrop().quirks = Arc::new(quirks);
+        Ok(())
+    }
+
+    /// Changes how the mailbox deviates when it is read over IMAP, in live sessions too.
+    pub fn set_imap_quirks(&self, address: &str, quirks: ImapQuirks) -> Result<(), MailStoreError> {
+        let mailbox = self.load(address)?;
+        *mailbox
+            .imap_quirks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = quirks;
         Ok(())
     }
 

@@ -1,11 +1,16 @@
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::{ImapError, Refusal, Stage};
 use super::reply::{Outcome, Reply, Status};
 use super::session::Session;
 use crate::ServerText;
+
+/// Maximum replies to one command that have no effect. A folder all of whose mails are marked as read tells as many changes
+/// of flags as it has mails.
+const MOST_IDLE_TALK: u32 = 100_000;
 
 /// A command under way.
 #[derive(Debug, Clone)]
@@ -45,10 +50,12 @@ impl Session {
         stage: Stage,
         command: &str,
     ) -> Result<Running, ImapError> {
+        self.close_body().await?;
         if !std::mem::take(&mut self.is_ready) {
             return Err(ImapError::Closed);
         }
         self.last_tag = self.last_tag.wrapping_add(1);
+        self.idle_talk = 0;
         let tag = format!("A{}", self.last_tag);
         let line = format!("{tag} {command}\r\n");
         self.send(stage, line.as_bytes()).await?;
@@ -93,13 +100,27 @@ impl Session {
         deadline: Instant,
         silence: Duration,
     ) -> Result<Reply, ImapError> {
+        let frame = self.next_frame(stage, deadline, silence).await?;
+        self.take_note(stage, Reply::read(&frame))
+    }
+
+    pub(super) async fn next_frame(
+        &mut self,
+        stage: Stage,
+        deadline: Instant,
+        silence: Duration,
+    ) -> Result<Bytes, ImapError> {
         loop {
             let frame = self
                 .wire
                 .take_response()
                 .map_err(|source| ImapError::Excess { stage, source })?;
+            // Before input that is there already: a server that never stops talking would have no time limit.
+            if Instant::now() >= deadline {
+                return Err(ImapError::TimedOut { stage });
+            }
             if let Some(frame) = frame {
-                return self.take_note(stage, Reply::read(&frame));
+                return Ok(frame);
             }
             let until = Instant::now()
                 .checked_add(silence)
@@ -136,10 +157,28 @@ impl Session {
             }
             _ => {}
         }
+        if has_no_effect(stage, &reply) {
+            self.idle_talk = self.idle_talk.saturating_add(1);
+            if self.idle_talk > MOST_IDLE_TALK {
+                self.is_ready = false;
+                return Err(ImapError::TalksOnly { stage });
+            }
+        }
         if let Some(folder) = self.folder.as_mut() {
             folder.take_note(&reply);
         }
         Ok(reply)
+    }
+}
+
+/// Returns whether a reply brings neither what was asked for nor what is waited for. Changes of flags are no news to us.
+const fn has_no_effect(stage: Stage, reply: &Reply) -> bool {
+    match reply {
+        Reply::Status(_) | Reply::Other | Reply::Recent => true,
+        Reply::Fetch(_) | Reply::BrokenFetch { .. } => {
+            !matches!(stage, Stage::Fetch | Stage::Search)
+        }
+        _ => false,
     }
 }
 

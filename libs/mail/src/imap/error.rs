@@ -207,6 +207,9 @@ pub enum ImapError {
         #[source]
         source: GuardError,
     },
+    /// The server sent replies without end, and nothing that was asked or waited for.
+    #[error("the server sends replies without end while {stage}")]
+    TalksOnly { stage: Stage },
     /// A line outside the IMAP grammar.
     #[error("the server sent what is not IMAP while {stage}: {text}")]
     Unreadable { stage: Stage, text: ServerText },

@@ -10,7 +10,7 @@ use super::reply::{BodyValue, FetchReply, Reply};
 use super::sequence::{UidSet, uid_sets};
 use super::session::Session;
 use super::verdict::is_partial_fetch;
-use crate::source::FetchedMail;
+use crate::source::{FetchedMail, is_about};
 
 /// Which of the mails that were asked for did not come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,7 +40,12 @@ impl Session {
         let report = self.fetch_sets(uids, slice_bytes, mails).await;
         self.wire.set_bounds(self.limits.bounds());
         let mut report = report?;
-        self.ask_for_missing(&mut report).await?;
+        if self.open_body.is_some() {
+            // Another command would read the body to its end: they are asked for again.
+            report.missing.clear();
+        } else {
+            self.ask_for_missing(&mut report).await?;
+        }
         Ok(report)
     }
 
@@ -66,38 +71,54 @@ impl Session {
         if self.folder.is_none() {
             return Err(ImapError::NoFolder);
         }
+        if let Some(slice) = self.go_on_with_body(uid, offset, bytes).await? {
+            return Ok(slice);
+        }
         self.expect_bodies(bytes);
         // `BODY[]` would set `\Seen` (RFC 3501 §6.4.5).
         let command = format!("UID FETCH {uid} (UID BODY.PEEK[]<{offset}.{bytes}>)");
-        let slice = self.fetch_one(&command, uid).await;
+        let fetched = self.fetch_one(&command, uid).await;
         self.wire.set_bounds(self.limits.bounds());
-        let slice = match slice? {
-            Some(slice) => slice,
+        let Some(fetched) = fetched? else {
+            // The server sends all of it.
+            let slice = self.go_on_with_body(uid, offset, bytes).await?;
+            return slice.ok_or(ImapError::MailUnreadable);
+        };
+        let body = match fetched {
+            Some(body) => body,
             None if self.search_uids(&[uid]).await?.is_empty() => return Err(ImapError::MailGone),
             None => BodyValue::Nil,
         };
-        match slice {
+        match body {
             BodyValue::Nil => Err(ImapError::MailUnreadable),
-            // A server that ignores the range would have us store the beginning twice.
             BodyValue::Bytes {
-                bytes,
-                is_partial: false,
-            } if offset > 0 && !bytes.is_empty() => Err(ImapError::Unsupported {
-                capability: "partial fetch",
-            }),
-            BodyValue::Bytes { bytes, .. } => Ok(bytes),
+                bytes: body,
+                origin,
+            } => cut(&body, origin.unwrap_or_default(), offset, bytes),
         }
     }
 
-    async fn fetch_one(&mut self, command: &str, uid: u32) -> Result<Option<BodyValue>, ImapError> {
+    /// Returns none if the server sends a body that is larger than what was asked for, which is open then.
+    async fn fetch_one(
+        &mut self,
+        command: &str,
+        uid: u32,
+    ) -> Result<Option<Option<BodyValue>>, ImapError> {
         let running = self.start(Stage::Fetch, command).await?;
         let deadline = Instant::now() + self.limits.timeouts.fetch_mail;
         let mut body = None;
         loop {
-            let reply = self.next_fetched(deadline).await?;
+            let reply = match self.next_fetched(deadline).await {
+                Err(error) => {
+                    self.open_body(&running, error, &[uid], 0).await?;
+                    return Ok(None);
+                }
+                Ok(reply) => reply,
+            };
             match self.settle(&running, reply) {
                 Settled::Done(outcome) => {
-                    return outcome.map(drop).or_else(forgive_partial).map(|()| body);
+                    let done = outcome.map(drop).or_else(forgive_partial);
+                    return done.map(|()| Some(body));
                 }
                 Settled::Data(Reply::Fetch(fetched)) if fetched.uid == Some(uid) => {
                     body = fetched.body.or(body).or(Some(BodyValue::Nil));
@@ -126,6 +147,9 @@ impl Session {
             );
             let mut batch = Batch::new(&set, slice_bytes);
             self.fetch_batch(&command, &mut batch, mails).await?;
+            if self.open_body.is_some() {
+                break;
+            }
             batch.close(&mut report);
         }
         Ok(report)
@@ -140,7 +164,20 @@ impl Session {
         let running = self.start(Stage::Fetch, command).await?;
         let mut deadline = Instant::now() + self.limits.timeouts.fetch_mail;
         loop {
-            let reply = self.next_fetched(deadline).await?;
+            let reply = match self.next_fetched(deadline).await {
+                Err(error) => {
+                    let asked: Vec<u32> = batch.pending.iter().copied().collect();
+                    let slice_bytes = batch.slice_bytes;
+                    let fetched = self.open_body(&running, error, &asked, slice_bytes).await?;
+                    let mail = batch.take(fetched).map(|mail| FetchedMail {
+                        is_complete: false,
+                        ..mail
+                    });
+                    let mail = mail.ok_or(ImapError::MailUnreadable)?;
+                    return mails.send(mail).await.map_err(|_| ImapError::NotTaken);
+                }
+                Ok(reply) => reply,
+            };
             match self.settle(&running, reply) {
                 Settled::Done(outcome) => {
                     return outcome.map(drop).or_else(forgive_partial);
@@ -178,6 +215,19 @@ fn forgive_partial(error: ImapError) -> Result<(), ImapError> {
     }
 }
 
+/// Cuts out what was asked for: a server that ignores the range sends the whole.
+fn cut(body: &Bytes, origin: u64, offset: u64, bytes: u32) -> Result<Bytes, ImapError> {
+    let before = offset.checked_sub(origin).ok_or(ImapError::Unsupported {
+        capability: "partial fetch",
+    })?;
+    let start = usize::try_from(before)
+        .unwrap_or(usize::MAX)
+        .min(body.len());
+    let most = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let end = start.saturating_add(most).min(body.len());
+    Ok(body.slice(start..end))
+}
+
 /// The mails of one command that are still to come.
 #[derive(Debug)]
 struct Batch {
@@ -201,7 +251,7 @@ impl Batch {
     /// flags meanwhile, or the server sends it in pieces.
     fn take(&mut self, fetched: FetchReply) -> Option<FetchedMail> {
         let uid = fetched.uid?;
-        let Some(BodyValue::Bytes { bytes, is_partial }) = fetched.body else {
+        let Some(BodyValue::Bytes { bytes, .. }) = fetched.body else {
             self.note_broken(Some(uid));
             return None;
         };
@@ -210,14 +260,16 @@ impl Batch {
             return None;
         }
         self.unreadable.remove(&uid);
+        let size = fetched.size.map(u64::from);
+        let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
         Some(FetchedMail {
             ordinal: u64::from(uid),
-            bytes: fetched.size.map(u64::from),
+            bytes: size,
             received_at: fetched.internal_date,
             flags: fetched.flags,
-            // Exactly one slice may be all of it or not, whatever the server calls it.
-            is_complete: body.len() < self.slice_bytes
-                || (!is_partial && body.len() > self.slice_bytes),
+            // Exactly one slice may be all of it or not, whatever the server calls it; so may less, as there are servers
+            // that answer with no more than they like.
+            is_complete: body.len() != self.slice_bytes && is_about(size, length),
             body,
         })
     }

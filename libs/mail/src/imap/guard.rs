@@ -66,9 +66,9 @@ impl Guard {
             self.check_line(end)?;
             self.position = end;
             let line = buffer.get(self.line_start..end).unwrap_or_default();
-            let Some(line) = line.strip_suffix(b"\r\n") else {
-                continue;
-            };
+            // There are servers that end lines with LF alone; inside literals, which are skipped by count, it ends nothing.
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
             let is_text = self.line_start == 0 && is_text_response(line);
             let Some(announced) = announced_literal(line).filter(|_| !is_text) else {
                 self.position = 0;
@@ -78,6 +78,15 @@ impl Guard {
             self.skip_literal(end, announced)?;
         }
         Ok(None)
+    }
+
+    /// Returns the length of what comes before the literal that was refused last; what follows that literal is looked at as
+    /// a response of its own.
+    pub(super) const fn pass_refused_literal(&mut self) -> usize {
+        let end = self.position;
+        self.position = 0;
+        self.line_start = 0;
+        end
     }
 
     fn check_line(&self, end: usize) -> Result<(), GuardError> {

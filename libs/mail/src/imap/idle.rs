@@ -93,11 +93,12 @@ impl Session {
         while !self.folder.is_some_and(|folder| folder.has_changed) {
             self.wire.set_idle(true);
             let reply = tokio::select! {
-                // Read first: a change that came with the wake-up must not wait for the next look.
+                // Input last: a server that never stops talking must not keep the wait from its end. A change that came
+                // with the wake-up is read before the answer to DONE.
                 biased;
-                reply = self.next_reply(Stage::Idle, until + FAR) => reply?,
                 () = &mut wake => return Ok(Some(IdleEnd::Woken)),
                 () = sleep_until(until) => return Ok(Some(IdleEnd::TimeUp)),
+                reply = self.next_reply(Stage::Idle, until + FAR) => reply?,
             };
             if let Settled::Done(outcome) = self.settle(running, reply) {
                 self.wire.set_idle(false);

@@ -98,10 +98,11 @@ impl<'a> Lexer<'a> {
     }
 
     fn literal(&mut self) -> Option<Token<'a>> {
-        let end = self.rest.windows(2).position(|pair| pair == b"\r\n")?;
+        let end = self.rest.iter().position(|byte| *byte == b'\n')?;
         let (header, after) = self.rest.split_at_checked(end)?;
+        let header = header.strip_suffix(b"\r").unwrap_or(header);
         let count = usize::try_from(announced_literal(header)?).ok()?;
-        let (literal, after) = after.get(2..)?.split_at_checked(count)?;
+        let (literal, after) = after.get(1..)?.split_at_checked(count)?;
         self.rest = after;
         Some(Token::Literal(literal))
     }

@@ -16,9 +16,37 @@ pub struct Session {
     pub(super) limits: ImapLimits,
     pub(super) capabilities: Option<Capabilities>,
     pub(super) folder: Option<OpenFolder>,
+    pub(super) open_body: Option<OpenBody>,
     pub(super) last_tag: u32,
+    /// Replies to the command under way that had no effect.
+    pub(super) idle_talk: u32,
     /// No command is under way and nothing has broken.
     pub(super) is_ready: bool,
+}
+
+/// A body that the server sends whole although a part of it was asked for: it is read piece by piece.
+#[derive(Debug)]
+pub(super) struct OpenBody {
+    /// Of the command that it answers.
+    pub(super) tag: String,
+    pub(super) uid: u32,
+    /// Bytes that were read of it.
+    pub(super) offset: u64,
+    pub(super) left: u64,
+    /// The command was answered to its end.
+    pub(super) is_over: bool,
+}
+
+impl OpenBody {
+    pub(super) fn new(tag: &str, uid: u32, bytes: u64) -> Self {
+        Self {
+            tag: tag.to_owned(),
+            uid,
+            offset: 0,
+            left: bytes,
+            is_over: false,
+        }
+    }
 }
 
 /// What we know of the open folder beyond its opening.
@@ -73,7 +101,9 @@ impl Session {
             limits,
             capabilities: None,
             folder: None,
+            open_body: None,
             last_tag: 0,
+            idle_talk: 0,
             is_ready: true,
         }
     }
@@ -85,7 +115,7 @@ impl Session {
 
     /// Returns whether the session can take a command.
     pub const fn is_healthy(&self) -> bool {
-        self.is_ready
+        self.is_ready || self.open_body.is_some()
     }
 
     /// Asks for changes; returns the number of mails if the folder changed since it was last asked for.

@@ -214,6 +214,10 @@ impl MailSource for ImapSource {
         }
     }
 
+    fn avoid_push(&mut self) {
+        self.can_idle = false;
+    }
+
     fn locate(&self, position: &Position) -> Option<u64> {
         match position {
             Position::Imap {

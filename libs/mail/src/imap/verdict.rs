@@ -86,6 +86,7 @@ impl ImapError {
             Self::Unreadable { .. } => self.judge().verdict,
             Self::ConnectionLost { .. }
             | Self::TimedOut { .. }
+            | Self::TalksOnly { .. }
             | Self::KeepsChanging
             | Self::NotTaken
             | Self::Closed => Verdict::transient(),

@@ -67,6 +67,24 @@ impl Wire {
         Ok(())
     }
 
+    /// Returns what was sent before the literal that was refused last, whose bytes are next for [`Self::read_raw`].
+    pub(super) fn take_head(&mut self) -> Bytes {
+        let length = self.guard.pass_refused_literal();
+        self.buffer.split_to(length.min(self.buffer.len())).freeze()
+    }
+
+    /// Reads bytes of a literal, at least one and at most so many.
+    pub(super) async fn read_raw(&mut self, most: usize) -> io::Result<Bytes> {
+        if self.buffer.is_empty() {
+            self.buffer.reserve(self.read_bytes);
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let bytes = most.min(self.buffer.len());
+        Ok(self.buffer.split_to(bytes).freeze())
+    }
+
     pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes).await?;
         self.stream.flush().await

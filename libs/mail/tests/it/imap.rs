@@ -10,3 +10,4 @@ mod sign_in;
 mod size;
 mod source;
 pub(crate) mod start_tls;
+mod whole_body;

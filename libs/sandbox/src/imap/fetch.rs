@@ -9,7 +9,7 @@ use super::item::{BodyItem, Item, parse_items};
 use super::moment::InternalDate;
 use super::parse::Parser;
 use crate::fault::Fault;
-use crate::mailbox::{Flags, Mail};
+use crate::mailbox::{Flags, ImapQuirks, Mail};
 use crate::server::wire::{ConnectionEnd, Wire, take_fault};
 
 /// Mails looked up per visit to the folder, so that others get their turn.
@@ -20,6 +20,7 @@ struct Plan {
     items: Vec<Item>,
     sets_seen: bool,
     has_body: bool,
+    quirks: ImapQuirks,
 }
 
 /// A mail on its way out, with its sequence number.
@@ -40,12 +41,14 @@ impl Session {
         if is_by_uid && !items.iter().any(|item| matches!(item, Item::Uid)) {
             items.insert(0, Item::Uid);
         }
-        let (_, view, _) = self.selected()?;
+        let (mailbox, view, _) = self.selected()?;
+        let quirks = mailbox.imap_quirks();
         let places = sequence.places(view.uids(), is_by_uid);
         let bodies = || items.iter().filter_map(as_body);
         let plan = Plan {
             sets_seen: !view.is_read_only && bodies().any(|body| !body.is_peek),
             has_body: bodies().next().is_some(),
+            quirks,
             items,
         };
         for visit in places.chunks(MAILS_PER_VISIT) {
@@ -178,7 +181,10 @@ async fn put_mail(
                 InternalDate(mail.received_at)
             )),
             Item::Envelope => put_envelope(&mut wire.output, &mail.raw),
-            Item::Body(body) => put_body(wire, body, &mail.raw, may_share).await?,
+            Item::Body(body) => {
+                let part = cut(body, &mail.raw, plan.quirks);
+                put_body(wire, body, &part, may_share).await?;
+            }
         }
     }
     let has_flags = plan.items.iter().any(|item| matches!(item, Item::Flags));
@@ -189,21 +195,30 @@ async fn put_mail(
     Ok(())
 }
 
+fn cut(body: &BodyItem, raw: &Bytes, quirks: ImapQuirks) -> Bytes {
+    let part = if quirks.ignores_ranges {
+        body.whole(raw)
+    } else {
+        body.cut(raw)
+    };
+    let most = quirks.answered_at_most.unwrap_or(usize::MAX);
+    part.slice(..part.len().min(most))
+}
+
 async fn put_body(
     wire: &mut Wire,
     body: &BodyItem,
-    raw: &Bytes,
+    part: &Bytes,
     may_share: bool,
 ) -> Result<(), ConnectionEnd> {
-    let part = body.cut(raw);
     wire.put(body.label.as_bytes());
     if let Some((first, _)) = body.partial {
         wire.say(format_args!("<{first}>"));
     }
     wire.say(format_args!(" {{{}}}\r\n", part.len()));
     if may_share {
-        return wire.put_shared(&part).await;
+        return wire.put_shared(part).await;
     }
-    wire.put(&part);
+    wire.put(part);
     Ok(())
 }

@@ -18,6 +18,11 @@ impl Session {
         // Subscribed before the first report: what comes between the two is not missed.
         let mut news = self.mailbox()?.subscribe();
         self.wire()?.put(b"+ idling\r\n");
+        if self.mailbox()?.imap_quirks().ends_idle {
+            self.wire()?.put(b"* BYE Autologout\r\n");
+            self.wire()?.flush().await?;
+            return Err(ConnectionEnd::ByUs.into());
+        }
         loop {
             self.report_news(true)?;
             if self.account.as_ref().is_some_and(Account::is_expired) {

@@ -45,19 +45,24 @@ impl BodyItem {
 
     /// Returns the bytes asked for, shared with the mail where they are part of it.
     pub(super) fn cut(&self, raw: &Bytes) -> Bytes {
-        let whole = match &self.section {
-            Section::Full => raw.clone(),
-            Section::Header => raw.slice(..header_length(raw)),
-            Section::Text => raw.slice(header_length(raw)..),
-            Section::Fields { names, keeps_named } => filter_fields(raw, names, *keeps_named),
-            Section::Nothing => Bytes::new(),
-        };
+        let whole = self.whole(raw);
         let Some((first, length)) = self.partial else {
             return whole;
         };
         let first = first.min(whole.len());
         let end = first.saturating_add(length).min(whole.len());
         whole.slice(first..end)
+    }
+
+    /// Returns the section whatever part of it is asked for.
+    pub(super) fn whole(&self, raw: &Bytes) -> Bytes {
+        match &self.section {
+            Section::Full => raw.clone(),
+            Section::Header => raw.slice(..header_length(raw)),
+            Section::Text => raw.slice(header_length(raw)..),
+            Section::Fields { names, keeps_named } => filter_fields(raw, names, *keeps_named),
+            Section::Nothing => Bytes::new(),
+        }
     }
 }
 

@@ -23,8 +23,8 @@ pub(in crate::imap) enum BodyValue {
     Nil,
     Bytes {
         bytes: Bytes,
-        /// It answered with the part that was asked for, not with everything.
-        is_partial: bool,
+        /// Where in the mail they begin, if the server says so. Without it they are the whole.
+        origin: Option<u64>,
     },
 }
 
@@ -110,7 +110,7 @@ fn is_whole_body(name: &[u8]) -> bool {
 }
 
 fn read_body(frame: &Bytes, name: &[u8], value: Token<'_>) -> Option<BodyValue> {
-    let is_partial = name.contains(&b'<');
+    let origin = read_origin(name);
     let bytes = match value {
         Token::Atom(word) if word.eq_ignore_ascii_case(b"NIL") => return Some(BodyValue::Nil),
         Token::Literal(bytes) => frame.slice_ref(bytes),
@@ -118,7 +118,14 @@ fn read_body(frame: &Bytes, name: &[u8], value: Token<'_>) -> Option<BodyValue> 
         Token::Quoted(_) => Bytes::from(value.bytes()?.into_owned()),
         _ => return None,
     };
-    Some(BodyValue::Bytes { bytes, is_partial })
+    Some(BodyValue::Bytes { bytes, origin })
+}
+
+/// Reads n of `BODY[]<n>`.
+fn read_origin(name: &[u8]) -> Option<u64> {
+    let open = name.iter().position(|byte| *byte == b'<')?;
+    let number = name.get(open + 1..)?.strip_suffix(b">")?;
+    std::str::from_utf8(number).ok()?.parse().ok()
 }
 
 fn read_date(text: &[u8]) -> Option<OffsetDateTime> {

@@ -30,7 +30,7 @@ fn fetch_items_are_read_in_any_order_among_unknown_ones() {
             flags: vec!["\\Seen".to_owned(), "$a]".to_owned()],
             body: Some(BodyValue::Bytes {
                 bytes: Bytes::from_static(b"a\r\nb)c"),
-                is_partial: true
+                origin: Some(0)
             }),
         }
     );
@@ -47,7 +47,7 @@ fn odd_values_of_single_items_do_not_lose_the_mail() {
         odd.body,
         Some(BodyValue::Bytes {
             bytes: Bytes::from_static(b"a\"b"),
-            is_partial: false
+            origin: None
         })
     );
     assert_eq!(

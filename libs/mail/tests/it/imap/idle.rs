@@ -3,6 +3,8 @@ use std::time::{Duration, Instant};
 
 use mailmesh_mail::imap::{IdleEnd, IdleReport, ImapError, ImapLimits};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::peer::{Peer, TestResult, hasty, open_inbox, play};
 
 const LONG: Duration = Duration::from_secs(15);
@@ -242,6 +244,111 @@ async fn a_session_that_ends_while_idle_says_why() -> TestResult {
             let mut session = open_inbox(server, ImapLimits::default()).await?;
             let ended = session.idle(LONG, pending()).await;
             assert!(matches!(ended, Err(ImapError::ConnectionLost { .. })));
+            Ok(())
+        },
+    )
+    .await
+}
+
+/// Consents to IDLE and then talks without end, until the client has gone or says DONE.
+async fn talk_without_end(peer: &mut Peer, line: &str) -> std::io::Result<()> {
+    let talk = line.repeat(1_000);
+    let (mut reader, mut writer) = peer.stream.split();
+    let mut heard = [0; 64];
+    loop {
+        tokio::select! {
+            written = writer.write_all(talk.as_bytes()) => if written.is_err() { return Ok(()) },
+            read = reader.read(&mut heard) => if read.unwrap_or(0) < 6 { return Ok(()) } else { break },
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn flood_in_idle_keeps_neither_the_time_nor_the_wake_up_from_ending_it() -> TestResult {
+    for wakes in [false, true] {
+        play(
+            async |mut peer: Peer| {
+                peer.open("IDLE", 3).await?;
+                let tag = consent_to_idle(&mut peer).await?;
+                talk_without_end(&mut peer, "* OK nothing new here\r\n").await?;
+                peer.say(&format!("\r\n* 4 EXISTS\r\n{tag} OK done\r\n"))
+                    .await
+                    .or(Ok(()))
+            },
+            async |server| {
+                let mut session = open_inbox(server, hasty()).await?;
+                let begun = Instant::now();
+                let wake = async {
+                    if !wakes {
+                        pending::<()>().await;
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                };
+                let limit = if wakes {
+                    LONG
+                } else {
+                    Duration::from_millis(20)
+                };
+                // What the flood left in between is another matter.
+                drop(session.idle(limit, wake).await);
+                assert!(
+                    begun.elapsed() < Duration::from_secs(10),
+                    "{:?}",
+                    begun.elapsed()
+                );
+                Ok(())
+            },
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn replies_without_effect_end_the_session_at_their_bound() -> TestResult {
+    for line in [
+        "* OK nothing new here\r\n",
+        "* 1 FETCH (FLAGS ())\r\n",
+        "* X\r\n",
+    ] {
+        play(
+            async |mut peer: Peer| {
+                peer.open("IDLE", 3).await?;
+                consent_to_idle(&mut peer).await?;
+                talk_without_end(&mut peer, line).await
+            },
+            async |server| {
+                let mut session = open_inbox(server, ImapLimits::default()).await?;
+                let ended = session.idle(LONG, pending()).await;
+                assert!(
+                    matches!(ended, Err(ImapError::TalksOnly { .. })),
+                    "{ended:?}"
+                );
+                assert!(!session.is_healthy());
+                Ok(())
+            },
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn flood_has_the_time_limit_of_the_command_that_it_answers() -> TestResult {
+    play(
+        async |mut peer: Peer| {
+            peer.open("", 3).await?;
+            peer.expect("NOOP").await?;
+            talk_without_end(&mut peer, "* 3 EXISTS\r\n").await
+        },
+        async |server| {
+            let mut session = open_inbox(server, hasty()).await?;
+            let ended = session.noop().await;
+            assert!(
+                matches!(ended, Err(ImapError::TimedOut { .. })),
+                "{ended:?}"
+            );
             Ok(())
         },
     )
