@@ -41,20 +41,26 @@ pub(crate) async fn fetch_control(
 }
 
 async fn list_others(source: &mut dyn MailSource, ordinal: u64) -> Result<Vec<u64>, Failure> {
-    let mut others = source.list_after(ordinal).await?;
-    if others.is_empty() {
-        others = source.list_after(0).await?;
-    }
-    let others = others.iter().map(|mail| mail.ordinal);
-    Ok(others.filter(|other| *other != ordinal).collect())
+    // Also those before it: what follows may be broken just as it is.
+    let mut others = source.list_after(0).await?;
+    others.extend(source.list_after(ordinal).await?);
+    let mut others: Vec<u64> = others.iter().map(|mail| mail.ordinal).collect();
+    others.sort_unstable();
+    others.dedup();
+    others.retain(|other| *other != ordinal);
+    Ok(others)
 }
 
-/// Chooses some of the mails, as any may be broken as well; others with each attempt, beginning with the first and the last.
+/// Chooses some of the mails, as any may be broken as well. With each attempt others, and another one first: one that breaks
+/// the session is the last that is read of an attempt.
 fn choose(others: &[u64], attempts: i32) -> Vec<u64> {
     let attempts = usize::try_from(attempts).unwrap_or(0);
     let spread = attempts.wrapping_mul(7_919) % others.len().max(1);
+    let mut candidates = [others.first(), others.last(), others.get(spread)];
+    let first = attempts % candidates.len();
+    candidates.rotate_left(first);
     let mut chosen = Vec::new();
-    for other in [others.first(), others.last(), others.get(spread)] {
+    for other in candidates {
         chosen.extend(other.filter(|other| !chosen.contains(*other)));
     }
     chosen
@@ -74,6 +80,10 @@ mod tests {
 
         assert!(chosen.len() > 20, "{chosen:?}");
         assert_eq!(choose(&[5], 3), [5]);
-        assert_eq!(choose(&[5, 6], 4), [5, 6]);
+        assert_eq!(choose(&[5, 6], 3), [5, 6]);
+        let first: std::collections::BTreeSet<u64> = (3..9)
+            .filter_map(|attempts| choose(&others, attempts).first().copied())
+            .collect();
+        assert!(first.len() >= 4, "{first:?}");
     }
 }

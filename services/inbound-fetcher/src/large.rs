@@ -3,7 +3,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use bytes::{Bytes, BytesMut};
 use mailmesh_mail::SourceError;
-use mailmesh_mail::source::{FetchedMail, MailSource};
+use mailmesh_mail::source::{FetchedMail, MailSource, is_about};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
@@ -153,6 +153,8 @@ struct Slices {
     ordinal: u64,
     offset: u64,
     slice_bytes: u32,
+    /// What the server claims as the mail's size.
+    claimed: Option<u64>,
     time_left: Duration,
     is_done: bool,
 }
@@ -164,6 +166,7 @@ impl Slices {
             ordinal: mail.ordinal,
             offset: length(&mail.body),
             slice_bytes: settings.slice_bytes,
+            claimed: mail.bytes,
             time_left: time_allowed(mail.bytes, settings),
             is_done: false,
         }
@@ -189,7 +192,8 @@ impl Slices {
         self.time_left = self.time_left.saturating_sub(begun.elapsed());
         let bytes = length(&slice);
         self.offset += bytes;
-        self.is_done = bytes < u64::from(self.slice_bytes);
+        let is_short = bytes < u64::from(self.slice_bytes);
+        self.is_done = bytes == 0 || (is_short && is_about(self.claimed, self.offset));
         Ok((!slice.is_empty()).then_some(slice))
     }
 }
