@@ -152,6 +152,9 @@ impl Worker {
         loop {
             let looking = self.watch.look(&self.owner, source.as_mut(), look);
             if let Err(failure) = Box::pin(looking).await {
+                if look == Look::Again {
+                    self.watch.note_end();
+                }
                 // Exchange counts sessions that were only dropped against the account's limit.
                 source.close(Farewell::Abandon).await;
                 return self.fail(failure).await;
@@ -181,6 +184,7 @@ impl Worker {
             Some(_) => AccountState::Failing,
             None => AccountState::Active,
         };
+        let problem = problem.or_else(|| self.watch.notice(&self.owner));
         let (context, account) = (&self.owner.context, &self.owner.account);
         self.recorded
             .set(&context.replica, account, state, problem.as_ref())
@@ -195,10 +199,13 @@ impl Worker {
         if failure.breaks_ownership() {
             self.watch.disown();
         }
+        // Looks that succeeded prove nothing while each session ends soon after.
+        let early_ends = self.watch.early_ends();
         let failures = self.owner.count_failure();
         if let Failure::Source(error) = &failure
             && error.is_token_stale()
             && failures == 1
+            && early_ends <= 1
         {
             return State::Connecting;
         }
@@ -222,7 +229,8 @@ impl Worker {
         }
         let shift = if is_lasting { PERMANENT_SHIFT } else { 0 };
         let hint = verdict.retry_after.unwrap_or_default();
-        State::BackingOff(settings.backoff().after_or(failures + shift, hint))
+        let steps = failures.max(early_ends).saturating_add(shift);
+        State::BackingOff(settings.backoff().after_or(steps, hint))
     }
 }
 

@@ -59,6 +59,7 @@ mod progress;
 mod proof;
 mod publish;
 mod published_index;
+mod push;
 mod quarantine;
 mod read_back;
 mod read_event;

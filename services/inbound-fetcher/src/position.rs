@@ -26,7 +26,7 @@ pub(crate) struct Positions {
     /// An earlier owner published mails; what is to be done with them on the server is ours.
     has_read_back: bool,
     newest: NewestMails,
-    /// Folders whose numbers this session has shown to mean what they meant.
+    /// Folders whose numbers were shown to mean what they meant, since this worker began.
     proved: Vec<String>,
 }
 
@@ -153,7 +153,7 @@ impl Positions {
         self.newest.note(folder, mails);
     }
 
-    /// Returns whether this session has shown that the folder's numbers mean what they meant.
+    /// Returns whether a look of this worker has shown that the folder's numbers mean what they meant.
     pub(crate) fn is_proved(&self, folder: &str) -> bool {
         self.proved.iter().any(|name| name == folder)
     }
@@ -166,11 +166,6 @@ impl Positions {
         if let (Some(cursor), Some(newest)) = (self.cursor_mut(folder), newest) {
             cursor.newest = Some(newest);
         }
-    }
-
-    /// Forgets what an earlier session has shown.
-    pub(crate) fn begin_session(&mut self) {
-        self.proved.clear();
     }
 
     fn note_newest(&mut self, folder: &str, reached: u64) -> Option<Cursor> {

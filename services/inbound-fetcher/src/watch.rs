@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::open_folder::OpenFolder;
 use crate::post_action::PostActions;
 use crate::progress::Progress;
+use crate::push::{PushTrust, SessionEnd};
 use crate::receive::Receiver;
 use crate::standby::Pause;
 
@@ -25,6 +26,7 @@ pub(crate) struct FolderWatch {
     receiver: Receiver,
     post: PostActions,
     failed: FailedFolders,
+    push: PushTrust,
 }
 
 /// How much of the account's folders is open in this session already.
@@ -41,6 +43,7 @@ impl FolderWatch {
             receiver: Receiver::default(),
             post: PostActions::default(),
             failed: FailedFolders::default(),
+            push: PushTrust::new(),
         }
     }
 
@@ -56,6 +59,21 @@ impl FolderWatch {
             .or_else(|| self.post.problem().cloned())
     }
 
+    /// Returns what is to be known of an account all of whose mail is received.
+    pub(crate) fn notice(&self, owner: &AccountContext) -> Option<Problem> {
+        self.push.problem(owner.account.poll_interval_seconds)
+    }
+
+    /// Notes that a session ended in a look which was not its first.
+    pub(crate) fn note_end(&mut self) {
+        self.push.note_end(SessionEnd::Else);
+    }
+
+    /// Returns how many sessions in a row ended soon after a look that succeeded.
+    pub(crate) const fn early_ends(&self) -> u32 {
+        self.push.early_ends()
+    }
+
     /// Opens every folder and receives what is new. A folder that fails is skipped while others work.
     pub(crate) async fn look(
         &mut self,
@@ -64,7 +82,7 @@ impl FolderWatch {
         look: Look,
     ) -> Result<(), Failure> {
         if look == Look::First {
-            self.progress.begin_session();
+            self.push.begin_session();
         }
         let is_first = look == Look::First && !self.progress.has_looked();
         if is_first && owner.opens_for_changes() {
@@ -121,7 +139,7 @@ impl FolderWatch {
 
     /// Waits for a change, the poll interval, a wake-up or the stop.
     pub(crate) async fn wait(
-        &self,
+        &mut self,
         owner: &AccountContext,
         source: &mut dyn MailSource,
     ) -> Result<(), Failure> {
@@ -142,7 +160,16 @@ impl FolderWatch {
                 () = signals.wake.notified() => {}
             }
         });
-        Ok(source.wait(limits, woken).await?)
+        if self.push.polls() {
+            source.avoid_push();
+        }
+        let waited = source.wait(limits, woken).await;
+        match &waited {
+            Ok(()) => self.push.note_wait(),
+            Err(error) if error.is_token_stale() => self.push.note_end(SessionEnd::Else),
+            Err(_) => self.push.note_end(SessionEnd::InWait),
+        }
+        Ok(waited?)
     }
 
     /// Skips the folder after a failure that concerns no more than it, and returns that failure; any other is an error.

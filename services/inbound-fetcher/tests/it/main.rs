@@ -9,7 +9,11 @@ mod maildrop;
 mod numbering;
 mod post_action;
 #[cfg(test)]
+mod push;
+#[cfg(test)]
 mod quarantine;
+#[cfg(test)]
+mod range;
 #[cfg(test)]
 mod read_back;
 #[cfg(test)]
