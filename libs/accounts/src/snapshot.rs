@@ -19,13 +19,15 @@ pub struct AccountSnapshot {
     pub term: LeaseTerm,
     /// Last recorded state.
     pub state: Option<StoredState>,
+    /// The server has let it in, or has taken its mail, at some time.
+    pub has_worked: bool,
     pub grant: Option<Grant>,
     /// Empty for an outbound account.
     pub cursors: Vec<Cursor>,
 }
 
 impl AccountSnapshot {
-    /// Loads many accounts with six queries; leaves out those whose lease the replica does not hold.
+    /// Loads many accounts with seven queries; leaves out those whose lease the replica does not hold.
     ///
     /// # Errors
     /// When the database fails.
@@ -50,10 +52,15 @@ impl AccountSnapshot {
                 Direction::Inbound => mailbox::list_cursors(&mut tx, ids).await?,
                 Direction::Outbound => Vec::new(),
             };
+            let proved = account_status::list_proved(&mut tx, ids).await?;
             tx.commit().await?;
             let terms = terms.into_iter().map(|one| (one.account_id, one)).collect();
             let states = states.into_iter().collect();
-            Ok(assemble(accounts, terms, states, &grants, cursors))
+            let mut snapshots = assemble(accounts, terms, states, &grants, cursors);
+            for snapshot in &mut snapshots {
+                snapshot.has_worked = proved.contains(&snapshot.account.id);
+            }
+            Ok(snapshots)
         })
     }
 }
@@ -75,6 +82,7 @@ fn assemble(
         Some(AccountSnapshot {
             term: *terms.get(&account.id)?,
             state: states.remove(&account.id),
+            has_worked: false,
             grant: account
                 .grant_id
                 .and_then(|id| grants.get(&id).copied().cloned()),

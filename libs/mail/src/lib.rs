@@ -12,23 +12,27 @@
 //! tampered with, and certificates that do not check. Knows no accounts, bus or SQL: servers and
 //! credentials are passed in, mails are handed out.
 
+pub mod advice;
 mod connect;
 pub mod connection;
 pub mod credentials;
 pub mod imap;
 pub mod message;
+mod pipelining;
 pub mod pop3;
 mod probe;
 mod server_text;
 pub mod smtp;
 pub mod source;
 mod source_error;
+mod spoken;
 pub mod tls;
 pub mod transport;
 
 pub use connect::{Endpoint, connect_sent, connect_source, connect_transport};
 pub use connection::{ConnectError, MailStream, Server};
 pub use credentials::{Credentials, InvalidCredentials};
+pub use pipelining::PipeliningRecord;
 pub use probe::{Probe, ProbeCheck, ProbeError, ProbeStep, probe};
 pub use server_text::ServerText;
 pub use source::MailSource;

@@ -157,7 +157,7 @@ impl ProbeError {
     pub fn advice(&self) -> &'static str {
         let own = match self {
             Self::Source(error) => error.advice(),
-            Self::Transport(_) => None,
+            Self::Transport(error) => error.advice(),
             Self::TimedOut { .. } => Some(
                 "It is tried again by itself. If it stays, check host, port and encryption of the account, and whether a firewall is between.",
             ),

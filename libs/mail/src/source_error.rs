@@ -1,5 +1,6 @@
 use mailmesh_domain::{MustAct, Protocol, Verdict, VerdictKind};
 
+use crate::advice;
 use crate::imap::{ImapError, Stage};
 use crate::pop3::{self, Pop3Error};
 
@@ -141,15 +142,42 @@ impl SourceError {
     /// Returns what to do, where the failure itself suggests more than its verdict.
     pub const fn advice(&self) -> Option<&'static str> {
         match self {
-            // A port that wants TLS from the first byte waits for it in silence.
-            Self::Imap(ImapError::TimedOut {
-                stage: Stage::Greeting,
-            }) => Some(
-                "It is tried again by itself. If it stays, check the account's port and encryption: port 993 wants tls, port 143 starttls.",
-            ),
+            Self::Imap(error) => advice_of_imap(error),
             Self::Pop3(error) => error.advice(),
             _ => None,
         }
+    }
+
+    /// Returns whether nothing answered where the server should be.
+    pub const fn is_unreached(&self) -> bool {
+        match self {
+            Self::Imap(ImapError::Connect(error)) | Self::Pop3(Pop3Error::Connect(error)) => {
+                error.is_unreached()
+            }
+            _ => false,
+        }
+    }
+}
+
+const fn advice_of_imap(error: &ImapError) -> Option<&'static str> {
+    match error {
+        ImapError::Connect(error) => advice::of_connect(error),
+        ImapError::OtherProtocol { .. } => Some(advice::OTHER_PROTOCOL),
+        ImapError::NoMechanism => Some(advice::NO_MECHANISM),
+        ImapError::SignInRefused { mechanism, .. } if !mechanism.is_oauth2() => {
+            Some(advice::WRONG_PASSWORD)
+        }
+        ImapError::Refused {
+            stage: Stage::Select,
+            ..
+        } => Some(advice::WRONG_FOLDER),
+        // A port that wants TLS from the first byte waits for it in silence.
+        ImapError::TimedOut {
+            stage: Stage::Greeting,
+        } => Some(
+            "It is tried again by itself. If it stays, check the account's port and encryption: port 993 wants tls, port 143 starttls.",
+        ),
+        _ => None,
     }
 }
 
@@ -178,6 +206,7 @@ fn concern_of_imap(error: &ImapError) -> Concern {
             Concern::Account
         }
         ImapError::Connect(_)
+        | ImapError::OtherProtocol { .. }
         | ImapError::StartTlsTampered
         | ImapError::PreAuthBeforeTls
         | ImapError::TimedOut {

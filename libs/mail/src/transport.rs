@@ -12,6 +12,7 @@ use mailmesh_domain::{Verdict, VerdictKind};
 use tokio::time::Instant;
 
 use crate::message::Envelope;
+use crate::pipelining::PipeliningRecord;
 
 /// What a failure concerns, and so what else need not be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub enum FailureDetail {
     NotTried,
     /// The access token was refused: refresh it once, and if that one is refused too, sign in anew.
     TokenRefused,
+    /// Nothing answered where the server should be.
+    Unreached,
     /// The server had the content when it refused, so that the mail itself may be the reason.
     ContentRefused,
 }
@@ -54,6 +57,8 @@ pub struct Failure {
     pub scope: Scope,
     /// What else is known of it.
     pub detail: FailureDetail,
+    /// What whoever must act should do, where the failure itself suggests more than its verdict.
+    pub advice: Option<&'static str>,
 }
 
 impl Failure {
@@ -65,6 +70,7 @@ impl Failure {
             verdict,
             scope,
             detail: FailureDetail::None,
+            advice: None,
         }
     }
 
@@ -79,6 +85,13 @@ impl Failure {
     #[must_use]
     pub const fn with_detail(mut self, detail: FailureDetail) -> Self {
         self.detail = detail;
+        self
+    }
+
+    /// Adds what is to be done.
+    #[must_use]
+    pub const fn with_advice(mut self, advice: Option<&'static str>) -> Self {
+        self.advice = advice;
         self
     }
 
@@ -192,7 +205,7 @@ pub trait MailTransport: fmt::Debug + Send {
 }
 
 /// Client name and time limits of a transport.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct TransportSettings {
     /// Client name, where the protocol wants one (SMTP: EHLO).
     pub client_name: String,
@@ -202,4 +215,6 @@ pub struct TransportSettings {
     pub command_timeout: Duration,
     /// The reply to the commit.
     pub commit_timeout: Duration,
+    /// Make one per process: hosts to which commands go one at a time (SMTP).
+    pub pipelining: PipeliningRecord,
 }

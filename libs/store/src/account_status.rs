@@ -1,5 +1,7 @@
 //! `account_status`: what the service that runs an account knows of it.
 
+use std::collections::HashSet;
+
 use mailmesh_domain::{AccountId, AccountState, MustAct, Verdict};
 use mailmesh_events::Problem;
 use serde_json::Value;
@@ -196,6 +198,26 @@ pub async fn list_stored(
         Ok((AccountId::from_uuid(id), stored))
     });
     stored.collect()
+}
+
+/// Finds which of many accounts have worked at some time.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_proved(
+    tx: &mut Tx,
+    ids: &[AccountId],
+) -> Result<HashSet<AccountId>, StoreError> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
+    let proved: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT account_id FROM account_status
+         WHERE account_id = ANY($1) AND proved_at IS NOT NULL",
+    )
+    .bind(ids)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("find accounts that have worked"))?;
+    Ok(proved.into_iter().map(AccountId::from_uuid).collect())
 }
 
 /// What came of recording an account's state.

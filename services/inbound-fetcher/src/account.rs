@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_accounts::{AccountSnapshot, CredentialsError, RecordedState, WorkerSignals};
-use mailmesh_domain::{AccountState, Verdict};
+use mailmesh_domain::AccountState;
 use mailmesh_mail::source::Farewell;
 use mailmesh_mail::{Credentials, MailSource, connect_source};
 use mailmesh_store::grant::Grant;
@@ -44,6 +44,8 @@ pub(crate) struct Worker {
     grant: Option<Box<Grant>>,
     recorded: RecordedState,
     refusals: TokenRefusals,
+    /// The server has known the account before this worker began.
+    has_worked: bool,
 }
 
 impl Worker {
@@ -60,6 +62,7 @@ impl Worker {
             grant: snapshot.grant.map(Box::new),
             recorded,
             refusals: TokenRefusals::default(),
+            has_worked: snapshot.has_worked,
         }
     }
 
@@ -126,7 +129,7 @@ impl Worker {
     async fn refuse(&mut self, failure: Failure, generation: i64) -> State {
         self.refusals.note(generation);
         if self.refusals.is_persistent() {
-            let problem = failure.problem(Verdict::needs_sign_in());
+            let problem = failure.problem_of_tokens();
             let (context, account) = (&self.owner.context, &self.owner.account);
             let state = AccountState::SignInRequired;
             self.recorded
@@ -221,7 +224,12 @@ impl Worker {
         let is_lasting = !verdict.is_retryable();
         let is_told = is_lasting || failures >= settings.failures_to_report;
         if is_told && !failure.is_of_mesh() {
-            let problem = failure.problem(verdict);
+            let has_worked = self.has_worked || self.owner.signals.proved_at().is_some();
+            let problem = if has_worked {
+                failure.problem(verdict)
+            } else {
+                failure.problem_at_first(verdict)
+            };
             let state = AccountState::Failing;
             self.recorded
                 .set(&context.replica, account, state, Some(&problem))

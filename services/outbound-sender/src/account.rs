@@ -69,12 +69,13 @@ impl Worker {
         account: Arc<Account>,
         signals: Arc<WorkerSignals>,
         recorded: RecordedState,
+        has_worked: bool,
     ) -> Self {
         let stop = signals.stop.clone();
         // The queue keeps the connections busy while the next mails are claimed.
         let most = usize::try_from(account.max_connections).unwrap_or(1);
         let (feed, jobs) = mpsc::channel(CLAIM_PER_CONNECTION * most.clamp(1, MAX_FED));
-        let breaker = CircuitBreaker::new(account.authorisation);
+        let breaker = CircuitBreaker::new(account.authorisation, has_worked);
         Self {
             queue: AccountQueue::new(Arc::clone(&shared), Arc::clone(&account), stop.clone()),
             prefetcher: Prefetcher::new(&shared, feed),

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use mailmesh_mail::PipeliningRecord;
 use mailmesh_mail::message::BuildLimits;
 use mailmesh_mail::transport::TransportSettings;
 use serde::Deserialize;
@@ -118,6 +119,7 @@ impl Config {
             connect_timeout: Duration::from_secs(self.connect_timeout_seconds),
             command_timeout: Duration::from_secs(self.command_timeout_seconds),
             commit_timeout: Duration::from_secs(self.final_reply_timeout_seconds),
+            pipelining: PipeliningRecord::default(),
         }
     }
 

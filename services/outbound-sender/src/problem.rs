@@ -1,7 +1,8 @@
 //! Texts of events about failures, for the person who must act.
 
-use mailmesh_domain::UncertainPolicy;
+use mailmesh_domain::{MustAct, UncertainPolicy, Verdict};
 use mailmesh_events::Problem;
+use mailmesh_mail::advice::{CHECK_HOST, CHECK_SCOPES};
 use mailmesh_mail::transport::Failure;
 use mailmesh_store::outbound_mail::OutboundMail;
 
@@ -12,7 +13,27 @@ pub(crate) const WAITS: &str = "It stays queued and is sent once this is solved.
 pub(crate) const DECIDE: &str = "Look for the mail in the Sent folder, then decide: POST /v1/outbox/<mail_id>/decision with resend, assume_sent or fail.";
 
 pub(crate) fn problem_of(failure: &Failure) -> Problem {
-    Problem::new(failure.what.clone(), failure.verdict).with_code(failure.code.clone())
+    let problem =
+        Problem::new(failure.what.clone(), failure.verdict).with_code(failure.code.clone());
+    match failure.advice {
+        Some(advice) => problem.with_action(advice),
+        None => problem,
+    }
+}
+
+/// Describes a failure of an account that has never worked: what seems to pass may be a setting.
+pub(crate) fn problem_at_first(failure: &Failure) -> Problem {
+    at_administrator(failure).with_action(CHECK_HOST)
+}
+
+/// Describes the failure of an account whose fresh tokens are refused, although the sign-in works.
+pub(crate) fn problem_of_tokens(failure: &Failure) -> Problem {
+    at_administrator(failure).with_action(CHECK_SCOPES)
+}
+
+fn at_administrator(failure: &Failure) -> Problem {
+    let verdict = Verdict::needs_administrator(MustAct::Administrator);
+    Problem::new(failure.what.clone(), verdict).with_code(failure.code.clone())
 }
 
 /// What becomes of an uncertain mail.

@@ -73,6 +73,7 @@ impl Service {
         let (recorder, handle) = Recorder::new(replica.clone(), Arc::clone(&in_flight));
         let shared = Shared {
             retry: RetryPolicy::of(&config),
+            transport: config.transport(),
             recorder: handle,
             credentials: AccountCredentials::new(replica.clone(), keys),
             registry: WorkerRegistry::new(Overlap::WhileEnding),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use mailmesh_accounts::{AccountCredentials, MemoryBudget, Replica, WorkerRegistry};
 use mailmesh_bus::RawMails;
 use mailmesh_domain::{AccountId, Key, MailId};
+use mailmesh_mail::transport::TransportSettings;
 use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::sync::Notify;
 use tracing::warn;
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) replica: Replica,
     pub(crate) config: Arc<Config>,
     pub(crate) retry: RetryPolicy,
+    pub(crate) transport: TransportSettings,
     pub(crate) recorder: RecorderHandle,
     pub(crate) credentials: AccountCredentials,
     pub(crate) registry: Arc<WorkerRegistry>,

@@ -136,6 +136,19 @@ impl ConnectError {
         }
     }
 
+    /// Returns whether nothing answered where the server should be.
+    pub const fn is_unreached(&self) -> bool {
+        matches!(
+            self,
+            Self::Resolve { .. }
+                | Self::NoAddress
+                | Self::Tcp { .. }
+                | Self::TimedOut {
+                    stage: ConnectStage::Resolve | ConnectStage::Tcp
+                }
+        )
+    }
+
     /// Distinguishes a refused certificate and a port without TLS from a broken connection.
     pub fn from_handshake(source: io::Error) -> Self {
         let Some(cause) = source

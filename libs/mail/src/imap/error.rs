@@ -210,6 +210,12 @@ pub enum ImapError {
     /// The server sent replies without end, and nothing that was asked or waited for.
     #[error("the server sends replies without end while {stage}")]
     TalksOnly { stage: Stage },
+    /// What answered speaks something else, so that port and protocol do not fit.
+    #[error("the server speaks {spoken} on this port, not IMAP")]
+    OtherProtocol {
+        /// What it speaks.
+        spoken: &'static str,
+    },
     /// A line outside the IMAP grammar.
     #[error("the server sent what is not IMAP while {stage}: {text}")]
     Unreadable { stage: Stage, text: ServerText },

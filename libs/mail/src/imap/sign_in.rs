@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use mailmesh_domain::Encryption;
 use mailmesh_secrets::{ExposeSecret as _, SecretString};
@@ -11,6 +13,7 @@ use super::name::quote;
 use super::reply::{Outcome, Reply, Status};
 use super::session::Session;
 use crate::credentials::{oauthbearer, plain, refusal_status, xoauth2};
+use crate::spoken::spoken;
 use crate::{Credentials, InvalidCredentials, MailStream, Server};
 
 /// Sent because some servers (163.com, QQ) open no folder without an ID command (RFC 2971).
@@ -66,13 +69,19 @@ impl Session {
         let stage = Stage::Greeting;
         let deadline = Instant::now() + self.command_limit(stage);
         self.is_ready = false;
-        let reply = self.next_reply(stage, deadline).await?;
-        let Reply::Status(outcome) = reply else {
-            return Err(ImapError::Unreadable {
-                stage,
-                text: crate::ServerText::default(),
-            });
+        let frame = self.next_frame(stage, deadline, Duration::MAX).await?;
+        let Reply::Status(outcome) = Reply::read(&frame) else {
+            // Its text may be anything's that listens there, and errors are shown to people who could not read it otherwise.
+            let text = crate::ServerText::default();
+            return Err(
+                spoken(&frame).map_or(ImapError::Unreadable { stage, text }, |spoken| {
+                    ImapError::OtherProtocol { spoken }
+                }),
+            );
         };
+        if let Some(list) = outcome.argument("CAPABILITY") {
+            self.capabilities = Some(Capabilities::read(list));
+        }
         match outcome.status {
             Status::Ok | Status::PreAuth => {
                 self.is_ready = true;

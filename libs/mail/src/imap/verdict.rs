@@ -91,9 +91,10 @@ impl ImapError {
             | Self::NotTaken
             | Self::Closed => Verdict::transient(),
             Self::Excess { .. } | Self::MailUnreadable => Verdict::unknown(),
-            Self::NoMechanism | Self::StartTlsTampered | Self::PreAuthBeforeTls => {
-                Verdict::needs_administrator(MustAct::Administrator)
-            }
+            Self::NoMechanism
+            | Self::OtherProtocol { .. }
+            | Self::StartTlsTampered
+            | Self::PreAuthBeforeTls => Verdict::needs_administrator(MustAct::Administrator),
             Self::NoUidValidity { .. }
             | Self::Unsupported { .. }
             | Self::NoFolder

@@ -8,18 +8,11 @@ use super::reply::Reply;
 use super::sign_in::{Greeting, SignIn};
 use super::stage::Stage;
 use super::wire::Wire;
+use crate::spoken::spoken;
 use crate::{Credentials, MailStream, Server};
 
 /// Maximum lines of the reply to CAPA.
 const MOST_CAPABILITIES: usize = 200;
-
-/// Greetings of other protocols, by their first bytes: the port belongs to another service.
-const OTHER_PROTOCOLS: &[(&[u8], &str)] = &[
-    (b"* ", "IMAP"),
-    (b"220", "SMTP"),
-    (b"HTTP/", "HTTP"),
-    (b"SSH-", "SSH"),
-];
 
 /// Connects, protects the connection, and signs in.
 pub(super) async fn connect(
@@ -64,12 +57,11 @@ async fn greet(wire: &mut Wire, limits: &Pop3Limits) -> Result<Greeting, Pop3Err
             is_exchange: String::from_utf8_lossy(&text).contains("Microsoft Exchange"),
         }),
         Some(Reply::Refused(refusal)) => Err(Pop3Error::Refused { stage, refusal }),
-        _ => Err(OTHER_PROTOCOLS
-            .iter()
-            .find(|(start, _)| line.starts_with(start))
-            .map_or(Pop3Error::Unreadable { stage }, |(_, spoken)| {
+        _ => Err(
+            spoken(&line).map_or(Pop3Error::Unreadable { stage }, |spoken| {
                 Pop3Error::OtherProtocol { spoken }
-            })),
+            }),
+        ),
     }
 }
 

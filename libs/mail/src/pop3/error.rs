@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::reply::Refusal;
 use super::stage::{Mechanism, Stage};
 use super::verdict::{Judgement, TokenState, Tried, judge};
+use crate::advice;
 use crate::{ConnectError, InvalidCredentials};
 
 /// Why a POP3 session could not do what it was asked for.
@@ -192,9 +193,12 @@ impl Pop3Error {
             Self::TokenTooLong { .. } => Some(
                 "Microsoft's POP3 servers take no longer token since July 2025, and its length is Microsoft's: read the mailbox by IMAP.",
             ),
-            Self::OtherProtocol { .. } => Some(
-                "Check the account's protocol and port: POP3 is at port 995 with tls, at port 110 with starttls.",
-            ),
+            Self::OtherProtocol { .. } => Some(advice::OTHER_PROTOCOL),
+            Self::Connect(error) => advice::of_connect(error),
+            Self::SignInRefused { mechanism, .. } if !mechanism.is_oauth2() => {
+                Some(advice::WRONG_PASSWORD)
+            }
+            Self::NoSuchFolder => Some("Set the account's folder to INBOX: POP3 shows no other."),
             // A port that wants TLS from the first byte waits for it in silence.
             Self::TimedOut {
                 stage: Stage::Greeting,

@@ -1,14 +1,16 @@
 use std::time::Duration;
 
-use super::capability::Capabilities;
+use super::capability::{Capabilities, Extension};
 use super::connect::connect;
 use super::error::SmtpError;
 use super::settings::{SmtpSettings, SmtpTimeouts};
 use super::verdict::Phase;
 use super::wire::{Pending, Wire};
 use super::wire_error::WireError;
+use crate::pipelining::PipeliningRecord;
 use crate::{Credentials, Server};
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 /// Time limit for QUIT, on whose reply nothing depends.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -30,6 +32,8 @@ pub struct Connection {
     pub(super) wire: Wire,
     pub(super) capabilities: Capabilities,
     pub(super) timeouts: SmtpTimeouts,
+    host: String,
+    pipelining: PipeliningRecord,
     pub(super) state: State,
     pub(super) mails: u32,
 }
@@ -47,10 +51,26 @@ impl Connection {
                 wire,
                 capabilities,
                 timeouts: settings.timeouts,
+                host: server.host.clone(),
+                pipelining: settings.pipelining.clone(),
                 state: State::Ready,
                 mails: 0,
             })
         })
+    }
+
+    /// Returns whether the commands of a mail may go in one write.
+    pub(super) fn may_pipeline(&self) -> bool {
+        self.capabilities.has(Extension::Pipelining)
+            && self.pipelining.allows(&self.host, Instant::now())
+    }
+
+    /// Notes that the session broke over commands that went in one write.
+    pub(super) fn note_broken_pipelining(&self) {
+        tracing::debug!(
+            "The session broke while commands were pipelined; they go one at a time for a while"
+        );
+        self.pipelining.note_break(&self.host, Instant::now());
     }
 
     /// Returns what the server can do.

@@ -6,6 +6,7 @@ use thiserror::Error;
 use super::reply::Reply;
 use super::verdict::{Phase, is_token_refused, judge};
 use super::wire_error::WireError;
+use crate::advice;
 use crate::transport::Scope;
 use crate::{ConnectError, InvalidCredentials};
 
@@ -117,6 +118,35 @@ impl SmtpError {
     /// Returns whether a fresh access token may help; ask for one once, then believe the refusal.
     pub const fn is_token_refused(&self) -> bool {
         matches!(self, Self::TokenRefused { .. })
+    }
+
+    /// Returns what to do, where the failure itself suggests more than its verdict.
+    pub const fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Connect { source } => advice::of_connect(source),
+            Self::Wire {
+                source: WireError::OtherProtocol { .. },
+                ..
+            } => Some(advice::OTHER_PROTOCOL),
+            // A port that wants TLS from the first byte waits for it in silence.
+            Self::Wire {
+                phase: Phase::Greeting,
+                source: WireError::TimedOut,
+            } => Some(
+                "It is tried again by itself. If it stays, check the account's port and encryption: port 465 wants tls, port 587 starttls.",
+            ),
+            Self::StartTlsMissing => Some(
+                "Set the account's encryption to tls, with port 465, or ask the server's operator for STARTTLS.",
+            ),
+            Self::NoMechanism { .. } => Some(advice::NO_MECHANISM),
+            Self::PasswordRefused { reply } if reply.code() != 534 => Some(advice::WRONG_PASSWORD),
+            _ => None,
+        }
+    }
+
+    /// Returns whether nothing answered where the server should be.
+    pub const fn is_unreached(&self) -> bool {
+        matches!(self, Self::Connect { source } if source.is_unreached())
     }
 
     /// Returns the server's reply, if it gave one.

@@ -1,11 +1,15 @@
 use std::time::Duration;
 
+use crate::pipelining::PipeliningRecord;
+
 /// How to talk to a submission server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct SmtpSettings {
     /// Client name in EHLO: a host name or an address literal.
     pub ehlo_name: String,
     pub timeouts: SmtpTimeouts,
+    /// Shared by all connections, so that each learns from the others' failures.
+    pub pipelining: PipeliningRecord,
 }
 
 impl Default for SmtpSettings {
@@ -14,6 +18,7 @@ impl Default for SmtpSettings {
             // Submission servers authenticate the user, not the name; one that is not a domain of ours is still refused.
             ehlo_name: "[127.0.0.1]".to_owned(),
             timeouts: SmtpTimeouts::default(),
+            pipelining: PipeliningRecord::default(),
         }
     }
 }

@@ -57,8 +57,12 @@ impl<'a> Transaction<'a> {
             self.parameters.push_str(" BODY=8BITMIME");
         }
         let mut opened = Opened::default();
-        if capabilities.has(Extension::Pipelining) {
-            self.in_groups(&mut opened).await?;
+        if self.connection.may_pipeline() {
+            let opening = self.in_groups(&mut opened).await;
+            if matches!(opening, Err(SmtpError::Wire { .. })) {
+                self.connection.note_broken_pipelining();
+            }
+            opening?;
         } else {
             self.one_by_one(&mut opened).await?;
         }

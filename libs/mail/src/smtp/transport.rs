@@ -53,6 +53,7 @@ impl From<&TransportSettings> for SmtpSettings {
                 commit: settings.commit_timeout,
                 ..SmtpTimeouts::default()
             },
+            pipelining: settings.pipelining.clone(),
         }
     }
 }
@@ -119,6 +120,7 @@ fn failure_of(error: &SmtpError) -> Failure {
     let detail = match error {
         SmtpError::ClosedWhileIdle | SmtpError::Unusable => FailureDetail::NotTried,
         SmtpError::TokenRefused { .. } => FailureDetail::TokenRefused,
+        error if error.is_unreached() => FailureDetail::Unreached,
         SmtpError::Refused {
             phase: Phase::Content,
             ..
@@ -132,6 +134,7 @@ fn failure_of(error: &SmtpError) -> Failure {
     )
     .with_code(error.reply().map(Reply::status))
     .with_detail(detail)
+    .with_advice(error.advice())
 }
 
 fn failure_of_commit(error: &CommitError) -> Failure {

@@ -12,6 +12,7 @@ use super::error::CommitError;
 use super::reply::{Reply, ReplyBuilder};
 use super::wire_error::WireError;
 use crate::connection::MailStream;
+use crate::spoken::spoken;
 
 /// Maximum bytes of a reply line. RFC 5321 §4.5.3.1.5 allows 512; Exchange writes longer ones.
 const MAX_LINE: usize = 4 * 1024;
@@ -30,6 +31,8 @@ pub(super) struct Wire {
     stream: MailStream,
     input: BytesMut,
     output: Vec<u8>,
+    /// A reply has come, so that this is an SMTP server.
+    has_greeted: bool,
 }
 
 impl Wire {
@@ -38,6 +41,7 @@ impl Wire {
             stream,
             input: BytesMut::new(),
             output: Vec::new(),
+            has_greeted: false,
         }
     }
 
@@ -113,8 +117,16 @@ impl Wire {
         let mut builder = ReplyBuilder::default();
         loop {
             while let Some(line) = self.take_line()? {
-                if let Some(reply) = builder.push(line.trim_ascii_end())? {
-                    return Ok(reply);
+                match builder.push(line.trim_ascii_end()) {
+                    Ok(Some(reply)) => {
+                        self.has_greeted = true;
+                        return Ok(reply);
+                    }
+                    Ok(None) => {}
+                    Err(WireError::NotAReply) if !self.has_greeted => {
+                        return Err(not_a_reply(&line));
+                    }
+                    Err(error) => return Err(error),
                 }
             }
             self.input.reserve(1024);
@@ -209,6 +221,12 @@ async fn bounded(
         Ok(Ok(())) => Ok(()),
         Ok(Err(source)) => Err(closed_or_io(source)),
     }
+}
+
+fn not_a_reply(line: &[u8]) -> WireError {
+    spoken(line).map_or(WireError::NotAReply, |spoken| WireError::OtherProtocol {
+        spoken,
+    })
 }
 
 /// A server that leaves out TLS's `close_notify` has closed the connection all the same.

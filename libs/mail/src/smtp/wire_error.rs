@@ -1,6 +1,6 @@
 use std::io;
 
-use mailmesh_domain::Verdict;
+use mailmesh_domain::{MustAct, Verdict};
 use thiserror::Error;
 
 /// A failure of the stream or of the reply syntax.
@@ -25,6 +25,12 @@ pub enum WireError {
     ReplyTooLong,
     #[error("the server sent something that is not an SMTP reply")]
     NotAReply,
+    /// What answered speaks something else, so that port and protocol do not fit.
+    #[error("the server speaks {spoken} on this port, not SMTP")]
+    OtherProtocol {
+        /// What it speaks.
+        spoken: &'static str,
+    },
     /// The server sent an unsolicited reply: later replies could be matched to the wrong command.
     #[error("the server sent a reply that nothing had asked for")]
     Unsolicited,
@@ -34,6 +40,7 @@ impl WireError {
     pub(super) const fn verdict(&self) -> Verdict {
         match self {
             Self::Io { .. } | Self::Closed | Self::TimedOut => Verdict::transient(),
+            Self::OtherProtocol { .. } => Verdict::needs_administrator(MustAct::Administrator),
             Self::LineTooLong | Self::ReplyTooLong | Self::NotAReply | Self::Unsolicited => {
                 Verdict::unknown()
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mailmesh_domain::{AddressRule, Direction, Encryption, NetworkSettings, Protocol, VerdictKind};
+use mailmesh_mail::PipeliningRecord;
 use mailmesh_mail::transport::TransportSettings;
 use mailmesh_mail::{
     Credentials, Endpoint, Server, TlsError, client_config, connect_sent, connect_transport, probe,
@@ -39,6 +40,7 @@ async fn protocol_that_reads_mail_is_no_transport() {
         connect_timeout: Duration::from_secs(5),
         command_timeout: Duration::from_secs(5),
         commit_timeout: Duration::from_secs(5),
+        pipelining: PipeliningRecord::default(),
     };
     for protocol in [Protocol::Imap, Protocol::Pop3] {
         let endpoint = endpoint(protocol, Direction::Outbound).unwrap();

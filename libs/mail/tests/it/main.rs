@@ -6,3 +6,4 @@ mod message;
 mod mime;
 mod pop3;
 mod smtp;
+mod wrong_setting;

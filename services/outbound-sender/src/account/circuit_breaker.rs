@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::connect::{RECONNECT, Token};
 use super::progress::Progress;
 use crate::access::token_over;
-use crate::problem::{WAITS, problem_of};
+use crate::problem::{WAITS, problem_at_first, problem_of, problem_of_tokens};
 use crate::retry_policy::RetryPolicy;
 
 /// Interval of publishing `token.refresh` again, and so the most that a lost hint costs.
@@ -39,6 +39,8 @@ pub(super) struct CircuitBreaker {
     /// Tokens that were refused in a row, and the last one's generation.
     refusals: u32,
     refused_generation: Option<i64>,
+    /// The server has signed the account in before.
+    has_worked: bool,
     progress: Arc<Progress>,
 }
 
@@ -168,7 +170,7 @@ impl State {
 }
 
 impl CircuitBreaker {
-    pub(super) fn new(authorisation: Authorisation) -> Self {
+    pub(super) fn new(authorisation: Authorisation, has_worked: bool) -> Self {
         Self {
             authorisation,
             state: State::Closed,
@@ -176,6 +178,7 @@ impl CircuitBreaker {
             strain: 0,
             refusals: 0,
             refused_generation: None,
+            has_worked,
             progress: Arc::default(),
         }
     }
@@ -275,10 +278,15 @@ impl CircuitBreaker {
             VerdictKind::Transient | VerdictKind::Unknown => {
                 self.failures = self.failures.saturating_add(1);
                 let trip = Trip::open(problem, now + self.pause());
-                if self.failures >= FAILURES_UNTIL_FAILING {
+                if self.failures < FAILURES_UNTIL_FAILING {
+                    return trip;
+                }
+                if failure.detail == FailureDetail::Unreached && !self.has_worked {
+                    let problem = problem_at_first(failure).with_mail(WAITS);
+                    let trip = Trip::open(problem, now + self.pause());
                     return trip.reporting(AccountState::Failing);
                 }
-                trip
+                trip.reporting(AccountState::Failing)
             }
             VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator | VerdictKind::Permanent => {
                 let is_person = failure.verdict.kind == VerdictKind::NeedsSignIn
@@ -328,6 +336,7 @@ impl CircuitBreaker {
 
     /// Closes the breaker after a sign-in; after strain only half, since an answered mail is what proves recovery.
     pub(super) fn record_sign_in(&mut self) {
+        self.has_worked = true;
         self.failures = 0;
         self.refusals = 0;
         self.refused_generation = None;
@@ -372,7 +381,7 @@ impl CircuitBreaker {
             self.refusals = self.refusals.saturating_add(1);
         }
         if self.is_hopeless() {
-            let problem = problem_of(failure).with_mail(WAITS);
+            let problem = problem_of_tokens(failure).with_mail(WAITS);
             // No `token.refresh`: fresh tokens were refused as well.
             return Trip::wait_for_token(problem, now + retry.slow_probe(), token)
                 .reporting(AccountState::SignInRequired);

@@ -39,10 +39,9 @@ pub(super) async fn open(
     let endpoint = endpoint.map_err(NotOpened::NoEndpoint)?;
     let opened = shared.credentials.open(account, None, refused).await;
     let opened = opened.map_err(NotOpened::NoCredentials)?;
-    let settings = shared.config.transport();
     let connecting = servers.permit_connect(endpoint.direction, &endpoint.server.host);
     let _permit = connecting.await;
-    match connect_transport(&endpoint, &opened.credentials, &settings).await {
+    match connect_transport(&endpoint, &opened.credentials, &shared.transport).await {
         Ok(transport) => Ok((transport, opened.token)),
         Err(failure) => Err(NotOpened::Failed {
             failure,

@@ -1,9 +1,10 @@
-use mailmesh_domain::VerdictKind;
+use mailmesh_domain::{Encryption, VerdictKind};
+use mailmesh_mail::Credentials;
 use mailmesh_mail::message::Envelope;
 use mailmesh_mail::smtp::{Connection, SmtpError, SmtpPreparation};
 use mailmesh_mail::transport::{RecipientResult, Scope};
 
-use super::peer::{Peer, TestResult, play_plain};
+use super::peer::{Peer, TestResult, impatient, play, play_plain};
 
 pub(super) const RAW: &[u8] = b"Subject: x\r\n\r\nhello\r\n";
 const PIPELINING: &str = "\n250-PIPELINING";
@@ -300,4 +301,54 @@ async fn told_number_of_mails_is_kept() {
     .unwrap();
 
     assert_eq!(is_reusable, (true, false));
+}
+
+/// Answers MAIL, throws the rest of the segment away and is silent, as filters do that offer what they cannot.
+async fn swallow(peer: &mut Peer) -> TestResult {
+    let burst = peer.burst().await?;
+    assert!(burst.starts_with("MAIL FROM:"), "{burst}");
+    peer.say("250 2.1.0 ok").await?;
+    assert!(peer.is_closed().await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn session_that_breaks_over_pipelined_commands_is_followed_by_one_command_at_a_time() {
+    let settings = impatient();
+    for attempt in 1..=3 {
+        let script = async |mut peer: Peer| {
+            peer.greet(PIPELINING).await?;
+            if attempt == 1 {
+                return swallow(&mut peer).await;
+            }
+            for (command, reply) in [("MAIL", "250 ok"), ("RCPT", "250 ok"), ("DATA", "354 go")] {
+                let heard = peer.burst().await?;
+                assert!(
+                    heard.starts_with(command) && heard.lines().count() == 1,
+                    "{heard}"
+                );
+                peer.say(reply).await?;
+            }
+            peer.content().await?;
+            peer.say("250 2.0.0 queued").await
+        };
+        let client = async |server| -> TestResult {
+            let mut connection =
+                Connection::connect(&server, &Credentials::None, &settings).await?;
+            let envelope = envelope(&["a@b.c"])?;
+            match connection.prepare(&envelope, RAW).await {
+                Ok(SmtpPreparation::Ready(prepared)) if attempt > 1 => {
+                    prepared.commit().await?;
+                }
+                Err(SmtpError::Wire { .. }) if attempt == 1 => {}
+                other => return Err(format!("{other:?}").into()),
+            }
+            Ok(())
+        };
+
+        play(Encryption::None, script, client)
+            .await
+            .unwrap()
+            .unwrap();
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mailmesh_domain::Encryption;
 use mailmesh_mail::smtp::{Connection, SmtpError, SmtpSettings, SmtpTimeouts};
-use mailmesh_mail::{Credentials, Server, client_config};
+use mailmesh_mail::{Credentials, PipeliningRecord, Server, client_config};
 use mailmesh_secrets::SecretString;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -213,6 +213,7 @@ pub(super) fn impatient() -> SmtpSettings {
             transaction: Duration::from_secs(2),
             commit: Duration::from_millis(700),
         },
+        pipelining: PipeliningRecord::default(),
     }
 }
 

@@ -174,7 +174,12 @@ async fn bad_greetings_are_told_apart() {
         (b"220-half", true, "Closed"),
         (b"", false, "TimedOut"),
         (b"220-", false, "TimedOut"),
-        (b"* OK IMAP4rev1\r\n", false, "NotAReply"),
+        (
+            b"* OK IMAP4rev1\r\n",
+            false,
+            "OtherProtocol { spoken: \"IMAP\" }",
+        ),
+        (b"what is this\r\n", false, "NotAReply"),
         (&b"2".repeat(100_000), false, "LineTooLong"),
         (&b"220-x\r\n".repeat(1000), false, "ReplyTooLong"),
     ] {

@@ -13,7 +13,7 @@ fn retry() -> RetryPolicy {
 }
 
 fn breaker() -> CircuitBreaker {
-    CircuitBreaker::new(Authorisation::OAuth2)
+    CircuitBreaker::new(Authorisation::OAuth2, true)
 }
 
 fn token(generation: i64) -> Token {
@@ -88,7 +88,7 @@ fn failure_keeps_mail_back_until_a_sign_in_succeeds() {
 
 #[test]
 fn refused_password_is_for_the_administrator() {
-    let mut breaker = CircuitBreaker::new(Authorisation::Password);
+    let mut breaker = CircuitBreaker::new(Authorisation::Password, true);
 
     let report = fail(&mut breaker, &failure(Verdict::needs_sign_in()));
 
@@ -111,6 +111,23 @@ fn account_without_connection_waits_longer_each_time_and_is_called_failing() {
     breaker.record_sign_in();
     fail(&mut breaker, &cut());
     assert!(until(&breaker) < NOW + Duration::from_secs(8));
+}
+
+#[test]
+fn host_that_was_never_reached_is_for_the_administrator() {
+    let unreached = cut().with_detail(FailureDetail::Unreached);
+    for (has_worked, who) in [(false, MustAct::Administrator), (true, MustAct::Nobody)] {
+        let mut breaker = CircuitBreaker::new(Authorisation::Password, has_worked);
+
+        for _ in 1..=FAILURES_UNTIL_FAILING {
+            fail(&mut breaker, &unreached);
+        }
+
+        let problem = &breaker.state.reason().unwrap().problem;
+        assert_eq!(problem.must_act, who, "{problem:?}");
+        assert_eq!(problem.action.contains("host and port"), !has_worked);
+        assert!(until(&breaker) < NOW + Duration::from_mins(10));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,6 +155,9 @@ async fn refused_token_is_replaced_and_the_third_is_left_to_a_person() {
     let trip = breaker.fail(&refused_token(), Some(last), &retry(), NOW);
     assert_eq!(trip.report, Some(AccountState::SignInRequired));
     assert_eq!(trip.ask, None);
+    let problem = &trip.state.reason().unwrap().problem;
+    assert_eq!(problem.must_act, MustAct::Administrator);
+    assert!(problem.action.contains("scopes"), "{problem:?}");
     breaker.trip(trip);
     tokio::time::advance(ASK_AGAIN).await;
 
