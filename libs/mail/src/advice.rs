@@ -19,6 +19,9 @@ pub(crate) const fn of_connect(error: &ConnectError) -> Option<&'static str> {
             Some("Set the account's encryption to tls or starttls.")
         }
         ConnectError::InvalidHost => Some("Correct the account's host."),
+        ConnectError::NotPublic => Some(
+            "Correct the account's host, or have an administrator allow its network (network.allow).",
+        ),
         ConnectError::Certificate { problem, .. } => Some(of_certificate(*problem)),
         ConnectError::NotTls { .. } => Some(
             "The server speaks without TLS at first on this port: set the account's encryption to starttls, or its port to the one for tls (IMAP 993, POP3 995, SMTP 465).",

@@ -204,10 +204,7 @@ pub async fn list_stored(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn list_proved(
-    tx: &mut Tx,
-    ids: &[AccountId],
-) -> Result<HashSet<AccountId>, StoreError> {
+pub async fn list_proved(tx: &mut Tx, ids: &[AccountId]) -> Result<HashSet<AccountId>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
     let proved: Vec<Uuid> = sqlx::query_scalar(
         "SELECT account_id FROM account_status

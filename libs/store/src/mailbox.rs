@@ -7,7 +7,9 @@ mod post_action;
 mod quarantine;
 mod received;
 
-pub use cursor::{Cursor, NewestMail, activate, backdate, finish_rescan, list_cursors, move_cursors, reset};
+pub use cursor::{
+    Cursor, NewestMail, activate, backdate, finish_rescan, list_cursors, move_cursors, reset,
+};
 pub(crate) use forget::void_cursors;
 pub use known::{FoundMail, adopt_renamed, is_known, list_folders_of_epoch, renumber_known};
 pub use post_action::{DuePostAction, demand_post_actions, finish_post_actions, list_post_actions};

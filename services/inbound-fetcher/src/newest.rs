@@ -63,6 +63,7 @@ mod tests {
             flags: Vec::new(),
             sha256: [0; 32],
             bytes: 0,
+            listed_bytes: None,
             head: Bytes::new(),
         }
     }

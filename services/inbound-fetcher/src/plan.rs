@@ -98,10 +98,7 @@ mod tests {
     fn listed(ordinals: impl IntoIterator<Item = u64>) -> Vec<ListedMail> {
         let listed = ordinals.into_iter().map(|ordinal| ListedMail {
             ordinal,
-            position: Position::Imap {
-                uid_validity: 1,
-                uid: 1,
-            },
+            position: Position::imap(1, 1),
             bytes: None,
         });
         listed.collect()

@@ -87,10 +87,7 @@ mod tests {
     }
 
     const fn imap(uid: u32) -> Position {
-        Position::Imap {
-            uid_validity: 1,
-            uid,
-        }
+        Position::imap(1, uid)
     }
 
     #[test]

@@ -137,10 +137,7 @@ mod tests {
         }
 
         fn body(&self) -> Value {
-            let position = Position::Imap {
-                uid_validity: 1,
-                uid: 7,
-            };
+            let position = Position::imap(1, 7);
             json!({
                 "mail_id": derive(self.account, "INBOX", &position, &[7; 32]),
                 "account": "support",

@@ -26,7 +26,13 @@ impl AccountWork for OutboundWork {
         let recorded = RecordedState::new(snapshot.term, snapshot.state, Arc::clone(&signals));
         let account = Arc::new(snapshot.account);
         let span = info_span!(target: LOG_CONTEXT, parent: None, "account", account.id = %account.id, account.key = %account.key);
-        let worker = Worker::new(Arc::clone(&self.shared), account, signals, recorded, snapshot.has_worked);
+        let worker = Worker::new(
+            Arc::clone(&self.shared),
+            account,
+            signals,
+            recorded,
+            snapshot.has_worked,
+        );
         Box::pin(worker.run().instrument(span))
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailmesh_accounts::{Replica, open_registration};
-use mailmesh_domain::Protocol;
+use mailmesh_domain::{History, Protocol};
 use mailmesh_oauth::{Provider, Providers, TokenAnswer, missing_scopes};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::StoreError;
@@ -89,7 +89,12 @@ impl Refresher {
         match asked {
             Ok(None) => {}
             Ok(Some(_)) => self.clients.note_answer(client.id),
-            Err(failure) if failure.verdict().is_retryable() => {
+            Err(failure)
+                if failure
+                    .responsibility(History::WORKS)
+                    .verdict
+                    .is_retryable() =>
+            {
                 self.clients.note_failure(client.id);
             }
             Err(_) => self.clients.note_answer(client.id),

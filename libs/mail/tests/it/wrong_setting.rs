@@ -70,6 +70,7 @@ async fn failure(
             port: listener.local_addr().unwrap().port(),
             encryption,
             tls: client_config(None).unwrap(),
+            addresses: mailmesh_domain::AddressRule::Any,
         },
     };
     let serving = async {

@@ -6,9 +6,8 @@ use std::str::FromStr;
 use anyhow::Result;
 use mailmesh_domain::{AccountId, Direction, Position, Verdict};
 use mailmesh_events::Problem;
-use mailmesh_events::mail::Origin;
 use mailmesh_secrets::sha256;
-use mailmesh_store::mailbox::{self, FoundMail, ReceivedMail};
+use mailmesh_store::mailbox::{self, FoundMail, ReceivedMail, UnreadMail};
 use mailmesh_store::{Tx, mailbox::DuePostAction};
 
 use crate::sample::{self, NOW};
@@ -190,12 +189,9 @@ async fn mail_is_known_at_its_position_by_content_or_because_it_was_given_up() -
     let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
     let seen = received(account, "INBOX", 1, b"seen");
     mailbox::insert(&mut tx, &[seen.clone()], NOW).await?;
-    let origin = Origin {
-        folder: "INBOX".to_owned(),
-        position: sample::position(1, 9),
-    };
+    let unread = UnreadMail::new("INBOX", &sample::position(1, 9), 9, None);
     let problem = Problem::new("broken", Verdict::unknown());
-    mailbox::count_failure(&mut tx, account, &origin, &problem, NOW).await?;
+    mailbox::count_failure(&mut tx, account, &unread, &problem, NOW).await?;
 
     let epoch = u64::from_str(seen.position.epoch().as_str())?;
     for (folder, mail, expected) in [

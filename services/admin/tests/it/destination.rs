@@ -3,7 +3,7 @@
 use anyhow::Result;
 use mailmesh_domain::{AccountState, Key, Verdict};
 use mailmesh_events::Problem;
-use mailmesh_store::{account, account_status};
+use mailmesh_store::account;
 use mailmesh_testkit::Answer;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -291,16 +291,13 @@ async fn what_answers_at_a_modellers_host_is_told_to_administrators_alone() {
         Problem::new("220 redis says hello", Verdict::unknown()).with_code(Some("220".to_owned()));
     let mut tx = world.base.begin().await.unwrap();
     let name = Key::try_new("m").unwrap();
-    let id = account::find_by_key(&mut tx, &name)
-        .await
-        .unwrap()
-        .unwrap()
-        .id;
-    let failing = AccountState::Failing;
-    account_status::set_state(&mut tx, id, failing, Some(&problem), world.base.clock.now())
-        .await
-        .unwrap();
+    let account = account::find_by_key(&mut tx, &name).await.unwrap().unwrap();
     tx.commit().await.unwrap();
+    let failing = AccountState::Failing;
+    let recorded = world
+        .base
+        .set_account_state(&account, failing, Some(&problem));
+    recorded.await.unwrap();
 
     let shown = world.get("/v1/accounts/m").await.unwrap();
     let viewer = world.key_of("viewer").await.unwrap();

@@ -27,14 +27,12 @@ async fn received(world: &World, raw: &[u8]) -> Result<MailId> {
         id: MailId::generate(&SystemClock),
         account_id: account_id(&mut tx, "in").await?,
         folder: "INBOX".to_owned(),
-        position: Position::Imap {
-            uid_validity: 1,
-            uid: 7,
-        },
+        position: Position::imap(1, 7),
         ordinal: 7,
         sha256: sha256(raw),
         size_bytes: raw.len() as u64,
         chunks: 1,
+        listed_bytes: None,
         is_post_action_due: false,
     };
     mailbox::insert(&mut tx, std::slice::from_ref(&mail), SystemClock.now()).await?;
@@ -58,6 +56,7 @@ async fn queued(world: &World, raw: &[u8]) -> Result<MailId> {
         chunks: 1,
         on_uncertain: UncertainPolicy::Hold,
         trace_parent: None,
+        stream_sequence: 1,
     };
     outbound_mail::insert(&mut tx, std::slice::from_ref(&mail), SystemClock.now()).await?;
     tx.commit().await?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use mailmesh_domain::{AccountState, Clock as _, Protocol, SystemClock};
+use mailmesh_domain::{Clock as _, Protocol, SystemClock};
 use mailmesh_events::mail::MailReceived;
 use mailmesh_store::account::Account;
 use mailmesh_store::account_status;
@@ -35,7 +35,7 @@ async fn publish_without_recording(
     // The recorder waits for this row.
     let mut lock = world.base.begin().await?;
     let now = SystemClock.now();
-    account_status::set_state(&mut lock, account.id, AccountState::Active, None, now).await?;
+    account_status::set_proved(&mut lock, &[(account.id, now)]).await?;
     world.deliver(mail(number))?;
     let mails = world.mails("support", count).await?;
     replica.kill().await;

@@ -137,12 +137,12 @@ pub(super) fn read(delivery: &Delivery) -> Read {
 
 /// Returns the mail that a `mail.send` becomes: its id, account and key. None if it cannot be read, or is another command.
 pub(crate) fn named_mail(delivery: &Delivery) -> Option<(MailId, Key, String)> {
-    match read_safely(delivery) {
+    match read_safely(delivery)? {
         Read::Send(send) => {
             let (account, key) = send.into_name();
             Some((mail_id(delivery), account, key))
         }
-        Read::Cancel(_) | Read::Rejected(_) => None,
+        Read::Cancel(_) | Read::Rejected(_) | Read::Failed | Read::Later => None,
     }
 }
 

@@ -7,7 +7,7 @@ use mailmesh_store::replica;
 use mailmesh_testkit::{TestServers, eventually};
 
 use super::proxy::Proxy;
-use super::world::{World, event, run};
+use super::world::{SOURCE, World, event, run};
 
 async fn world() -> Result<World> {
     let servers = TestServers::shared().await?;
@@ -46,7 +46,12 @@ async fn event_whose_answer_was_lost_is_stored_once_after_any_outage() -> Result
         ..world.settings.clone()
     })
     .await?;
-    let (relay, _handle) = Relay::new(world.database.clone(), bus, world.replica);
+    let (relay, _handle) = Relay::new(
+        world.database.clone(),
+        bus,
+        world.replica,
+        SOURCE.to_owned(),
+    );
     let ids: Vec<String> = (0..40).map(|number| format!("e{number}")).collect();
     let events: Vec<_> = ids.iter().map(|id| event("support", id)).collect();
     world.commit_as(world.replica, &events).await?;

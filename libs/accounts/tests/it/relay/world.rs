@@ -138,7 +138,7 @@ pub(crate) fn replica() -> ReplicaId {
     ReplicaId::generate(&SystemClock)
 }
 
-const SOURCE: &str = "mailmesh/outbound-sender";
+pub(crate) const SOURCE: &str = "mailmesh/outbound-sender";
 
 pub(crate) fn event(account: &str, id: &str) -> Encoded {
     Encoded {
