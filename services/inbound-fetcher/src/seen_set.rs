@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use mailmesh_mail::SourceError;
 use mailmesh_mail::source::ListedMail;
 use mailmesh_store::listed_mail::{self, FetchedEntry, ListingEntry};
+use tracing::warn;
 
 use crate::account_context::AccountContext;
 use crate::failure::Failure;
@@ -13,7 +14,7 @@ use crate::open_folder::OpenFolder;
 use crate::position::Positions;
 use crate::prepare::WholeMail;
 use activation::{activate, start_anew};
-use listing::{list_all, note_listing, read_digest};
+use listing::{Nameless, list_all, note_listing, read_digest};
 use look::ListingLook;
 
 mod activation;
@@ -29,6 +30,8 @@ pub(crate) struct SeenSet {
     last: HashMap<String, LastListing>,
     stage: Stage,
     may_have_more: bool,
+    /// That the server gives ids to a part of its mails was logged.
+    has_told_unnamed: bool,
 }
 
 /// How far the look into the open folder has come.
@@ -144,12 +147,19 @@ impl SeenSet {
             self.last.remove(folder.name);
             return Ok(None);
         }
-        let (digest, has_nameless) = read_digest(folder.source, cursor.ordinal).await?;
+        let (digest, nameless) = read_digest(folder.source, cursor.ordinal).await?;
+        if nameless == Nameless::Some && !self.has_told_unnamed {
+            self.has_told_unnamed = true;
+            warn!(
+                account.id = %folder.owner.account.id,
+                "The server gives ids to a part of its mails only; the others are read at each look to compare their content"
+            );
+        }
         let repeats = self.note_repeat(folder.name, &digest);
         let is_changed = repeats == 0;
         // What such a server goes on to list it did not count as taken: it is tried again, ever less often.
         let is_stuck = folder.source.hides_fetched() && repeats.is_power_of_two();
-        if !is_changed && !has_nameless && !is_stuck {
+        if !is_changed && nameless == Nameless::None && !is_stuck {
             self.stage = Stage::Unchanged;
             return Ok(Some(Vec::new()));
         }

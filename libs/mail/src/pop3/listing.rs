@@ -33,11 +33,9 @@ impl Listing<'_> {
             None if maildrop.entries().is_empty() => {}
             // Sizes are hints; a server that refuses them is not asked again.
             None => {
-                self.lines("LIST", |line| {
-                    maildrop.add_size(line);
-                    Ok(())
-                })
-                .await?;
+                self.lines("LIST", |line| maildrop.add_size(line, claimed, limits))
+                    .await?;
+                maildrop.order();
             }
             Some(refusal) if self.has_uidl(&refusal) => {
                 return Err(Pop3Error::Refused {

@@ -30,6 +30,8 @@ pub(super) struct Overflow {
 #[derive(Debug, Default)]
 pub(super) struct Maildrop {
     entries: Vec<Entry>,
+    /// Those that UIDL left out.
+    unnamed: Vec<Entry>,
     uidls: String,
     /// Indexes of the entries that have a unique id, ordered by it.
     by_uidl: Vec<u32>,
@@ -87,18 +89,43 @@ impl Maildrop {
         Ok(())
     }
 
-    /// Takes in a line of LIST where there are unique ids. A mail without one arrived between the two: it is left for
-    /// the next session.
-    pub(super) fn add_size(&mut self, line: &[u8]) {
+    /// Takes in a line of LIST where there are unique ids. Call [`Self::order`] afterwards.
+    ///
+    /// A mail without one is identified by its content alone: some servers name a part of a large maildrop only. Beyond what
+    /// STAT `claimed` it arrived since, though RFC 1939 §3 has a session show what was there at its start, and is left for the
+    /// next session.
+    pub(super) fn add_size(
+        &mut self,
+        line: &[u8],
+        claimed: Option<u32>,
+        limits: &Pop3Limits,
+    ) -> Result<(), Overflow> {
         let Some((number, rest)) = split_number(line) else {
-            return;
+            return Ok(());
         };
+        let bytes = size(rest);
         let at = self
             .entries
             .binary_search_by_key(&number, |entry| entry.number);
         if let Some(entry) = at.ok().and_then(|at| self.entries.get_mut(at)) {
-            entry.bytes = size(rest);
+            entry.bytes = bytes;
+            return Ok(());
         }
+        if claimed.is_none_or(|claimed| number > claimed) {
+            return Ok(());
+        }
+        if self.entries.len() + self.unnamed.len() >= limits.mails {
+            return Err(Overflow {
+                what: "mails",
+                limit: limits.mails,
+            });
+        }
+        self.unnamed.push(Entry {
+            number,
+            bytes,
+            uidl: None,
+        });
+        Ok(())
     }
 
     /// Takes in a line of LIST where there are no unique ids.
@@ -114,6 +141,7 @@ impl Maildrop {
 
     /// Orders the mails by number, each once.
     pub(super) fn order(&mut self) {
+        self.entries.append(&mut self.unnamed);
         self.entries.sort_by_key(|entry| entry.number);
         self.entries.dedup_by_key(|entry| entry.number);
     }
@@ -160,8 +188,12 @@ mod tests {
         }
         maildrop.order();
         for line in sizes {
-            maildrop.add_size(line.as_bytes());
+            let limits = Pop3Limits::default();
+            maildrop
+                .add_size(line.as_bytes(), Some(8), &limits)
+                .unwrap();
         }
+        maildrop.order();
         maildrop.index();
         maildrop
     }
@@ -191,7 +223,7 @@ mod tests {
                 b"",
                 b"-1 z",
             ],
-            &["1 120", "2 -5", "3 abc", "4 7 extra", "9 9"],
+            &["1 120", "2 -5", "3 abc", "4 7 extra", "8 8", "9 9"],
         );
 
         let long = "x".repeat(255);
@@ -205,6 +237,7 @@ mod tests {
                 (5, None, None),
                 (6, None, None),
                 (7, None, None),
+                (8, None, Some(8)),
             ]
         );
     }

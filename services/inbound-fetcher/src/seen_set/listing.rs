@@ -82,19 +82,40 @@ pub(super) fn entries_of(mails: &[ListedMail]) -> Vec<ListingEntry> {
     entries.collect()
 }
 
+/// How many mails of a listing only their content identifies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nameless {
+    None,
+    Some,
+    All,
+}
+
+impl Nameless {
+    const fn of(nameless: usize, all: usize) -> Self {
+        if nameless == 0 {
+            Self::None
+        } else if nameless < all {
+            Self::Some
+        } else {
+            Self::All
+        }
+    }
+}
+
 /// Reads a listing without keeping it: most looks find the same one again.
 pub(super) async fn read_digest(
     source: &mut dyn MailSource,
     base: u64,
-) -> Result<([u8; 32], bool), SourceError> {
+) -> Result<([u8; 32], Nameless), SourceError> {
     let mut context = digest::Context::new(&digest::SHA256);
-    let mut has_nameless = false;
+    let (mut nameless, mut all) = (0, 0);
     let mut last = base;
     loop {
         let page = source.list_after(last).await?;
         for mail in &page {
             let id = mail.position.within_epoch();
-            has_nameless |= mail.position.is_nameless();
+            all += 1;
+            nameless += usize::from(mail.position.is_nameless());
             context.update(&length(id.as_bytes()).to_be_bytes());
             context.update(id.as_bytes());
             context.update(&mail.bytes.unwrap_or(u64::MAX).to_be_bytes());
@@ -106,7 +127,7 @@ pub(super) async fn read_digest(
     }
     let mut digest = [0; 32];
     digest.copy_from_slice(context.finish().as_ref());
-    Ok((digest, has_nameless))
+    Ok((digest, Nameless::of(nameless, all)))
 }
 
 pub(super) async fn list_all(

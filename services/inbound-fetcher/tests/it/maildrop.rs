@@ -370,6 +370,34 @@ async fn server_without_ids_has_each_mail_announced_once() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mails_that_the_server_gives_no_id_are_received_beside_those_with_one() -> Result<()> {
+    let world = World::with_streams(|streams| streams.duplicate_window_seconds = 1)
+        .await?
+        .with(Protocol::Pop3);
+    world.account("support", |_| {}).await?;
+    let named = |uidl_at_most| Pop3Quirks {
+        uidl_at_most,
+        ..Pop3Quirks::default()
+    };
+    show(&world, named(Some(2)))?;
+    for number in 1..=4 {
+        world.deliver(mail(number))?;
+    }
+    let replica = world.start().await?;
+    world.mails("support", 4).await?;
+    further_looks(&world, 2).await?;
+
+    // Known by their content, with an id or without.
+    for uidl_at_most in [None, Some(1), None] {
+        show(&world, named(uidl_at_most))?;
+        further_looks(&world, 2).await?;
+    }
+
+    world.mails("support", 4).await?;
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mails_that_a_listing_leaves_out_for_a_while_are_not_announced_again() -> Result<()> {
     let world = World::with_streams(|streams| streams.duplicate_window_seconds = 1)
         .await?
