@@ -13,5 +13,7 @@ pub use cursor::{
 pub(crate) use forget::void_cursors;
 pub use known::{FoundMail, adopt_renamed, is_known, list_folders_of_epoch, renumber_known};
 pub use post_action::{DuePostAction, demand_post_actions, finish_post_actions, list_post_actions};
-pub use quarantine::{MailFailures, UnreadMail, count_failure, find_quarantined, quarantine};
+pub use quarantine::{
+    MailFailures, UnreadMail, count_failure, find_quarantined, quarantine, rename_quarantined,
+};
 pub use received::{ReceivedMail, insert};

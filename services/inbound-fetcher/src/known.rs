@@ -130,6 +130,8 @@ async fn adopt(
     let is_first = !is_told && !adopted.is_empty();
     if is_first {
         mailbox::backdate(&mut tx, account.id, folder, former.activated_at).await?;
+        let names = &former.names;
+        mailbox::rename_quarantined(&mut tx, account.id, folder, names, &cursor.epoch).await?;
         let event = replica.encode(&MailboxReset {
             account: account.key.clone(),
             folder: folder.to_owned(),

@@ -1,4 +1,4 @@
-use mailmesh_domain::{AccountId, Position};
+use mailmesh_domain::{AccountId, Epoch, Position};
 use mailmesh_events::Problem;
 use time::OffsetDateTime;
 
@@ -146,4 +146,45 @@ pub async fn find_quarantined(
         .into_iter()
         .filter_map(|place| usize::try_from(place).ok()?.checked_sub(1));
     Ok(indices.collect())
+}
+
+/// Gives a folder the counts of mails that could not be read under its former names. Where both names have one, the higher
+/// counts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn rename_quarantined(
+    tx: &mut Tx,
+    account: AccountId,
+    folder: &str,
+    former: &[String],
+    epoch: &Epoch,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "WITH moved AS (
+             DELETE FROM quarantined_mails
+             WHERE account_id = $1 AND folder = ANY($3) AND folder <> $2 AND epoch = $4
+             RETURNING *
+         )
+         INSERT INTO quarantined_mails AS q
+             (account_id, folder, epoch, position, attempts, problem, quarantined_at,
+              first_failed_at, updated_at)
+         -- A statement may change a row only once.
+         SELECT DISTINCT ON (position)
+                account_id, $2, epoch, position, attempts, problem, quarantined_at,
+                first_failed_at, updated_at
+         FROM moved ORDER BY position, attempts DESC
+         ON CONFLICT (account_id, folder, epoch, position) DO UPDATE
+         SET attempts = greatest(q.attempts, excluded.attempts),
+             quarantined_at = coalesce(q.quarantined_at, excluded.quarantined_at),
+             first_failed_at = least(q.first_failed_at, excluded.first_failed_at)",
+    )
+    .bind(account.as_uuid())
+    .bind(folder)
+    .bind(former)
+    .bind(epoch.as_str())
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("rename a folder's quarantined mails"))?;
+    Ok(())
 }

@@ -1,5 +1,5 @@
 use anyhow::Result;
-use mailmesh_domain::{Direction, Position};
+use mailmesh_domain::{Direction, Epoch, Position};
 use mailmesh_store::mailbox::{self, UnreadMail};
 
 use crate::sample::{self, LATER, NOW};
@@ -80,5 +80,42 @@ async fn mails_without_ids_are_known_by_place_and_size_for_a_while() -> Result<(
     tx.commit().await?;
     let rows = "SELECT count(*) FROM quarantined_mails";
     assert_eq!(world.read::<i64>(rows).await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn counts_follow_a_folder_to_its_new_name() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+    let problem = sample::problem();
+    let at = |folder, uid_validity, uid| {
+        UnreadMail::new(folder, &sample::position(uid_validity, uid), 0, None)
+    };
+    for mail in [
+        at("Old", 5, 1),
+        at("Old", 5, 1),
+        at("Older", 5, 1),
+        at("Old", 5, 2),
+        at("Old", 6, 1),
+        at("INBOX", 5, 2),
+        at("INBOX", 5, 2),
+    ] {
+        mailbox::count_failure(&mut tx, account, &mail, &problem, NOW).await?;
+    }
+    mailbox::quarantine(&mut tx, account, &at("Old", 5, 2), NOW).await?;
+
+    let former = ["Old", "Older", "INBOX"].map(str::to_owned);
+    for _ in 0..2 {
+        let epoch = Epoch::of_uid_validity(5);
+        mailbox::rename_quarantined(&mut tx, account, "INBOX", &former, &epoch).await?;
+    }
+
+    tx.commit().await?;
+    let rows = "SELECT string_agg(concat_ws(' ', folder, epoch, position, attempts,
+                       quarantined_at IS NOT NULL), ', ' ORDER BY folder, position)
+                FROM quarantined_mails";
+    let found = world.read::<String>(rows).await?;
+    assert_eq!(found, "INBOX 5 1 2 f, INBOX 5 2 2 t, Old 6 1 1 f");
     Ok(())
 }
