@@ -10,6 +10,9 @@ use crate::config::Settings;
 /// Steps that a permanent failure skips on the backoff: only a person can bring a missing folder back.
 const PERMANENT_SHIFT: u32 = 3;
 
+/// Maximum folders that a problem names.
+const NAMED: usize = 3;
+
 /// A folder that is skipped until its next try, while the others of its account are received.
 #[derive(Debug)]
 struct FailedFolder {
@@ -93,6 +96,12 @@ impl FailedFolders {
         Some(next.saturating_duration_since(Instant::now()))
     }
 
+    /// Returns the names of the folders that are skipped.
+    pub(crate) fn names(&self) -> String {
+        let names = self.folders.iter().map(|failed| &failed.name);
+        first_of(names.map(|name| format!("{name:?}")), ", ")
+    }
+
     /// Returns the problem that names the folders which are not received, and why.
     pub(crate) fn problem(&self) -> Option<Problem> {
         let told = || {
@@ -101,13 +110,24 @@ impl FailedFolders {
                 .filter_map(|failed| failed.told.as_ref())
         };
         let first = told().next()?;
-        let all: Vec<&str> = told().map(|told| told.what.as_str()).collect();
-        let what = format!("Not every folder is received. {}.", all.join("; "));
+        let all = told().map(|told| told.what.as_str());
+        let what = format!("Not every folder is received. {}.", first_of(all, "; "));
         let problem = Problem::new(what, first.verdict)
             .with_code(first.code.clone())
             .with_action("Correct the account's folders, or bring the folder back at the server. It is tried again by itself.")
             .with_mail("All other folders are received. Mail of this one stays on the server until this is solved.");
         Some(problem)
+    }
+}
+
+/// Lists the first few and says how many there are besides: an account may have a thousand folders.
+fn first_of(items: impl Iterator<Item = impl AsRef<str>>, separator: &str) -> String {
+    let items: Vec<_> = items.collect();
+    let named = items.iter().take(NAMED).map(AsRef::as_ref);
+    let text = named.collect::<Vec<&str>>().join(separator);
+    match items.len().saturating_sub(NAMED) {
+        0 => text,
+        more => format!("{text}{separator}and {more} more"),
     }
 }
 
@@ -161,5 +181,22 @@ mod tests {
         failed.note_failure("c", &lasting, &settings);
         let problem = failed.problem().unwrap();
         assert!(problem.what.contains("\"c\""), "{problem:?}");
+    }
+
+    #[test]
+    fn problem_names_the_first_folders_and_counts_the_others() {
+        let settings = Settings::default();
+        let lasting = SourceError::CannotRead {
+            protocol: Protocol::Smtp,
+        };
+        let mut failed = FailedFolders::default();
+        for number in 0..1_000 {
+            failed.note_failure(&format!("f{number:03}"), &lasting, &settings);
+        }
+
+        let what = failed.problem().unwrap().what;
+
+        assert_eq!(failed.names(), r#""f000", "f001", "f002", and 997 more"#);
+        assert!(what.contains("\"f002\"") && what.ends_with("; and 997 more."));
     }
 }

@@ -11,6 +11,12 @@ use mailmesh_store::StoreError;
 pub(crate) enum Failure {
     #[error("the mail server failed")]
     Source(#[from] SourceError),
+    #[error("no folder can be received: {names}")]
+    Folders {
+        names: String,
+        #[source]
+        source: SourceError,
+    },
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     #[error(transparent)]
@@ -40,7 +46,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
-            Self::Source(error) => error.verdict(),
+            Self::Source(error) | Self::Folders { source: error, .. } => error.verdict(),
             Self::Endpoint(error) => error.verdict(),
             Self::Credentials(error) => error.verdict(),
             // NATS or Postgres, or a full stream: transient, and the administrator's to solve if it lasts.
@@ -72,6 +78,7 @@ impl Failure {
             | Self::Credentials(CredentialsError::Store(_)) => true,
             Self::Publish(error) | Self::Raw(error) => error.is_of_mesh(),
             Self::Source(_)
+            | Self::Folders { .. }
             | Self::Endpoint(_)
             | Self::Credentials(_)
             | Self::Decode(_)
@@ -97,10 +104,12 @@ impl Failure {
 
     /// Describes the failure for the account's state and its event.
     pub(crate) fn problem(&self, verdict: Verdict) -> Problem {
-        let Self::Source(error) = self else {
-            return Problem::new(ErrorChain(self).to_string(), verdict).with_mail(SAFE);
+        let (what, error) = match self {
+            Self::Source(error) => (ErrorChain(error).to_string(), error),
+            Self::Folders { source, .. } => (ErrorChain(self).to_string(), source),
+            _ => return Problem::new(ErrorChain(self).to_string(), verdict).with_mail(SAFE),
         };
-        let problem = Problem::new(ErrorChain(error).to_string(), verdict)
+        let problem = Problem::new(what, verdict)
             .with_code(error.code().map(ToOwned::to_owned))
             .with_mail(SAFE);
         match error.advice() {

@@ -108,8 +108,9 @@ impl FolderWatch {
                 Some(error) => failure = failure.or(Some(error)),
             }
         }
-        if let (true, Some(error)) = (working.is_empty(), failure) {
-            return Err(error.into());
+        if let (true, Some(source)) = (working.is_empty(), failure) {
+            let names = self.failed.names();
+            return Err(Failure::Folders { names, source });
         }
         if is_catching_up && self.failed.is_empty() {
             self.post.end();
@@ -188,6 +189,12 @@ impl FolderWatch {
         };
         let (account, settings) = (&folder.owner.account, &folder.owner.context.settings);
         let is_only = account.folders.len() == 1;
+        if is_only && error.concern() == Concern::Folder {
+            return Err(Failure::Folders {
+                names: format!("{:?}", folder.name),
+                source: error,
+            });
+        }
         if is_only || !concerns_folder(&error) {
             return Err(error.into());
         }

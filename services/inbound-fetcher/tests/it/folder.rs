@@ -127,6 +127,9 @@ async fn account_fails_if_all_of_its_folders_do() -> Result<()> {
     let replica = world.start().await?;
 
     state_becomes(&world, &account, AccountState::Failing).await?;
+    let told: AccountFailing = world.base.first_event("support").await?;
+    let names = FOLDERS.map(|name| format!("{name:?}")).join(", ");
+    assert!(told.problem.what.contains(&names), "{told:?}");
 
     for folder in FOLDERS {
         world.sandbox.mail().create_folder(ALICE, folder)?;
