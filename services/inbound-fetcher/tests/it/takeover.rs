@@ -84,6 +84,37 @@ async fn two_replicas_share_accounts_and_publish_each_mail_once() -> Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn maildrop_goes_from_replica_to_replica_without_a_second_event() -> Result<()> {
+    let world = World::with_streams(|streams| streams.duplicate_window_seconds = 1)
+        .await?
+        .with(Protocol::Pop3);
+    let account = world.account("support", |_| {}).await?;
+    let (first, second) = (world.start().await?, world.start().await?);
+    for number in 1..=30 {
+        world.deliver(mail(number))?;
+    }
+    world.recorded(&account, 30).await?;
+
+    first.stop().await?;
+    for number in 31..=40 {
+        world.deliver(mail(number))?;
+    }
+    world.recorded(&account, 40).await?;
+    let third = world.start().await?;
+    world.deliver(mail(41))?;
+    second.kill().await;
+    for number in 42..=50 {
+        world.deliver(mail(number))?;
+    }
+    world.recorded(&account, 50).await?;
+
+    let mails = world.mails("support", 50).await?;
+    let uids: HashSet<u32> = mails.iter().map(|mail| uid_of(&mail.origin)).collect();
+    assert_eq!(uids.len(), 50);
+    world.finish(third).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn renumbered_folder_is_read_again_without_a_second_event() -> Result<()> {
     let world = World::new().await?;
     let account = world.account("support", |_| {}).await?;
