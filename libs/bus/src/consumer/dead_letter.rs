@@ -32,9 +32,29 @@ impl DeadLetter<'_> {
         context.bus.publish(without_body).await
     }
 
+    /// Returns a hash that is the same however often the message is delivered. A stream that was deleted and made anew counts
+    /// from 1 again: by its sequence alone another message would be dropped as the repetition of an earlier letter.
+    fn content_hash(&self) -> u64 {
+        let mut headers: Vec<_> = self.headers.iter().collect();
+        headers.sort_unstable();
+        let headers = headers
+            .iter()
+            .flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        let parts = [self.subject.as_bytes(), &self.payload];
+        // FNV-1a: the same in each replica, whatever it was compiled with.
+        parts
+            .into_iter()
+            .chain(headers)
+            .flat_map(|part| part.iter().chain(&[0]))
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            })
+    }
+
     fn into_outgoing(self, context: &ConsumerContext) -> Outgoing {
         let stream = context.settings.stream.name();
         let sequence = self.stream_sequence;
+        let fingerprint = self.content_hash();
         // The server would obey its own headers a second time (`Nats-Expected-…`, `Nats-Rollup`).
         let mut headers = self.headers;
         headers.retain(|(name, _)| !name.to_ascii_lowercase().starts_with("nats-"));
@@ -49,7 +69,7 @@ impl DeadLetter<'_> {
         }
         Outgoing {
             subject: format!("dead_letter.{}", context.consumer),
-            message_id: format!("{stream}-{sequence}-{}", context.consumer),
+            message_id: format!("{stream}-{sequence}-{fingerprint:016x}-{}", context.consumer),
             headers,
             payload: self.payload,
         }

@@ -138,6 +138,30 @@ async fn retry_comes_again_and_then_leaves() -> Result<()> {
 }
 
 #[tokio::test]
+async fn dead_letters_of_a_stream_that_was_made_anew_are_kept_beside_earlier_ones() -> Result<()> {
+    let settings = settings(&url()?);
+    let bus = bus_with(&settings).await?;
+    let jetstream = async_nats::jetstream::new(plain_client().await?);
+    for id in ["one", "two"] {
+        let mut running = run(&bus, quick());
+        let mut message = outgoing("mail.send.support", id, b"bad");
+        message.headers = vec![("ce-id".to_owned(), id.to_owned())];
+        let published = bus.publish(message).await?;
+        assert_eq!(published.sequence, 1);
+        running.next().await?;
+        running.finish().await?;
+
+        jetstream
+            .delete_stream(format!("{}_MAIL_SEND", settings.prefix))
+            .await?;
+        bus.ensure_streams().await?;
+    }
+
+    assert_eq!(left(&settings, "DEAD_LETTERS").await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn dead_letter_is_kept_with_its_reason() -> Result<()> {
     let settings = settings(&url()?);
     let bus = bus_with(&settings).await?;
