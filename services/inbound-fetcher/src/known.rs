@@ -22,10 +22,11 @@ pub(crate) async fn find_known(
     folder: &str,
     mails: &[WholeMail],
 ) -> Result<HashSet<u64>, Failure> {
-    let Some(cursor) = positions.cursor(folder).cloned() else {
+    let former = positions.former(folder).cloned();
+    let may_know = |cursor: &&Cursor| former.is_some() || cursor.rescan_until.is_some();
+    let Some(cursor) = positions.cursor(folder).filter(may_know).cloned() else {
         return Ok(HashSet::new());
     };
-    let former = positions.former(folder).cloned();
     let rescanned = up_to(mails, cursor.rescan_until);
     let mut known = find_renumbered(owner, &cursor, &rescanned).await?;
     if let Some(former) = former {

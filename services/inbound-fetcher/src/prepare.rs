@@ -63,11 +63,12 @@ pub(crate) struct Prepared {
     pub(crate) raw: Bytes,
 }
 
-/// Makes the event and the record of a mail.
+/// Makes the event, which names `source` as its own, and the record of a mail.
 pub(crate) async fn prepare(
     owner: &AccountContext,
     folder: &str,
     mail: WholeMail,
+    source: &str,
 ) -> Result<Prepared, serde_json::Error> {
     let record = record_of(owner, folder, &mail);
     let raw = mail.head.clone();
@@ -75,8 +76,7 @@ pub(crate) async fn prepare(
     let parsed = parse_apart(mail.head.clone(), is_whole).await;
     let event = event_of(owner, mail, parsed, &record);
     let id = EventId::from_uuid(record.id.as_uuid());
-    let source = owner.context.replica.source();
-    let encoded = encode_bounded(event, id, &source, owner.context.now())?;
+    let encoded = encode_bounded(event, id, source, owner.context.now())?;
     let mut headers = encoded.headers;
     trace::inject(&mut headers);
     let event = Outgoing {

@@ -111,6 +111,7 @@ impl<'a> Publisher<'a> {
     ) -> Result<Vec<Prepared>, Failure> {
         let (owner, folder) = (self.owner, self.folder);
         let known = self.progress.find_known(owner, folder, &mails).await?;
+        let source = owner.context.replica.source();
         let mut prepared = Vec::with_capacity(mails.len());
         for mail in mails {
             if known.contains(&mail.ordinal) {
@@ -118,7 +119,7 @@ impl<'a> Publisher<'a> {
                 // Without an id it is fetched again to be known again.
                 self.has_advanced |= !mail.position.is_nameless();
             } else {
-                prepared.push(prepare(owner, folder, mail).await?);
+                prepared.push(prepare(owner, folder, mail, &source).await?);
             }
         }
         Ok(prepared)

@@ -69,7 +69,10 @@ impl DeadLetter<'_> {
         }
         Outgoing {
             subject: format!("dead_letter.{}", context.consumer),
-            message_id: format!("{stream}-{sequence}-{fingerprint:016x}-{}", context.consumer),
+            message_id: format!(
+                "{stream}-{sequence}-{fingerprint:016x}-{}",
+                context.consumer
+            ),
             headers,
             payload: self.payload,
         }
