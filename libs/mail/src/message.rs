@@ -22,7 +22,7 @@ mod field;
 mod flowed;
 mod head;
 mod html;
-mod lenient_addresses;
+mod mailbox_list;
 mod message_id;
 mod mime;
 mod parameter;

@@ -1,144 +1,256 @@
-//! Reads text in which people name mail addresses: the address list of RFC 5322 §3.4, strictly. All that the text names is
-//! returned, or nothing. Header fields of received mail, which must never fail to be read, have a lenient reader of their own.
+//! Lists of addresses as received mail has them: RFC 5322 §3.4 with its obsolete forms, and what programs make of it.
 
-mod piece;
+mod token;
 
-use std::borrow::Cow;
+use self::token::{Token, Tokens};
+use super::address::{Mailbox, canonical_address, canonical_local_part};
+use super::encoded_word::header_text;
 
-use self::piece::{Piece, cut};
-use super::address::{AddressProblem, Mailbox, canonical_address};
-use super::quoted::unescape;
-
-impl Mailbox {
-    /// Reads one address: `a@b.c`, `Name <a@b.c>`, `"Name, Sr." <a@b.c>` or `a@b.c (Name)`.
-    pub fn parse(text: &str) -> Result<Self, AddressProblem> {
-        read_mailbox(&cut(&without_tabs(text)?)?)
-    }
-
-    /// Reads one or more addresses, as [`Mailbox::parse`] takes them, between commas, semicolons or both, and in groups
-    /// (`Team: a@b.c, d@e.f;`).
-    pub fn parse_list(text: &str) -> Result<Vec<Self>, AddressProblem> {
-        let text = without_tabs(text)?;
-        let pieces = cut(&text)?;
-        let elements = elements(&pieces)?;
-        if elements.is_empty() {
-            return Err(AddressProblem::Malformed);
-        }
-        elements.into_iter().map(read_mailbox).collect()
-    }
-}
-
-/// A tab is white space (RFC 5322 §2.2.2); every other control character is refused.
-fn without_tabs(text: &str) -> Result<Cow<'_, str>, AddressProblem> {
-    if text.contains(|character: char| character.is_control() && character != '\t') {
-        return Err(AddressProblem::ControlCharacter);
-    }
-    Ok(if text.contains('\t') {
-        Cow::Owned(text.replace('\t', " "))
-    } else {
-        Cow::Borrowed(text)
-    })
-}
-
-/// Splits a list into its elements. Empty ones are passed over (RFC 5322 §4.4): mail programs end lists with a separator.
-fn elements<'a>(pieces: &'a [Piece<'a>]) -> Result<Vec<&'a [Piece<'a>]>, AddressProblem> {
-    let mut elements = Vec::new();
-    let mut in_group = false;
-    for part in pieces.split_inclusive(|piece| matches!(piece, Piece::Separator(_))) {
-        let (separator, element) = match part {
-            [element @ .., Piece::Separator(separator)] => (*separator, element),
-            element => (' ', element),
-        };
-        if separator == ':' {
-            if in_group || !is_group_name(element) {
-                return Err(AddressProblem::Malformed);
-            }
-            in_group = true;
-            continue;
-        }
-        in_group &= separator != ';';
-        if !element.iter().all(Piece::is_blank) {
-            elements.push(element);
-        }
-    }
-    if in_group {
-        return Err(AddressProblem::Malformed);
-    }
-    Ok(elements)
-}
-
-/// What stands before a colon is left out, so it must name nobody.
-fn is_group_name(pieces: &[Piece<'_>]) -> bool {
-    let names_nobody = |piece: &Piece<'_>| match piece {
-        Piece::Text(text) | Piece::Quoted(text) | Piece::Comment(text) => !text.contains('@'),
-        Piece::Angle(_) | Piece::Separator(_) => false,
+/// Reads an unfolded value and hands each mailbox to `take` until that returns false.
+///
+/// An address that cannot be sent to is left empty, and its text is the name where there is none. One without a domain
+/// stays, as that of a program on the same host.
+pub(super) fn read(value: &[u8], take: impl FnMut(Mailbox) -> bool) {
+    let mut reader = Reader {
+        take,
+        is_stopped: false,
+        entry: Entry::default(),
+        pending: None,
     };
-    pieces.iter().all(names_nobody) && !pieces.iter().all(Piece::is_blank)
+    let mut tokens = Tokens::new(value);
+    while let Some(token) = tokens.next() {
+        match token {
+            Token::Comma => reader.end_entry(true),
+            Token::Semicolon => reader.end_entry(false),
+            Token::Colon => reader.end_group_name(),
+            Token::Open => reader.open(token::angle(&mut tokens)),
+            Token::Close => {}
+            Token::Comment(comment) => reader.entry.comment = Some(comment),
+            other => reader.entry.push(other),
+        }
+        if reader.is_stopped {
+            return;
+        }
+    }
+    reader.end_entry(false);
+    reader.flush_pending();
 }
 
-fn read_mailbox(pieces: &[Piece<'_>]) -> Result<Mailbox, AddressProblem> {
-    let is_angle = |piece: &Piece<'_>| matches!(piece, Piece::Angle(_));
-    if let Some(at) = pieces.iter().position(is_angle) {
-        let (name, rest) = pieces.split_at(at);
-        let [Piece::Angle(address), rest @ ..] = rest else {
-            return Err(AddressProblem::Malformed);
+/// What stands between two separators.
+#[derive(Debug, Default)]
+struct Entry<'a> {
+    words: Vec<Token<'a>>,
+    angle: Option<String>,
+    /// Words behind the angle brackets.
+    after: Vec<Token<'a>>,
+    comment: Option<&'a [u8]>,
+}
+
+impl<'a> Entry<'a> {
+    fn push(&mut self, token: Token<'a>) {
+        if self.angle.is_some() {
+            self.after.push(token);
+        } else {
+            self.words.push(token);
+        }
+    }
+}
+
+/// Words before a comma, which may be the beginning of a name: `Example, Ann <ann@example.org>`.
+#[derive(Debug)]
+struct Pending {
+    name: String,
+    /// The same as an address without a domain.
+    address: Option<String>,
+}
+
+struct Reader<'a, F> {
+    take: F,
+    is_stopped: bool,
+    entry: Entry<'a>,
+    pending: Option<Pending>,
+}
+
+impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
+    fn open(&mut self, address: String) {
+        if self.entry.angle.is_some() {
+            // No comma between two mailboxes: what stands between them names the second.
+            let words = std::mem::take(&mut self.entry.after);
+            self.end_entry(false);
+            self.entry.words = words;
+        }
+        self.entry.angle = Some(address);
+    }
+
+    /// Forgets a group's name; an address before a colon is none.
+    fn end_group_name(&mut self) {
+        let is_address = token::chunks(&self.entry.words)
+            .iter()
+            .any(|chunk| token::is_address(chunk));
+        if is_address || self.entry.angle.is_some() {
+            self.end_entry(false);
+        } else {
+            self.entry = Entry::default();
+        }
+    }
+
+    fn end_entry(&mut self, is_comma: bool) {
+        let entry = std::mem::take(&mut self.entry);
+        let comment = entry.comment.map(header_text);
+        let has_address = token::chunks(&entry.words)
+            .iter()
+            .any(|chunk| token::is_address(chunk));
+        // `a@b.c <>` names its address all the same.
+        let angle = entry
+            .angle
+            .filter(|angle| !angle.is_empty() || !has_address);
+        if let Some(address) = angle {
+            let mut name = phrase(&entry.words);
+            match self.pending.take() {
+                Some(pending) if !name.is_empty() => name = format!("{}, {name}", pending.name),
+                pending => {
+                    self.pending = pending;
+                    self.flush_pending();
+                }
+            }
+            let (more, words) = bare(&entry.after);
+            let names = [name, words, comment.unwrap_or_default()];
+            self.give(names.into_iter().find(|name| !name.is_empty()), address);
+            for (name, address) in more {
+                self.give(name, address);
+            }
+            return;
+        }
+        let (mut found, words) = bare(&entry.words);
+        if let Some((name, _)) = found.last_mut() {
+            self.flush_pending();
+            let names = [name.take(), Some(words), comment];
+            *name = names.into_iter().flatten().find(|name| !name.is_empty());
+            for (name, address) in found {
+                self.give(name, address);
+            }
+        } else if !words.is_empty() {
+            let address = local_only(&entry.words);
+            self.add_words(words, address, comment, is_comma);
+        }
+    }
+
+    /// Takes an entry without any address, or with one that has no domain.
+    fn add_words(
+        &mut self,
+        words: String,
+        address: Option<String>,
+        comment: Option<String>,
+        is_comma: bool,
+    ) {
+        if is_comma && comment.is_none() {
+            let (name, address) = match self.pending.take() {
+                Some(before) => (format!("{}, {words}", before.name), None),
+                None => (words, address),
+            };
+            self.pending = Some(Pending { name, address });
+            return;
+        }
+        self.flush_pending();
+        match (address, comment) {
+            // `Ann (a@b.c)`
+            (_, Some(comment)) if canonical_address(&comment).is_ok() => {
+                self.give(Some(words), comment);
+            }
+            (Some(address), comment) => self.give(comment, address),
+            (None, _) => self.give(Some(words), String::new()),
+        }
+    }
+
+    fn flush_pending(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            match pending.address {
+                Some(address) => self.give(None, address),
+                None => self.give(Some(pending.name), String::new()),
+            }
+        }
+    }
+
+    fn give(&mut self, name: Option<String>, address: String) {
+        let name = name.filter(|name| !name.is_empty());
+        let mailbox = if is_kept(&address) {
+            Mailbox { name, address }
+        } else {
+            without_address(name, &address)
         };
-        let remark = trailing_comment(rest)?;
-        return Ok(Mailbox {
-            name: name_of(name)?.or(remark),
-            address: canonical_address(address.trim())?,
-        });
-    }
-    let is_comment = |piece: &Piece<'_>| matches!(piece, Piece::Comment(_));
-    let end = pieces.iter().position(is_comment).unwrap_or(pieces.len());
-    let (address, rest) = pieces.split_at(end);
-    let mut text = String::new();
-    for piece in address {
-        match piece {
-            Piece::Text(part) | Piece::Quoted(part) => text.push_str(part),
-            _ => return Err(AddressProblem::Malformed),
+        if mailbox != Mailbox::default() && !self.is_stopped {
+            self.is_stopped = !(self.take)(mailbox);
         }
-    }
-    Ok(Mailbox {
-        name: trailing_comment(rest)?,
-        address: canonical_address(text.trim())?,
-    })
-}
-
-/// Reads what follows an address: nothing, or one comment, in which older programs give the name.
-fn trailing_comment(pieces: &[Piece<'_>]) -> Result<Option<String>, AddressProblem> {
-    let mut given = pieces.iter().filter(|piece| !piece.is_blank());
-    match (given.next(), given.next()) {
-        (None, _) => Ok(None),
-        (Some(Piece::Comment(comment)), None) if !comment.contains('@') => {
-            let inner = comment
-                .strip_prefix('(')
-                .and_then(|rest| rest.strip_suffix(')'));
-            let inner = inner.and_then(unescape).ok_or(AddressProblem::Malformed)?;
-            Ok(Some(inner.trim().to_owned()).filter(|name| !name.is_empty()))
-        }
-        _ => Err(AddressProblem::Malformed),
     }
 }
 
-/// Puts the words of a name together. Outside of quotes it must hold nothing that could be another address.
-fn name_of(pieces: &[Piece<'_>]) -> Result<Option<String>, AddressProblem> {
-    let mut name = String::new();
-    for piece in pieces {
-        match piece {
-            Piece::Text(text) | Piece::Comment(text) if !text.contains(['@', '<', '>']) => {
-                name.push_str(text);
-            }
-            Piece::Quoted(text) => {
-                let inner = text
-                    .strip_prefix('"')
-                    .and_then(|rest| rest.strip_suffix('"'));
-                name.push_str(&inner.and_then(unescape).ok_or(AddressProblem::Malformed)?);
-            }
-            _ => return Err(AddressProblem::Malformed),
+fn is_kept(address: &str) -> bool {
+    canonical_address(address).is_ok()
+        || !address.contains('@') && canonical_local_part(address).is_ok()
+}
+
+/// Looks for the address in what was written in its place, or as a name: within quotes, or in an encoded word.
+fn without_address(name: Option<String>, address: &str) -> Mailbox {
+    let written = match &name {
+        Some(name) if address.is_empty() => name.clone(),
+        _ => address.to_owned(),
+    };
+    let marks = |character: char| character.is_whitespace() || "'\"`.,;<>".contains(character);
+    let bare = written.trim_matches(marks);
+    if canonical_address(bare).is_ok() {
+        let name = name.filter(|name| *name != written);
+        return Mailbox {
+            name,
+            address: bare.to_owned(),
+        };
+    }
+    match Mailbox::parse(&written) {
+        Ok(found) if found.name.is_some() => Mailbox {
+            name: name.filter(|name| *name != written).or(found.name),
+            address: found.address,
+        },
+        _ => Mailbox {
+            name: name.or(Some(written).filter(|text| !text.is_empty())),
+            address: String::new(),
+        },
+    }
+}
+
+/// A name, if there is one, and an address.
+type Named = (Option<String>, String);
+
+/// Finds addresses without angle brackets; words before one name it. Returns the words behind the last as well.
+fn bare(words: &[Token<'_>]) -> (Vec<Named>, String) {
+    let mut found = Vec::new();
+    let mut before: Vec<Token<'_>> = Vec::new();
+    for chunk in token::chunks(words) {
+        if token::is_address(chunk) {
+            found.push((Some(phrase(&before)), token::address(chunk)));
+            before.clear();
+        } else {
+            before.push(Token::Space);
+            before.extend_from_slice(chunk);
         }
     }
-    Ok(Some(name.trim().to_owned()).filter(|name| !name.is_empty()))
+    (found, phrase(&before))
+}
+
+/// Returns a single word as the address of a mailbox on the host that wrote the mail.
+fn local_only(words: &[Token<'_>]) -> Option<String> {
+    let mut words = words.iter().filter(|token| **token != Token::Space);
+    match (words.next(), words.next()) {
+        (Some(word @ Token::Atom(_)), None) => Some(token::address(&[*word])),
+        _ => None,
+    }
+}
+
+/// Reads words as a name, encoded words among them.
+fn phrase(words: &[Token<'_>]) -> String {
+    let mut octets = Vec::new();
+    for word in words {
+        word.push_plain(&mut octets);
+    }
+    header_text(&octets)
 }
 
 #[cfg(test)]

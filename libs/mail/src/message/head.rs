@@ -3,7 +3,7 @@ use super::clean::{clean_line, cut};
 use super::encoded_word::header_text;
 use super::field::{Field, fields};
 use super::parsed::Parsed;
-use super::{date, lenient_addresses, message_id};
+use super::{address_list, date, message_id};
 
 pub(super) const MAX_FIELDS_BYTES: usize = 64 * 1024;
 pub(super) const MAX_FIELD_BYTES: usize = 8 * 1024;
@@ -100,7 +100,7 @@ struct People {
 
 impl People {
     fn add(&mut self, list: &mut Vec<Mailbox>, field: &Field<'_>) {
-        lenient_addresses::read(&field.unfolded(), |mailbox| {
+        address_list::read(&field.unfolded(), |mailbox| {
             self.used_bytes +=
                 mailbox.address.len() + mailbox.name.as_ref().map_or(0, String::len) + 16;
             self.is_truncated |= self.used_bytes > MAX_ADDRESS_BYTES;
