@@ -1,6 +1,6 @@
 //! What becomes of commands before they are sent.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::world::{World, send_body};
@@ -40,6 +40,42 @@ async fn bare_binary_and_structured_commands_are_sent() -> Result<()> {
         let line = format!("Subject: {subject}\r\n");
         assert_eq!(texts.iter().filter(|text| text.contains(&line)).count(), 1);
     }
+    world.finish().await
+}
+
+#[tokio::test]
+async fn all_that_one_text_names_get_the_mail() -> Result<()> {
+    let (mut world, _) = World::with_sender().await?;
+    let list = "Sales <a@elsewhere.test>, \"Doe, J.\" <b@elsewhere.test>; taro.@elsewhere.test";
+    let message = json!({
+        "content_type": "message/rfc822",
+        "content": "U3ViamVjdDog5A0KDQpoaQ0K",
+    });
+    let body = json!({
+        "account": "one", "to": list, "bcc": "C <c@elsewhere.test>", "text": "x",
+        "attachments": [message],
+    });
+
+    world.publish("mail.send", body.to_string()).await?;
+    let sent = world.event("mail.sent").await?;
+
+    let recipients = sent["recipients"].as_array().cloned().unwrap_or_default();
+    let accepted: Vec<&str> = recipients
+        .iter()
+        .filter(|one| one["accepted"] == true)
+        .filter_map(|one| one["address"].as_str())
+        .collect();
+    let expected = [
+        "a@elsewhere.test",
+        "b@elsewhere.test",
+        "\"taro.\"@elsewhere.test",
+        "c@elsewhere.test",
+    ];
+    assert_eq!(accepted, expected);
+    let outbox = world.sandbox.mail().outbox();
+    let raw = &outbox.first().context("a mail")?.raw;
+    let within = b"Subject: \xe4\r\n\r\nhi\r\n";
+    assert!(raw.windows(within.len()).any(|window| window == within));
     world.finish().await
 }
 
