@@ -130,18 +130,22 @@ impl AccountQueue {
         let decision = match reason {
             NoBody::Missing => {
                 error!(mail.id = %mail.id, "The mail's body is not stored any more");
-                let failure = unsendable("its body is no longer stored");
-                self.decide(mail, AttemptResult::Failed(failure))
+                self.fail(
+                    mail,
+                    "its body is no longer stored",
+                    "Have it sent anew; if that happens again, find out who deletes from the stream MAIL_RAW.",
+                )
             }
             NoBody::Exchanged => {
                 error!(
                     mail.id = %mail.id,
                     "The mail's stored body is not the one that was accepted: somebody else writes to MAIL_RAW"
                 );
-                let failure = unsendable(
-                    "its stored content is not what was accepted, so that nothing was sent; find out who writes to MAIL_RAW",
-                );
-                self.decide(mail, AttemptResult::Failed(failure))
+                self.fail(
+                    mail,
+                    "its stored content is not what was accepted",
+                    "Find out who else writes to the stream MAIL_RAW, then have the mail sent anew.",
+                )
             }
             NoBody::NotNow => {
                 let mut decision = self.decide(mail, AttemptResult::Unattempted);
@@ -150,6 +154,13 @@ impl AccountQueue {
             }
         };
         self.record(mail, decision).await;
+    }
+
+    fn fail(&self, mail: &OutboundMail, why: &str, action: &str) -> Decision {
+        let mut decision = self.decide(mail, AttemptResult::Failed(unsendable(why)));
+        let problem = decision.outcome.problem.take();
+        decision.outcome.problem = problem.map(|problem| problem.with_action(action));
+        decision
     }
 
     fn decide(&self, mail: &OutboundMail, result: AttemptResult) -> Decision {

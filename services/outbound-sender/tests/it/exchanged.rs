@@ -68,8 +68,8 @@ async fn body_that_was_exchanged_is_not_sent_and_its_neighbours_are() -> Result<
     for _ in 0..4 {
         let event = world.event("mail.failed").await?;
         assert_eq!(event["problem"]["must_act"], "administrator", "{event}");
-        let what = event["problem"]["what"].as_str().unwrap_or_default();
-        assert!(what.contains("MAIL_RAW"), "{what}");
+        let action = event["problem"]["action"].as_str().unwrap_or_default();
+        assert!(action.contains("MAIL_RAW"), "{action}");
         failed.push(event["mail_id"].as_str().unwrap_or_default().to_owned());
     }
     let sent = world.event("mail.sent").await?;
