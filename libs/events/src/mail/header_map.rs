@@ -39,6 +39,15 @@ mod tests {
     use crate::{Headers, decode_command};
 
     #[test]
+    fn value_that_is_no_text_is_named_by_its_header() {
+        let body = br#"{"to":"a@b.c","headers":{"X-A":"1","X-B":2}}"#;
+
+        let refused = decode_command::<SendMail>(&Headers::new(), body).unwrap_err();
+
+        assert_eq!(refused.field(), "headers.X-B");
+    }
+
+    #[test]
     fn header_that_is_given_twice_is_refused() {
         let body = br#"{"to":"a@b.c","headers":{"X-A":"1","X-B":"2","X-A":"3"}}"#;
 

@@ -30,7 +30,7 @@ pub struct SendMail {
     /// Recipients of a copy, hidden from the others.
     #[serde(default, skip_serializing_if = "Recipients::is_empty")]
     pub bcc: Recipients,
-    /// The subject line.
+    /// The subject line, of up to 8,192 octets.
     #[serde(default)]
     pub subject: String,
     /// The body as plain text.
@@ -45,19 +45,22 @@ pub struct SendMail {
     pub calendar: Option<OutgoingCalendar>,
     /// Files to attach; at most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub attachments: Vec<OutgoingAttachment>,
     /// The `Message-ID` of the mail that this one answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_reply_to: Option<String>,
-    /// The `Message-ID`s of the thread, oldest first.
+    /// The `Message-ID`s of the thread, oldest first; at most 1,000, of which the first and the last 49 are sent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
     pub references: Vec<String>,
-    /// Further headers, such as `X-Ticket`; those that mailmesh sets itself are refused.
+    /// Further headers, such as `X-Ticket`; at most 200. Those that mailmesh or servers set are refused.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "super::header_map::read"
     )]
+    #[schemars(extend("maxProperties" = 200))]
     pub headers: BTreeMap<String, String>,
     /// The same key is sent once per account, for as long as keys are kept (30 days by default).
     #[serde(default, skip_serializing_if = "Option::is_none")]
