@@ -4,6 +4,8 @@ mod label;
 mod shifted;
 mod unicode;
 
+use std::borrow::Cow;
+
 use encoding_rs::{EUC_KR, Encoding, GBK, ISO_2022_JP, WINDOWS_874, WINDOWS_1252};
 
 pub(super) use self::label::Charset;
@@ -17,6 +19,25 @@ pub(super) fn text(octets: &[u8], label: Option<&str>) -> String {
     // A byte order mark is more reliable than any label.
     let marked = unicode::by_mark(octets);
     clean(marked.unwrap_or_else(|| decode(octets, label.and_then(Charset::named))))
+}
+
+/// Turns lines that are not UTF-8 into it where the set fits them that the mail names for its text: header fields that
+/// nobody has encoded are mostly in that.
+pub(super) fn lines_in_utf8<'a>(octets: &'a [u8], label: &str) -> Cow<'a, [u8]> {
+    let Some(Charset::Known(encoding)) = Charset::named(label).filter(|_| !octets.is_ascii())
+    else {
+        return Cow::Borrowed(octets);
+    };
+    let mut out = Vec::with_capacity(octets.len());
+    for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        let (text, is_damaged) = encoding.decode_without_bom_handling(line);
+        if is_damaged || std::str::from_utf8(line).is_ok() {
+            out.extend_from_slice(line);
+        } else {
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+    Cow::Owned(out)
 }
 
 fn decode(octets: &[u8], charset: Option<Charset>) -> String {

@@ -2,8 +2,8 @@ use super::charset::{Charset, text};
 use super::clean::clean_line;
 use super::transfer::{TransferEncoding, base64_value, hex_value};
 
-/// RFC 2047 §2 allows 75 octets. Many writers go beyond that, none to be read beyond this.
-const MAX_WORD: usize = 1024;
+/// RFC 2047 §2 allows 75 octets. Some writers put all of a value into one word.
+const MAX_WORD: usize = 32 * 1024;
 
 /// A piece of a header value in another character set (RFC 2047), such as `=?utf-8?q?Gr=C3=BC=C3=9Fe?=`.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,5 @@
 use super::body::{self, Bodies};
+use super::charset::lines_in_utf8;
 use super::field::{split_head, with_line_feeds, without_leading_lines};
 use super::head;
 use super::mime::{Leaf, walk};
@@ -22,8 +23,11 @@ fn read(raw: &[u8], is_whole: bool) -> Parsed {
     let mail = with_line_feeds(raw);
     let mail = without_leading_lines(&mail);
     let (head, _) = split_head(mail);
-    let mut parsed = head::read(head.get(..MAX_HEAD).unwrap_or(head));
     let tree = walk(mail);
+    let mut texts = tree.leaves.iter().filter(|leaf| leaf.is_text());
+    let charset = texts.find_map(|leaf| leaf.head.charset.as_deref());
+    let fields = head.get(..MAX_HEAD).unwrap_or(head);
+    let mut parsed = head::read(&lines_in_utf8(fields, charset.unwrap_or_default()));
     let chosen = body::choose(&tree.leaves);
     let mut bodies = Bodies::default();
     for ((part, leaf), is_body) in (1..).zip(&tree.leaves).zip(chosen) {

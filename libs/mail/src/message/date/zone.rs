@@ -63,6 +63,8 @@ fn by_name(name: &str) -> Option<i16> {
         "cest" | "mest" | "mesz" | "eet" => 2 * 60,
         "eest" | "msk" => 3 * 60,
         "jst" | "kst" => 9 * 60,
+        "aest" => 10 * 60,
+        "aedt" => 11 * 60,
         "edt" => -4 * 60,
         "est" | "cdt" => -5 * 60,
         "cst" | "mdt" => -6 * 60,

@@ -191,6 +191,30 @@ fn names_of_no_known_character_set_are_read_as_latin() {
 }
 
 #[test]
+fn fields_that_nobody_has_encoded_are_read_as_the_text_is() {
+    for (charset, octets, expected) in [
+        ("koi8-r", &b"\xf0\xd2\xc9"[..], "При"),
+        ("gb2312", b"\xc4\xe3\xba\xc3", "你好"),
+        ("shift_jis", b"\x83\x5c\x93\xfa", "ソ日"),
+        ("iso-8859-2", b"\xa3\xf3", "Łó"),
+        ("koi8-r", "При".as_bytes(), "При"),
+        // Not what the text is in.
+        ("gb2312", b"Gr\xfc\xdf \xff", "Grüß ÿ"),
+        ("utf-8", b"gr\xfcn", "grün"),
+    ] {
+        let mut raw = b"Subject: ".to_vec();
+        raw.extend_from_slice(octets);
+        raw.extend_from_slice(b"\r\nFrom: ");
+        raw.extend_from_slice(octets);
+        raw.extend_from_slice(b" <a@b.c>\r\nContent-Type: text/plain; charset=");
+        raw.extend_from_slice(charset.as_bytes());
+        let parsed = parse(&raw);
+        assert_eq!(parsed.subject.as_deref(), Some(expected));
+        assert_eq!(parsed.from[0].name.as_deref(), Some(expected));
+    }
+}
+
+#[test]
 fn words_in_addresses_and_names_are_kept_together() {
     let parsed = parse(
         b"From: =?utf-8?q?Doe,_J_(x)?= <j@x>, \"=?utf-8?q?Zo=C3=AB=2C?=\" <z@x>\r\n\
