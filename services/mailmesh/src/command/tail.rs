@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::ConfigArguments;
 use crate::config::{CommandConfig, Config};
-use crate::console::{block_on_with, say, warn};
+use crate::console::{block_on_with, say, visible, warn};
 use crate::mesh::connect_bus;
 
 /// Which events.
@@ -73,9 +73,9 @@ fn line(event: &Hint, as_json: bool) -> Option<String> {
     let data: Value = serde_json::from_slice(&event.payload).ok()?;
     if as_json {
         let line = serde_json::json!({ "subject": event.subject, "id": id, "data": data });
-        return Some(line.to_string());
+        return Some(visible(&line.to_string()));
     }
-    Some(format!("{} {data}", event.subject))
+    Some(visible(&format!("{} {data}", event.subject)))
 }
 
 #[cfg(test)]
