@@ -4,8 +4,8 @@ mod lookup;
 mod row;
 
 use mailmesh_domain::{
-    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption, GrantId,
-    Key, Protocol,
+    AccountId, AfterReceive, ApiKeyId, Authorisation, ClientConfigurationId, Direction, Encryption,
+    GrantId, Key, Protocol,
 };
 use mailmesh_secrets::{SealContext, SealedSecret};
 use time::OffsetDateTime;
@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::{StoreError, Tx};
 pub use lookup::{
-    count_by_client, find_for_update, find_grant, has_known_server, is_trusted_host,
-    list_by_client, list_protocols,
+    count_by_client, find_for_update, find_grant, find_key_by_mail, has_known_server,
+    is_trusted_host, list_by_client, list_protocols,
 };
 use row::{Row, select, select_without_password};
 
@@ -54,6 +54,9 @@ pub struct Account {
     pub password: Option<SealedSecret>,
     /// The OAuth client.
     pub client_configuration_id: Option<ClientConfigurationId>,
+    /// The API key, not an administrator's, that gave the account its login: only a sign-in for an account of that key is
+    /// given to it. Absent: it shares the sign-ins of its login.
+    pub signs_in_for: Option<ApiKeyId>,
     /// The consent in use.
     pub grant_id: Option<GrantId>,
     /// The addresses that mail may be sent from; the first is the default.
@@ -121,9 +124,9 @@ pub async fn insert(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
               authorisation, login, password_sealed, client_configuration_id, grant_id,
               from_addresses, folders, receive_existing, poll_interval_seconds, after_receive,
               move_to, max_connections, ca_pem, updated_at, created_at, revision,
-              delete_after_days, is_host_trusted)
+              delete_after_days, is_host_trusted, signs_in_for)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                 $19, $20, $21, $22, $23, $23, $24, $25, $26)",
+                 $19, $20, $21, $22, $23, $23, $24, $25, $26, $27)",
         "insert an account",
     )
     .await?;
@@ -162,7 +165,8 @@ pub async fn update(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
              client_configuration_id = $13, grant_id = $14, from_addresses = $15, folders = $16,
              receive_existing = $17, poll_interval_seconds = $18, after_receive = $19,
              move_to = $20, max_connections = $21, ca_pem = $22, updated_at = $23,
-             delete_after_days = $25, is_host_trusted = $26, revision = revision + 1
+             delete_after_days = $25, is_host_trusted = $26,
+             signs_in_for = $27, revision = revision + 1
          WHERE account_id = $1 AND revision = $24",
         "update an account",
     )
@@ -305,8 +309,8 @@ pub async fn find_inbound_of(
     row.map(TryFrom::try_from).transpose()
 }
 
-/// Gives a grant to an account and to every other of the same client configuration and login, and
-/// returns their keys.
+/// Gives a grant to an account and to every other of the same client configuration and login that shares its sign-ins or
+/// has had one, and returns their keys.
 ///
 /// # Errors
 /// [`StoreError::RowGone`] when the account was deleted meanwhile.
@@ -322,7 +326,9 @@ pub async fn attach_grant(
          WHERE signed_in.account_id = $1 AND a.authorisation = 'oauth2'
            AND (a.account_id = $1
                 OR (a.client_configuration_id = signed_in.client_configuration_id
-                    AND lower(a.login) = lower(signed_in.login)))
+                    AND lower(a.login) = lower(signed_in.login)
+                    AND (a.signs_in_for IS NULL OR a.grant_id IS NOT NULL
+                         OR a.signs_in_for = signed_in.signs_in_for)))
          RETURNING a.key",
     )
     .bind(id.as_uuid())

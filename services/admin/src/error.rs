@@ -31,6 +31,8 @@ pub(crate) enum ApiError {
     Unauthorized,
     #[error("the API key's role does not suffice")]
     Forbidden { needed: Role },
+    #[error("the API key may not read raw mail")]
+    NoRawMail,
     #[error("the request has fields that only an administrator may set so")]
     ForAdministrators(Vec<FieldFault>),
     #[error("not found")]
@@ -109,7 +111,9 @@ impl ApiError {
         match self {
             Self::Invalid(_) | Self::NotJson(_) | Self::Incomplete => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Forbidden { .. } | Self::ForAdministrators(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden { .. } | Self::ForAdministrators(_) | Self::NoRawMail => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound { .. } | Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict { .. } | Self::Store(StoreError::RowGone { .. }) => StatusCode::CONFLICT,
@@ -132,7 +136,7 @@ impl ApiError {
             Self::Invalid(_) => "invalid_request",
             Self::NotJson(_) => "not_json",
             Self::Unauthorized => "unauthorized",
-            Self::Forbidden { .. } | Self::ForAdministrators(_) => "forbidden",
+            Self::Forbidden { .. } | Self::ForAdministrators(_) | Self::NoRawMail => "forbidden",
             Self::NotFound { .. } | Self::UnknownPath => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict { .. } | Self::Store(StoreError::RowGone { .. }) => "conflict",
@@ -162,11 +166,15 @@ impl ApiError {
             ),
             Self::Unauthorized => (
                 "The API key is missing or not valid.".to_owned(),
-                "Send the header `Authorization: Bearer mm_…`. The first key was printed at the first start; an administrator makes others with POST /v1/api-keys.".to_owned(),
+                "Send the header `Authorization: Bearer mm_…`. The first key was printed, or written to admin.first_key_file, at the first start; an administrator makes others with POST /v1/api-keys, and `mailmesh api-key create` on the host makes one in place of a key that was lost.".to_owned(),
             ),
             Self::Forbidden { needed } => (
                 "The role of this API key does not allow that.".to_owned(),
                 format!("Use a key with the role {needed}."),
+            ),
+            Self::NoRawMail => (
+                "This API key may not read raw mails and their attachments.".to_owned(),
+                "Use a key that an administrator has made with raw_mail.".to_owned(),
             ),
             Self::ForAdministrators(_) => (
                 "Only an administrator may set these fields so; nothing was changed.".to_owned(),

@@ -23,8 +23,9 @@ mod config;
 mod error;
 mod extract;
 mod field;
-mod first_key;
+mod key_file;
 mod known_keys;
+mod made_key;
 mod page;
 mod raw_body;
 mod routes;
@@ -32,4 +33,5 @@ mod service;
 mod state;
 
 pub use config::Config;
+pub use made_key::{NewKey, make_key};
 pub use service::Service;

@@ -19,6 +19,7 @@ use http::{HeaderName, HeaderValue, header};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
+use tracing::field::Empty;
 use tracing::{Span, info_span};
 
 use crate::error::ApiError;
@@ -90,5 +91,5 @@ fn given_up() -> Response {
 fn span(request: &Request) -> Span {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("unknown", MatchedPath::as_str);
-    info_span!("http", method = %request.method(), route)
+    info_span!("http", method = %request.method(), route, actor = Empty)
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::state::{App, SharedApp};
-use crate::{Config, first_key, routes};
+use crate::{Config, made_key, routes};
 
 /// How long open requests may go on once the process stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -48,7 +48,7 @@ impl Service {
         let (replica, membership) = Replica::join("admin", connections, clock)
             .await
             .context("admin cannot join the mesh")?;
-        let first_key = first_key::make(&replica, config.first_key_file.as_deref())
+        let first_key = made_key::make_first(&replica, config.first_key_file.as_deref())
             .await
             .context("the first API key cannot be made")?;
         Ok(Self {
@@ -65,7 +65,7 @@ impl Service {
         self.address
     }
 
-    /// Returns the first administrator's key, if it was made just now. It cannot be had again.
+    /// Returns the first administrator's key, if it was made just now and no file is set for it. It cannot be had again.
     pub fn first_key(&self) -> Option<SecretString> {
         self.first_key.clone()
     }

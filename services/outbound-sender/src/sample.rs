@@ -30,6 +30,7 @@ pub(crate) fn account() -> Account {
         password: None,
         client_configuration_id: None,
         grant_id: None,
+        signs_in_for: None,
         from_addresses: vec!["support@example.com".into(), "sales@example.com".into()],
         folders: Vec::new(),
         receive_existing: false,

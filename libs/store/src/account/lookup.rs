@@ -1,4 +1,4 @@
-use mailmesh_domain::{ClientConfigurationId, GrantId, Key, Protocol};
+use mailmesh_domain::{ApiKeyId, ClientConfigurationId, GrantId, Key, MailId, Protocol};
 use uuid::Uuid;
 
 use super::Account;
@@ -56,7 +56,8 @@ pub async fn count_by_client(tx: &mut Tx) -> Result<Vec<(ClientConfigurationId, 
         .collect())
 }
 
-/// Finds the grant that an account of this client configuration and login has.
+/// Finds the grant that an account of this client configuration and login has; with a key, only an account that was made
+/// with that key.
 ///
 /// # Errors
 /// When the database fails.
@@ -64,14 +65,17 @@ pub async fn find_grant(
     tx: &mut Tx,
     client: ClientConfigurationId,
     login: &str,
+    made_with: Option<ApiKeyId>,
 ) -> Result<Option<GrantId>, StoreError> {
     let grant: Option<Uuid> = sqlx::query_scalar(
         "SELECT grant_id FROM accounts
          WHERE client_configuration_id = $1 AND lower(login) = lower($2) AND grant_id IS NOT NULL
+           AND ($3::uuid IS NULL OR signs_in_for = $3)
          ORDER BY account_id LIMIT 1",
     )
     .bind(client.as_uuid())
     .bind(login)
+    .bind(made_with.map(ApiKeyId::as_uuid))
     .fetch_optional(tx.connection())
     .await
     .map_err(StoreError::query("find the grant of a login"))?;
@@ -143,4 +147,22 @@ pub async fn is_trusted_host(tx: &mut Tx, host: &str, port: u16) -> Result<bool,
     .fetch_one(tx.connection())
     .await
     .map_err(StoreError::query("look for a host that is trusted"))
+}
+
+/// Returns the account of a mail that was received or is to be sent, and its key.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_key_by_mail(tx: &mut Tx, mail: MailId) -> Result<Option<Key>, StoreError> {
+    let key: Option<String> = sqlx::query_scalar(
+        "SELECT a.key FROM accounts a
+         WHERE a.account_id = (SELECT account_id FROM received_mails WHERE mail_id = $1
+                               UNION ALL
+                               SELECT account_id FROM outbound_mails WHERE mail_id = $1 LIMIT 1)",
+    )
+    .bind(mail.as_uuid())
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("find the account of a mail"))?;
+    Ok(key.and_then(|key| Key::try_new(key).ok()))
 }

@@ -1,4 +1,4 @@
-use mailmesh_domain::{AccountId, ClientConfigurationId, GrantId, Key};
+use mailmesh_domain::{AccountId, ApiKeyId, ClientConfigurationId, GrantId, Key};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ macro_rules! select_as {
             "SELECT account_id, key, name, is_enabled, direction, protocol, host, port, encryption,
                     authorisation, login, ",
             $password,
-            ", client_configuration_id, grant_id,
+            ", client_configuration_id, grant_id, signs_in_for,
                     from_addresses, folders, receive_existing, poll_interval_seconds, is_host_trusted,
                     after_receive, delete_after_days, move_to, max_connections, ca_pem, revision, created_at, updated_at
              FROM accounts ",
@@ -49,6 +49,7 @@ pub(super) struct Row {
     password_sealed: Option<Vec<u8>>,
     client_configuration_id: Option<Uuid>,
     grant_id: Option<Uuid>,
+    signs_in_for: Option<Uuid>,
     from_addresses: Vec<String>,
     folders: Vec<String>,
     receive_existing: bool,
@@ -96,6 +97,7 @@ impl TryFrom<Row> for Account {
                 .client_configuration_id
                 .map(ClientConfigurationId::from_uuid),
             grant_id: row.grant_id.map(GrantId::from_uuid),
+            signs_in_for: row.signs_in_for.map(ApiKeyId::from_uuid),
             from_addresses: row.from_addresses,
             folders: row.folders,
             receive_existing: row.receive_existing,
@@ -154,6 +156,7 @@ pub(super) async fn write(
         .bind(account.revision)
         .bind(days.map(|days| i32::try_from(days).unwrap_or(i32::MAX)))
         .bind(account.is_host_trusted)
+        .bind(account.signs_in_for.map(ApiKeyId::as_uuid))
         .execute(tx.connection())
         .await
         .map_err(StoreError::query(operation))?;

@@ -8,6 +8,11 @@ use crate::world::World;
 
 fn key(name: &str) -> ApiKey {
     ApiKey {
+        accounts: None,
+        may_read_raw: true,
+        made_by: None,
+        expires_at: None,
+        last_used_at: None,
         id: ApiKeyId::generate(&SystemClock),
         name: name.to_owned(),
         role: Role::Modeller,
@@ -23,14 +28,18 @@ async fn a_key_is_found_by_its_hash_until_it_is_revoked() -> Result<()> {
     let stored = key("ci");
     api_key::insert(&mut tx, &stored, &[1; 32]).await?;
 
-    let found = api_key::find_by_hash(&mut tx, &[1; 32]).await?;
-    let unknown = api_key::find_by_hash(&mut tx, &[2; 32]).await?;
+    let found = api_key::find_by_hash(&mut tx, &[1; 32], NOW).await?;
+    let unknown = api_key::find_by_hash(&mut tx, &[2; 32], NOW).await?;
     let was_revoked = api_key::revoke(&mut tx, stored.id, LATER).await?;
 
     assert_eq!(format!("{found:?}"), format!("{:?}", Some(&stored)));
     assert!(unknown.is_none());
     assert!(was_revoked);
-    assert!(api_key::find_by_hash(&mut tx, &[1; 32]).await?.is_none());
+    assert!(
+        api_key::find_by_hash(&mut tx, &[1; 32], NOW)
+            .await?
+            .is_none()
+    );
     assert!(!api_key::revoke(&mut tx, stored.id, LATER).await?);
     let listed = api_key::list(&mut tx).await?;
     assert_eq!(listed.len(), 1);

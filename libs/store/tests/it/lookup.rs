@@ -64,12 +64,12 @@ async fn a_new_account_finds_the_grant_of_its_login() -> Result<()> {
     let client = sample::stored_client(&mut tx, "example").await?;
     let other = sample::stored_client(&mut tx, "other").await?;
     let account = stored(&mut tx, "in", Direction::Inbound, Some(client)).await?;
-    let before = account::find_grant(&mut tx, client, &account.login).await?;
+    let before = account::find_grant(&mut tx, client, &account.login, None).await?;
     let grant = sample::stored_grant(&mut tx, client, "s-1").await?;
     account::attach_grant(&mut tx, account.id, grant.id, NOW).await?;
 
-    let found = account::find_grant(&mut tx, client, "SUPPORT@example.com").await?;
-    let elsewhere = account::find_grant(&mut tx, other, &account.login).await?;
+    let found = account::find_grant(&mut tx, client, "SUPPORT@example.com", None).await?;
+    let elsewhere = account::find_grant(&mut tx, other, &account.login, None).await?;
 
     assert_eq!((before, elsewhere), (None, None));
     assert_eq!(found, Some(grant.id));

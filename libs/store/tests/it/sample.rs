@@ -75,6 +75,7 @@ pub(crate) fn account(key: &str, direction: Direction) -> Result<Account> {
         password: Some(sealed(7)?),
         client_configuration_id: None,
         grant_id: None,
+        signs_in_for: None,
         from_addresses: vec![format!("{key}@example.com")],
         folders: vec!["INBOX".to_owned(), "Reports".to_owned()],
         receive_existing: false,

@@ -122,6 +122,7 @@ impl MeshBase {
             password: None,
             client_configuration_id: None,
             grant_id: None,
+            signs_in_for: None,
             from_addresses,
             folders,
             receive_existing: true,

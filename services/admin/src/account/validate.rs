@@ -62,6 +62,7 @@ pub(crate) fn validate(
         login: credentials.login,
         password: credentials.password.seal(context)?,
         client_configuration_id: context.client.map(|client| client.id),
+        signs_in_for: None,
         grant_id: None::<GrantId>,
         from_addresses,
         folders: watching.folders,

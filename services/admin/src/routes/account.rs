@@ -32,7 +32,8 @@ pub(super) async fn list(
     State(app): State<SharedApp>,
 ) -> Result<Json<AccountList>, ApiError> {
     let mut tx = app.begin().await?;
-    let accounts = store::list(&mut tx).await?;
+    let mut accounts = store::list(&mut tx).await?;
+    accounts.retain(|account| caller.may_see(&account.key));
     let accounts = load_views(&mut tx, &caller, accounts).await?;
     Ok(Json(AccountList { accounts }))
 }
@@ -61,6 +62,13 @@ pub(super) async fn create(
     };
     account.is_host_trusted = trust_host(&mut tx, &caller, &account, &host).await?;
     check_destination(&mut tx, &caller, client.as_ref(), &account).await?;
+    if !caller.may_see(&account.key) {
+        return Err(ApiError::of_field(
+            "key",
+            "is none of those that the API key is for",
+        ));
+    }
+    account.signs_in_for = caller.bound_key();
     account.grant_id = shared_grant(&mut tx, &account).await?;
     let inserted = store::insert(&mut tx, &account).await;
     inserted.map_err(|error| ApiError::on_insert(error, account.key.as_str()))?;
@@ -78,6 +86,7 @@ pub(super) async fn read(
     State(app): State<SharedApp>,
     PathKey(key): PathKey,
 ) -> Result<Json<AccountView>, ApiError> {
+    caller.check_account(&key, WHAT)?;
     let mut tx = app.begin().await?;
     let account = store::find_by_key(&mut tx, &key).await?;
     let account = account.ok_or(ApiError::NotFound { what: WHAT })?;
@@ -90,6 +99,7 @@ pub(super) async fn change(
     PathKey(key): PathKey,
     JsonBody(input): JsonBody<AccountInput>,
 ) -> Result<Json<AccountView>, ApiError> {
+    caller.check_account(&key, WHAT)?;
     let mut tx = app.begin().await?;
     let current = store::find_for_update(&mut tx, &key).await?;
     let current = current.ok_or(ApiError::NotFound { what: WHAT })?;
@@ -111,11 +121,13 @@ pub(super) async fn change(
     };
     account.is_host_trusted = trust_host(&mut tx, &caller, &account, &host).await?;
     check_destination(&mut tx, &caller, client.as_ref(), &account).await?;
-    account.grant_id = if has_same_owner(&current, &account) {
-        current.grant_id
+    if has_same_owner(&current, &account) {
+        account.signs_in_for = current.signs_in_for;
+        account.grant_id = current.grant_id;
     } else {
-        shared_grant(&mut tx, &account).await?
-    };
+        account.signs_in_for = caller.bound_key();
+        account.grant_id = shared_grant(&mut tx, &account).await?;
+    }
     store::update(&mut tx, &account).await?;
     if let Some(left) = current.grant_id
         && account.grant_id != Some(left)
@@ -133,10 +145,11 @@ pub(super) async fn change(
 }
 
 pub(super) async fn remove(
-    _: Modeller,
+    caller: Modeller,
     State(app): State<SharedApp>,
     PathKey(key): PathKey,
 ) -> Result<StatusCode, ApiError> {
+    caller.check_account(&key, WHAT)?;
     let mut tx = app.begin().await?;
     // The lock keeps new mail from being accepted until this has ended.
     let account = store::find_for_update(&mut tx, &key).await?;
@@ -180,14 +193,15 @@ async fn load_client(
     client.map(Some).ok_or_else(unknown)
 }
 
-/// Returns the grant that another account of the same mailbox has.
+/// Returns the grant that another account of the same mailbox has. Not an administrator's account on another's login: it
+/// waits for that owner's own sign-in.
 async fn shared_grant(
     tx: &mut Tx,
     account: &Account,
 ) -> Result<Option<mailmesh_domain::GrantId>, ApiError> {
     match account.client_configuration_id {
         Some(client) if account.authorisation == Authorisation::OAuth2 => {
-            Ok(store::find_grant(tx, client, &account.login).await?)
+            Ok(store::find_grant(tx, client, &account.login, account.signs_in_for).await?)
         }
         _ => Ok(None),
     }

@@ -1,24 +1,33 @@
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
-use mailmesh_domain::{ApiKeyId, Role};
-use mailmesh_secrets::ExposeSecret;
+use mailmesh_domain::{ApiKeyId, Key, Role};
+use mailmesh_secrets::{ExposeSecret, SecretString};
 use mailmesh_store::api_key::{self as store, ApiKey};
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use tracing::info;
 
-use crate::access::{Administrator, new_key};
+use crate::access::{Administrator, Caller, new_key};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, PathId};
 use crate::field::{Faults, Field};
-use crate::state::SharedApp;
+use crate::state::{App, SharedApp};
+
+const MOST_ACCOUNTS: usize = 1000;
+const MOST_DAYS: i64 = 3_650;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ApiKeyInput {
     name: Field<String>,
     role: Field<Role>,
+    /// The accounts that the key is for; all when absent.
+    accounts: Field<Vec<String>>,
+    /// Whether raw mails and attachments may be read.
+    raw_mail: Field<bool>,
+    /// For how many days the key is accepted; until it is revoked when absent.
+    valid_days: Field<i64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -26,6 +35,15 @@ pub(super) struct ApiKeyView {
     id: ApiKeyId,
     name: String,
     role: Role,
+    accounts: Option<Vec<Key>>,
+    raw_mail: bool,
+    /// The id of the key that it was made with; null when it was made on the host.
+    made_by: Option<ApiKeyId>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    expires_at: Option<OffsetDateTime>,
+    /// To the minute.
+    #[serde(with = "time::serde::rfc3339::option")]
+    last_used_at: Option<OffsetDateTime>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]
@@ -51,6 +69,11 @@ impl From<ApiKey> for ApiKeyView {
             id: key.id,
             name: key.name,
             role: key.role,
+            accounts: key.accounts,
+            raw_mail: key.may_read_raw,
+            made_by: key.made_by,
+            expires_at: key.expires_at,
+            last_used_at: key.last_used_at,
             created_at: key.created_at,
             revoked_at: key.revoked_at,
         }
@@ -68,10 +91,27 @@ pub(super) async fn list(
 }
 
 pub(super) async fn create(
-    _: Administrator,
+    caller: Administrator,
     State(app): State<SharedApp>,
     JsonBody(input): JsonBody<ApiKeyInput>,
 ) -> Result<(StatusCode, Json<Made>), ApiError> {
+    let (row, key, hash) = read(input, &app, caller.key().id)?;
+    let mut tx = app.begin().await?;
+    store::insert(&mut tx, &row, &hash).await?;
+    app.commit(tx).await?;
+    info!(api_key.id = %row.id, role = %row.role, "API key made");
+    let made = Made {
+        view: row.into(),
+        key: key.expose_secret().to_owned(),
+    };
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+fn read(
+    input: ApiKeyInput,
+    app: &App,
+    made_by: ApiKeyId,
+) -> Result<(ApiKey, SecretString, [u8; 32]), ApiError> {
     let mut faults = Faults::default();
     let name = input.name.over(None).unwrap_or_default();
     faults.text("name", &name, 200);
@@ -79,24 +119,55 @@ pub(super) async fn create(
         faults.add("role", "is required: viewer, modeller or administrator");
         Role::Viewer
     });
+    let is_administrator = role == Role::Administrator;
+    let accounts = input
+        .accounts
+        .over(None)
+        .map(|keys| read_accounts(&keys, &mut faults));
+    if is_administrator && accounts.is_some() {
+        faults.add("accounts", "must be left out for the role administrator");
+    }
+    let may_read_raw = input.raw_mail.over(None).unwrap_or(is_administrator);
+    if is_administrator && !may_read_raw {
+        faults.add("raw_mail", "must be true for the role administrator");
+    }
+    let days = input.valid_days.over(None);
+    let days = days.map(|days| faults.number("valid_days", days, 1, MOST_DAYS));
     faults.finish()?;
     let (key, hash) = new_key();
+    let now = app.now();
     let row = ApiKey {
         id: ApiKeyId::generate(&*app.replica.clock),
         name,
         role,
-        created_at: app.now(),
+        accounts,
+        may_read_raw,
+        made_by: Some(made_by),
+        created_at: now,
+        expires_at: days.map(|days| now + Duration::days(i64::from(days))),
+        last_used_at: None,
         revoked_at: None,
     };
-    let mut tx = app.begin().await?;
-    store::insert(&mut tx, &row, &hash).await?;
-    app.commit(tx).await?;
-    info!(api_key.id = %row.id, role = %role, "API key made");
-    let made = Made {
-        view: row.into(),
-        key: key.expose_secret().to_owned(),
-    };
-    Ok((StatusCode::CREATED, Json(made)))
+    Ok((row, key, hash))
+}
+
+/// An account may be named before it is made: then the key may make it.
+fn read_accounts(keys: &[String], faults: &mut Faults) -> Vec<Key> {
+    if keys.is_empty() || keys.len() > MOST_ACCOUNTS {
+        faults.add(
+            "accounts",
+            format!("must hold 1 to {MOST_ACCOUNTS} keys of accounts"),
+        );
+    }
+    let keys = keys.iter().take(MOST_ACCOUNTS).enumerate();
+    let read = keys.filter_map(|(index, text)| match Key::try_new(text) {
+        Ok(key) => Some(key),
+        Err(fault) => {
+            faults.add(format!("accounts[{index}]"), fault);
+            None
+        }
+    });
+    read.collect()
 }
 
 pub(super) async fn revoke(
@@ -108,9 +179,11 @@ pub(super) async fn revoke(
     // Locks all keys: of two administrators that revoke each other's key at the same time, one must remain.
     store::lock_and_check_any(&mut tx).await?;
     let keys = store::list(&mut tx).await?;
-    let mut others = keys
-        .iter()
-        .filter(|key| key.id != id && key.role == Role::Administrator && key.revoked_at.is_none());
+    // One that ends by itself would lock everybody out later.
+    let mut others = keys.iter().filter(|key| {
+        let is_lasting = key.revoked_at.is_none() && key.expires_at.is_none();
+        key.id != id && key.role == Role::Administrator && is_lasting
+    });
     if !keys
         .iter()
         .any(|key| key.id == id && key.revoked_at.is_none())
@@ -119,8 +192,8 @@ pub(super) async fn revoke(
     }
     if others.next().is_none() {
         return Err(ApiError::conflict(
-            "it is the last key with the role administrator",
-            "Make another administrator's key first.",
+            "it is the last key with the role administrator that does not end",
+            "Make another administrator's key without valid_days first.",
         ));
     }
     store::revoke(&mut tx, id, app.now()).await?;

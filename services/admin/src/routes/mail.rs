@@ -5,23 +5,39 @@ use futures_util::stream;
 use http::header;
 use mailmesh_domain::MailId;
 use mailmesh_mail::message::attachment as find_attachment;
+use mailmesh_store::account;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::access::Viewer;
+use crate::access::{Caller, Viewer};
 use crate::error::ApiError;
 use crate::extract::PathId;
 use crate::raw_body::{CheckedRaw, RawBodyError, check_whole, expected};
-use crate::state::SharedApp;
+use crate::state::{App, SharedApp};
 
 const WHAT: &str = "mail, or it is no longer kept";
 /// Parts are cut out of mails up to this size; larger ones are there as a whole.
 const LARGEST_MAIL_BYTES: usize = 128 * 1024 * 1024;
 
+/// Raw mail is a right of its own, and a scoped key has it for its accounts alone.
+async fn check_mail(app: &App, caller: &impl Caller, id: MailId) -> Result<(), ApiError> {
+    if !caller.key().may_read_raw {
+        return Err(ApiError::NoRawMail);
+    }
+    if caller.key().accounts.is_none() {
+        return Ok(());
+    }
+    let mut tx = app.begin().await?;
+    let account = account::find_key_by_mail(&mut tx, id).await?;
+    let account = account.ok_or(ApiError::NotFound { what: WHAT })?;
+    caller.check_account(&account, WHAT)
+}
+
 pub(super) async fn raw(
-    _: Viewer,
+    caller: Viewer,
     State(app): State<SharedApp>,
     PathId(id): PathId<MailId>,
 ) -> Result<Response, ApiError> {
+    check_mail(&app, &caller, id).await?;
     let raw = CheckedRaw::open(&app.replica, id).await?;
     let raw = raw.ok_or(ApiError::NotFound { what: WHAT })?;
     // A chunk is fetched when the last one was taken: a slow reader holds two, never the mail. A failure breaks the
@@ -41,11 +57,12 @@ pub(super) async fn raw(
 }
 
 pub(super) async fn attachment(
-    _: Viewer,
+    caller: Viewer,
     State(app): State<SharedApp>,
     path: Result<Path<(MailId, u32)>, axum::extract::rejection::PathRejection>,
 ) -> Result<Response, ApiError> {
     let Path((id, part)) = path.map_err(|_| ApiError::NotFound { what: "attachment" })?;
+    check_mail(&app, &caller, id).await?;
     let _permit = app
         .attachments
         .acquire()

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tracing::info;
 
-use crate::access::{Modeller, Viewer};
+use crate::access::{Caller, Modeller, Viewer};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, Parameters, PathId};
 use crate::field::{Faults, Field};
@@ -74,15 +74,22 @@ struct Filter {
 }
 
 pub(super) async fn list(
-    _: Viewer,
+    caller: Viewer,
     State(app): State<SharedApp>,
     Parameters(pairs): Parameters,
 ) -> Result<Json<OutboxPage>, ApiError> {
     let filter = read_filter(pairs)?;
+    if filter.account.is_none() && caller.key().accounts.is_some() {
+        return Err(ApiError::of_field(
+            "account",
+            "is required, because the API key is for single accounts",
+        ));
+    }
     let mut tx = app.begin().await?;
     let account = match &filter.account {
         Some(key) => {
             let found = account::find_by_key(&mut tx, key).await?;
+            let found = found.filter(|account| caller.may_see(&account.key));
             let unknown = || ApiError::of_field("account", "there is no such account");
             Some(found.ok_or_else(unknown)?.id)
         }
@@ -96,17 +103,18 @@ pub(super) async fn list(
 }
 
 pub(super) async fn read(
-    _: Viewer,
+    caller: Viewer,
     State(app): State<SharedApp>,
     PathId(id): PathId<MailId>,
 ) -> Result<Json<OutboundMailView>, ApiError> {
     let mut tx = app.begin().await?;
+    check_mail(&mut tx, &caller, id).await?;
     let mail = find(&mut tx, id).await?;
     Ok(Json(load_one(&mut tx, mail).await?))
 }
 
 pub(super) async fn decide(
-    _: Modeller,
+    caller: Modeller,
     State(app): State<SharedApp>,
     PathId(id): PathId<MailId>,
     JsonBody(decided): JsonBody<Decided>,
@@ -118,6 +126,7 @@ pub(super) async fn decide(
         ));
     };
     let mut tx = app.begin().await?;
+    check_mail(&mut tx, &caller, id).await?;
     let state = match decision {
         Decision::Resend => OutboundState::Queued,
         Decision::AssumeSent => OutboundState::Sent,
@@ -137,11 +146,12 @@ pub(super) async fn decide(
 }
 
 pub(super) async fn cancel(
-    _: Modeller,
+    caller: Modeller,
     State(app): State<SharedApp>,
     PathId(id): PathId<MailId>,
 ) -> Result<Json<OutboundMailView>, ApiError> {
     let mut tx = app.begin().await?;
+    check_mail(&mut tx, &caller, id).await?;
     let found = find(&mut tx, id).await?;
     let account = found.account_id;
     let Some(mail) = store::cancel(&mut tx, account, Some(id), None, app.now()).await? else {
@@ -254,6 +264,15 @@ fn read_filter(pairs: Vec<(String, String)>) -> Result<Filter, ApiError> {
     }
     faults.finish()?;
     Ok(filter)
+}
+
+/// A scoped key is for the mails of its accounts alone.
+async fn check_mail(tx: &mut Tx, caller: &impl Caller, id: MailId) -> Result<(), ApiError> {
+    if caller.key().accounts.is_none() {
+        return Ok(());
+    }
+    let account = account::find_key_by_mail(tx, id).await?;
+    caller.check_account(&account.ok_or(ApiError::NotFound { what: WHAT })?, WHAT)
 }
 
 async fn find(tx: &mut Tx, id: MailId) -> Result<OutboundMail, ApiError> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 use tracing::info;
 
-use crate::access::Modeller;
+use crate::access::{Caller, Modeller};
 use crate::error::ApiError;
 use crate::extract::PathKey;
 use crate::state::SharedApp;
@@ -25,10 +25,11 @@ pub(super) struct Link {
 }
 
 pub(super) async fn create(
-    _: Modeller,
+    caller: Modeller,
     State(app): State<SharedApp>,
     PathKey(key): PathKey,
 ) -> Result<(StatusCode, Json<Link>), ApiError> {
+    caller.check_account(&key, "account")?;
     let mut tx = app.begin().await?;
     let account = account::find_by_key(&mut tx, &key).await?;
     let account = account.ok_or(ApiError::NotFound { what: "account" })?;

@@ -143,7 +143,10 @@ async fn each_change_is_told_on_the_bus() {
 }
 
 /// Gives the account a grant, as a sign-in would.
-async fn sign_in(world: &World, account_key: &str) -> anyhow::Result<(AccountId, GrantId)> {
+pub(crate) async fn sign_in(
+    world: &World,
+    account_key: &str,
+) -> anyhow::Result<(AccountId, GrantId)> {
     let now = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
     let mut tx = world.base.begin().await?;
     let row = account::find_by_key(&mut tx, &Key::try_new(account_key)?).await?;

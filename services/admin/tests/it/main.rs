@@ -3,6 +3,7 @@
 mod access;
 mod account;
 mod account_fault;
+mod api_key;
 mod client_configuration;
 mod destination;
 mod exchanged;

@@ -90,7 +90,10 @@ impl World {
 
     pub(crate) async fn key_of(&self, role: &str) -> Result<String> {
         let made = self
-            .post("/v1/api-keys", json!({"name": role, "role": role}))
+            .post(
+                "/v1/api-keys",
+                json!({"name": role, "role": role, "raw_mail": true}),
+            )
             .await?
             .success()?;
         let key = made.get("key").and_then(Value::as_str);
