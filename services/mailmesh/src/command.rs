@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod api_key;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod healthcheck;

@@ -13,7 +13,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use mailmesh_runtime::code;
 
-use command::{demo, doctor, healthcheck, keys, migrate, reseal, sandbox, send, service, tail, up};
+use command::{
+    api_key, demo, doctor, healthcheck, keys, migrate, reseal, sandbox, send, service, tail, up,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -58,6 +60,8 @@ enum Command {
     Keys(keys::Arguments),
     /// Seal every stored secret with the first key, and say what still needs another.
     Reseal,
+    /// Make an API key on the host, in place of one that was lost.
+    ApiKey(api_key::Arguments),
     /// Publish a mail on `mail.send`.
     Send(send::Arguments),
     /// Print events as they come.
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
         Command::Migrate => migrate::run(&config),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Reseal => reseal::run(&config),
+        Command::ApiKey(arguments) => api_key::run(&config, arguments),
         Command::Send(arguments) => send::run(&config, arguments),
         Command::Tail(arguments) => tail::run(&config, arguments),
         Command::Doctor => doctor::run(&config),

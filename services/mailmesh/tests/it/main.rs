@@ -1,6 +1,8 @@
 //! The command line as a person meets it: the real binary, its words and its exit codes.
 
 #[cfg(test)]
+mod api_key;
+#[cfg(test)]
 mod command;
 #[cfg(test)]
 mod config;
