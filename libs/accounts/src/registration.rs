@@ -4,7 +4,8 @@ use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::client_configuration::ClientConfiguration;
 use url::Url;
 
-/// Opens the secret of a stored client configuration and reads its URLs.
+/// Opens the secret of a stored client configuration and reads its URLs. Whoever sends people to the provider adds the redirect
+/// URI.
 ///
 /// # Errors
 /// [`ProviderError`], which names the field.
@@ -39,6 +40,7 @@ pub fn open_registration(
         key: row.key.to_string(),
         changed_at: row.updated_at,
         ca_pem: row.ca_pem.clone(),
+        redirect_uri: None,
         registration,
     })
 }

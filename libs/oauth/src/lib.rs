@@ -52,7 +52,7 @@ pub use identity::{Identity, identify};
 pub use operation::Operation;
 pub use provider::{Provider, ProviderError, Providers, RegisteredClient};
 pub use proxy::{ForwardProxy, NoProxy};
-pub use public::PublicSettings;
+pub use public::{OWN_REDIRECT_PATH, PublicSettings};
 pub use refusal::ProviderRefusal;
 pub use registration::Registration;
 pub use schedule::{access_expires_at, refresh_due_at};

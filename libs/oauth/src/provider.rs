@@ -49,6 +49,8 @@ pub struct RegisteredClient {
     pub changed_at: OffsetDateTime,
     /// The private CA of the provider, as PEM.
     pub ca_pem: Option<String>,
+    /// Where the provider sends people back to; to the shared redirect URI when absent.
+    pub redirect_uri: Option<Url>,
     /// What was registered.
     pub registration: Registration,
 }
@@ -188,7 +190,11 @@ impl Providers {
 
     async fn find(&self, registered: &RegisteredClient) -> Result<Arc<Provider>, ProviderError> {
         let http = self.http(registered).await?;
-        let resolved = registered.registration.resolve(&http, &self.redirect_uri);
+        let redirect_uri = registered
+            .redirect_uri
+            .as_ref()
+            .unwrap_or(&self.redirect_uri);
+        let resolved = registered.registration.resolve(&http, redirect_uri);
         let (endpoints, client) = resolved.await?;
         Ok(Arc::new(Provider {
             http,

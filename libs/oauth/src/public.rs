@@ -12,12 +12,21 @@ pub struct PublicSettings {
     pub redirect_path: String,
 }
 
+/// Followed by the key of the client configuration.
+pub const OWN_REDIRECT_PATH: &str = "/oauth/callback/";
+
 fn default_redirect_path() -> String {
     "/oauth/callback".to_owned()
 }
 
 impl PublicSettings {
-    /// Returns the redirect URI to register at each provider.
+    /// Returns the redirect URI of one client configuration, so that answers of different providers arrive at different
+    /// ones (RFC 9700 §4.4).
+    pub fn own_redirect_uri(&self, key: &str) -> Url {
+        self.page(&format!("{OWN_REDIRECT_PATH}{key}"))
+    }
+
+    /// Returns the redirect URI without a key, which one client configuration may use.
     pub fn redirect_uri(&self) -> Url {
         self.page(&self.redirect_path)
     }

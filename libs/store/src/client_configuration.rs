@@ -49,6 +49,8 @@ pub struct ClientConfiguration {
     pub extra_authorize_parameters: BTreeMap<String, String>,
     /// The private CA of the provider's servers, in PEM.
     pub ca_pem: Option<String>,
+    /// Whether its redirect URI is the one without its key, which one configuration may use.
+    pub is_redirect_shared: bool,
     /// Usable for inbound accounts.
     pub is_inbound: bool,
     /// Usable for outbound accounts.
@@ -89,6 +91,7 @@ struct Row {
     identity_claim: Option<String>,
     extra_authorize_parameters: Value,
     ca_pem: Option<String>,
+    is_redirect_shared: bool,
     is_inbound: bool,
     is_outbound: bool,
     refusal: Option<Value>,
@@ -130,6 +133,7 @@ impl TryFrom<Row> for ClientConfiguration {
                 )?
                 .unwrap_or_default(),
             ca_pem: row.ca_pem,
+            is_redirect_shared: row.is_redirect_shared,
             is_inbound: row.is_inbound,
             is_outbound: row.is_outbound,
             refusal: of.json("refusal", row.refusal)?,
@@ -145,7 +149,7 @@ macro_rules! select {
             "SELECT client_configuration_id, key, name, profile, client_id, client_secret_sealed,
                     token_origin, token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
                     scopes, identity_claim, extra_authorize_parameters, ca_pem,
-                    is_inbound, is_outbound, refusal, created_at, updated_at
+                    is_redirect_shared, is_inbound, is_outbound, refusal, created_at, updated_at
              FROM client_configurations ",
             $rest
         )
@@ -164,8 +168,8 @@ pub async fn insert(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), Sto
              (client_configuration_id, key, name, profile, client_id, client_secret_sealed,
               token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
               scopes, identity_claim, extra_authorize_parameters, ca_pem,
-              is_inbound, is_outbound, updated_at, created_at, token_origin)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, $20)",
+              is_inbound, is_outbound, updated_at, created_at, token_origin, is_redirect_shared)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, $20, $21)",
         "insert a client configuration",
     )
     .await
@@ -185,7 +189,7 @@ pub async fn update(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), Sto
              userinfo_url = $11, jwks_url = $12, scopes = $13,
              identity_claim = $14, extra_authorize_parameters = $15, ca_pem = $16,
              is_inbound = $17, is_outbound = $18, updated_at = $19, token_origin = $20,
-             refusal = NULL
+             is_redirect_shared = $21, refusal = NULL
          WHERE client_configuration_id = $1",
         "update a client configuration",
     )
@@ -219,6 +223,7 @@ async fn write(
         .bind(client.is_outbound)
         .bind(client.updated_at)
         .bind(&client.token_origin)
+        .bind(client.is_redirect_shared)
         .execute(tx.connection())
         .await
         .map_err(StoreError::query(operation))?;
@@ -311,6 +316,24 @@ pub async fn bind_token_origin(
         "bind a client secret to its token endpoint",
     ))?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Returns whether another configuration than this uses the shared redirect URI, too.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_shared_redirect_besides(
+    tx: &mut Tx,
+    id: ClientConfigurationId,
+) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM client_configurations
+         WHERE is_redirect_shared AND client_configuration_id <> $1)",
+    )
+    .bind(id.as_uuid())
+    .fetch_one(tx.connection())
+    .await
+    .map_err(StoreError::query("look for a shared redirect URI"))
 }
 
 /// Records that the provider refuses the client as a whole, or no longer does. Returns whether

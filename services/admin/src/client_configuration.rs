@@ -46,6 +46,8 @@ pub(crate) struct ClientInput {
     identity_claim: Field<String>,
     extra_authorize_parameters: Field<BTreeMap<String, String>>,
     ca_pem: Field<String>,
+    /// Whether the redirect URI ends with the key; may be false for one configuration.
+    own_redirect_uri: Field<bool>,
     inbound: Field<bool>,
     outbound: Field<bool>,
 }
@@ -57,6 +59,8 @@ pub(crate) struct ClientContext<'a> {
     pub(crate) now: OffsetDateTime,
     pub(crate) current: Option<&'a ClientConfiguration>,
     pub(crate) sealing_key: &'a SealingKey,
+    /// Whether another configuration uses the redirect URI without a key.
+    pub(crate) is_redirect_taken: bool,
 }
 
 /// All of them stand in one URL, which providers and proxies bound to some 8 KiB.
@@ -71,6 +75,7 @@ pub(crate) fn validate(
     let mut faults = Faults::default();
     let is_new_secret = input.client_secret.is_given();
     let secret = input.client_secret.clone();
+    let is_redirect_named = !matches!(input.own_redirect_uri, Field::Absent);
     let key = merge_key(&input.key, context.current.map(|c| &c.key), &mut faults)?;
     let mut client = merge(key, input, context, &mut faults);
     let moved = context
@@ -92,6 +97,12 @@ pub(crate) fn validate(
     if let Field::Given(SecretText(plain)) = &secret {
         use mailmesh_secrets::ExposeSecret;
         faults.text("client_secret", plain.expose_secret(), 4096);
+    }
+    if client.is_redirect_shared && context.is_redirect_taken && is_redirect_named {
+        faults.add(
+            "own_redirect_uri",
+            "must be true, because another client configuration uses the redirect URI without a key",
+        );
     }
     check(&client, is_new_secret, &mut faults);
     faults.finish()?;
@@ -157,6 +168,10 @@ fn merge(
         .unwrap_or_else(|| default_scopes(profile, issuer.as_deref(), is_inbound, is_outbound));
     let parameters = current.map(|c| c.extra_authorize_parameters.clone());
     let auth = current.and_then(|c| c.token_endpoint_auth);
+    let has_own = input
+        .own_redirect_uri
+        .over(current.map(|c| !c.is_redirect_shared));
+    let has_own = has_own.unwrap_or(context.is_redirect_taken);
     let name = input.name.over(current.map(|c| c.name.clone()));
     ClientConfiguration {
         id: context.id,
@@ -187,6 +202,7 @@ fn merge(
             .over(parameters)
             .unwrap_or_default(),
         ca_pem: input.ca_pem.over(old(|c| c.ca_pem.as_ref())),
+        is_redirect_shared: !has_own,
         is_inbound,
         is_outbound,
         refusal: None,

@@ -9,6 +9,7 @@ use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use mailmesh_domain::MustAct;
+use mailmesh_oauth::OWN_REDIRECT_PATH;
 use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -29,6 +30,12 @@ pub(crate) fn app(state: Arc<App>) -> Router {
     let mut routes = Router::new()
         .route("/connect/{link}", get(connect::follow_link).head(look))
         .route("/connected/{sign_in}", get(connected::show_result));
+    routes = routes.route(
+        &format!("{OWN_REDIRECT_PATH}{{key}}"),
+        get(callback::receive_own_query)
+            .post(callback::receive_own_form)
+            .head(look),
+    );
     for path in callback_paths(&state.public.redirect_path) {
         let callback: MethodRouter<Arc<App>> = get(callback::receive_query)
             .post(callback::receive_form)

@@ -12,7 +12,11 @@
 //!
 //! Whoever connects and says nothing takes no place from others, and nobody holds the stop.
 //!
-//! Refuses: states that were forged, used or are late; answers of another issuer (RFC 9207), or for
+//! Each client configuration has a redirect URI of its own, `/oauth/callback/<key>`, so that an answer of one provider
+//! cannot be passed off as another's where providers do not name themselves (RFC 9700 §4.4); one configuration may use the
+//! URI without a key.
+//!
+//! Refuses: states that were forged, used or are late; answers of another issuer (RFC 9207), at the redirect URI of another client configuration, or for
 //! another client configuration than the sign-in was started with; another mailbox than the account's,
 //! and people whose mailbox the provider does not tell though it was asked (with the scope `openid` or
 //! an identity claim); grants that would end within a day because the provider gave no

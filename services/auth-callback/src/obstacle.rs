@@ -30,6 +30,11 @@ pub(crate) enum Obstacle {
     NothingToSignIn,
     #[error("the client configuration is another than the sign-in was started with")]
     OtherClient,
+    #[error("several client configurations use the redirect URI without a key")]
+    SharedRedirect {
+        /// The redirect URI that this one would have alone.
+        own: String,
+    },
     #[error("the provider failed")]
     OAuth(#[from] OAuthError),
     #[error("the client configuration cannot be used")]
@@ -69,6 +74,7 @@ impl Obstacle {
             Self::NoCode => "no_code",
             Self::NothingToSignIn => "nothing_to_sign_in",
             Self::OtherClient => "other_client",
+            Self::SharedRedirect { .. } => "shared_redirect",
             Self::OAuth(_) => "refused",
             Self::Provider(_) => "provider_unusable",
             Self::MissingScopes { .. } => "missing_scopes",
@@ -117,6 +123,15 @@ impl Obstacle {
                 "The account, or the provider's settings, were changed while you signed in.",
             )
             .act(MustAct::MailboxOwner, NEW_LINK),
+            Self::SharedRedirect { own } => stopped(
+                409,
+                "Several client configurations share one redirect URI, so that an answer of one provider could be passed off as another's.",
+            )
+            .fact("Redirect URI to register", own)
+            .act(
+                MustAct::Administrator,
+                "Register the redirect URI named here at the provider and set own_redirect_uri of the client configuration to true; one configuration alone may stay without. Then make a new link.",
+            ),
             Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => refused(error),
             Self::Provider(error) => stopped(500, sentence(error)).act(
                 MustAct::Administrator,

@@ -27,6 +27,8 @@ const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
 
 /// What the provider sent through the browser.
 pub(crate) struct ProviderAnswer {
+    /// The key at the end of the redirect URI at which it arrived, if that has one.
+    pub(crate) redirect_key: Option<String>,
     pub(crate) code: Option<SecretString>,
     pub(crate) error: Option<String>,
     pub(crate) description: Option<String>,
@@ -61,6 +63,11 @@ async fn accept(
     drop(tx);
     if sign_in.client != Some((client.id, client.updated_at)) {
         return Err(Obstacle::OtherClient);
+    }
+    // RFC 9700 §4.4.2.2: an answer at the redirect URI of one provider was not meant for another.
+    let own_key = (!client.is_redirect_shared).then_some(client.key.as_str());
+    if answer.redirect_key.as_deref() != own_key {
+        return Err(OAuthError::MixedUp.into());
     }
     let provider = provider_of(app, &client).await?;
     check_issuer_parameter(&provider.endpoints, answer.issuer.as_deref())?;
@@ -157,7 +164,10 @@ pub(crate) async fn provider_of(
     app: &App,
     client: &ClientConfiguration,
 ) -> Result<Arc<Provider>, Obstacle> {
-    let registered = open_registration(client, &app.keys)?;
+    let mut registered = open_registration(client, &app.keys)?;
+    if !client.is_redirect_shared {
+        registered.redirect_uri = Some(app.public.own_redirect_uri(client.key.as_str()));
+    }
     match timeout(DISCOVERY_LIMIT, app.providers.get(&registered)).await {
         Ok(found) => Ok(found?),
         Err(_) => Err(ProviderError::Discovery(OAuthError::TimedOut {

@@ -101,6 +101,7 @@ async fn world() -> Result<(Metadata, Providers, RegisteredClient)> {
         key: "sandbox".to_owned(),
         changed_at: SystemClock.now(),
         ca_pem: None,
+        redirect_uri: None,
         registration: registration(url(&metadata.issuer)),
     };
     let redirect_uri = url("http://127.0.0.1:8026/oauth/callback");

@@ -107,6 +107,7 @@ pub(crate) async fn held(tx: &mut Tx, key: &str, replica: ReplicaId) -> Result<A
 
 pub(crate) fn client(key: &str) -> Result<ClientConfiguration> {
     Ok(ClientConfiguration {
+        is_redirect_shared: true,
         token_origin: None,
         id: ClientConfigurationId::generate(&SystemClock),
         key: Key::try_new(key)?,

@@ -61,6 +61,7 @@ impl MeshBase {
     pub fn client_row(&self, client_id: &str) -> anyhow::Result<ClientConfiguration> {
         let now = self.clock.now();
         Ok(ClientConfiguration {
+            is_redirect_shared: true,
             token_origin: None,
             id: ClientConfigurationId::generate(&*self.clock),
             key: Key::try_new("sandbox")?,

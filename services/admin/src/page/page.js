@@ -146,6 +146,7 @@ function showClient(client) {
   const secret = client.has_client_secret ? "with secret" : "no secret";
   addMore(element, client.name !== client.key && client.name, uses, secret, count(client.accounts, "account"), client.issuer);
   addMore(element, `scopes: ${client.scopes.join(" ")}`);
+  addMore(element, `redirect URI: ${client.redirect_uri}`);
   addProblem(element, client.refusal);
   addButtons(element, button("Delete", "plain danger", async () => {
     if (confirm(`Delete the client configuration ${client.key}?`)) await call("DELETE", `v1/client-configurations/${client.key}`);
@@ -189,7 +190,8 @@ async function refresh() {
   ]);
   const alive = Object.entries(system.replicas).map(([service, count]) => `${service} ${count}`);
   at("system").textContent = `${system.version} · ${alive.join(", ")} · ${system.events_waiting} events waiting`;
-  at("redirect").textContent = system.redirect_uri;
+  const taken = clients.client_configurations.some((client) => !client.own_redirect_uri);
+  at("redirect").textContent = taken ? system.own_redirect_uri : system.redirect_uri;
   fill("clients", clients.client_configurations, showClient, "None yet. Register an OAuth client at your provider, then add it here.");
   fill("accounts", accounts.accounts, showAccount, "None yet. Each mailbox has one account a direction.");
   fill("outbox", outbox.mails, showMail, "No mails.");

@@ -42,6 +42,7 @@ struct ClientView {
     ca_pem: Option<String>,
     inbound: bool,
     outbound: bool,
+    own_redirect_uri: bool,
     /// To be registered at the provider.
     redirect_uri: String,
     /// Why the provider refuses the client as a whole, if it does.
@@ -79,14 +80,16 @@ pub(super) async fn create(
     State(app): State<SharedApp>,
     JsonBody(input): JsonBody<ClientInput>,
 ) -> Result<Response, ApiError> {
+    let mut tx = app.begin().await?;
+    let id = ClientConfigurationId::generate(&*app.replica.clock);
     let context = ClientContext {
-        id: ClientConfigurationId::generate(&*app.replica.clock),
+        id,
         now: app.now(),
         current: None,
         sealing_key: &app.sealing_key,
+        is_redirect_taken: store::has_shared_redirect_besides(&mut tx, id).await?,
     };
     let client = validate(input, &context)?;
-    let mut tx = app.begin().await?;
     let inserted = store::insert(&mut tx, &client).await;
     inserted.map_err(|error| ApiError::on_insert(error, client.key.as_str()))?;
     app.commit(tx).await?;
@@ -124,6 +127,7 @@ pub(super) async fn change(
         now: app.now(),
         current: Some(&current),
         sealing_key: &app.sealing_key,
+        is_redirect_taken: store::has_shared_redirect_besides(&mut tx, current.id).await?,
     };
     let client = validate(input, &context)?;
     let accounts = account::list_by_client(&mut tx, client.id).await?;
@@ -195,6 +199,11 @@ fn count(accounts: &[Account]) -> i64 {
 
 fn view(app: &App, client: ClientConfiguration, accounts: i64) -> ClientView {
     let is_microsoft = client.profile == "microsoft";
+    let redirect_uri = if client.is_redirect_shared {
+        app.public.redirect_uri()
+    } else {
+        app.public.own_redirect_uri(client.key.as_str())
+    };
     ClientView {
         key: client.key,
         name: client.name,
@@ -214,7 +223,8 @@ fn view(app: &App, client: ClientConfiguration, accounts: i64) -> ClientView {
         ca_pem: client.ca_pem,
         inbound: client.is_inbound,
         outbound: client.is_outbound,
-        redirect_uri: app.public.redirect_uri().to_string(),
+        own_redirect_uri: !client.is_redirect_shared,
+        redirect_uri: redirect_uri.to_string(),
         refusal: client.refusal,
         accounts,
         created_at: client.created_at,

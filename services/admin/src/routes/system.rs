@@ -13,8 +13,10 @@ use crate::state::SharedApp;
 pub(super) struct SystemView {
     version: &'static str,
     public_url: String,
-    /// To be registered at each provider.
+    /// Without a key: of the one client configuration that uses it.
     redirect_uri: String,
+    /// Of all others, each with its key in place of `<key>`.
+    own_redirect_uri: String,
     /// How many replicas of each service live.
     replicas: BTreeMap<String, i64>,
     /// Events that are committed and not yet published.
@@ -37,6 +39,7 @@ pub(super) async fn read(
         version: env!("CARGO_PKG_VERSION"),
         public_url: app.public.url.to_string(),
         redirect_uri: app.public.redirect_uri().to_string(),
+        own_redirect_uri: format!("{}<key>", app.public.own_redirect_uri("")),
         replicas: replicas.into_iter().collect(),
         events_waiting,
         clock_ahead_seconds: ahead.as_seconds_f64(),

@@ -177,6 +177,51 @@ async fn what_accounts_use_is_neither_deleted_nor_turned_off() {
     world.finish().await.unwrap();
 }
 
+#[tokio::test]
+async fn one_client_configuration_alone_has_the_redirect_uri_without_a_key() {
+    let world = World::new().await.unwrap();
+    let client = |key: &str, own: Value| {
+        json!({
+            "key": key, "profile": "google", "client_id": "id", "client_secret": "s", "own_redirect_uri": own,
+        })
+    };
+    let path = "/v1/client-configurations";
+    let make = async |key: &str, own: Value| {
+        let made = world.post(path, client(key, own)).await.unwrap();
+        made.success().unwrap()["redirect_uri"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let base = "https://mail.example.com/mesh/oauth/callback";
+
+    assert_eq!(make("named", json!(true)).await, format!("{base}/named"));
+    assert_eq!(make("first", Value::Null).await, base);
+    assert_eq!(make("second", Value::Null).await, format!("{base}/second"));
+    let taken = world
+        .post(path, client("third", json!(false)))
+        .await
+        .unwrap();
+    assert_eq!(taken.fields(), ["own_redirect_uri"], "{}", taken.text);
+    let moved = world
+        .patch(&format!("{path}/first"), json!({"own_redirect_uri": true}))
+        .await
+        .unwrap();
+    assert_eq!(
+        moved.success().unwrap()["redirect_uri"],
+        format!("{base}/first")
+    );
+    let freed = world
+        .patch(
+            &format!("{path}/second"),
+            json!({"own_redirect_uri": false}),
+        )
+        .await
+        .unwrap();
+    assert_eq!(freed.success().unwrap()["redirect_uri"], base);
+    world.finish().await.unwrap();
+}
+
 fn parameters(count: usize) -> Value {
     let each = (0..count).map(|number| (format!("p{number}"), json!("x")));
     Value::Object(each.collect())

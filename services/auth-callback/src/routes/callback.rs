@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -22,7 +22,7 @@ pub(crate) async fn receive_query(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    receive(app, query.unwrap_or_default().as_bytes(), &headers).await
+    receive(app, None, query.unwrap_or_default().as_bytes(), &headers).await
 }
 
 pub(crate) async fn receive_form(
@@ -30,11 +30,36 @@ pub(crate) async fn receive_form(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    receive(app, &body, &headers).await
+    receive(app, None, &body, &headers).await
+}
+
+/// At the redirect URI of one client configuration.
+pub(crate) async fn receive_own_query(
+    State(app): State<Arc<App>>,
+    Path(key): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let query = query.unwrap_or_default();
+    receive(app, Some(key), query.as_bytes(), &headers).await
+}
+
+pub(crate) async fn receive_own_form(
+    State(app): State<Arc<App>>,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    receive(app, Some(key), &body, &headers).await
 }
 
 #[instrument(name = "callback.receive", skip_all)]
-async fn receive(app: Arc<App>, fields: &[u8], headers: &HeaderMap) -> Response {
+async fn receive(
+    app: Arc<App>,
+    redirect_key: Option<String>,
+    fields: &[u8],
+    headers: &HeaderMap,
+) -> Response {
     let fields = Fields::parse(fields);
     let sign_in = match consume(&app, &fields, headers).await {
         Ok(sign_in) => sign_in,
@@ -48,7 +73,7 @@ async fn receive(app: Arc<App>, fields: &[u8], headers: &HeaderMap) -> Response 
     let span = info_span!("callback.finish", sign_in.id = %id, account.id = %sign_in.account_id);
     let ending = {
         let app = Arc::clone(&app);
-        async move { finish(&app, &sign_in, fields.into_answer()).await }
+        async move { finish(&app, &sign_in, fields.into_answer(redirect_key)).await }
     };
     // The code is spent once it is sent: a browser that goes away must not cost its tokens.
     let ended = app.endings.spawn(ending.instrument(span)).await;
@@ -64,7 +89,8 @@ async fn consume(app: &App, fields: &Fields, headers: &HeaderMap) -> Result<Sign
     let sign_in = sign_in::consume(&mut tx, &sha256(state.as_bytes()), now).await?;
     tx.commit().await?;
     let sign_in = sign_in.ok_or(Obstacle::UnknownState)?;
-    let browser = app.jar.browser(headers).ok_or(Obstacle::OtherBrowser)?;
+    let browser = app.jar.browser(headers, sign_in.id);
+    let browser = browser.ok_or(Obstacle::OtherBrowser)?;
     if verify_hash(&browser, &sign_in.browser_hash) {
         Ok(sign_in)
     } else {
@@ -109,8 +135,9 @@ impl Fields {
         }
     }
 
-    fn into_answer(self) -> ProviderAnswer {
+    fn into_answer(self, redirect_key: Option<String>) -> ProviderAnswer {
         ProviderAnswer {
+            redirect_key,
             code: self.code,
             error: self.error,
             description: self.description,

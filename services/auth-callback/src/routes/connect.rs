@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
 use mailmesh_domain::SignInId;
 use mailmesh_oauth::{AuthorizeRequest, Pkce, Provider, authorize_url};
 use mailmesh_secrets::{ExposeSecret, SecretString, random_token, sha256};
 use mailmesh_store::account::{self, Account};
-use mailmesh_store::client_configuration::ClientConfiguration;
+use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::sign_in::{self, SignIn, Start};
 use mailmesh_store::{Tx, grant};
 use tracing::{info, instrument};
@@ -21,12 +20,8 @@ use crate::sign_in::{load_account, log, provider_of};
 use crate::state::App;
 
 #[instrument(name = "connect.follow_link", skip_all)]
-pub(crate) async fn follow_link(
-    State(app): State<Arc<App>>,
-    Path(link): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    match start_sign_in(&app, &link, &headers).await {
+pub(crate) async fn follow_link(State(app): State<Arc<App>>, Path(link): Path<String>) -> Response {
+    match start_sign_in(&app, &link).await {
         Ok(response) => response,
         Err(obstacle) => {
             log(&obstacle);
@@ -35,14 +30,17 @@ pub(crate) async fn follow_link(
     }
 }
 
-async fn start_sign_in(app: &App, link: &str, headers: &HeaderMap) -> Result<Response, Obstacle> {
+async fn start_sign_in(app: &App, link: &str) -> Result<Response, Obstacle> {
     let link = load_link(app, link).await?;
     let provider = provider_of(app, &link.client).await?;
-    let browser = app.jar.browser_or_new(headers);
+    let browser = random_token(32);
     let url = record_start(app, &link, &provider, &browser).await?;
     info!(sign_in.id = %link.id, account.id = %link.account.id, "A sign-in was started");
     let mut response = Redirect::to(url.as_str()).into_response();
-    let cookie = app.jar.set_browser(&browser, is_posted(&provider));
+    let path = provider.client.redirect_uri.path();
+    let cookie = app
+        .jar
+        .set_browser(link.id, &browser, path, is_posted(&provider));
     if let Some(cookie) = cookie {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
@@ -64,6 +62,13 @@ async fn load_link(app: &App, link: &str) -> Result<Link, Obstacle> {
         return Err(judge_dead_link(&mut tx, &hash).await?);
     };
     let (account, client) = load_account(&mut tx, account).await?;
+    if client.is_redirect_shared
+        && client_configuration::has_shared_redirect_besides(&mut tx, client.id).await?
+    {
+        return Err(Obstacle::SharedRedirect {
+            own: app.public.own_redirect_uri(client.key.as_str()).into(),
+        });
+    }
     Ok(Link {
         id,
         account,

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use mailmesh_domain::{Clock, GrantState, Protocol, Verdict};
+use mailmesh_domain::{ApiKeyId, Clock, GrantState, Protocol, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_sandbox::{Fault, FaultRule, Personality, Visitor};
-use mailmesh_store::{account, grant};
+use mailmesh_store::account::{self, Account};
+use mailmesh_store::grant;
 use mailmesh_testkit::eventually;
 
 use crate::world::{ALICE, World};
@@ -229,5 +230,41 @@ async fn one_bad_moment_of_the_database_costs_no_tokens() -> Result<()> {
     answered?;
     let second = world.grant_of(&account).await?.context("no grant")?;
     assert_eq!((second.id, second.generation), (first.id, 2));
+    world.finish().await
+}
+
+#[tokio::test]
+async fn a_sign_in_is_not_given_to_an_account_that_waits_for_its_own() -> Result<()> {
+    let world = World::new().await?;
+    let vouched = world.account("support", Protocol::Imap).await?;
+    let maker = ApiKeyId::generate(&*world.clock);
+    let mut foreign = Vec::new();
+    for (key, protocol) in [("theirs", Protocol::Imap), ("theirs-out", Protocol::Smtp)] {
+        let account = world.account(key, protocol).await?;
+        let mut tx = world.base.begin().await?;
+        let found = account::find_by_key(&mut tx, &account.key).await?;
+        let account = Account {
+            signs_in_for: Some(maker),
+            ..found.context("no account")?
+        };
+        account::update(&mut tx, &account).await?;
+        tx.commit().await?;
+        foreign.push(account);
+    }
+
+    let link = world.link(&vouched).await?;
+    Visitor::try_new(None)?.sign_in(&link, ALICE, true).await?;
+    let before = [
+        world.grant_of(&foreign[0]).await?,
+        world.grant_of(&foreign[1]).await?,
+    ];
+    let link = world.link(&foreign[0]).await?;
+    Visitor::try_new(None)?.sign_in(&link, ALICE, true).await?;
+
+    assert!(world.grant_of(&vouched).await?.is_some());
+    assert!(before.iter().all(Option::is_none), "{before:?}");
+    for account in &foreign {
+        assert!(world.grant_of(account).await?.is_some(), "{}", account.key);
+    }
     world.finish().await
 }

@@ -110,3 +110,162 @@ async fn a_sign_in_notes_where_its_tokens_come_from() -> Result<()> {
     drop(tx);
     world.finish().await
 }
+
+fn own(client: &mut ClientConfiguration, _: &mailmesh_sandbox::Sandbox) {
+    client.is_redirect_shared = false;
+}
+
+async fn own_world() -> Result<World> {
+    World::with(
+        |provider| {
+            for client in &mut provider.clients {
+                let shared = client.redirect_uris[0].clone();
+                let base = shared.replace("/receiveTokenAuthentication.htm", "");
+                client.redirect_uris = vec![format!("{base}/oauth/callback/{}", "sandbox")];
+            }
+        },
+        own,
+    )
+    .await
+}
+
+#[tokio::test]
+async fn each_client_configuration_has_a_redirect_uri_of_its_own() -> Result<()> {
+    let world = own_world().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let link = world.link(&account).await?;
+    let mut browser = Visitor::try_new(None)?;
+    let callback = world.answer(&mut browser, &link).await?;
+
+    let answer = browser.get(&callback).await?;
+    let page = browser.get(&location(&answer, &callback)?).await?;
+
+    ensure!(
+        callback.path() == format!("/oauth/callback/{}", world.client.key),
+        "{callback}"
+    );
+    let html = page.text().await?;
+    ensure!(html.contains("The mailbox is connected"), "{html}");
+    world.finish().await
+}
+
+#[tokio::test]
+async fn an_answer_at_the_redirect_uri_of_another_provider_is_refused() -> Result<()> {
+    for path in [
+        "/oauth/callback/another",
+        "/oauth/callback",
+        "/receiveTokenAuthentication.htm",
+    ] {
+        let world = own_world().await?;
+        let account = world.account("support", Protocol::Imap).await?;
+        let link = world.link(&account).await?;
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        let started = http.get(link.clone()).send().await?;
+        let cookie = started.headers().get("set-cookie").context("no cookie")?;
+        let cookie = cookie
+            .to_str()?
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        let authorize = location(&started, &link)?;
+        let mut callback = location(&http.get(authorize.clone()).send().await?, &authorize)?;
+        callback.set_path(path);
+
+        // A client that sends the cookie everywhere, whatever its path.
+        let answer = http
+            .get(callback.clone())
+            .header("cookie", &cookie)
+            .send()
+            .await?;
+        let result = answer.headers().get("set-cookie").context("no result")?;
+        let result = result
+            .to_str()?
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        let page = location(&answer, &callback)?;
+        let page = http
+            .get(page)
+            .header("cookie", result)
+            .send()
+            .await?
+            .text()
+            .await?;
+
+        ensure!(
+            page.contains("answered by another issuer"),
+            "{path}: {page}"
+        );
+        ensure!(world.sandbox.oauth_counters().token_requests == 0, "{path}");
+        ensure!(world.grant_of(&account).await?.is_none(), "{path}");
+        world.finish().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_shared_redirect_uri_serves_one_client_configuration_alone() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let link = world.link(&account).await?;
+    let another = ClientConfiguration {
+        id: ClientConfigurationId::generate(&*world.clock),
+        key: mailmesh_domain::Key::try_new("another")?,
+        client_secret: None,
+        ..world.client.clone()
+    };
+    world.base.insert_client(&another).await?;
+
+    let answer = Visitor::try_new(None)?.get(&link).await?;
+
+    ensure!(answer.status() == 409, "{}", answer.status());
+    let html = answer.text().await?;
+    ensure!(html.contains("own_redirect_uri"), "{html}");
+    ensure!(
+        html.contains(&format!("/oauth/callback/{}", world.client.key)),
+        "{html}"
+    );
+    world.finish().await
+}
+
+#[tokio::test]
+async fn a_cookie_that_was_there_before_starts_no_sign_in() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let link = world.link(&account).await?;
+    let http = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?;
+    let first = http.get(link.clone()).send().await?;
+    let planted = first
+        .headers()
+        .get("set-cookie")
+        .context("no cookie")?
+        .to_str()?
+        .to_owned();
+    let planted = planted.split(';').next().unwrap_or_default().to_owned();
+
+    let started = http
+        .get(link.clone())
+        .header("cookie", &planted)
+        .send()
+        .await?;
+    let fresh = started
+        .headers()
+        .get("set-cookie")
+        .context("no cookie")?
+        .to_str()?
+        .to_owned();
+    let authorize = location(&started, &link)?;
+    let callback = location(&http.get(authorize.clone()).send().await?, &authorize)?;
+    let answer = http.get(callback).header("cookie", &planted).send().await?;
+
+    ensure!(!fresh.starts_with(&planted), "{fresh}");
+    ensure!(answer.status() == 400, "{}", answer.status());
+    ensure!(world.grant_of(&account).await?.is_none());
+    world.finish().await
+}

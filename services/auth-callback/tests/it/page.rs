@@ -35,7 +35,8 @@ async fn every_answer_keeps_to_itself() -> Result<()> {
     let nothing = browser.get(&world.url.join("/")?).await?;
 
     assert!(
-        cookie.ends_with("Path=/; Max-Age=900; HttpOnly; SameSite=Lax"),
+        cookie
+            .ends_with("Path=/receiveTokenAuthentication.htm; Max-Age=900; HttpOnly; SameSite=Lax"),
         "{cookie}"
     );
     assert_eq!(started.status(), StatusCode::SEE_OTHER);
