@@ -70,9 +70,9 @@ const MOST_PARAMETERS: usize = 50;
 /// Merges the input with what is stored, fills in defaults, checks all, and seals the secret.
 pub(crate) fn validate(
     input: ClientInput,
+    mut faults: Faults,
     context: &ClientContext<'_>,
 ) -> Result<ClientConfiguration, ApiError> {
-    let mut faults = Faults::default();
     let is_new_secret = input.client_secret.is_given();
     let secret = input.client_secret.clone();
     let is_redirect_named = !matches!(input.own_redirect_uri, Field::Absent);

@@ -288,10 +288,33 @@ impl From<DecodeError> for ApiError {
 
 /// The JSON reader names Rust's types.
 fn plain(message: &str) -> String {
-    message
+    let message = message
         .replace("expected i64", "expected a whole number")
         .replace("expected a sequence", "expected a list")
         .replace("expected a map", "expected an object")
+        .replace("string or map", "text");
+    // "invalid type: integer `5`, expected a string" is read by people who know no reader.
+    let Some((found, wanted)) = message
+        .strip_prefix("invalid type: ")
+        .and_then(|rest| rest.rsplit_once(", expected "))
+    else {
+        return message;
+    };
+    let found = found.split_whitespace().next().unwrap_or_default();
+    let found = match found {
+        "integer" | "floating" => "a number",
+        "boolean" => "true or false",
+        "string" => "a text",
+        "sequence" => "a list",
+        "map" => "an object",
+        _ => "something else",
+    };
+    let wanted = match wanted {
+        "a string" | "text" => "a text",
+        "a boolean" => "true or false",
+        other => other,
+    };
+    format!("must be {wanted}, not {found}")
 }
 
 impl IntoResponse for ApiError {

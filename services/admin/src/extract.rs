@@ -7,18 +7,20 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use mailmesh_domain::Key;
-use mailmesh_events::read_json;
+use mailmesh_events::{DecodeError, read_json};
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::error::ApiError;
+use crate::field::Faults;
 use crate::state::SharedApp;
 
 /// Larger than any configuration with its certificates.
 pub(crate) const BODY_LIMIT_BYTES: usize = 1024 * 1024;
 
-/// A JSON body.
+/// A JSON body, and the fields that have another type than they must: they are told with all other faults.
 #[derive(Debug)]
-pub(crate) struct JsonBody<T>(pub(crate) T);
+pub(crate) struct JsonBody<T>(pub(crate) T, pub(crate) Faults);
 
 impl<T: DeserializeOwned> FromRequest<SharedApp> for JsonBody<T> {
     type Rejection = ApiError;
@@ -34,8 +36,39 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for JsonBody<T> {
             },
             _ => ApiError::Incomplete,
         })?;
-        Ok(Self(read_json(&body)?))
+        match read_json(&body) {
+            Ok(read) => Ok(Self(read, Faults::default())),
+            Err(error) => read_fields(&body).unwrap_or_else(|| Err(error.into())),
+        }
     }
+}
+
+/// Reads each field alone, as the reader stops at the first that does not fit; none when the body is no object.
+fn read_fields<T: DeserializeOwned>(body: &[u8]) -> Option<Result<JsonBody<T>, ApiError>> {
+    let fields: Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let mut faults = Faults::default();
+    let mut kept = Map::new();
+    for (name, value) in fields {
+        let mut alone = Map::new();
+        alone.insert(name.clone(), value.clone());
+        match read_json::<T>(Value::Object(alone).to_string().as_bytes()) {
+            Ok(_) => {
+                kept.insert(name, value);
+            }
+            // The reader of JSON says so of a number where a name is wanted.
+            Err(DecodeError::NotJson { .. }) => faults.add(name, "must be a text"),
+            Err(error) => match ApiError::from(error) {
+                ApiError::Invalid(found) => {
+                    for fault in found {
+                        faults.add(fault.path, fault.message);
+                    }
+                }
+                other => return Some(Err(other)),
+            },
+        }
+    }
+    let rest = read_json(Value::Object(kept).to_string().as_bytes());
+    Some(rest.map(|rest| JsonBody(rest, faults)).map_err(Into::into))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

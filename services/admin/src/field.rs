@@ -62,14 +62,13 @@ const MOST_FAULTS: usize = 100;
 pub(crate) struct Faults(Vec<FieldFault>);
 
 impl Faults {
+    /// Adds a fault, unless the field has one: what was not read because of its type is not missing, too.
     pub(crate) fn add(&mut self, path: impl Display, message: impl Display) {
-        if self.0.len() >= MOST_FAULTS {
-            return;
+        let path = path.to_string();
+        if self.0.len() < MOST_FAULTS && self.0.iter().all(|fault| fault.path != path) {
+            let message = message.to_string();
+            self.0.push(FieldFault { path, message });
         }
-        self.0.push(FieldFault {
-            path: path.to_string(),
-            message: message.to_string(),
-        });
     }
 
     pub(crate) fn finish(self) -> Result<(), ApiError> {

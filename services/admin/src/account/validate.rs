@@ -16,9 +16,9 @@ const MOST_FROM_ADDRESSES: usize = 1000;
 /// the grant.
 pub(crate) fn validate(
     mut input: AccountInput,
+    mut faults: Faults,
     context: &AccountContext<'_>,
 ) -> Result<Account, ApiError> {
-    let mut faults = Faults::default();
     let current = context.current;
     let key = merge_key(&input.key, current.map(|a| &a.key), &mut faults)?;
     let protocol = merge_protocol(&input.protocol, current, &mut faults);

@@ -41,7 +41,7 @@ pub(super) async fn list(
 pub(super) async fn create(
     caller: Modeller,
     State(app): State<SharedApp>,
-    JsonBody(input): JsonBody<AccountInput>,
+    JsonBody(input, faults): JsonBody<AccountInput>,
 ) -> Result<Response, ApiError> {
     let mut tx = app.begin().await?;
     let client = load_client(&mut tx, &input.client_configuration, None).await?;
@@ -53,7 +53,7 @@ pub(super) async fn create(
         sealing_key: &app.sealing_key,
     };
     let is_named = input.names_server();
-    let mut account = validate(input, &context)?;
+    let mut account = validate(input, faults, &context)?;
     let host = HostContext {
         current: None,
         client: client.as_ref(),
@@ -97,7 +97,7 @@ pub(super) async fn change(
     caller: Modeller,
     State(app): State<SharedApp>,
     PathKey(key): PathKey,
-    JsonBody(input): JsonBody<AccountInput>,
+    JsonBody(input, faults): JsonBody<AccountInput>,
 ) -> Result<Json<AccountView>, ApiError> {
     caller.check_account(&key, WHAT)?;
     let mut tx = app.begin().await?;
@@ -112,7 +112,7 @@ pub(super) async fn change(
         sealing_key: &app.sealing_key,
     };
     let is_named = input.names_server();
-    let mut account = validate(input, &context)?;
+    let mut account = validate(input, faults, &context)?;
     let host = HostContext {
         current: Some(&current),
         client: client.as_ref(),

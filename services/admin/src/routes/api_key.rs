@@ -93,9 +93,9 @@ pub(super) async fn list(
 pub(super) async fn create(
     caller: Administrator,
     State(app): State<SharedApp>,
-    JsonBody(input): JsonBody<ApiKeyInput>,
+    JsonBody(input, faults): JsonBody<ApiKeyInput>,
 ) -> Result<(StatusCode, Json<Made>), ApiError> {
-    let (row, key, hash) = read(input, &app, caller.key().id)?;
+    let (row, key, hash) = read(input, faults, &app, caller.key().id)?;
     let mut tx = app.begin().await?;
     store::insert(&mut tx, &row, &hash).await?;
     app.commit(tx).await?;
@@ -109,10 +109,10 @@ pub(super) async fn create(
 
 fn read(
     input: ApiKeyInput,
+    mut faults: Faults,
     app: &App,
     made_by: ApiKeyId,
 ) -> Result<(ApiKey, SecretString, [u8; 32]), ApiError> {
-    let mut faults = Faults::default();
     let name = input.name.over(None).unwrap_or_default();
     faults.text("name", &name, 200);
     let role = input.role.over(None).unwrap_or_else(|| {

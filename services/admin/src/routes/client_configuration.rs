@@ -78,7 +78,7 @@ pub(super) async fn list(
 pub(super) async fn create(
     _: Administrator,
     State(app): State<SharedApp>,
-    JsonBody(input): JsonBody<ClientInput>,
+    JsonBody(input, faults): JsonBody<ClientInput>,
 ) -> Result<Response, ApiError> {
     let mut tx = app.begin().await?;
     let id = ClientConfigurationId::generate(&*app.replica.clock);
@@ -89,7 +89,7 @@ pub(super) async fn create(
         sealing_key: &app.sealing_key,
         is_redirect_taken: store::has_shared_redirect_besides(&mut tx, id).await?,
     };
-    let client = validate(input, &context)?;
+    let client = validate(input, faults, &context)?;
     let inserted = store::insert(&mut tx, &client).await;
     inserted.map_err(|error| ApiError::on_insert(error, client.key.as_str()))?;
     app.commit(tx).await?;
@@ -117,7 +117,7 @@ pub(super) async fn change(
     _: Administrator,
     State(app): State<SharedApp>,
     PathKey(key): PathKey,
-    JsonBody(input): JsonBody<ClientInput>,
+    JsonBody(input, faults): JsonBody<ClientInput>,
 ) -> Result<Response, ApiError> {
     let mut tx = app.begin().await?;
     let current = store::find_for_update(&mut tx, &key).await?;
@@ -129,7 +129,7 @@ pub(super) async fn change(
         sealing_key: &app.sealing_key,
         is_redirect_taken: store::has_shared_redirect_besides(&mut tx, current.id).await?,
     };
-    let client = validate(input, &context)?;
+    let client = validate(input, faults, &context)?;
     let accounts = account::list_by_client(&mut tx, client.id).await?;
     refuse_lost_direction(&client, &accounts)?;
     store::update(&mut tx, &client).await?;

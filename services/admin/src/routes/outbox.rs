@@ -117,8 +117,9 @@ pub(super) async fn decide(
     caller: Modeller,
     State(app): State<SharedApp>,
     PathId(id): PathId<MailId>,
-    JsonBody(decided): JsonBody<Decided>,
+    JsonBody(decided, faults): JsonBody<Decided>,
 ) -> Result<Json<OutboundMailView>, ApiError> {
+    faults.finish()?;
     let Some(decision) = decided.decision.over(None) else {
         return Err(ApiError::of_field(
             "decision",

@@ -173,3 +173,41 @@ async fn sending_that_cannot_work_is_refused() {
 
     refuse(smtp(), &cases).await.unwrap();
 }
+
+#[tokio::test]
+async fn fields_of_another_type_are_told_in_words_with_all_others() {
+    let world = World::new().await.unwrap();
+    let account = json!({
+        "key": 7, "protocol": 5, "port": "993", "enabled": "yes", "folders": "INBOX", "login": ["a"],
+        "authorisation": "none", "host": "no host", "poll_interval_seconds": 1, "colour": "red",
+    });
+
+    let refused = world.post("/v1/accounts", account).await.unwrap();
+
+    assert_eq!(
+        (refused.status, refused.code()),
+        (400, "invalid_request".to_owned())
+    );
+    let mut fields = refused.fields();
+    fields.sort_unstable();
+    assert_eq!(
+        fields,
+        [
+            "colour",
+            "enabled",
+            "folders",
+            "host",
+            "key",
+            "login",
+            "poll_interval_seconds",
+            "port",
+            "protocol"
+        ],
+        "{}",
+        refused.text
+    );
+    for word in ["invalid type", "integer", "sequence", "i64", " map"] {
+        assert!(!refused.text.contains(word), "{word}: {}", refused.text);
+    }
+    world.finish().await.unwrap();
+}
