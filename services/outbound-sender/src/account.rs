@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_accounts::{CredentialsError, RecordedState, WorkerSignals};
-use mailmesh_domain::{GrantState, VerdictKind};
+use mailmesh_domain::{AccountState, GrantState, VerdictKind};
 use mailmesh_mail::transport::Failure;
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, grant};
@@ -48,6 +48,8 @@ pub(crate) struct Worker {
     connections: Connections,
     breaker: CircuitBreaker,
     standing: Standing,
+    /// Its row says that it fails, of before this worker: it signs in although no mail waits.
+    must_prove: bool,
     /// The token last signed in with.
     token: Option<Token>,
 }
@@ -71,6 +73,8 @@ impl Worker {
         recorded: RecordedState,
         has_worked: bool,
     ) -> Self {
+        let stored = signals.recorded();
+        let is_failing = stored.is_some_and(|stored| stored.state == AccountState::Failing);
         let stop = signals.stop.clone();
         // The queue keeps the connections busy while the next mails are claimed.
         let most = usize::try_from(account.max_connections).unwrap_or(1);
@@ -93,12 +97,16 @@ impl Worker {
             stop,
             breaker,
             standing: Standing::Fresh,
+            must_prove: is_failing,
             token: None,
         }
     }
 
     /// Sends until it is stopped; then finishes the mails in flight and requeues the rest.
     pub(crate) async fn run(mut self) {
+        if self.must_prove {
+            self.signals.wake.notify_one();
+        }
         loop {
             let look_again = self.breaker.look_again(self.shared.replica.clock.now());
             tokio::select! {
@@ -139,6 +147,10 @@ impl Worker {
         }
         let replica = &self.shared.replica;
         self.recorded.repeat(replica, &self.account).await?;
+        if std::mem::take(&mut self.must_prove) && self.may_send().await? {
+            // What its row says may be of settings that were corrected; mail may not come for long.
+            self.open_first().await?;
+        }
         while !self.stop.is_cancelled() {
             if !self.may_send().await? {
                 return self.queue.park(&self.breaker).await;

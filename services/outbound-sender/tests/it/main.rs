@@ -4,6 +4,7 @@ mod accept;
 mod backlog;
 mod cancel;
 mod connection;
+mod corrected;
 mod custom;
 mod deliver;
 mod exchanged;

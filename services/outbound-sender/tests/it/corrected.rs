@@ -1,0 +1,67 @@
+//! Accounts that failed and whose settings were corrected while no mail waits.
+
+use anyhow::{Context, Result, ensure};
+use mailmesh_domain::{AccountState, Clock as _, MustAct, SystemClock, Verdict};
+use mailmesh_events::Problem;
+use mailmesh_sandbox::{Fault, FaultRule};
+use mailmesh_store::account::Account;
+use mailmesh_store::account_status::{self, AccountStatus};
+use mailmesh_testkit::eventually;
+
+use crate::custom::change;
+use crate::world::World;
+
+async fn status(world: &World, account: &Account) -> Result<AccountStatus> {
+    let mut tx = world.base.begin().await?;
+    let found = account_status::list_by_ids(&mut tx, &[account.id]).await?;
+    tx.commit().await?;
+    found.into_iter().next().context("no status")
+}
+
+#[tokio::test]
+async fn account_that_failed_is_signed_in_without_mail_after_it_was_changed() -> Result<()> {
+    let mut world = World::new().await?;
+    let account = world.add_account("one", 1).await?;
+    let verdict = Verdict::needs_administrator(MustAct::Administrator);
+    let problem = Problem::new("the certificate is signed by an unknown authority", verdict);
+    let mut tx = world.base.begin().await?;
+    let (failing, now) = (AccountState::Failing, SystemClock.now());
+    account_status::set_state(&mut tx, account.id, failing, Some(&problem), now).await?;
+    tx.commit().await?;
+    let text = "535 5.7.8 Bad credentials".to_owned();
+    world.sandbox.faults().add(FaultRule {
+        count: None,
+        ..FaultRule::once("smtp.auth", Fault::Reply { text })
+    })?;
+    world.start_sender().await?;
+    eventually("the present problem is told", async || {
+        let problem = status(&world, &account).await?.problem;
+        let problem = problem.context("no problem")?;
+        ensure!(problem.what.contains("password"), "{problem:?}");
+        ensure!(problem.must_act == MustAct::Administrator, "{problem:?}");
+        ensure!(problem.action.contains("password"), "{problem:?}");
+        anyhow::Ok(())
+    })
+    .await?;
+
+    world.sandbox.faults().clear();
+    let name = "corrected".to_owned();
+    change(
+        &mut world,
+        &Account {
+            name,
+            ..account.clone()
+        },
+    )
+    .await?;
+
+    eventually("the account is active", async || {
+        let status = status(&world, &account).await?;
+        ensure!(status.state == AccountState::Active, "{status:?}");
+        ensure!(status.problem.is_none(), "{status:?}");
+        anyhow::Ok(())
+    })
+    .await?;
+    world.event("account.recovered").await?;
+    world.finish().await
+}
