@@ -11,7 +11,9 @@ pub use cursor::{
     Cursor, NewestMail, activate, backdate, finish_rescan, list_cursors, move_cursors, reset,
 };
 pub(crate) use forget::void_cursors;
-pub use known::{FoundMail, adopt_renamed, is_known, list_folders_of_epoch, renumber_known};
+pub use known::{
+    FoundMail, adopt_renamed, has_failed, is_known, list_folders_of_epoch, renumber_known,
+};
 pub use post_action::{DuePostAction, demand_post_actions, finish_post_actions, list_post_actions};
 pub use quarantine::{
     MailFailures, UnreadMail, count_failure, find_quarantined, quarantine, rename_quarantined,

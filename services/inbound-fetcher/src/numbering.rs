@@ -104,8 +104,16 @@ pub(crate) async fn has_gone_back(
     let numbering = match judge(&cursor, highest, last, dates) {
         Numbers::Agree => Numbering::GoesOn,
         Numbers::Contradict => Numbering::WentBack,
-        Numbers::Doubtful(highest) => look_at(folder, &cursor, highest).await?,
+        // The mail breaks the session: reading the folder again passes over it after counted attempts.
+        Numbers::Doubtful(highest) if positions.is_doubted(folder.name, highest.ordinal) => {
+            Numbering::WentBack
+        }
+        Numbers::Doubtful(highest) => {
+            positions.set_doubt(folder.name, Some(highest.ordinal));
+            look_at(folder, &cursor, highest).await?
+        }
     };
+    positions.set_doubt(folder.name, None);
     match &numbering {
         Numbering::GoesOn => positions.note_proved(folder.name, None),
         Numbering::Proved(newest) => positions.note_proved(folder.name, Some(newest.clone())),
@@ -150,8 +158,21 @@ async fn look_at(
     cursor: &Cursor,
     highest: HighestMail,
 ) -> Result<Numbering, Failure> {
+    let account = &folder.owner.account;
+    let within = highest.ordinal.to_string();
+    let Some(position) = Position::from_stored(account.protocol, &cursor.epoch, &within) else {
+        return Ok(Numbering::GoesOn);
+    };
+    let database = &folder.owner.context.replica.database;
+    let mut tx = database.begin().await?;
+    let has_failed = mailbox::has_failed(&mut tx, account.id, folder.name, &position).await?;
+    tx.commit().await?;
+    if has_failed {
+        // It was passed over because it could not be read.
+        return Ok(Numbering::GoesOn);
+    }
     let Some(mail) = read(folder, highest.ordinal).await? else {
-        // It was removed meanwhile.
+        // It was removed meanwhile, or cannot be shown.
         return Ok(Numbering::GoesOn);
     };
     if !mail.is_complete {
@@ -171,17 +192,12 @@ async fn look_at(
     {
         return Ok(Numbering::Proved(newest));
     }
-    let account = &folder.owner.account;
-    let within = highest.ordinal.to_string();
-    let Some(position) = Position::from_stored(account.protocol, &cursor.epoch, &within) else {
-        return Ok(Numbering::GoesOn);
-    };
     let found = FoundMail {
         ordinal: highest.ordinal,
         position,
         sha256,
     };
-    let mut tx = folder.owner.context.replica.database.begin().await?;
+    let mut tx = database.begin().await?;
     let is_known = mailbox::is_known(&mut tx, account.id, folder.name, &found).await?;
     tx.commit().await?;
     Ok(if is_known {

@@ -104,10 +104,19 @@ impl PoisonTracker {
             let candidate = &mut broken.candidate;
             candidate.take_if(|candidate| candidate.is(mail))
         });
-        match candidate {
-            Some(candidate) => fetch_control(folder.source, mail.ordinal, candidate.attempts).await,
-            None => Ok(ControlFetch::Inconclusive),
+        let Some(candidate) = candidate else {
+            return Ok(ControlFetch::Inconclusive);
+        };
+        let control = fetch_control(folder.source, mail.ordinal, candidate.attempts).await;
+        if control.is_err() {
+            // The other mail may be broken as well: the next session begins with another.
+            let attempts = candidate.attempts.saturating_add(1);
+            self.broken(folder.name).candidate = Some(PoisonCandidate {
+                attempts,
+                ..candidate
+            });
         }
+        control
     }
 
     /// Counts a failure of a mail that was asked for alone; returns whether the cursor may pass it now.

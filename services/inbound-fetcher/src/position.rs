@@ -28,6 +28,8 @@ pub(crate) struct Positions {
     newest: NewestMails,
     /// Folders whose numbers were shown to mean what they meant, since this worker began.
     proved: Vec<String>,
+    /// Mails that are being read to prove it.
+    doubted: Vec<(String, u64)>,
 }
 
 /// Names under which mails of a folder's epoch were received and which do not stand for that epoch any more: the folder may
@@ -52,6 +54,7 @@ impl Positions {
             has_read_back: false,
             newest: NewestMails::default(),
             proved: Vec::new(),
+            doubted: Vec::new(),
         }
     }
 
@@ -156,6 +159,19 @@ impl Positions {
     /// Returns whether a look of this worker has shown that the folder's numbers mean what they meant.
     pub(crate) fn is_proved(&self, folder: &str) -> bool {
         self.proved.iter().any(|name| name == folder)
+    }
+
+    /// Returns whether an earlier try to read this mail, which was to prove what the numbers mean, came to no end.
+    pub(crate) fn is_doubted(&self, folder: &str, ordinal: u64) -> bool {
+        let mut doubted = self.doubted.iter();
+        doubted.any(|(name, doubted)| name == folder && *doubted == ordinal)
+    }
+
+    /// Notes that a mail is about to be read to prove what the numbers mean, or was.
+    pub(crate) fn set_doubt(&mut self, folder: &str, ordinal: Option<u64>) {
+        self.doubted.retain(|(name, _)| name != folder);
+        self.doubted
+            .extend(ordinal.map(|ordinal| (folder.to_owned(), ordinal)));
     }
 
     /// Notes that the folder's numbers mean what they meant, as this mail shows.

@@ -101,6 +101,10 @@ impl Session {
     async fn send(&mut self, outgoing: &Outgoing, plan: &Plan) -> Result<(), ConnectionEnd> {
         if plan.has_body {
             self.site.store.count().imap_bodies.increase();
+            if plan.quirks.broken.contains(&Some(outgoing.mail.uid)) {
+                let fault = Fault::HugeLiteral { bytes: 1 << 40 };
+                return Box::pin(self.send_badly(fault, outgoing, plan)).await;
+            }
             if let Some(fault) = take_fault(&self.site, "imap.fetch.body", self.address()) {
                 return Box::pin(self.send_badly(fault, outgoing, plan)).await;
             }

@@ -5,6 +5,8 @@ pub struct ImapQuirks {
     pub ignores_ranges: bool,
     /// Maximum octets of a body in one answer, whatever is asked for.
     pub answered_at_most: Option<usize>,
+    /// UIDs of two mails over which a session ends: a body of them is announced and never comes.
+    pub broken: [Option<u32>; 2],
     /// Ends each session as soon as it idles, after it has consented.
     pub ends_idle: bool,
 }

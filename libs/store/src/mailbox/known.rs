@@ -118,7 +118,32 @@ pub async fn adopt_renamed(
     Ok(to_ordinals(known))
 }
 
-/// Returns whether a mail was received from the folder at this position, or was given up there.
+/// Returns whether a mail at this position of the folder could not be read.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_failed(
+    tx: &mut Tx,
+    account: AccountId,
+    folder: &str,
+    position: &Position,
+) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (
+             SELECT FROM quarantined_mails
+             WHERE account_id = $1 AND folder = $2 AND epoch = $3 AND position = $4
+         )",
+    )
+    .bind(account.as_uuid())
+    .bind(folder)
+    .bind(position.epoch().as_str())
+    .bind(position.within_epoch())
+    .fetch_one(tx.connection())
+    .await
+    .map_err(StoreError::query("look for a mail that failed"))
+}
+
+/// Returns whether a mail was received from the folder at this position.
 ///
 /// # Errors
 /// When the database fails.
@@ -133,9 +158,6 @@ pub async fn is_known(
              SELECT FROM received_mails
              WHERE account_id = $1 AND sha256 = $5
                AND folder = $2 AND epoch = $3 AND position = $4
-         ) OR EXISTS (
-             SELECT FROM quarantined_mails
-             WHERE account_id = $1 AND folder = $2 AND epoch = $3 AND position = $4
          )",
     )
     .bind(account.as_uuid())

@@ -183,7 +183,7 @@ async fn folders_of_an_epoch_are_listed_with_their_last_mail() -> Result<()> {
 }
 
 #[tokio::test]
-async fn mail_is_known_at_its_position_by_content_or_because_it_was_given_up() -> Result<()> {
+async fn mail_is_known_at_its_position_by_content_and_one_that_failed_by_position() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
@@ -200,10 +200,16 @@ async fn mail_is_known_at_its_position_by_content_or_because_it_was_given_up() -
         ("INBOX", found(epoch, 1, sha256(b"other")), false),
         ("INBOX", found(epoch + 1, 1, seen.sha256), false),
         ("Archive", found(epoch, 1, seen.sha256), false),
-        ("INBOX", found(1, 9, sha256(b"any")), true),
+        ("INBOX", found(1, 9, sha256(b"any")), false),
     ] {
         let known = mailbox::is_known(&mut tx, account, folder, &mail).await?;
         assert_eq!(known, expected, "{folder} {mail:?}");
+        let failed = mailbox::has_failed(&mut tx, account, folder, &mail.position).await?;
+        assert_eq!(
+            failed,
+            mail.position == origin.position,
+            "{folder} {mail:?}"
+        );
     }
     Ok(())
 }

@@ -1,13 +1,19 @@
 //! Mails that cannot be read, and servers that read none: only the first are set aside.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
 use mailmesh_domain::{MustAct, Protocol};
-use mailmesh_events::mail::MailQuarantined;
-use mailmesh_sandbox::{Fault, FaultRule, Pop3Quirks, UidlKind};
+use mailmesh_events::mail::{MailQuarantined, MailReceived};
+use mailmesh_sandbox::{Fault, FaultRule, ImapQuirks, Pop3Quirks, UidlKind};
+use mailmesh_testkit::within;
 
 use crate::fault::rule;
 use crate::maildrop::further_looks;
 use crate::world::{ALICE, World, mail, over_each_protocol, uid_of};
+
+/// Several rounds of attempts, each with its backoff.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 over_each_protocol! {
     mail_that_is_alone_in_its_folder_outlives_a_fault_of_the_server,
@@ -186,5 +192,34 @@ async fn mail_that_is_another_with_each_reading_is_set_aside() -> Result<()> {
     assert_eq!((uid_of(&event.origin), event.attempts), (2, 2));
     world.recorded(&account, 3).await?;
     world.mails("support", 2).await?;
+    world.finish(replica).await
+}
+
+/// Each is the nearest neighbour of the other, and ends the session in which it is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_mails_in_a_row_that_break_the_session_are_set_aside_and_stop_no_other() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", |_| {}).await?;
+    for number in 1..=4 {
+        world.deliver(mail(number))?;
+    }
+    let quirks = ImapQuirks {
+        broken: [Some(2), Some(3)],
+        ..ImapQuirks::default()
+    };
+    world.sandbox.mail().set_imap_quirks(ALICE, quirks)?;
+    let replica = world.start().await?;
+
+    within(PATIENCE, "the folder is received", async || {
+        let mails = world.base.events::<MailReceived>("support").await?;
+        ensure!(mails.len() == 2, "{} mails", mails.len());
+        anyhow::Ok(())
+    })
+    .await?;
+
+    let set_aside = world.base.events::<MailQuarantined>("support").await?;
+    let uids: Vec<u32> = set_aside.iter().map(|mail| uid_of(&mail.origin)).collect();
+    assert_eq!(uids, [2, 3]);
+    world.recorded(&account, 4).await?;
     world.finish(replica).await
 }
