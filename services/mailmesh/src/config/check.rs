@@ -32,6 +32,7 @@ impl Config {
     pub(crate) fn check_values(&self, kinds: &[Kind]) -> Result<(), ConfigError> {
         of_section("nats", self.nats.validate())?;
         of_section("connects", self.connects.validate())?;
+        self.check_public()?;
         if let Some(postgres) = &self.postgres {
             of_keys("postgres", postgres.resolve())?;
         }
@@ -58,7 +59,20 @@ impl Config {
 
     /// Returns the address at which browsers reach auth-callback.
     pub(crate) fn public(&self) -> Result<&PublicSettings, ConfigError> {
+        self.check_public()?;
         self.public.as_ref().ok_or_else(|| missing("public.url"))
+    }
+
+    /// Providers send sign-in codes to that address, and refuse one in clear beyond this machine (RFC 9700 §2.6).
+    fn check_public(&self) -> Result<(), ConfigError> {
+        let refused = self
+            .public
+            .as_ref()
+            .filter(|public| !is_protected(&public.url));
+        match refused {
+            Some(public) => of_section("public.url", Err(NotHttps(public.url.to_string()))),
+            None => Ok(()),
+        }
     }
 
     pub(crate) const fn has_no_keys(&self) -> bool {
@@ -72,6 +86,22 @@ impl Config {
     pub(crate) fn sealing_key(&self) -> Result<SealingKey, ConfigError> {
         of_keys("keys", self.keys.sealing_key())
     }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0} is not https: put auth-callback behind TLS and name its https address; http is for localhost alone"
+)]
+struct NotHttps(String);
+
+fn is_protected(url: &url::Url) -> bool {
+    let is_local = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && is_local)
 }
 
 fn of_section<T, E>(section: &str, result: Result<T, E>) -> Result<T, ConfigError>
