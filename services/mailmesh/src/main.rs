@@ -4,8 +4,12 @@
 mod command;
 mod config;
 mod console;
+mod credentials;
 mod embedded;
+mod event_stream;
 mod mesh;
+mod nats_lock;
+mod service_logins;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +18,8 @@ use clap::{Args, Parser, Subcommand};
 use mailmesh_runtime::code;
 
 use command::{
-    api_key, demo, doctor, healthcheck, keys, migrate, reseal, sandbox, send, service, tail, up,
+    api_key, credentials as make_credentials, demo, doctor, healthcheck, keys, migrate, nats_users,
+    provision, reseal, sandbox, send, service, tail, up,
 };
 
 #[global_allocator]
@@ -54,8 +59,14 @@ enum Command {
     Up(up::Arguments),
     /// Show the whole story with a sandbox provider: sign in, receive a mail, send one.
     Demo(demo::Arguments),
-    /// Bring the database to this release's shape.
-    Migrate,
+    /// Bring the database to this release's shape, and give each service's role its rights.
+    Migrate(migrate::Arguments),
+    /// Make the streams on NATS, or change them to the settings; needed where services may not (`nats.provision`).
+    Provision,
+    /// Print the users that a NATS server needs, each with the rights of one service or business system.
+    NatsUsers,
+    /// Make passwords for every user of NATS and Postgres, a folder for each.
+    Credentials(make_credentials::Arguments),
     /// Make the keys that seal secrets.
     Keys(keys::Arguments),
     /// Seal every stored secret with the first key, and say what still needs another.
@@ -87,7 +98,10 @@ fn main() -> ExitCode {
         Command::OutboundSender => service::run(service::Kind::OutboundSender, &config),
         Command::Up(arguments) => up::run(&config, &arguments),
         Command::Demo(arguments) => demo::run(&arguments),
-        Command::Migrate => migrate::run(&config),
+        Command::Migrate(arguments) => migrate::run(&config, arguments),
+        Command::Provision => provision::run(&config),
+        Command::NatsUsers => nats_users::run(&config),
+        Command::Credentials(arguments) => make_credentials::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Reseal => reseal::run(&config),
         Command::ApiKey(arguments) => api_key::run(&config, arguments),

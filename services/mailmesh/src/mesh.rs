@@ -7,6 +7,7 @@ use mailmesh_bus::{Bus, BusError};
 use mailmesh_domain::{Clock, SystemClock};
 use mailmesh_runtime::{ConfigError, Lifecycle, Unavailable};
 use mailmesh_secrets::SecretString;
+use mailmesh_store::{PostgresSettings, ServiceRole};
 
 use crate::config::Config;
 use crate::embedded::services_ended;
@@ -39,6 +40,17 @@ impl Kind {
             Self::OutboundSender => "outbound-sender",
         }
     }
+
+    /// Returns the service's role in Postgres.
+    pub(crate) const fn role(self) -> ServiceRole {
+        match self {
+            Self::Admin => ServiceRole::Admin,
+            Self::AuthCallback => ServiceRole::AuthCallback,
+            Self::TokenRefresh => ServiceRole::TokenRefresh,
+            Self::InboundFetcher => ServiceRole::InboundFetcher,
+            Self::OutboundSender => ServiceRole::OutboundSender,
+        }
+    }
 }
 
 /// What a started service reports to the terminal.
@@ -52,8 +64,11 @@ pub(crate) struct Started {
 
 /// Opens the connections that the configuration names; the process is ready while they answer, and closes the bus when
 /// its services have ended.
-pub(crate) async fn connect(config: &Config, lifecycle: &Lifecycle) -> anyhow::Result<Connections> {
-    let postgres = config.postgres()?;
+pub(crate) async fn connect(
+    postgres: &PostgresSettings,
+    config: &Config,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<Connections> {
     let connected = Connections::open(postgres, &config.nats).await;
     let connections = connected.map_err(|error| match error {
         OpenError::Bus(error) => of_bus(error).context("NATS is not usable"),
@@ -107,9 +122,14 @@ pub(crate) async fn start(
     connections: &Connections,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<Started> {
+    // admin, alone in its process, has no key to prove with: nothing acts on what it tells.
+    let proving = match config.opening_keys() {
+        Ok(keys) => Some(connections.clone().with_event_proofs(&keys)?),
+        Err(_) => None,
+    };
     let on = Foundation {
         config,
-        connections,
+        connections: proving.as_ref().unwrap_or(connections),
         clock: Arc::new(SystemClock),
         lifecycle: lifecycle.child(kind.name()),
     };

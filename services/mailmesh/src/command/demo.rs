@@ -14,9 +14,9 @@ use mailmesh_secrets::ExposeSecret;
 
 use crate::config::{Config, Given};
 use crate::console::{finish, say, warn};
-use crate::embedded::{self, Advice, Ports, others_ended};
+use crate::embedded::{self, Advice, Place, Ports, others_ended};
 
-use super::up::{self, Place};
+use super::up;
 
 /// Warnings, but not what the database says of its own.
 const QUIET: &str = "warn,sqlx::postgres::notice=error";
@@ -80,11 +80,14 @@ async fn start_and_play(
     // The demo is the same whatever the environment says.
     let place = Place {
         folder,
-        ports: Ports::Any,
+        ports: Ports::default(),
         servers: &arguments.servers,
     };
     let running = up::start(place, &Given::default(), config, &lifecycle).await?;
-    say(format!("   NATS        {}", running.nats_url));
+    say(format!(
+        "   NATS        {}",
+        running.nats_url.expose_secret()
+    ));
     say(format!("   admin page  {}", running.admin_url));
 
     say("2. Starting the sandbox, a whole mail provider in this process");

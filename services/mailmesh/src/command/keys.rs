@@ -1,5 +1,3 @@
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -7,6 +5,7 @@ use anyhow::{Context, bail};
 use mailmesh_secrets::{ExposeSecret, KeySettings, OpeningKeys, SecretString};
 
 use crate::console::{finish, say};
+use crate::credentials::{make_folder, write_file};
 
 /// Where the keys go.
 #[derive(Debug, clap::Args)]
@@ -89,30 +88,9 @@ pub(crate) fn ensure(folder: &Path) -> anyhow::Result<KeySettings> {
 
 fn write(files: &Files, keys: &OpeningKeys) -> anyhow::Result<()> {
     if let Some(folder) = files.opening.parent() {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
+        make_folder(folder)?;
     }
     // The public file first: if the private one exists, both do.
     write_file(&files.sealing, 0o644, &keys.sealing_key().to_file_text())?;
     write_file(&files.opening, 0o600, keys.to_file_text()?.expose_secret())
-}
-
-/// Replaces a file in one step, so that a crash leaves the old one or the new one.
-pub(super) fn write_file(path: &Path, mode: u32, text: &str) -> anyhow::Result<()> {
-    let draft = path.with_extension("new");
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&draft)
-        .and_then(|mut file| {
-            file.write_all(text.as_bytes())
-                .and_then(|()| file.sync_all())
-        })
-        .and_then(|()| std::fs::rename(&draft, path));
-    written.with_context(|| format!("cannot write {}", path.display()))
 }

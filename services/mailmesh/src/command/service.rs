@@ -17,7 +17,7 @@ pub(crate) fn run(kind: Kind, arguments: &ConfigArguments) -> ExitCode {
         &loader,
         |config: &Config| config.check(&[kind]),
         async move |config: Config, lifecycle: Lifecycle| {
-            let connections = mesh::connect(&config, &lifecycle).await?;
+            let connections = mesh::connect(config.postgres()?, &config, &lifecycle).await?;
             let Started { first_key, .. } =
                 mesh::start(kind, &config, &connections, &lifecycle).await?;
             if let Some(key) = first_key {

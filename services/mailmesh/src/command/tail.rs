@@ -1,14 +1,15 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use futures_util::{StreamExt, stream};
-use mailmesh_bus::{Hint, Subscription};
+use futures_util::StreamExt;
+use mailmesh_bus::Hint;
 use mailmesh_events::EVENT_NAMES;
 use serde_json::Value;
 
 use crate::ConfigArguments;
 use crate::config::{CommandConfig, Config};
 use crate::console::{block_on_with, say, visible, warn};
+use crate::event_stream::subscribe_to_all;
 use crate::mesh::connect_bus;
 
 /// Which events.
@@ -27,15 +28,7 @@ pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
     let work = async move {
         let config: Config = loader.load()?;
         let bus = connect_bus(&config).await?;
-        let mut subscriptions = Vec::new();
-        for subject in subjects(arguments.subject.as_deref()) {
-            subscriptions.push(bus.subscribe(&subject, None).await?);
-        }
-        let events = subscriptions.into_iter().map(|subscription| {
-            let next = async |mut events: Subscription| Some((events.next().await?, events));
-            stream::unfold(subscription, next).boxed()
-        });
-        let mut events = stream::select_all(events);
+        let mut events = subscribe_to_all(&bus, subjects(arguments.subject.as_deref())).await?;
         warn(format!(
             "Listening on {}; Ctrl-C ends it.",
             config.nats.shown_url()
@@ -50,14 +43,11 @@ pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
     block_on_with(work, client.advice())
 }
 
-/// Services publish an event with its account's key behind its name; the bare subject is the stream's republication. No
-/// pattern begins with a wildcard: it would also match the subjects on which JetStream delivers the same events to others.
+/// Services publish an event with its account's key behind its name; the bare subject is the stream's republication. Each name
+/// has a subscription of its own: a user of NATS may read events, and not all that a wider pattern covers.
 fn subjects(asked: Option<&str>) -> BTreeSet<String> {
     match asked {
-        None => {
-            let kinds = EVENT_NAMES.iter().filter_map(|name| name.split('.').next());
-            kinds.map(|kind| format!("{kind}.*.*")).collect()
-        }
+        None => EVENT_NAMES.iter().map(|name| format!("{name}.*")).collect(),
         Some(name) if name.split('.').count() == 2 => BTreeSet::from([format!("{name}.*")]),
         Some(name) => BTreeSet::from([name.to_owned()]),
     }
@@ -83,19 +73,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_pattern_begins_with_a_wildcard() {
-        let all: Vec<String> = subjects(None).into_iter().collect();
+    fn each_event_is_listened_to_by_its_name() {
+        let all = subjects(None);
 
-        assert_eq!(
-            all,
-            [
-                "account.*.*",
-                "client.*.*",
-                "mail.*.*",
-                "mailbox.*.*",
-                "token.*.*"
-            ]
-        );
+        assert_eq!(all.len(), EVENT_NAMES.len());
+        assert!(all.contains("mail.received.*"), "{all:?}");
         assert_eq!(
             subjects(Some("mail.sent")),
             BTreeSet::from(["mail.sent.*".to_owned()])

@@ -11,8 +11,10 @@ use mailmesh_store::Database;
 use crate::ConfigArguments;
 use crate::config::{CONNECTION_FILE, Config, DATA_FOLDER, Given, loader};
 use crate::console::{finish, finish_with, say};
-use crate::embedded::{self, Advice, Ports};
+use crate::credentials::write_file;
+use crate::embedded::{self, Advice, Place, Ports};
 use crate::mesh::{self, Kind};
+use crate::service_logins::ServiceLogins;
 
 use super::keys;
 
@@ -22,23 +24,22 @@ pub(crate) struct Arguments {
     /// The folder that holds everything: keys, NATS, Postgres.
     #[arg(long, default_value = DATA_FOLDER)]
     data: PathBuf,
+    /// The port of NATS on 127.0.0.1, kept for later starts [default: 4222 if it is free].
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    nats_port: u16,
+    /// The port of Postgres on 127.0.0.1, kept for later starts [default: one that is free].
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    postgres_port: u16,
     #[command(flatten)]
     servers: embedded::Source,
-}
-
-/// Data folder of a mesh, and the sources of its servers.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
-    pub(crate) folder: &'a Path,
-    pub(crate) ports: Ports,
-    pub(crate) servers: &'a embedded::Source,
 }
 
 /// A mesh that runs in this process.
 #[derive(Debug)]
 pub(crate) struct RunningMesh {
     pub(crate) admin_url: String,
-    pub(crate) nats_url: String,
+    /// For business systems: with their password, if the server is our own.
+    pub(crate) nats_url: SecretString,
     pub(crate) redirect_uri: String,
     pub(crate) first_key: Option<SecretString>,
 }
@@ -60,7 +61,11 @@ pub(crate) fn run(arguments: &ConfigArguments, up: &Arguments) -> ExitCode {
     let advice = Advice::new(true);
     let place = Place {
         folder: folder.path(),
-        ports: Ports::Usual,
+        ports: Ports {
+            nats: up.nats_port,
+            postgres: up.postgres_port,
+            prefers_usual: true,
+        },
         servers: &up.servers,
     };
     let code = mailmesh_runtime::start("mailmesh", &runtime, async |lifecycle| {
@@ -110,11 +115,7 @@ pub(crate) async fn start(
     mut config: Config,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<RunningMesh> {
-    let Place {
-        folder,
-        ports,
-        servers,
-    } = place;
+    let folder = place.folder;
     if config.has_no_keys() {
         config.keys = keys::ensure(&folder.join("keys"))?;
     }
@@ -125,20 +126,37 @@ pub(crate) async fn start(
     let redirect_uri = public.redirect_uri().to_string();
     config.public = Some(public);
 
-    let servers = embedded::start(folder, ports, servers, given, &mut config).await?;
+    let servers = embedded::start(place, given, &mut config).await?;
+    let nats_url = servers.clients_url.clone();
     write_connection(folder, &config)?;
+    let postgres_port = servers.postgres_port();
     servers.spawn(lifecycle);
-    if !given.has_postgres() {
-        migrate(&config).await?;
-    }
-    let connections = mesh::connect(&config, lifecycle).await?;
+    let logins = match postgres_port {
+        Some(port) => Some((
+            ServiceLogins::prepare(config.postgres()?, folder).await?,
+            port,
+        )),
+        None => None,
+    };
+    let settings_of = |kind: Kind| {
+        let (logins, port) = logins.as_ref()?;
+        logins.settings(kind, *port)
+    };
+    let own = settings_of(Kind::AuthCallback);
+    let own = own.as_ref().map_or_else(|| config.postgres(), Ok)?;
+    let connections = mesh::connect(own, &config, lifecycle).await?;
     let mut running = RunningMesh {
         admin_url: String::new(),
-        nats_url: config.nats.shown_url(),
+        nats_url: nats_url.unwrap_or_else(|| config.nats.shown_url().into()),
         redirect_uri,
         first_key: None,
     };
     for kind in Kind::ALL {
+        let mut connections = connections.clone();
+        if let Some(settings) = settings_of(kind) {
+            let database = Database::connect(&settings.resolve()?).await?;
+            connections = connections.with_database(database);
+        }
         let started = mesh::start(kind, &config, &connections, lifecycle).await?;
         if kind == Kind::Admin {
             running.first_key = started.first_key;
@@ -154,30 +172,27 @@ fn write_connection(folder: &Path, config: &Config) -> anyhow::Result<()> {
     let postgres = config.postgres.as_ref().context("no database is named")?;
     let postgres = postgres.resolve()?;
     let key = config.keys.opening_key_file.as_deref();
-    let mut text = String::from("# Written by `mailmesh up`: how to reach it.\n");
-    let mut section = |name: &str, field: &str, value: &str| {
-        // A TOML basic string has the escapes of a JSON string.
-        let value = serde_json::Value::from(value);
-        text = format!("{text}[{name}]\n{field} = {value}\n");
+    let mut text = String::from("# Written by `mailmesh up`: how to reach it, with all rights.\n");
+    let mut section = |name: &str, fields: &[(&str, &str)]| {
+        text = format!("{text}[{name}]\n");
+        for (field, value) in fields {
+            // A TOML basic string has the escapes of a JSON string.
+            text = format!("{text}{field} = {}\n", serde_json::Value::from(*value));
+        }
     };
-    section("nats", "url", &config.nats.url);
-    section("postgres", "url", postgres.url.expose_secret());
+    let nats = [
+        ("url", config.nats.url.as_str()),
+        ("inbox_prefix", config.nats.inbox_prefix.as_str()),
+    ];
+    section("nats", &nats);
+    section("postgres", &[("url", postgres.url.expose_secret())]);
     if let Some(key) = key.and_then(Path::to_str) {
-        section("keys", "opening_key_file", key);
+        section("keys", &[("opening_key_file", key)]);
     }
     if let Some(public) = &config.public {
-        section("public", "url", public.url.as_str());
+        section("public", &[("url", public.url.as_str())]);
     }
-    keys::write_file(&folder.join(CONNECTION_FILE), 0o600, &text)
-}
-
-/// Migrates without a command: the embedded database has no other user.
-async fn migrate(config: &Config) -> anyhow::Result<()> {
-    let postgres = config.postgres.as_ref().context("no database is named")?;
-    let database = Database::connect(&postgres.resolve()?).await?;
-    database.migrate().await?;
-    database.close().await;
-    Ok(())
+    write_file(&folder.join(CONNECTION_FILE), 0o600, &text)
 }
 
 fn default_public(config: &Config) -> anyhow::Result<PublicSettings> {
@@ -190,7 +205,10 @@ fn default_public(config: &Config) -> anyhow::Result<PublicSettings> {
 
 fn introduce(running: &RunningMesh) {
     say(format!("Admin page and API  {}", running.admin_url));
-    say(format!("NATS                {}", running.nats_url));
+    say(format!(
+        "NATS                {}",
+        running.nats_url.expose_secret()
+    ));
     say(format!("Redirect URI        {}", running.redirect_uri));
     if let Some(key) = &running.first_key {
         say(format!(

@@ -13,6 +13,10 @@ mod first_contact;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod locked;
+#[cfg(test)]
+mod nats_users;
+#[cfg(test)]
 mod reseal;
 #[cfg(test)]
 mod running;

@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use mailmesh_bus::{Bus, BusSettings, Hint, Outgoing, Subscription};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use mailmesh_bus::{Bus, BusSettings, Hint, Outgoing};
+use mailmesh_events::EVENT_NAMES;
 use mailmesh_sandbox::{Sandbox, Visitor};
+use mailmesh_secrets::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::api::AdminApi;
 use crate::command::up::RunningMesh;
 use crate::console::say;
+use crate::event_stream::subscribe_to_all;
 
 pub(super) const CLIENT_ID: &str = "mailmesh";
 pub(super) const CLIENT_SECRET: &str = "sandbox";
@@ -28,11 +33,12 @@ pub(super) async fn play(running: &RunningMesh, sandbox: &Sandbox) -> anyhow::Re
     let key = running.first_key.clone().context("admin made no key")?;
     let api = AdminApi::try_new(&running.admin_url, key)?;
     let bus = Bus::connect(&BusSettings {
-        url: running.nats_url.clone(),
+        url: running.nats_url.expose_secret().to_owned(),
         ..BusSettings::default()
     })
     .await?;
-    let mut events = bus.subscribe("*.*.*", None).await?;
+    let names = EVENT_NAMES.iter().map(|name| format!("{name}.*"));
+    let mut events = subscribe_to_all(&bus, names).await?;
 
     connect(&api, sandbox).await?;
     event(&mut events, "account.authenticated").await?;
@@ -131,7 +137,7 @@ async fn connect(api: &AdminApi, sandbox: &Sandbox) -> anyhow::Result<()> {
 }
 
 /// Waits for an event, and prints it and all that come before it.
-async fn event(events: &mut Subscription, name: &str) -> anyhow::Result<Value> {
+async fn event(events: &mut BoxStream<'static, Hint>, name: &str) -> anyhow::Result<Value> {
     let waited = tokio::time::timeout(PATIENCE, async {
         while let Some(event) = events.next().await {
             let Some(data) = read(&event) else { continue };
