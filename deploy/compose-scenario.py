@@ -97,21 +97,23 @@ class Web:
 class Bus:
     """NATS, as much of it as one subscriber and publisher needs."""
 
-    def __init__(self):
+    def __init__(self, user, password):
         self.socket = socket.create_connection(NATS, timeout=PATIENCE)
         self.lines = self.socket.makefile("rb")
-        self.socket.sendall(b'CONNECT {"verbose":false,"headers":true}\r\n')
-        for number, subject in enumerate(["mail.*", "account.*", "token.*", "_INBOX.scenario"]):
+        connect = {"verbose": False, "headers": True, "user": user, "pass": password}
+        self.socket.sendall(f"CONNECT {json.dumps(connect)}\r\n".encode())
+        events = ["account.authenticated", "mail.received", "mail.sent", "mail.failed", "mail.rejected"]
+        for number, subject in enumerate([*events, "_INBOX.scenario"]):
             self.socket.sendall(f"SUB {subject} {number}\r\n".encode())
         self.socket.sendall(b"PING\r\n")
         while self.line() != "PONG":
             pass
 
     def line(self):
-        line = self.lines.readline()
-        if not line:
-            sys.exit("NATS closed the connection")
-        return line.decode().rstrip("\r\n")
+        line = self.lines.readline().decode().rstrip("\r\n")
+        if not line or line.startswith("-ERR"):
+            sys.exit(f"NATS closed the connection: {line}")
+        return line
 
     def publish(self, subject, body):
         """Returns once the stream has stored it."""
@@ -129,8 +131,6 @@ class Bus:
                 continue
             header_bytes = int(words[-2]) if kind == "HMSG" else 0
             payload = self.lines.read(int(words[-1]) + 2)[header_bytes:-2]
-            if words[0] == "mail.send":
-                continue
             body = json.loads(payload)
             shown = json.dumps(body)
             tell(f"   {words[0]}: {shown[:240]}{' …' if len(shown) > 240 else ''}")
@@ -142,12 +142,13 @@ class Bus:
 def main():
     tell("1. Waiting for the mesh and the sandbox")
     key = until("no API key in the log of admin", lambda: re.search(r"\bmm_[\w-]{20,}", compose("logs", "admin")))[0]
-    ca_pem = until("no sandbox", lambda: compose("exec", "-T", "sandbox", "cat", "/var/lib/mailmesh/sandbox-ca.pem"))
+    ca_pem = until("no sandbox", lambda: compose("exec", "-T", "sandbox", "cat", "/tmp/sandbox-ca.pem"))
     web = Web(ca_pem)
     until("the sandbox does not answer", lambda: web.ask(f"{SANDBOX}/control"))
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     until("admin does not answer", lambda: web.ask(f"{ADMIN}/v1/accounts", headers=headers))
-    bus = Bus()
+    address = compose("run", "--rm", "-T", "--entrypoint", "cat", "keys", "credentials/clients/nats.url")
+    bus = Bus(*re.search(r"nats://(.+):(.+)@", address).groups())
 
     def create(path, **fields):
         return json.loads(web.ask(f"{ADMIN}/v1/{path}", json.dumps(fields).encode(), headers)[1])
