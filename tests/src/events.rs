@@ -49,10 +49,15 @@ impl Events {
     ///
     /// Fails when NATS does not answer.
     pub async fn connect(nats_url: &str, prefix: &str) -> anyhow::Result<Self> {
-        let client = async_nats::ConnectOptions::new()
-            .retry_on_initial_connect()
-            .connect(nats_url)
-            .await?;
+        let mut options = async_nats::ConnectOptions::new().retry_on_initial_connect();
+        let mut url = url::Url::parse(nats_url)?;
+        // async-nats reads the user in an address and does not use it.
+        if let Some(password) = url.password() {
+            options = options.user_and_password(url.username().to_owned(), password.to_owned());
+            let without = url.set_username("").and_then(|()| url.set_password(None));
+            without.map_err(|()| anyhow::anyhow!("an address without a host"))?;
+        }
+        let client = options.connect(url.as_str()).await?;
         let jetstream = jetstream::new(client);
         let stream = jetstream.get_stream(format!("{prefix}_EVENTS")).await?;
         Ok(Self {

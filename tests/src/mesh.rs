@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::binary::binary;
-use crate::replica::{Replica, Service};
+use crate::replica::{Replica, Service, SignIn};
 
 /// Each mesh is half a dozen processes; more at once only wait for each other.
 static ROOM: Semaphore = Semaphore::const_new(2);
@@ -27,6 +27,8 @@ pub struct ReplicaNumber(usize);
 pub struct Mesh {
     replicas: Vec<Replica>,
     config: String,
+    /// The same for services with users of their own.
+    configs: Vec<(Service, String)>,
     admin_port: u16,
     callback_port: u16,
     http: reqwest::Client,
@@ -58,6 +60,7 @@ impl Mesh {
         Ok(Self {
             replicas: Vec::new(),
             config,
+            configs: Vec::new(),
             admin_port,
             callback_port,
             http,
@@ -65,6 +68,27 @@ impl Mesh {
             folder,
             _room: room,
         })
+    }
+
+    /// Has services sign in to the servers as themselves, with no right to make streams.
+    pub(crate) fn sign_in_as(&mut self, base: &MeshBase, sign_ins: Vec<SignIn>) {
+        for sign_in in sign_ins {
+            let (nats, postgres) = (&base.address.bus.url, &base.address.postgres_url);
+            let config = self
+                .config
+                .replace(
+                    &format!("url = \"{nats}\""),
+                    &format!(
+                        "url = \"{}\"\ninbox_prefix = \"{}\"\nprovision = false",
+                        sign_in.nats_url, sign_in.inbox_prefix
+                    ),
+                )
+                .replace(
+                    postgres.expose_secret(),
+                    sign_in.postgres_url.expose_secret(),
+                );
+            self.configs.push((sign_in.service, config));
+        }
     }
 
     /// Starts one more replica of a service; it is not ready yet.
@@ -78,7 +102,10 @@ impl Mesh {
             .folder
             .path()
             .join(format!("{number:02}-{}", service.name()));
-        let replica = Replica::start(binary().await?, service, &self.config, &stem).await?;
+        let mut configs = self.configs.iter();
+        let own = configs.find(|(of, _)| *of == service);
+        let config = own.map_or(&self.config, |(_, config)| config);
+        let replica = Replica::start(binary().await?, service, config, &stem).await?;
         self.replicas.push(replica);
         Ok(ReplicaNumber(number))
     }

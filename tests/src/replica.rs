@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mailmesh_embedded::{StopSignal, Supervised, free_port};
+use mailmesh_secrets::SecretString;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A debug build on a busy machine.
@@ -47,6 +48,18 @@ impl Service {
             Self::OutboundSender => "outbound-sender",
         }
     }
+}
+
+/// How a service reaches its servers.
+#[derive(Debug, Clone)]
+pub struct SignIn {
+    pub service: Service,
+    /// NATS, with user and password.
+    pub nats_url: String,
+    /// Where NATS answers this user.
+    pub inbox_prefix: String,
+    /// Postgres, with role and password.
+    pub postgres_url: SecretString,
 }
 
 /// A process of the binary that runs one service; killed when dropped.

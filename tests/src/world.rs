@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::events::Events;
 use crate::mesh::{Mesh, ReplicaNumber, check_no_errors};
-use crate::replica::Service;
+use crate::replica::{Service, SignIn};
 
 pub(crate) const CLIENT: &str = "sandbox";
 const CLIENT_ID: &str = "mailmesh-e2e";
@@ -22,12 +22,23 @@ const CLIENT_SECRET: &str = "the-planted-client-secret-Qk7";
 pub struct WorldSettings {
     /// Servers of the test's own, as URLs; those that all tests share otherwise.
     pub servers: Option<(String, SecretString)>,
+    /// Servers of the test's own on which each service has a user of its own.
+    pub locked: Option<Locked>,
     /// The provider.
     pub sandbox: SandboxSettings,
     /// One replica for each mention.
     pub services: Vec<Service>,
     /// Further sections of the configuration, as TOML.
     pub extra: String,
+}
+
+/// A mesh whose services sign in each as themselves.
+#[derive(Debug)]
+pub struct Locked {
+    /// As whom the test itself signs in.
+    pub address: MeshAddress,
+    /// What each service is told.
+    pub sign_ins: Vec<SignIn>,
 }
 
 /// What a test may leave behind.
@@ -62,12 +73,16 @@ impl World {
     ///
     /// Fails with the end of a log when a service does not come up.
     pub async fn start(settings: WorldSettings) -> anyhow::Result<Self> {
-        let address = match settings.servers {
-            Some((nats_url, postgres_url)) => MeshAddress::on(&nats_url, postgres_url),
-            None => MeshAddress::fresh().await?,
+        let (address, sign_ins) = match (settings.locked, settings.servers) {
+            (Some(locked), _) => (locked.address, locked.sign_ins),
+            (None, Some((nats_url, postgres_url))) => {
+                (MeshAddress::on(&nats_url, postgres_url), Vec::new())
+            }
+            (None, None) => (MeshAddress::fresh().await?, Vec::new()),
         };
         let base = MeshBase::connect(address, Arc::new(SystemClock)).await?;
         let mut mesh = Mesh::prepare(&base, &settings.extra).await?;
+        mesh.sign_in_as(&base, sign_ins);
         let sandbox = start_sandbox(settings.sandbox, &mesh).await?;
         for number in launch_all(&mut mesh, &settings.services).await? {
             mesh.ready(number).await?;
