@@ -2,7 +2,7 @@ use mailmesh_bus::{Bus, BusSettings, StreamError};
 use mailmesh_domain::Key;
 use mailmesh_store::{account, api_key, client_configuration, grant, mailbox, outbound_mail};
 use mailmesh_testkit::eventually;
-use mailmesh_tests::{Leftovers, Service, World, WorldSettings};
+use mailmesh_tests::{Leftovers, SeenEvent, Service, World, WorldSettings};
 use serde_json::json;
 
 use crate::locked::{OPERATOR, Servers, inbox};
@@ -16,6 +16,37 @@ async fn provision(servers: &Servers) {
     };
     let bus = Bus::connect(&settings).await.unwrap();
     bus.ensure_streams().await.unwrap();
+}
+
+/// inbound-fetcher's work, also on a mail in several chunks.
+async fn receive(world: &mut World, address: &str) -> Vec<SeenEvent> {
+    for (subject, length) in [("first", 10), ("large", 3 * 1024 * 1024)] {
+        let text = "x".repeat(70);
+        let body = format!("{text}\r\n").repeat(length / 72 + 1);
+        let raw =
+            format!("From: a@example.com\r\nTo: {address}\r\nSubject: {subject}\r\n\r\n{body}");
+        world.sandbox.mail().deliver(address, raw.into()).unwrap();
+    }
+    world.events.wait("mail.received", None, 2).await.unwrap()
+}
+
+/// What admin reads, with the raw mail by direct get.
+async fn read_as_admin(world: &World, mail_id: &str) {
+    let raw = world
+        .api
+        .download(&format!("/v1/mails/{mail_id}/raw"))
+        .await
+        .unwrap();
+    assert!(!raw.is_empty());
+    for path in [
+        "/v1/accounts",
+        "/v1/outbox",
+        "/v1/client-configurations",
+        "/v1/api-keys",
+        "/v1/system",
+    ] {
+        world.api.get(path).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -37,17 +68,7 @@ async fn each_service_does_its_work_with_its_own_user_and_role() {
     world.sandbox.tokens().expire_access(&mailbox.address);
     let mail_store = world.sandbox.mail();
     mail_store.expire_sessions(&mailbox.address).unwrap();
-    // inbound-fetcher, also a mail that is read back and one in several chunks.
-    for (subject, length) in [("first", 10), ("large", 3 * 1024 * 1024)] {
-        let text = "x".repeat(70);
-        let body = format!("{text}\r\n").repeat(length / 72 + 1);
-        let raw = format!(
-            "From: a@example.com\r\nTo: {}\r\nSubject: {subject}\r\n\r\n{body}",
-            mailbox.address
-        );
-        mail_store.deliver(&mailbox.address, raw.into()).unwrap();
-    }
-    let received = world.events.wait("mail.received", None, 2).await.unwrap();
+    let received = receive(&mut world, &mailbox.address).await;
     // outbound-sender: sent, rejected, cancelled.
     let command = json!({ "to": "a@example.com", "subject": "s", "text": "t" });
     let to = format!("mail.send.{}", mailbox.outbound);
@@ -65,23 +86,7 @@ async fn each_service_does_its_work_with_its_own_user_and_role() {
         2,
         "one for the sign-in, one for the refresh"
     );
-    // What admin reads, with the raw mail by direct get.
-    let mail_id = received[1].text("mail_id").to_owned();
-    let raw = world
-        .api
-        .download(&format!("/v1/mails/{mail_id}/raw"))
-        .await
-        .unwrap();
-    assert!(!raw.is_empty());
-    for path in [
-        "/v1/accounts",
-        "/v1/outbox",
-        "/v1/client-configurations",
-        "/v1/api-keys",
-        "/v1/system",
-    ] {
-        world.api.get(path).await.unwrap();
-    }
+    read_as_admin(&world, received[1].text("mail_id")).await;
     // A service that starts again reads back with the same rights.
     let number = world.mesh.newest(Service::InboundFetcher).unwrap();
     world.mesh.kill9(number).await.unwrap();

@@ -36,6 +36,18 @@ async fn greeted(address: &str) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
+fn assert_closed(data: &Path) {
+    for closed in ["connection.toml", "nats/nats.conf"] {
+        assert_eq!(mode(&data.join(closed)), 0o600, "{closed}");
+    }
+    for closed in ["keys", "credentials", "nats"] {
+        assert_eq!(mode(&data.join(closed)), 0o700, "{closed}");
+    }
+    // Root's Postgres runs as another user, who must pass through.
+    let is_root = rustix::process::geteuid().is_root();
+    assert_eq!(mode(data), if is_root { 0o711 } else { 0o700 });
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nats_of_up_is_for_its_services_and_for_whom_the_printed_address_was_given() {
     let folder = Folder::new("locked");
@@ -83,24 +95,26 @@ async fn nats_of_up_is_for_its_services_and_for_whom_the_printed_address_was_giv
     let checked = run(&["doctor", "--config", connection], &[]).await;
     assert_eq!(checked.code, Some(0), "{}", checked.output);
 
-    for closed in ["connection.toml", "nats/nats.conf"] {
-        assert_eq!(mode(&data.join(closed)), 0o600, "{closed}");
-    }
-    for closed in ["keys", "credentials", "nats"] {
-        assert_eq!(mode(&data.join(closed)), 0o700, "{closed}");
-    }
-    // Root's Postgres runs as another user, who must pass through.
-    let is_root = rustix::process::geteuid().is_root();
-    assert_eq!(mode(&data), if is_root { 0o711 } else { 0o700 });
+    assert_closed(&data);
+    assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_data_folder_gets_passwords_and_keeps_its_ports() {
+    let folder = Folder::new("older");
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let up = Up::start(&data, &log, Ports::free()).await;
+    let printed = up.line("NATS");
+    let (_, address) = printed.rsplit_once('@').unwrap();
     assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
 
     // A folder of an earlier release has no passwords: it gets new ones, and keeps its ports.
     std::fs::remove_dir_all(data.join("credentials")).unwrap();
     let up = Up::start(&data, &log, Ports::free()).await;
     let anew = up.line("NATS");
-    assert!(anew.ends_with(&format!("@127.0.0.1:{nats_port}")), "{anew}");
+    assert!(anew.ends_with(&format!("@{address}")), "{anew}");
     assert_ne!(anew, printed);
-    let old = Bus::connect(&settings(printed)).await;
+    let old = Bus::connect(&settings(printed.clone())).await;
     assert!(matches!(old, Err(BusError::SignIn { .. })), "{old:?}");
     Bus::connect(&settings(anew)).await.unwrap();
     assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
