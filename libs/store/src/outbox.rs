@@ -183,9 +183,10 @@ pub async fn adopt(
                         OVER (PARTITION BY replica_id ORDER BY outbox_id) AS place
              FROM heritage
          )
-         UPDATE outbox o SET replica_id = $1, refused_at = NULL,
-             may_be_stored = o.may_be_stored OR placed.place <= $4
-         FROM placed WHERE o.outbox_id = placed.outbox_id",
+         UPDATE outbox SET replica_id = $1, refused_at = NULL,
+             may_be_stored = may_be_stored
+                 OR outbox_id = ANY (ARRAY(SELECT outbox_id FROM placed WHERE place <= $4))
+         WHERE outbox_id = ANY (ARRAY(SELECT outbox_id FROM heritage))",
     )
     .bind(replica.as_uuid())
     .bind(f64::from(DEAD_AFTER_SECONDS))
@@ -196,6 +197,22 @@ pub async fn adopt(
     .await
     .map_err(StoreError::query("adopt outbox rows"))?;
     Ok(done.rows_affected())
+}
+
+/// Returns whether more than `many` rows of a replica wait.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_more_than(tx: &mut Tx, replica: ReplicaId, many: i64) -> Result<bool, StoreError> {
+    sqlx::query_scalar(
+        "SELECT count(*) > $2
+         FROM (SELECT 1 FROM outbox WHERE replica_id = $1 LIMIT $2 + 1) AS waiting",
+    )
+    .bind(replica.as_uuid())
+    .bind(many)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(StoreError::query("look how much waits in the outbox"))
 }
 
 /// Counts the rows that wait, those set aside included.
