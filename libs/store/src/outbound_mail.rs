@@ -1,12 +1,13 @@
 //! `outbound_mails`: the durable queue of mail to send.
 
 mod accept;
+mod block;
 mod body;
 mod cancel;
 mod outcome;
-mod park;
 mod recover;
 mod row;
+mod uncertain;
 
 use mailmesh_domain::{AccountId, MailId, OutboundState, UncertainPolicy};
 use mailmesh_events::Problem;
@@ -17,17 +18,17 @@ use uuid::Uuid;
 
 use crate::{StoreError, Tx};
 pub use accept::{Accepted, NewOutboundMail, insert, is_recorded};
+use block::show_blocks;
+pub use block::{Block, QueuePlace, block, is_news, list_untold, set_told, unblock};
 pub use body::drop_bodies;
 pub use cancel::{
     CancelRequest, CancelResult, cancel, claim_cancels, delete_cancels, has_kept_cancels,
     keep_cancel, settle_cancel,
 };
 pub use outcome::{Outcome, record_outcomes, resolve_uncertain};
-pub use park::{
-    Parked, Parking, Resumed, UncertainMail, claim_uncertain, is_news, list_known, park, resume,
-};
 pub use recover::{Recovered, recover, recover_lost};
 use row::{Row, columns};
+pub use uncertain::{UncertainMail, claim_uncertain, list_known};
 
 /// A recipient of an outbound mail and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -180,7 +181,7 @@ pub async fn claim_due(
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 
-/// Returns when the next mail of each account is due, for those that have one queued.
+/// Returns when the next mail of each account is due, for those that have one queued; not before its block ends.
 ///
 /// # Errors
 /// When the database fails.
@@ -190,8 +191,9 @@ pub async fn next_due(
 ) -> Result<Vec<(AccountId, OffsetDateTime)>, StoreError> {
     let ids: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
     let rows: Vec<(Uuid, OffsetDateTime)> = sqlx::query_as(
-        "SELECT a.account_id, d.due_at
+        "SELECT a.account_id, greatest(d.due_at, b.blocked_until) AS due_at
          FROM unnest($1::uuid[]) AS a (account_id)
+         LEFT JOIN outbound_blocks b ON b.account_id = a.account_id
          CROSS JOIN LATERAL (
              SELECT m.due_at FROM outbound_mails m
              WHERE m.account_id = a.account_id AND m.state = 'queued'
@@ -222,7 +224,9 @@ pub async fn find(tx: &mut Tx, id: MailId) -> Result<Option<OutboundMail>, Store
     .fetch_optional(tx.connection())
     .await
     .map_err(StoreError::query("find an outbound mail"))?;
-    row.map(TryFrom::try_from).transpose()
+    let mut found: Option<OutboundMail> = row.map(TryFrom::try_from).transpose()?;
+    show_blocks(tx, found.as_mut_slice()).await?;
+    Ok(found)
 }
 
 /// Lists the mails of a state, newest first, older than `before` when it is given.
@@ -251,7 +255,11 @@ pub async fn list(
     .fetch_all(tx.connection())
     .await
     .map_err(StoreError::query("list outbound mails"))?;
-    rows.into_iter().map(TryFrom::try_from).collect()
+    let mails: Result<Vec<OutboundMail>, StoreError> =
+        rows.into_iter().map(TryFrom::try_from).collect();
+    let mut mails = mails?;
+    show_blocks(tx, &mut mails).await?;
+    Ok(mails)
 }
 
 /// Deletes a bounded number of mails that ended before a moment, and returns their ids.

@@ -57,9 +57,9 @@ pub(crate) struct Worker {
 /// Account state as this worker has recorded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// Nothing recorded; mail may still wait for an obstacle that is gone.
+    /// Nothing recorded; it may be blocked for an obstacle that is gone.
     Fresh,
-    /// Its waiting mail was made due. Its row may still hold a problem.
+    /// Its block was lifted. Its row may still hold a problem.
     Resumed,
     /// Its row is in the state `active`.
     Active,
@@ -81,7 +81,7 @@ impl Worker {
         let (feed, jobs) = mpsc::channel(CLAIM_PER_CONNECTION * most.clamp(1, MAX_FED));
         let breaker = CircuitBreaker::new(account.authorisation, has_worked);
         Self {
-            queue: AccountQueue::new(Arc::clone(&shared), Arc::clone(&account), stop.clone()),
+            queue: AccountQueue::new(Arc::clone(&shared), Arc::clone(&account)),
             prefetcher: Prefetcher::new(&shared, feed),
             connections: Connections::new(
                 Arc::clone(&shared),
@@ -108,7 +108,7 @@ impl Worker {
             self.signals.wake.notify_one();
         }
         loop {
-            let look_again = self.breaker.look_again(self.shared.replica.clock.now());
+            let look_again = self.look_again();
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
@@ -139,10 +139,17 @@ impl Worker {
         self.finish().await;
     }
 
+    /// Returns how long nothing is to be done unless something happens.
+    fn look_again(&self) -> Option<Duration> {
+        let of_breaker = self.breaker.look_again(self.shared.replica.clock.now())?;
+        let telling = self.queue.tell_again();
+        Some(telling.map_or(of_breaker, |pause| pause.min(of_breaker)))
+    }
+
     /// Claims what is due, unless the account cannot send or enough is claimed.
     async fn work(&mut self) -> Result<(), StoreError> {
         if self.standing == Standing::Fresh {
-            self.queue.resume().await?;
+            self.queue.unblock().await?;
             self.standing = Standing::Resumed;
         }
         let replica = &self.shared.replica;
@@ -153,7 +160,7 @@ impl Worker {
         }
         while !self.stop.is_cancelled() {
             if !self.may_send().await? {
-                return self.queue.park(&self.breaker).await;
+                return self.queue.block(&self.breaker).await;
             }
             if self.connections.is_empty() {
                 if !self.has_waiting() && !self.queue.has_due().await? {
@@ -255,10 +262,10 @@ impl Worker {
         Ok(false)
     }
 
-    /// Records that the account works, and makes the mail due that waited for it.
+    /// Records that the account works, and lifts its block.
     async fn record_sign_in(&mut self) -> Result<(), StoreError> {
         if self.standing != Standing::Active {
-            self.queue.resume().await?;
+            self.queue.unblock().await?;
             if !self.breaker.is_long_strained() {
                 self.record_active().await?;
             }

@@ -55,7 +55,7 @@ pub async fn record_outcomes(
          )
          UPDATE outbound_mails m
          SET state = p.state, failures = p.failures, due_at = p.due_at,
-             recipients = p.recipients, problem = p.problem, reply = p.reply, claimed_by = NULL, is_parked = false,
+             recipients = p.recipients, problem = p.problem, reply = p.reply, claimed_by = NULL,
              finished_at = CASE WHEN p.state IN ('sent', 'failed') THEN $9 END
          FROM p
          WHERE m.mail_id = p.mail_id AND m.attempts = p.attempt

@@ -171,3 +171,17 @@ async fn rows_of_another_service_are_left_to_it() -> Result<()> {
     assert_eq!(outbox::adopt(&mut tx, heir, SOURCE, 10).await?, 2);
     Ok(())
 }
+
+#[tokio::test]
+async fn long_outbox_is_told_from_a_short_one() -> Result<()> {
+    let world = World::new().await?;
+    let (own, other) = (sample::replica(), sample::replica());
+    let mut tx = world.database.begin().await?;
+    let events: Vec<_> = ["a", "b", "c"].map(event).into();
+    outbox::insert(&mut tx, own, &events, NOW).await?;
+
+    assert!(outbox::has_more_than(&mut tx, own, 2).await?);
+    assert!(!outbox::has_more_than(&mut tx, own, 3).await?);
+    assert!(!outbox::has_more_than(&mut tx, other, 0).await?);
+    Ok(())
+}

@@ -7,7 +7,7 @@ use mailmesh_domain::{
 };
 use mailmesh_store::event_mark::{self, EventMark};
 use mailmesh_store::mailbox::FoundMail;
-use mailmesh_store::outbound_mail::{self, Outcome, Parking};
+use mailmesh_store::outbound_mail::{self, Block, Outcome};
 use mailmesh_store::{
     Database, DatabaseSettings, Tx, account, account_status, grant, lease, mailbox, outbox,
     send_attempt,
@@ -227,15 +227,15 @@ async fn recovery(filled: &Filled) -> Result<()> {
         })
         .await?;
     filled
-        .check("park and resume", async |tx| {
-            let parking = Parking {
+        .check("block, tell and unblock", async |tx| {
+            let block = Block {
                 problem: &problem,
                 until: LATER,
-                now: NOW,
             };
-            outbound_mail::park(tx, replica, account, parking, 100).await?;
-            let resumed = outbound_mail::resume(tx, account, NOW, 100, NOW).await?;
-            ensure!(resumed.count == 1, "{resumed:?}");
+            outbound_mail::block(tx, replica, account, block).await?;
+            let untold = outbound_mail::list_untold(tx, account, LATER, 100).await?;
+            ensure!(untold.len() == 1, "{} wait", untold.len());
+            outbound_mail::unblock(tx, account).await?;
             Ok(())
         })
         .await?;

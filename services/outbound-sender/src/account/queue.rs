@@ -1,14 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_events::Encoded;
+use mailmesh_events::{Encoded, Problem};
 use mailmesh_store::account::Account;
-use mailmesh_store::outbound_mail::{OutboundMail, Parking};
-use mailmesh_store::{StoreError, outbound_mail, outbox};
-use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use mailmesh_store::outbound_mail::{Block, OutboundMail, is_news};
+use mailmesh_store::{StoreError, Tx, outbound_mail, outbox};
+use time::OffsetDateTime;
+use tracing::error;
 
-use super::circuit_breaker::CircuitBreaker;
+use super::circuit_breaker::{CircuitBreaker, Wait};
 use super::prefetcher::NoBody;
 use crate::decide::{AttemptResult, Decision, decide};
 use crate::delivery::unsendable;
@@ -18,6 +18,12 @@ use crate::shared::Shared;
 
 /// Maximum mails of one transaction.
 const BATCH: i64 = 500;
+/// Rows in the outbox beyond which no more are added for mail that only waits.
+const OUTBOX_ROOM: i64 = 2_000;
+/// Pause between the parts of a long queue, and before what came just now is told.
+const TELL_PAUSE: Duration = Duration::from_millis(200);
+/// Age from which the order of the queue is settled: replicas take mail in side by side, and their clocks differ a little.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// Delay before a body is fetched again.
 const FETCH_RETRY: Duration = Duration::from_secs(10);
 
@@ -26,20 +32,44 @@ const FETCH_RETRY: Duration = Duration::from_secs(10);
 pub(super) struct AccountQueue {
     shared: Arc<Shared>,
     account: Arc<Account>,
-    /// Interrupts the work on a backlog.
-    stop: CancellationToken,
+    /// The block as this worker has recorded it.
+    blocked: Option<Blocked>,
+    /// More is to be published of the block.
+    is_telling: bool,
+}
+
+/// A block as it is in the database.
+#[derive(Debug)]
+struct Blocked {
+    problem: Problem,
+    until: OffsetDateTime,
+    next_attempt_at: Option<OffsetDateTime>,
+}
+
+impl Blocked {
+    fn of(wait: &Wait<'_>) -> Self {
+        Self {
+            problem: wait.problem.clone(),
+            until: wait.until,
+            next_attempt_at: wait.next_attempt_at,
+        }
+    }
+
+    /// Returns whether a wait needs no other row. The end of a long wait moves with each look.
+    fn covers(&self, wait: &Wait<'_>, now: OffsetDateTime) -> bool {
+        self.problem == *wait.problem
+            && self.next_attempt_at == wait.next_attempt_at
+            && (self.until >= wait.until || self.until - now > (wait.until - now) / 2)
+    }
 }
 
 impl AccountQueue {
-    pub(super) const fn new(
-        shared: Arc<Shared>,
-        account: Arc<Account>,
-        stop: CancellationToken,
-    ) -> Self {
+    pub(super) const fn new(shared: Arc<Shared>, account: Arc<Account>) -> Self {
         Self {
             shared,
             account,
-            stop,
+            blocked: None,
+            is_telling: false,
         }
     }
 
@@ -67,57 +97,84 @@ impl AccountQueue {
         Ok(guarded.collect())
     }
 
-    /// Makes mail due that waited for the account. In parts: a long backlog would outlast any limit of
-    /// one statement.
-    pub(super) async fn resume(&self) -> Result<(), StoreError> {
-        let replica = &self.shared.replica;
-        let now = replica.clock.now();
-        let mut since = Some(now);
-        while let Some(from) = since
-            && !self.stop.is_cancelled()
-        {
-            let mut tx = replica.database.begin().await?;
-            let id = self.account.id;
-            let part = outbound_mail::resume(&mut tx, id, from, BATCH, now).await?;
-            tx.commit().await?;
-            let is_full = i64::try_from(part.count) == Ok(BATCH);
-            since = part.last_due_at.filter(|_| is_full);
-        }
+    /// Lifts the block of the account, whoever has set it.
+    pub(super) async fn unblock(&mut self) -> Result<(), StoreError> {
+        let mut tx = self.shared.replica.database.begin().await?;
+        outbound_mail::unblock(&mut tx, self.account.id).await?;
+        tx.commit().await?;
+        self.blocked = None;
+        self.is_telling = false;
         Ok(())
     }
 
-    /// Defers what is due while the breaker is open, with one `mail.deferred` per mail and reason.
-    pub(super) async fn park(&self, breaker: &CircuitBreaker) -> Result<(), StoreError> {
+    /// Records that the account cannot send, while the breaker is open, and publishes one `mail.deferred` per due mail and
+    /// reason: a bounded number at a time, see [`Self::tell_again`]. What it costs does not grow with the queue, apart from
+    /// those events.
+    pub(super) async fn block(&mut self, breaker: &CircuitBreaker) -> Result<(), StoreError> {
         let replica = &self.shared.replica;
-        while let Some(wait) = breaker.wait(replica.clock.now())
-            && !self.stop.is_cancelled()
-            && self.has_due().await?
-        {
-            let now = replica.clock.now();
-            let parking = Parking {
+        let now = replica.clock.now();
+        let Some(wait) = breaker.wait(now) else {
+            return Ok(());
+        };
+        let mut tx = replica.database.begin().await?;
+        let is_known = self
+            .blocked
+            .as_ref()
+            .is_some_and(|known| known.covers(&wait, now));
+        if !is_known {
+            let block = Block {
                 problem: wait.problem,
                 until: wait.until,
-                now,
             };
-            let mut tx = replica.database.begin().await?;
-            let id = self.account.id;
-            let parked = outbound_mail::park(&mut tx, replica.id, id, parking, BATCH).await?;
-            let (key, next) = (&self.account.key, wait.next_attempt_at);
-            let told = parked.told.iter();
-            let events: Vec<Encoded> = told
-                .flat_map(|mail| event::encode_parked(replica, key, mail, next, wait.problem))
-                .collect();
-            outbox::insert(&mut tx, replica.id, &events, now).await?;
-            tx.commit().await?;
-            if !events.is_empty() {
-                replica.outbox.wake();
-            }
-            if parked.count == 0 {
-                warn!(account.id = %id, "Mail is due that is not ours to put off");
-                return Ok(());
-            }
+            outbound_mail::block(&mut tx, replica.id, self.account.id, block).await?;
         }
+        let (events, is_telling) = self.tell(&mut tx, &wait, now).await?;
+        tx.commit().await?;
+        if !events.is_empty() {
+            replica.outbox.wake();
+        }
+        if !is_known {
+            self.blocked = Some(Blocked::of(&wait));
+        }
+        self.is_telling = is_telling;
         Ok(())
+    }
+
+    /// Returns after how long [`Self::block`] has more to publish; none when it has not.
+    pub(super) fn tell_again(&self) -> Option<Duration> {
+        self.is_telling.then_some(TELL_PAUSE)
+    }
+
+    /// Inserts the events of the next mails; returns them, and whether more follow.
+    async fn tell(
+        &self,
+        tx: &mut Tx,
+        wait: &Wait<'_>,
+        now: OffsetDateTime,
+    ) -> Result<(Vec<Encoded>, bool), StoreError> {
+        let replica = &self.shared.replica;
+        let mut mails = outbound_mail::list_untold(tx, self.account.id, now, BATCH).await?;
+        let is_full = i64::try_from(mails.len()) == Ok(BATCH);
+        // While events wait for the bus, those of a long queue would only wait with them.
+        if mails.is_empty() || outbox::has_more_than(tx, replica.id, OUTBOX_ROOM).await? {
+            return Ok((Vec::new(), !mails.is_empty()));
+        }
+        let listed = mails.len();
+        mails.retain(|mail| mail.due_at <= now - SETTLED_AFTER);
+        let has_more = is_full || mails.len() < listed;
+        let Some(last) = mails.last() else {
+            return Ok((Vec::new(), has_more));
+        };
+        outbound_mail::set_told(tx, self.account.id, last.into()).await?;
+        let (key, next) = (&self.account.key, wait.next_attempt_at);
+        let untold = mails
+            .iter()
+            .filter(|mail| is_news(mail.problem.as_ref(), wait.problem));
+        let events: Vec<Encoded> = untold
+            .flat_map(|mail| event::encode_parked(replica, key, mail, next, wait.problem))
+            .collect();
+        outbox::insert(tx, replica.id, &events, now).await?;
+        Ok((events, has_more))
     }
 
     /// Puts claimed mail back that no connection has taken; its attempt does not count.

@@ -51,6 +51,8 @@ impl Case<'_> {
     pub(super) fn requeue(&self) -> Decision {
         let mut outcome = self.outcome(OutboundState::Queued, self.mail.recipients.clone());
         outcome.problem.clone_from(&self.mail.problem);
+        // It keeps its place in the queue.
+        outcome.due_at = self.mail.due_at.min(self.now);
         Decision {
             outcome,
             event: None,
@@ -128,9 +130,11 @@ impl Case<'_> {
 
     /// Waits with the account: no attempt is counted, and the reason is published once.
     pub(super) fn hold(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
-        let until = self.now + self.retry.rest_after(failure.verdict);
         let mut outcome = self.outcome(OutboundState::Queued, recipients);
-        outcome.due_at = until;
+        // Otherwise the account's block is all that it waits for.
+        if failure.verdict.kind == VerdictKind::Throttled {
+            outcome.due_at = self.now + self.retry.rest_after(failure.verdict);
+        }
         let problem = problem_of(&failure).with_mail(WAITS);
         let is_news = is_news(self.mail.problem.as_ref(), &problem);
         let event = is_news.then_some(MailEventKind::Deferred);
