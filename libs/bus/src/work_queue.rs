@@ -41,7 +41,7 @@ pub struct StoredCommand {
 pub struct WorkQueueError(#[source] ApiError);
 
 impl StoredCommand {
-    fn of(bus: &Bus, stored: StoredJson) -> Self {
+    fn of(bus: &Bus, stored: &StoredJson) -> Self {
         // Undecodable parts are left out: whoever reads the command then takes it for another one, and leaves it alone.
         let header_block = STANDARD.decode(&stored.hdrs).unwrap_or_default();
         Self {
@@ -104,7 +104,7 @@ impl Bus {
             let stream = self.work_queue_name();
             let found = api::next_stored(self, &stream, from_sequence).await;
             let found = found.map_err(WorkQueueError)?;
-            Ok(found.map(|stored| StoredCommand::of(self, stored)))
+            Ok(found.map(|stored| StoredCommand::of(self, &stored)))
         })
     }
 

@@ -4,6 +4,7 @@ mod accept;
 mod block;
 mod body;
 mod cancel;
+mod list;
 mod outcome;
 mod recover;
 mod row;
@@ -25,6 +26,7 @@ pub use cancel::{
     CancelRequest, CancelResult, cancel, claim_cancels, delete_cancels, has_kept_cancels,
     keep_cancel, settle_cancel,
 };
+pub use list::list;
 pub use outcome::{Outcome, record_outcomes, resolve_uncertain};
 pub use recover::{Recovered, recover, recover_lost};
 use row::{Row, columns};
@@ -227,39 +229,6 @@ pub async fn find(tx: &mut Tx, id: MailId) -> Result<Option<OutboundMail>, Store
     let mut found: Option<OutboundMail> = row.map(TryFrom::try_from).transpose()?;
     show_blocks(tx, found.as_mut_slice()).await?;
     Ok(found)
-}
-
-/// Lists the mails of a state, newest first, older than `before` when it is given.
-///
-/// # Errors
-/// When the database fails.
-pub async fn list(
-    tx: &mut Tx,
-    account: Option<AccountId>,
-    state: Option<OutboundState>,
-    before: Option<MailId>,
-    limit: i64,
-) -> Result<Vec<OutboundMail>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM outbound_mails
-         WHERE ($1::uuid IS NULL OR account_id = $1) AND ($2::text IS NULL OR state = $2)
-           AND ($3::uuid IS NULL OR mail_id < $3)
-         ORDER BY mail_id DESC LIMIT $4"
-    ))
-    .bind(account.map(AccountId::as_uuid))
-    .bind(state.map(OutboundState::as_str))
-    .bind(before.map(MailId::as_uuid))
-    .bind(limit)
-    .fetch_all(tx.connection())
-    .await
-    .map_err(StoreError::query("list outbound mails"))?;
-    let mails: Result<Vec<OutboundMail>, StoreError> =
-        rows.into_iter().map(TryFrom::try_from).collect();
-    let mut mails = mails?;
-    show_blocks(tx, &mut mails).await?;
-    Ok(mails)
 }
 
 /// Deletes a bounded number of mails that ended before a moment, and returns their ids.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | consumes | `mail.send`, `mail.cancel` (durable `outbound-sender-send-mail`); hints: `account.changed`, `account.authenticated`, `token.refreshed`, `outbound.due` |
 //! | publishes | `mail.sent`, `mail.deferred`, `mail.failed`, `mail.uncertain`, `mail.rejected`, `mail.repeated`, `mail.cancelled`; `account.*` of its accounts; asks `token.refresh` |
-//! | writes | `outbound_mails`, `outbound_cancels`, `send_attempts`, its rows of `account_status`, `account_leases`, `outbox`, `replicas` |
+//! | writes | `outbound_mails`, `outbound_cancels`, `outbound_blocks`, `send_attempts`, its rows of `account_status`, `account_leases`, `outbox`, `replicas` |
 //!
 //! Promises that a command which NATS has acknowledged becomes one mail or one `mail.rejected`; that
 //! the same idempotency key is sent once; that an attempt is committed (SMTP: its final dot is sent)

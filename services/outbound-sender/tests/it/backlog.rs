@@ -120,13 +120,5 @@ async fn queue_of_a_blocked_account_costs_nothing_while_it_waits() -> Result<()>
         Ok(())
     })
     .await?;
-    for name in [
-        "mail.failed",
-        "account.failing",
-        "account.recovered",
-        "mail.deferred",
-    ] {
-        world.forget(name).await?;
-    }
     Ok(())
 }
