@@ -1,5 +1,6 @@
 //! `accounts`: mailboxes, each used in one direction.
 
+mod delete;
 mod lookup;
 mod row;
 
@@ -12,6 +13,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{StoreError, Tx};
+pub use delete::{delete, remove_deleted};
 pub use lookup::{
     count_by_client, find_for_update, find_grant, find_key_by_mail, has_known_server,
     is_trusted_host, list_by_client, list_protocols,
@@ -171,19 +173,6 @@ pub async fn update(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
         "update an account",
     )
     .await
-}
-
-/// Deletes an account and all that belongs to it; returns whether it was there.
-///
-/// # Errors
-/// When the database fails.
-pub async fn delete(tx: &mut Tx, id: AccountId) -> Result<bool, StoreError> {
-    let done = sqlx::query("DELETE FROM accounts WHERE account_id = $1")
-        .bind(id.as_uuid())
-        .execute(tx.connection())
-        .await
-        .map_err(StoreError::query("delete an account"))?;
-    Ok(done.rows_affected() == 1)
 }
 
 /// Finds an account by key.

@@ -26,7 +26,7 @@ macro_rules! select_as {
             ", client_configuration_id, grant_id, signs_in_for,
                     from_addresses, folders, receive_existing, poll_interval_seconds, is_host_trusted,
                     after_receive, delete_after_days, move_to, max_connections, ca_pem, revision, created_at, updated_at
-             FROM accounts ",
+             FROM (SELECT * FROM accounts WHERE deleted_at IS NULL) AS accounts ",
             $rest
         )
     };

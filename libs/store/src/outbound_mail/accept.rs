@@ -99,7 +99,11 @@ async fn write(
         mails.iter().map(of).collect()
     }
     sqlx::query_scalar(
-        "INSERT INTO outbound_mails
+        "WITH living AS (
+             SELECT account_id FROM accounts WHERE account_id = ANY ($2) AND deleted_at IS NULL
+             FOR KEY SHARE
+         )
+         INSERT INTO outbound_mails
              (mail_id, account_id, idempotency_key, is_key_given, content_sha256, message_id,
               envelope_from, recipients, size_bytes, chunks, on_uncertain, trace_parent,
               stream_sequence, raw_sha256, state, due_at, created_at)
@@ -113,6 +117,8 @@ async fn write(
               AS m (mail_id, account_id, idempotency_key, is_key_given, content_sha256, message_id,
                     envelope_from, recipients, size_bytes, chunks, on_uncertain, trace_parent,
                     stream_sequence, raw_sha256, position)
+         WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.account_id = m.account_id
+                           AND a.account_id NOT IN (SELECT account_id FROM living))
          ORDER BY m.account_id, m.idempotency_key, m.position
          ON CONFLICT DO NOTHING
          RETURNING mail_id",

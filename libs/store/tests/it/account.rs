@@ -206,3 +206,55 @@ async fn an_account_outlives_its_grant() -> Result<()> {
     assert_eq!(status.len(), 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn deleted_account_with_a_long_history_is_gone_at_once_and_removed_in_parts() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = sample::account("support", Direction::Outbound)?;
+    account::insert(&mut tx, &account).await?;
+    tx.commit().await?;
+    world
+        .execute(&format!(
+            "INSERT INTO outbound_mails (mail_id, account_id, idempotency_key, is_key_given,
+                 content_sha256, message_id, envelope_from, recipients, size_bytes, chunks, state,
+                 due_at, on_uncertain, created_at, finished_at)
+             SELECT gen_random_uuid(), '{id}', n::text, true, '\\x00', 'm', 'f', '[]', 1, 1, 'sent',
+                    now(), 'hold', now(), now() FROM generate_series(1, 2500) n;
+             INSERT INTO received_mails (mail_id, account_id, folder, epoch, position, ordinal,
+                 sha256, size_bytes, chunks, is_post_action_due, recorded_at)
+             SELECT gen_random_uuid(), '{id}', 'INBOX', '1', n, n, sha256(n::text::bytea), 1, 1,
+                    false, now() FROM generate_series(1, 1500) n",
+            id = account.id
+        ))
+        .await?;
+
+    let mut tx = world.database.begin().await?;
+    assert!(account::delete(&mut tx, account.id).await?);
+    assert!(!account::delete(&mut tx, account.id).await?);
+    let found = account::find_by_key(&mut tx, &account.key).await?;
+    let mail = [sample::outbound(account.id, "late")];
+    let late = mailmesh_store::outbound_mail::insert(&mut tx, &mail, sample::NOW).await;
+    let successor = sample::account("support", Direction::Outbound)?;
+    account::insert(&mut tx, &successor).await?;
+    let listed = account::list(&mut tx).await?.len();
+    tx.commit().await?;
+    let mut parts = Vec::new();
+    loop {
+        let mut tx = world.database.begin().await?;
+        let part = account::remove_deleted(&mut tx).await?;
+        tx.commit().await?;
+        let Some(rows) = part else { break };
+        parts.push(rows);
+    }
+
+    assert!(found.is_none());
+    assert!(late.is_err(), "{late:?}");
+    assert_eq!(listed, 1);
+    assert_eq!(parts, [1_000, 1_500, 501]);
+    for table in ["outbound_mails", "received_mails"] {
+        let left: i64 = world.read(&format!("SELECT count(*) FROM {table}")).await?;
+        assert_eq!(left, 0, "{table}");
+    }
+    Ok(())
+}
