@@ -5,6 +5,8 @@ use mailmesh_mail::message::BuildLimits;
 use mailmesh_mail::transport::TransportSettings;
 use serde::Deserialize;
 
+const MOST_CACHED: usize = 32 * 1024 * 1024;
+
 /// The section `[outbound_sender]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -36,7 +38,7 @@ pub struct Config {
     pub keep_finished_days: u64,
     /// Retention of the raw content of sent mail; it is deleted sooner when `MAIL_RAW` is full.
     pub keep_sent_bodies_hours: u64,
-    /// Maximum bytes of raw mails in memory before they are sent; one account holds a quarter of it at most, or its largest
+    /// Maximum bytes of raw mails in memory from when they are queued until they are sent; one account holds a quarter of it at most, or its largest
     /// mail.
     pub raw_memory_bytes: usize,
 }
@@ -123,6 +125,12 @@ impl Config {
         }
     }
 
+    /// The part of the memory for mails that came just now and are not claimed yet. The largest mail fits beside it.
+    pub(crate) fn cache_bytes(&self) -> usize {
+        let beside = self.raw_memory_bytes.saturating_sub(self.max_mail_bytes);
+        (self.raw_memory_bytes / 4).min(MOST_CACHED).min(beside)
+    }
+
     /// One account may hold a quarter of the memory, as a server that does not answer ties it up for minutes. The largest
     /// mail fits into every share.
     pub(crate) fn memory_share(&self) -> usize {
@@ -141,6 +149,23 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cache_and_jobs_share_the_memory_and_the_largest_mail_fits_beside_the_cache() {
+        for (memory, largest) in [(128, 25), (40, 25), (25, 25), (1_000, 25)] {
+            let mib = 1024 * 1024;
+            let config = Config {
+                raw_memory_bytes: memory * mib,
+                max_mail_bytes: largest * mib,
+                ..Config::default()
+            };
+
+            let jobs = config.raw_memory_bytes - config.cache_bytes();
+
+            assert!(config.cache_bytes() <= 32 * mib);
+            assert!(jobs >= config.max_mail_bytes, "{memory}");
+        }
+    }
 
     #[test]
     fn defaults_pass_and_zeros_are_named() {

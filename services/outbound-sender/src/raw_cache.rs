@@ -4,13 +4,11 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use mailmesh_domain::MailId;
 
-/// Maximum bytes of all cached mails.
-const LIMIT_BYTES: usize = 32 * 1024 * 1024;
-
 /// Raw mails that were built just now, so that sending them saves a read of `MAIL_RAW`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RawCache {
     inner: Mutex<Inner>,
+    limit_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -21,9 +19,16 @@ struct Inner {
 }
 
 impl RawCache {
+    pub(crate) fn new(limit_bytes: usize) -> Self {
+        Self {
+            inner: Mutex::default(),
+            limit_bytes,
+        }
+    }
+
     pub(crate) fn put(&self, id: MailId, raw: Bytes) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.put(id, raw, LIMIT_BYTES);
+        inner.put(id, raw, self.limit_bytes);
     }
 
     /// Takes a mail out: it is sent once, and a retry hours later fetches it.
@@ -73,7 +78,7 @@ mod tests {
         assert_eq!(inner.bytes, 100);
         assert!(!inner.mails.contains_key(&id(4)));
 
-        let cache = RawCache::default();
+        let cache = RawCache::new(1_000);
         cache.put(id(1), Bytes::from_static(b"x"));
         assert!(cache.take(id(1)).is_some());
         assert!(cache.take(id(1)).is_none());
@@ -81,7 +86,7 @@ mod tests {
 
     #[test]
     fn order_of_mails_that_were_taken_does_not_grow() {
-        let cache = RawCache::default();
+        let cache = RawCache::new(1_000);
         for number in 0..1_000 {
             cache.put(id(number), Bytes::from_static(b"x"));
             cache.take(id(number));

@@ -178,7 +178,8 @@ async fn pump_into<'a, H: Handler>(
             },
         };
         *failures = 0;
-        let (batch, ended) = gather(pull, first, most).await;
+        let limits = (most, context.settings.max_batch_bytes);
+        let (batch, ended) = gather(pull, first, limits).await;
         let pending_acks = batch
             .into_iter()
             .filter_map(|message| PendingAck::split(context, message));
@@ -206,14 +207,22 @@ async fn settle_all(context: &ConsumerContext, worked: Vec<(PendingAck, WorkOutc
 }
 
 /// Takes what has been received, and what comes while other tasks run; does not wait for more.
-async fn gather(pull: &mut Pull, first: Message, most: usize) -> (Vec<Message>, Option<PullError>) {
+async fn gather(
+    pull: &mut Pull,
+    first: Message,
+    (most, most_bytes): (usize, usize),
+) -> (Vec<Message>, Option<PullError>) {
+    let mut bytes = first.length;
     let mut batch = vec![first];
     let mut before = 0;
-    while batch.len() > before && batch.len() < most {
+    while batch.len() > before && batch.len() < most && bytes < most_bytes {
         before = batch.len();
-        while batch.len() < most {
+        while batch.len() < most && bytes < most_bytes {
             match pull.next_waiting() {
-                Ok(Some(message)) => batch.push(message),
+                Ok(Some(message)) => {
+                    bytes = bytes.saturating_add(message.length);
+                    batch.push(message);
+                }
                 Ok(None) => break,
                 Err(error) => return (batch, Some(error)),
             }

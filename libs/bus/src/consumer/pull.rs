@@ -19,8 +19,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const CONNECTION_WAIT: Duration = Duration::from_secs(30);
 /// Two heartbeats and some delay: after so long without one, the server or the connection is gone.
 const SILENCE: Duration = Duration::from_secs(12);
-/// Maximum bytes per pull request, which bounds the memory of a batch of large messages.
-const REQUEST_BYTES: usize = 32 * 1024 * 1024;
+/// Maximum bytes of a request for a message that did not fit into a whole one: as large as a server lets any be.
+const LARGE_REQUEST_BYTES: usize = 64 * 1024 * 1024;
 /// The server's status text when the next message would exceed the bytes of a request.
 const TOO_MANY_BYTES: &str = "Message Size Exceeds MaxBytes";
 /// The server's status text when a request with a limit of bytes has delivered all its messages. From a stream with replicas
@@ -40,10 +40,20 @@ pub(super) struct Pull {
     address: String,
     inbox: String,
     link: watch::Receiver<ConnectionState>,
-    /// Number and remaining messages of each request that the server still serves, oldest first.
-    requests: VecDeque<(u64, usize)>,
+    /// Requests that the server still serves, oldest first.
+    requests: VecDeque<OpenRequest>,
+    max_bytes: usize,
+    /// The next message is larger than a request.
+    is_next_large: bool,
     next_request: u64,
     heard_at: Instant,
+}
+
+struct OpenRequest {
+    number: u64,
+    /// Messages that are still to come.
+    rest: usize,
+    is_fresh: bool,
 }
 
 /// What came of waiting.
@@ -116,6 +126,8 @@ impl Pull {
             inbox,
             link,
             requests: VecDeque::new(),
+            max_bytes: context.settings.max_batch_bytes,
+            is_next_large: false,
             next_request: 0,
             heard_at: Instant::now(),
         })
@@ -123,13 +135,18 @@ impl Pull {
 
     /// How many messages the server may still send.
     pub(super) fn outstanding(&self) -> usize {
-        self.requests.iter().map(|(_, rest)| rest).sum()
+        self.requests.iter().map(|request| request.rest).sum()
     }
 
     pub(super) async fn request(&mut self, batch: usize) -> Result<(), PullError> {
+        let (batch, max_bytes) = if std::mem::take(&mut self.is_next_large) {
+            (1, LARGE_REQUEST_BYTES)
+        } else {
+            (batch, self.max_bytes)
+        };
         let request = PullRequest {
             batch,
-            max_bytes: REQUEST_BYTES,
+            max_bytes,
             expires: EXPIRES.as_nanos(),
             idle_heartbeat: HEARTBEAT.as_nanos(),
         };
@@ -146,7 +163,11 @@ impl Pull {
         if self.requests.is_empty() {
             self.heard_at = Instant::now();
         }
-        self.requests.push_back((number, batch));
+        self.requests.push_back(OpenRequest {
+            number,
+            rest: batch,
+            is_fresh: true,
+        });
         Ok(())
     }
 
@@ -204,6 +225,8 @@ impl Pull {
             404 | 408 => Ok(self.end_request(&message).then_some(Pulled::RequestEnded)),
             409 if message.description.as_deref() == Some(BATCH_COMPLETED) => Ok(None),
             409 if message.description.as_deref() == Some(TOO_MANY_BYTES) => {
+                let ended = self.request_of(&message);
+                self.is_next_large |= ended.is_some_and(|request| request.is_fresh);
                 Ok(self.end_request(&message).then_some(Pulled::RequestEnded))
             }
             _ => Err(PullError::Ended {
@@ -221,19 +244,26 @@ impl Pull {
 
     /// The server serves the oldest request first.
     fn take_one(&mut self) {
-        if let Some((_, rest)) = self.requests.front_mut() {
-            *rest = rest.saturating_sub(1);
-            if *rest == 0 {
+        if let Some(front) = self.requests.front_mut() {
+            front.rest = front.rest.saturating_sub(1);
+            front.is_fresh = false;
+            if front.rest == 0 {
                 self.requests.pop_front();
             }
         }
     }
 
+    fn request_of(&self, message: &Message) -> Option<&OpenRequest> {
+        let (_, number) = message.subject.rsplit_once('.')?;
+        let number: u64 = number.parse().ok()?;
+        self.requests.iter().find(|each| each.number == number)
+    }
+
     fn end_request(&mut self, message: &Message) -> bool {
-        let number = message.subject.rsplit_once('.');
-        let number = number.and_then(|(_, number)| number.parse::<u64>().ok());
-        let before = self.requests.len();
-        self.requests.retain(|(each, _)| Some(*each) != number);
-        self.requests.len() < before
+        let Some(number) = self.request_of(message).map(|request| request.number) else {
+            return false;
+        };
+        self.requests.retain(|each| each.number != number);
+        true
     }
 }

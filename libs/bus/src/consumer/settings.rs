@@ -23,6 +23,8 @@ pub struct ConsumerSettings {
     pub start_at: StartAt,
     /// Maximum messages of one batch; two batches may be in flight.
     pub max_in_hand: usize,
+    /// Maximum bytes of one batch, which one message may exceed. What the server sends ahead is bounded by it, too.
+    pub max_batch_bytes: usize,
     /// Time without acknowledgement or progress signal after which the server delivers a message again.
     pub ack_wait: Duration,
     /// Time limit for the work on a batch, which is then retried. The wait for the batch before does not count.
@@ -67,6 +69,7 @@ impl ConsumerSettings {
             filters: filters.iter().map(|&each| each.to_owned()).collect(),
             start_at: StartAt::All,
             max_in_hand: 64,
+            max_batch_bytes: 32 * 1024 * 1024,
             ack_wait: Duration::from_mins(1),
             work_timeout: Duration::from_secs(30),
             max_attempts: 10,
@@ -75,7 +78,11 @@ impl ConsumerSettings {
     }
 
     pub(super) fn validate(&self, consumer: &'static str) -> Result<(), ConsumeError> {
-        if !is_token(consumer) || self.max_in_hand == 0 || self.max_attempts == 0 {
+        if !is_token(consumer)
+            || self.max_in_hand == 0
+            || self.max_batch_bytes == 0
+            || self.max_attempts == 0
+        {
             return Err(ConsumeError::Settings { consumer });
         }
         // The ack wait of the next batch runs while it waits for the batch before.

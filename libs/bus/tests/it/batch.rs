@@ -130,6 +130,33 @@ async fn large_messages_come_in_batches_that_fit_the_memory() -> Result<()> {
 }
 
 #[tokio::test]
+async fn batch_is_bounded_in_bytes_and_a_larger_message_comes_alone() -> Result<()> {
+    let mut settings = settings(&url()?);
+    settings.streams.mail_send_max_bytes = 100_000_000;
+    let bus = bus_with(&settings).await?;
+    let bodies = [vec![b'x'; 100_000], vec![b'x'; 900_000]];
+    let many = (0..60).map(|n| outgoing("mail.send", &n.to_string(), &bodies[n / 10 % 2]));
+    for answer in bus.publish_all(many.collect()).await {
+        answer?;
+    }
+
+    let gatherer = Arc::new(Gatherer::default());
+    let tight = ConsumerSettings {
+        max_batch_bytes: 400_000,
+        ..consumer(256)
+    };
+    let began = tokio::time::Instant::now();
+    run_with(&settings, &bus, &gatherer, tight).await?;
+
+    let sizes = gatherer.sizes.lock().expect("no panic holds it").clone();
+    assert_eq!(sizes.iter().sum::<usize>(), 60);
+    assert!(sizes.iter().all(|&size| size <= 4), "{sizes:?}");
+    assert_eq!(gatherer.repeated.load(Ordering::SeqCst), 0);
+    assert!(began.elapsed() < Duration::from_secs(10), "it stood still");
+    Ok(())
+}
+
+#[tokio::test]
 async fn each_message_of_a_batch_has_its_own_fate() -> Result<()> {
     let settings = settings(&url()?);
     let bus = bus_with(&settings).await?;
