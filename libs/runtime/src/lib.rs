@@ -30,7 +30,7 @@ pub use lifecycle::{ExitReport, Lifecycle};
 pub use listen::{ListenError, listen};
 pub use ops::{OpsServer, OpsSettings};
 pub use run::{RuntimeSettings, ShutdownSettings, run, start};
-pub use serve::serve;
+pub use serve::{ServeLimits, serve};
 pub use telemetry::{LOG_CONTEXT, LogFormat, Telemetry, TelemetryError, TelemetrySettings};
 
 /// Makes aws-lc-rs the one TLS provider of the process. Calling it again does nothing.

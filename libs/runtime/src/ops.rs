@@ -14,7 +14,10 @@ use tracing::{error, info};
 
 use crate::lifecycle::Lifecycle;
 use crate::listen::{ListenError, listen};
-use crate::serve::serve;
+use crate::serve::{ServeLimits, serve};
+
+/// A scraper and a prober need two each.
+const MOST_CONNECTIONS: usize = 64;
 
 /// Where health and metrics are served.
 #[derive(Debug, Clone, Deserialize)]
@@ -88,7 +91,11 @@ impl OpsServer {
     pub async fn serve(self) {
         info!(ops.address = %self.address, "Serving /live, /ready and /metrics");
         let never = CancellationToken::new();
-        if let Err(error) = serve(self.listener, app(self.state), None, never).await {
+        let limits = ServeLimits {
+            connections: MOST_CONNECTIONS,
+            ..ServeLimits::default()
+        };
+        if let Err(error) = serve(self.listener, app(self.state), limits, never).await {
             error!(%error, "Health and metrics are not served any more");
         }
     }

@@ -1,157 +1,188 @@
-//! HTTP with an idle timeout. hyper's own header timeout needs a timer, which `axum::serve` does not give it, and `axum::serve`
-//! has no setting for one.
+//! HTTP with limits on what a peer can take: connections, the time and size of a header, silence, and answers that it does not
+//! take. `axum::serve` has none of these: it gives hyper neither a timer nor settings.
+
+mod places;
+mod socket;
 
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::Listener;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
 
-/// Serves until `stop`, and then until the requests in hand have ended. Closes a connection from which nothing was read for
-/// `idle_timeout`, which must be longer than the handling of a request: hyper reads while a request is handled, too.
+use places::{PeerPlace, Peers};
+use socket::TimedSocket;
+
+/// Maximum bytes of a request's line and header; a longer one is answered with 431.
+const HEADER_BYTES: usize = 32 * 1024;
+/// Pause after a failure to accept, as when the process has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What the peers of a server may take.
+#[derive(Debug, Clone, Copy)]
+pub struct ServeLimits {
+    /// Connections at the same time; further ones wait to be accepted.
+    pub connections: usize,
+    /// Connections at the same time from one address (of IPv6: one /64 network); further ones are closed at once.
+    pub connections_per_peer: Option<usize>,
+    /// Time for a whole header, and so for the first byte of the next request of a connection.
+    pub header_timeout: Duration,
+    /// A connection from which nothing was read for so long is closed. Must be longer than the handling of a request: hyper
+    /// reads while a request is handled, too.
+    pub idle_timeout: Option<Duration>,
+    /// A connection whose peer takes less than 4 KiB of an answer in so long is closed.
+    pub stall_timeout: Duration,
+}
+
+impl Default for ServeLimits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            connections_per_peer: None,
+            header_timeout: Duration::from_secs(20),
+            idle_timeout: None,
+            stall_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Serves until `stop`, and then until the requests in hand have ended.
 ///
 /// # Errors
-/// When the listener fails.
+/// None at present: a failure to accept is tried again.
 pub fn serve(
     listener: TcpListener,
     app: Router,
-    idle_timeout: Option<Duration>,
+    limits: ServeLimits,
     stop: CancellationToken,
 ) -> BoxFuture<'static, io::Result<()>> {
-    let listener = IdleTimeoutListener {
-        inner: listener,
-        idle_timeout,
-    };
-    let server = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
-    Box::pin(server.into_future())
-}
-
-/// Accepts connections with an idle timeout.
-#[derive(Debug)]
-struct IdleTimeoutListener {
-    inner: TcpListener,
-    idle_timeout: Option<Duration>,
-}
-
-/// A connection whose reads fail with `TimedOut` once nothing was read for the idle timeout.
-#[derive(Debug)]
-struct IdleTimeout<S> {
-    inner: S,
-    timer: Option<IdleTimer>,
-}
-
-#[derive(Debug)]
-struct IdleTimer {
-    timeout: Duration,
-    end: Pin<Box<Sleep>>,
-}
-
-impl<S> IdleTimeout<S> {
-    fn new(inner: S, idle_timeout: Option<Duration>) -> Self {
-        let timer = idle_timeout.map(|timeout| IdleTimer {
-            timeout,
-            end: Box::pin(sleep(timeout)),
-        });
-        Self { inner, timer }
-    }
-}
-
-impl Listener for IdleTimeoutListener {
-    type Io = IdleTimeout<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.inner).await;
-        (IdleTimeout::new(stream, self.idle_timeout), address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for IdleTimeout<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
-        let Some(IdleTimer { timeout, end }) = &mut self.timer else {
-            return read;
+    Box::pin(async move {
+        let server = Server {
+            listener,
+            places: Arc::new(Semaphore::new(limits.connections)),
+            peers: Peers::new(limits.connections_per_peer),
         };
-        if read.is_ready() {
-            end.as_mut().reset(Instant::now() + *timeout);
-            return read;
+        let app = app.layer(from_fn(limit_header));
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ended) = connections.join_next() => note(ended),
+                (stream, place) = server.accept() => {
+                    connections.spawn(answer(stream, app.clone(), limits, (place, stop.clone())));
+                }
+            }
         }
-        end.as_mut()
-            .poll(context)
-            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+        drop(server);
+        while let Some(ended) = connections.join_next().await {
+            note(ended);
+        }
+        Ok(())
+    })
+}
+
+/// hyper looks at its own limit between reads, and may have read twice as much by then.
+async fn limit_header(request: Request, next: Next) -> Response {
+    let lines = request.headers().iter();
+    // With ": " and the line's end.
+    let bytes: usize = lines
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    let line = request.uri().path_and_query();
+    let line = line.map_or(0, |target| target.as_str().len());
+    if bytes + line > HEADER_BYTES {
+        return StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response();
+    }
+    next.run(request).await
+}
+
+struct Server {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    peers: Peers,
+}
+
+type Place = (OwnedSemaphorePermit, PeerPlace);
+
+impl Server {
+    async fn accept(&self) -> (TcpStream, Place) {
+        loop {
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
+                std::future::pending::<()>().await;
+                continue;
+            };
+            match self.listener.accept().await {
+                Ok((stream, address)) => match self.peers.admit(address.ip()) {
+                    Some(peer) => return (stream, (place, peer)),
+                    None => debug!("A peer has as many connections as it may have"),
+                },
+                Err(error) if is_of_connection(&error) => {}
+                Err(error) => {
+                    warn!(%error, "No connection can be accepted for now");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for IdleTimeout<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
+/// The peer was gone before it was accepted.
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+    )
 }
 
-#[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-
-    #[tokio::test(start_paused = true)]
-    async fn connection_is_closed_only_after_the_idle_timeout_without_a_read() {
-        let (mut browser, server) = tokio::io::duplex(8);
-        let mut server = IdleTimeout::new(server, Some(IDLE_TIMEOUT));
-        let started = Instant::now();
-
-        for _ in 0..3 {
-            tokio::time::advance(IDLE_TIMEOUT / 10 * 9).await;
-            browser.write_all(b".").await.unwrap();
-            assert_eq!(server.read_u8().await.unwrap(), b'.');
+async fn answer(
+    stream: TcpStream,
+    app: Router,
+    limits: ServeLimits,
+    (place, stop): (Place, CancellationToken),
+) {
+    let socket = TimedSocket::new(stream, limits.idle_timeout, limits.stall_timeout);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(HEADER_BYTES)
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(app));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
-        let spoke = Instant::now();
-        let silent = server.read_u8().await.unwrap_err();
+    };
+    if let Err(error) = ended {
+        debug!(
+            error = &error as &dyn std::error::Error,
+            "A connection broke"
+        );
+    }
+    drop(place);
+}
 
-        assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(spoke.elapsed(), IDLE_TIMEOUT);
-        assert!(started.elapsed() > IDLE_TIMEOUT * 2);
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        error!(
+            error = &error as &dyn std::error::Error,
+            "Answering a connection panicked"
+        );
     }
 }

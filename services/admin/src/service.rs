@@ -7,7 +7,7 @@ use axum::Router;
 use mailmesh_accounts::{Connections, Membership, Replica};
 use mailmesh_domain::Clock;
 use mailmesh_oauth::PublicSettings;
-use mailmesh_runtime::{Lifecycle, listen, serve};
+use mailmesh_runtime::{Lifecycle, ServeLimits, listen, serve};
 use mailmesh_secrets::{SealingKey, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -92,7 +92,7 @@ async fn serve_until(
     router: Router,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let server = serve(listener, router, None, stop.clone());
+    let server = serve(listener, router, ServeLimits::default(), stop.clone());
     let too_long = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;

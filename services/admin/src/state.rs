@@ -12,8 +12,12 @@ use tokio::sync::Semaphore;
 use crate::error::ApiError;
 use crate::known_keys::KnownKeys;
 
-/// How many attachments are cut out of their mails at once: each holds a whole mail in memory.
-const ATTACHMENTS_AT_ONCE: usize = 2;
+/// Attachments that are cut out of their mails at once: each holds a whole mail in memory.
+const ATTACHMENTS_CUT_AT_ONCE: usize = 2;
+/// Attachments in memory at once, until their readers have taken them.
+const ATTACHMENTS_AT_ONCE: usize = 4;
+/// Raw mails that are read at once: each reader holds one chunk.
+const RAW_READERS_AT_ONCE: usize = 64;
 
 /// What every handler shares.
 #[derive(Debug)]
@@ -23,7 +27,9 @@ pub(crate) struct App {
     pub(crate) sealing_key: SealingKey,
     pub(crate) network: NetworkSettings,
     pub(crate) known_keys: KnownKeys,
-    pub(crate) attachments: Semaphore,
+    pub(crate) attachments: Arc<Semaphore>,
+    pub(crate) cutting: Semaphore,
+    pub(crate) raw_readers: Arc<Semaphore>,
 }
 
 pub(crate) type SharedApp = Arc<App>;
@@ -41,7 +47,9 @@ impl App {
             sealing_key,
             network,
             known_keys: KnownKeys::default(),
-            attachments: Semaphore::new(ATTACHMENTS_AT_ONCE),
+            attachments: Arc::new(Semaphore::new(ATTACHMENTS_AT_ONCE)),
+            cutting: Semaphore::new(ATTACHMENTS_CUT_AT_ONCE),
+            raw_readers: Arc::new(Semaphore::new(RAW_READERS_AT_ONCE)),
         })
     }
 

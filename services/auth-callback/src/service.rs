@@ -6,7 +6,7 @@ use anyhow::Context;
 use mailmesh_accounts::{Connections, Membership, Replica};
 use mailmesh_domain::Clock;
 use mailmesh_oauth::PublicSettings;
-use mailmesh_runtime::{ConfigError, Lifecycle, serve};
+use mailmesh_runtime::{ConfigError, Lifecycle, ServeLimits, serve};
 use mailmesh_secrets::OpeningKeys;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
@@ -20,6 +20,9 @@ use crate::state::App;
 const NAME: &str = "auth-callback";
 /// After which silence a connection is closed; longer than a request may take.
 const LONGEST_SILENCE: Duration = Duration::from_secs(75);
+const MOST_CONNECTIONS: usize = 1_024;
+/// More than requests are worked on at once: a proxy may stand before us, and is the peer of all browsers then.
+const MOST_CONNECTIONS_PER_PEER: usize = 256;
 /// How long open requests may go on once the process stops; sign-ins that are being ended go on.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long the page of such a sign-in may take to the browser.
@@ -101,7 +104,13 @@ async fn serve_until(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let app = app(Arc::clone(&state));
-    let server = serve(listener, app, Some(LONGEST_SILENCE), stop.clone());
+    let limits = ServeLimits {
+        connections: MOST_CONNECTIONS,
+        connections_per_peer: Some(MOST_CONNECTIONS_PER_PEER),
+        idle_timeout: Some(LONGEST_SILENCE),
+        ..ServeLimits::default()
+    };
+    let server = serve(listener, app, limits, stop.clone());
     let cut = async {
         stop.cancelled().await;
         sleep(GRACE).await;

@@ -3,3 +3,4 @@
 mod lifecycle;
 mod ops;
 mod process;
+mod serve;

@@ -1,4 +1,7 @@
-use axum::body::Body;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -7,6 +10,7 @@ use mailmesh_domain::MailId;
 use mailmesh_mail::message::attachment as find_attachment;
 use mailmesh_store::account;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::{Caller, Viewer};
 use crate::error::ApiError;
@@ -17,6 +21,7 @@ use crate::state::{App, SharedApp};
 const WHAT: &str = "mail, or it is no longer kept";
 /// Parts are cut out of mails up to this size; larger ones are there as a whole.
 const LARGEST_MAIL_BYTES: usize = 128 * 1024 * 1024;
+const PART_BYTES: usize = 64 * 1024;
 
 /// Raw mail is a right of its own, and a scoped key has it for its accounts alone.
 async fn check_mail(app: &App, caller: &impl Caller, id: MailId) -> Result<(), ApiError> {
@@ -38,13 +43,15 @@ pub(super) async fn raw(
     PathId(id): PathId<MailId>,
 ) -> Result<Response, ApiError> {
     check_mail(&app, &caller, id).await?;
+    let permit = Arc::clone(&app.raw_readers).acquire_owned().await;
+    let permit = permit.map_err(|_| ApiError::GivenUp)?;
     let raw = CheckedRaw::open(&app.replica, id).await?;
     let raw = raw.ok_or(ApiError::NotFound { what: WHAT })?;
     // A chunk is fetched when the last one was taken: a slow reader holds two, never the mail. A failure breaks the
     // transfer off, so that nobody takes a part for the whole.
-    let chunks = stream::try_unfold(raw, async |mut raw: CheckedRaw| {
-        let chunk = raw.next_chunk().await?;
-        Ok::<_, RawBodyError>(chunk.map(|chunk| (chunk, raw)))
+    let chunks = stream::try_unfold((raw, permit), async |(mut raw, permit)| {
+        let chunk = CheckedRaw::next_chunk(&mut raw).await?;
+        Ok::<_, RawBodyError>(chunk.map(|chunk| (chunk, (raw, permit))))
     });
     let headers = [
         (header::CONTENT_TYPE, "message/rfc822".to_owned()),
@@ -63,11 +70,10 @@ pub(super) async fn attachment(
 ) -> Result<Response, ApiError> {
     let Path((id, part)) = path.map_err(|_| ApiError::NotFound { what: "attachment" })?;
     check_mail(&app, &caller, id).await?;
-    let _permit = app
-        .attachments
-        .acquire()
-        .await
-        .map_err(|_| ApiError::GivenUp)?;
+    let permit = Arc::clone(&app.attachments).acquire_owned().await;
+    let permit = permit.map_err(|_| ApiError::GivenUp)?;
+    let cutting = app.cutting.acquire().await;
+    let _cutting = cutting.map_err(|_| ApiError::GivenUp)?;
     let mails = app.replica.bus.raw_mails();
     let mail = mails.get_whole(&id.to_string(), LARGEST_MAIL_BYTES).await;
     let mail = match mail {
@@ -94,6 +100,24 @@ pub(super) async fn attachment(
     let headers = [
         (header::CONTENT_TYPE, content_type),
         (header::CONTENT_DISPOSITION, disposition),
+        (
+            header::CONTENT_LENGTH,
+            http::HeaderValue::from(found.content.len()),
+        ),
     ];
-    Ok((headers, found.content).into_response())
+    Ok((headers, held_body(found.content, permit)).into_response())
+}
+
+/// Returns a body that holds the permit until the reader has taken it: in copies of parts, since a part that waits in the
+/// connection would else keep all of it in memory.
+fn held_body(content: Bytes, permit: OwnedSemaphorePermit) -> Body {
+    let parts = stream::unfold((content, permit), async |(mut content, permit)| {
+        if content.is_empty() {
+            return None;
+        }
+        let part = content.split_to(content.len().min(PART_BYTES));
+        let part = Bytes::copy_from_slice(&part);
+        Some((Ok::<_, Infallible>(part), (content, permit)))
+    });
+    Body::from_stream(parts)
 }

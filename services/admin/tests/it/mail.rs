@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use mailmesh_bus::NewRawMail;
 use mailmesh_domain::{MailId, SystemClock};
 use reqwest::Method;
@@ -82,5 +84,44 @@ async fn an_attachment_comes_decoded_and_cannot_run() {
             .unwrap()
             .contains("sandbox")
     );
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn slow_readers_of_attachments_take_places_until_they_have_read() {
+    const AT_ONCE: usize = 4;
+    let world = World::new().await.unwrap();
+    let body = "x".repeat(12 * 1024 * 1024);
+    let large = format!(
+        "Subject: Large\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+         --b\r\nContent-Type: text/plain\r\n\r\nSee attached.\r\n--b\r\n\
+         Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=a.pdf\r\n\r\n\
+         {body}\r\n--b--\r\n"
+    );
+    let parsed = mailmesh_mail::message::parse(large.as_bytes());
+    let part = parsed.attachments[0].part;
+    let id = put(&world, large.into_bytes()).await.unwrap();
+    let path = format!("/v1/mails/{id}/attachments/{part}");
+    // Their headers have come, and nobody reads on.
+    let mut slow = Vec::new();
+    for _ in 0..AT_ONCE {
+        let answer = world.api.request(Method::GET, &path).send().await;
+        slow.push(answer.unwrap());
+    }
+
+    let mut next = Box::pin(world.api.request(Method::GET, &path).send());
+    let early = tokio::time::timeout(Duration::from_secs(2), &mut next).await;
+    slow.pop();
+    let answer = next.await.unwrap();
+
+    assert!(early.is_err(), "{early:?}");
+    assert_eq!(answer.status(), 200);
+    let length = answer.content_length();
+    let whole = answer.bytes().await.unwrap();
+    assert_eq!(
+        (length, whole.len()),
+        (Some(whole.len() as u64), body.len())
+    );
+    drop(slow);
     world.finish().await.unwrap();
 }
