@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use mailmesh_domain::{AccountId, Direction};
 use mailmesh_store::{StoreError, lease, replica};
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -13,6 +14,11 @@ use crate::Replica;
 
 /// Interval of renewing and acquiring leases.
 const TICK: Duration = Duration::from_secs(2);
+/// Interval of reading all leases, to find accounts whose change nobody has hinted at. Between those nothing grows with the
+/// number of accounts: while our heart beats nobody takes one from us.
+const READ_ALL_EVERY: Duration = Duration::from_secs(10);
+/// A replica that was away for longer may have been taken for dead.
+const AWAY: Duration = Duration::from_secs(5);
 
 /// What changed about the accounts that this replica holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +42,18 @@ pub struct LeaseKeeper {
     held: HashSet<AccountId>,
     /// Accounts reported to the service as surplus, and not released yet.
     surplus: HashSet<AccountId>,
+    last: Option<LastLook>,
+    is_woken: bool,
+}
+
+/// What was seen when all leases were read the last time.
+#[derive(Debug, Clone, Copy)]
+struct LastLook {
+    read_all_at: Instant,
+    /// The last look of either kind.
+    kept_at: Instant,
+    enabled: i64,
+    alive: i64,
 }
 
 /// The service's side of a [`LeaseKeeper`].
@@ -77,6 +95,8 @@ impl LeaseKeeper {
             changes,
             held: HashSet::new(),
             surplus: HashSet::new(),
+            last: None,
+            is_woken: true,
         };
         (keeper, receiver, leases)
     }
@@ -91,7 +111,7 @@ impl LeaseKeeper {
                 tokio::select! {
                     () = stop.cancelled() => return,
                     _ = ticks.tick() => {}
-                    () = self.released.wake.notified() => {}
+                    () = self.released.wake.notified() => self.is_woken = true,
                 }
                 match self.keep().await {
                     Ok(changes) => {
@@ -102,10 +122,13 @@ impl LeaseKeeper {
                         }
                     }
                     // Nobody can take them over either while the database is away.
-                    Err(error) => warn!(
-                        error = &error as &dyn std::error::Error,
-                        "Leases were not renewed; it is tried again"
-                    ),
+                    Err(error) => {
+                        self.last = None;
+                        warn!(
+                            error = &error as &dyn std::error::Error,
+                            "Leases were not renewed; it is tried again"
+                        );
+                    }
                 }
             }
         })
@@ -119,10 +142,19 @@ impl LeaseKeeper {
         if !released.is_empty() {
             lease::release(&mut tx, id, &released).await?;
         }
-        let renewed = lease::renew(&mut tx, id, self.direction).await?;
-        let total = lease::count_enabled(&mut tx, self.direction).await?;
-        let share = fair_share(total, alive);
-        let room = share.saturating_sub(i64::try_from(renewed.len()).unwrap_or(i64::MAX));
+        let last = self.last.filter(|_| released.is_empty() && !self.is_woken);
+        let last = last.filter(|last| last.is_recent(alive));
+        let renewed = match last {
+            Some(_) => None,
+            None => Some(lease::renew(&mut tx, id, self.direction).await?),
+        };
+        let enabled = match last {
+            Some(last) => last.enabled,
+            None => lease::count_enabled(&mut tx, self.direction).await?,
+        };
+        let share = fair_share(enabled, alive);
+        let held = renewed.as_ref().map_or(self.held.len(), Vec::len);
+        let room = share.saturating_sub(i64::try_from(held).unwrap_or(i64::MAX));
         let acquired = if room > 0 {
             lease::acquire(&mut tx, id, self.direction, room).await?
         } else {
@@ -130,10 +162,19 @@ impl LeaseKeeper {
         };
         tx.commit().await?;
 
-        let renewed: HashSet<AccountId> = renewed.into_iter().collect();
+        let now = Instant::now();
+        self.is_woken = false;
+        self.last = Some(LastLook {
+            read_all_at: last.map_or(now, |last| last.read_all_at),
+            kept_at: now,
+            enabled,
+            alive,
+        });
         self.forget(&released);
-        let lost = self.drop_lost(&renewed);
-        let gained = self.take(renewed, acquired);
+        let renewed: Option<HashSet<AccountId>> = renewed.map(HashSet::from_iter);
+        let lost = renewed.as_ref().map(|renewed| self.drop_lost(renewed));
+        let lost = lost.unwrap_or_default();
+        let gained = self.take(renewed.unwrap_or_default(), acquired);
         let surplus = self.choose_surplus(usize::try_from(share).unwrap_or(0));
         if !gained.is_empty() || !lost.is_empty() || !surplus.is_empty() {
             info!(
@@ -189,6 +230,15 @@ impl LeaseKeeper {
         let chosen: Vec<AccountId> = kept.take(count).copied().collect();
         self.surplus.extend(&chosen);
         chosen
+    }
+}
+
+impl LastLook {
+    /// Returns whether what was seen still holds, with so many replicas alive.
+    fn is_recent(&self, alive: i64) -> bool {
+        self.alive == alive
+            && self.read_all_at.elapsed() < READ_ALL_EVERY
+            && self.kept_at.elapsed() < AWAY
     }
 }
 
