@@ -93,7 +93,8 @@ impl WorkerSignals {
         *self.lock_recorded() = state;
     }
 
-    pub(crate) fn recorded(&self) -> Option<StoredState> {
+    /// Returns the state that the account's row is known to hold.
+    pub fn recorded(&self) -> Option<StoredState> {
         self.lock_recorded().clone()
     }
 

@@ -13,30 +13,30 @@ pub const CHECK_HOST: &str = "Check the account's host and port, and whether a f
 /// For a server that refuses tokens which the provider has just given.
 pub const CHECK_SCOPES: &str = "Check that the scopes of the client configuration cover this protocol, and that it is switched on for this mailbox; then sign in again. The sign-in itself works.";
 
-pub(crate) const fn of_connect(error: &ConnectError) -> Option<&'static str> {
+pub(crate) const fn of_connect(error: &ConnectError) -> &'static str {
     match error {
         ConnectError::TokenInClear | ConnectError::PasswordInClear => {
-            Some("Set the account's encryption to tls or starttls.")
+            "Set the account's encryption to tls or starttls."
         }
-        ConnectError::InvalidHost => Some("Correct the account's host."),
-        ConnectError::NotPublic => Some(
-            "Correct the account's host, or have an administrator allow its network (network.allow).",
-        ),
-        ConnectError::Certificate { problem, .. } => Some(of_certificate(*problem)),
-        ConnectError::NotTls { .. } => Some(
-            "The server speaks without TLS at first on this port: set the account's encryption to starttls, or its port to the one for tls (IMAP 993, POP3 995, SMTP 465).",
-        ),
+        ConnectError::InvalidHost => "Correct the account's host.",
+        ConnectError::NotPublic => {
+            "Correct the account's host, or have an administrator allow its network (network.allow)."
+        }
+        ConnectError::Certificate { problem, .. } => of_certificate(*problem),
+        ConnectError::NotTls { .. } => {
+            "The server speaks without TLS at first on this port: set the account's encryption to starttls, or its port to the one for tls (IMAP 993, POP3 995, SMTP 465)."
+        }
         ConnectError::Resolve { .. }
         | ConnectError::NoAddress
         | ConnectError::Tcp { .. }
         | ConnectError::TimedOut {
             stage: ConnectStage::Resolve | ConnectStage::Tcp,
-        } => Some(
-            "It is tried again by itself. If it stays, check the account's host and port, and whether a firewall is between.",
-        ),
-        ConnectError::TimedOut { .. } | ConnectError::Handshake { .. } => Some(
-            "It is tried again by itself. If it stays, check the account's port and encryption.",
-        ),
+        } => {
+            "It is tried again by itself. If it stays, check the account's host and port, and whether a firewall is between."
+        }
+        ConnectError::TimedOut { .. } | ConnectError::Handshake { .. } => {
+            "It is tried again by itself. If it stays, check the account's port and encryption."
+        }
     }
 }
 

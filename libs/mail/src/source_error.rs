@@ -161,7 +161,7 @@ impl SourceError {
 
 const fn advice_of_imap(error: &ImapError) -> Option<&'static str> {
     match error {
-        ImapError::Connect(error) => advice::of_connect(error),
+        ImapError::Connect(error) => Some(advice::of_connect(error)),
         ImapError::OtherProtocol { .. } => Some(advice::OTHER_PROTOCOL),
         ImapError::NoMechanism => Some(advice::NO_MECHANISM),
         ImapError::SignInRefused { mechanism, .. } if !mechanism.is_oauth2() => {

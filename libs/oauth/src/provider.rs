@@ -62,10 +62,12 @@ pub struct Providers {
     proxy: Option<ForwardProxy>,
     keep: Duration,
     addresses: AddressRule,
-    /// By private CA and by the hosts that the administrator has named.
-    https: Mutex<HashMap<(Option<String>, Vec<String>), HttpClient>>,
+    https: Mutex<HashMap<ClientKind, HttpClient>>,
     known: Mutex<HashMap<ClientConfigurationId, Known>>,
 }
+
+/// The private CA, and the hosts that the administrator has named.
+type ClientKind = (Option<String>, Vec<String>);
 
 #[derive(Debug)]
 struct Known {

@@ -125,10 +125,12 @@ impl Server {
                 continue;
             };
             match self.listener.accept().await {
-                Ok((stream, address)) => match self.peers.admit(address.ip()) {
-                    Some(peer) => return (stream, (place, peer)),
-                    None => debug!("A peer has as many connections as it may have"),
-                },
+                Ok((stream, address)) => {
+                    if let Some(peer) = self.peers.admit(address.ip()) {
+                        return (stream, (place, peer));
+                    }
+                    debug!("A peer has as many connections as it may have");
+                }
                 Err(error) if is_of_connection(&error) => {}
                 Err(error) => {
                     warn!(%error, "No connection can be accepted for now");

@@ -30,6 +30,7 @@ pub struct AccountStatus {
 }
 
 #[derive(sqlx_macros::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "columns as they come")]
 struct Row {
     account_id: Uuid,
     state: String,

@@ -194,7 +194,7 @@ impl Pop3Error {
                 "Microsoft's POP3 servers take no longer token since July 2025, and its length is Microsoft's: read the mailbox by IMAP.",
             ),
             Self::OtherProtocol { .. } => Some(advice::OTHER_PROTOCOL),
-            Self::Connect(error) => advice::of_connect(error),
+            Self::Connect(error) => Some(advice::of_connect(error)),
             Self::SignInRefused { mechanism, .. } if !mechanism.is_oauth2() => {
                 Some(advice::WRONG_PASSWORD)
             }

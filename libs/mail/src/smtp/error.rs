@@ -92,8 +92,8 @@ impl SmtpError {
             Self::PasswordRefused { reply } if reply.code() == 534 => {
                 Verdict::needs_administrator(MustAct::MailboxOwner)
             }
-            Self::PasswordRefused { .. } => Verdict::needs_administrator(MustAct::Administrator),
-            Self::InvalidEhloName
+            Self::PasswordRefused { .. }
+            | Self::InvalidEhloName
             | Self::StartTlsMissing
             | Self::StartTlsInjected
             | Self::NoMechanism { .. } => Verdict::needs_administrator(MustAct::Administrator),
@@ -123,7 +123,7 @@ impl SmtpError {
     /// Returns what to do, where the failure itself suggests more than its verdict.
     pub const fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Connect { source } => advice::of_connect(source),
+            Self::Connect { source } => Some(advice::of_connect(source)),
             Self::Wire {
                 source: WireError::OtherProtocol { .. },
                 ..

@@ -177,7 +177,7 @@ mod tests {
 
         let written = tokio::select! {
             () = reading => unreachable!(),
-            written = server.write_all(&[b'x'; 20_000]) => written,
+            written = server.write_all(&vec![b'x'; 20_000]) => written,
         };
 
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -198,7 +198,7 @@ mod tests {
             total
         };
 
-        let (total, written) = tokio::join!(reading, server.write_all(&[b'x'; 40_960]));
+        let (total, written) = tokio::join!(reading, server.write_all(&vec![b'x'; 40_960]));
 
         written.unwrap();
         assert_eq!(total, 40_960);

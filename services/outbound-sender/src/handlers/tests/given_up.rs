@@ -20,7 +20,7 @@ fn intake(replica: Replica, failed: FailedComputations) -> Intake {
         replica,
         config: Arc::new(Config::default()),
         registry: WorkerRegistry::new(Overlap::WhileEnding),
-        raws: Arc::new(RawCache::default()),
+        raws: Arc::new(RawCache::new(1_000)),
         is_full: Arc::new(Notify::new()),
         unknown: Key::try_new("unknown").unwrap(),
         failed: Arc::new(failed),
