@@ -28,7 +28,7 @@ pub struct Connections {
 
 /// NATS or Postgres cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum ConnectionsError {
     /// The Postgres section is not usable.
     #[error("the [postgres] settings are not usable")]
     Settings(#[from] KeysError),
@@ -90,11 +90,11 @@ impl Connections {
     /// waited for.
     ///
     /// # Errors
-    /// [`OpenError`], which says what to do.
+    /// [`ConnectionsError`], which says what to do.
     pub fn open<'a>(
         postgres: &'a PostgresSettings,
         nats: &'a BusSettings,
-    ) -> BoxFuture<'a, Result<Self, OpenError>> {
+    ) -> BoxFuture<'a, Result<Self, ConnectionsError>> {
         Box::pin(async move {
             let database = await_database(postgres).await?;
             let bus = Bus::connect(nats).await?;
@@ -105,13 +105,15 @@ impl Connections {
 }
 
 /// Connects, trying for up to `connect_wait_seconds` while the server is not reached or still starting.
-async fn await_database(postgres: &PostgresSettings) -> Result<Database, OpenError> {
+async fn await_database(postgres: &PostgresSettings) -> Result<Database, ConnectionsError> {
     let settings = postgres.resolve()?;
     let deadline = Instant::now() + postgres.connect_wait();
     let mut is_told = false;
     loop {
         match open_database(&settings).await {
-            Err(OpenError::Database(error)) if error.may_pass() && Instant::now() < deadline => {
+            Err(ConnectionsError::Database(error))
+                if error.may_pass() && Instant::now() < deadline =>
+            {
                 if !is_told {
                     let error = &error as &dyn std::error::Error;
                     info!(error, "Waiting for Postgres");
@@ -124,10 +126,10 @@ async fn await_database(postgres: &PostgresSettings) -> Result<Database, OpenErr
     }
 }
 
-async fn open_database(settings: &DatabaseSettings) -> Result<Database, OpenError> {
+async fn open_database(settings: &DatabaseSettings) -> Result<Database, ConnectionsError> {
     let database = Database::connect(settings).await?;
     match database.migration_state().await? {
-        MigrationState::Behind(missing) => Err(OpenError::NotMigrated { missing }),
+        MigrationState::Behind(missing) => Err(ConnectionsError::NotMigrated { missing }),
         MigrationState::Current | MigrationState::Ahead => Ok(database),
     }
 }

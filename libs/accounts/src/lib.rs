@@ -39,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 pub use backoff::{Backoff, spread};
-pub use connections::{Connections, OpenError};
+pub use connections::{Connections, ConnectionsError};
 pub use credentials::{AccountCredentials, CredentialsError, OpenedCredentials, open_credentials};
 pub use group_commit::{GroupCommit, GroupHandle, GroupReceipt, GroupSettings, GroupWrite};
 pub use health::{HealthError, ReplicaHealth};

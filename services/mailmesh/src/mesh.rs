@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mailmesh_accounts::{Connections, OpenError};
+use mailmesh_accounts::{Connections, ConnectionsError};
 use mailmesh_bus::{Bus, BusError};
 use mailmesh_domain::{Clock, SystemClock};
 use mailmesh_runtime::{ConfigError, Lifecycle, Unavailable};
@@ -71,7 +71,7 @@ pub(crate) async fn connect(
 ) -> anyhow::Result<Connections> {
     let connected = Connections::open(postgres, &config.nats).await;
     let connections = connected.map_err(|error| match error {
-        OpenError::Bus(error) => of_bus(error).context("NATS is not usable"),
+        ConnectionsError::Bus(error) => of_bus(error).context("NATS is not usable"),
         _ => Unavailable::new(error).into(),
     })?;
     let Connections { database, bus, .. } = connections.clone();
