@@ -13,7 +13,7 @@ const REFUSALS_THAT_GO_ON: i32 = 2;
 
 /// What a failed refresh leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub(crate) enum RefreshDecision {
     /// The grant's state stays; it is tried again.
     Retry { after: Duration },
     /// Only the mailbox owner can help.
@@ -52,12 +52,12 @@ pub(crate) fn history_of(grant: &Grant, now: OffsetDateTime) -> History {
     }
 }
 
-pub(crate) fn decide(decided: &Responsibility, of: Situation, config: &Config) -> Decision {
+pub(crate) fn decide(decided: &Responsibility, of: Situation, config: &Config) -> RefreshDecision {
     let verdict = decided.verdict;
     let slowly = config.slow_probe();
     match verdict.kind {
-        VerdictKind::NeedsSignIn if of.is_unclear => Decision::OfferSignIn { after: slowly },
-        VerdictKind::NeedsSignIn => Decision::RequireSignIn,
+        VerdictKind::NeedsSignIn if of.is_unclear => RefreshDecision::OfferSignIn { after: slowly },
+        VerdictKind::NeedsSignIn => RefreshDecision::RequireSignIn,
         VerdictKind::NeedsAdministrator | VerdictKind::Permanent => {
             // Whether it goes on past the token's end decides who is called: that must not take long to be known.
             let until_clear = of.token_left.max(backoff(of.failures, config));
@@ -66,11 +66,11 @@ pub(crate) fn decide(decided: &Responsibility, of: Situation, config: &Config) -
             } else {
                 slowly
             };
-            Decision::Suspend { after }
+            RefreshDecision::Suspend { after }
         }
         VerdictKind::Transient | VerdictKind::Throttled | VerdictKind::Unknown => {
             let hint = verdict.retry_after.unwrap_or_default().min(LONGEST_HINT);
-            Decision::Retry {
+            RefreshDecision::Retry {
                 after: backoff(of.failures, config).max(hint),
             }
         }
@@ -99,7 +99,12 @@ mod tests {
         failing_for: Duration::from_secs(1),
     };
 
-    fn decided(cause: Cause, history: History, failures: i32, hint: Option<u64>) -> Decision {
+    fn decided(
+        cause: Cause,
+        history: History,
+        failures: i32,
+        hint: Option<u64>,
+    ) -> RefreshDecision {
         let mut decided = responsibility(cause, history);
         decided.verdict.retry_after = hint.map(Duration::from_secs);
         let situation = Situation {
@@ -112,13 +117,13 @@ mod tests {
 
     #[test]
     fn each_cause_leads_to_its_decision() {
-        let retry = |seconds| Decision::Retry {
+        let retry = |seconds| RefreshDecision::Retry {
             after: Duration::from_secs(seconds),
         };
-        let suspend = |seconds| Decision::Suspend {
+        let suspend = |seconds| RefreshDecision::Suspend {
             after: Duration::from_secs(seconds),
         };
-        let offer = Decision::OfferSignIn {
+        let offer = RefreshDecision::OfferSignIn {
             after: Duration::from_mins(15),
         };
         let works = History::WORKS;
@@ -131,7 +136,13 @@ mod tests {
             (Cause::Throttled, works, 0, Some(120), retry(120)),
             (Cause::Throttled, works, 2, Some(1), retry(20)),
             (Cause::Throttled, works, 0, Some(86_400), retry(3_600)),
-            (Cause::GrantDead, works, 0, None, Decision::RequireSignIn),
+            (
+                Cause::GrantDead,
+                works,
+                0,
+                None,
+                RefreshDecision::RequireSignIn,
+            ),
             (Cause::ClientRefused, works, 3, None, suspend(900)),
             (Cause::DevicePolicy, STANDS, 3, None, suspend(900)),
             (Cause::BadRequest, works, 0, None, suspend(5)),

@@ -12,7 +12,7 @@ const MAIL: &str = "No mail is lost: inbound mail stays on the server, outbound 
 
 /// Why a grant was not refreshed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum RefreshFailure {
     #[error(transparent)]
     OAuth(#[from] OAuthError),
     #[error(transparent)]
@@ -30,7 +30,7 @@ pub(crate) enum Failure {
     },
 }
 
-impl Failure {
+impl RefreshFailure {
     /// Returns what the failure means, who must act and what to do, given how the grant fared.
     pub(crate) fn responsibility(&self, history: History) -> Responsibility {
         match self {
@@ -121,12 +121,13 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_happened_and_who_must_act() {
-        let told = |failure: &Failure| failure.problem(&failure.responsibility(History::WORKS));
+        let told =
+            |failure: &RefreshFailure| failure.problem(&failure.responsibility(History::WORKS));
         for (is_asked, who) in [
             (true, MustAct::MailboxOwner),
             (false, MustAct::Administrator),
         ] {
-            let failure = Failure::NoRefreshToken { is_asked };
+            let failure = RefreshFailure::NoRefreshToken { is_asked };
             let problem = told(&failure);
 
             assert_eq!(problem.must_act, who);
@@ -134,7 +135,7 @@ mod tests {
             assert!(!failure.concerns_client());
         }
 
-        let failure = Failure::Provider(ProviderError::BadUrl { field: "token_url" });
+        let failure = RefreshFailure::Provider(ProviderError::BadUrl { field: "token_url" });
         let problem = told(&failure);
 
         assert_eq!(problem.must_act, MustAct::Administrator);
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn metadata_that_cannot_be_had_blames_no_grant() {
-        let failure = Failure::Provider(ProviderError::Discovery(OAuthError::MixedUp));
+        let failure = RefreshFailure::Provider(ProviderError::Discovery(OAuthError::MixedUp));
         let decided = failure.responsibility(History::WORKS);
         assert!(decided.verdict.is_retryable());
     }

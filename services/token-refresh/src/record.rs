@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::decide::{Decision, is_told};
+use crate::decide::{RefreshDecision, is_told};
 use crate::refresh::{Refresher, spread_of};
 
 /// How long new tokens are held in memory while the database is away.
@@ -32,7 +32,7 @@ pub(crate) struct Failed {
     pub(crate) problem: Problem,
     /// Every grant of the client configuration fails alike.
     pub(crate) concerns_client: bool,
-    pub(crate) decision: Decision,
+    pub(crate) decision: RefreshDecision,
 }
 
 impl Refresher {
@@ -123,14 +123,16 @@ impl Refresher {
             return Ok(());
         }
         let (state, after, outcome) = match failed.decision {
-            Decision::Retry { after } => (grant.state, after, "retried"),
-            Decision::RequireSignIn => (
+            RefreshDecision::Retry { after } => (grant.state, after, "retried"),
+            RefreshDecision::RequireSignIn => (
                 GrantState::SignInRequired,
                 Duration::ZERO,
                 "sign_in_required",
             ),
-            Decision::OfferSignIn { after } => (GrantState::Suspended, after, "sign_in_offered"),
-            Decision::Suspend { after } => (GrantState::Suspended, after, "suspended"),
+            RefreshDecision::OfferSignIn { after } => {
+                (GrantState::Suspended, after, "sign_in_offered")
+            }
+            RefreshDecision::Suspend { after } => (GrantState::Suspended, after, "suspended"),
         };
         let due_at = now + after + jitter(after, spread_of(grant));
         grant::record_failure(&mut tx, grant, state, problem, due_at, now).await?;

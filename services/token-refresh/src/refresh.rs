@@ -16,7 +16,7 @@ use tracing::{error, info, instrument, warn};
 use crate::client_limiter::ClientLimiter;
 use crate::config::Config;
 use crate::decide::{Situation, decide, history_of};
-use crate::failure::Failure;
+use crate::failure::RefreshFailure;
 use crate::metric::Metrics;
 use crate::record::Failed;
 
@@ -84,7 +84,7 @@ impl Refresher {
     fn note_provider(
         &self,
         client: &ClientConfiguration,
-        asked: &Result<Option<NewTokens>, Failure>,
+        asked: &Result<Option<NewTokens>, RefreshFailure>,
     ) {
         match asked {
             Ok(None) => {}
@@ -114,21 +114,24 @@ impl Refresher {
         row: &ClientConfiguration,
         claimed_at: Instant,
         stop: &CancellationToken,
-    ) -> Result<Option<NewTokens>, Failure> {
+    ) -> Result<Option<NewTokens>, RefreshFailure> {
         let registered = open_registration(row, &self.keys)?;
         let Some(sealed) = &grant.refresh_token else {
             let is_asked = registered.registration.asks_offline_access();
-            return Err(Failure::NoRefreshToken { is_asked });
+            return Err(RefreshFailure::NoRefreshToken { is_asked });
         };
         let context = Grant::refresh_context(grant.id);
-        let refresh_token = self.keys.open(sealed, &context).map_err(Failure::Open)?;
+        let refresh_token = self
+            .keys
+            .open(sealed, &context)
+            .map_err(RefreshFailure::Open)?;
         let limit = DISCOVERY_LIMIT;
         let found = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(None),
             found = timeout(limit, self.providers.get(&registered)) => found,
         };
-        let provider = found.map_err(|_| Failure::DiscoveryTimedOut { limit })??;
+        let provider = found.map_err(|_| RefreshFailure::DiscoveryTimedOut { limit })??;
         if claimed_at.elapsed() > CLAIM_IS_SAFE_FOR {
             warn!("A claim became too old before it was used");
             return Ok(None);
@@ -153,7 +156,7 @@ impl Refresher {
         grant: &Grant,
         answer: &TokenAnswer,
         token_origin: String,
-    ) -> Result<NewTokens, Failure> {
+    ) -> Result<NewTokens, RefreshFailure> {
         let now = self.replica.clock.now();
         let key = self.keys.sealing_key();
         let access = key.seal(&answer.access_token, &Grant::access_context(grant.id));
@@ -167,8 +170,8 @@ impl Refresher {
             (None, None) => grant.refresh_expires_at,
         };
         Ok(NewTokens {
-            access_token: access.map_err(Failure::Seal)?,
-            refresh_token: refresh.transpose().map_err(Failure::Seal)?,
+            access_token: access.map_err(RefreshFailure::Seal)?,
+            refresh_token: refresh.transpose().map_err(RefreshFailure::Seal)?,
             token_origin,
             access_expires_at,
             refresh_due_at: mailmesh_oauth::refresh_due_at(
@@ -193,11 +196,11 @@ impl Refresher {
         &self,
         grant: &Grant,
         client: &ClientConfiguration,
-        failure: &Failure,
+        failure: &RefreshFailure,
     ) -> Result<(), StoreError> {
         let now = self.replica.clock.now();
         let token_left = Duration::try_from(grant.access_expires_at - now).unwrap_or_default();
-        if matches!(failure, Failure::NoRefreshToken { .. }) && !token_left.is_zero() {
+        if matches!(failure, RefreshFailure::NoRefreshToken { .. }) && !token_left.is_zero() {
             return self.put_off(grant, token_left).await;
         }
         let decided = failure.responsibility(history_of(grant, now));
