@@ -5,7 +5,7 @@ use super::capability::Capabilities;
 use super::error::Pop3Error;
 use super::limit::Pop3Limits;
 use super::reply::Reply;
-use super::sign_in::{Greeting, SignIn};
+use super::sign_in::{Greeting, SignInAttempt};
 use super::stage::Stage;
 use super::wire::Wire;
 use crate::spoken::spoken;
@@ -34,7 +34,7 @@ pub(super) async fn connect(
     if matches!(credentials, Credentials::None) {
         return Ok((wire, offered));
     }
-    let sign_in = SignIn {
+    let sign_in = SignInAttempt {
         wire: &mut wire,
         server,
         greeting,

@@ -27,7 +27,7 @@ pub(super) struct Greeting {
 
 /// One attempt to sign in.
 #[derive(Debug)]
-pub(super) struct SignIn<'a> {
+pub(super) struct SignInAttempt<'a> {
     pub(super) wire: &'a mut Wire,
     pub(super) server: &'a Server,
     pub(super) greeting: Greeting,
@@ -42,7 +42,7 @@ enum Form {
     TwoLines,
 }
 
-impl SignIn<'_> {
+impl SignInAttempt<'_> {
     /// Signs in with the best mechanism that the server offers.
     pub(super) async fn run(mut self, credentials: &Credentials) -> Result<(), Pop3Error> {
         match credentials {
