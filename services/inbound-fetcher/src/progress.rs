@@ -20,22 +20,22 @@ use crate::{cursor, reconcile};
 
 /// How far an account's folders were received, and the right to publish what is new. It outlives sessions.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct MailboxProgress {
     positions: Positions,
-    form: Form,
+    form: Remembered,
 }
 
 #[derive(Debug)]
-enum Form {
+enum Remembered {
     Cursor,
     Seen(Box<SeenSet>),
 }
 
-impl Progress {
+impl MailboxProgress {
     pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
         Self {
             positions: Positions::new(cursors),
-            form: Form::Cursor,
+            form: Remembered::Cursor,
         }
     }
 
@@ -43,15 +43,15 @@ impl Progress {
     pub(crate) async fn open(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
         match (folder.source.listing(), &mut self.form) {
             (Listing::AfterOrdinal, form) => {
-                *form = Form::Cursor;
+                *form = Remembered::Cursor;
                 cursor::open(folder, &mut self.positions).await
             }
-            (Listing::Whole, Form::Seen(seen)) => {
+            (Listing::Whole, Remembered::Seen(seen)) => {
                 seen.open();
                 Ok(())
             }
             (Listing::Whole, form) => {
-                *form = Form::Seen(Box::default());
+                *form = Remembered::Seen(Box::default());
                 Ok(())
             }
         }
@@ -60,9 +60,9 @@ impl Progress {
     /// Returns whether stored positions lead to their mails before what is new was received.
     pub(crate) fn is_settled(&self, folder: &str) -> bool {
         match &self.form {
-            Form::Cursor => cursor::is_settled(&self.positions, folder),
+            Remembered::Cursor => cursor::is_settled(&self.positions, folder),
             // An id may name another mail by now, which only its content tells.
-            Form::Seen(_) => false,
+            Remembered::Seen(_) => false,
         }
     }
 
@@ -73,8 +73,8 @@ impl Progress {
         folder: &mut OpenFolder<'_>,
     ) -> Result<Vec<ListedMail>, Failure> {
         match &mut self.form {
-            Form::Cursor => cursor::list_new(folder, &mut self.positions).await,
-            Form::Seen(seen) => seen.list_new(folder, &mut self.positions).await,
+            Remembered::Cursor => cursor::list_new(folder, &mut self.positions).await,
+            Remembered::Seen(seen) => seen.list_new(folder, &mut self.positions).await,
         }
     }
 
@@ -95,8 +95,8 @@ impl Progress {
     pub(crate) async fn finish(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
         let positions = &mut self.positions;
         match &mut self.form {
-            Form::Seen(seen) => seen.finish(folder).await?,
-            Form::Cursor => {
+            Remembered::Seen(seen) => seen.finish(folder).await?,
+            Remembered::Cursor => {
                 cursor::forget_impossible(folder, positions);
                 // What was published beyond the cursor and is listed no more was removed meanwhile.
                 if let Some(ordinal) = positions.last_published(folder.name) {
@@ -118,11 +118,11 @@ impl Progress {
         mails: &[WholeMail],
     ) -> Result<HashSet<u64>, Failure> {
         let mut known = match &mut self.form {
-            Form::Cursor => {
+            Remembered::Cursor => {
                 self.positions.note_read(folder, mails);
                 known::find_known(owner, &mut self.positions, folder, mails).await?
             }
-            Form::Seen(seen) => seen.find_known(owner, folder, mails).await?,
+            Remembered::Seen(seen) => seen.find_known(owner, folder, mails).await?,
         };
         let unknown = mails.iter().filter(|mail| !known.contains(&mail.ordinal));
         let published = find_published(owner, &mut self.positions, folder, unknown).await?;
@@ -144,10 +144,10 @@ impl Progress {
         is_complete: bool,
     ) {
         match &self.form {
-            Form::Cursor => self.positions.note_published(folder, sequences),
+            Remembered::Cursor => self.positions.note_published(folder, sequences),
             // Recorded with their sequence. Of a batch that failed one may lie in the stream without our knowing.
-            Form::Seen(_) if is_complete => self.positions.note_covered(sequences),
-            Form::Seen(_) => {}
+            Remembered::Seen(_) if is_complete => self.positions.note_covered(sequences),
+            Remembered::Seen(_) => {}
         }
     }
 
@@ -161,9 +161,9 @@ impl Progress {
         mails: Vec<ReceivedMail>,
     ) -> Option<Receipt> {
         let cursor = match &self.form {
-            Form::Cursor => self.positions.advance(folder, reached),
+            Remembered::Cursor => self.positions.advance(folder, reached),
             // Ordinals of such sources hold for one session only; the mails' rows record what was seen.
-            Form::Seen(_) => None,
+            Remembered::Seen(_) => None,
         };
         if mails.is_empty() && cursor.is_none() {
             return None;
@@ -204,16 +204,16 @@ impl Progress {
     /// Returns whether a session need not look for what an earlier owner left undone, as one did.
     pub(crate) fn has_looked(&self) -> bool {
         match &self.form {
-            Form::Cursor => false,
-            Form::Seen(seen) => seen.has_looked(),
+            Remembered::Cursor => false,
+            Remembered::Seen(seen) => seen.has_looked(),
         }
     }
 
     /// Returns whether the next session may list what this one did not.
     pub(crate) fn may_have_more(&self) -> bool {
         match &self.form {
-            Form::Cursor => false,
-            Form::Seen(seen) => seen.may_have_more(),
+            Remembered::Cursor => false,
+            Remembered::Seen(seen) => seen.may_have_more(),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::account_context::AccountContext;
 use crate::failure::Failure;
 use crate::post_action::Due;
 use crate::prepare::{Prepared, WholeMail, prepare};
-use crate::progress::Progress;
+use crate::progress::MailboxProgress;
 use crate::recorder::Receipt;
 
 /// Publishes listed mails of a folder, records them, and moves the cursor behind them.
@@ -15,7 +15,7 @@ use crate::recorder::Receipt;
 pub(crate) struct Publisher<'a> {
     owner: &'a AccountContext,
     folder: &'a str,
-    progress: &'a mut Progress,
+    progress: &'a mut MailboxProgress,
     /// Ascending by ordinal.
     mails: &'a [ListedMail],
     /// What is still to be dealt with; the cursor stays before the first of it.
@@ -32,7 +32,7 @@ impl<'a> Publisher<'a> {
     pub(crate) fn new(
         owner: &'a AccountContext,
         folder: &'a str,
-        progress: &'a mut Progress,
+        progress: &'a mut MailboxProgress,
         mails: &'a [ListedMail],
     ) -> Self {
         let ordinals = mails.iter().map(|mail| mail.ordinal);

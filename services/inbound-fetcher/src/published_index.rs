@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 /// beyond its folder's cursor, or that mail would be published again.
 #[derive(Debug, Default)]
 pub(crate) struct PublishedIndex {
-    folders: BTreeMap<String, BTreeMap<u64, Event>>,
+    folders: BTreeMap<String, BTreeMap<u64, PublishedEvent>>,
     last_sequence: u64,
 }
 
 /// The event of a mail.
 #[derive(Debug, Clone, Copy)]
-struct Event {
+struct PublishedEvent {
     sequence: u64,
     /// Published by this owner, who saw the mail where the event says.
     is_own: bool,
@@ -37,7 +37,7 @@ impl PublishedIndex {
         self.note(
             folder,
             ordinal,
-            Event {
+            PublishedEvent {
                 sequence,
                 is_own: true,
             },
@@ -49,14 +49,14 @@ impl PublishedIndex {
         self.note(
             folder,
             ordinal,
-            Event {
+            PublishedEvent {
                 sequence,
                 is_own: false,
             },
         );
     }
 
-    fn note(&mut self, folder: &str, ordinal: u64, event: Event) {
+    fn note(&mut self, folder: &str, ordinal: u64, event: PublishedEvent) {
         self.see(event.sequence);
         match self.folders.get_mut(folder) {
             Some(mails) => mails.insert(ordinal, event),

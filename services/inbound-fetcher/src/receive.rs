@@ -16,7 +16,7 @@ use crate::pipeline;
 use crate::plan::{FetchPlan, FetchPlanner, SIZED_MAILS};
 use crate::poison::{PoisonTracker, SingleFetch};
 use crate::post_action::{Due, PostActions};
-use crate::progress::Progress;
+use crate::progress::MailboxProgress;
 use crate::publish::Publisher;
 
 /// One mail comes in, one is handed over, one waits for its share of what is ready.
@@ -52,7 +52,7 @@ impl Receiver {
     pub(crate) async fn receive(
         &mut self,
         folder: &mut OpenFolder<'_>,
-        progress: &mut Progress,
+        progress: &mut MailboxProgress,
         post: &mut PostActions,
         mails: &[ListedMail],
     ) -> Result<(), Failure> {

@@ -14,7 +14,7 @@ use crate::failed_folder::FailedFolders;
 use crate::failure::Failure;
 use crate::open_folder::OpenFolder;
 use crate::post_action::PostActions;
-use crate::progress::Progress;
+use crate::progress::MailboxProgress;
 use crate::push::{PushTrust, SessionEnd};
 use crate::receive::Receiver;
 use crate::standby::Pause;
@@ -22,7 +22,7 @@ use crate::standby::Pause;
 /// Receives new mail from an account's folders, and waits for changes. It outlives sessions.
 #[derive(Debug)]
 pub(crate) struct FolderWatch {
-    progress: Progress,
+    progress: MailboxProgress,
     receiver: Receiver,
     post: PostActions,
     failed: FailedFolders,
@@ -39,7 +39,7 @@ pub(crate) enum Look {
 impl FolderWatch {
     pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
         Self {
-            progress: Progress::new(cursors),
+            progress: MailboxProgress::new(cursors),
             receiver: Receiver::default(),
             post: PostActions::default(),
             failed: FailedFolders::default(),
