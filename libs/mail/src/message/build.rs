@@ -15,7 +15,7 @@ use email_encoding::body::base64;
 use lettre::message::header::{self as field, Header as _, HeaderName, HeaderValue, Headers};
 use time::format_description::well_known::Rfc2822;
 
-use self::check::{check_text, message_id};
+use self::check::{check_text, foreign_message_id, message_id};
 use self::custom::add_custom;
 use self::header::{mailboxes, unstructured};
 use self::people::People;
@@ -96,7 +96,7 @@ fn add_subject_and_thread(
     let parent = draft
         .in_reply_to
         .as_deref()
-        .map(|id| message_id("in_reply_to", id))
+        .map(|id| foreign_message_id("in_reply_to", id))
         .transpose()?;
     if draft.references.len() > MAX_GIVEN_REFERENCES {
         let limit = MAX_GIVEN_REFERENCES;
@@ -109,7 +109,7 @@ fn add_subject_and_thread(
         .references
         .iter()
         .enumerate()
-        .map(|(index, id)| message_id(&format!("references[{index}]"), id))
+        .map(|(index, id)| foreign_message_id(&format!("references[{index}]"), id))
         .collect::<Result<Vec<_>, _>>()?;
     if let Some(parent) = parent {
         insert_ids(headers, field::InReplyTo::name(), "in_reply_to", &parent)?;

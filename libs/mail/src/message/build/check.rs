@@ -42,18 +42,30 @@ pub(super) fn check_length(path: &str, value: &str, limit: usize) -> Result<(), 
 }
 
 pub(super) fn message_id(path: &str, id: &str) -> Result<String, BuildError> {
+    checked_id(path, id, |_| false)
+}
+
+/// Checks the id of another mail, which must be repeated as it is to be recognised: some programs put spaces into theirs.
+pub(super) fn foreign_message_id(path: &str, id: &str) -> Result<String, BuildError> {
+    let is_bracketed = id.trim().starts_with('<');
+    checked_id(path, id, |byte| byte == b' ' && is_bracketed)
+}
+
+fn checked_id(
+    path: &str,
+    id: &str,
+    is_also_taken: impl Fn(u8) -> bool,
+) -> Result<String, BuildError> {
     let id = id.trim();
     check_plain(path, id)?;
     let bare = id
         .strip_prefix('<')
         .and_then(|rest| rest.strip_suffix('>'))
         .unwrap_or(id);
-    let is_valid = !bare.is_empty()
-        && bare.len() <= MAX_ID
-        && bare
-            .bytes()
-            .all(|byte| matches!(byte, b'!'..=b'~') && !matches!(byte, b'<' | b'>'));
-    if is_valid {
+    let is_taken = |byte: u8| {
+        is_also_taken(byte) || (matches!(byte, b'!'..=b'~') && !matches!(byte, b'<' | b'>'))
+    };
+    if !bare.trim().is_empty() && bare.len() <= MAX_ID && bare.bytes().all(is_taken) {
         Ok(format!("<{bare}>"))
     } else {
         Err(BuildError::new(path, FieldProblem::InvalidMessageId))

@@ -184,6 +184,20 @@ fn ids_of_the_longest_kind_are_never_encoded() {
 }
 
 #[test]
+fn ids_of_other_mails_are_repeated_with_their_spaces() {
+    let draft = Draft {
+        in_reply_to: Some("<a b @example.com>".into()),
+        references: vec!["<[1] x@example.com>".into()],
+        ..draft()
+    };
+
+    let raw = built(&draft);
+
+    assert!(raw.contains("In-Reply-To: <a b @example.com>\r\n"));
+    assert!(raw.contains("References: <[1] x@example.com> <a b @example.com>\r\n"));
+}
+
+#[test]
 fn separators_of_lines_and_paragraphs_become_spaces() {
     let draft = Draft {
         subject: "a\u{2028}b\u{2029}c\u{3000}d".into(),
