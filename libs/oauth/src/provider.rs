@@ -55,6 +55,13 @@ pub struct RegisteredClient {
     pub registration: Registration,
 }
 
+/// What the administrator vouches for, in one client configuration or several.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Trust {
+    ca_pem: Option<String>,
+    hosts: Vec<String>,
+}
+
 /// Turns client configurations into providers, and caches their metadata.
 #[derive(Debug)]
 pub struct Providers {
@@ -62,12 +69,9 @@ pub struct Providers {
     proxy: Option<ForwardProxy>,
     keep: Duration,
     addresses: AddressRule,
-    https: Mutex<HashMap<ClientKind, HttpClient>>,
+    https: Mutex<HashMap<Trust, HttpClient>>,
     known: Mutex<HashMap<ClientConfigurationId, Known>>,
 }
-
-/// The private CA, and the hosts that the administrator has named.
-type ClientKind = (Option<String>, Vec<String>);
 
 #[derive(Debug)]
 struct Known {
@@ -206,25 +210,25 @@ impl Providers {
     }
 
     async fn http(&self, registered: &RegisteredClient) -> Result<HttpClient, HttpSetupError> {
-        let of = (
-            registered.ca_pem.clone(),
-            registered.registration.named_hosts(),
-        );
+        let trust = Trust {
+            ca_pem: registered.ca_pem.clone(),
+            hosts: registered.registration.named_hosts(),
+        };
         let mut https = self.https.lock().await;
-        if let Some(http) = https.get(&of) {
+        if let Some(http) = https.get(&trust) {
             return Ok(http.clone());
         }
         let http = HttpClient::try_new(&HttpSettings {
-            extra_ca_pem: of.0.clone(),
+            extra_ca_pem: trust.ca_pem.clone(),
             proxy: self.proxy.clone(),
             addresses: self.addresses.clone(),
-            trusted_hosts: of.1.clone(),
+            trusted_hosts: trust.hosts.clone(),
             ..HttpSettings::default()
         })?;
         if https.len() >= MOST_HTTP_CLIENTS {
             https.clear();
         }
-        https.insert(of, http.clone());
+        https.insert(trust, http.clone());
         Ok(http)
     }
 }

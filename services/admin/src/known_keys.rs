@@ -11,20 +11,27 @@ const BELIEVED_FOR: Duration = Duration::from_secs(5);
 /// Keys that were looked up a moment ago, by their hash.
 #[derive(Debug, Default)]
 pub(crate) struct KnownKeys {
-    keys: Mutex<HashMap<[u8; 32], (Instant, Arc<ApiKey>)>>,
+    keys: Mutex<HashMap<[u8; 32], KnownKey>>,
+}
+
+#[derive(Debug)]
+struct KnownKey {
+    found_at: Instant,
+    key: Arc<ApiKey>,
 }
 
 impl KnownKeys {
     pub(crate) fn find(&self, hash: &[u8; 32]) -> Option<Arc<ApiKey>> {
         let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        let (found_at, key) = keys.get(hash)?;
-        (found_at.elapsed() < BELIEVED_FOR).then(|| Arc::clone(key))
+        let known = keys.get(hash)?;
+        (known.found_at.elapsed() < BELIEVED_FOR).then(|| Arc::clone(&known.key))
     }
 
     pub(crate) fn remember(&self, hash: [u8; 32], key: Arc<ApiKey>) {
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.retain(|_, (found_at, _)| found_at.elapsed() < BELIEVED_FOR);
-        keys.insert(hash, (Instant::now(), key));
+        keys.retain(|_, known| known.found_at.elapsed() < BELIEVED_FOR);
+        let found_at = Instant::now();
+        keys.insert(hash, KnownKey { found_at, key });
     }
 
     pub(crate) fn forget(&self) {

@@ -123,15 +123,7 @@ impl Obstacle {
                 "The account, or the provider's settings, were changed while you signed in.",
             )
             .act(MustAct::MailboxOwner, NEW_LINK),
-            Self::SharedRedirect { own } => stopped(
-                409,
-                "Several client configurations share one redirect URI, so that an answer of one provider could be passed off as another's.",
-            )
-            .fact("Redirect URI to register", own)
-            .act(
-                MustAct::Administrator,
-                "Register the redirect URI named here at the provider and set own_redirect_uri of the client configuration to true; one configuration alone may stay without. Then make a new link.",
-            ),
+            Self::SharedRedirect { own } => shared_redirect(own),
             Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => refused(error),
             Self::Provider(error) => stopped(500, sentence(error)).act(
                 MustAct::Administrator,
@@ -176,6 +168,18 @@ fn connected() -> Page {
         Tone::Good,
         "The mailbox is connected",
         "This link was used already or has ended, and its mailbox is connected. There is nothing left to do.",
+    )
+}
+
+fn shared_redirect(own: &str) -> Page {
+    stopped(
+        409,
+        "Several client configurations share one redirect URI, so that an answer of one provider could be passed off as another's.",
+    )
+    .fact("Redirect URI to register", own)
+    .act(
+        MustAct::Administrator,
+        "Register the redirect URI named here at the provider and set own_redirect_uri of the client configuration to true; one configuration alone may stay without. Then make a new link.",
     )
 }
 

@@ -25,9 +25,8 @@ pub(crate) fn visible(text: &str) -> String {
     for character in text.chars() {
         if is_obeyed(character) {
             let mut units = [0; 2];
-            for unit in character.encode_utf16(&mut units) {
-                shown.push_str(&format!("\\u{unit:04x}"));
-            }
+            let escapes = character.encode_utf16(&mut units);
+            shown.extend(escapes.iter().map(|unit| format!("\\u{unit:04x}")));
         } else {
             shown.push(character);
         }

@@ -40,8 +40,8 @@ struct ClientView {
     identity_claim: Option<String>,
     extra_authorize_parameters: BTreeMap<String, String>,
     ca_pem: Option<String>,
-    inbound: bool,
-    outbound: bool,
+    #[serde(flatten)]
+    directions: Directions,
     own_redirect_uri: bool,
     /// To be registered at the provider.
     redirect_uri: String,
@@ -52,6 +52,12 @@ struct ClientView {
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     updated_at: OffsetDateTime,
+}
+
+#[derive(Debug, Serialize)]
+struct Directions {
+    inbound: bool,
+    outbound: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -221,8 +227,10 @@ fn view(app: &App, client: ClientConfiguration, accounts: i64) -> ClientView {
         identity_claim: client.identity_claim,
         extra_authorize_parameters: client.extra_authorize_parameters,
         ca_pem: client.ca_pem,
-        inbound: client.is_inbound,
-        outbound: client.is_outbound,
+        directions: Directions {
+            inbound: client.is_inbound,
+            outbound: client.is_outbound,
+        },
         own_redirect_uri: !client.is_redirect_shared,
         redirect_uri: redirect_uri.to_string(),
         refusal: client.refusal,

@@ -202,33 +202,35 @@ async fn a_client_secret_goes_to_no_url_that_it_was_not_given_for() {
     world.finish().await.unwrap();
 }
 
+/// None of them is of the public Internet.
+const INTERNAL: [&str; 20] = [
+    "localhost",
+    "a.localhost",
+    "127.0.0.1",
+    "127.8.9.1",
+    "10.0.0.1",
+    "192.168.0.1",
+    "172.16.0.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "168.63.129.16",
+    "0.0.0.0",
+    "224.0.0.1",
+    "::1",
+    "[::1]",
+    "::",
+    "fd00::1",
+    "fe80::1",
+    "::ffff:10.0.0.1",
+    "64:ff9b::a00:1",
+    "2002:a00:1::",
+];
+
 #[tokio::test]
 async fn a_modeller_names_hosts_of_the_public_internet_alone() {
     let (world, modeller) = world().await.unwrap();
     let key = Some(modeller.as_str());
-    let hosts = [
-        "localhost",
-        "a.localhost",
-        "127.0.0.1",
-        "127.8.9.1",
-        "10.0.0.1",
-        "192.168.0.1",
-        "172.16.0.1",
-        "169.254.169.254",
-        "100.64.0.1",
-        "168.63.129.16",
-        "0.0.0.0",
-        "224.0.0.1",
-        "::1",
-        "[::1]",
-        "::",
-        "fd00::1",
-        "fe80::1",
-        "::ffff:10.0.0.1",
-        "64:ff9b::a00:1",
-        "2002:a00:1::",
-    ];
-    for host in hosts {
+    for host in INTERNAL {
         let account = with(&password("m"), &json!({"host": host}));
         let refused = world
             .call_as(key, Method::POST, PATH, &account)

@@ -2,11 +2,10 @@ use mailmesh_oauth::IdTokenError;
 
 use super::*;
 
-#[test]
-fn every_page_says_who_must_act_what_to_do_and_what_becomes_of_mail() {
+fn obstacles() -> Vec<(Obstacle, u16, MustAct)> {
     let refused =
         |error, words| Obstacle::OAuth(OAuthError::from_authorization_answer(error, words));
-    for (obstacle, status, who) in [
+    vec![
         (Obstacle::UnknownLink, 404, MustAct::Administrator),
         (Obstacle::UsedLink, 410, MustAct::Administrator),
         (Obstacle::UnknownState, 400, MustAct::MailboxOwner),
@@ -58,7 +57,12 @@ fn every_page_says_who_must_act_what_to_do_and_what_becomes_of_mail() {
         ),
         (refused("what_is_this", None), 502, MustAct::Administrator),
         (Obstacle::Busy, 503, MustAct::MailboxOwner),
-    ] {
+    ]
+}
+
+#[test]
+fn every_page_says_who_must_act_what_to_do_and_what_becomes_of_mail() {
+    for (obstacle, status, who) in obstacles() {
         let page = obstacle.page();
         assert_eq!(
             (page.status, page.must_act),

@@ -119,9 +119,10 @@ async fn own_world() -> Result<World> {
     World::with(
         |provider| {
             for client in &mut provider.clients {
-                let shared = client.redirect_uris[0].clone();
-                let base = shared.replace("/receiveTokenAuthentication.htm", "");
-                client.redirect_uris = vec![format!("{base}/oauth/callback/{}", "sandbox")];
+                for uri in &mut client.redirect_uris {
+                    *uri =
+                        uri.replace("/receiveTokenAuthentication.htm", "/oauth/callback/sandbox");
+                }
             }
         },
         own,
