@@ -23,6 +23,19 @@ fn processes_on(folder: &Path) -> Vec<String> {
         .collect()
 }
 
+/// Waits until the servers have followed their process; the shells that watch them end a moment after it.
+async fn all_gone(data: &Path) {
+    let gone = eventually("every process on the folder ends", async || {
+        let left = processes_on(data);
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(left.join("; "))
+        }
+    });
+    gone.await.unwrap();
+}
+
 /// Kills the nats-server whose command line names the folder.
 fn kill_nats_on(folder: &Path) {
     let folder = folder.to_str().unwrap();
@@ -77,7 +90,7 @@ async fn a_server_that_dies_is_started_again_but_not_without_end() {
         said.contains("once more, and mailmesh ends with it"),
         "{said}"
     );
-    assert_eq!(processes_on(&data), Vec::<String>::new());
+    all_gone(&data).await;
     sandbox.stop().await;
 }
 
@@ -120,15 +133,7 @@ async fn up_works_stops_on_ctrl_c_and_comes_back_with_everything() {
 
     let up = Up::start(&data, &log, ports).await;
     up.kill9().await;
-    let gone = eventually("the servers follow a killed up", async || {
-        let left = processes_on(&data);
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(left.join("; "))
-        }
-    });
-    gone.await.unwrap();
+    all_gone(&data).await;
     let up = Up::start(&data, &log, ports).await;
     send(&up, "third").await;
     arrived(&up, &sandbox, 3).await;
