@@ -189,6 +189,19 @@ impl Mesh {
         Ok(())
     }
 
+    /// Returns what `/metrics` of each replica shows.
+    ///
+    /// # Errors
+    ///
+    /// Fails when one does not answer.
+    pub async fn metrics(&self) -> anyhow::Result<Vec<String>> {
+        let mut shown = Vec::with_capacity(self.replicas.len());
+        for replica in &self.replicas {
+            shown.push(replica.metrics(&self.http).await?);
+        }
+        Ok(shown)
+    }
+
     /// Stops all that run, and returns everything that was logged, by log file.
     ///
     /// # Errors

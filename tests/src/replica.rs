@@ -117,6 +117,15 @@ impl Replica {
         ready.with_context(|| format!("{} is not ready", self.service.name()))
     }
 
+    /// Returns what `/metrics` shows.
+    pub(crate) async fn metrics(&self, http: &reqwest::Client) -> anyhow::Result<String> {
+        let answer = http
+            .get(format!("http://{}/metrics", self.ops))
+            .send()
+            .await?;
+        Ok(answer.error_for_status()?.text().await?)
+    }
+
     pub(crate) async fn kill9(&mut self) {
         self.has_ended = true;
         self.process.kill().await;

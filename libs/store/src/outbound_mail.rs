@@ -26,7 +26,7 @@ pub use cancel::{
     CancelRequest, CancelResult, cancel, claim_cancels, delete_cancels, has_kept_cancels,
     keep_cancel, settle_cancel,
 };
-pub use list::list;
+pub use list::{QueueSize, list, measure_queue};
 pub use outcome::{Outcome, record_outcomes, resolve_uncertain};
 pub use recover::{Recovered, recover, recover_lost};
 use row::{Row, columns};

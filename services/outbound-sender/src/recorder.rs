@@ -17,7 +17,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::decide::MailEventKind;
 use crate::in_flight::{InFlight, InFlightGuard};
+use crate::metric;
 pub(crate) use stage::Entry;
 use stage::StageWrite;
 
@@ -32,6 +34,8 @@ const LAST_TRIES: u32 = 10;
 pub(crate) struct Recorded {
     pub(crate) outcome: Outcome,
     pub(crate) events: Vec<Encoded>,
+    /// What the events tell of.
+    pub(crate) kind: Option<MailEventKind>,
 }
 
 /// An outcome that waits for the database, and the guard of its attempt.
@@ -170,6 +174,10 @@ impl Outcomes {
             .collect();
         outbox::insert(&mut tx, self.replica.id, &events, now).await?;
         tx.commit().await?;
+        let told = pending().filter(|recorded| settled.contains(&recorded.outcome.mail_id));
+        for kind in told.filter_map(|recorded| recorded.kind) {
+            metric::count(metric::outcome_of(kind), 1);
+        }
         if !events.is_empty() {
             self.replica.outbox.wake();
         }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::event;
+use crate::metric;
 use crate::problem::{DECIDE, uncertain_mail};
 use crate::shared::{Shared, wake_holders};
 
@@ -70,6 +71,7 @@ async fn recover(shared: &Shared) -> Result<(), StoreError> {
     let events = events_of(replica, &mut tx, &recovered, &problem).await?;
     outbox::insert(&mut tx, replica.id, &events, now).await?;
     tx.commit().await?;
+    metric::count("uncertain", events.len());
     if !events.is_empty() {
         replica.outbox.wake();
     }

@@ -24,7 +24,7 @@ use crate::retry_policy::RetryPolicy;
 use crate::shared::{OUTBOUND_DUE, Shared};
 use crate::uncertain::UncertainResolver;
 use crate::work::OutboundWork;
-use crate::{cancel, due, leftover, recovery};
+use crate::{cancel, due, gauge, leftover, recovery};
 
 const NAME: &str = "outbound-sender";
 const STREAMS: &[StreamKind] = &[
@@ -164,6 +164,8 @@ fn send(shared: Arc<Shared>, due_hints: Subscription, work: &Lifecycle) {
     work.spawn("due", waking);
     let recovering = recovery::run(Arc::clone(&shared), stop.clone());
     work.spawn("recovery", recovering);
+    let measuring = gauge::run(Arc::clone(&shared), stop.clone());
+    work.spawn("queue-gauges", measuring);
     let resolving = UncertainResolver::default().run(shared, stop);
     work.spawn("uncertain", resolving);
 }

@@ -43,7 +43,12 @@ impl Shared {
         let Decision { outcome, event, .. } = decision;
         let encode = |kind| event::encode_kind(&self.replica, account, mail, &outcome, kind);
         let events = event.map(encode).unwrap_or_default();
-        self.recorder.record(Recorded { outcome, events }).await;
+        let recorded = Recorded {
+            outcome,
+            events,
+            kind: event,
+        };
+        self.recorder.record(recorded).await;
     }
 }
 

@@ -1,5 +1,7 @@
 use mailmesh_domain::{AccountId, MailId, OutboundState};
 use sqlx::AssertSqlSafe;
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::OutboundMail;
 use super::block::show_blocks;
@@ -43,4 +45,44 @@ pub async fn list(
     let mut mails = mails?;
     show_blocks(tx, &mut mails).await?;
     Ok(mails)
+}
+
+/// Size and age of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueSize {
+    /// Queued mails, counted up to a limit.
+    pub mails: u64,
+    /// When the mail was due that is due first.
+    pub oldest_due_at: Option<OffsetDateTime>,
+}
+
+/// Measures the queue of accounts, counting at most `most` mails.
+///
+/// # Errors
+/// When the database fails.
+pub async fn measure_queue(
+    tx: &mut Tx,
+    accounts: &[AccountId],
+    most: i64,
+) -> Result<QueueSize, StoreError> {
+    let accounts: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
+    let (mails, oldest_due_at): (i64, Option<OffsetDateTime>) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM (
+                     SELECT 1 FROM outbound_mails
+                     WHERE account_id = ANY ($1) AND state = 'queued' LIMIT $2) AS counted),
+                (SELECT min(first.due_at) FROM unnest($1) AS a (account_id)
+                 CROSS JOIN LATERAL (
+                     SELECT m.due_at FROM outbound_mails m
+                     WHERE m.account_id = a.account_id AND m.state = 'queued'
+                     ORDER BY m.due_at LIMIT 1) AS first)",
+    )
+    .bind(accounts)
+    .bind(most)
+    .fetch_one(tx.connection())
+    .await
+    .map_err(StoreError::query("measure the queue"))?;
+    Ok(QueueSize {
+        mails: u64::try_from(mails).unwrap_or_default(),
+        oldest_due_at,
+    })
 }

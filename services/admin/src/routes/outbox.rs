@@ -210,7 +210,7 @@ async fn announce_decision(
             app.announce(tx, &event).await
         }
         Decision::Fail => {
-            let verdict = Verdict::permanent(mailmesh_domain::MustAct::Nobody);
+            let verdict = Verdict::permanent(mailmesh_domain::MustAct::Administrator);
             let problem = Problem::new("An operator decided that it was not sent.", verdict)
                 .with_action("Send it again under another idempotency key, if it is still needed.")
                 .with_mail("The server may have it all the same; its body is kept.");

@@ -14,6 +14,7 @@ use crate::decide::{AttemptResult, Decision, decide};
 use crate::delivery::unsendable;
 use crate::event;
 use crate::job::Claimed;
+use crate::metric;
 use crate::shared::Shared;
 
 /// Maximum mails of one transaction.
@@ -130,6 +131,7 @@ impl AccountQueue {
         }
         let (events, is_telling) = self.tell(&mut tx, &wait, now).await?;
         tx.commit().await?;
+        metric::count("deferred", events.len());
         if !events.is_empty() {
             replica.outbox.wake();
         }

@@ -1,4 +1,5 @@
-use mailmesh_domain::{OutboundState, VerdictKind};
+use mailmesh_domain::{MustAct, OutboundState, VerdictKind};
+use mailmesh_events::Problem;
 use mailmesh_mail::transport::{Failure, FailureDetail, RecipientResult, Scope};
 use mailmesh_store::outbound_mail::{OutboundMail, Outcome, Recipient, is_news};
 use time::OffsetDateTime;
@@ -163,6 +164,7 @@ impl Case<'_> {
         let mut outcome = self.outcome(state, recipients);
         let told = failure.filter(|_| !is_sent).map(problem_of);
         outcome.problem = told.map(|problem| {
+            let problem = for_somebody(problem);
             problem.with_mail("It was not sent to anybody; its body is kept for a while.")
         });
         Decision {
@@ -171,4 +173,17 @@ impl Case<'_> {
             obstacle: None,
         }
     }
+}
+
+/// Nothing is tried any more: what somebody would have had to do nothing about is now the administrator's to look at.
+fn for_somebody(mut problem: Problem) -> Problem {
+    if problem.must_act == MustAct::Nobody {
+        problem.must_act = MustAct::Administrator;
+        if problem.kind != VerdictKind::Permanent {
+            let action =
+                "Correct what is named here, then send it again under another idempotency key.";
+            return problem.with_action(action);
+        }
+    }
+    problem
 }

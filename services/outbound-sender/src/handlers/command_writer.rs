@@ -15,6 +15,7 @@ use super::command::{Ready, Rejection};
 use super::send_mail::{NewMail, rejection_id};
 use crate::cancel_event::outcome_event;
 use crate::draft::Refusal;
+use crate::metric;
 use crate::raw_cache::RawCache;
 use crate::retention::delete_raws;
 use crate::shared::wake_holders;
@@ -179,6 +180,8 @@ impl CommandWriter<'_> {
         if !written.events.is_empty() {
             self.replica.outbox.wake();
         }
+        metric::count("accepted", written.queued.len());
+        metric::count("answered", written.events.len());
         let mut accounts: HashSet<AccountId> = HashSet::new();
         for new in written.queued {
             accounts.insert(new.row.account_id);
