@@ -14,7 +14,10 @@ pub(crate) use forget::void_cursors;
 pub use known::{
     FoundMail, adopt_renamed, has_failed, is_known, list_folders_of_epoch, renumber_known,
 };
-pub use post_action::{DuePostAction, demand_post_actions, finish_post_actions, list_post_actions};
+pub use post_action::{
+    DuePostAction, demand_post_actions, finish_post_actions, forget_gone, list_post_actions,
+    record_gone,
+};
 pub use quarantine::{
     MailFailures, UnreadMail, count_failure, find_quarantined, quarantine, rename_quarantined,
 };

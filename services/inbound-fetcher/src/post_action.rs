@@ -237,7 +237,9 @@ async fn run(folder: &mut OpenFolder<'_>, due: &[Due]) -> Result<Answer, Failure
     if due.is_empty() {
         return Ok(Answer::Done);
     }
-    if let Some(action) = action_of(&folder.owner.account) {
+    let action = action_of(&folder.owner.account);
+    let is_gone = matches!(action, Some(PostAction::MoveTo(_) | PostAction::Delete));
+    if let Some(action) = action {
         let ordinals: Vec<u64> = due.iter().map(|due| due.ordinal).collect();
         match folder.source.apply(&ordinals, &action).await {
             Ok(Applied::Now) => {}
@@ -247,7 +249,7 @@ async fn run(folder: &mut OpenFolder<'_>, due: &[Due]) -> Result<Answer, Failure
             Err(error) => return Err(error.into()),
         }
     }
-    finish(&folder.owner.context, due).await?;
+    finish(&folder.owner.context, due, is_gone).await?;
     Ok(Answer::Done)
 }
 
@@ -260,10 +262,14 @@ fn action_of(account: &Account) -> Option<PostAction> {
     }
 }
 
-async fn finish(context: &Context, due: &[Due]) -> Result<(), StoreError> {
+async fn finish(context: &Context, due: &[Due], is_gone: bool) -> Result<(), StoreError> {
     let mails: Vec<MailId> = due.iter().map(|due| due.mail_id).collect();
     let mut tx = context.replica.database.begin().await?;
-    mailbox::finish_post_actions(&mut tx, &mails).await?;
+    if is_gone {
+        mailbox::record_gone(&mut tx, &mails, context.now()).await?;
+    } else {
+        mailbox::finish_post_actions(&mut tx, &mails).await?;
+    }
     tx.commit().await
 }
 

@@ -89,3 +89,48 @@ pub async fn demand_post_actions(tx: &mut Tx, mails: &[MailId]) -> Result<(), St
         .map_err(StoreError::query("demand post-actions"))?;
     Ok(())
 }
+
+/// Records that the server has moved or deleted these mails: they are gone from their folder.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record_gone(
+    tx: &mut Tx,
+    mails: &[MailId],
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = mails.iter().map(|id| id.as_uuid()).collect();
+    sqlx::query(
+        "UPDATE received_mails SET is_post_action_due = false, gone_at = $2
+         WHERE mail_id = ANY($1)",
+    )
+    .bind(ids)
+    .bind(now)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("record mails that are gone"))?;
+    Ok(())
+}
+
+/// Deletes up to `limit` rows of mails that were moved or deleted on their server before a moment; returns how many. Mails that
+/// stay in their folder keep their rows for ever: when the server numbers its mails anew, only these tell seen from new.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_gone(
+    tx: &mut Tx,
+    before: OffsetDateTime,
+    limit: i64,
+) -> Result<u64, StoreError> {
+    let done = sqlx::query(
+        "DELETE FROM received_mails WHERE mail_id = ANY (ARRAY(
+             SELECT mail_id FROM received_mails WHERE gone_at < $1
+             ORDER BY gone_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
+    )
+    .bind(before)
+    .bind(limit)
+    .execute(tx.connection())
+    .await
+    .map_err(StoreError::query("forget mails that are gone"))?;
+    Ok(done.rows_affected())
+}

@@ -47,7 +47,7 @@ async fn mail_of_a_blocked_account_is_shown_as_it_waits_and_stays_as_it_is() -> 
     let shown = outbound_mail::find(&mut tx, mail.id).await?.unwrap();
     let listed = outbound_mail::list(&mut tx, None, None, None, 10).await?;
     outbound_mail::unblock(&mut tx, account).await?;
-    let lifted = outbound_mail::next_due(&mut tx, &[account]).await?;
+    let unblocked = outbound_mail::next_due(&mut tx, &[account]).await?;
     let claimed = outbound_mail::claim_due(&mut tx, replica, account, 10, NOW).await?;
 
     assert_eq!(of_a_stranger, [(account, NOW)]);
@@ -59,7 +59,7 @@ async fn mail_of_a_blocked_account_is_shown_as_it_waits_and_stays_as_it_is() -> 
         );
         assert_eq!((mail.attempts, mail.failures), (0, 0));
     }
-    assert_eq!(lifted, [(account, NOW)]);
+    assert_eq!(unblocked, [(account, NOW)]);
     assert_eq!(claimed.len(), 1);
     Ok(())
 }

@@ -168,3 +168,24 @@ async fn a_deleted_account_takes_its_mails_along() -> Result<()> {
     assert!(row(&world, mail.id).await?.is_none());
     Ok(())
 }
+
+#[tokio::test]
+async fn only_what_is_long_gone_from_its_folder_is_forgotten() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
+    let mails = [1, 2, 3, 4].map(|uid| sample::received(account, uid));
+    mailbox::insert(&mut tx, &mails, NOW).await?;
+    mailbox::record_gone(&mut tx, &[mails[0].id, mails[1].id], NOW).await?;
+    mailbox::record_gone(&mut tx, &[mails[2].id], LATER).await?;
+
+    let first = mailbox::forget_gone(&mut tx, LATER, 1).await?;
+    let second = mailbox::forget_gone(&mut tx, LATER, 10).await?;
+    tx.commit().await?;
+
+    assert_eq!((first, second), (1, 1));
+    for (mail, is_kept) in mails.iter().zip([false, false, true, true]) {
+        assert_eq!(row(&world, mail.id).await?.is_some(), is_kept);
+    }
+    Ok(())
+}
