@@ -4,4 +4,5 @@ mod health;
 mod host;
 mod lease;
 mod relay;
+mod start;
 mod world;

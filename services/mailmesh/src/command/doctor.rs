@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use mailmesh_bus::{Bus, ForeignStream};
-use mailmesh_domain::{Clock, ErrorChain, SystemClock};
+use mailmesh_domain::{Clock, ErrorChain, ReplicaId, SystemClock};
 use mailmesh_runtime::Unavailable;
 use mailmesh_secrets::KeysError;
-use mailmesh_store::{Database, MigrationState};
+use mailmesh_store::{Database, MigrationState, replica};
 
 use crate::ConfigArguments;
 use crate::config::{CommandConfig, Config};
@@ -180,6 +180,7 @@ async fn database(config: &Config, report: &mut Report) -> Option<Database> {
     match connect(config).await {
         Ok(database) => {
             report.tell(&shape(&database).await);
+            report.tell(&writes(&database).await);
             report.tell(&clock(&database).await);
             Some(database)
         }
@@ -216,6 +217,25 @@ async fn shape(database: &Database) -> Finding {
             "Apply them with: mailmesh migrate",
         ),
         Err(error) => Finding::bad(what, ErrorChain(&error).to_string(), "See Postgres's log."),
+    }
+}
+
+/// A server that fails over answers and takes no writes.
+async fn writes(database: &Database) -> Finding {
+    let what = "writing to Postgres";
+    let written = async {
+        let mut tx = database.begin().await?;
+        let nobody = ReplicaId::generate(&SystemClock);
+        // Rolled back.
+        replica::beat(&mut tx, nobody, "doctor").await.map(drop)
+    };
+    match written.await {
+        Ok(()) => Finding::well(what),
+        Err(error) => Finding::bad(
+            what,
+            ErrorChain(&error).to_string(),
+            "See that postgres.url names the primary, that default_transaction_read_only is off, and that its disk has room.",
+        ),
     }
 }
 

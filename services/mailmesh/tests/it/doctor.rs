@@ -238,3 +238,15 @@ async fn an_expired_token_blames_no_mailbox_owner() {
     );
     assert!(!output.contains("owner"), "{output}");
 }
+
+#[tokio::test]
+async fn a_database_that_takes_no_writes_is_a_finding() {
+    let world = World::new().await.unwrap();
+    world.base.set_read_only(true).await.unwrap();
+
+    let output = world.doctor().await.unwrap();
+
+    world.base.set_read_only(false).await.unwrap();
+    assert!(output.contains("BAD   writing to Postgres"), "{output}");
+    assert!(output.contains("read-only"), "{output}");
+}
