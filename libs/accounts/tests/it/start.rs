@@ -1,7 +1,7 @@
 //! Servers that are starting while a service does.
 
 use anyhow::Result;
-use mailmesh_accounts::{Connections, OpenError};
+use mailmesh_accounts::{Connections, ConnectionsError};
 use mailmesh_store::PostgresSettings;
 use mailmesh_testkit::{MeshAddress, TestFolder, own_postgres};
 
@@ -33,7 +33,10 @@ async fn wrong_database_is_told_at_once() -> Result<()> {
     let begun = tokio::time::Instant::now();
     let opened = Connections::open(&settings, &address.bus).await;
 
-    assert!(matches!(opened, Err(OpenError::Database(_))), "{opened:?}");
+    assert!(
+        matches!(opened, Err(ConnectionsError::Database(_))),
+        "{opened:?}"
+    );
     assert!(begun.elapsed() < std::time::Duration::from_secs(10));
     Ok(())
 }

@@ -175,9 +175,10 @@ mod tests {
             }
         };
 
+        let page = vec![b'x'; 20_000];
         let written = tokio::select! {
             () = reading => unreachable!(),
-            written = server.write_all(&vec![b'x'; 20_000]) => written,
+            written = server.write_all(&page) => written,
         };
 
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -198,7 +199,8 @@ mod tests {
             total
         };
 
-        let (total, written) = tokio::join!(reading, server.write_all(&vec![b'x'; 40_960]));
+        let page = vec![b'x'; 40_960];
+        let (total, written) = tokio::join!(reading, server.write_all(&page));
 
         written.unwrap();
         assert_eq!(total, 40_960);

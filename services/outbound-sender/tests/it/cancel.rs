@@ -42,6 +42,7 @@ async fn hold_key(world: &World, account: &Account, key: &str) -> Result<Tx> {
         envelope_from: "one@sandbox.test".to_owned(),
         recipients: Vec::new(),
         size_bytes: 1,
+        raw_sha256: [0; 32],
         chunks: 1,
         on_uncertain: UncertainPolicy::Hold,
         trace_parent: None,

@@ -24,10 +24,11 @@ async fn account_that_failed_is_signed_in_without_mail_after_it_was_changed() ->
     let account = world.add_account("one", 1).await?;
     let verdict = Verdict::needs_administrator(MustAct::Administrator);
     let problem = Problem::new("the certificate is signed by an unknown authority", verdict);
-    let mut tx = world.base.begin().await?;
-    let (failing, now) = (AccountState::Failing, SystemClock.now());
-    account_status::set_state(&mut tx, account.id, failing, Some(&problem), now).await?;
-    tx.commit().await?;
+    let failing = AccountState::Failing;
+    let recorded = world
+        .base
+        .set_account_state(&account, failing, Some(&problem));
+    recorded.await?;
     let text = "535 5.7.8 Bad credentials".to_owned();
     world.sandbox.faults().add(FaultRule {
         count: None,
