@@ -28,9 +28,9 @@ impl Mailbox {
     }
 }
 
-/// A tab is white space (RFC 5322 §2.2.2); every other control character is refused.
+/// A tab is white space (RFC 5322 §2.2.2); every other control character of ASCII is refused.
 fn without_tabs(text: &str) -> Result<Cow<'_, str>, AddressProblem> {
-    if text.contains(|character: char| character.is_control() && character != '\t') {
+    if text.contains(|character: char| character.is_ascii_control() && character != '\t') {
         return Err(AddressProblem::ControlCharacter);
     }
     Ok(if text.contains('\t') {

@@ -2,14 +2,16 @@ use std::borrow::Cow;
 
 use super::super::draft::{BuildError, FieldProblem};
 
-/// A display name or file name longer than this would break the 998 octets of a line.
+/// A file name or type longer than this would break the 998 octets of a line.
 pub(super) const MAX_NAME: usize = 500;
 
 /// With its angle brackets and a space it fills a line; `mail.received` hands such ids out.
 const MAX_ID: usize = 995;
 
+/// The control characters beyond ASCII are no line ends of mail, and `mail.received` hands names out that hold them: they
+/// come from mail whose character set is not the one that it declares.
 pub(super) fn check_plain(path: &str, value: &str) -> Result<(), BuildError> {
-    if value.chars().any(char::is_control) {
+    if value.contains(|character: char| character.is_ascii_control()) {
         return Err(BuildError::new(path, FieldProblem::ControlCharacter));
     }
     Ok(())
@@ -17,7 +19,7 @@ pub(super) fn check_plain(path: &str, value: &str) -> Result<(), BuildError> {
 
 /// Checks free text, in which a tab is white space.
 pub(super) fn check_text(path: &str, value: &str, limit: usize) -> Result<(), BuildError> {
-    if value.contains(|character: char| character.is_control() && character != '\t') {
+    if value.contains(|character: char| character.is_ascii_control() && character != '\t') {
         return Err(BuildError::new(path, FieldProblem::ControlCharacter));
     }
     check_length(path, value, limit)
@@ -26,7 +28,7 @@ pub(super) fn check_text(path: &str, value: &str, limit: usize) -> Result<(), Bu
 /// Makes spaces of white space that a line of a header cannot hold, which is pasted along with texts: tabs, and what
 /// separates lines and paragraphs in Unicode. Other spaces, such as those of Japanese, are text.
 pub(super) fn with_plain_spaces(value: &str) -> Cow<'_, str> {
-    const OTHERS: [char; 3] = ['\t', '\u{2028}', '\u{2029}'];
+    const OTHERS: [char; 4] = ['\t', '\u{85}', '\u{2028}', '\u{2029}'];
     if value.contains(OTHERS) {
         Cow::Owned(value.replace(OTHERS, " "))
     } else {

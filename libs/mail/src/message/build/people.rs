@@ -3,7 +3,10 @@ use std::collections::HashSet;
 use super::super::address::{Envelope, Mailbox, canonical_address};
 use super::super::draft::{BuildContext, BuildError, Draft, FieldProblem};
 use super::super::quoted::unescape;
-use super::check::{MAX_NAME, check_length, check_plain, with_plain_spaces};
+use super::check::{check_length, check_plain, with_plain_spaces};
+
+/// The same as of any value of a header; a name is folded as encoded words.
+const MAX_DISPLAY_NAME: usize = 8_192;
 
 /// The draft's addresses, checked.
 pub(super) struct People {
@@ -93,12 +96,12 @@ impl Mailbox {
         let Some(name) = &self.name else {
             let parsed = Self::parse(&self.address).map_err(unreadable)?;
             let name = parsed.name.as_deref().unwrap_or_default();
-            check_length(&name_path, name, MAX_NAME)?;
+            check_length(&name_path, name, MAX_DISPLAY_NAME)?;
             return Ok(parsed);
         };
         let name = with_plain_spaces(name);
         check_plain(&name_path, &name)?;
-        check_length(&name_path, &name, MAX_NAME)?;
+        check_length(&name_path, &name, MAX_DISPLAY_NAME)?;
         Ok(Self {
             name: Some(name.into_owned()),
             address: canonical_address(self.address.trim()).map_err(unreadable)?,

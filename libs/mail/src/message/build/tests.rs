@@ -200,14 +200,14 @@ fn ids_of_other_mails_are_repeated_with_their_spaces() {
 #[test]
 fn separators_of_lines_and_paragraphs_become_spaces() {
     let draft = Draft {
-        subject: "a\u{2028}b\u{2029}c\u{3000}d".into(),
+        subject: "a\u{2028}b\u{2029}c\u{85}\u{3000}d".into(),
         ..draft()
     };
 
     let raw = built(&draft);
 
     let parsed = MessageParser::new().parse(raw.as_bytes()).unwrap();
-    assert_eq!(parsed.subject(), Some("a b c\u{3000}d"));
+    assert_eq!(parsed.subject(), Some("a b c \u{3000}d"));
 }
 
 #[test]

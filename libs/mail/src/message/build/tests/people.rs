@@ -134,6 +134,39 @@ fn text_of_a_list_becomes_the_same_recipients_as_its_elements() {
     }
 }
 
+/// `mail.received` hands such names out, and its receivers answer.
+#[test]
+fn names_as_damaged_mail_has_them_are_sent_folded() {
+    for name in [
+        "\u{96} Müller\u{9f}",
+        &"ö".repeat(4_000),
+        &"x".repeat(8_000),
+    ] {
+        let named = Mailbox {
+            name: Some(name.into()),
+            address: "a@b.c".into(),
+        };
+        let draft = Draft {
+            to: vec![named],
+            ..draft()
+        };
+
+        let raw = built(&draft);
+
+        let parsed = MessageParser::new().parse(raw.as_bytes()).unwrap();
+        let to = parsed.to().and_then(|to| to.first()).unwrap();
+        assert_eq!(to.name(), Some(name));
+        assert_eq!(to.address(), Some("a@b.c"));
+    }
+    let text = Mailbox::parse_list("\u{96} M <a@b.c>; d@e.f").unwrap();
+    assert_eq!(text.len(), 2);
+    let long = Mailbox {
+        name: Some("x".repeat(8_193)),
+        address: "a@b.c".into(),
+    };
+    assert_eq!(long.check("to[0]").unwrap_err().path, "to[0].name");
+}
+
 #[test]
 fn a_tab_in_a_name_becomes_a_space() {
     let one = Mailbox {
