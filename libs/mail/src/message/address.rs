@@ -6,6 +6,8 @@ use super::quoted::unescape;
 
 /// An address has 254 octets at most, `@` and a domain among them.
 const MAX_LOCAL_PART: usize = 252;
+/// Four octets in UTF-8 may become one in ASCII.
+const MAX_WRITTEN: usize = 4 * 254;
 
 /// A mail address with the name shown beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +40,10 @@ pub enum AddressProblem {
 pub(super) fn canonical_address(address: &str) -> Result<String, AddressProblem> {
     if address.chars().any(char::is_control) {
         return Err(AddressProblem::ControlCharacter);
+    }
+    // Before a domain is encoded, which takes time by the square of its length.
+    if address.len() > MAX_WRITTEN {
+        return Err(AddressProblem::Malformed);
     }
     let (local, domain) = address.rsplit_once('@').ok_or(AddressProblem::Malformed)?;
     let local = canonical_local_part(local)?;
@@ -244,6 +250,8 @@ mod tests {
         let long = format!("a@{}.example", "b.".repeat(130));
         assert_eq!(Mailbox::parse(&long), Err(AddressProblem::Malformed));
         let long = format!("{}@b.c", "a".repeat(251));
+        assert_eq!(Mailbox::parse(&long), Err(AddressProblem::Malformed));
+        let long = format!("a@{}.example", "ü".repeat(1_000_000));
         assert_eq!(Mailbox::parse(&long), Err(AddressProblem::Malformed));
         let notification = format!("reply+{}@b.c", "a".repeat(100));
         assert!(Mailbox::parse(&notification).is_ok());

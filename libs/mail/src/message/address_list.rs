@@ -15,7 +15,7 @@ pub(super) fn read(value: &[u8], take: impl FnMut(Mailbox) -> bool) {
         take,
         is_stopped: false,
         entry: Entry::default(),
-        pending: None,
+        pending: Vec::new(),
     };
     let mut tokens = Tokens::new(value);
     while let Some(token) = tokens.next() {
@@ -56,6 +56,9 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// Words before commas that one name may have, as in `Example, Ann, Dr. <ann@example.org>`.
+const MAX_PENDING: usize = 3;
+
 /// Words before a comma, which may be the beginning of a name: `Example, Ann <ann@example.org>`.
 #[derive(Debug)]
 struct Pending {
@@ -68,7 +71,7 @@ struct Reader<'a, F> {
     take: F,
     is_stopped: bool,
     entry: Entry<'a>,
-    pending: Option<Pending>,
+    pending: Vec<Pending>,
 }
 
 impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
@@ -106,12 +109,11 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
             .filter(|angle| !angle.is_empty() || !has_address);
         if let Some(address) = angle {
             let mut name = phrase(&entry.words);
-            match self.pending.take() {
-                Some(pending) if !name.is_empty() => name = format!("{}, {name}", pending.name),
-                pending => {
-                    self.pending = pending;
-                    self.flush_pending();
-                }
+            if name.is_empty() {
+                self.flush_pending();
+            }
+            for before in self.pending.drain(..).rev() {
+                name = format!("{}, {name}", before.name);
             }
             let (more, words) = bare(&entry.after);
             let names = [name, words, comment.unwrap_or_default()];
@@ -144,11 +146,12 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
         is_comma: bool,
     ) {
         if is_comma && comment.is_none() {
-            let (name, address) = match self.pending.take() {
-                Some(before) => (format!("{}, {words}", before.name), None),
-                None => (words, address),
-            };
-            self.pending = Some(Pending { name, address });
+            if self.pending.len() >= MAX_PENDING {
+                let first = self.pending.remove(0);
+                self.give_pending(first);
+            }
+            let name = words;
+            self.pending.push(Pending { name, address });
             return;
         }
         self.flush_pending();
@@ -163,11 +166,15 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
     }
 
     fn flush_pending(&mut self) {
-        if let Some(pending) = self.pending.take() {
-            match pending.address {
-                Some(address) => self.give(None, address),
-                None => self.give(Some(pending.name), String::new()),
-            }
+        for pending in std::mem::take(&mut self.pending) {
+            self.give_pending(pending);
+        }
+    }
+
+    fn give_pending(&mut self, pending: Pending) {
+        match pending.address {
+            Some(address) => self.give(None, address),
+            None => self.give(Some(pending.name), String::new()),
         }
     }
 

@@ -22,6 +22,7 @@ const MONTHS: [&str; 12] = [
     "november",
     "december",
 ];
+
 /// Reads a moment; `None` where it does not say one beyond doubt: no time is better than a wrong one.
 pub(super) fn read(value: &[u8]) -> Option<OffsetDateTime> {
     let words = words(value.get(..MAX_DATE).unwrap_or(value));
@@ -37,9 +38,9 @@ pub(super) fn read(value: &[u8]) -> Option<OffsetDateTime> {
     let (time, rest) = words.split_first()?;
     let time = clock_time(time)?;
     let (date, rest) = match date {
-        Whole(date) => (date, rest),
+        Calendar::Whole(date) => (date, rest),
         // `Nov 30 10:00:00 2026`, and the zone on either side of the year.
-        NoYear(month, day) => {
+        Calendar::NoYear(month, day) => {
             let at = rest.iter().position(|word| is_year(word))?;
             let date = to_date(rest.get(at)?, month, day)?;
             let zone = if at == 0 {
@@ -58,7 +59,6 @@ enum Calendar {
     Whole(Date),
     NoYear(Month, u8),
 }
-use Calendar::{NoYear, Whole};
 
 /// Splits at white space and commas, and a time from what is written on to it, in lower case and without comments.
 fn words(value: &[u8]) -> Vec<String> {
@@ -101,15 +101,15 @@ fn calendar_date(words: &[String]) -> Option<(Calendar, &[String])> {
     match words {
         [day, month, year, rest @ ..] if is_number(day) && is_month(month) => {
             let date = to_date(year, to_month(month)?, day.parse().ok()?)?;
-            Some((Whole(date), rest))
+            Some((Calendar::Whole(date), rest))
         }
         [month, day, rest @ ..] if is_month(month) => {
             let (month, day) = (to_month(month)?, day.parse().ok()?);
             match rest {
                 [year, rest @ ..] if is_year(year) => {
-                    Some((Whole(to_date(year, month, day)?), rest))
+                    Some((Calendar::Whole(to_date(year, month, day)?), rest))
                 }
-                _ => Some((NoYear(month, day), rest)),
+                _ => Some((Calendar::NoYear(month, day), rest)),
             }
         }
         [date, rest @ ..] if date.contains('-') => {
@@ -118,12 +118,12 @@ fn calendar_date(words: &[String]) -> Option<(Calendar, &[String])> {
             // `30-Nov-2026`; of figures alone, only the order of ISO 8601 is beyond doubt.
             if is_month(second) {
                 let date = to_date(third, to_month(second)?, first.parse().ok()?)?;
-                return Some((Whole(date), rest));
+                return Some((Calendar::Whole(date), rest));
             }
             (first.len() == 4 && is_number(first) && second.len() == 2).then_some(())?;
             let month = Month::try_from(second.parse::<u8>().ok()?).ok()?;
             let date = to_date(first, month, third.get(..2)?.parse().ok()?)?;
-            third.len().eq(&2).then_some((Whole(date), rest))
+            third.len().eq(&2).then_some((Calendar::Whole(date), rest))
         }
         _ => None,
     }

@@ -102,6 +102,10 @@ fn names_stay_where_no_address_can_be_sent_to() {
         ("root (Cron Daemon)", &["Cron Daemon <root>"]),
         ("root", &["root"]),
         ("root, a@x.y", &["root", "a@x.y"]),
+        (
+            "root, www, news, mail, a@x.y, B C",
+            &["root", "www", "news", "mail", "a@x.y", "B C <>"],
+        ),
         ("MAILER-DAEMON <>", &["MAILER-DAEMON <>"]),
         ("<>, a@x.y", &["a@x.y"]),
         ("Undisclosed recipients", &["Undisclosed recipients <>"]),

@@ -73,6 +73,11 @@ fn hostile_header_fields_take_bounded_time() {
         "a(b",
         "<a b",
         "a@b c ",
+        "a,",
+        "a b,",
+        "a(b),",
+        "a@b <>",
+        "a@\u{fc}\u{fd}",
         "a:;",
         "\"a\" ",
         "[a@",
@@ -91,8 +96,8 @@ fn hostile_header_fields_take_bounded_time() {
         }
     }
 
-    // A debug build needs some seconds for these 56 MB; the square took as long for each of many fields.
-    assert!(started.elapsed() < Duration::from_secs(90));
+    // A debug build needs some seconds for these 130 MB; the square took as long for each of many fields.
+    assert!(started.elapsed() < Duration::from_mins(4));
 }
 
 /// Each of these is for one thing that looks ahead or back: ends of comments and quotes, joined Base64, escapes, marks.
