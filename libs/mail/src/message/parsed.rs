@@ -5,6 +5,9 @@ use time::OffsetDateTime;
 use super::address::Mailbox;
 
 /// A received mail as far as it could be read. All text is without NUL.
+///
+/// An address is one that a mail can be sent to; it is empty where the mail names none, and has no `@` where it names a
+/// mailbox on the host that wrote the mail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parsed {
     /// The `Message-ID` with its angle brackets.

@@ -100,6 +100,16 @@ async fn mail_that_arrives_while_other_folders_are_looked_into_waits_for_no_poll
     world.finish(replica).await
 }
 
+/// Makes a mail of HTML with a small file and a large one.
+fn html_with_files(bytes: usize) -> Bytes {
+    let mut raw = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>text\r\n--b\r\n\
+        Content-Disposition: attachment; filename=a\r\n\r\nabc\r\n--b\r\n\
+        Content-Disposition: attachment; filename=b\r\n\r\n"
+        .to_vec();
+    raw.resize(bytes, b'x');
+    Bytes::from(raw)
+}
+
 async fn large_mails_keep_their_place_and_their_bytes(protocol: Protocol) -> Result<()> {
     let mut world = World::over(protocol).await?;
     world.settings.parse_bytes = 2 << 20;
@@ -117,6 +127,7 @@ async fn large_mails_keep_their_place_and_their_bytes(protocol: Protocol) -> Res
         mail(3),
         large(512 * 1024),
         mail(4),
+        html_with_files(3 << 20),
     ];
     for raw in &kinds {
         world.deliver(raw.clone())?;
@@ -135,7 +146,11 @@ async fn large_mails_keep_their_place_and_their_bytes(protocol: Protocol) -> Res
     assert!(mails[3].truncated.contains(&Truncated::Attachments));
     assert!(mails[3].truncated.contains(&Truncated::Text));
     assert!(!mails[1].truncated.contains(&Truncated::Attachments));
-    world.recorded(&account, 7).await?;
+    let sizes: Vec<_> = mails[7].attachments.iter().map(|file| file.bytes).collect();
+    assert_eq!(sizes, [Some(3), None]);
+    let text = mails[7].text.as_deref().map(str::trim);
+    assert_eq!((text, mails[7].text_derived), (Some("text"), true));
+    world.recorded(&account, 8).await?;
     world.finish(replica).await
 }
 
