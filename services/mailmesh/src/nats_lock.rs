@@ -55,7 +55,7 @@ impl NatsLock {
     pub(crate) fn apply(&self, settings: &mut BusSettings, url: &str) {
         settings.url = with_user(url, SERVICES, &self.services);
         settings.credentials = None;
-        settings.inbox_prefix = SERVICES_INBOX.to_owned();
+        SERVICES_INBOX.clone_into(&mut settings.inbox_prefix);
     }
 
     /// Returns the address for business systems, with their password.

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use async_nats::{ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerError};
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::cause::NatsCause;
 use crate::delay::jittered;
@@ -124,12 +124,26 @@ impl ConnectionWatch {
                 );
             }
             Event::LameDuckMode => info!("NATS server is shutting down, another will be used"),
+            // Whoever waits for the answer only sees a time-out.
+            Event::ServerError(error) if is_denial(error) => error!(
+                denied = %error,
+                "NATS refuses this user a right: see docs/permissions.md"
+            ),
             Event::ServerError(error) => warn!(%error, "NATS server reports an error"),
             Event::ClientError(error) if self.is_quiet() => debug!(%error, "NATS client fails"),
             Event::ClientError(error) => warn!(%error, "NATS client reports an error"),
             Event::Draining => {}
         }
     }
+}
+
+fn is_denial(error: &ServerError) -> bool {
+    const VIOLATION: &str = "permissions violation";
+    let ServerError::Other(text) = error else {
+        return false;
+    };
+    let start = text.get(..VIOLATION.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(VIOLATION))
 }
 
 /// Lives in the client's event callback, and so exactly as long as the client's task.
@@ -246,4 +260,24 @@ fn unreadable(path: &Path, source: std::io::Error) -> BusSettingsError {
 
 pub(crate) fn reconnect_delay(failures: u32) -> Duration {
     jittered(failures, Duration::from_millis(50), Duration::from_secs(4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn denied_rights_are_told_from_other_errors() {
+        let other = |text: &str| ServerError::Other(text.to_owned());
+
+        assert!(is_denial(&other(
+            "Permissions Violation for Publish to \"a\""
+        )));
+        assert!(is_denial(&other(
+            "permissions violation for subscription to \"a\""
+        )));
+        assert!(!is_denial(&other("Maximum Payload Violation")));
+        assert!(!is_denial(&other("ä")));
+        assert!(!is_denial(&ServerError::AuthorizationViolation));
+    }
 }
