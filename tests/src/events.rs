@@ -130,6 +130,18 @@ impl Events {
         Ok(stream.info().await?.state.messages)
     }
 
+    /// Deletes a stream, as somebody may do by mistake; what it held was seen.
+    ///
+    /// # Errors
+    ///
+    /// Fails when NATS does not answer.
+    pub async fn delete_stream(&mut self, name: &str) -> anyhow::Result<()> {
+        let name = format!("{}_{name}", self.prefix);
+        self.jetstream.delete_stream(name).await?;
+        self.next = 1;
+        Ok(())
+    }
+
     /// Returns every message of every stream: headers and body as one text, with its place.
     ///
     /// # Errors

@@ -56,6 +56,15 @@ struct LastLook {
     alive: i64,
 }
 
+/// What one look has given.
+#[derive(Debug)]
+struct Looked {
+    now: LastLook,
+    /// All leases, if they were read.
+    renewed: Option<Vec<AccountId>>,
+    acquired: Vec<AccountId>,
+}
+
 /// The service's side of a [`LeaseKeeper`].
 #[derive(Debug, Clone)]
 pub struct Leases {
@@ -136,45 +145,19 @@ impl LeaseKeeper {
 
     async fn keep(&mut self) -> Result<Vec<LeaseChange>, StoreError> {
         let released: Vec<AccountId> = self.released.lock().iter().copied().collect();
-        let id = self.replica.id;
-        let mut tx = self.replica.database.begin_urgent().await?;
-        let alive = replica::beat(&mut tx, id, self.replica.service).await?;
-        if !released.is_empty() {
-            lease::release(&mut tx, id, &released).await?;
-        }
-        let last = self.last.filter(|_| released.is_empty() && !self.is_woken);
-        let last = last.filter(|last| last.is_recent(alive));
-        let renewed = match last {
-            Some(_) => None,
-            None => Some(lease::renew(&mut tx, id, self.direction).await?),
-        };
-        let enabled = match last {
-            Some(last) => last.enabled,
-            None => lease::count_enabled(&mut tx, self.direction).await?,
-        };
-        let share = fair_share(enabled, alive);
-        let held = renewed.as_ref().map_or(self.held.len(), Vec::len);
-        let room = share.saturating_sub(i64::try_from(held).unwrap_or(i64::MAX));
-        let acquired = if room > 0 {
-            lease::acquire(&mut tx, id, self.direction, room).await?
-        } else {
-            Vec::new()
-        };
-        tx.commit().await?;
-
-        let now = Instant::now();
+        let seen = self.look(&released).await?;
+        let LastLook { enabled, alive, .. } = seen.now;
         self.is_woken = false;
         self.last = Some(LastLook {
-            read_all_at: last.map_or(now, |last| last.read_all_at),
-            kept_at: now,
-            enabled,
-            alive,
+            kept_at: Instant::now(),
+            ..seen.now
         });
+        let share = fair_share(enabled, alive);
         self.forget(&released);
-        let renewed: Option<HashSet<AccountId>> = renewed.map(HashSet::from_iter);
+        let renewed: Option<HashSet<AccountId>> = seen.renewed.map(HashSet::from_iter);
         let lost = renewed.as_ref().map(|renewed| self.drop_lost(renewed));
         let lost = lost.unwrap_or_default();
-        let gained = self.take(renewed.unwrap_or_default(), acquired);
+        let gained = self.take(renewed.unwrap_or_default(), seen.acquired);
         let surplus = self.choose_surplus(usize::try_from(share).unwrap_or(0));
         if !gained.is_empty() || !lost.is_empty() || !surplus.is_empty() {
             info!(
@@ -196,6 +179,45 @@ impl LeaseKeeper {
             .into_iter()
             .filter(|change| !change.is_empty())
             .collect())
+    }
+
+    /// Writes the heartbeat, reads all leases if something may have changed, and acquires what is missing to a fair share.
+    async fn look(&self, released: &[AccountId]) -> Result<Looked, StoreError> {
+        let id = self.replica.id;
+        let mut tx = self.replica.database.begin_urgent().await?;
+        let alive = replica::beat(&mut tx, id, self.replica.service).await?;
+        if !released.is_empty() {
+            lease::release(&mut tx, id, released).await?;
+        }
+        let recent = self
+            .last
+            .filter(|last| released.is_empty() && !self.is_woken && last.is_recent(alive));
+        let (now, renewed) = if let Some(recent) = recent {
+            (recent, None)
+        } else {
+            let renewed = lease::renew(&mut tx, id, self.direction).await?;
+            let now = LastLook {
+                read_all_at: Instant::now(),
+                kept_at: Instant::now(),
+                enabled: lease::count_enabled(&mut tx, self.direction).await?,
+                alive,
+            };
+            (now, Some(renewed))
+        };
+        let share = fair_share(now.enabled, alive);
+        let held = renewed.as_ref().map_or(self.held.len(), Vec::len);
+        let room = share.saturating_sub(i64::try_from(held).unwrap_or(i64::MAX));
+        let acquired = if room > 0 {
+            lease::acquire(&mut tx, id, self.direction, room).await?
+        } else {
+            Vec::new()
+        };
+        tx.commit().await?;
+        Ok(Looked {
+            now,
+            renewed,
+            acquired,
+        })
     }
 
     /// Notes that these were given up, so that they can be gained again.

@@ -56,7 +56,7 @@ impl AccountSnapshot {
             tx.commit().await?;
             let terms = terms.into_iter().map(|one| (one.account_id, one)).collect();
             let states = states.into_iter().collect();
-            let mut snapshots = assemble(accounts, terms, states, &grants, cursors);
+            let mut snapshots = assemble(accounts, &terms, states, &grants, cursors);
             for snapshot in &mut snapshots {
                 snapshot.has_worked = proved.contains(&snapshot.account.id);
             }
@@ -67,7 +67,7 @@ impl AccountSnapshot {
 
 fn assemble(
     accounts: Vec<Account>,
-    terms: HashMap<AccountId, LeaseTerm>,
+    terms: &HashMap<AccountId, LeaseTerm>,
     mut states: HashMap<AccountId, StoredState>,
     grants: &[Grant],
     cursors: Vec<Cursor>,

@@ -200,6 +200,29 @@ pub async fn list(tx: &mut Tx) -> Result<Vec<Account>, StoreError> {
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 
+/// Lists a page of the accounts in the order of their keys, those behind `after`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_page(
+    tx: &mut Tx,
+    among: Option<&[Key]>,
+    after: Option<&Key>,
+    limit: i64,
+) -> Result<Vec<Account>, StoreError> {
+    let among: Option<Vec<&str>> = among.map(|keys| keys.iter().map(Key::as_str).collect());
+    let rows: Vec<Row> = sqlx::query_as(select!(
+        "WHERE key > $1 AND ($3::text[] IS NULL OR key = ANY ($3)) ORDER BY key LIMIT $2"
+    ))
+    .bind(after.map_or("", Key::as_str))
+    .bind(limit)
+    .bind(among)
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query("list a page of accounts"))?;
+    rows.into_iter().map(TryFrom::try_from).collect()
+}
+
 /// Loads many accounts in one statement; those that are gone are missing.
 ///
 /// # Errors

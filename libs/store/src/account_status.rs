@@ -30,7 +30,6 @@ pub struct AccountStatus {
 }
 
 #[derive(sqlx_macros::FromRow)]
-#[expect(clippy::struct_excessive_bools, reason = "columns as they come")]
 struct Row {
     account_id: Uuid,
     state: String,
@@ -38,11 +37,10 @@ struct Row {
     grant_state: Option<String>,
     grant_problem: Option<Value>,
     is_grant_missing: bool,
-    is_enabled: bool,
     service: String,
-    is_served: bool,
+    /// Why what was recorded may not hold: `unserved`, `hindered` or `unproved`.
+    doubt: Option<String>,
     replica_problem: Option<Value>,
-    is_proof_old: bool,
     changed_at: OffsetDateTime,
     proved_at: Option<OffsetDateTime>,
 }
@@ -93,30 +91,27 @@ impl Row {
             who: MustAct::Administrator,
             ..Verdict::transient()
         };
-        if !self.is_enabled {
-            return Ok(None);
-        }
-        if !self.is_served {
-            let what = format!(
-                "No replica of {} has written to the database within {SILENT_AFTER_SECONDS} s.",
-                self.service
-            );
-            let action = format!(
+        let problem = match self.doubt.as_deref() {
+            Some("unserved") => Problem::new(
+                format!(
+                    "No replica of {} has written to the database within {SILENT_AFTER_SECONDS} s.",
+                    self.service
+                ),
+                verdict,
+            )
+            .with_action(format!(
                 "See that {} runs and that its Postgres takes writes.",
                 self.service
-            );
-            return Ok(Some(Problem::new(what, verdict).with_action(action)));
-        }
-        if let Some(problem) = &self.replica_problem {
-            return of.json("replica_problem", Some(problem.clone()));
-        }
-        Ok(self.is_proof_old.then(|| {
-            Problem::new(
+            )),
+            Some("hindered") => return of.json("replica_problem", self.replica_problem.clone()),
+            Some(_) => Problem::new(
                 "The server has not confirmed the folders for several poll intervals.",
                 verdict,
             )
-            .with_action("See the log of inbound-fetcher for this account.")
-        }))
+            .with_action("See the log of inbound-fetcher for this account."),
+            None => return Ok(None),
+        };
+        Ok(Some(problem))
     }
 }
 
@@ -135,10 +130,13 @@ pub async fn list_by_ids(tx: &mut Tx, ids: &[AccountId]) -> Result<Vec<AccountSt
         "SELECT s.account_id, s.state, s.problem, g.state AS grant_state,
                 g.problem AS grant_problem,
                 (a.authorisation = 'oauth2' AND a.grant_id IS NULL) AS is_grant_missing,
-                a.is_enabled, k.service, k.is_served, r.problem AS replica_problem,
-                (a.direction = 'inbound' AND s.proved_at < clock_timestamp()
-                 - greatest(make_interval(secs => $3), 5 * make_interval(secs => a.poll_interval_seconds)))
-                IS TRUE AS is_proof_old,
+                k.service, r.problem AS replica_problem,
+                CASE WHEN NOT a.is_enabled THEN NULL
+                     WHEN NOT k.is_served THEN 'unserved'
+                     WHEN r.problem IS NOT NULL THEN 'hindered'
+                     WHEN a.direction = 'inbound' AND s.proved_at < clock_timestamp() - greatest(
+                         make_interval(secs => $3), 5 * make_interval(secs => a.poll_interval_seconds))
+                     THEN 'unproved' END AS doubt,
                 s.changed_at, s.proved_at
          FROM account_status s
          JOIN accounts a ON a.account_id = s.account_id

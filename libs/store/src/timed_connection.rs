@@ -160,13 +160,11 @@ fn doubt_of(code: &str) -> Doubt {
     match code {
         // Read-only transaction: opened during a fail-over, or to a server that is not the primary any more. Such a session
         // stays as it is when the server becomes writable.
-        "25006"
-        // Shut down by the administrator or after a crash, not ready, its database dropped.
-        | "57P01" | "57P02" | "57P03" | "57P04" => Doubt::All,
-        // This session was idle for too long, in a transaction or outside of one.
-        "25P03" | "25P04" | "57P05"
-        // A statement that was prepared before a migration, or by way of a pooler that lost it.
-        | "0A000" | "26000" => Doubt::This,
+        // 57P01 to 57P04: shut down by the administrator or after a crash, not ready, its database dropped.
+        "25006" | "57P01" | "57P02" | "57P03" | "57P04" => Doubt::All,
+        // This session was idle for too long, in a transaction or outside of one; or (0A000, 26000) a statement was prepared
+        // before a migration, or by way of a pooler that lost it.
+        "25P03" | "25P04" | "57P05" | "0A000" | "26000" => Doubt::This,
         // Connection exceptions.
         _ if code.starts_with("08") => Doubt::All,
         // Neither 53300 (too many connections) nor 55P03 and 57014 (a lock or a statement that took too long) say anything of

@@ -88,7 +88,6 @@ impl Refresher {
     ) {
         match asked {
             Ok(None) => {}
-            Ok(Some(_)) => self.clients.note_answer(client.id),
             Err(failure)
                 if failure
                     .responsibility(History::WORKS)
@@ -97,7 +96,7 @@ impl Refresher {
             {
                 self.clients.note_failure(client.id);
             }
-            Err(_) => self.clients.note_answer(client.id),
+            Ok(Some(_)) | Err(_) => self.clients.note_answer(client.id),
         }
     }
 

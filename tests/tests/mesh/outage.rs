@@ -89,3 +89,33 @@ async fn publish(world: &World, mailbox: &SandboxMailbox, keys: &[String]) {
         stored.await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_are_deleted_while_the_mesh_runs_are_made_again() {
+    let mut world = World::start(WorldSettings::default()).await.unwrap();
+    let mailbox = world.connect_sandbox("deleted").await.unwrap();
+    world.active(&mailbox.inbound).await.unwrap();
+    let (inbound, outbound) = (mailbox.inbound.as_str(), mailbox.outbound.as_str());
+    let store = world.sandbox.mail().clone();
+    deliver(store.clone(), &mailbox, &subjects("before", 0..1)).await;
+    let before = world.events.wait("mail.received", Some(inbound), 1).await;
+    before.unwrap();
+    world.base.until_published().await.unwrap();
+
+    for stream in ["EVENTS", "MAIL_SEND", "MAIL_RAW", "DEAD_LETTERS"] {
+        world.events.delete_stream(stream).await.unwrap();
+    }
+    deliver(store, &mailbox, &subjects("after", 0..1)).await;
+    publish(&world, &mailbox, &subjects("after", 0..1)).await;
+
+    let received = world.events.wait("mail.received", Some(inbound), 2).await;
+    let received = received.unwrap();
+    let expected = [subjects("before", 0..1), subjects("after", 0..1)].concat();
+    assert_each_once(&tally(&received, "subject"), &expected);
+    let sent = world.events.wait("mail.sent", Some(outbound), 1).await;
+    assert_each_once(
+        &tally(&sent.unwrap(), "idempotency_key"),
+        &subjects("after", 0..1),
+    );
+    world.finish(Leftovers::default()).await.unwrap();
+}

@@ -168,6 +168,7 @@ mod tests {
         let (mut browser, server) = tokio::io::duplex(8);
         let mut server = TimedSocket::new(server, None, STALL_TIMEOUT);
         let started = Instant::now();
+        let answer = vec![b'x'; 20_000];
         let reading = async {
             loop {
                 sleep(STALL_TIMEOUT / 10).await;
@@ -175,10 +176,9 @@ mod tests {
             }
         };
 
-        let page = vec![b'x'; 20_000];
         let written = tokio::select! {
             () = reading => unreachable!(),
-            written = server.write_all(&page) => written,
+            written = server.write_all(&answer) => written,
         };
 
         assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -189,6 +189,7 @@ mod tests {
     async fn reader_that_goes_on_is_waited_for_however_long_it_takes() {
         let (mut browser, server) = tokio::io::duplex(4_096);
         let mut server = TimedSocket::new(server, None, STALL_TIMEOUT);
+        let answer = vec![b'x'; 40_960];
         let reading = async {
             let mut taken = vec![0; 8_192];
             let mut total = 0;
@@ -199,8 +200,7 @@ mod tests {
             total
         };
 
-        let page = vec![b'x'; 40_960];
-        let (total, written) = tokio::join!(reading, server.write_all(&page));
+        let (total, written) = tokio::join!(reading, server.write_all(&answer));
 
         written.unwrap();
         assert_eq!(total, 40_960);

@@ -258,3 +258,26 @@ async fn deleted_account_with_a_long_history_is_gone_at_once_and_removed_in_part
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_page_begins_behind_a_key_and_ends_at_its_limit() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    for key in ["b", "c", "a"] {
+        sample::stored(&mut tx, key, Direction::Inbound).await?;
+    }
+
+    let first = account::list_page(&mut tx, None, None, 2).await?;
+    let rest = account::list_page(&mut tx, None, Some(&first[1].key), 2).await?;
+    let among = [Key::try_new("c")?, Key::try_new("gone")?];
+    let some = account::list_page(&mut tx, Some(&among), None, 2).await?;
+
+    let keys =
+        |page: &[Account]| -> Vec<String> { page.iter().map(|one| one.key.to_string()).collect() };
+    assert_eq!(
+        (keys(&first), keys(&rest)),
+        (vec!["a".into(), "b".into()], vec!["c".into()])
+    );
+    assert_eq!(keys(&some), ["c"]);
+    Ok(())
+}

@@ -153,6 +153,14 @@ fn is_abandoned(name: &str, now: i64) -> bool {
     created.is_some_and(|created| created + ABANDONED_AFTER_SECONDS < now)
 }
 
+/// Runs statements on a database.
+pub(crate) async fn execute_at(url: &SecretString, statements: &str) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(url.expose_secret()).await?;
+    let statements = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
+    statements.execute(&mut connection).await?;
+    Ok(connection.close().await?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,12 +197,4 @@ mod tests {
         assert!(!is_abandoned("mailmesh_test_mine", now));
         assert!(!is_abandoned("mailmesh", now));
     }
-}
-
-/// Runs statements on a database.
-pub(crate) async fn execute_at(url: &SecretString, statements: &str) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(url.expose_secret()).await?;
-    let statements = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
-    statements.execute(&mut connection).await?;
-    Ok(connection.close().await?)
 }

@@ -5,6 +5,7 @@ const KEY = "mailmesh-key";
 const REFRESH_MILLISECONDS = 10000;
 const at = (id) => document.getElementById(id);
 let older = null;
+let accountsShown = 100;
 
 // Text only ever goes in as text: names and problems come from providers and mails.
 function make(tag, className, text) {
@@ -180,12 +181,25 @@ function fill(id, values, show, nothing) {
   at(id).replaceChildren(...(rows.length ? rows : [make("p", "quiet", nothing)]));
 }
 
+// Of many accounts the page shows, and fetches again, only as many as were asked for.
+async function firstAccounts() {
+  const accounts = [];
+  let after = "";
+  do {
+    const limit = Math.min(accountsShown - accounts.length, 1000);
+    const page = await call("GET", `v1/accounts?limit=${limit}&after=${after}`);
+    accounts.push(...page.accounts);
+    after = page.next_after;
+  } while (after && accounts.length < accountsShown);
+  return { accounts, isCut: Boolean(after) };
+}
+
 async function refresh() {
   const state = at("outbox-state").value;
   const [system, clients, accounts, outbox] = await Promise.all([
     call("GET", "v1/system"),
     call("GET", "v1/client-configurations"),
-    call("GET", "v1/accounts"),
+    firstAccounts(),
     call("GET", `v1/outbox?limit=20&state=${state}`),
   ]);
   const alive = Object.entries(system.replicas).map(([service, count]) => `${service} ${count}`);
@@ -194,6 +208,7 @@ async function refresh() {
   at("redirect").textContent = taken ? system.own_redirect_uri : system.redirect_uri;
   fill("clients", clients.client_configurations, showClient, "None yet. Register an OAuth client at your provider, then add it here.");
   fill("accounts", accounts.accounts, showAccount, "None yet. Each mailbox has one account a direction.");
+  at("more-accounts").hidden = !accounts.isCut;
   fill("outbox", outbox.mails, showMail, "No mails.");
   older = outbox.next_before;
   at("older").hidden = !older;
@@ -273,6 +288,11 @@ at("enter").addEventListener("submit", (event) => {
 });
 at("leave").addEventListener("click", () => { leave(); tell(null); });
 at("outbox-state").addEventListener("change", attempt);
+at("more-accounts").addEventListener("click", async () => {
+  accountsShown += 100;
+  await refresh().catch(tell);
+});
+
 at("older").addEventListener("click", async () => {
   try {
     const next = await call("GET", `v1/outbox?limit=20&state=${at("outbox-state").value}&before=${older}`);

@@ -16,26 +16,77 @@ use crate::account::{
     trust_host, validate,
 };
 use crate::error::ApiError;
-use crate::extract::{JsonBody, PathKey};
-use crate::field::Field;
+use crate::extract::{JsonBody, Parameters, PathKey};
+use crate::field::{Faults, Field};
 use crate::state::{App, SharedApp};
 
 const WHAT: &str = "account";
+/// Accounts of a page, unless `limit` asks for another number.
+const DEFAULT_LIMIT: i64 = 100;
+const MOST: i64 = 1_000;
 
 #[derive(Debug, Serialize)]
 pub(super) struct AccountList {
     accounts: Vec<AccountView>,
+    /// The parameter `after` of the next page.
+    next_after: Option<Key>,
 }
 
 pub(super) async fn list(
     caller: Viewer,
     State(app): State<SharedApp>,
+    Parameters(pairs): Parameters,
 ) -> Result<Json<AccountList>, ApiError> {
+    let page = read_page(pairs)?;
     let mut tx = app.begin().await?;
-    let mut accounts = store::list(&mut tx).await?;
-    accounts.retain(|account| caller.may_see(&account.key));
+    // One more than is asked for shows whether there is another page.
+    let seen = caller.key().accounts.as_deref();
+    let after = page.after.as_ref();
+    let mut accounts = store::list_page(&mut tx, seen, after, page.limit + 1).await?;
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let is_cut = accounts.len() > limit;
+    accounts.truncate(limit);
+    let next_after = accounts
+        .last()
+        .filter(|_| is_cut)
+        .map(|last| last.key.clone());
     let accounts = load_views(&mut tx, &caller, accounts).await?;
-    Ok(Json(AccountList { accounts }))
+    Ok(Json(AccountList {
+        accounts,
+        next_after,
+    }))
+}
+
+#[derive(Debug)]
+struct PageOf {
+    after: Option<Key>,
+    limit: i64,
+}
+
+fn read_page(pairs: Vec<(String, String)>) -> Result<PageOf, ApiError> {
+    let mut faults = Faults::default();
+    let mut page = PageOf {
+        after: None,
+        limit: DEFAULT_LIMIT,
+    };
+    for (name, text) in pairs {
+        if text.is_empty() {
+            continue;
+        }
+        match name.as_str() {
+            "after" => match Key::try_new(text) {
+                Ok(key) => page.after = Some(key),
+                Err(fault) => faults.add(name, fault),
+            },
+            "limit" => match text.parse::<i64>() {
+                Ok(limit) => page.limit = i64::from(faults.number("limit", limit, 1, MOST)),
+                Err(_) => faults.add(name, "must be a whole number"),
+            },
+            _ => faults.add(name, "unknown parameter"),
+        }
+    }
+    faults.finish()?;
+    Ok(page)
 }
 
 pub(super) async fn create(

@@ -3,6 +3,7 @@ use mailmesh_events::account::AccountChanged;
 use mailmesh_store::grant::{self, Grant};
 use mailmesh_store::mailbox::{self, Cursor};
 use mailmesh_store::{account, client_configuration};
+use reqwest::Method;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -355,5 +356,42 @@ async fn a_refused_grant_is_told_with_what_to_do() {
 
     assert_eq!(shown["refusal"]["what"], "no such client");
     assert!(shown["refusal"]["action"].is_string());
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn accounts_come_in_pages() {
+    let world = World::new().await.unwrap();
+    world.google().await.unwrap();
+    for key in ["c", "a", "e", "b", "d"] {
+        world.account(key, "imap").await.unwrap();
+    }
+
+    let mut pages: Vec<Vec<String>> = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = world.get(&format!("{PATH}?limit=2&after={after}")).await;
+        let page = page.unwrap();
+        let keys = page["accounts"].as_array().unwrap().iter();
+        pages.push(
+            keys.map(|one| one["key"].as_str().unwrap().to_owned())
+                .collect(),
+        );
+        let Some(next) = page["next_after"].as_str() else {
+            break;
+        };
+        after = next.to_owned();
+    }
+    let whole = world.get(PATH).await.unwrap();
+    let wrong = format!("{PATH}?limit=0&before=a");
+    let wrong = world.call(Method::GET, &wrong, &Value::Null).await.unwrap();
+
+    assert_eq!(pages, [vec!["a", "b"], vec!["c", "d"], vec!["e"]]);
+    assert_eq!(whole["accounts"].as_array().map(Vec::len), Some(5));
+    assert_eq!(whole["next_after"], Value::Null);
+    assert_eq!(
+        (wrong.status, wrong.fields()),
+        (400, vec!["limit".to_owned(), "before".to_owned()])
+    );
     world.finish().await.unwrap();
 }
