@@ -9,6 +9,8 @@ use mailmesh_secrets::SecretString;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::imap::peer::TestResult;
+
 const LIMIT: Duration = Duration::from_secs(10);
 const PROTOCOLS: [Protocol; 3] = [Protocol::Imap, Protocol::Pop3, Protocol::Smtp];
 
@@ -56,8 +58,8 @@ async fn failure(
     greeting: &'static str,
     encryption: Encryption,
     credentials: Credentials,
-) -> ProbeError {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+) -> TestResult<ProbeError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = Endpoint {
         protocol,
         direction: if protocol == Protocol::Smtp {
@@ -67,25 +69,26 @@ async fn failure(
         },
         server: Server {
             host: "127.0.0.1".to_owned(),
-            port: listener.local_addr().unwrap().port(),
+            port: listener.local_addr()?.port(),
             encryption,
-            tls: client_config(None).unwrap(),
+            tls: client_config(None)?,
             addresses: mailmesh_domain::AddressRule::Any,
         },
     };
     let serving = async {
-        let (stream, _) = listener.accept().await.unwrap();
+        let (stream, _) = listener.accept().await?;
         // The client ends it as it likes.
-        serve(stream, greeting, protocol).await.ok();
+        serve(stream, greeting, protocol).await.or(Ok(()))
     };
     let folders = ["Gone".to_owned()];
     let probing = probe(&endpoint, &credentials, &folders, LIMIT);
-    let (probed, ()) = tokio::join!(probing, serving);
+    let (probed, served): (_, std::io::Result<()>) = tokio::join!(probing, serving);
+    served?;
     let failed = probed
         .checks
         .into_iter()
         .find_map(|check| check.result.err());
-    failed.unwrap()
+    failed.ok_or_else(|| "it works".into())
 }
 
 fn password() -> Credentials {
@@ -96,7 +99,7 @@ fn password() -> Credentials {
 }
 
 #[tokio::test]
-async fn each_wrong_setting_has_a_text_and_an_action_of_its_own() {
+async fn each_wrong_setting_has_a_text_and_an_action_of_its_own() -> TestResult {
     for protocol in PROTOCOLS {
         let greeting = greeting_of(protocol);
         let other = greeting_of(if protocol == Protocol::Imap {
@@ -107,12 +110,12 @@ async fn each_wrong_setting_has_a_text_and_an_action_of_its_own() {
         let (tls, plain) = (Encryption::Tls, Encryption::None);
         let none = Credentials::None;
         let mut failures = vec![
-            failure(protocol, other, plain, password()).await,
-            failure(protocol, greeting, tls, password()).await,
-            failure(protocol, greeting, plain, password()).await,
+            failure(protocol, other, plain, password()).await?,
+            failure(protocol, greeting, tls, password()).await?,
+            failure(protocol, greeting, plain, password()).await?,
         ];
         if protocol != Protocol::Smtp {
-            failures.push(failure(protocol, greeting, plain, none).await);
+            failures.push(failure(protocol, greeting, plain, none).await?);
         }
 
         let mut texts = BTreeMap::new();
@@ -126,24 +129,26 @@ async fn each_wrong_setting_has_a_text_and_an_action_of_its_own() {
         let whats: std::collections::BTreeSet<&String> = texts.values().collect();
         assert_eq!(whats.len(), failures.len(), "{protocol}: {texts:?}");
     }
+    Ok(())
 }
 
 #[tokio::test]
-async fn what_listens_there_is_named_by_its_protocol_and_not_quoted() {
+async fn what_listens_there_is_named_by_its_protocol_and_not_quoted() -> TestResult {
     for protocol in PROTOCOLS {
         for (greeting, spoken) in [
             ("SSH-2.0-secret_1.0\r\n", "SSH"),
             ("HTTP/1.1 400 secret\r\n\r\n", "HTTP"),
             ("\u{15}\u{3}secret\r\n", "TLS"),
         ] {
-            let error = failure(protocol, greeting, Encryption::None, password()).await;
+            let error = failure(protocol, greeting, Encryption::None, password()).await?;
             let text = mailmesh_domain::ErrorChain(&error).to_string();
 
             assert!(text.contains(spoken) && !text.contains("secret"), "{text}");
             assert_eq!(error.verdict().kind, VerdictKind::NeedsAdministrator);
         }
-        let error = failure(protocol, "secret\r\n", Encryption::None, password()).await;
+        let error = failure(protocol, "secret\r\n", Encryption::None, password()).await?;
         let text = mailmesh_domain::ErrorChain(&error).to_string();
         assert!(!text.contains("secret"), "{text}");
     }
+    Ok(())
 }

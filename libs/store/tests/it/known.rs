@@ -188,7 +188,7 @@ async fn mail_is_known_at_its_position_by_content_and_one_that_failed_by_positio
     let mut tx = world.database.begin().await?;
     let account = sample::stored(&mut tx, "support", Direction::Inbound).await?;
     let seen = received(account, "INBOX", 1, b"seen");
-    mailbox::insert(&mut tx, &[seen.clone()], NOW).await?;
+    mailbox::insert(&mut tx, std::slice::from_ref(&seen), NOW).await?;
     let unread = UnreadMail::new("INBOX", &sample::position(1, 9), 9, None);
     let problem = Problem::new("broken", Verdict::unknown());
     mailbox::count_failure(&mut tx, account, &unread, &problem, NOW).await?;

@@ -25,9 +25,10 @@ fn mail(uid: u32, label: &str, size: usize, body: &str) -> String {
 
 /// A thousand different bytes.
 fn long() -> String {
-    (0..100)
+    let lines: Vec<String> = (0..100)
         .map(|number| format!("line {number:04}\n"))
-        .collect()
+        .collect();
+    lines.concat()
 }
 
 #[tokio::test]
