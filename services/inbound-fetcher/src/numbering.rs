@@ -91,6 +91,13 @@ pub(crate) async fn has_gone_back(
     let Some(cursor) = positions.cursor(folder.name).cloned() else {
         return Ok(false);
     };
+    if let Occasion::Opened { last } = occasion
+        && positions.is_checked(folder.name)
+        && last.is_none_or(|last| last >= cursor.ordinal)
+    {
+        // A server that is restored ends its sessions; what goes on is not asked for each time that a folder is opened.
+        return Ok(false);
+    }
     let dates = match occasion {
         Occasion::Unlisted => Dates::Void,
         Occasion::Opened { .. } if positions.is_proved(folder.name) => Dates::Good,

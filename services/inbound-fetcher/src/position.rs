@@ -28,6 +28,8 @@ pub(crate) struct Positions {
     newest: NewestMails,
     /// Folders whose numbers were shown to mean what they meant, since this worker began.
     proved: Vec<String>,
+    /// Folders of which this session has shown it.
+    checked: Vec<String>,
     /// Mails that are being read to prove it.
     doubted: Vec<(String, u64)>,
 }
@@ -54,6 +56,7 @@ impl Positions {
             has_read_back: false,
             newest: NewestMails::default(),
             proved: Vec::new(),
+            checked: Vec::new(),
             doubted: Vec::new(),
         }
     }
@@ -161,6 +164,16 @@ impl Positions {
         self.proved.iter().any(|name| name == folder)
     }
 
+    /// Forgets what an earlier session has shown.
+    pub(crate) fn begin_session(&mut self) {
+        self.checked.clear();
+    }
+
+    /// Returns whether this session has shown that the folder's numbers mean what they meant.
+    pub(crate) fn is_checked(&self, folder: &str) -> bool {
+        self.checked.iter().any(|name| name == folder)
+    }
+
     /// Returns whether an earlier try to read this mail, which was to prove what the numbers mean, came to no end.
     pub(crate) fn is_doubted(&self, folder: &str, ordinal: u64) -> bool {
         let mut doubted = self.doubted.iter();
@@ -176,8 +189,10 @@ impl Positions {
 
     /// Notes that the folder's numbers mean what they meant, as this mail shows.
     pub(crate) fn note_proved(&mut self, folder: &str, newest: Option<NewestMail>) {
-        if !self.is_proved(folder) {
-            self.proved.push(folder.to_owned());
+        for folders in [&mut self.proved, &mut self.checked] {
+            if !folders.iter().any(|name| name == folder) {
+                folders.push(folder.to_owned());
+            }
         }
         if let (Some(cursor), Some(newest)) = (self.cursor_mut(folder), newest) {
             cursor.newest = Some(newest);
