@@ -96,10 +96,14 @@ impl Failure {
             .with_action(CHECK_HOST)
     }
 
-    /// Describes the failure of an account whose fresh tokens are refused, although the sign-in works.
+    /// Describes the failure of an account whose fresh tokens are refused, although the sign-in works: it ends with another
+    /// sign-in, and that is in vain before the administrator has looked at the scopes.
     pub(crate) fn problem_of_tokens(&self) -> Problem {
-        self.problem(Verdict::needs_administrator(MustAct::Administrator))
-            .with_action(CHECK_SCOPES)
+        let verdict = Verdict {
+            who: MustAct::Administrator,
+            ..Verdict::needs_sign_in()
+        };
+        self.problem(verdict).with_action(CHECK_SCOPES)
     }
 
     /// Describes the failure for the account's state and its event.

@@ -23,16 +23,21 @@ pub(crate) fn problem_of(failure: &Failure) -> Problem {
 
 /// Describes a failure of an account that has never worked: what seems to pass may be a setting.
 pub(crate) fn problem_at_first(failure: &Failure) -> Problem {
-    at_administrator(failure).with_action(CHECK_HOST)
-}
-
-/// Describes the failure of an account whose fresh tokens are refused, although the sign-in works.
-pub(crate) fn problem_of_tokens(failure: &Failure) -> Problem {
-    at_administrator(failure).with_action(CHECK_SCOPES)
-}
-
-fn at_administrator(failure: &Failure) -> Problem {
     let verdict = Verdict::needs_administrator(MustAct::Administrator);
+    described(failure, verdict).with_action(CHECK_HOST)
+}
+
+/// Describes the failure of an account whose fresh tokens are refused, although the sign-in works: it ends with another
+/// sign-in, and that is in vain before the administrator has looked at the scopes.
+pub(crate) fn problem_of_tokens(failure: &Failure) -> Problem {
+    let verdict = Verdict {
+        who: MustAct::Administrator,
+        ..Verdict::needs_sign_in()
+    };
+    described(failure, verdict).with_action(CHECK_SCOPES)
+}
+
+fn described(failure: &Failure, verdict: Verdict) -> Problem {
     Problem::new(failure.what.clone(), verdict).with_code(failure.code.clone())
 }
 

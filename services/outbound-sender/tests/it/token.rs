@@ -122,6 +122,7 @@ async fn two_fresh_tokens_refused_ask_for_a_sign_in_and_mail_survives_it() -> Re
     let sent = world.event("mail.sent").await?;
 
     assert_eq!(required["problem"]["kind"], "needs_sign_in");
+    assert_eq!(required["problem"]["must_act"], "administrator");
     assert_eq!(recovered["was"], "sign_in_required");
     assert_eq!(sent["attempts"], 1);
     let asked = asked.so_far().await?;
