@@ -39,6 +39,11 @@ impl MailboxProgress {
         }
     }
 
+    /// Forgets what an earlier session has shown of the folders' numbering.
+    pub(crate) fn begin_session(&mut self) {
+        self.positions.begin_session();
+    }
+
     /// Opens a folder, before it is asked what is new in it.
     pub(crate) async fn open(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
         match (folder.source.listing(), &mut self.form) {

@@ -83,7 +83,7 @@ impl FolderWatch {
     ) -> Result<(), Failure> {
         if look == Look::First {
             self.push.begin_session();
-            self.positions.begin_session();
+            self.progress.begin_session();
         }
         let is_first = look == Look::First && !self.progress.has_looked();
         if is_first && owner.opens_for_changes() {

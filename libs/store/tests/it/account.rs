@@ -1,7 +1,7 @@
 use anyhow::Result;
 use mailmesh_domain::{
-    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, GrantId, Protocol,
-    SystemClock,
+    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, GrantId, Key,
+    Protocol, SystemClock,
 };
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::{StoreError, Tx, account_status, client_configuration};

@@ -1,7 +1,7 @@
 //! Accounts that failed and whose settings were corrected while no mail waits.
 
 use anyhow::{Context, Result, ensure};
-use mailmesh_domain::{AccountState, Clock as _, MustAct, SystemClock, Verdict};
+use mailmesh_domain::{AccountState, MustAct, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_store::account::Account;
