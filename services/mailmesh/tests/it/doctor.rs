@@ -197,6 +197,7 @@ async fn a_key_file_that_is_not_there_is_no_reason_to_make_another() {
 #[tokio::test]
 async fn an_account_that_the_services_read_needs_nobody_if_one_more_sign_in_fails() {
     let world = World::new().await.unwrap();
+    world.base.beat_services().await.unwrap();
     for (key, proved_before) in [("watched", 1), ("silent", 3_600)] {
         let account = world.account(key, |_| {}).await.unwrap();
         let proved_at = SystemClock.now() - Duration::from_secs(proved_before);
