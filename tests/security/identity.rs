@@ -1,8 +1,7 @@
 //! Attacks on secrets and identity, against the real binaries: each failed to be refused once.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use mailmesh_secrets::SecretString;
-use mailmesh_testkit::Api;
 use mailmesh_tests::{Leftovers, Service, World, WorldSettings};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -19,9 +18,27 @@ async fn world(services: Vec<Service>) -> Result<World> {
 async fn key_of(world: &mut World, key: Value) -> Result<(SecretString, String)> {
     let made = world.api.post("/v1/api-keys", &key).await?;
     let text = |name: &str| made.get(name).and_then(Value::as_str).map(str::to_owned);
-    let key = text("key").context("no key")?;
+    let (key, id) = text("key").zip(text("id")).context("no key")?;
     world.plant("API key", &key);
-    Ok((key.into(), text("id").context("no id")?))
+    Ok((key.into(), id))
+}
+
+/// Waits until the account has the state.
+async fn until_state(world: &World, account: &str, state: &str) -> Result<()> {
+    let path = format!("/v1/accounts/{account}");
+    mailmesh_testkit::eventually(&format!("{account} is {state}"), async || {
+        let found = world.api.get(&path).await?;
+        let is_there = found.get("state").and_then(Value::as_str) == Some(state);
+        anyhow::ensure!(is_there, "{found}");
+        Ok(())
+    })
+    .await
+}
+
+/// Returns whether anybody has connected.
+async fn was_reached(listener: &TcpListener) -> bool {
+    let limit = std::time::Duration::from_millis(1);
+    tokio::time::timeout(limit, listener.accept()).await.is_ok()
 }
 
 /// A name of this machine that is no `localhost`, where it has one.
@@ -31,37 +48,10 @@ fn own_name() -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// Has a modeller make an account at a name of this machine, which may be looked up but not connected to.
-async fn look_into(world: &World, modeller: &Api, body: &Value) -> Result<()> {
-    let made = modeller
-        .call(Method::POST, "/v1/accounts", Some(body))
-        .await?;
-    ensure!(made.status == 201, "{}", made.text);
-    let path = "/v1/accounts/named";
-    mailmesh_testkit::eventually("it fails", async || {
-        let found = world.api.get(path).await?;
-        ensure!(found.get("state") == Some(&json!("failing")), "{found}");
-        anyhow::Ok(())
-    })
-    .await?;
-    let hidden = modeller.call(Method::GET, path, None).await?;
-    for told in [
-        "public",
-        "looked up",
-        "refused",
-        "took too long",
-        "could not be reached",
-    ] {
-        ensure!(!hidden.text.contains(told), "{told}: {}", hidden.text);
-    }
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_modellers_account_looks_into_no_internal_network() {
-    let mut world = world(vec![Service::Admin, Service::InboundFetcher])
-        .await
-        .unwrap();
+    let services = vec![Service::Admin, Service::InboundFetcher];
+    let mut world = world(services).await.unwrap();
     let (modeller, _) = key_of(&mut world, json!({"name": "m", "role": "modeller"}))
         .await
         .unwrap();
@@ -97,28 +87,26 @@ async fn a_modellers_account_looks_into_no_internal_network() {
     }
     if let Some(name) = own_name() {
         let body = account("named", &name);
-        look_into(&world, &modeller, &body).await.unwrap();
-        let limit = std::time::Duration::from_millis(1);
-        let came = tokio::time::timeout(limit, internal.accept()).await;
-        assert!(came.is_err(), "a connection was made");
+        let made = modeller
+            .call(Method::POST, "/v1/accounts", Some(&body))
+            .await
+            .unwrap();
+        assert_eq!(made.status, 201, "{}", made.text);
+        let path = "/v1/accounts/named";
+        until_state(&world, "named", "failing").await.unwrap();
+        let hidden = modeller.call(Method::GET, path, None).await.unwrap();
+        for told in [
+            "public",
+            "looked up",
+            "refused",
+            "took too long",
+            "could not be reached",
+        ] {
+            assert!(!hidden.text.contains(told), "{told}: {}", hidden.text);
+        }
+        assert!(!was_reached(&internal).await, "a connection was made");
     }
     world.finish(Leftovers::default()).await.unwrap();
-}
-
-/// Has a modeller and an administrator without the secret try to change the configuration's URLs.
-async fn change_urls(world: &World, modeller: SecretString, id: &str, urls: &Value) -> Result<()> {
-    let path = "/v1/client-configurations/sandbox";
-    let refused = world.api.with_key(Some(modeller));
-    let refused = refused.call(Method::PATCH, path, Some(urls)).await?;
-    let without_secret = world.api.call(Method::PATCH, path, Some(urls)).await?;
-    ensure!(refused.status == 403, "{}", refused.text);
-    let fields = without_secret.fields();
-    ensure!(fields == ["client_secret"], "{}", without_secret.text);
-    let logs = world.mesh.logs()?;
-    let names = |line: &str| line.contains("Request refused") && line.contains(id);
-    let is_named = logs.iter().any(|(_, log)| log.lines().any(names));
-    ensure!(is_named, "the refusal names no actor");
-    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,7 +134,27 @@ async fn secrets_follow_no_changed_url_and_the_log_names_who_tried() {
         .await
         .unwrap();
 
-    change_urls(&world, modeller, &id, &urls).await.unwrap();
+    let refused = world.api.with_key(Some(modeller));
+    let refused = refused
+        .call(Method::PATCH, path, Some(&urls))
+        .await
+        .unwrap();
+    let without_secret = world
+        .api
+        .call(Method::PATCH, path, Some(&urls))
+        .await
+        .unwrap();
+    assert_eq!(refused.status, 403, "{}", refused.text);
+    assert_eq!(
+        without_secret.fields(),
+        ["client_secret"],
+        "{}",
+        without_secret.text
+    );
+    let logs = world.mesh.logs().unwrap();
+    let names = |line: &str| line.contains("Request refused") && line.contains(&id);
+    let is_named = logs.iter().any(|(_, log)| log.lines().any(names));
+    assert!(is_named, "the refusal names no actor");
 
     // With the secret it may be changed: the refresh token still goes nowhere but where it came from.
     let mut with_secret = urls;
@@ -157,16 +165,11 @@ async fn secrets_follow_no_changed_url_and_the_log_names_who_tried() {
         .await
         .unwrap();
     assert_eq!(changed.status, 200, "{}", changed.text);
-    mailmesh_testkit::eventually("a new sign-in is asked for", async || {
-        let path = format!("/v1/accounts/{}", mailbox.inbound);
-        let found = world.api.get(&path).await?;
-        anyhow::ensure!(found["state"] == "sign_in_required", "{found}");
-        Ok(())
-    })
-    .await
-    .unwrap();
-    let limit = std::time::Duration::from_millis(1);
-    let came = tokio::time::timeout(limit, elsewhere.accept()).await;
-    assert!(came.is_err(), "the refresh token went elsewhere");
+    let waits = until_state(&world, &mailbox.inbound, "sign_in_required").await;
+    waits.unwrap();
+    assert!(
+        !was_reached(&elsewhere).await,
+        "the refresh token went elsewhere"
+    );
     world.finish(Leftovers::default()).await.unwrap();
 }
