@@ -59,20 +59,23 @@ SELECT pg_temp.grant_columns('SELECT', 'sign_ins', 'mailmesh_admin', ARRAY['veri
 GRANT DELETE ON grants TO mailmesh_admin;
 SELECT pg_temp.grant_columns(privilege, 'grants', 'mailmesh_admin', ARRAY['access_token_sealed', 'refresh_token_sealed'])
 FROM unnest(ARRAY['SELECT', 'UPDATE']) AS privilege;
-GRANT SELECT, UPDATE ON mailbox_cursors, listed_mails, received_mails, quarantined_mails TO mailmesh_admin;
-GRANT SELECT, UPDATE ON outbound_mails, send_attempts TO mailmesh_admin;
+GRANT SELECT, UPDATE ON mailbox_cursors TO mailmesh_admin;
+-- Deleting an account removes the first part of its mails at once.
+GRANT SELECT, UPDATE, DELETE ON listed_mails, received_mails, quarantined_mails, outbound_mails TO mailmesh_admin;
+GRANT SELECT, UPDATE ON send_attempts TO mailmesh_admin;
 
 -- auth-callback, on the public internet: sign-ins and the grants they give. It reads no mailbox's password, no mail, no API key.
 SELECT pg_temp.grant_columns('SELECT', 'accounts', 'mailmesh_auth_callback', ARRAY['password_sealed']);
 GRANT UPDATE (grant_id, revision, updated_at) ON accounts TO mailmesh_auth_callback;
 GRANT SELECT ON client_configurations TO mailmesh_auth_callback;
+GRANT UPDATE (token_origin) ON client_configurations TO mailmesh_auth_callback;
 GRANT SELECT, UPDATE ON sign_ins TO mailmesh_auth_callback;
 GRANT SELECT, INSERT, UPDATE, DELETE ON grants TO mailmesh_auth_callback;
 
 -- token-refresh: grants, and why a client is refused.
 SELECT pg_temp.grant_columns('SELECT', 'accounts', 'mailmesh_token_refresh', ARRAY['password_sealed']);
 GRANT SELECT ON client_configurations TO mailmesh_token_refresh;
-GRANT UPDATE (refusal) ON client_configurations TO mailmesh_token_refresh;
+GRANT UPDATE (refusal, token_origin) ON client_configurations TO mailmesh_token_refresh;
 GRANT SELECT, UPDATE ON grants TO mailmesh_token_refresh;
 
 -- Both that hold accounts: their leases and state, and the tokens and passwords that they sign in with.
@@ -85,4 +88,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON mailbox_cursors, received_mails, quarant
 GRANT SELECT ON event_proofs TO mailmesh_inbound_fetcher;
 
 -- outbound-sender: what is to be sent, and what became of it.
-GRANT SELECT, INSERT, UPDATE, DELETE ON outbound_mails, send_attempts TO mailmesh_outbound_sender;
+GRANT SELECT, INSERT, UPDATE, DELETE ON outbound_mails, send_attempts, outbound_cancels, outbound_blocks TO mailmesh_outbound_sender;
+-- It removes what is left of deleted accounts.
+GRANT DELETE, UPDATE (deleted_at) ON accounts TO mailmesh_outbound_sender;
+GRANT SELECT, DELETE ON received_mails, listed_mails, quarantined_mails TO mailmesh_outbound_sender;

@@ -59,6 +59,10 @@ pub(super) fn rights(service: ServiceUser, prefix: &Prefix, inbox_prefix: &str) 
     for stream in StreamKind::ALL {
         rights.api("STREAM.INFO", stream, "");
     }
+    // Whether an event that may have been stored is, before it is published again: from any replica by sequence, and the end
+    // from the leader. Whoever publishes holds the keys to the mailboxes' tokens, or may read raw mail, anyway.
+    rights.api("DIRECT.GET", StreamKind::Events, "");
+    rights.api("STREAM.MSG.GET", StreamKind::Events, "");
     match service {
         ServiceUser::Admin => admin(&mut rights),
         ServiceUser::AuthCallback => {
@@ -93,9 +97,6 @@ fn inbound_fetcher(rights: &mut Rights<'_>) {
     rights.publish(&["fence.*", "raw.*.*", TOKEN_REFRESH]);
     rights.publish_events(&["mail.received", "mail.quarantined", "mailbox.reset"]);
     rights.publish_events(&ACCOUNT_STATES);
-    // Reading back: from any replica by sequence, and the end from the leader.
-    rights.api("DIRECT.GET", StreamKind::Events, "");
-    rights.api("STREAM.MSG.GET", StreamKind::Events, "");
     rights.subscribe(&ACCOUNT_HINTS);
 }
 
@@ -107,6 +108,7 @@ fn outbound_sender(rights: &mut Rights<'_>) {
         "mail.failed",
         "mail.uncertain",
         "mail.rejected",
+        "mail.repeated",
         "mail.cancelled",
     ]);
     rights.publish_events(&ACCOUNT_STATES);

@@ -20,13 +20,14 @@ macro_rules! select_without_password {
 macro_rules! select_as {
     ($password:literal, $rest:literal) => {
         concat!(
-            "SELECT account_id, key, name, is_enabled, direction, protocol, host, port, encryption,
+            // Columns by name, as not every role may read all of them.
+            "SELECT * FROM (SELECT account_id, key, name, is_enabled, direction, protocol, host, port, encryption,
                     authorisation, login, ",
             $password,
             ", client_configuration_id, grant_id, signs_in_for,
                     from_addresses, folders, receive_existing, poll_interval_seconds, is_host_trusted,
                     after_receive, delete_after_days, move_to, max_connections, ca_pem, revision, created_at, updated_at
-             FROM (SELECT * FROM accounts WHERE deleted_at IS NULL) AS accounts ",
+             FROM accounts WHERE deleted_at IS NULL) AS accounts ",
             $rest
         )
     };
