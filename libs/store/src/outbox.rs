@@ -173,7 +173,6 @@ pub async fn adopt(
          ), heritage AS (
              SELECT dead.replica_id, theirs.outbox_id, theirs.refused_at FROM dead CROSS JOIN LATERAL (
                  SELECT o.outbox_id, o.refused_at FROM outbox o WHERE o.replica_id = dead.replica_id
-                   AND o.headers @> $5
                  ORDER BY o.outbox_id LIMIT $3 FOR UPDATE SKIP LOCKED
              ) theirs
              ORDER BY theirs.outbox_id LIMIT $3
