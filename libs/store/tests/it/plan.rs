@@ -19,7 +19,7 @@ use crate::sample::{self, LATER, NOW};
 use crate::world::World;
 
 /// A fraction of a table: for what belongs to one replica, a plan may read all of its 1,000 rows.
-const FEW_ROWS: i64 = 1_500;
+const FEW_ROWS: i64 = 1_600;
 
 /// 20,000 rows a table: 200 accounts' mail, each replica with its share.
 const FILL: &str = "
