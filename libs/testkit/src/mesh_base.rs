@@ -17,6 +17,7 @@ use crate::wait::eventually;
 
 mod row;
 mod sql;
+mod stream;
 
 pub use row::{MailHost, Tokens, use_grant};
 

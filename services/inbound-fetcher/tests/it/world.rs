@@ -197,12 +197,7 @@ impl World {
 
     /// Deletes `EVENTS` and makes it anew, empty.
     pub(crate) async fn remake_events(&self) -> Result<()> {
-        let bus = &self.base.address.bus;
-        let client = async_nats::connect(&bus.url).await?;
-        let name = format!("{}_EVENTS", bus.prefix);
-        async_nats::jetstream::new(client)
-            .delete_stream(name)
-            .await?;
+        self.base.delete_stream("EVENTS").await?;
         Ok(self.base.bus.ensure_streams().await?)
     }
 
