@@ -132,9 +132,9 @@ impl fmt::Display for Brackets<'_> {
 }
 
 /// A value that was not understood.
-struct Told<'a>(Option<&'a ServerText>);
+struct ReceivedValue<'a>(Option<&'a ServerText>);
 
-impl fmt::Display for Told<'_> {
+impl fmt::Display for ReceivedValue<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(text) => write!(formatter, ": {text} is no number of up to 64 bits"),
@@ -225,7 +225,7 @@ pub enum ImapError {
     #[error("the server skipped the sign-in before TLS could begin")]
     PreAuthBeforeTls,
     /// Neither the opening nor STATUS tells a UIDVALIDITY, so that UIDs mean nothing in the next session (RFC 3501 §2.3.1.1).
-    #[error("the server tells no UIDVALIDITY of the folder{}", Told(told.as_ref()))]
+    #[error("the server tells no UIDVALIDITY of the folder{}", ReceivedValue(told.as_ref()))]
     NoUidValidity {
         /// What it tells in its place.
         told: Option<ServerText>,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::command::Settled;
+use super::command::MatchedReply;
 use super::error::{ImapError, Stage};
 use super::reply::{BodyValue, FetchReply, Reply};
 use super::sequence::{UidSet, uid_sets};
@@ -116,19 +116,19 @@ impl Session {
                 Ok(reply) => reply,
             };
             match self.settle(&running, reply) {
-                Settled::Done(outcome) => {
+                MatchedReply::Done(outcome) => {
                     let done = outcome.map(drop).or_else(forgive_partial);
                     return done.map(|()| Some(body));
                 }
-                Settled::Data(Reply::Fetch(fetched)) if fetched.uid == Some(uid) => {
+                MatchedReply::Data(Reply::Fetch(fetched)) if fetched.uid == Some(uid) => {
                     body = fetched.body.or(body).or(Some(BodyValue::Nil));
                 }
-                Settled::Data(Reply::BrokenFetch { uid: found })
+                MatchedReply::Data(Reply::BrokenFetch { uid: found })
                     if found.is_none_or(|found| found == uid) =>
                 {
                     body = body.or(Some(BodyValue::Nil));
                 }
-                Settled::Data(_) => {}
+                MatchedReply::Data(_) => {}
             }
         }
     }
@@ -145,7 +145,7 @@ impl Session {
                 "UID FETCH {} (UID RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[]<0.{slice_bytes}>)",
                 set.text
             );
-            let mut batch = Batch::new(&set, slice_bytes);
+            let mut batch = PendingFetch::new(&set, slice_bytes);
             self.fetch_batch(&command, &mut batch, mails).await?;
             if self.open_body.is_some() {
                 break;
@@ -158,7 +158,7 @@ impl Session {
     async fn fetch_batch(
         &mut self,
         command: &str,
-        batch: &mut Batch,
+        batch: &mut PendingFetch,
         mails: &mpsc::Sender<FetchedMail>,
     ) -> Result<(), ImapError> {
         let running = self.start(Stage::Fetch, command).await?;
@@ -179,17 +179,17 @@ impl Session {
                 Ok(reply) => reply,
             };
             match self.settle(&running, reply) {
-                Settled::Done(outcome) => {
+                MatchedReply::Done(outcome) => {
                     return outcome.map(drop).or_else(forgive_partial);
                 }
-                Settled::Data(Reply::Fetch(fetched)) => {
+                MatchedReply::Data(Reply::Fetch(fetched)) => {
                     if let Some(mail) = batch.take(fetched) {
                         mails.send(mail).await.map_err(|_| ImapError::NotTaken)?;
                         deadline = Instant::now() + self.limits.timeouts.fetch_mail;
                     }
                 }
-                Settled::Data(Reply::BrokenFetch { uid }) => batch.note_broken(uid),
-                Settled::Data(_) => {}
+                MatchedReply::Data(Reply::BrokenFetch { uid }) => batch.note_broken(uid),
+                MatchedReply::Data(_) => {}
             }
         }
     }
@@ -230,14 +230,14 @@ fn cut(body: &Bytes, origin: u64, offset: u64, bytes: u32) -> Result<Bytes, Imap
 
 /// The mails of one command that are still to come.
 #[derive(Debug)]
-struct Batch {
+struct PendingFetch {
     pending: BTreeSet<u32>,
     unreadable: BTreeSet<u32>,
     has_nameless: bool,
     slice_bytes: usize,
 }
 
-impl Batch {
+impl PendingFetch {
     fn new(set: &UidSet, slice_bytes: u32) -> Self {
         Self {
             pending: set.uids.iter().copied().collect(),

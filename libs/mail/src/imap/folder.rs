@@ -4,8 +4,8 @@ use super::capability::Capability;
 use super::error::{ImapError, Stage};
 use super::listed_folder::ListedFolder;
 use super::name::quote_mailbox;
-use super::reply::{Outcome, Reply};
-use super::session::{OpenFolder, Session};
+use super::reply::{Reply, StatusResponse};
+use super::session::{FolderUpdates, Session};
 use crate::ServerText;
 
 /// Whether a folder is opened for changes.
@@ -34,7 +34,7 @@ pub struct SelectedFolder {
 
 /// What a server told of a folder while it was opened.
 #[derive(Debug, Default)]
-struct Told {
+struct OpeningResponses {
     uid_validity: Option<u64>,
     /// A UIDVALIDITY that is no number.
     unreadable: Option<ServerText>,
@@ -44,7 +44,7 @@ struct Told {
     is_read_only: bool,
 }
 
-impl Told {
+impl OpeningResponses {
     fn take_note(&mut self, reply: &Reply) {
         match reply {
             Reply::Exists(count) => self.exists = Some(*count),
@@ -57,7 +57,7 @@ impl Told {
         }
     }
 
-    fn take_codes(&mut self, outcome: &Outcome) {
+    fn take_codes(&mut self, outcome: &StatusResponse) {
         self.take_uid_validity(outcome.argument("UIDVALIDITY"));
         self.take_uid_next(outcome.argument("UIDNEXT"));
         self.highest_modseq = outcome.number("HIGHESTMODSEQ").or(self.highest_modseq);
@@ -93,7 +93,7 @@ impl Session {
             if told.uid_validity.is_none() && mode == SelectMode::ReadOnly {
                 // There are servers that tell it at SELECT alone. What only reads changes nothing there either.
                 let again = self.open_folder(folder, SelectMode::ReadWrite).await?;
-                told = Told {
+                told = OpeningResponses {
                     is_read_only: true,
                     unreadable: again.unreadable.or(told.unreadable),
                     ..again
@@ -114,7 +114,11 @@ impl Session {
         })
     }
 
-    async fn open_folder(&mut self, folder: &str, mode: SelectMode) -> Result<Told, ImapError> {
+    async fn open_folder(
+        &mut self,
+        folder: &str,
+        mode: SelectMode,
+    ) -> Result<OpeningResponses, ImapError> {
         let verb = match mode {
             SelectMode::ReadOnly => "EXAMINE",
             SelectMode::ReadWrite => "SELECT",
@@ -122,17 +126,21 @@ impl Session {
         let command = format!("{verb} {}", quote_mailbox(folder));
         // RFC 3501 §6.3.1: SELECT closes the open folder, also if it fails.
         self.folder = None;
-        let mut told = Told::default();
+        let mut told = OpeningResponses::default();
         let outcome = self
             .run_with(Stage::Select, &command, |reply| told.take_note(&reply))
             .await?;
         told.take_codes(&outcome);
         told.is_read_only = mode == SelectMode::ReadOnly || outcome.argument("READ-ONLY").is_some();
-        self.folder = Some(OpenFolder::new(told.exists, told.uid_next));
+        self.folder = Some(FolderUpdates::new(told.exists, told.uid_next));
         Ok(told)
     }
 
-    async fn ask_status(&mut self, folder: &str, told: &mut Told) -> Result<(), ImapError> {
+    async fn ask_status(
+        &mut self,
+        folder: &str,
+        told: &mut OpeningResponses,
+    ) -> Result<(), ImapError> {
         let name = quote_mailbox(folder);
         let command = format!("STATUS {name} (UIDVALIDITY UIDNEXT)");
         let asked = self

@@ -10,16 +10,16 @@ mod status;
 
 pub(super) use fetch::{BodyValue, FetchReply};
 pub(super) use folder_status::FolderStatus;
-pub(super) use status::{Outcome, Status};
+pub(super) use status::{Status, StatusResponse};
 
 /// One response of the server, as far as we have a use for it.
 #[derive(Debug)]
 pub(super) enum Reply {
     Tagged {
         tag: String,
-        outcome: Outcome,
+        outcome: StatusResponse,
     },
-    Status(Outcome),
+    Status(StatusResponse),
     Continue(Bytes),
     Capability(Capabilities),
     Exists(u32),
@@ -58,7 +58,7 @@ fn trim(bytes: &[u8]) -> &[u8] {
 fn tagged(bytes: &[u8]) -> Option<Reply> {
     let space = bytes.iter().position(|byte| *byte == b' ')?;
     let (tag, rest) = bytes.split_at_checked(space)?;
-    let outcome = Outcome::read(rest)?;
+    let outcome = StatusResponse::read(rest)?;
     Some(Reply::Tagged {
         tag: String::from_utf8_lossy(tag).into_owned(),
         outcome,
@@ -66,7 +66,7 @@ fn tagged(bytes: &[u8]) -> Option<Reply> {
 }
 
 fn untagged(frame: &Bytes, rest: &[u8]) -> Reply {
-    if let Some(outcome) = Outcome::read(rest) {
+    if let Some(outcome) = StatusResponse::read(rest) {
         return Reply::Status(outcome);
     }
     let mut lexer = Lexer::new(rest);

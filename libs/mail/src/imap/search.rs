@@ -4,7 +4,7 @@ use super::error::{ImapError, Stage};
 use super::name::quote;
 use super::reply::Reply;
 use super::sequence::uid_sets;
-use super::session::{OpenFolder, Session};
+use super::session::{FolderUpdates, Session};
 use crate::ServerText;
 
 /// Maximum UIDs that one call returns and one command asks for.
@@ -191,7 +191,7 @@ impl Session {
 }
 
 /// Whether a plain search can answer with no more than about one window.
-fn is_answer_small(folder: OpenFolder, first: u32) -> bool {
+fn is_answer_small(folder: FolderUpdates, first: u32) -> bool {
     let is_gap_small = folder
         .uid_next
         // One below what was received says nothing of how much there is.

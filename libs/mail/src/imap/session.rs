@@ -15,7 +15,7 @@ pub struct Session {
     pub(super) wire: Wire,
     pub(super) limits: ImapLimits,
     pub(super) capabilities: Option<Capabilities>,
-    pub(super) folder: Option<OpenFolder>,
+    pub(super) folder: Option<FolderUpdates>,
     pub(super) open_body: Option<OpenBody>,
     pub(super) last_tag: u32,
     /// Replies to the command under way that had no effect.
@@ -51,7 +51,7 @@ impl OpenBody {
 
 /// What we know of the open folder beyond its opening.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OpenFolder {
+pub(super) struct FolderUpdates {
     pub(super) exists: u32,
     /// The server told how many there are.
     pub(super) is_counted: bool,
@@ -66,7 +66,7 @@ pub(super) struct OpenFolder {
     pub(super) has_unlisted: bool,
 }
 
-impl OpenFolder {
+impl FolderUpdates {
     pub(super) fn new(exists: Option<u32>, uid_next: Option<u32>) -> Self {
         let is_counted = exists.is_some();
         let exists = exists.unwrap_or_default();

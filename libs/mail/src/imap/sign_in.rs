@@ -6,11 +6,11 @@ use mailmesh_secrets::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 use super::capability::{Capabilities, Capability};
-use super::command::Settled;
+use super::command::MatchedReply;
 use super::error::{ImapError, Mechanism, Refusal, Stage};
 use super::limit::ImapLimits;
 use super::name::quote;
-use super::reply::{Outcome, Reply, Status};
+use super::reply::{Reply, Status, StatusResponse};
 use super::session::Session;
 use crate::credentials::{oauthbearer, plain, refusal_status, xoauth2};
 use crate::spoken::spoken;
@@ -208,20 +208,21 @@ impl Session {
         loop {
             let reply = self.next_reply(stage, deadline).await?;
             match self.settle(&running, reply) {
-                Settled::Done(outcome) => {
+                MatchedReply::Done(outcome) => {
                     return outcome.map(drop).map_err(|error| {
                         sign_in_refused(error, mechanism, exchange.challenge_status)
                     });
                 }
-                Settled::Data(Reply::Continue(challenge)) => match exchange.answer(&challenge) {
-                    Some(Answer::Blob) => {
+                MatchedReply::Data(Reply::Continue(challenge)) => match exchange.answer(&challenge)
+                {
+                    Some(ChallengeResponse::Blob) => {
                         let line = SecretString::from(format!("{}\r\n", blob.expose_secret()));
                         self.send(stage, line.expose_secret().as_bytes()).await?;
                     }
-                    Some(Answer::Acknowledge(line)) => self.send(stage, line).await?,
+                    Some(ChallengeResponse::Acknowledge(line)) => self.send(stage, line).await?,
                     None => return Err(ImapError::TimedOut { stage }),
                 },
-                Settled::Data(_) => {}
+                MatchedReply::Data(_) => {}
             }
         }
     }
@@ -231,7 +232,7 @@ impl Session {
             return Ok(());
         }
         match self.run(Stage::Id, ID).await {
-            Ok(Outcome { .. }) => Ok(()),
+            Ok(StatusResponse { .. }) => Ok(()),
             // ID is optional: its refusal does not end the session.
             Err(error) if error.is_session_healthy() => Ok(()),
             Err(error) => Err(error),
@@ -257,7 +258,7 @@ struct Exchange {
 }
 
 #[derive(Debug)]
-enum Answer {
+enum ChallengeResponse {
     Blob,
     Acknowledge(&'static [u8]),
 }
@@ -273,7 +274,7 @@ impl Exchange {
     }
 
     /// Returns what a challenge is to be answered with; `None` if it is one too many.
-    fn answer(&mut self, challenge: &[u8]) -> Option<Answer> {
+    fn answer(&mut self, challenge: &[u8]) -> Option<ChallengeResponse> {
         self.challenges += 1;
         if self.challenges > MOST_CHALLENGES {
             return None;
@@ -281,11 +282,11 @@ impl Exchange {
         // An empty challenge to a response that went inline: the server ignored it and asks.
         if !self.is_blob_sent || (self.challenges == 1 && challenge.is_empty()) {
             self.is_blob_sent = true;
-            return Some(Answer::Blob);
+            return Some(ChallengeResponse::Blob);
         }
         // The error challenge; the server waits for an answer before it says NO.
         self.challenge_status = refusal_status(challenge);
-        Some(Answer::Acknowledge(match self.mechanism {
+        Some(ChallengeResponse::Acknowledge(match self.mechanism {
             Mechanism::OAuthBearer => b"AQ==\r\n",
             Mechanism::XOAuth2 => b"\r\n",
             Mechanism::Plain | Mechanism::Login => b"*\r\n",
