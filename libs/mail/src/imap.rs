@@ -36,7 +36,7 @@ mod verdict;
 mod wire;
 
 pub use capability::{Capabilities, Capability};
-pub use error::{ImapError, Mechanism, Refusal, Stage};
+pub use error::{ImapError, Mechanism, RefusalStatus, Stage};
 pub use fetch::ImapFetchReport;
 pub use folder::{SelectMode, SelectedFolder};
 pub use guard::GuardError;

@@ -24,6 +24,6 @@ mod wire;
 pub use capability::Capabilities;
 pub use error::Pop3Error;
 pub use limit::{Pop3Limits, Pop3Timeouts};
-pub use reply::Refusal;
+pub use reply::ErrReply;
 pub use source::Pop3Source;
 pub use stage::{Mechanism, Stage};

@@ -3,7 +3,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::error::{ImapError, Refusal, Stage};
+use super::error::{ImapError, RefusalStatus, Stage};
 use super::reply::{Reply, Status, StatusResponse};
 use super::session::Session;
 use crate::ServerText;
@@ -220,8 +220,8 @@ pub(super) enum MatchedReply {
 fn check(stage: Stage, outcome: StatusResponse) -> Result<StatusResponse, ImapError> {
     let refusal = match outcome.status {
         Status::Ok | Status::PreAuth => return Ok(outcome),
-        Status::No | Status::Bye => Refusal::No,
-        Status::Bad => Refusal::Bad,
+        Status::No | Status::Bye => RefusalStatus::No,
+        Status::Bad => RefusalStatus::Bad,
     };
     Err(ImapError::Refused {
         stage,

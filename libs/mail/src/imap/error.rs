@@ -72,14 +72,14 @@ impl fmt::Display for Stage {
 
 /// The word with which a command was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RefusalStatus {
     /// The command failed.
     No,
     /// The command was not understood; some servers answer so to refused sign-ins, too.
     Bad,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RefusalStatus {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::No => "NO",
@@ -163,7 +163,7 @@ pub enum ImapError {
     SignInRefused {
         /// How it was tried.
         mechanism: Mechanism,
-        refusal: Refusal,
+        refusal: RefusalStatus,
         code: Option<String>,
         text: ServerText,
         /// The `status` of the challenge with which bearer tokens are refused.
@@ -177,7 +177,7 @@ pub enum ImapError {
     Refused {
         /// The command.
         stage: Stage,
-        refusal: Refusal,
+        refusal: RefusalStatus,
         code: Option<String>,
         text: ServerText,
     },

@@ -144,7 +144,7 @@ async fn pause(until: Instant, wake: Pin<&mut (impl Future<Output = ()> + Send)>
 fn refused(error: Option<ImapError>) -> ImapError {
     error.unwrap_or(ImapError::Refused {
         stage: Stage::Idle,
-        refusal: super::Refusal::No,
+        refusal: super::RefusalStatus::No,
         code: None,
         text: crate::ServerText::default(),
     })

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::capability::{Capabilities, Capability};
 use super::command::MatchedReply;
-use super::error::{ImapError, Mechanism, Refusal, Stage};
+use super::error::{ImapError, Mechanism, RefusalStatus, Stage};
 use super::limit::ImapLimits;
 use super::name::quote;
 use super::reply::{Reply, Status, StatusResponse};
@@ -309,7 +309,7 @@ fn sign_in_refused(
             mechanism,
             // A refused bearer token may be tagged BAD after its challenge was acknowledged.
             refusal: if challenge_status.is_some() {
-                Refusal::No
+                RefusalStatus::No
             } else {
                 refusal
             },

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use mailmesh_domain::{MustAct, Verdict, VerdictKind};
 
-use super::error::{ImapError, Refusal, Stage};
+use super::error::{ImapError, RefusalStatus, Stage};
 
 /// Upper bound of a server's own backoff hint.
 const LONGEST_BACKOFF: Duration = Duration::from_mins(15);
@@ -129,9 +129,9 @@ impl ImapError {
         };
         let is_reason_known = judge_reply(code.as_deref(), text.as_str()).is_some();
         match refusal {
-            Refusal::Bad => code.is_none() && !is_reason_known,
+            RefusalStatus::Bad => code.is_none() && !is_reason_known,
             // RFC 9051 §6.2.2 lets a server refuse a mechanism with NO, as it refuses credentials.
-            Refusal::No => {
+            RefusalStatus::No => {
                 let text = text.as_str().to_ascii_lowercase();
                 code.as_deref() == Some("CANNOT") || text.contains("unsupported authentication")
             }
@@ -210,20 +210,20 @@ impl ImapError {
 }
 
 /// Exchange refuses tokens with a bare `NO AUTHENTICATE failed.`, Gmail with a code.
-fn judge_sign_in(is_oauth2: bool, refusal: Refusal, code: Option<&str>) -> Judgement {
+fn judge_sign_in(is_oauth2: bool, refusal: RefusalStatus, code: Option<&str>) -> Judgement {
     let is_about_credentials = matches!(
         (refusal, code),
-        (_, Some("AUTHENTICATIONFAILED" | "EXPIRED")) | (Refusal::No, None | Some("ALERT"))
+        (_, Some("AUTHENTICATIONFAILED" | "EXPIRED")) | (RefusalStatus::No, None | Some("ALERT"))
     );
     match (is_about_credentials, is_oauth2, refusal) {
         (true, true, _) => Judgement {
             verdict: Verdict::needs_sign_in(),
             token: TokenState::Refused,
         },
-        (true, false, _) | (false, _, Refusal::Bad) => {
+        (true, false, _) | (false, _, RefusalStatus::Bad) => {
             fine(Verdict::needs_administrator(MustAct::Administrator))
         }
-        (false, _, Refusal::No) => fine(Verdict::unknown()),
+        (false, _, RefusalStatus::No) => fine(Verdict::unknown()),
     }
 }
 
@@ -270,7 +270,7 @@ fn backoff(text: &str) -> Option<Duration> {
 pub(super) fn is_partial_fetch(error: &ImapError) -> bool {
     matches!(
         error,
-        ImapError::Refused { refusal: Refusal::No, text, .. }
+        ImapError::Refused { refusal: RefusalStatus::No, text, .. }
             if text.as_str().to_ascii_lowercase().contains("no longer exist")
     )
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 use mailmesh_domain::{MustAct, Verdict};
 use thiserror::Error;
 
-use super::reply::Refusal;
+use super::reply::ErrReply;
 use super::stage::{Mechanism, Stage};
-use super::verdict::{Judgement, TokenState, Tried, judge};
+use super::verdict::{Judgement, RefusedStep, TokenState, judge};
 use crate::advice;
 use crate::{ConnectError, InvalidCredentials};
 
@@ -28,31 +28,31 @@ pub enum Pop3Error {
         limit: usize,
     },
     /// The server does not sign in by this mechanism, and has not looked at the secret.
-    #[error("the server does not take {mechanism}:{} {}", Code(refusal), refusal.text)]
+    #[error("the server does not take {mechanism}:{} {}", CodePrefix(refusal), refusal.text)]
     MechanismRefused {
         /// What was tried.
         mechanism: Mechanism,
-        refusal: Refusal,
+        refusal: ErrReply,
         /// How long the server wants clients to wait between sign-ins.
         login_delay: Option<Duration>,
     },
     /// The server refused the sign-in.
-    #[error("the server refused the sign-in by {mechanism}:{} {}", Code(refusal), refusal.text)]
+    #[error("the server refused the sign-in by {mechanism}:{} {}", CodePrefix(refusal), refusal.text)]
     SignInRefused {
         /// How it was tried.
         mechanism: Mechanism,
-        refusal: Refusal,
+        refusal: ErrReply,
         /// The `status` of the challenge with which bearer tokens are refused.
         challenge_status: Option<String>,
         /// How long the server wants clients to wait between sign-ins.
         login_delay: Option<Duration>,
     },
     /// A command was refused; the session goes on.
-    #[error("the server refused while {stage}:{} {}", Code(refusal), refusal.text)]
+    #[error("the server refused while {stage}:{} {}", CodePrefix(refusal), refusal.text)]
     Refused {
         /// The command.
         stage: Stage,
-        refusal: Refusal,
+        refusal: ErrReply,
     },
     /// What answered speaks something else, so that port and protocol do not fit.
     #[error("the server speaks {spoken} on this port, not POP3")]
@@ -121,9 +121,9 @@ pub enum Pop3Error {
 }
 
 /// A response code as it is shown before the text.
-struct Code<'a>(&'a Refusal);
+struct CodePrefix<'a>(&'a ErrReply);
 
-impl std::fmt::Display for Code<'_> {
+impl std::fmt::Display for CodePrefix<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0.code {
             Some(code) => write!(formatter, " [{code}]"),
@@ -222,20 +222,20 @@ impl Pop3Error {
         Some(judge(tried, refusal, login_delay))
     }
 
-    const fn refusal(&self) -> Option<(Tried, &Refusal, Option<Duration>)> {
+    const fn refusal(&self) -> Option<(RefusedStep, &ErrReply, Option<Duration>)> {
         match self {
-            Self::Refused { stage, refusal } => Some((Tried::Command(*stage), refusal, None)),
+            Self::Refused { stage, refusal } => Some((RefusedStep::Command(*stage), refusal, None)),
             Self::MechanismRefused {
                 refusal,
                 login_delay,
                 ..
-            } => Some((Tried::Mechanism, refusal, *login_delay)),
+            } => Some((RefusedStep::Mechanism, refusal, *login_delay)),
             Self::SignInRefused {
                 mechanism,
                 refusal,
                 login_delay,
                 ..
-            } => Some((Tried::SignIn(*mechanism), refusal, *login_delay)),
+            } => Some((RefusedStep::SignIn(*mechanism), refusal, *login_delay)),
             _ => None,
         }
     }

@@ -5,22 +5,22 @@ use super::capability::Capabilities;
 use super::error::Pop3Error;
 use super::limit::Pop3Limits;
 use super::maildrop::{Maildrop, Overflow};
-use super::reply::{Refusal, Reply};
+use super::reply::{ErrReply, Reply};
 use super::stage::Stage;
-use super::verdict::{Tried, judge};
+use super::verdict::{RefusedStep, judge};
 use super::wire::Wire;
 
 const STAGE: Stage = Stage::List;
 
 /// Reads the listing of the whole maildrop.
 #[derive(Debug)]
-pub(super) struct Listing<'a> {
+pub(super) struct ListingReader<'a> {
     pub(super) wire: &'a mut Wire,
     pub(super) offered: &'a Capabilities,
     pub(super) limits: &'a Pop3Limits,
 }
 
-impl Listing<'_> {
+impl ListingReader<'_> {
     /// Asks for ids and sizes; `claimed` is the number of mails in the reply to STAT, if it has one.
     pub(super) async fn read(mut self, claimed: Option<u32>) -> Result<Maildrop, Pop3Error> {
         let limits = self.limits;
@@ -67,8 +67,10 @@ impl Listing<'_> {
 
     /// UIDL is optional (RFC 1939 §7), and servers without it refuse it in different words; a refusal by a server that
     /// announces UIDL has another reason.
-    fn has_uidl(&self, refusal: &Refusal) -> bool {
-        let kind = judge(Tried::Command(STAGE), refusal, None).verdict.kind;
+    fn has_uidl(&self, refusal: &ErrReply) -> bool {
+        let kind = judge(RefusedStep::Command(STAGE), refusal, None)
+            .verdict
+            .kind;
         self.offered.has_uidl() || kind != VerdictKind::Unknown
     }
 
@@ -76,7 +78,7 @@ impl Listing<'_> {
         &mut self,
         command: &str,
         mut add: impl FnMut(&[u8]) -> Result<(), Overflow>,
-    ) -> Result<Option<Refusal>, Pop3Error> {
+    ) -> Result<Option<ErrReply>, Pop3Error> {
         let timeouts = &self.limits.timeouts;
         let reply = self.wire.command(STAGE, command, timeouts.command).await?;
         match reply {

@@ -2,7 +2,7 @@ use tokio::time::Instant;
 
 use super::error::Pop3Error;
 use super::limit::{Pop3Limits, Pop3Timeouts};
-use super::reply::{Refusal, Reply};
+use super::reply::{ErrReply, Reply};
 use super::stage::Stage;
 use super::unstuff::Unstuffer;
 use super::wire::{Patience, Wire};
@@ -26,7 +26,7 @@ impl Retrieval {
         timeouts: &Pop3Timeouts,
         ordinal: u64,
         number: u32,
-    ) -> Result<Result<Self, Refusal>, Pop3Error> {
+    ) -> Result<Result<Self, ErrReply>, Pop3Error> {
         let stage = Stage::Retrieve;
         let command = format!("RETR {number}");
         match wire.command(stage, &command, timeouts.command).await? {

@@ -7,13 +7,13 @@ use tokio::time::timeout;
 use super::capability::Capabilities;
 use super::error::Pop3Error;
 use super::limit::Pop3Limits;
-use super::listing::{Listing, read_count};
-use super::maildrop::Entry;
-use super::numbering::Numbering;
-use super::reply::{Refusal, Reply};
+use super::listing::{ListingReader, read_count};
+use super::maildrop::MaildropEntry;
+use super::numbering::NumberedMaildrop;
+use super::reply::{ErrReply, Reply};
 use super::retrieval::Retrieval;
 use super::stage::Stage;
-use super::verdict::{Tried, judge};
+use super::verdict::{RefusedStep, judge};
 use super::wire::Wire;
 use crate::message::received_at;
 use crate::source::{FetchReport, FetchedMail, FolderAccess};
@@ -34,7 +34,7 @@ struct Inbox {
     access: FolderAccess,
     /// What STAT says of the number of mails.
     claimed: Option<u32>,
-    numbering: Option<Numbering>,
+    numbering: Option<NumberedMaildrop>,
 }
 
 /// Why a mail did not come.
@@ -74,7 +74,7 @@ impl Session {
     }
 
     /// Returns the listing, once there is one.
-    pub(super) fn numbering(&self) -> Option<&Numbering> {
+    pub(super) fn numbering(&self) -> Option<&NumberedMaildrop> {
         self.inbox.as_ref()?.numbering.as_ref()
     }
 
@@ -97,7 +97,7 @@ impl Session {
     }
 
     /// Lists the maildrop, which is numbered from `ordinal` + 1 on if it was not listed before.
-    pub(super) async fn list(&mut self, ordinal: u64) -> Result<&Numbering, Pop3Error> {
+    pub(super) async fn list(&mut self, ordinal: u64) -> Result<&NumberedMaildrop, Pop3Error> {
         self.begin()?;
         let listed = self.list_once(ordinal).await;
         self.finish(listed)?;
@@ -108,12 +108,12 @@ impl Session {
         self.end_retrieval().await?;
         let inbox = self.inbox.as_mut().ok_or(Pop3Error::NoFolder)?;
         if inbox.numbering.is_none() {
-            let listing = Listing {
+            let listing = ListingReader {
                 wire: &mut self.wire,
                 offered: &self.offered,
                 limits: &self.limits,
             };
-            inbox.numbering = Some(Numbering {
+            inbox.numbering = Some(NumberedMaildrop {
                 base: ordinal,
                 maildrop: listing.read(inbox.claimed).await?,
             });
@@ -288,7 +288,7 @@ impl Session {
         result
     }
 
-    fn entry(&self, ordinal: u64) -> Option<&Entry> {
+    fn entry(&self, ordinal: u64) -> Option<&MaildropEntry> {
         self.numbering()?.entry(ordinal)
     }
 
@@ -339,8 +339,8 @@ impl Session {
 }
 
 /// Not about the server, the session or its token.
-fn is_about_mail(stage: Stage, refusal: &Refusal) -> bool {
-    let verdict = judge(Tried::Command(stage), refusal, None).verdict;
+fn is_about_mail(stage: Stage, refusal: &ErrReply) -> bool {
+    let verdict = judge(RefusedStep::Command(stage), refusal, None).verdict;
     matches!(verdict.kind, VerdictKind::Unknown | VerdictKind::Permanent)
 }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use mailmesh_domain::{MustAct, Verdict};
 
-use super::reply::Refusal;
+use super::reply::ErrReply;
 use super::stage::{Mechanism, Stage};
 
 /// A maildrop that a crashed session of ours holds is free once the server notices, from seconds to RFC 1939's ten minutes.
@@ -26,7 +26,7 @@ pub(super) struct Judgement {
 
 /// What was tried when the server refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tried {
+pub(super) enum RefusedStep {
     /// A command.
     Command(Stage),
     /// A mechanism whose secret the server has not looked at.
@@ -74,7 +74,11 @@ const TEXTS: &[(&str, Judgement)] = &[
 
 /// Returns what a refusal means: known texts first, then response codes, then, for the many servers without codes, words
 /// that mean something other than bad credentials.
-pub(super) fn judge(tried: Tried, refusal: &Refusal, login_delay: Option<Duration>) -> Judgement {
+pub(super) fn judge(
+    tried: RefusedStep,
+    refusal: &ErrReply,
+    login_delay: Option<Duration>,
+) -> Judgement {
     let text = refusal.text.as_str().to_ascii_lowercase();
     by_text(&text)
         .or_else(|| by_code(tried, refusal.code.as_deref(), login_delay))
@@ -83,7 +87,7 @@ pub(super) fn judge(tried: Tried, refusal: &Refusal, login_delay: Option<Duratio
 }
 
 /// Returns whether the server took the line's form, and not its content, amiss.
-pub(super) fn is_form_refused(refusal: &Refusal) -> bool {
+pub(super) fn is_form_refused(refusal: &ErrReply) -> bool {
     // Not "unknown" alone: Exchange speaks so of the user name.
     const FORMS: &[&str] = &[
         "syntax",
@@ -108,9 +112,10 @@ pub(super) fn is_form_refused(refusal: &Refusal) -> bool {
 
 /// Returns whether a refusal, given before the secret was looked at, is about the mechanism or its form, so that another may
 /// work.
-pub(super) fn is_mechanism_refused(refusal: &Refusal) -> bool {
+pub(super) fn is_mechanism_refused(refusal: &ErrReply) -> bool {
     let text = refusal.text.as_str().to_ascii_lowercase();
-    let is_reason_known = by_text(&text).is_some() || by_words(Tried::Mechanism, &text).is_some();
+    let is_reason_known =
+        by_text(&text).is_some() || by_words(RefusedStep::Mechanism, &text).is_some();
     is_form_refused(refusal) || (refusal.code.is_none() && !is_reason_known)
 }
 
@@ -119,7 +124,11 @@ fn by_text(text: &str) -> Option<Judgement> {
     known.map(|(_, judgement)| *judgement)
 }
 
-fn by_code(tried: Tried, code: Option<&str>, login_delay: Option<Duration>) -> Option<Judgement> {
+fn by_code(
+    tried: RefusedStep,
+    code: Option<&str>,
+    login_delay: Option<Duration>,
+) -> Option<Judgement> {
     Some(match code? {
         // RFC 2449 §8.1.2: the sign-in was good and the maildrop is locked, so the credentials are not at fault.
         "IN-USE" => fine(Verdict::transient().after(LOCK_PAUSE)),
@@ -127,23 +136,23 @@ fn by_code(tried: Tried, code: Option<&str>, login_delay: Option<Duration>) -> O
         "SYS/TEMP" => fine(Verdict::transient()),
         // RFC 3206 §4: a permanent failure that needs the server's administrator.
         "SYS/PERM" => match tried {
-            Tried::Command(Stage::Retrieve | Stage::Delete) => {
+            RefusedStep::Command(Stage::Retrieve | Stage::Delete) => {
                 fine(Verdict::permanent(MustAct::TenantAdministrator))
             }
             _ => TENANT,
         },
         "AUTH" => match tried {
             // A mechanism refused before the secret was sent is a matter of the server, not of these credentials.
-            Tried::Mechanism | Tried::Command(_) => ADMINISTRATOR,
-            Tried::SignIn(mechanism) => bad_credentials(mechanism),
+            RefusedStep::Mechanism | RefusedStep::Command(_) => ADMINISTRATOR,
+            RefusedStep::SignIn(mechanism) => bad_credentials(mechanism),
         },
         _ => return None,
     })
 }
 
 /// Whole words: "blocked" is not "locked".
-fn by_words(tried: Tried, text: &str) -> Option<Judgement> {
-    if matches!(tried, Tried::Command(Stage::Retrieve | Stage::Delete)) {
+fn by_words(tried: RefusedStep, text: &str) -> Option<Judgement> {
+    if matches!(tried, RefusedStep::Command(Stage::Retrieve | Stage::Delete)) {
         return None;
     }
     let has = |start: &str| {
@@ -165,12 +174,12 @@ fn by_words(tried: Tried, text: &str) -> Option<Judgement> {
     is_passing.then_some(fine(Verdict::transient()))
 }
 
-const fn by_what_was_tried(tried: Tried) -> Judgement {
+const fn by_what_was_tried(tried: RefusedStep) -> Judgement {
     match tried {
-        Tried::SignIn(mechanism) => bad_credentials(mechanism),
-        Tried::Mechanism | Tried::Command(Stage::StartTls) => ADMINISTRATOR,
-        Tried::Command(Stage::Greeting | Stage::Quit) => fine(Verdict::transient()),
-        Tried::Command(_) => fine(Verdict::unknown()),
+        RefusedStep::SignIn(mechanism) => bad_credentials(mechanism),
+        RefusedStep::Mechanism | RefusedStep::Command(Stage::StartTls) => ADMINISTRATOR,
+        RefusedStep::Command(Stage::Greeting | Stage::Quit) => fine(Verdict::transient()),
+        RefusedStep::Command(_) => fine(Verdict::unknown()),
     }
 }
 

@@ -11,9 +11,9 @@ fn error_from(line: &str, stage: Stage, mechanism: Option<Mechanism>) -> ImapErr
     };
     let text = ServerText::new(text.as_bytes());
     let refusal = if status == "BAD" {
-        Refusal::Bad
+        RefusalStatus::Bad
     } else {
-        Refusal::No
+        RefusalStatus::No
     };
     match (status, mechanism) {
         ("BYE", _) => ImapError::Bye { stage, code, text },

@@ -55,15 +55,15 @@ Retrieve Transient          Nobody              -   fine    -ERR [SYS/TEMP] disk
 Quit     Transient          Nobody              -   fine    -ERR some deleted messages not removed
 ";
 
-fn tried(name: &str) -> Tried {
-    let command = Tried::Command;
+fn tried(name: &str) -> RefusedStep {
+    let command = RefusedStep::Command;
     match name {
         "-" => command(Stage::Greeting),
-        "=" => Tried::Mechanism,
-        "XOAuth2" => Tried::SignIn(Mechanism::XOAuth2),
-        "OAuthBearer" => Tried::SignIn(Mechanism::OAuthBearer),
-        "Plain" => Tried::SignIn(Mechanism::Plain),
-        "UserPass" => Tried::SignIn(Mechanism::UserPass),
+        "=" => RefusedStep::Mechanism,
+        "XOAuth2" => RefusedStep::SignIn(Mechanism::XOAuth2),
+        "OAuthBearer" => RefusedStep::SignIn(Mechanism::OAuthBearer),
+        "Plain" => RefusedStep::SignIn(Mechanism::Plain),
+        "UserPass" => RefusedStep::SignIn(Mechanism::UserPass),
         "StartTls" => command(Stage::StartTls),
         "Status" => command(Stage::Status),
         "List" => command(Stage::List),
@@ -105,7 +105,7 @@ fn the_wait_between_sign_ins_is_the_servers_own() {
         panic!("no refusal");
     };
     let delay = |told| {
-        judge(Tried::SignIn(Mechanism::Plain), &refusal, told)
+        judge(RefusedStep::SignIn(Mechanism::Plain), &refusal, told)
             .verdict
             .retry_after
     };
