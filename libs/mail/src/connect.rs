@@ -6,7 +6,7 @@ use crate::pop3::{Pop3Limits, Pop3Source};
 use crate::smtp::SmtpTransport;
 use crate::source::{Farewell, MailSource};
 use crate::source_error::SourceError;
-use crate::transport::{Failure, MailTransport, Scope, TransportSettings};
+use crate::transport::{MailTransport, Scope, TransportFailure, TransportSettings};
 use crate::{Credentials, Server};
 
 /// A mail server, and what is wanted of it.
@@ -67,7 +67,7 @@ pub fn connect_transport<'a>(
     endpoint: &'a Endpoint,
     credentials: &'a Credentials,
     settings: &'a TransportSettings,
-) -> BoxFuture<'a, Result<Box<dyn MailTransport>, Failure>> {
+) -> BoxFuture<'a, Result<Box<dyn MailTransport>, TransportFailure>> {
     Box::pin(async move {
         match endpoint.protocol {
             Protocol::Smtp => {
@@ -80,8 +80,8 @@ pub fn connect_transport<'a>(
     })
 }
 
-fn cannot_send(protocol: Protocol) -> Failure {
+fn cannot_send(protocol: Protocol) -> TransportFailure {
     let what = format!("{protocol} reads mail and sends none");
     let verdict = Verdict::needs_administrator(MustAct::Administrator);
-    Failure::new(what, verdict, Scope::Account)
+    TransportFailure::new(what, verdict, Scope::Account)
 }

@@ -46,7 +46,7 @@ pub enum FailureDetail {
 
 /// Why something surely was not sent, or is not known to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct TransportFailure {
     /// What happened, with the server's own words: for people, and not for logs, as servers name addresses.
     pub what: String,
     /// The server's code, fit for logs.
@@ -61,7 +61,7 @@ pub struct Failure {
     pub advice: Option<&'static str>,
 }
 
-impl Failure {
+impl TransportFailure {
     /// Makes a failure that no reply of a server tells more of.
     pub fn new(what: impl Into<String>, verdict: Verdict, scope: Scope) -> Self {
         Self {
@@ -161,13 +161,13 @@ pub enum Committed {
         reply: String,
     },
     /// The mail is surely unsent.
-    Unsent(Failure),
+    Unsent(TransportFailure),
     /// The provider may have it.
     Uncertain {
         /// Each recipient's result: those that were refused surely have no copy.
         recipients: Vec<RecipientResult>,
         /// Why it is not known.
-        failure: Failure,
+        failure: TransportFailure,
     },
 }
 
@@ -195,7 +195,7 @@ pub trait MailTransport: fmt::Debug + Send {
         &'a mut self,
         envelope: &'a Envelope,
         raw: &'a [u8],
-    ) -> BoxFuture<'a, Result<Preparation<'a>, Failure>>;
+    ) -> BoxFuture<'a, Result<Preparation<'a>, TransportFailure>>;
 
     /// Returns whether another mail can be sent.
     fn is_reusable(&self) -> bool;

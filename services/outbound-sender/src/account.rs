@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use mailmesh_accounts::{CredentialsError, RecordedState, WorkerSignals};
 use mailmesh_domain::{AccountState, GrantState, VerdictKind};
-use mailmesh_mail::transport::Failure;
+use mailmesh_mail::transport::TransportFailure;
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, grant};
 use tokio::sync::mpsc;
@@ -308,7 +308,7 @@ impl Worker {
         }
     }
 
-    fn rest_before_scaling(&self, failure: &Failure) -> Duration {
+    fn rest_before_scaling(&self, failure: &TransportFailure) -> Duration {
         match failure.verdict.kind {
             VerdictKind::Transient => failure.verdict.retry_after.unwrap_or_default(),
             _ => self.shared.retry.rest_after(failure.verdict),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mailmesh_domain::{MustAct, Verdict};
 use mailmesh_mail::message::Envelope;
 use mailmesh_mail::transport::{
-    Committed, Failure, FailureDetail, MailTransport, Preparation, PreparedMail, Scope,
+    Committed, FailureDetail, MailTransport, Preparation, PreparedMail, Scope, TransportFailure,
 };
 use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::time::Instant;
@@ -92,13 +92,13 @@ async fn commit(Entered(prepared): Entered<'_>, deadline: Instant) -> Delivered 
 }
 
 /// Failure of a mail that no server could accept.
-pub(crate) fn unsendable(why: &str) -> Failure {
+pub(crate) fn unsendable(why: &str) -> TransportFailure {
     let what = format!("The mail cannot be sent: {why}");
     let verdict = Verdict::permanent(MustAct::Administrator);
-    Failure::new(what, verdict, Scope::Message)
+    TransportFailure::new(what, verdict, Scope::Message)
 }
 
-pub(crate) fn hung_up() -> Failure {
+pub(crate) fn hung_up() -> TransportFailure {
     let what = "The server hangs up right after the sign-in";
-    Failure::new(what, Verdict::transient(), Scope::Host)
+    TransportFailure::new(what, Verdict::transient(), Scope::Host)
 }

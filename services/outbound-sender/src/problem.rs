@@ -3,7 +3,7 @@
 use mailmesh_domain::{MustAct, UncertainPolicy, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_mail::advice::{CHECK_HOST, CHECK_SCOPES};
-use mailmesh_mail::transport::Failure;
+use mailmesh_mail::transport::TransportFailure;
 use mailmesh_store::outbound_mail::OutboundMail;
 
 /// What becomes of mail that waits with its account.
@@ -12,7 +12,7 @@ pub(crate) const WAITS: &str = "It stays queued and is sent once this is solved.
 /// What a person can do about an uncertain mail; nothing is wrong with account or configuration.
 pub(crate) const DECIDE: &str = "Look for the mail in the Sent folder, then decide: POST /v1/outbox/<mail_id>/decision with resend, assume_sent or fail.";
 
-pub(crate) fn problem_of(failure: &Failure) -> Problem {
+pub(crate) fn problem_of(failure: &TransportFailure) -> Problem {
     let problem =
         Problem::new(failure.what.clone(), failure.verdict).with_code(failure.code.clone());
     match failure.advice {
@@ -22,14 +22,14 @@ pub(crate) fn problem_of(failure: &Failure) -> Problem {
 }
 
 /// Describes a failure of an account that has never worked: what seems to pass may be a setting.
-pub(crate) fn problem_at_first(failure: &Failure) -> Problem {
+pub(crate) fn problem_at_first(failure: &TransportFailure) -> Problem {
     let verdict = Verdict::needs_administrator(MustAct::Administrator);
     described(failure, verdict).with_action(CHECK_HOST)
 }
 
 /// Describes the failure of an account whose fresh tokens are refused, although the sign-in works: it ends with another
 /// sign-in, and that is in vain before the administrator has looked at the scopes.
-pub(crate) fn problem_of_tokens(failure: &Failure) -> Problem {
+pub(crate) fn problem_of_tokens(failure: &TransportFailure) -> Problem {
     let verdict = Verdict {
         who: MustAct::Administrator,
         ..Verdict::needs_sign_in()
@@ -37,7 +37,7 @@ pub(crate) fn problem_of_tokens(failure: &Failure) -> Problem {
     described(failure, verdict).with_action(CHECK_SCOPES)
 }
 
-fn described(failure: &Failure, verdict: Verdict) -> Problem {
+fn described(failure: &TransportFailure, verdict: Verdict) -> Problem {
     Problem::new(failure.what.clone(), verdict).with_code(failure.code.clone())
 }
 

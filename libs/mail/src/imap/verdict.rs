@@ -45,7 +45,7 @@ const TEXTS: &[(&str, Judgement)] = &[
     ("session expired, please login again", STALE),
     // Exchange, without the hint that is read apart.
     ("request is throttled", fine(Verdict::throttled(None))),
-    // Gmail: `NO [ALERT] Too many simultaneous connections. (Failure)`, 15 per account.
+    // Gmail: `NO [ALERT] Too many simultaneous connections. (TransportFailure)`, 15 per account.
     (
         "too many simultaneous connections",
         fine(Verdict::throttled(Some(Duration::from_mins(1)))),

@@ -14,8 +14,8 @@ use super::settings::{SmtpSettings, SmtpTimeouts};
 use super::verdict::Phase;
 use crate::message::Envelope;
 use crate::transport::{
-    Committed, Failure, FailureDetail, MailTransport, Preparation, PreparedMail, RecipientResult,
-    TransportSettings,
+    Committed, FailureDetail, MailTransport, Preparation, PreparedMail, RecipientResult,
+    TransportFailure, TransportSettings,
 };
 use crate::{Credentials, Server};
 
@@ -34,7 +34,7 @@ impl SmtpTransport {
         server: &'a Server,
         credentials: &'a Credentials,
         settings: &'a TransportSettings,
-    ) -> BoxFuture<'a, Result<Self, Failure>> {
+    ) -> BoxFuture<'a, Result<Self, TransportFailure>> {
         Box::pin(async move {
             let settings = SmtpSettings::from(settings);
             let connected = Connection::connect(server, credentials, &settings).await;
@@ -63,7 +63,7 @@ impl MailTransport for SmtpTransport {
         &'a mut self,
         envelope: &'a Envelope,
         raw: &'a [u8],
-    ) -> BoxFuture<'a, Result<Preparation<'a>, Failure>> {
+    ) -> BoxFuture<'a, Result<Preparation<'a>, TransportFailure>> {
         Box::pin(async move {
             match self.0.prepare(envelope, raw).await {
                 Ok(SmtpPreparation::Ready(prepared)) => Ok(Preparation::Ready(Box::new(prepared))),
@@ -116,7 +116,7 @@ impl PreparedMail for Prepared<'_> {
     }
 }
 
-fn failure_of(error: &SmtpError) -> Failure {
+fn failure_of(error: &SmtpError) -> TransportFailure {
     let detail = match error {
         SmtpError::ClosedWhileIdle | SmtpError::Unusable => FailureDetail::NotTried,
         SmtpError::TokenRefused { .. } => FailureDetail::TokenRefused,
@@ -127,7 +127,7 @@ fn failure_of(error: &SmtpError) -> Failure {
         } => FailureDetail::ContentRefused,
         _ => FailureDetail::None,
     };
-    Failure::new(
+    TransportFailure::new(
         with_reply(error, error.reply()),
         error.verdict(),
         error.scope(),
@@ -137,8 +137,8 @@ fn failure_of(error: &SmtpError) -> Failure {
     .with_advice(error.advice())
 }
 
-fn failure_of_commit(error: &CommitError) -> Failure {
-    Failure::new(
+fn failure_of_commit(error: &CommitError) -> TransportFailure {
+    TransportFailure::new(
         with_reply(error, error.reply()),
         error.verdict(),
         error.scope(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mailmesh_domain::{AccountState, Authorisation, VerdictKind};
 use mailmesh_events::Problem;
-use mailmesh_mail::transport::{Failure, FailureDetail};
+use mailmesh_mail::transport::{FailureDetail, TransportFailure};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -264,7 +264,7 @@ impl CircuitBreaker {
     /// Decides what follows when the server refused the account, or was not reached.
     pub(super) fn fail(
         &mut self,
-        failure: &Failure,
+        failure: &TransportFailure,
         token: Option<Token>,
         retry: &RetryPolicy,
         now: OffsetDateTime,
@@ -303,7 +303,11 @@ impl CircuitBreaker {
 
     /// Decides what follows when a connection was opened and every command on it failed. Once is tolerated; after a second
     /// time with no mail in between, further connections would only use up attempts of mails.
-    pub(super) fn strain(&mut self, failure: &Failure, now: OffsetDateTime) -> Option<Trip> {
+    pub(super) fn strain(
+        &mut self,
+        failure: &TransportFailure,
+        now: OffsetDateTime,
+    ) -> Option<Trip> {
         if !self.progress.record_in_vain() {
             self.strain = 0;
             if matches!(self.state, State::HalfOpen) {
@@ -370,7 +374,7 @@ impl CircuitBreaker {
 
     fn refuse_token(
         &mut self,
-        failure: &Failure,
+        failure: &TransportFailure,
         token: Token,
         retry: &RetryPolicy,
         now: OffsetDateTime,

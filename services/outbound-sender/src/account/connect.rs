@@ -3,7 +3,7 @@ use std::time::Duration;
 use mailmesh_accounts::{Backoff, CredentialsError, EndpointError};
 use mailmesh_domain::GrantId;
 use mailmesh_mail::connect_transport;
-use mailmesh_mail::transport::{Failure, MailTransport};
+use mailmesh_mail::transport::{MailTransport, TransportFailure};
 use mailmesh_store::account::Account;
 
 use crate::shared::Shared;
@@ -23,7 +23,7 @@ pub(super) enum NotOpened {
     NoCredentials(CredentialsError),
     /// The server refused the account, or was not reached.
     Failed {
-        failure: Failure,
+        failure: TransportFailure,
         token: Option<Token>,
     },
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_bus::trace;
-use mailmesh_mail::transport::{Failure, MailTransport};
+use mailmesh_mail::transport::{MailTransport, TransportFailure};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::sync::{Mutex, mpsc};
@@ -22,11 +22,11 @@ pub(super) enum ConnectionExit {
     /// Nothing more to do, or the server closed it.
     Done,
     /// It could not be opened.
-    NotOpened(Failure),
+    NotOpened(TransportFailure),
     /// The account cannot send for now.
-    Blocked(Failure),
+    Blocked(TransportFailure),
     /// The connection or the server failed; another connection may work.
-    Strained(Failure),
+    Strained(TransportFailure),
 }
 
 /// One connection of an account, which sends one mail after the other.
@@ -68,7 +68,7 @@ impl ConnectionTask {
     }
 
     /// Opens a connection with the account's present token; none when it cannot be tried now.
-    pub(super) async fn connect(&self) -> Result<Option<Box<dyn MailTransport>>, Failure> {
+    pub(super) async fn connect(&self) -> Result<Option<Box<dyn MailTransport>>, TransportFailure> {
         match open(&self.shared, &self.account, None).await {
             Ok((transport, _)) => Ok(Some(transport)),
             // The worker meets the same when it opens its next connection, and deals with it.
@@ -146,7 +146,11 @@ impl ConnectionTask {
     }
 
     /// Decides and hands the outcome to the recorder; returns what keeps the account from sending.
-    async fn record_result(&self, mail: &OutboundMail, ended: AttemptResult) -> Option<Failure> {
+    async fn record_result(
+        &self,
+        mail: &OutboundMail,
+        ended: AttemptResult,
+    ) -> Option<TransportFailure> {
         let now = self.shared.replica.clock.now();
         let mut decision = decide(mail, ended, &self.shared.retry, now);
         let (outcome, obstacle) = (&decision.outcome, decision.obstacle.take());

@@ -1,5 +1,5 @@
 use mailmesh_domain::OutboundState;
-use mailmesh_mail::transport::{Failure, RecipientRefusal, RecipientResult, Scope};
+use mailmesh_mail::transport::{RecipientRefusal, RecipientResult, Scope, TransportFailure};
 use mailmesh_store::outbound_mail::OutboundMail;
 use time::OffsetDateTime;
 
@@ -18,11 +18,11 @@ pub(crate) enum AttemptResult {
     /// The server accepted no recipient.
     Refused(Vec<RecipientResult>),
     /// The mail is surely unsent.
-    Failed(Failure),
+    Failed(TransportFailure),
     /// The server may have it.
     Uncertain {
         results: Vec<RecipientResult>,
-        failure: Failure,
+        failure: TransportFailure,
     },
     /// Nothing was tried, or nothing that could count.
     Unattempted,
@@ -96,9 +96,9 @@ impl<'a> Refused<'a> {
         })
     }
 
-    fn failure(&self) -> Failure {
+    fn failure(&self) -> TransportFailure {
         let what = format!("The server refused a recipient: {}", self.reply);
-        Failure::new(what, self.refusal.verdict, self.refusal.scope)
+        TransportFailure::new(what, self.refusal.verdict, self.refusal.scope)
             .with_code(Some(self.refusal.code.clone()))
     }
 }

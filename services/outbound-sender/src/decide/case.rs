@@ -1,6 +1,6 @@
 use mailmesh_domain::{MustAct, OutboundState, VerdictKind};
 use mailmesh_events::Problem;
-use mailmesh_mail::transport::{Failure, FailureDetail, RecipientResult, Scope};
+use mailmesh_mail::transport::{FailureDetail, RecipientResult, Scope, TransportFailure};
 use mailmesh_store::outbound_mail::{OutboundMail, Outcome, Recipient, is_news};
 use time::OffsetDateTime;
 
@@ -25,7 +25,7 @@ pub(crate) struct Decision {
     pub(crate) outcome: Outcome,
     pub(crate) event: Option<MailEventKind>,
     /// Failure that keeps the whole account from sending.
-    pub(crate) obstacle: Option<Failure>,
+    pub(crate) obstacle: Option<TransportFailure>,
 }
 
 /// A mail whose attempt has ended, at a moment.
@@ -82,14 +82,18 @@ impl Case<'_> {
         recipients
     }
 
-    pub(super) fn failed_for_some(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
+    pub(super) fn failed_for_some(
+        &self,
+        recipients: Vec<Recipient>,
+        failure: TransportFailure,
+    ) -> Decision {
         if failure.scope == Scope::Recipient {
             return self.defer(recipients, &failure);
         }
         self.failed(recipients, failure)
     }
 
-    pub(super) fn failed(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
+    pub(super) fn failed(&self, recipients: Vec<Recipient>, failure: TransportFailure) -> Decision {
         match failure.verdict.kind {
             VerdictKind::Permanent => self.finish(recipients, Some(&failure)),
             // Counted against one mail, which then comes after the others; those wait for the server.
@@ -110,7 +114,7 @@ impl Case<'_> {
     }
 
     /// Counts a failure and sets the next attempt, unless it was the last.
-    pub(super) fn defer(&self, recipients: Vec<Recipient>, failure: &Failure) -> Decision {
+    pub(super) fn defer(&self, recipients: Vec<Recipient>, failure: &TransportFailure) -> Decision {
         let failures = self.mail.failures.saturating_add(1);
         let is_hopeless = failure.verdict.kind == VerdictKind::Unknown && failures >= UNKNOWN_TRIES;
         if is_hopeless || self.retry.is_spent(self.mail.failures) {
@@ -130,7 +134,7 @@ impl Case<'_> {
     }
 
     /// Waits with the account: no attempt is counted, and the reason is published once.
-    pub(super) fn hold(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
+    pub(super) fn hold(&self, recipients: Vec<Recipient>, failure: TransportFailure) -> Decision {
         let mut outcome = self.outcome(OutboundState::Queued, recipients);
         // Otherwise the account's block is all that it waits for.
         if failure.verdict.kind == VerdictKind::Throttled {
@@ -150,7 +154,7 @@ impl Case<'_> {
     pub(super) fn finish(
         &self,
         mut recipients: Vec<Recipient>,
-        failure: Option<&Failure>,
+        failure: Option<&TransportFailure>,
     ) -> Decision {
         for recipient in &mut recipients {
             recipient.accepted = recipient.accepted.or(Some(false));

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use mailmesh_domain::{MustAct, OutboundState, Verdict};
-use mailmesh_mail::transport::{Failure, FailureDetail, RecipientRefusal, RecipientResult, Scope};
+use mailmesh_mail::transport::{
+    FailureDetail, RecipientRefusal, RecipientResult, Scope, TransportFailure,
+};
 use time::OffsetDateTime;
 
 use super::case::UNKNOWN_TRIES;
@@ -70,8 +72,8 @@ fn accepted(results: &[(&str, &str)]) -> AttemptResult {
     }
 }
 
-fn failure(verdict: Verdict, scope: Scope) -> Failure {
-    Failure::new("It failed", verdict, scope).with_code(Some("421 4.7.0".to_owned()))
+fn failure(verdict: Verdict, scope: Scope) -> TransportFailure {
+    TransportFailure::new("It failed", verdict, scope).with_code(Some("421 4.7.0".to_owned()))
 }
 
 fn states(decision: &Decision) -> Vec<Option<bool>> {
@@ -193,7 +195,7 @@ fn failure_of_the_account_counts_for_no_mail_and_is_told_once() {
             panic!("it failed");
         };
         let what = "It failed with another text".to_owned();
-        let ended = AttemptResult::Failed(Failure { what, ..failure });
+        let ended = AttemptResult::Failed(TransportFailure { what, ..failure });
         let second = decide(&known, ended, &retry(), NOW);
 
         assert_eq!(first.outcome.state, OutboundState::Queued);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mailmesh_domain::{OutboundState, Verdict};
 use mailmesh_events::Problem;
-use mailmesh_mail::transport::{Failure, RecipientResult, Scope};
+use mailmesh_mail::transport::{RecipientResult, Scope, TransportFailure};
 use mailmesh_store::outbound_mail::OutboundMail;
 use time::OffsetDateTime;
 
@@ -77,9 +77,9 @@ pub(crate) fn held(mail: &OutboundMail, retry: &RetryPolicy, now: OffsetDateTime
     }
 }
 
-fn refused_some(reply: &str) -> Failure {
+fn refused_some(reply: &str) -> TransportFailure {
     let what = format!("The server refused a recipient: {reply}");
-    Failure::new(what, Verdict::transient(), Scope::Recipient)
+    TransportFailure::new(what, Verdict::transient(), Scope::Recipient)
 }
 
 /// Those whom the server refused before it got the mail surely have no copy: they wait to be tried
@@ -87,7 +87,7 @@ fn refused_some(reply: &str) -> Failure {
 pub(super) fn uncertain(
     case: &Case<'_>,
     results: &[RecipientResult],
-    failure: &Failure,
+    failure: &TransportFailure,
 ) -> Decision {
     let mut recipients = case.merge(results, false);
     let mut left_out = 0;
@@ -113,7 +113,7 @@ pub(super) fn uncertain(
         outcome,
         event: Some(MailEventKind::Uncertain),
         // The next mails might all become uncertain, too.
-        obstacle: Some(Failure::new(
+        obstacle: Some(TransportFailure::new(
             "The server's final reply to another mail was lost",
             Verdict::transient(),
             Scope::Host,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mailmesh_domain::VerdictKind;
 use mailmesh_mail::MailTransport;
 use mailmesh_mail::smtp::{Connection, SmtpTransport};
-use mailmesh_mail::transport::{Committed, Failure, FailureDetail, Preparation, Scope};
+use mailmesh_mail::transport::{Committed, FailureDetail, Preparation, Scope, TransportFailure};
 use tokio::time::Instant;
 
 use super::delivery::{RAW, envelope};
@@ -34,7 +34,7 @@ async fn send(connection: Connection, deadline: Instant) -> TestResult<(Committe
     Ok((committed, is_reusable))
 }
 
-async fn prepare_failure(connection: Connection) -> TestResult<Failure> {
+async fn prepare_failure(connection: Connection) -> TestResult<TransportFailure> {
     let mut transport = transport(connection);
     let envelope = envelope(&["a@b.c"])?;
     match transport.prepare(&envelope, RAW).await {

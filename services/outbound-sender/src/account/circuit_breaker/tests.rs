@@ -20,20 +20,20 @@ fn token(generation: i64) -> Token {
     (GrantId::from_uuid(Uuid::from_u128(1)), generation)
 }
 
-fn failure(verdict: Verdict) -> Failure {
-    Failure::new("It failed", verdict, Scope::Account)
+fn failure(verdict: Verdict) -> TransportFailure {
+    TransportFailure::new("It failed", verdict, Scope::Account)
 }
 
-fn cut() -> Failure {
-    Failure::new("It was cut", Verdict::transient(), Scope::Host)
+fn cut() -> TransportFailure {
+    TransportFailure::new("It was cut", Verdict::transient(), Scope::Host)
 }
 
-fn refused_token() -> Failure {
+fn refused_token() -> TransportFailure {
     failure(Verdict::needs_sign_in()).with_detail(FailureDetail::TokenRefused)
 }
 
 /// Takes a failure in and returns what is reported of it.
-fn fail(breaker: &mut CircuitBreaker, failure: &Failure) -> Option<AccountState> {
+fn fail(breaker: &mut CircuitBreaker, failure: &TransportFailure) -> Option<AccountState> {
     let trip = breaker.fail(failure, None, &retry(), NOW);
     let report = trip.report;
     breaker.trip(trip);
