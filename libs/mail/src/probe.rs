@@ -56,7 +56,7 @@ pub async fn probe(
     folders: &[String],
     limit: Duration,
 ) -> Probe {
-    let mut attempt = Attempt {
+    let mut attempt = ProbeRun {
         limit,
         deadline: Instant::now() + limit,
         checks: Vec::new(),
@@ -70,13 +70,13 @@ pub async fn probe(
     }
 }
 
-struct Attempt {
+struct ProbeRun {
     limit: Duration,
     deadline: Instant,
     checks: Vec<ProbeCheck>,
 }
 
-impl Attempt {
+impl ProbeRun {
     async fn read(&mut self, endpoint: &Endpoint, credentials: &Credentials, folders: &[String]) {
         let connecting = connect_source(endpoint, credentials);
         let Some(mut source) = self.check(ProbeStep::SignIn, connecting).await else {

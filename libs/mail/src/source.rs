@@ -18,7 +18,7 @@ use crate::source_error::SourceError;
 
 /// How a source finds out what is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listing {
+pub enum ListingKind {
     /// It lists what lies after an ordinal, so that one cursor says what was received.
     AfterOrdinal,
     /// It lists the whole mailbox each time, so that the caller keeps the set of what it has seen.
@@ -125,7 +125,7 @@ pub enum PostAction {
 
 /// When a post-action takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Applied {
+pub enum PostActionEffect {
     /// It is done.
     Now,
     /// The server does it once the session has ended well; a later listing shows whether it did.
@@ -145,7 +145,7 @@ pub enum Farewell {
 /// closed for good.
 pub trait MailSource: fmt::Debug + Send {
     /// Returns how the source finds out what is new.
-    fn listing(&self) -> Listing;
+    fn listing(&self) -> ListingKind;
 
     /// Returns whether the session is kept while nothing happens. If not, close it after each look: it keeps others out.
     fn stays_open(&self) -> bool;
@@ -238,7 +238,7 @@ pub trait MailSource: fmt::Debug + Send {
         &'a mut self,
         ordinals: &'a [u64],
         action: &'a PostAction,
-    ) -> BoxFuture<'a, Result<Applied, SourceError>>;
+    ) -> BoxFuture<'a, Result<PostActionEffect, SourceError>>;
 
     /// Opens the folder of sent mail for reading; `false` if there is none, or none that can be searched.
     fn open_sent(&mut self) -> BoxFuture<'_, Result<bool, SourceError>>;

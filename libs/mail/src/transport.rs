@@ -2,7 +2,7 @@
 //!
 //! A mail goes out in two steps, because one of them cannot be taken back. Whatever fails while it is **prepared** leaves
 //! it surely unsent. From the **commit** on (SMTP: the final dot; Graph and Gmail: the POST) the provider may have it,
-//! and a lost reply leaves it [`Committed::Uncertain`]: only the transport knows which failures are which.
+//! and a lost reply leaves it [`CommitResult::Uncertain`]: only the transport knows which failures are which.
 
 use std::fmt;
 use std::time::Duration;
@@ -153,7 +153,7 @@ pub enum Preparation<'a> {
 
 /// Result of a commit.
 #[derive(Debug, Clone)]
-pub enum Committed {
+pub enum CommitResult {
     /// The server took the mail for those recipients that it accepted.
     Accepted {
         recipients: Vec<RecipientResult>,
@@ -178,7 +178,7 @@ pub trait PreparedMail: fmt::Debug + Send {
 
     /// Commits the mail and waits for the provider's answer. Once `deadline` is over, it lets the mail go unsent: the
     /// clock is looked at right before each try to hand over what cannot be taken back.
-    fn commit_before<'a>(self: Box<Self>, deadline: Instant) -> BoxFuture<'a, Committed>
+    fn commit_before<'a>(self: Box<Self>, deadline: Instant) -> BoxFuture<'a, CommitResult>
     where
         Self: 'a;
 

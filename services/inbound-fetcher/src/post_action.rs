@@ -3,7 +3,7 @@ use std::time::Duration;
 use mailmesh_domain::{AfterReceive, MailId, Position};
 use mailmesh_events::Problem;
 use mailmesh_mail::SourceError;
-use mailmesh_mail::source::{Applied, PostAction};
+use mailmesh_mail::source::{PostAction, PostActionEffect};
 use mailmesh_store::StoreError;
 use mailmesh_store::account::Account;
 use mailmesh_store::mailbox::{self, DuePostAction, ReceivedMail};
@@ -242,8 +242,8 @@ async fn run(folder: &mut OpenFolder<'_>, due: &[Due]) -> Result<Answer, Failure
     if let Some(action) = action {
         let ordinals: Vec<u64> = due.iter().map(|due| due.ordinal).collect();
         match folder.source.apply(&ordinals, &action).await {
-            Ok(Applied::Now) => {}
-            Ok(Applied::AtClose) => return Ok(Answer::AtClose),
+            Ok(PostActionEffect::Now) => {}
+            Ok(PostActionEffect::AtClose) => return Ok(Answer::AtClose),
             // The mail itself is received; it stays in its folder until the setting is corrected.
             Err(error) if error.is_session_usable() => return Ok(Answer::Refused(error)),
             Err(error) => return Err(error.into()),

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use mailmesh_bus::Fence;
-use mailmesh_mail::source::{ListedMail, Listing};
+use mailmesh_mail::source::{ListedMail, ListingKind};
 use mailmesh_store::mailbox::{Cursor, ReceivedMail};
 
 use crate::account_context::AccountContext;
@@ -47,15 +47,15 @@ impl MailboxProgress {
     /// Opens a folder, before it is asked what is new in it.
     pub(crate) async fn open(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
         match (folder.source.listing(), &mut self.form) {
-            (Listing::AfterOrdinal, form) => {
+            (ListingKind::AfterOrdinal, form) => {
                 *form = Remembered::Cursor;
                 cursor::open(folder, &mut self.positions).await
             }
-            (Listing::Whole, Remembered::Seen(seen)) => {
+            (ListingKind::Whole, Remembered::Seen(seen)) => {
                 seen.open();
                 Ok(())
             }
-            (Listing::Whole, form) => {
+            (ListingKind::Whole, form) => {
                 *form = Remembered::Seen(Box::default());
                 Ok(())
             }

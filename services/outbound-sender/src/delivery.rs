@@ -5,7 +5,7 @@ use std::time::Duration;
 use mailmesh_domain::{MustAct, Verdict};
 use mailmesh_mail::message::Envelope;
 use mailmesh_mail::transport::{
-    Committed, FailureDetail, MailTransport, Preparation, PreparedMail, Scope, TransportFailure,
+    CommitResult, FailureDetail, MailTransport, Preparation, PreparedMail, Scope, TransportFailure,
 };
 use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::time::Instant;
@@ -76,12 +76,12 @@ pub(crate) async fn deliver(
 
 async fn commit(Entered(prepared): Entered<'_>, deadline: Instant) -> Delivered {
     Delivered::Ended(match prepared.commit_before(deadline).await {
-        Committed::Accepted { recipients, reply } => AttemptResult::Accepted {
+        CommitResult::Accepted { recipients, reply } => AttemptResult::Accepted {
             results: recipients,
             reply,
         },
-        Committed::Unsent(failure) => AttemptResult::Failed(failure),
-        Committed::Uncertain {
+        CommitResult::Unsent(failure) => AttemptResult::Failed(failure),
+        CommitResult::Uncertain {
             recipients,
             failure,
         } => AttemptResult::Uncertain {

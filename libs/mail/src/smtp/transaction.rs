@@ -25,7 +25,7 @@ pub(super) struct Transaction<'a> {
 
 /// Replies to them.
 #[derive(Debug, Default)]
-pub(super) struct Opened {
+pub(super) struct TransactionReplies {
     pub(super) mail_refusal: Option<Reply>,
     pub(super) results: Vec<RecipientResult>,
     pub(super) data: Option<Reply>,
@@ -47,7 +47,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    pub(super) async fn open(mut self, raw: &[u8]) -> Result<Opened, SmtpError> {
+    pub(super) async fn open(mut self, raw: &[u8]) -> Result<TransactionReplies, SmtpError> {
         let capabilities = &self.connection.capabilities;
         if capabilities.size().is_some() {
             self.parameters = format!(" SIZE={}", raw.len());
@@ -56,7 +56,7 @@ impl<'a> Transaction<'a> {
         if capabilities.has(Extension::EightBitMime) && !raw.is_ascii() {
             self.parameters.push_str(" BODY=8BITMIME");
         }
-        let mut opened = Opened::default();
+        let mut opened = TransactionReplies::default();
         if self.connection.may_pipeline() {
             let opening = self.in_groups(&mut opened).await;
             if matches!(opening, Err(SmtpError::Wire { .. })) {
@@ -69,7 +69,7 @@ impl<'a> Transaction<'a> {
         Ok(opened)
     }
 
-    async fn in_groups(&mut self, opened: &mut Opened) -> Result<(), SmtpError> {
+    async fn in_groups(&mut self, opened: &mut TransactionReplies) -> Result<(), SmtpError> {
         let envelope = self.envelope;
         let mut groups = envelope.recipients().chunks(GROUP).peekable();
         let mut is_first = true;
@@ -102,7 +102,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    async fn one_by_one(&mut self, opened: &mut Opened) -> Result<(), SmtpError> {
+    async fn one_by_one(&mut self, opened: &mut TransactionReplies) -> Result<(), SmtpError> {
         if self.must_reset {
             self.connection.wire.queue(&["RSET"]);
             self.send().await?;
@@ -159,7 +159,7 @@ impl<'a> Transaction<'a> {
         Err(SmtpError::refused(Phase::Housekeeping, reply))
     }
 
-    async fn read_mail(&mut self, opened: &mut Opened) -> Result<(), SmtpError> {
+    async fn read_mail(&mut self, opened: &mut TransactionReplies) -> Result<(), SmtpError> {
         if self.must_reset {
             self.read_reset().await?;
         }
@@ -170,7 +170,7 @@ impl<'a> Transaction<'a> {
 
     async fn read_recipient(
         &mut self,
-        opened: &mut Opened,
+        opened: &mut TransactionReplies,
         recipient: &str,
     ) -> Result<(), SmtpError> {
         let reply = self.answer(Phase::Recipient).await?;

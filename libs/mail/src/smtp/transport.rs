@@ -7,14 +7,14 @@ use mailmesh_domain::ErrorChain;
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use super::delivery::{Prepared, SmtpPreparation};
+use super::delivery::{PreparedDelivery, SmtpPreparation};
 use super::error::{CommitError, SmtpError};
 use super::reply::Reply;
 use super::settings::{SmtpSettings, SmtpTimeouts};
 use super::verdict::Phase;
 use crate::message::Envelope;
 use crate::transport::{
-    Committed, FailureDetail, MailTransport, Preparation, PreparedMail, RecipientResult,
+    CommitResult, FailureDetail, MailTransport, Preparation, PreparedMail, RecipientResult,
     TransportFailure, TransportSettings,
 };
 use crate::{Credentials, Server};
@@ -82,12 +82,12 @@ impl MailTransport for SmtpTransport {
     }
 }
 
-impl PreparedMail for Prepared<'_> {
+impl PreparedMail for PreparedDelivery<'_> {
     fn recipients(&self) -> &[RecipientResult] {
         self.recipients()
     }
 
-    fn commit_before<'a>(self: Box<Self>, deadline: Instant) -> BoxFuture<'a, Committed>
+    fn commit_before<'a>(self: Box<Self>, deadline: Instant) -> BoxFuture<'a, CommitResult>
     where
         Self: 'a,
     {
@@ -95,15 +95,15 @@ impl PreparedMail for Prepared<'_> {
             let mut prepared = *self;
             let recipients = prepared.take_recipients();
             match prepared.commit_before(Some(deadline)).await {
-                Ok(reply) => Committed::Accepted {
+                Ok(reply) => CommitResult::Accepted {
                     recipients,
                     reply: reply.to_string(),
                 },
-                Err(error) if error.is_uncertain() => Committed::Uncertain {
+                Err(error) if error.is_uncertain() => CommitResult::Uncertain {
                     recipients,
                     failure: failure_of_commit(&error),
                 },
-                Err(error) => Committed::Unsent(failure_of_commit(&error)),
+                Err(error) => CommitResult::Unsent(failure_of_commit(&error)),
             }
         })
     }

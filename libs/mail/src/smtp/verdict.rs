@@ -57,16 +57,16 @@ const POLICY_PAUSE: Duration = Duration::from_mins(5);
 const CONCURRENCY_PAUSE: Duration = Duration::from_secs(5);
 
 /// Meanings for which a provider gives nothing but a text.
-const TEXTS: [(&str, Meaning); 3] = [
+const TEXTS: [(&str, SpecialCase); 3] = [
     // Gmail: 454 4.7.0 also stands for an outage of its own.
-    ("too many login attempts", Meaning::TooManyLogins),
+    ("too many login attempts", SpecialCase::TooManyLogins),
     // Exchange: 554 5.2.0 STOREDRV.Submission.Exception:… also stands for other exceptions.
-    ("submissionquotaexceeded", Meaning::Quota),
-    ("sendasdenied", Meaning::SendAsDenied),
+    ("submissionquotaexceeded", SpecialCase::Quota),
+    ("sendasdenied", SpecialCase::SendAsDenied),
 ];
 
 #[derive(Debug, Clone, Copy)]
-enum Meaning {
+enum SpecialCase {
     TooManyLogins,
     Quota,
     SendAsDenied,
@@ -109,9 +109,9 @@ fn by_text(reply: &Reply) -> Option<(Verdict, Scope)> {
     let text = reply.text().to_ascii_lowercase();
     let (_, meaning) = TEXTS.iter().find(|(needle, _)| text.contains(needle))?;
     Some(match meaning {
-        Meaning::TooManyLogins => (Verdict::throttled(Some(LOGIN_PAUSE)), Scope::Account),
-        Meaning::Quota => (Verdict::throttled(Some(QUOTA_PAUSE)), Scope::Account),
-        Meaning::SendAsDenied => (Verdict::permanent(MustAct::Administrator), Scope::Sender),
+        SpecialCase::TooManyLogins => (Verdict::throttled(Some(LOGIN_PAUSE)), Scope::Account),
+        SpecialCase::Quota => (Verdict::throttled(Some(QUOTA_PAUSE)), Scope::Account),
+        SpecialCase::SendAsDenied => (Verdict::permanent(MustAct::Administrator), Scope::Sender),
     })
 }
 

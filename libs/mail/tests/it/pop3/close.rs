@@ -1,7 +1,7 @@
 use mailmesh_domain::{MustAct, VerdictKind};
 use mailmesh_mail::MailSource as _;
 use mailmesh_mail::pop3::Pop3Source;
-use mailmesh_mail::source::{Applied, Farewell, FolderAccess, PostAction};
+use mailmesh_mail::source::{Farewell, FolderAccess, PostAction, PostActionEffect};
 
 use super::peer::{answer, fetch, hasty, list, list_inbox};
 use crate::imap::peer::{Peer, TestResult, play};
@@ -37,7 +37,7 @@ async fn mails_are_marked_and_deleted_with_the_farewell() -> TestResult {
             },
             async |mut source| {
                 let applied = source.apply(&[1, 2, 9], &PostAction::Delete).await?;
-                assert_eq!(applied, Applied::AtClose);
+                assert_eq!(applied, PostActionEffect::AtClose);
                 source.close(Farewell::Confirm).await;
                 Ok(())
             },

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use mailmesh_domain::{Position, VerdictKind};
 use mailmesh_mail::pop3::{Pop3Error, Pop3Limits};
-use mailmesh_mail::source::{FolderAccess, ListedMail, Listing};
+use mailmesh_mail::source::{FolderAccess, ListedMail, ListingKind};
 use mailmesh_mail::{Concern, MailSource as _, SourceError};
 
 use super::peer::{answer, greet, hasty, open_inbox};
@@ -149,7 +149,7 @@ async fn a_large_maildrop_is_listed_page_by_page() -> TestResult {
         },
         async |server| {
             let mut source = open_inbox(&server, Pop3Limits::default()).await?;
-            assert_eq!(source.listing(), Listing::Whole);
+            assert_eq!(source.listing(), ListingKind::Whole);
             let base = 1_000_000;
             let (mut last, mut count) = (base, 0);
             loop {

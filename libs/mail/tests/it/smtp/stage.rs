@@ -1,5 +1,7 @@
 use mailmesh_domain::VerdictKind as K;
-use mailmesh_mail::smtp::{Connection, Phase, Prepared, SmtpError, SmtpPreparation, WireError};
+use mailmesh_mail::smtp::{
+    Connection, Phase, PreparedDelivery, SmtpError, SmtpPreparation, WireError,
+};
 use mailmesh_mail::transport::Scope as S;
 
 use super::delivery::{RAW, envelope, send};
@@ -28,7 +30,7 @@ pub(super) async fn take_content(peer: &mut Peer) -> TestResult {
     peer.answer("DATA", "354 go").await
 }
 
-pub(super) async fn prepare(connection: &mut Connection) -> TestResult<Prepared<'_>> {
+pub(super) async fn prepare(connection: &mut Connection) -> TestResult<PreparedDelivery<'_>> {
     match connection.prepare(&envelope(&["a@b.c"])?, RAW).await? {
         SmtpPreparation::Ready(prepared) => Ok(prepared),
         SmtpPreparation::Refused(recipients) => Err(format!("refused: {recipients:?}").into()),
