@@ -40,5 +40,5 @@ pub use draft::{
     FieldProblem,
 };
 pub use parse::{attachment, parse, parse_beginning};
-pub use parsed::{Attachment, AttachmentContent, InlineText, ParseProblem, Parsed};
+pub use parsed::{AttachmentContent, InlineText, ParseProblem, ParsedAttachment, ParsedMail};
 pub(crate) use received::received_at;

@@ -3,7 +3,7 @@ use mailmesh_bus::{Outgoing, RawMails, trace};
 use mailmesh_domain::{EventId, Position};
 use mailmesh_events::mail::{Attachment, Header, MailReceived, Origin, RawMail, Truncated};
 use mailmesh_events::{Encoded, MailAddress, subject};
-use mailmesh_mail::message::{InlineText, Mailbox, Parsed, parse, parse_beginning};
+use mailmesh_mail::message::{InlineText, Mailbox, ParsedMail, parse, parse_beginning};
 use mailmesh_mail::source::{FetchedMail, ListedMail};
 use mailmesh_store::mailbox::{FoundMail, ReceivedMail};
 use time::OffsetDateTime;
@@ -88,7 +88,7 @@ pub(crate) async fn prepare(
     Ok(Prepared { event, record, raw })
 }
 
-async fn parse_apart(head: Bytes, is_whole: bool) -> Parsed {
+async fn parse_apart(head: Bytes, is_whole: bool) -> ParsedMail {
     let parse = if is_whole { parse } else { parse_beginning };
     if head.len() < PARSE_APART_BYTES {
         tokio::task::consume_budget().await;
@@ -118,7 +118,7 @@ fn record_of(owner: &AccountContext, folder: &str, mail: &WholeMail) -> Received
 fn event_of(
     owner: &AccountContext,
     mail: WholeMail,
-    parsed: Parsed,
+    parsed: ParsedMail,
     record: &ReceivedMail,
 ) -> MailReceived {
     let is_head_only = length(&mail.head) < mail.bytes;
@@ -222,7 +222,7 @@ fn address(mailbox: Mailbox) -> MailAddress {
     }
 }
 
-fn attachment(found: mailmesh_mail::message::Attachment) -> Attachment {
+fn attachment(found: mailmesh_mail::message::ParsedAttachment) -> Attachment {
     Attachment {
         part: found.part,
         filename: found.filename,

@@ -11,10 +11,10 @@ use super::encoded_word::header_text;
 /// An address that cannot be sent to is left empty, and its text is the name where there is none. One without a domain
 /// stays, as that of a program on the same host.
 pub(super) fn read(value: &[u8], take: impl FnMut(Mailbox) -> bool) {
-    let mut reader = Reader {
+    let mut reader = ListReader {
         take,
         is_stopped: false,
-        entry: Entry::default(),
+        entry: ListEntry::default(),
         pending: Vec::new(),
     };
     let mut tokens = Tokens::new(value);
@@ -38,7 +38,7 @@ pub(super) fn read(value: &[u8], take: impl FnMut(Mailbox) -> bool) {
 
 /// What stands between two separators.
 #[derive(Debug, Default)]
-struct Entry<'a> {
+struct ListEntry<'a> {
     words: Vec<Token<'a>>,
     angle: Option<String>,
     /// Words behind the angle brackets.
@@ -46,7 +46,7 @@ struct Entry<'a> {
     comment: Option<&'a [u8]>,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> ListEntry<'a> {
     fn push(&mut self, token: Token<'a>) {
         if self.angle.is_some() {
             self.after.push(token);
@@ -61,20 +61,20 @@ const MAX_PENDING: usize = 3;
 
 /// Words before a comma, which may be the beginning of a name: `Example, Ann <ann@example.org>`.
 #[derive(Debug)]
-struct Pending {
+struct PendingWords {
     name: String,
     /// The same as an address without a domain.
     address: Option<String>,
 }
 
-struct Reader<'a, F> {
+struct ListReader<'a, F> {
     take: F,
     is_stopped: bool,
-    entry: Entry<'a>,
-    pending: Vec<Pending>,
+    entry: ListEntry<'a>,
+    pending: Vec<PendingWords>,
 }
 
-impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
+impl<F: FnMut(Mailbox) -> bool> ListReader<'_, F> {
     fn open(&mut self, address: String) {
         if self.entry.angle.is_some() {
             // No comma between two mailboxes: what stands between them names the second.
@@ -93,7 +93,7 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
         if is_address || self.entry.angle.is_some() {
             self.end_entry(false);
         } else {
-            self.entry = Entry::default();
+            self.entry = ListEntry::default();
         }
     }
 
@@ -151,7 +151,7 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
                 self.give_pending(first);
             }
             let name = words;
-            self.pending.push(Pending { name, address });
+            self.pending.push(PendingWords { name, address });
             return;
         }
         self.flush_pending();
@@ -171,7 +171,7 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
         }
     }
 
-    fn give_pending(&mut self, pending: Pending) {
+    fn give_pending(&mut self, pending: PendingWords) {
         match pending.address {
             Some(address) => self.give(None, address),
             None => self.give(Some(pending.name), String::new()),
@@ -224,10 +224,10 @@ fn without_address(name: Option<String>, address: &str) -> Mailbox {
 }
 
 /// A name, if there is one, and an address.
-type Named = (Option<String>, String);
+type NamedPair = (Option<String>, String);
 
 /// Finds addresses without angle brackets; words before one name it. Returns the words behind the last as well.
-fn bare(words: &[Token<'_>]) -> (Vec<Named>, String) {
+fn bare(words: &[Token<'_>]) -> (Vec<NamedPair>, String) {
     let mut found = Vec::new();
     let mut before: Vec<Token<'_>> = Vec::new();
     for chunk in token::chunks(words) {

@@ -18,7 +18,7 @@ use time::format_description::well_known::Rfc2822;
 use self::check::{check_text, foreign_message_id, message_id};
 use self::custom::add_custom;
 use self::header::{mailboxes, unstructured};
-use self::people::People;
+use self::people::DraftAddresses;
 use self::structured::folded;
 use super::address::Mailbox;
 use super::draft::{BuildContext, BuildError, Built, Draft, FieldProblem};
@@ -31,7 +31,7 @@ const MAX_GIVEN_REFERENCES: usize = 1_000;
 /// Builds a mail, or names the field that forbids it. The same draft in the same context is the same
 /// octets, so that a mail which is stored again, in several parts, is never a mixture of two.
 pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError> {
-    let people = People::check(draft, context)?;
+    let people = DraftAddresses::check(draft, context)?;
     let message_id = message_id("message_id", &context.message_id)?;
 
     let mut headers = originators(&people, context)?;
@@ -62,7 +62,7 @@ pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError>
     })
 }
 
-fn originators(people: &People, context: &BuildContext) -> Result<Headers, BuildError> {
+fn originators(people: &DraftAddresses, context: &BuildContext) -> Result<Headers, BuildError> {
     // lettre's `Date` forgets the time zone, and panics outside of the years 1970 to 9999.
     let date = context
         .date

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 /// A header field as it stands in the mail.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Field<'a> {
+pub(super) struct HeaderField<'a> {
     pub(super) name: &'a [u8],
     /// What follows the colon, with its folds.
     pub(super) value: &'a [u8],
 }
 
-impl Field<'_> {
+impl HeaderField<'_> {
     pub(super) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
@@ -32,7 +32,7 @@ impl Field<'_> {
 }
 
 /// Finds the fields of a head, and passes over lines that are none, such as the `From ` of mbox files.
-pub(super) fn fields(head: &[u8]) -> impl Iterator<Item = Field<'_>> {
+pub(super) fn fields(head: &[u8]) -> impl Iterator<Item = HeaderField<'_>> {
     let mut rest = head;
     std::iter::from_fn(move || {
         while !rest.is_empty() {
@@ -58,13 +58,13 @@ fn logical_line(octets: &[u8]) -> usize {
     end
 }
 
-fn read(line: &[u8]) -> Option<Field<'_>> {
+fn read(line: &[u8]) -> Option<HeaderField<'_>> {
     let colon = line.iter().position(|octet| *octet == b':')?;
     let (name, value) = line.split_at_checked(colon)?;
     // RFC 5322 §4.5: older writers left a space before the colon.
     let name = name.trim_ascii_end();
     let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
-    is_name.then_some(Field {
+    is_name.then_some(HeaderField {
         name,
         value: value.get(1..).unwrap_or_default(),
     })

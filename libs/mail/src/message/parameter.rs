@@ -16,12 +16,12 @@ const VALUE_ENDS: &[u8] = b"; \t\r\n(";
 pub(super) struct Parameters {
     /// What stands before the first parameter, without comments and white space.
     pub(super) value: Vec<u8>,
-    pieces: Vec<Piece>,
+    pieces: Vec<ParameterSection>,
 }
 
 /// One `name=value`, or a part of a longer one: `name*0*=value`.
 #[derive(Debug)]
-struct Piece {
+struct ParameterSection {
     name: String,
     section: Option<u32>,
     /// Whether the value is percent-encoded.
@@ -31,7 +31,7 @@ struct Piece {
 
 /// A parameter's octets, and what is said of their character set.
 #[derive(Debug, Default)]
-struct Joined {
+struct ParameterOctets {
     octets: Vec<u8>,
     charset: Option<Vec<u8>>,
 }
@@ -60,7 +60,7 @@ impl Parameters {
             }
             cursor.take(1);
             cursor.skip_blank();
-            read.pieces.push(Piece::new(name, &mut cursor));
+            read.pieces.push(ParameterSection::new(name, &mut cursor));
         }
         read
     }
@@ -87,25 +87,26 @@ impl Parameters {
         Some(text).filter(|text| !text.trim().is_empty())
     }
 
-    fn join(&self, name: &str) -> Option<Joined> {
+    fn join(&self, name: &str) -> Option<ParameterOctets> {
         let pieces = || self.pieces.iter().filter(|piece| piece.name == name);
         if let Some(whole) = pieces().find(|piece| piece.section.is_none() && piece.is_extended) {
-            return Some(Joined::from_pieces(&[whole]));
+            return Some(ParameterOctets::from_pieces(&[whole]));
         }
-        let mut parts: Vec<&Piece> = pieces().filter(|piece| piece.section.is_some()).collect();
+        let mut parts: Vec<&ParameterSection> =
+            pieces().filter(|piece| piece.section.is_some()).collect();
         if parts.is_empty() {
             let plain = pieces().next()?;
-            return Some(Joined::from_plain(&plain.value));
+            return Some(ParameterOctets::from_plain(&plain.value));
         }
         parts.sort_by_key(|piece| piece.section);
         parts.dedup_by_key(|piece| piece.section);
-        Some(Joined::from_pieces(&parts))
+        Some(ParameterOctets::from_pieces(&parts))
     }
 }
 
-impl Joined {
+impl ParameterOctets {
     /// Joins octets before anything is decoded: writers part a value within a character.
-    fn from_pieces(pieces: &[&Piece]) -> Self {
+    fn from_pieces(pieces: &[&ParameterSection]) -> Self {
         let mut joined = Self::default();
         for (index, piece) in pieces.iter().enumerate() {
             let mut value = piece.value.as_slice();
@@ -195,7 +196,7 @@ fn leading(cursor: &mut Cursor<'_>) -> Vec<u8> {
     value
 }
 
-impl Piece {
+impl ParameterSection {
     /// Takes the value, before which `cursor` stands.
     fn new(name: &[u8], cursor: &mut Cursor<'_>) -> Self {
         let mut name = String::from_utf8_lossy(name).to_ascii_lowercase();

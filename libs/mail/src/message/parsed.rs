@@ -9,7 +9,7 @@ use super::address::Mailbox;
 /// An address is one that a mail can be sent to; it is empty where the mail names none, and has no `@` where it names a
 /// mailbox on the host that wrote the mail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Parsed {
+pub struct ParsedMail {
     /// The `Message-ID` with its angle brackets.
     pub message_id: Option<String>,
     /// The `In-Reply-To` ids with their angle brackets.
@@ -43,7 +43,7 @@ pub struct Parsed {
     /// The HTML body.
     pub html: Option<InlineText>,
     /// The other parts.
-    pub attachments: Vec<Attachment>,
+    pub attachments: Vec<ParsedAttachment>,
     /// Whether parts are missing from `attachments`.
     pub attachments_truncated: bool,
     /// The `Auto-Submitted` value in lower case (RFC 3834), such as `auto-replied`.
@@ -63,7 +63,7 @@ pub struct InlineText {
 
 /// A part that is not the mail's own text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
+pub struct ParsedAttachment {
     /// The part's number, for [`attachment`](super::attachment).
     pub part: u32,
     /// The file's name.
@@ -82,7 +82,7 @@ pub struct Attachment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachmentContent {
     /// What the list of parts says about it.
-    pub attachment: Attachment,
+    pub attachment: ParsedAttachment,
     /// The decoded content.
     pub content: Bytes,
 }

@@ -1,6 +1,6 @@
 use super::clean::{clean_line, cut, cut_filename};
 use super::encoded_word::header_text;
-use super::field::{Field, fields};
+use super::field::{HeaderField, fields};
 use super::parameter::Parameters;
 use super::transfer::TransferEncoding;
 
@@ -44,7 +44,8 @@ impl PartHead {
         let head = head.get(..MAX_PART_HEAD).unwrap_or(head);
         let field = |name: &str| {
             let mut fields = fields(head);
-            let said = |field: &Field<'_>| field.is(name) && !field.value.trim_ascii().is_empty();
+            let said =
+                |field: &HeaderField<'_>| field.is(name) && !field.value.trim_ascii().is_empty();
             fields.find(said).map(|field| field.unfolded())
         };
         let mut part = Self::default();

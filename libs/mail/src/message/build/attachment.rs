@@ -31,14 +31,14 @@ pub(super) fn attachment_part(
         .map_err(|_| BuildError::new(type_path, FieldProblem::InvalidContentType))?;
     let builder = SinglePart::builder().header(content_type);
     let builder = match &attachment.content_id {
-        None => builder.header(Disposition::attachment(filename.as_deref())),
+        None => builder.header(DispositionHeader::attachment(filename.as_deref())),
         Some(id) => {
             let id_path = format!("{path}.content_id");
             // lettre does not fold this field.
             check_length(&id_path, id, MAX_NAME)?;
             builder
                 .header(ContentId::from(message_id(&id_path, id)?))
-                .header(Disposition::inline(filename.as_deref()))
+                .header(DispositionHeader::inline(filename.as_deref()))
         }
     };
     Ok(builder.body(body))
@@ -80,9 +80,9 @@ pub(super) fn is_eight_bit(part: &SinglePart) -> bool {
 
 /// How a file is shown; lettre has none without a name.
 #[derive(Debug, Clone)]
-struct Disposition(HeaderValue);
+struct DispositionHeader(HeaderValue);
 
-impl Disposition {
+impl DispositionHeader {
     fn attachment(filename: Option<&str>) -> Self {
         Self(filename.map_or_else(
             || HeaderValue::new(Self::name(), "attachment".to_owned()),
@@ -99,7 +99,7 @@ impl Disposition {
     }
 }
 
-impl Header for Disposition {
+impl Header for DispositionHeader {
     fn name() -> HeaderName {
         ContentDisposition::name()
     }

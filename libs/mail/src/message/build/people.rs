@@ -9,7 +9,7 @@ use super::check::{check_length, check_plain, with_plain_spaces};
 const MAX_DISPLAY_NAME: usize = 8_192;
 
 /// The draft's addresses, checked.
-pub(super) struct People {
+pub(super) struct DraftAddresses {
     pub(super) from: Mailbox,
     pub(super) sender: Option<Mailbox>,
     pub(super) reply_to: Vec<Mailbox>,
@@ -18,7 +18,7 @@ pub(super) struct People {
     bcc: Vec<Mailbox>,
 }
 
-impl People {
+impl DraftAddresses {
     pub(super) fn check(draft: &Draft, context: &BuildContext) -> Result<Self, BuildError> {
         let limit = context.limits.max_recipients;
         let from = draft

@@ -9,7 +9,7 @@ use super::super::address::Mailbox;
 use super::super::head::{MAX_ADDRESS_BYTES, MAX_FIELD_BYTES, MAX_FIELDS_BYTES};
 use super::*;
 
-fn text_of(parsed: &Parsed) -> &str {
+fn text_of(parsed: &ParsedMail) -> &str {
     parsed.text.as_ref().map_or("", |text| &text.content)
 }
 
