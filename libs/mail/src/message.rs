@@ -14,7 +14,6 @@ mod body;
 mod build;
 mod charset;
 mod clean;
-mod cursor;
 mod date;
 mod draft;
 mod encoded_word;
@@ -31,6 +30,7 @@ mod parsed;
 mod part;
 mod quoted;
 mod received;
+mod scanner;
 mod transfer;
 
 pub use address::{AddressProblem, Envelope, Mailbox};

@@ -4,7 +4,7 @@ mod zone;
 
 use time::{Date, Month, OffsetDateTime, Time};
 
-use super::cursor::Cursor;
+use super::scanner::Scanner;
 
 /// A longer value is no date.
 const MAX_DATE: usize = 512;
@@ -62,16 +62,16 @@ enum Calendar {
 
 /// Splits at white space and commas, and a time from what is written on to it, in lower case and without comments.
 fn words(value: &[u8]) -> Vec<String> {
-    let mut cursor = Cursor::new(value);
+    let mut scanner = Scanner::new(value);
     let mut words = Vec::new();
     loop {
-        cursor.skip_blank();
-        if cursor.peek().is_none() {
+        scanner.skip_blank();
+        if scanner.peek().is_none() {
             return words;
         }
-        let word = cursor.take_until(b" \t\r\n,;(\"");
+        let word = scanner.take_until(b" \t\r\n,;(\"");
         if word.is_empty() {
-            cursor.take(1);
+            scanner.take(1);
         } else {
             let word = String::from_utf8_lossy(word).to_lowercase();
             words.extend(parts(&word).map(str::to_owned));

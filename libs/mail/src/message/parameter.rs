@@ -2,8 +2,8 @@
 
 use super::charset::text;
 use super::clean::clean_line;
-use super::cursor::Cursor;
 use super::encoded_word::header_text;
+use super::scanner::Scanner;
 use super::transfer::hex_value;
 
 /// Parameters, and pieces of them, that are read of one field.
@@ -39,28 +39,28 @@ struct ParameterOctets {
 impl Parameters {
     /// Reads an unfolded value as far as it goes.
     pub(super) fn read(value: &[u8]) -> Self {
-        let mut cursor = Cursor::new(value);
+        let mut scanner = Scanner::new(value);
         let mut read = Self {
-            value: leading(&mut cursor),
+            value: leading(&mut scanner),
             pieces: Vec::new(),
         };
         while read.pieces.len() < MAX_PARAMETERS {
-            cursor.skip_blank();
-            if cursor.peek().is_none() {
+            scanner.skip_blank();
+            if scanner.peek().is_none() {
                 break;
             }
-            let name = cursor.take_until(b"=; \t\r\n(");
-            cursor.skip_blank();
-            if cursor.peek() != Some(b'=') {
+            let name = scanner.take_until(b"=; \t\r\n(");
+            scanner.skip_blank();
+            if scanner.peek() != Some(b'=') {
                 // A word that is no parameter, or what separates two of them.
                 if name.is_empty() {
-                    cursor.take(1);
+                    scanner.take(1);
                 }
                 continue;
             }
-            cursor.take(1);
-            cursor.skip_blank();
-            read.pieces.push(ParameterSection::new(name, &mut cursor));
+            scanner.take(1);
+            scanner.skip_blank();
+            read.pieces.push(ParameterSection::new(name, &mut scanner));
         }
         read
     }
@@ -170,25 +170,25 @@ fn push_percent_decoded(out: &mut Vec<u8>, value: &[u8]) {
 
 /// Takes what stands before the parameters. A blank ends it, as some writers forget the semicolon, but not one beside
 /// a slash.
-fn leading(cursor: &mut Cursor<'_>) -> Vec<u8> {
+fn leading(scanner: &mut Scanner<'_>) -> Vec<u8> {
     let mut value = Vec::new();
     loop {
-        cursor.skip_blank();
-        let goes_on = value.is_empty() || value.ends_with(b"/") || cursor.peek() == Some(b'/');
-        if !goes_on || matches!(cursor.peek(), None | Some(b';')) {
+        scanner.skip_blank();
+        let goes_on = value.is_empty() || value.ends_with(b"/") || scanner.peek() == Some(b'/');
+        if !goes_on || matches!(scanner.peek(), None | Some(b';')) {
             break;
         }
-        if let Some(quoted) = cursor.quoted() {
+        if let Some(quoted) = scanner.quoted() {
             value.extend_from_slice(quoted);
             continue;
         }
-        let word = cursor.clone().take_until(VALUE_ENDS);
+        let word = scanner.clone().take_until(VALUE_ENDS);
         if value.is_empty() && word.contains(&b'=') {
             // The field begins with a parameter.
             break;
         }
         // One octet of a parenthesis that is never closed.
-        value.extend_from_slice(cursor.take(word.len().max(1)));
+        value.extend_from_slice(scanner.take(word.len().max(1)));
     }
     while value.last() == Some(&b',') {
         value.pop();
@@ -197,8 +197,8 @@ fn leading(cursor: &mut Cursor<'_>) -> Vec<u8> {
 }
 
 impl ParameterSection {
-    /// Takes the value, before which `cursor` stands.
-    fn new(name: &[u8], cursor: &mut Cursor<'_>) -> Self {
+    /// Takes the value, before which `scanner` stands.
+    fn new(name: &[u8], scanner: &mut Scanner<'_>) -> Self {
         let mut name = String::from_utf8_lossy(name).to_ascii_lowercase();
         let is_extended = name.ends_with('*');
         if is_extended {
@@ -213,13 +213,13 @@ impl ParameterSection {
         }
         // Names of files hold spaces and parentheses, and many writers leave out their quotes.
         let is_name_of_file = matches!(name.as_str(), "filename" | "name");
-        let value = if let Some(quoted) = cursor.quoted() {
+        let value = if let Some(quoted) = scanner.quoted() {
             unescaped(quoted)
         } else if is_name_of_file {
-            let value = cursor.take_until(b";").trim_ascii();
+            let value = scanner.take_until(b";").trim_ascii();
             value.strip_prefix(b"\"").unwrap_or(value).to_vec()
         } else {
-            let value = cursor.take_until(VALUE_ENDS);
+            let value = scanner.take_until(VALUE_ENDS);
             let value = value.strip_prefix(b"\"").unwrap_or(value);
             let end = value
                 .iter()

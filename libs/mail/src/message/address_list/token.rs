@@ -1,7 +1,7 @@
 use super::super::charset::text;
 use super::super::clean::clean_line;
-use super::super::cursor::Cursor;
 use super::super::encoded_word::{EncodedWord, header_text};
+use super::super::scanner::Scanner;
 
 /// What ends an atom. RFC 5322 has more, which writers use in names and addresses.
 const ATOM_ENDS: &[u8] = b" \t\r\n\"(<>@,;:[";
@@ -64,7 +64,7 @@ impl Token<'_> {
 }
 
 pub(super) struct Tokens<'a> {
-    cursor: Cursor<'a>,
+    scanner: Scanner<'a>,
     /// Read, and not part of what was read before it.
     put_back: Option<Token<'a>>,
 }
@@ -72,7 +72,7 @@ pub(super) struct Tokens<'a> {
 impl<'a> Tokens<'a> {
     pub(super) fn new(value: &'a [u8]) -> Self {
         Self {
-            cursor: Cursor::new(value),
+            scanner: Scanner::new(value),
             put_back: None,
         }
     }
@@ -81,27 +81,27 @@ impl<'a> Tokens<'a> {
         if let Some(token) = self.put_back.take() {
             return Some(token);
         }
-        let cursor = &mut self.cursor;
-        let rest = cursor.rest();
+        let scanner = &mut self.scanner;
+        let rest = scanner.rest();
         let single = match rest.first()? {
             b' ' | b'\t' | b'\r' | b'\n' => {
-                cursor.take(rest.len() - rest.trim_ascii_start().len());
+                scanner.take(rest.len() - rest.trim_ascii_start().len());
                 return Some(Token::Space);
             }
             b'"' => {
                 // A quote without an end is left out.
-                return match cursor.quoted() {
+                return match scanner.quoted() {
                     Some(quoted) => Some(Token::Quoted(quoted)),
-                    None => Some(Token::Atom(cursor.take(1).get(1..)?)),
+                    None => Some(Token::Atom(scanner.take(1).get(1..)?)),
                 };
             }
             b'(' => {
-                return Some(match cursor.comment() {
+                return Some(match scanner.comment() {
                     Some(comment) => Token::Comment(comment),
-                    None => Token::Atom(cursor.take(1)),
+                    None => Token::Atom(scanner.take(1)),
                 });
             }
-            b'[' => return Some(literal(cursor)),
+            b'[' => return Some(literal(scanner)),
             b'@' => Token::At,
             b',' => Token::Comma,
             b';' => Token::Semicolon,
@@ -111,26 +111,26 @@ impl<'a> Tokens<'a> {
             _ => {
                 // Special characters within an encoded word are text: `=?utf-8?q?Doe,_J?=` is one name.
                 return Some(Token::Atom(match EncodedWord::at_start(rest) {
-                    Some(word) => cursor.take(word.length),
-                    None => cursor.take_until(ATOM_ENDS),
+                    Some(word) => scanner.take(word.length),
+                    None => scanner.take_until(ATOM_ENDS),
                 }));
             }
         };
-        cursor.take(1);
+        scanner.take(1);
         Some(single)
     }
 }
 
-fn literal<'a>(cursor: &mut Cursor<'a>) -> Token<'a> {
+fn literal<'a>(scanner: &mut Scanner<'a>) -> Token<'a> {
     const MAX_LITERAL: usize = 64;
-    let end = cursor
+    let end = scanner
         .rest()
         .iter()
         .take(MAX_LITERAL)
         .position(|octet| *octet == b']');
     match end {
-        Some(end) => Token::Literal(cursor.take(end + 1)),
-        None => Token::Atom(cursor.take(1)),
+        Some(end) => Token::Literal(scanner.take(end + 1)),
+        None => Token::Atom(scanner.take(1)),
     }
 }
 

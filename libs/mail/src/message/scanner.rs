@@ -1,13 +1,13 @@
 /// Reads a structured field's value from its beginning to its end (RFC 5322 §3.2).
 #[derive(Debug, Clone)]
-pub(super) struct Cursor<'a> {
+pub(super) struct Scanner<'a> {
     rest: &'a [u8],
     /// One had no end; to look for that of each further one would take time by the square.
     has_unclosed_comment: bool,
     has_unclosed_quote: bool,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> Scanner<'a> {
     pub(super) fn new(value: &'a [u8]) -> Self {
         Self {
             rest: value,
