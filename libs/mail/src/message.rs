@@ -33,7 +33,7 @@ mod received;
 mod scanner;
 mod transfer;
 
-pub use address::{AddressProblem, Envelope, Mailbox};
+pub use address::{AddressProblem, Envelope, NamedAddress};
 pub use build::build;
 pub use draft::{
     BuildContext, BuildError, BuildLimits, Built, Draft, DraftAttachment, DraftCalendar,

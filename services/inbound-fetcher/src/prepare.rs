@@ -3,7 +3,7 @@ use mailmesh_bus::{Outgoing, RawMails, trace};
 use mailmesh_domain::{EventId, Position};
 use mailmesh_events::mail::{Attachment, Header, MailReceived, Origin, RawMail, Truncated};
 use mailmesh_events::{Encoded, MailAddress, subject};
-use mailmesh_mail::message::{InlineText, Mailbox, ParsedMail, parse, parse_beginning};
+use mailmesh_mail::message::{InlineText, NamedAddress, ParsedMail, parse, parse_beginning};
 use mailmesh_mail::source::{FetchedMail, ListedMail};
 use mailmesh_store::mailbox::{FoundMail, ReceivedMail};
 use time::OffsetDateTime;
@@ -211,11 +211,11 @@ fn is_cut(text: Option<&InlineText>) -> bool {
     text.is_some_and(|text| text.truncated)
 }
 
-fn addresses(mailboxes: Vec<Mailbox>) -> Vec<MailAddress> {
+fn addresses(mailboxes: Vec<NamedAddress>) -> Vec<MailAddress> {
     mailboxes.into_iter().map(address).collect()
 }
 
-fn address(mailbox: Mailbox) -> MailAddress {
+fn address(mailbox: NamedAddress) -> MailAddress {
     MailAddress {
         name: mailbox.name,
         address: mailbox.address,

@@ -3,14 +3,14 @@
 mod token;
 
 use self::token::{Token, Tokens};
-use super::address::{Mailbox, canonical_address, canonical_local_part};
+use super::address::{NamedAddress, canonical_address, canonical_local_part};
 use super::encoded_word::header_text;
 
 /// Reads an unfolded value and hands each mailbox to `take` until that returns false.
 ///
 /// An address that cannot be sent to is left empty, and its text is the name where there is none. One without a domain
 /// stays, as that of a program on the same host.
-pub(super) fn read(value: &[u8], take: impl FnMut(Mailbox) -> bool) {
+pub(super) fn read(value: &[u8], take: impl FnMut(NamedAddress) -> bool) {
     let mut reader = ListReader {
         take,
         is_stopped: false,
@@ -74,7 +74,7 @@ struct ListReader<'a, F> {
     pending: Vec<PendingWords>,
 }
 
-impl<F: FnMut(Mailbox) -> bool> ListReader<'_, F> {
+impl<F: FnMut(NamedAddress) -> bool> ListReader<'_, F> {
     fn open(&mut self, address: String) {
         if self.entry.angle.is_some() {
             // No comma between two mailboxes: what stands between them names the second.
@@ -181,11 +181,11 @@ impl<F: FnMut(Mailbox) -> bool> ListReader<'_, F> {
     fn give(&mut self, name: Option<String>, address: String) {
         let name = name.filter(|name| !name.is_empty());
         let mailbox = if is_kept(&address) {
-            Mailbox { name, address }
+            NamedAddress { name, address }
         } else {
             without_address(name, &address)
         };
-        if mailbox != Mailbox::default() && !self.is_stopped {
+        if mailbox != NamedAddress::default() && !self.is_stopped {
             self.is_stopped = !(self.take)(mailbox);
         }
     }
@@ -197,7 +197,7 @@ fn is_kept(address: &str) -> bool {
 }
 
 /// Looks for the address in what was written in its place, or as a name: within quotes, or in an encoded word.
-fn without_address(name: Option<String>, address: &str) -> Mailbox {
+fn without_address(name: Option<String>, address: &str) -> NamedAddress {
     let written = match &name {
         Some(name) if address.is_empty() => name.clone(),
         _ => address.to_owned(),
@@ -206,17 +206,17 @@ fn without_address(name: Option<String>, address: &str) -> Mailbox {
     let bare = written.trim_matches(marks);
     if canonical_address(bare).is_ok() {
         let name = name.filter(|name| *name != written);
-        return Mailbox {
+        return NamedAddress {
             name,
             address: bare.to_owned(),
         };
     }
-    match Mailbox::parse(&written) {
-        Ok(found) if found.name.is_some() => Mailbox {
+    match NamedAddress::parse(&written) {
+        Ok(found) if found.name.is_some() => NamedAddress {
             name: name.filter(|name| *name != written).or(found.name),
             address: found.address,
         },
-        _ => Mailbox {
+        _ => NamedAddress {
             name: name.or(Some(written).filter(|text| !text.is_empty())),
             address: String::new(),
         },

@@ -20,7 +20,7 @@ use self::custom::add_custom;
 use self::header::{mailboxes, unstructured};
 use self::people::DraftAddresses;
 use self::structured::folded;
-use super::address::Mailbox;
+use super::address::NamedAddress;
 use super::draft::{BuildContext, BuildError, Built, Draft, FieldProblem};
 
 /// RFC 5322 wants the middle of a long thread trimmed.
@@ -70,7 +70,7 @@ fn originators(people: &DraftAddresses, context: &BuildContext) -> Result<Header
         .map_err(|_| BuildError::new("date", FieldProblem::InvalidDate))?;
     let mut headers = Headers::with_capacity(16);
     headers.insert_raw(HeaderValue::new(field::Date::name(), date));
-    let lists: [(HeaderName, &[Mailbox]); 5] = [
+    let lists: [(HeaderName, &[NamedAddress]); 5] = [
         (field::From::name(), std::slice::from_ref(&people.from)),
         (field::Sender::name(), people.sender.as_slice()),
         (field::ReplyTo::name(), &people.reply_to),

@@ -4,23 +4,23 @@ use bytes::Bytes;
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::address::{AddressProblem, Envelope, Mailbox};
+use super::address::{AddressProblem, Envelope, NamedAddress};
 
 /// A mail to build. An address may hold `Name <a@b.c>` when its name is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Draft {
     /// The author; the context's default when left out.
-    pub from: Option<Mailbox>,
+    pub from: Option<NamedAddress>,
     /// Who sends for the author; becomes the envelope's sender.
-    pub sender: Option<Mailbox>,
+    pub sender: Option<NamedAddress>,
     /// Where answers go.
-    pub reply_to: Vec<Mailbox>,
+    pub reply_to: Vec<NamedAddress>,
     /// Main recipients.
-    pub to: Vec<Mailbox>,
+    pub to: Vec<NamedAddress>,
     /// Recipients of a copy.
-    pub cc: Vec<Mailbox>,
+    pub cc: Vec<NamedAddress>,
     /// Recipients that appear in the envelope alone.
-    pub bcc: Vec<Mailbox>,
+    pub bcc: Vec<NamedAddress>,
     /// The subject line.
     pub subject: String,
     /// The body as plain text.
@@ -69,7 +69,7 @@ pub struct BuildContext {
     /// The `Date`.
     pub date: OffsetDateTime,
     /// The author of drafts that name none.
-    pub default_from: Option<Mailbox>,
+    pub default_from: Option<NamedAddress>,
     /// What is too much.
     pub limits: BuildLimits,
 }

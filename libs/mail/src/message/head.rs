@@ -1,4 +1,4 @@
-use super::address::Mailbox;
+use super::address::NamedAddress;
 use super::clean::{clean_line, cut};
 use super::encoded_word::header_text;
 use super::field::{HeaderField, fields};
@@ -99,7 +99,7 @@ struct AddressCollector {
 }
 
 impl AddressCollector {
-    fn add(&mut self, list: &mut Vec<Mailbox>, field: &HeaderField<'_>) {
+    fn add(&mut self, list: &mut Vec<NamedAddress>, field: &HeaderField<'_>) {
         address_list::read(&field.unfolded(), |mailbox| {
             self.used_bytes +=
                 mailbox.address.len() + mailbox.name.as_ref().map_or(0, String::len) + 16;

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::address::Mailbox;
+use super::address::NamedAddress;
 
 /// A received mail as far as it could be read. All text is without NUL.
 ///
@@ -17,17 +17,17 @@ pub struct ParsedMail {
     /// The `References` ids with their angle brackets.
     pub references: Vec<String>,
     /// The authors.
-    pub from: Vec<Mailbox>,
+    pub from: Vec<NamedAddress>,
     /// The `Sender`.
-    pub sender: Option<Mailbox>,
+    pub sender: Option<NamedAddress>,
     /// Where answers should go.
-    pub reply_to: Vec<Mailbox>,
+    pub reply_to: Vec<NamedAddress>,
     /// The main recipients.
-    pub to: Vec<Mailbox>,
+    pub to: Vec<NamedAddress>,
     /// The recipients of a copy.
-    pub cc: Vec<Mailbox>,
+    pub cc: Vec<NamedAddress>,
     /// The recipients of a hidden copy, as far as the header names them.
-    pub bcc: Vec<Mailbox>,
+    pub bcc: Vec<NamedAddress>,
     /// The subject line.
     pub subject: Option<String>,
     /// The `Date`.

@@ -1,5 +1,5 @@
 use mailmesh_domain::{Authorisation, Direction, GrantId, Protocol};
-use mailmesh_mail::message::Mailbox;
+use mailmesh_mail::message::NamedAddress;
 use mailmesh_store::account::Account;
 
 use super::credentials::{self, AccountCredentials};
@@ -141,7 +141,7 @@ fn merge_from(
     // The default follows the login.
     let current = current.filter(|account| !is_default(account));
     let Some(addresses) = given.over(current.map(|account| account.from_addresses.clone())) else {
-        let login = Mailbox::parse(&credentials.login).ok();
+        let login = NamedAddress::parse(&credentials.login).ok();
         let login = login.filter(|mailbox| mailbox.name.is_none());
         if login.is_none() && !credentials.login.is_empty() {
             faults.add(
@@ -162,7 +162,7 @@ fn merge_from(
     }
     let checked = addresses.iter().enumerate().map(|(index, text)| {
         let path = format!("from_addresses[{index}]");
-        match Mailbox::parse(text) {
+        match NamedAddress::parse(text) {
             Ok(mailbox) if mailbox.name.is_none() => return mailbox.address,
             Ok(_) => faults.add(path, "must be an address alone, without a name"),
             Err(problem) => faults.add(path, problem),

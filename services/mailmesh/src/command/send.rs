@@ -6,7 +6,7 @@ use mailmesh_bus::Outgoing;
 use mailmesh_domain::Key;
 use mailmesh_events::mail::SendMail;
 use mailmesh_events::{AddressInput, Headers, decode_command};
-use mailmesh_mail::message::Mailbox;
+use mailmesh_mail::message::NamedAddress;
 use mailmesh_runtime::ConfigError;
 use serde_json::json;
 
@@ -109,7 +109,7 @@ fn check(payload: &[u8]) -> Result<(), ConfigError> {
     for (field, list) in lists {
         for (index, entry) in list.0.iter().enumerate() {
             if let AddressInput::Text(text) = entry {
-                Mailbox::parse_list(text)
+                NamedAddress::parse_list(text)
                     .map_err(|error| ConfigError::invalid(&format!("{field}[{index}]"), error))?;
             }
         }

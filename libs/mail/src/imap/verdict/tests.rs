@@ -48,7 +48,7 @@ XOAuth2 Transient          Nobody              fine    NO [UNAVAILABLE] Temporar
 -       Throttled          Nobody              fine    NO [OVERQUOTA] Account exceeded command or bandwidth limits. (TransportFailure)
 -       Throttled          Nobody              fine    BYE [OVERQUOTA] Account exceeded command or bandwidth limits. (TransportFailure)
 -       Transient          Nobody              stale   BYE Session expired, please login again.
--       NeedsAdministrator Administrator       fine    NO [NONEXISTENT] Unknown Mailbox: x (TransportFailure)
+-       NeedsAdministrator Administrator       fine    NO [NONEXISTENT] Unknown NamedAddress: x (TransportFailure)
 -- Exchange
 XOAuth2 NeedsSignIn        MailboxOwner        refused NO AUTHENTICATE failed.
 -       Unknown            TenantAdministrator fine    BAD User is authenticated but not connected.
@@ -63,7 +63,7 @@ XOAuth2 Transient          Nobody              fine    NO Server Unavailable. 15
 XOAuth2 NeedsAdministrator Administrator       fine    NO [AUTHORIZATIONFAILED] no
 Plain   NeedsAdministrator Administrator       fine    NO [EXPIRED] password has expired
 -       NeedsAdministrator TenantAdministrator fine    NO [CONTACTADMIN] call us
--       Transient          Nobody              fine    NO [INUSE] Mailbox in use
+-       Transient          Nobody              fine    NO [INUSE] NamedAddress in use
 -       Transient          Nobody              fine    NO [SERVERBUG] Internal error
 -       Permanent          Administrator       fine    NO [CANNOT] Invalid mailbox name
 XOAuth2 NeedsAdministrator Administrator       fine    BAD Invalid command.

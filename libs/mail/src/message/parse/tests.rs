@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use time::macros::datetime;
 
-use super::super::address::Mailbox;
+use super::super::address::NamedAddress;
 use super::super::head::{MAX_ADDRESS_BYTES, MAX_FIELD_BYTES, MAX_FIELDS_BYTES};
 use super::*;
 
@@ -25,11 +25,11 @@ fn headers_addresses_and_text_are_read() {
     );
 
     let expected_from = [
-        Mailbox {
+        NamedAddress {
             name: Some("Zoë".into()),
             address: "zoe@example.com".into(),
         },
-        Mailbox {
+        NamedAddress {
             name: None,
             address: "b@c.d".into(),
         },
@@ -183,7 +183,7 @@ fn names_of_no_known_character_set_are_read_as_latin() {
           Subject: gr\xfcn\r\n\r\nx\r\n",
     );
 
-    let name = |of: &Mailbox| of.name.clone().unwrap_or_default();
+    let name = |of: &NamedAddress| of.name.clone().unwrap_or_default();
     let to: Vec<String> = parsed.to.iter().map(name).collect();
     assert_eq!(name(&parsed.from[0]), "Jürgen");
     assert_eq!(to, ["Möwe, A", "Zoë"]);
@@ -223,7 +223,7 @@ fn words_in_addresses_and_names_are_kept_together() {
           Content-Type: application/x; boundary=\"=?a\";\r\n name=\"=?utf-8?q?=C3=A4;?=\r\n =?utf-8?q?b?=\"\r\n\r\n",
     );
 
-    let names = |people: &[Mailbox]| -> Vec<String> {
+    let names = |people: &[NamedAddress]| -> Vec<String> {
         let shown = people.iter().map(|mailbox| {
             let name = mailbox.name.as_deref().unwrap_or("-");
             format!("{name} {}", mailbox.address)

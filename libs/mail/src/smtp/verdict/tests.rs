@@ -62,7 +62,7 @@ Mail | 501 5.1.7 Bad sender address syntax | Permanent | Administrator | Sender
 Mail | 552 5.3.4 Message size exceeds fixed limit | Permanent | Nobody | Message
 Mail | 452 4.3.1 Insufficient system storage | Transient | Nobody | Host
 Recipient | 550 no such user | Permanent | Nobody | Recipient
-Recipient | 552 5.2.2 Mailbox full | Permanent | Nobody | Recipient
+Recipient | 552 5.2.2 NamedAddress full | Permanent | Nobody | Recipient
 Recipient | 552 5.5.3 Too many recipients | Transient | Nobody | Recipient
 Recipient | 451 4.7.1 Greylisting in action, please come back later | Transient | Nobody | Recipient
 Data | 554 5.5.1 Error: no valid recipients | Permanent | Nobody | Message
