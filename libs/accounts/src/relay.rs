@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use self::chain::Published;
+use self::chain::ChainResult;
 use self::in_flight::InFlight;
 
 const BATCH_ROWS: i64 = outbox::MOST_IN_FLIGHT;
@@ -179,7 +179,7 @@ impl Relay {
         &self,
         mut rows: Vec<OutboxRow>,
         deadline: Instant,
-    ) -> Result<Published, RelayError> {
+    ) -> Result<ChainResult, RelayError> {
         let stored = self.in_flight.find_stored(&self.bus, &rows).await?;
         rows.retain(|row| !stored.contains(&row.id));
         let entered = self.in_flight.enter(&rows);
@@ -190,7 +190,7 @@ impl Relay {
         Ok(published)
     }
 
-    async fn clear(&self, published: &Published) -> Result<(), RelayError> {
+    async fn clear(&self, published: &ChainResult) -> Result<(), RelayError> {
         if !published.is_progress() {
             return Ok(());
         }

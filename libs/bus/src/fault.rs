@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::publish::error::PublishError;
-use crate::publish::message::Published;
+use crate::publish::message::PublishReceipt;
 use crate::stream::kind::StreamKind;
 
 /// How long a refusal counts after nobody has published to the stream again: longer than any backoff of ours.
@@ -90,7 +90,7 @@ impl PublishRefusals {
     pub(crate) fn note(
         &self,
         streams: &[Option<StreamKind>],
-        answers: &[Result<Published, PublishError>],
+        answers: &[Result<PublishReceipt, PublishError>],
     ) {
         for (index, answer) in answers.iter().enumerate() {
             match answer {

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use crate::connection::Bus;
 use crate::direct;
-use crate::publish::{Outgoing, PublishError, Published};
+use crate::publish::{Outgoing, PublishError, PublishReceipt};
 use crate::stored::ReadError;
 use crate::stream::StreamKind;
 use crate::subject::{Prefix, is_token};
@@ -118,7 +118,7 @@ impl Bus {
         &self,
         fence: &Fence,
         outgoing: Vec<Outgoing>,
-    ) -> Vec<Result<Published, PublishError>> {
+    ) -> Vec<Result<PublishReceipt, PublishError>> {
         let guard = fence.guard(&self.inner.prefix);
         let prepared = outgoing.into_iter().map(|each| self.prepare(each, &guard));
         if self.inner.settings.streams.replicas == 1 {

@@ -56,11 +56,11 @@ pub use permission::{
     AccountScope, BusinessScope, NatsUser, Permissions, ServiceUser, users_config,
 };
 pub use prover::PROOF_HEADER;
-pub use publish::{Outgoing, PublishError, Published};
+pub use publish::{Outgoing, PublishError, PublishReceipt};
 pub use raw::{NewRawMail, RawError, RawMails, RawReader, RawWriter};
 pub use read_back::ReadBack;
 pub use settings::{BusCredentials, BusSettings, BusSettingsError, Storage, StreamSettings};
-pub use stored::{LookupError, ReadError, Stored};
+pub use stored::{LookupError, ReadError, StoredMessage};
 pub use stream::{ForeignStream, StreamError, StreamKind};
 pub use subscription::{EventSubscription, Hint, SubscribeError, Subscription};
 pub use work_queue::{StoredCommand, WorkQueueError, WorkQueueProgress};

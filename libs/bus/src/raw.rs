@@ -6,7 +6,7 @@ use crate::cause::NatsCause;
 use crate::connection::Bus;
 use crate::direct;
 use crate::header::find;
-use crate::publish::{Outgoing, PublishError, Published};
+use crate::publish::{Outgoing, PublishError, PublishReceipt};
 use crate::stored::ReadError;
 use crate::stream::StreamKind;
 use crate::subject::is_token;
@@ -94,7 +94,7 @@ impl RawMails {
         }
         let mut answers = self.bus.publish_all(chunks).await.into_iter();
         let per_mail = counts.into_iter().map(|count| {
-            let of_mail: Vec<Result<Published, PublishError>> =
+            let of_mail: Vec<Result<PublishReceipt, PublishError>> =
                 answers.by_ref().take(count).collect();
             of_mail.into_iter().try_for_each(|answer| answer.map(drop))
         });

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use mailmesh_bus::{Bus, BusSettings, Outgoing, Stored, StreamSettings};
+use mailmesh_bus::{Bus, BusSettings, Outgoing, StoredMessage, StreamSettings};
 use mailmesh_domain::{AccountState, Clock, GrantId, Key, ReplicaId};
 use mailmesh_events::{Event, Problem, decode_event};
 use mailmesh_secrets::{OpeningKeys, SecretString};
@@ -248,12 +248,16 @@ impl MeshBase {
     }
 
     /// Returns what `EVENTS` holds on a subject.
-    pub async fn stored(&self, subject: &str) -> anyhow::Result<Vec<Stored>> {
+    pub async fn stored(&self, subject: &str) -> anyhow::Result<Vec<StoredMessage>> {
         Ok(self.bus.read_back(subject, 0)?.collect_all().await?)
     }
 
     /// Waits until the outbox is empty and `EVENTS` holds exactly so many on a subject.
-    pub async fn published(&self, subject: &str, count: usize) -> anyhow::Result<Vec<Stored>> {
+    pub async fn published(
+        &self,
+        subject: &str,
+        count: usize,
+    ) -> anyhow::Result<Vec<StoredMessage>> {
         self.until_published().await?;
         eventually(&format!("{count} of {subject}"), async || {
             let found = self.stored(subject).await?;

@@ -1,4 +1,4 @@
-use mailmesh_bus::{Fence, Stored, StreamKind};
+use mailmesh_bus::{Fence, StoredMessage, StreamKind};
 use mailmesh_store::account::Account;
 use mailmesh_store::event_mark::{self, EventMark};
 use mailmesh_store::event_proof;
@@ -132,7 +132,7 @@ fn read_batch(
     context: &Context,
     account: &Account,
     reader: &EventReader<'_>,
-    batch: &[Stored],
+    batch: &[StoredMessage],
 ) -> Vec<(u64, ReceivedMail)> {
     let mut mails = Vec::with_capacity(batch.len());
     for stored in batch {
@@ -145,7 +145,7 @@ fn read_batch(
     mails
 }
 
-fn set_aside(context: &Context, account: &Account, stored: &Stored, doubt: Doubt) {
+fn set_aside(context: &Context, account: &Account, stored: &StoredMessage, doubt: Doubt) {
     context.metrics.count_set_aside();
     error!(
         account.id = %account.id,

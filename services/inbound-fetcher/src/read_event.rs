@@ -1,4 +1,4 @@
-use mailmesh_bus::{PROOF_HEADER, Stored};
+use mailmesh_bus::{PROOF_HEADER, StoredMessage};
 use mailmesh_domain::{AccountId, AfterReceive, MailId};
 use mailmesh_events::decode_event;
 use mailmesh_events::mail::{MailReceived, Origin};
@@ -45,7 +45,7 @@ impl EventReader<'_> {
         &self,
         account: AccountId,
         after_receive: AfterReceive,
-        stored: &Stored,
+        stored: &StoredMessage,
     ) -> ReadEvent {
         let event = match decode_event::<MailReceived>(&stored.headers, &stored.payload) {
             Ok(event) => event.data,
@@ -61,12 +61,12 @@ impl EventReader<'_> {
         }
     }
 
-    fn is_ours(&self, stored: &Stored) -> bool {
+    fn is_ours(&self, stored: &StoredMessage) -> bool {
         let mut sources = values(stored, "ce-source");
         sources.any(|source| source == self.source)
     }
 
-    fn prove(&self, stored: &Stored) -> Result<(), Doubt> {
+    fn prove(&self, stored: &StoredMessage) -> Result<(), Doubt> {
         let id = values(stored, "ce-id").next().unwrap_or_default();
         let mut proofs = values(stored, PROOF_HEADER).peekable();
         if proofs.peek().is_none() {
@@ -80,7 +80,7 @@ impl EventReader<'_> {
     }
 }
 
-fn values<'a>(stored: &'a Stored, wanted: &'a str) -> impl Iterator<Item = &'a str> {
+fn values<'a>(stored: &'a StoredMessage, wanted: &'a str) -> impl Iterator<Item = &'a str> {
     let headers = stored.headers.iter();
     headers
         .filter(move |(name, _)| name.eq_ignore_ascii_case(wanted))
@@ -147,9 +147,9 @@ mod tests {
             })
         }
 
-        fn stored(&self, body: &Value) -> Stored {
+        fn stored(&self, body: &Value) -> StoredMessage {
             let id = body["mail_id"].as_str().unwrap_or_default();
-            Stored {
+            StoredMessage {
                 sequence: 1,
                 subject: SUBJECT.to_owned(),
                 headers: [
@@ -164,7 +164,7 @@ mod tests {
             }
         }
 
-        fn read(&self, stored: &Stored) -> ReadEvent {
+        fn read(&self, stored: &StoredMessage) -> ReadEvent {
             let reader = EventReader {
                 source: SOURCE,
                 proofs: &self.keys.event_proofs().unwrap(),
@@ -174,7 +174,7 @@ mod tests {
         }
     }
 
-    fn prove(stored: &mut Stored, keys: &OpeningKeys) {
+    fn prove(stored: &mut StoredMessage, keys: &OpeningKeys) {
         let id = values(stored, "ce-id").next().unwrap().to_owned();
         let proofs = keys.event_proofs().unwrap();
         let proof = proofs.prove(&stored.subject, &id, &stored.payload).unwrap();
@@ -209,7 +209,7 @@ mod tests {
         moved.subject = "mail.received.other".to_owned();
         prove(&mut moved, &world.keys);
         moved.subject = SUBJECT.to_owned();
-        let undecodable = Stored {
+        let undecodable = StoredMessage {
             payload: "not JSON".into(),
             ..unproved.clone()
         };

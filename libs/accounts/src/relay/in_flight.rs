@@ -6,7 +6,7 @@ use mailmesh_bus::{Bus, ReadError};
 use mailmesh_store::outbox::OutboxRow;
 use time::{Duration, OffsetDateTime};
 
-use super::chain::Published;
+use super::chain::ChainResult;
 
 /// Difference between the clocks of a replica and of NATS that is allowed for.
 const CLOCK_MARGIN: Duration = Duration::minutes(5);
@@ -70,7 +70,7 @@ impl InFlight {
     }
 
     /// Forgets the rows that were entered and surely not stored.
-    pub(super) fn leave_unsent(&self, entered: &[i64], published: &Published) {
+    pub(super) fn leave_unsent(&self, entered: &[i64], published: &ChainResult) {
         let mut sent = self.lock();
         let kept: HashSet<i64> = published.possibly_stored().collect();
         for id in entered.iter().filter(|id| !kept.contains(id)) {

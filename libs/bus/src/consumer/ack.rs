@@ -8,7 +8,7 @@ use tracing::{debug, error, warn};
 
 use super::context::ConsumerContext;
 use super::dead_letter::DeadLetter;
-use super::handler::{Action, Delivery, HandlerError};
+use super::handler::{Delivery, FailureAction, HandlerError};
 use crate::header::from_map;
 use crate::metric;
 
@@ -110,8 +110,10 @@ impl PendingAck {
                     return self.confirm(context, Bytes::from_static(b"+ACK")).await;
                 }
                 WorkOutcome::Failed(HandlerError { action, source }) => match action {
-                    Action::Retry { after } => return self.retry(context, source, after).await,
-                    Action::DeadLetter { reason } => source.context(reason),
+                    FailureAction::Retry { after } => {
+                        return self.retry(context, source, after).await;
+                    }
+                    FailureAction::DeadLetter { reason } => source.context(reason),
                 },
                 WorkOutcome::Panicked => {
                     return self

@@ -14,7 +14,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use super::ack::{PendingAck, WorkOutcome, redeliver};
 use super::context::ConsumerContext;
 use super::handler::{Delivery, Handler};
-use super::pull::{Pull, PullError, Pulled};
+use super::pull::{Pull, PullError, PullResult};
 use super::unreadable_scan::UnreadableScan;
 use crate::delay::jittered;
 use crate::metric;
@@ -172,8 +172,8 @@ async fn pump_into<'a, H: Handler>(
                 continue;
             }
             pulled = pull.next(), if working.len() < IN_HAND => match pulled {
-                Ok(Pulled::Message(message)) => message,
-                Ok(Pulled::RequestEnded) => { *failures = 0; continue; }
+                Ok(PullResult::Message(message)) => message,
+                Ok(PullResult::RequestEnded) => { *failures = 0; continue; }
                 Err(error) => return Some(error),
             },
         };

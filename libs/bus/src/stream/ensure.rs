@@ -82,12 +82,12 @@ impl Bus {
                 Ok(())
             }
             Err(error) => {
-                let failed = Failed::of(&error.kind());
+                let failed = EnsureFailure::of(&error.kind());
                 let source = NatsCause::from(error);
                 Err(match failed {
-                    Failed::NoRoom => no_room(kind, stream, &inner.settings.streams, source),
-                    Failed::Unanswered => StreamError::Unanswered { stream, source },
-                    Failed::Refused => StreamError::Update { stream, source },
+                    EnsureFailure::NoRoom => no_room(kind, stream, &inner.settings.streams, source),
+                    EnsureFailure::Unanswered => StreamError::Unanswered { stream, source },
+                    EnsureFailure::Refused => StreamError::Update { stream, source },
                 })
             }
         }
@@ -131,12 +131,12 @@ impl Bus {
                 Ok(())
             }
             Err(error) => {
-                let failed = Failed::of(&error.kind());
+                let failed = EnsureFailure::of(&error.kind());
                 let source = NatsCause::from(error);
                 Err(match failed {
-                    Failed::NoRoom => no_room(kind, stream, &inner.settings.streams, source),
-                    Failed::Unanswered => StreamError::Unanswered { stream, source },
-                    Failed::Refused => StreamError::Create { stream, source },
+                    EnsureFailure::NoRoom => no_room(kind, stream, &inner.settings.streams, source),
+                    EnsureFailure::Unanswered => StreamError::Unanswered { stream, source },
+                    EnsureFailure::Refused => StreamError::Create { stream, source },
                 })
             }
         }
@@ -161,13 +161,13 @@ pub(super) fn is_without_jetstream(error: &GetStreamError) -> bool {
 }
 
 /// Why a stream was not made or changed.
-enum Failed {
+enum EnsureFailure {
     NoRoom,
     Unanswered,
     Refused,
 }
 
-impl Failed {
+impl EnsureFailure {
     fn of(kind: &CreateStreamErrorKind) -> Self {
         let error = match kind {
             CreateStreamErrorKind::JetStream(error) => error,
