@@ -22,7 +22,7 @@ use tracing::{error, info, warn};
 
 use crate::{AccountSnapshot, AccountWork, LeaseChange, LeaseKeeper, Leases, Replica};
 use inputs::{Input, Inputs};
-use registry::Running;
+use registry::RunningWorker;
 pub use registry::{Overlap, WorkerRegistry, WorkerView};
 
 /// Maximum accounts whose state is loaded with one round of queries.
@@ -69,7 +69,7 @@ impl fmt::Debug for AccountHost {
     }
 }
 
-enum Happened {
+enum HostInput {
     Stop,
     Lease(Option<LeaseChange>),
     Ended(Result<(Id, ()), JoinError>),
@@ -109,16 +109,16 @@ impl AccountHost {
         let mut inputs = Inputs::open(&self.replica.bus, &self.settings).await;
         loop {
             let happened = tokio::select! {
-                () = stop.cancelled() => Happened::Stop,
-                change = changes.recv() => Happened::Lease(change),
-                Some(ended) = self.tasks.join_next_with_id() => Happened::Ended(ended),
-                input = inputs.next() => Happened::Input(input),
+                () = stop.cancelled() => HostInput::Stop,
+                change = changes.recv() => HostInput::Lease(change),
+                Some(ended) = self.tasks.join_next_with_id() => HostInput::Ended(ended),
+                input = inputs.next() => HostInput::Input(input),
             };
             match happened {
-                Happened::Stop | Happened::Lease(None) => break,
-                Happened::Lease(Some(change)) => self.follow(change).await,
-                Happened::Ended(ended) => self.note_end(ended, &mut inputs),
-                Happened::Input(input) => self.take(input, &mut inputs).await,
+                HostInput::Stop | HostInput::Lease(None) => break,
+                HostInput::Lease(Some(change)) => self.follow(change).await,
+                HostInput::Ended(ended) => self.note_end(ended, &mut inputs),
+                HostInput::Input(input) => self.take(input, &mut inputs).await,
             }
         }
         self.finish().await;
@@ -196,7 +196,7 @@ impl AccountHost {
         let signals = Arc::<crate::WorkerSignals>::default();
         let (key, grant_id, revision) = (account.key.clone(), account.grant_id, account.revision);
         let worker = self.work.worker(snapshot, Arc::clone(&signals));
-        let running = Running {
+        let running = RunningWorker {
             key,
             grant_id,
             revision,

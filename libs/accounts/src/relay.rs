@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::chain::ChainResult;
-use self::in_flight::InFlight;
+use self::in_flight::InFlightRows;
 
 const BATCH_ROWS: i64 = outbox::MOST_IN_FLIGHT;
 /// Age of a listing beyond which nothing of it is published: a replica that stood still for ten seconds counts as dead, and
@@ -59,7 +59,7 @@ pub struct Relay {
     /// The CloudEvents source of the service's events.
     source: String,
     wake: Arc<Notify>,
-    in_flight: InFlight,
+    in_flight: InFlightRows,
 }
 
 /// Wakes a [`Relay`].
@@ -108,7 +108,7 @@ impl Relay {
             replica,
             source,
             wake,
-            in_flight: InFlight::default(),
+            in_flight: InFlightRows::default(),
         };
         (relay, handle)
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use mailmesh_domain::AccountState;
 use mailmesh_events::account::{AccountFailing, AccountRecovered, AccountSignInRequired};
-use mailmesh_events::{Encoded, Problem};
+use mailmesh_events::{EncodedEvent, Problem};
 use mailmesh_store::account::Account;
 use mailmesh_store::account_status::{StateWrite, StoredState};
 use mailmesh_store::lease::LeaseTerm;
@@ -148,7 +148,7 @@ fn event_of(
     state: AccountState,
     was: AccountState,
     problem: Option<&Problem>,
-) -> Option<Encoded> {
+) -> Option<EncodedEvent> {
     let key = account.key.clone();
     let encoded = match (state, problem.cloned()) {
         (AccountState::Failing, Some(problem)) => replica.encode(&AccountFailing {

@@ -53,7 +53,7 @@ pub(crate) use {command, event};
 
 /// An event in CloudEvents binary mode, ready to be published.
 #[derive(Debug, Clone)]
-pub struct Encoded {
+pub struct EncodedEvent {
     /// The subject, without the configured prefix.
     pub subject: String,
     /// The CloudEvents id; also the `Nats-Msg-Id`.
@@ -140,7 +140,7 @@ pub fn encode<E: Event>(
     id: EventId,
     source: &str,
     at: OffsetDateTime,
-) -> Result<Encoded, serde_json::Error> {
+) -> Result<EncodedEvent, serde_json::Error> {
     let key = event.key();
     let moment = at.format(&Rfc3339).unwrap_or_default();
     let id = id.to_string();
@@ -157,7 +157,7 @@ pub fn encode<E: Event>(
         let value = utf8_percent_encode(value, HEADER_VALUE).to_string();
         (name.to_owned(), value)
     });
-    Ok(Encoded {
+    Ok(EncodedEvent {
         subject: subject::of_event(E::NAME, &key),
         payload: serde_json::to_vec(event)?,
         headers: headers.into(),

@@ -23,7 +23,7 @@ pub mod token;
 pub use address::{AddressInput, MailAddress, Recipients};
 pub use contract::{COMMAND_NAMES, EVENT_NAMES};
 pub use envelope::{
-    CloudEvent, Command, DecodeError, Encoded, Event, Headers, decode_command, decode_event,
+    CloudEvent, Command, DecodeError, EncodedEvent, Event, Headers, decode_command, decode_event,
     encode, read_json,
 };
 pub use problem::Problem;

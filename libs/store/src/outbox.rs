@@ -1,7 +1,7 @@
 //! `outbox`: events of committed changes, on their way to the bus.
 
 use mailmesh_domain::ReplicaId;
-use mailmesh_events::{Encoded, Headers};
+use mailmesh_events::{EncodedEvent, Headers};
 use serde_json::Value;
 use sqlx::types::Json;
 use time::OffsetDateTime;
@@ -18,7 +18,7 @@ pub const MOST_IN_FLIGHT: i64 = 500;
 pub struct OutboxRow {
     /// Counts up in the order of insertion.
     pub id: i64,
-    pub event: Encoded,
+    pub event: EncodedEvent,
     /// When it was committed, by its replica's clock.
     pub created_at: OffsetDateTime,
     /// A replica that died may have published it.
@@ -43,7 +43,7 @@ struct Row {
 pub async fn insert(
     tx: &mut Tx,
     replica: ReplicaId,
-    events: &[Encoded],
+    events: &[EncodedEvent],
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
     if events.is_empty() {
@@ -103,7 +103,7 @@ fn from_row(row: Row) -> Result<OutboxRow, StoreError> {
     };
     Ok(OutboxRow {
         id: row.outbox_id,
-        event: Encoded {
+        event: EncodedEvent {
             subject: row.subject,
             id: row.event_id,
             headers: of.json("headers", Some(row.headers))?.unwrap_or_default(),

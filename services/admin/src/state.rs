@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use mailmesh_accounts::Replica;
 use mailmesh_domain::NetworkSettings;
-use mailmesh_events::{Encoded, Event};
+use mailmesh_events::{EncodedEvent, Event};
 use mailmesh_oauth::PublicSettings;
 use mailmesh_secrets::SealingKey;
 use mailmesh_store::{Tx, outbox};
@@ -65,7 +65,7 @@ impl App {
 
     /// Adds an event that is published once the transaction is committed.
     pub(crate) async fn announce<E: Event>(&self, tx: &mut Tx, event: &E) -> Result<(), ApiError> {
-        let mut encoded: Encoded = self.replica.encode(event)?;
+        let mut encoded: EncodedEvent = self.replica.encode(event)?;
         mailmesh_bus::trace::inject(&mut encoded.headers);
         outbox::insert(tx, self.replica.id, &[encoded], self.now()).await?;
         Ok(())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailmesh_domain::{AccountState, GrantId, GrantState, Key};
-use mailmesh_events::Encoded;
+use mailmesh_events::EncodedEvent;
 use mailmesh_events::account::AccountAuthenticated;
 use mailmesh_events::token::TokenRefreshed;
 use mailmesh_oauth::{Identity, TokenAnswer, access_expires_at, refresh_due_at};
@@ -194,7 +194,7 @@ fn refresh_token(
     Ok(kept)
 }
 
-fn events(app: &App, grant: &Grant, keys: Vec<Key>) -> Result<Vec<Encoded>, Obstacle> {
+fn events(app: &App, grant: &Grant, keys: Vec<Key>) -> Result<Vec<EncodedEvent>, Obstacle> {
     let refreshed = TokenRefreshed {
         grant_id: grant.id,
         generation: grant.generation,

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use mailmesh_bus::{Outgoing, RawMails, trace};
 use mailmesh_domain::{EventId, Position};
 use mailmesh_events::mail::{Attachment, Header, MailReceived, Origin, RawMail, Truncated};
-use mailmesh_events::{Encoded, MailAddress, subject};
+use mailmesh_events::{EncodedEvent, MailAddress, subject};
 use mailmesh_mail::message::{InlineText, NamedAddress, ParsedMail, parse, parse_beginning};
 use mailmesh_mail::source::{FetchedMail, ListedMail};
 use mailmesh_store::mailbox::{FoundMail, ReceivedMail};
@@ -181,7 +181,7 @@ fn encode_bounded(
     id: EventId,
     source: &str,
     now: OffsetDateTime,
-) -> Result<Encoded, serde_json::Error> {
+) -> Result<EncodedEvent, serde_json::Error> {
     let cuts = [
         Truncated::Html,
         Truncated::Headers,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mailmesh_accounts::{GroupCommit, GroupHandle, Replica};
 use mailmesh_domain::MailId;
-use mailmesh_events::Encoded;
+use mailmesh_events::EncodedEvent;
 use mailmesh_runtime::Lifecycle;
 use mailmesh_store::outbound_mail::{self, Outcome};
 use mailmesh_store::{StoreError, outbox};
@@ -33,7 +33,7 @@ const LAST_TRIES: u32 = 10;
 #[derive(Debug)]
 pub(crate) struct Recorded {
     pub(crate) outcome: Outcome,
-    pub(crate) events: Vec<Encoded>,
+    pub(crate) events: Vec<EncodedEvent>,
     /// What the events tell of.
     pub(crate) kind: Option<MailEventKind>,
 }
@@ -168,7 +168,7 @@ impl Outcomes {
         let outcomes: Vec<Outcome> = pending().map(|recorded| recorded.outcome.clone()).collect();
         let mut tx = self.replica.database.begin().await?;
         let settled = outbound_mail::record_outcomes(&mut tx, &outcomes, now).await?;
-        let events: Vec<Encoded> = pending()
+        let events: Vec<EncodedEvent> = pending()
             .filter(|recorded| settled.contains(&recorded.outcome.mail_id))
             .flat_map(|recorded| recorded.events.iter().cloned())
             .collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mailmesh_accounts::Replica;
 use mailmesh_domain::{AccountId, Key, Verdict};
-use mailmesh_events::{Encoded, Problem};
+use mailmesh_events::{EncodedEvent, Problem};
 use mailmesh_store::outbound_mail::Recovered;
 use mailmesh_store::{StoreError, Tx, account, outbound_mail, outbox};
 use tokio::time::MissedTickBehavior;
@@ -89,7 +89,7 @@ async fn events_of(
     tx: &mut Tx,
     recovered: &[Recovered],
     problem: &Problem,
-) -> Result<Vec<Encoded>, StoreError> {
+) -> Result<Vec<EncodedEvent>, StoreError> {
     let requeued: usize = recovered.iter().map(|each| each.requeued.len()).sum();
     let uncertain = || recovered.iter().flat_map(|each| &each.uncertain);
     if requeued + uncertain().count() > 0 {

@@ -8,7 +8,7 @@ use mailmesh_events::account::{
     AccountFailing, AccountRecovered, AccountSignInRequired, ClientRefused,
 };
 use mailmesh_events::token::{TokenRefreshFailed, TokenRefreshed};
-use mailmesh_events::{Encoded, Event, Problem};
+use mailmesh_events::{EncodedEvent, Event, Problem};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant, NewTokens};
 use mailmesh_store::{StoreError, Tx, account, outbox};
@@ -261,7 +261,7 @@ fn jitter(after: Duration, spread: u8) -> Duration {
 /// Events of one transaction.
 struct Events<'a> {
     replica: &'a Replica,
-    encoded: Vec<Encoded>,
+    encoded: Vec<EncodedEvent>,
 }
 
 impl<'a> Events<'a> {

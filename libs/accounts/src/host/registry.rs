@@ -32,7 +32,7 @@ pub struct WorkerRegistry {
 #[derive(Debug, Default)]
 struct State {
     held: HashSet<AccountId>,
-    workers: HashMap<AccountId, Running>,
+    workers: HashMap<AccountId, RunningWorker>,
     tasks: HashMap<Id, AccountId>,
     /// Their workers panicked: started again at once they could panic in an endless loop.
     panicked: HashSet<AccountId>,
@@ -41,7 +41,7 @@ struct State {
 
 /// One worker, as the host sees it.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct RunningWorker {
     pub(super) key: Key,
     pub(super) grant_id: Option<GrantId>,
     pub(super) revision: i64,
@@ -215,7 +215,7 @@ impl WorkerRegistry {
         self.lock().held.contains(&id)
     }
 
-    pub(super) fn add(&self, id: AccountId, worker: Running) {
+    pub(super) fn add(&self, id: AccountId, worker: RunningWorker) {
         let mut state = self.lock();
         state.tasks.insert(worker.abort.id(), id);
         state.workers.insert(id, worker);
@@ -296,7 +296,7 @@ impl State {
     }
 }
 
-impl Running {
+impl RunningWorker {
     fn stop(&mut self) {
         self.signals.stop.cancel();
         self.stopping_since.get_or_insert_with(Instant::now);

@@ -115,14 +115,14 @@ impl ChainResult {
 
 #[cfg(test)]
 mod tests {
-    use mailmesh_events::Encoded;
+    use mailmesh_events::EncodedEvent;
 
     use super::*;
 
     fn row((id, subject): (i64, &str)) -> OutboxRow {
         OutboxRow {
             id,
-            event: Encoded {
+            event: EncodedEvent {
                 subject: subject.to_owned(),
                 id: id.to_string(),
                 headers: Vec::new(),

@@ -16,11 +16,11 @@ const PARALLEL: usize = 16;
 /// Rows of this process that may be stored by the bus although they are in the outbox: the answer was lost, or the row was not
 /// deleted. The server recognises a repetition for the duplicate window only, and an outage may outlast it.
 #[derive(Debug, Default)]
-pub(super) struct InFlight {
+pub(super) struct InFlightRows {
     rows: Mutex<HashSet<i64>>,
 }
 
-impl InFlight {
+impl InFlightRows {
     /// Returns which rows the stream holds already. Only those are looked for that this process, or the dead one that it took
     /// them over from, may have published before.
     pub(super) async fn find_stored(

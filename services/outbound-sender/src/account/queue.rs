@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_events::{Encoded, Problem};
+use mailmesh_events::{EncodedEvent, Problem};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{Block, OutboundMail, is_news};
 use mailmesh_store::{StoreError, Tx, outbound_mail, outbox};
@@ -153,7 +153,7 @@ impl AccountQueue {
         tx: &mut Tx,
         wait: &Wait<'_>,
         now: OffsetDateTime,
-    ) -> Result<(Vec<Encoded>, bool), StoreError> {
+    ) -> Result<(Vec<EncodedEvent>, bool), StoreError> {
         let replica = &self.shared.replica;
         let mut mails = outbound_mail::list_untold(tx, self.account.id, now, BATCH).await?;
         let is_full = i64::try_from(mails.len()) == Ok(BATCH);
@@ -172,7 +172,7 @@ impl AccountQueue {
         let untold = mails
             .iter()
             .filter(|mail| is_news(mail.problem.as_ref(), wait.problem));
-        let events: Vec<Encoded> = untold
+        let events: Vec<EncodedEvent> = untold
             .flat_map(|mail| event::encode_parked(replica, key, mail, next, wait.problem))
             .collect();
         outbox::insert(tx, replica.id, &events, now).await?;

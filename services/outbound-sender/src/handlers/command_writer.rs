@@ -4,7 +4,7 @@ use mailmesh_accounts::{Replica, WorkerRegistry};
 use mailmesh_bus::HandlerError;
 use mailmesh_domain::{AccountId, EventId, Key, MailId};
 use mailmesh_events::mail::{MailRejected, MailRepeated, RejectedCommand};
-use mailmesh_events::{Encoded, encode};
+use mailmesh_events::{EncodedEvent, encode};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{self, Accepted, CancelResult, NewOutboundMail};
 use mailmesh_store::{StoreError, Tx, outbox};
@@ -26,7 +26,7 @@ struct Written {
     queued: Vec<NewMail>,
     /// Bodies of commands that did not become mails.
     orphans: Vec<MailId>,
-    events: Vec<Encoded>,
+    events: Vec<EncodedEvent>,
 }
 
 /// Writes what was made of commands.
@@ -119,7 +119,7 @@ impl CommandWriter<'_> {
         tx: &mut Tx,
         cancel: Cancel,
         account: &Account,
-    ) -> Result<Option<Encoded>, StoreError> {
+    ) -> Result<Option<EncodedEvent>, StoreError> {
         let now = self.replica.clock.now();
         let request = cancel.into_request(account.id);
         let result = outbound_mail::settle_cancel(tx, &request, now).await?;
@@ -136,7 +136,7 @@ impl CommandWriter<'_> {
         tx: &mut Tx,
         new: &NewMail,
         first: MailId,
-    ) -> Result<Option<Encoded>, StoreError> {
+    ) -> Result<Option<EncodedEvent>, StoreError> {
         info!(mail.id = %first, "The same mail was asked for before");
         let Some(first) = outbound_mail::find(tx, first).await? else {
             return Ok(None);
@@ -155,7 +155,7 @@ impl CommandWriter<'_> {
     }
 
     /// The id follows from the command, so that a command which is read twice is rejected once.
-    fn rejection(&self, rejection: Rejection) -> Option<Encoded> {
+    fn rejection(&self, rejection: Rejection) -> Option<EncodedEvent> {
         info!(
             delivery.sequence = rejection.stream_sequence,
             field = rejection.refusal.field,
