@@ -232,13 +232,14 @@ fn decode<T: DeserializeOwned>(
 /// A body sent without headers may still be an envelope: no command has a field `specversion`.
 fn looks_structured(payload: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
-    struct Probe {
+    struct StructuredMarker {
         specversion: Option<serde::de::IgnoredAny>,
     }
     payload
         .windows(13)
         .any(|window| window == b"\"specversion\"")
-        && serde_json::from_slice::<Probe>(payload).is_ok_and(|probe| probe.specversion.is_some())
+        && serde_json::from_slice::<StructuredMarker>(payload)
+            .is_ok_and(|probe| probe.specversion.is_some())
 }
 
 fn decode_structured<T: DeserializeOwned>(

@@ -31,13 +31,16 @@ pub(crate) fn no_key_set(issuer: &Url) -> OAuthError {
 }
 
 /// A provider's metadata, with whether it must name a key set.
-pub(crate) struct Found {
+pub(crate) struct DiscoveredMetadata {
     pub(crate) endpoints: Endpoints,
     pub(crate) needs_keys: bool,
 }
 
 /// Finds the metadata, and leaves to the caller whether the key set is known from elsewhere.
-pub(crate) async fn find(http: &HttpClient, issuer: &Url) -> Result<Found, OAuthError> {
+pub(crate) async fn find(
+    http: &HttpClient,
+    issuer: &Url,
+) -> Result<DiscoveredMetadata, OAuthError> {
     if let Some(asked) = issuer_of_document(issuer) {
         return read(http, issuer, &asked).await;
     }
@@ -64,7 +67,11 @@ fn may_be_elsewhere(error: &OAuthError) -> bool {
     }
 }
 
-async fn read(http: &HttpClient, document: &Url, asked: &Url) -> Result<Found, OAuthError> {
+async fn read(
+    http: &HttpClient,
+    document: &Url,
+    asked: &Url,
+) -> Result<DiscoveredMetadata, OAuthError> {
     let metadata = http.get(Operation::Discover, document, None).await?;
     let text = |name| metadata.get(name).and_then(Value::as_str);
     let answered = text("issuer").ok_or(incomplete("no issuer"))?;
@@ -95,7 +102,7 @@ async fn read(http: &HttpClient, document: &Url, asked: &Url) -> Result<Found, O
             .and_then(Value::as_bool)
             .unwrap_or_default(),
     };
-    Ok(Found {
+    Ok(DiscoveredMetadata {
         endpoints,
         needs_keys,
     })

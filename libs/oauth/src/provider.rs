@@ -70,11 +70,11 @@ pub struct Providers {
     keep: Duration,
     addresses: AddressRule,
     https: Mutex<HashMap<Trust, HttpClient>>,
-    known: Mutex<HashMap<ClientConfigurationId, Known>>,
+    known: Mutex<HashMap<ClientConfigurationId, CachedProvider>>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct CachedProvider {
     configured_at: OffsetDateTime,
     believed_until: Instant,
     provider: Arc<Provider>,
@@ -153,7 +153,7 @@ impl Providers {
             }
             match (self.find(registered).await, known) {
                 (Ok(provider), _) => {
-                    let found = Known {
+                    let found = CachedProvider {
                         configured_at: registered.changed_at,
                         believed_until: Instant::now() + self.keep,
                         provider: Arc::clone(&provider),

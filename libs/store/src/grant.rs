@@ -14,7 +14,7 @@ use crate::convert::{RowOf, sealed_bytes};
 use crate::{StoreError, Tx};
 
 pub use refresh::{
-    Claiming, ClientShares, NewTokens, claim, claim_due, next_due_at, postpone, record_failure,
+    ClaimRules, ClientShares, NewTokens, claim, claim_due, next_due_at, postpone, record_failure,
     record_refresh, resume_client, resume_corrected, set_due,
 };
 pub use summary::{GrantSummary, list_summaries};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mailmesh_accounts::Replica;
 use mailmesh_domain::{AccountId, Key, Verdict};
 use mailmesh_events::{EncodedEvent, Problem};
-use mailmesh_store::outbound_mail::Recovered;
+use mailmesh_store::outbound_mail::RecoveredAttempts;
 use mailmesh_store::{StoreError, Tx, account, outbound_mail, outbox};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -87,7 +87,7 @@ async fn recover(shared: &Shared) -> Result<(), StoreError> {
 async fn events_of(
     replica: &Replica,
     tx: &mut Tx,
-    recovered: &[Recovered],
+    recovered: &[RecoveredAttempts],
     problem: &Problem,
 ) -> Result<Vec<EncodedEvent>, StoreError> {
     let requeued: usize = recovered.iter().map(|each| each.requeued.len()).sum();

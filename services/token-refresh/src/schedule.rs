@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mailmesh_domain::{ClientConfigurationId, GrantId};
 use mailmesh_store::StoreError;
-use mailmesh_store::grant::{self, Claiming, ClientShares, Grant};
+use mailmesh_store::grant::{self, ClaimRules, ClientShares, Grant};
 use tokio::sync::Notify;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -100,7 +100,7 @@ impl Scheduler {
         // Such a claim may have ended while its new tokens wait for the database.
         let except: Vec<GrantId> = self.under_way.values().map(|(id, _)| *id).collect();
         let allowance = self.refresher.clients.allowance();
-        let claiming = Claiming {
+        let claiming = ClaimRules {
             replica: replica.id,
             claim_for: CLAIM,
             except: &except,
@@ -116,7 +116,7 @@ impl Scheduler {
         let none = |(id, _): &(ClientConfigurationId, i64)| (*id, 0);
         let proved = allowance.proved.iter().map(none);
         let named: Vec<_> = proved.chain(allowance.unproved.iter().copied()).collect();
-        let claiming = Claiming {
+        let claiming = ClaimRules {
             shares: ClientShares {
                 named: &named,
                 others: allowance.unknown,
@@ -134,7 +134,7 @@ impl Scheduler {
             .chain(&allowance.unproved)
             .copied()
             .collect();
-        let claiming = Claiming {
+        let claiming = ClaimRules {
             shares: ClientShares {
                 named: &named,
                 others: allowance.unknown,

@@ -30,7 +30,7 @@ pub struct NewTokens {
 
 /// Which grants a replica may claim, besides those that nobody has claimed.
 #[derive(Debug, Clone, Copy)]
-pub struct Claiming<'a> {
+pub struct ClaimRules<'a> {
     pub replica: ReplicaId,
     /// How long its claims last.
     pub claim_for: Duration,
@@ -66,7 +66,7 @@ impl ClientShares<'_> {
     }
 }
 
-impl Claiming<'_> {
+impl ClaimRules<'_> {
     fn except(&self) -> Vec<Uuid> {
         self.except.iter().map(|id| id.as_uuid()).collect()
     }
@@ -79,7 +79,7 @@ impl Claiming<'_> {
 /// When the database fails.
 pub async fn claim_due(
     tx: &mut Tx,
-    claiming: &Claiming<'_>,
+    claiming: &ClaimRules<'_>,
     now: OffsetDateTime,
     limit: i64,
 ) -> Result<Vec<Grant>, StoreError> {
@@ -312,7 +312,7 @@ pub async fn resume_corrected(tx: &mut Tx, now: OffsetDateTime) -> Result<u64, S
 /// When the database fails.
 pub async fn next_due_at(
     tx: &mut Tx,
-    claiming: &Claiming<'_>,
+    claiming: &ClaimRules<'_>,
 ) -> Result<Option<OffsetDateTime>, StoreError> {
     sqlx::query_scalar(
         "SELECT min(due.refresh_due_at) FROM client_configurations c

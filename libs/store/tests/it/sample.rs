@@ -9,7 +9,7 @@ use mailmesh_events::Problem;
 use mailmesh_secrets::{SealedSecret, sha256};
 use mailmesh_store::account::{self, Account, ServerAddress};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
-use mailmesh_store::grant::{self, Claiming, ClientShares, Grant};
+use mailmesh_store::grant::{self, ClaimRules, ClientShares, Grant};
 use mailmesh_store::lease::{self, LeaseTerm};
 use mailmesh_store::listed_mail::ListingEntry;
 use mailmesh_store::mailbox::ReceivedMail;
@@ -141,8 +141,8 @@ pub(crate) async fn stored_client(tx: &mut Tx, key: &str) -> Result<ClientConfig
 
 /// A grant as a sign-in gives it, to be refreshed at `NOW`.
 /// What a replica may claim after a while of peace.
-pub(crate) fn claiming(replica: ReplicaId) -> Claiming<'static> {
-    Claiming {
+pub(crate) fn claiming(replica: ReplicaId) -> ClaimRules<'static> {
+    ClaimRules {
         replica,
         claim_for: std::time::Duration::from_mins(1),
         except: &[],

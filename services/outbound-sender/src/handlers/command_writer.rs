@@ -6,7 +6,7 @@ use mailmesh_domain::{AccountId, EventId, Key, MailId};
 use mailmesh_events::mail::{MailRejected, MailRepeated, RejectedCommand};
 use mailmesh_events::{EncodedEvent, encode};
 use mailmesh_store::account::Account;
-use mailmesh_store::outbound_mail::{self, Accepted, CancelResult, NewOutboundMail};
+use mailmesh_store::outbound_mail::{self, AcceptResult, CancelResult, NewOutboundMail};
 use mailmesh_store::{StoreError, Tx, outbox};
 use tracing::{error, info};
 
@@ -95,15 +95,15 @@ impl CommandWriter<'_> {
             let accepted = outbound_mail::insert(tx, &rows, now).await?;
             for (new, accepted) in round.into_iter().zip(accepted) {
                 match accepted {
-                    Accepted::New => written.queued.push(new),
+                    AcceptResult::New => written.queued.push(new),
                     // The same command, delivered again after its acknowledgement was lost.
-                    Accepted::Repeated(id) if id == new.row.id => {}
-                    Accepted::Repeated(id) => {
+                    AcceptResult::Repeated(id) if id == new.row.id => {}
+                    AcceptResult::Repeated(id) => {
                         let repeated = self.repetition(tx, &new, id).await?;
                         written.events.extend(repeated);
                         written.orphans.push(new.row.id);
                     }
-                    Accepted::KeyTaken(_) => {
+                    AcceptResult::KeyTaken(_) => {
                         written.orphans.push(new.row.id);
                         written.events.extend(self.rejection(key_taken(&new)));
                     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use mailmesh_domain::{Clock, ReplicaId};
 use mailmesh_sandbox::{Fault, Personality};
-use mailmesh_store::grant::{self, Claiming, ClientShares, Grant};
+use mailmesh_store::grant::{self, ClaimRules, ClientShares, Grant};
 use mailmesh_store::{Database, DatabaseSettings};
 use mailmesh_testkit::{Running, eventually};
 use mailmesh_token_refresh::Config;
@@ -46,7 +46,7 @@ async fn end_claim(world: &World, grant: &Grant) -> Result<()> {
         ..grant.clone()
     };
     world.base.save_grant(&due).await?;
-    let claiming = Claiming {
+    let claiming = ClaimRules {
         replica: ReplicaId::generate(&*world.clock),
         claim_for: Duration::ZERO,
         except: &[],
