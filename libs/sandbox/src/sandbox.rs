@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
+use crate::certificate::{CertificateError, TlsAuthority};
 use crate::control::{self, Desk};
 use crate::fault::FaultBook;
 use crate::fault::http::{CutSwitch, honour_cuts};
@@ -24,7 +25,6 @@ use crate::oauth::listener::FrontDoor;
 use crate::oauth::{self, ClientBook, InvalidRedirectUri, OAuthCounters, Provider, SigningKey};
 use crate::server::{MailAddresses, MailParts, MailServerError, SandboxMailServer};
 use crate::settings::{ClientSettings, Settings};
-use crate::tls::{TlsAuthority, TlsError};
 use crate::token::TokenBook;
 
 /// Requests in hand may end; whoever holds a connection longer loses it.
@@ -49,7 +49,7 @@ pub enum SandboxError {
     Mail(#[source] MailServerError),
     /// No certificate could be made.
     #[error("cannot make the certificates")]
-    Tls(#[source] TlsError),
+    Tls(#[source] CertificateError),
     /// No key for id tokens could be made.
     #[error("cannot make the key for id tokens")]
     Key(#[source] SigningKeyError),

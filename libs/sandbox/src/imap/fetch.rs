@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Session;
-use super::answer::{Answer, Trouble};
+use super::answer::{CommandAnswer, CommandProblem};
 use super::envelope::put_envelope;
 use super::item::{BodyItem, Item, parse_items};
 use super::moment::InternalDate;
@@ -24,7 +24,7 @@ struct Plan {
 }
 
 /// A mail on its way out, with its sequence number.
-struct Outgoing {
+struct FetchedMail {
     number: usize,
     mail: Mail,
     is_newly_seen: bool,
@@ -35,7 +35,7 @@ impl Session {
         &mut self,
         is_by_uid: bool,
         parser: &mut Parser,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<CommandAnswer, CommandProblem> {
         let sequence = parser.sequence()?;
         let mut items = parse_items(parser)?;
         if is_by_uid && !items.iter().any(|item| matches!(item, Item::Uid)) {
@@ -56,11 +56,15 @@ impl Session {
                 self.send(&outgoing, &plan).await?;
             }
         }
-        Ok(Answer::Done)
+        Ok(CommandAnswer::Done)
     }
 
     /// Looks the mails up; those that another session expunged are left out, which is no error.
-    fn collect(&mut self, places: &[usize], plan: &Plan) -> Result<Vec<Outgoing>, Trouble> {
+    fn collect(
+        &mut self,
+        places: &[usize],
+        plan: &Plan,
+    ) -> Result<Vec<FetchedMail>, CommandProblem> {
         let (mailbox, view, wire) = self.selected()?;
         let mut folders = mailbox.folders();
         let Some(folder) = view.find_mut(&mut folders) else {
@@ -84,7 +88,7 @@ impl Session {
                 Some(mail)
             };
             changed |= is_newly_seen;
-            found.extend(mail.map(|mail| Outgoing {
+            found.extend(mail.map(|mail| FetchedMail {
                 number: place + 1,
                 mail: mail.clone(),
                 is_newly_seen,
@@ -98,7 +102,7 @@ impl Session {
         Ok(found)
     }
 
-    async fn send(&mut self, outgoing: &Outgoing, plan: &Plan) -> Result<(), ConnectionEnd> {
+    async fn send(&mut self, outgoing: &FetchedMail, plan: &Plan) -> Result<(), ConnectionEnd> {
         if plan.has_body {
             self.site.store.count().imap_bodies.increase();
             if plan.quirks.broken.contains(&Some(outgoing.mail.uid)) {
@@ -117,7 +121,7 @@ impl Session {
     async fn send_badly(
         &mut self,
         fault: Fault,
-        outgoing: &Outgoing,
+        outgoing: &FetchedMail,
         plan: &Plan,
     ) -> Result<(), ConnectionEnd> {
         let site = Arc::clone(&self.site);
@@ -166,7 +170,7 @@ const fn as_body(item: &Item) -> Option<&BodyItem> {
 
 async fn put_mail(
     wire: &mut Wire,
-    outgoing: &Outgoing,
+    outgoing: &FetchedMail,
     plan: &Plan,
     may_share: bool,
 ) -> Result<(), ConnectionEnd> {

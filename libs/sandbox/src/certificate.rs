@@ -19,7 +19,7 @@ const NAMES: &[&str] = &[
 
 /// Why the certificates could not be made.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub enum CertificateError {
     /// A key or certificate was refused while it was made.
     #[error("cannot make a certificate")]
     Certificate(#[source] rcgen::Error),
@@ -37,19 +37,19 @@ pub struct TlsAuthority {
 
 impl TlsAuthority {
     /// Makes a fresh authority whose certificate is also valid for `host`; nothing is kept on disk.
-    pub fn generate(host: &str) -> Result<Self, TlsError> {
-        let authority = make_authority().map_err(TlsError::Certificate)?;
-        let key = KeyPair::generate().map_err(TlsError::Certificate)?;
+    pub fn generate(host: &str) -> Result<Self, CertificateError> {
+        let authority = make_authority().map_err(CertificateError::Certificate)?;
+        let key = KeyPair::generate().map_err(CertificateError::Certificate)?;
         let certificate = server_params(host)
             .and_then(|params| params.signed_by(&key, &authority))
-            .map_err(TlsError::Certificate)?;
+            .map_err(CertificateError::Certificate)?;
         let chain = vec![certificate.der().clone(), authority.der().clone()];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let server = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-            .map_err(TlsError::Config)?;
+            .map_err(CertificateError::Config)?;
         Ok(Self {
             ca_pem: authority.pem().into(),
             server: Arc::new(server),
