@@ -22,7 +22,9 @@ use crate::host::{self, HostError};
 use crate::mailbox::{MailStore, MailStoreError};
 use crate::oauth::SigningKeyError;
 use crate::oauth::listener::FrontDoor;
-use crate::oauth::{self, ClientBook, InvalidRedirectUri, OAuthCounters, Provider, SigningKey};
+use crate::oauth::{
+    self, ClientBook, InvalidRedirectUri, OAuthCounters, ProviderState, SigningKey,
+};
 use crate::server::{MailAddresses, MailParts, MailServerError, SandboxMailServer};
 use crate::settings::{ClientSettings, Settings};
 use crate::token::TokenBook;
@@ -86,7 +88,7 @@ pub struct Addresses {
 pub struct Sandbox {
     addresses: Addresses,
     tls: TlsAuthority,
-    provider: Arc<Provider>,
+    provider: Arc<ProviderState>,
     mail_server: SandboxMailServer,
     web: JoinSet<()>,
     stop: DropGuard,
@@ -213,7 +215,7 @@ fn make_provider(
     settings: &Settings,
     clock: Arc<dyn Clock>,
     base_url: String,
-) -> Result<Provider, SandboxError> {
+) -> Result<ProviderState, SandboxError> {
     let clients = ClientBook::default();
     for client in &settings.clients {
         clients
@@ -233,7 +235,7 @@ fn make_provider(
         settings.personality,
         settings.access_token_seconds,
     );
-    Ok(Provider {
+    Ok(ProviderState {
         personality: settings.personality,
         auto_consent: settings.auto_consent,
         ask_password: settings.ask_password,
@@ -245,7 +247,7 @@ fn make_provider(
         clients,
         codes: oauth::CodeBook::default(),
         consents: oauth::ConsentBook::default(),
-        counters: oauth::Counters::default(),
+        counters: oauth::AtomicCounters::default(),
         key: SigningKey::generate().map_err(SandboxError::Key)?,
     })
 }

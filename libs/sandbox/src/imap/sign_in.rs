@@ -7,7 +7,7 @@ use super::parse::Parser;
 use super::{FAILED_SIGN_INS, Session, SignedInMailbox};
 use crate::mailbox::Mailbox;
 use crate::server::bytes::trim_line_end;
-use crate::server::sasl::{self, Mechanism, Purpose, Refusal, SaslProof};
+use crate::server::sasl::{self, Mechanism, Purpose, SaslProof, SaslRefusal};
 use crate::server::wire::{ConnectionEnd, Strike};
 use crate::settings::Personality;
 
@@ -94,7 +94,7 @@ impl Session {
         &mut self,
         tag: &str,
         mechanism: Mechanism,
-        proof: Result<SaslProof, Refusal>,
+        proof: Result<SaslProof, SaslRefusal>,
     ) -> Result<CommandAnswer, CommandProblem> {
         let site = Arc::clone(&self.site);
         let user = proof.as_ref().ok().map(|proof| proof.user.clone());
@@ -108,10 +108,10 @@ impl Session {
         let judged = proof.and_then(|proof| sasl::judge(&site, &proof, Purpose::Imap));
         match judged {
             Ok(mailbox) => Ok(self.welcome(mailbox, true)),
-            Err(Refusal::OtherMailbox) if site.personality == Personality::Microsoft => {
+            Err(SaslRefusal::OtherMailbox) if site.personality == Personality::Microsoft => {
                 match user.and_then(|user| site.store.find(&user)) {
                     Some(mailbox) => Ok(self.welcome(mailbox, false)),
-                    None => self.refuse(mechanism, Refusal::Invalid).await,
+                    None => self.refuse(mechanism, SaslRefusal::Invalid).await,
                 }
             }
             Err(refusal) => self.refuse(mechanism, refusal).await,
@@ -137,7 +137,7 @@ impl Session {
     async fn refuse(
         &mut self,
         mechanism: Mechanism,
-        refusal: Refusal,
+        refusal: SaslRefusal,
     ) -> Result<CommandAnswer, CommandProblem> {
         self.site.store.count().imap_refused.increase();
         self.failed_sign_ins += 1;

@@ -9,24 +9,24 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use super::Provider;
+use super::ProviderState;
 use super::claim::describe_sign_in;
 use super::code::{Approval, CodeRefusal};
-use super::counter::Counters;
+use super::counter::AtomicCounters;
 use super::failure::TokenFailure;
-use super::fields::Fields;
+use super::fields::FormFields;
 use super::refuse::{refuse, uncached};
 use crate::fault::http::stumble;
 use crate::settings::{ClientSettings, Personality};
 use crate::token::{GrantRequest, TokenSet};
 
 /// How a token request ends other than with tokens.
-enum Ending {
+enum TokenRequestEnd {
     Refused(TokenFailure),
     Faulted(Response),
 }
 
-impl From<TokenFailure> for Ending {
+impl From<TokenFailure> for TokenRequestEnd {
     fn from(failure: TokenFailure) -> Self {
         Self::Refused(failure)
     }
@@ -34,31 +34,31 @@ impl From<TokenFailure> for Ending {
 
 /// The token endpoint.
 pub(super) async fn redeem(
-    State(provider): State<Arc<Provider>>,
+    State(provider): State<Arc<ProviderState>>,
     tenant: Option<Path<String>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    Counters::add(&provider.counters.token_requests);
+    AtomicCounters::add(&provider.counters.token_requests);
     let tenant = tenant.as_deref().map(String::as_str);
     match answer(&provider, tenant, &headers, &body).await {
         Ok(tokens) => uncached(Json(tokens)).into_response(),
-        Err(Ending::Refused(failure)) => refuse(&provider, failure),
-        Err(Ending::Faulted(response)) => response,
+        Err(TokenRequestEnd::Refused(failure)) => refuse(&provider, failure),
+        Err(TokenRequestEnd::Faulted(response)) => response,
     }
 }
 
 async fn answer(
-    provider: &Provider,
+    provider: &ProviderState,
     tenant: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Value, Ending> {
+) -> Result<Value, TokenRequestEnd> {
     fail_at(provider, "oauth.token", None).await?;
     if !is_form(headers) {
         return Err(TokenFailure::NotAForm.into());
     }
-    let fields = Fields::parse(body);
+    let fields = FormFields::parse(body);
     let client = provider.clients.authenticate(headers, &fields)?;
     let (tokens, nonce) = match fields.get("grant_type") {
         Some("authorization_code") => exchange(provider, &client, &fields).await?,
@@ -92,10 +92,10 @@ async fn answer(
 }
 
 async fn exchange(
-    provider: &Provider,
+    provider: &ProviderState,
     client: &ClientSettings,
-    fields: &Fields,
-) -> Result<(TokenSet, Option<String>), Ending> {
+    fields: &FormFields,
+) -> Result<(TokenSet, Option<String>), TokenRequestEnd> {
     let code = fields.get("code").ok_or(TokenFailure::Missing("code"))?;
     let address = provider.codes.find_address(code);
     fail_at(provider, "oauth.token.code", address.as_deref()).await?;
@@ -132,7 +132,7 @@ async fn exchange(
 fn check_exchange(
     approval: &Approval,
     client: &ClientSettings,
-    fields: &Fields,
+    fields: &FormFields,
 ) -> Result<(), TokenFailure> {
     if approval.client_id != client.client_id {
         return Err(TokenFailure::CodeOfOtherClient);
@@ -160,10 +160,10 @@ fn check_exchange(
 }
 
 async fn refresh(
-    provider: &Provider,
+    provider: &ProviderState,
     client: &ClientSettings,
-    fields: &Fields,
-) -> Result<TokenSet, Ending> {
+    fields: &FormFields,
+) -> Result<TokenSet, TokenRequestEnd> {
     let token = fields
         .get("refresh_token")
         .ok_or(TokenFailure::Missing("refresh_token"))?;
@@ -182,12 +182,12 @@ async fn refresh(
 }
 
 async fn refresh_for(
-    provider: &Provider,
+    provider: &ProviderState,
     client: &ClientSettings,
-    fields: &Fields,
+    fields: &FormFields,
     token: &str,
     address: Option<&str>,
-) -> Result<TokenSet, Ending> {
+) -> Result<TokenSet, TokenRequestEnd> {
     fail_at(provider, "oauth.token.refresh", address).await?;
     let scopes: Vec<String> = fields
         .words("scope")
@@ -200,9 +200,13 @@ async fn refresh_for(
         .map_err(|refusal| TokenFailure::Refresh(refusal).into())
 }
 
-async fn fail_at(provider: &Provider, point: &str, address: Option<&str>) -> Result<(), Ending> {
+async fn fail_at(
+    provider: &ProviderState,
+    point: &str,
+    address: Option<&str>,
+) -> Result<(), TokenRequestEnd> {
     match stumble(&provider.faults, point, address).await {
-        Some(response) => Err(Ending::Faulted(response)),
+        Some(response) => Err(TokenRequestEnd::Faulted(response)),
         None => Ok(()),
     }
 }

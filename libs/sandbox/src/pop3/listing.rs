@@ -25,13 +25,13 @@ pub(super) struct ListedMessage {
 }
 
 /// The mails of one session, numbered from 1.
-pub(super) struct Listing {
+pub(super) struct SessionListing {
     uid_validity: u32,
     messages: Vec<ListedMessage>,
     quirks: Arc<Pop3Quirks>,
 }
 
-impl Listing {
+impl SessionListing {
     pub(super) fn open(folder: &Folder, quirks: Arc<Pop3Quirks>, selection: Selection) -> Self {
         let is_shown = |mail: &&Mail| {
             let is_hidden =
