@@ -37,7 +37,7 @@ pub struct GreenMail {
     host: String,
     ports: GreenMailPorts,
     http: reqwest::Client,
-    _running: Running,
+    _running: GreenMailGuard,
 }
 
 /// Where each protocol listens; those with TLS are self-signed, and none speaks STARTTLS.
@@ -76,7 +76,7 @@ pub struct StoredMail {
 
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for what their drop does")]
-enum Running {
+enum GreenMailGuard {
     Process(Supervised, Supervised),
     Container(Container),
 }
@@ -102,7 +102,7 @@ impl GreenMail {
             host: container.host.clone(),
             ports,
             http,
-            _running: Running::Container(container),
+            _running: GreenMailGuard::Container(container),
         })
     }
 
@@ -138,7 +138,7 @@ impl GreenMail {
             host,
             ports,
             http,
-            _running: Running::Process(process, tidy),
+            _running: GreenMailGuard::Process(process, tidy),
         })
     }
 

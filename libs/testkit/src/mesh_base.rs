@@ -19,7 +19,7 @@ mod row;
 mod sql;
 mod stream;
 
-pub use row::{MailHost, Tokens, use_grant};
+pub use row::{GrantTokens, MailHost, use_grant};
 
 const MIB: u64 = 1024 * 1024;
 

@@ -40,7 +40,7 @@ impl From<&Sandbox> for MailHost {
 
 /// The tokens of a grant, opened.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Tokens {
+pub struct GrantTokens {
     /// The access token.
     pub access: String,
     /// The refresh token.
@@ -185,13 +185,13 @@ impl MeshBase {
     }
 
     /// Opens the tokens of a grant.
-    pub fn opened(&self, grant: &Grant) -> anyhow::Result<Tokens> {
+    pub fn opened(&self, grant: &Grant) -> anyhow::Result<GrantTokens> {
         let open = |sealed: &SealedSecret, context: SealContext| {
             let opened = self.keys.open(sealed, &context)?;
             anyhow::Ok(opened.expose_secret().to_owned())
         };
         let refresh = grant.refresh_token.as_ref();
-        Ok(Tokens {
+        Ok(GrantTokens {
             access: open(&grant.access_token, Grant::access_context(grant.id))?,
             refresh: refresh
                 .map(|sealed| open(sealed, Grant::refresh_context(grant.id)))

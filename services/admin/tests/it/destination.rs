@@ -4,7 +4,7 @@ use anyhow::Result;
 use mailmesh_domain::{AccountState, Key, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_store::account;
-use mailmesh_testkit::Answer;
+use mailmesh_testkit::ApiResponse;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ fn password(key: &str) -> Value {
     })
 }
 
-fn assert_refused(answer: &Answer, path: &str) {
+fn assert_refused(answer: &ApiResponse, path: &str) {
     assert_eq!(answer.status, 403, "{}", answer.text);
     assert_eq!(answer.code(), "forbidden");
     assert_eq!(answer.fields(), [path], "{}", answer.text);

@@ -14,7 +14,7 @@ use mailmesh_store::account::Account;
 use mailmesh_store::client_configuration::ClientConfiguration;
 use mailmesh_store::grant::Grant;
 use mailmesh_store::sign_in;
-use mailmesh_testkit::{MailHost, MeshBase, Running, free_port};
+use mailmesh_testkit::{MailHost, MeshBase, RunningReplica, free_port};
 use reqwest::header::LOCATION;
 use url::Url;
 
@@ -30,7 +30,7 @@ pub(crate) struct World {
     pub(crate) client: ClientConfiguration,
     pub(crate) url: Url,
     public: PublicSettings,
-    service: Running,
+    service: RunningReplica,
 }
 
 impl World {
@@ -86,7 +86,7 @@ impl World {
             client,
             url: public.url.clone(),
             public,
-            service: Running::start(|lifecycle| service.start(lifecycle)),
+            service: RunningReplica::start(|lifecycle| service.start(lifecycle)),
         })
     }
 

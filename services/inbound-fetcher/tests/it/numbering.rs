@@ -4,12 +4,12 @@ use anyhow::{Result, ensure};
 use mailmesh_domain::Position;
 use mailmesh_events::mail::{MailReceived, MailboxReset, ResetReason};
 use mailmesh_store::account::Account;
-use mailmesh_testkit::{Running, eventually};
+use mailmesh_testkit::{RunningReplica, eventually};
 
 use crate::world::{ALICE, World, mail};
 
 /// A replica that has received mails 1 to 40.
-async fn forty() -> Result<(World, Account, Running)> {
+async fn forty() -> Result<(World, Account, RunningReplica)> {
     let world = World::new().await?;
     let account = world.account("support", |_| {}).await?;
     for number in 1..=40 {
@@ -29,7 +29,7 @@ async fn subjects(world: &World) -> Result<Vec<String>> {
 }
 
 /// Checks that mails 1 to `last` were announced, each once, and how often a reset was told.
-async fn check(world: World, replica: Running, last: u32, resets: usize) -> Result<()> {
+async fn check(world: World, replica: RunningReplica, last: u32, resets: usize) -> Result<()> {
     let mut expected: Vec<String> = (1..=last).map(|number| format!("Mail {number}")).collect();
     expected.sort_unstable();
     world.mails("support", expected.len()).await?;

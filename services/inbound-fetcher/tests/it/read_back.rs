@@ -7,7 +7,7 @@ use mailmesh_domain::{Clock as _, Protocol, SystemClock};
 use mailmesh_events::mail::MailReceived;
 use mailmesh_store::account::Account;
 use mailmesh_store::account_status;
-use mailmesh_testkit::{Running, eventually};
+use mailmesh_testkit::{RunningReplica, eventually};
 
 use crate::world::{ALICE, World, mail, over_each_protocol};
 
@@ -28,7 +28,7 @@ async fn world(protocol: Protocol) -> Result<World> {
 async fn publish_without_recording(
     world: &World,
     account: &Account,
-    replica: Running,
+    replica: RunningReplica,
     number: u32,
     count: usize,
 ) -> Result<Vec<MailReceived>> {

@@ -16,7 +16,9 @@ use mailmesh_sandbox::{MailboxSettings, Sandbox};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::account_status;
 use mailmesh_store::listed_mail::{self, ListingEntry};
-use mailmesh_testkit::{Freezable, MailHost, MeshAddress, MeshBase, Running, eventually, within};
+use mailmesh_testkit::{
+    Freezable, MailHost, MeshAddress, MeshBase, RunningReplica, eventually, within,
+};
 
 pub(crate) const ALICE: &str = "alice@sandbox.test";
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -101,18 +103,18 @@ impl World {
         }
     }
 
-    pub(crate) async fn start(&self) -> Result<Running> {
+    pub(crate) async fn start(&self) -> Result<RunningReplica> {
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
         let service = build(self.config(), Connections::new(database, bus)).await?;
-        Ok(Running::start(|lifecycle| service.start(lifecycle)))
+        Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
     }
 
     /// Starts a replica that has this clock.
-    pub(crate) async fn start_at(&self, clock: Arc<dyn Clock>) -> Result<Running> {
+    pub(crate) async fn start_at(&self, clock: Arc<dyn Clock>) -> Result<RunningReplica> {
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
         let connections = Connections::new(database, bus);
         let service = Service::build(self.config(), &connections, clock).await?;
-        Ok(Running::start(|lifecycle| service.start(lifecycle)))
+        Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
     }
 
     /// Starts a replica that can be frozen.
@@ -265,7 +267,7 @@ impl World {
     }
 
     /// Stops a replica and makes sure that nothing is left in queues.
-    pub(crate) async fn finish(self, replica: Running) -> Result<()> {
+    pub(crate) async fn finish(self, replica: RunningReplica) -> Result<()> {
         replica.stop().await?;
         self.base.check_published().await?;
         self.sandbox.stop().await;

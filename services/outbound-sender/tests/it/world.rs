@@ -15,7 +15,7 @@ use mailmesh_sandbox::{MailboxSettings, Sandbox, Settings};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{self, OutboundMail};
-use mailmesh_testkit::{Freezable, MailHost, MeshAddress, MeshBase, Running};
+use mailmesh_testkit::{Freezable, MailHost, MeshAddress, MeshBase, RunningReplica};
 use serde_json::Value;
 
 const MIB: u64 = 1024 * 1024;
@@ -27,7 +27,7 @@ pub(crate) struct World {
     events: Subscription,
     seen: Vec<Event>,
     ids: HashSet<String>,
-    senders: Vec<Running>,
+    senders: Vec<RunningReplica>,
 }
 
 /// An event as a subscriber sees it.
@@ -80,10 +80,10 @@ impl World {
     }
 
     /// Starts a sender that the test itself ends.
-    pub(crate) async fn sender(&self) -> Result<Running> {
+    pub(crate) async fn sender(&self) -> Result<RunningReplica> {
         let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
         let service = build(&self.base.keys, Connections::new(database, bus)).await?;
-        Ok(Running::start(|lifecycle| service.start(lifecycle)))
+        Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
     }
 
     /// Starts a sender that can be frozen.
@@ -98,7 +98,7 @@ impl World {
 
     /// Asks the senders so far to stop, and does not wait for it.
     pub(crate) fn stop_senders(&self) {
-        self.senders.iter().for_each(Running::ask_to_stop);
+        self.senders.iter().for_each(RunningReplica::ask_to_stop);
     }
 
     pub(crate) fn password_account(&self, key: &str, max_connections: u32) -> Result<Account> {

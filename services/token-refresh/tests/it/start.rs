@@ -4,14 +4,18 @@ use anyhow::Result;
 use mailmesh_accounts::Connections;
 use mailmesh_oauth::PublicSettings;
 use mailmesh_store::Database;
-use mailmesh_testkit::Running;
+use mailmesh_testkit::RunningReplica;
 use mailmesh_token_refresh::{Config, Service};
 use url::Url;
 
 use crate::world::World;
 
 /// Starts a replica with settings and a database of its own.
-pub(crate) async fn start(world: &World, config: Config, database: Database) -> Result<Running> {
+pub(crate) async fn start(
+    world: &World,
+    config: Config,
+    database: Database,
+) -> Result<RunningReplica> {
     let config = Config {
         poll_seconds: 1,
         ..config
@@ -24,5 +28,5 @@ pub(crate) async fn start(world: &World, config: Config, database: Database) -> 
     let connections = Connections::new(database, bus);
     let (keys, clock) = (world.base.keys.clone(), Arc::clone(&world.base.clock));
     let service = Service::build(config, public, keys, &connections, clock).await?;
-    Ok(Running::start(|lifecycle| service.start(lifecycle)))
+    Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
 }

@@ -15,7 +15,7 @@ use mailmesh_sandbox::{ClientSettings, Fault, FaultRule, GrantRequest, Personali
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant};
-use mailmesh_testkit::{MailHost, MeshBase, Running, ask_for_refresh, eventually};
+use mailmesh_testkit::{MailHost, MeshBase, RunningReplica, ask_for_refresh, eventually};
 use mailmesh_token_refresh::{Config, Service};
 use url::Url;
 
@@ -59,7 +59,7 @@ impl World {
         })
     }
 
-    pub(crate) async fn start(&self) -> Result<Running> {
+    pub(crate) async fn start(&self) -> Result<RunningReplica> {
         let config = Config {
             poll_seconds: 1,
             ..Config::default()
@@ -73,7 +73,7 @@ impl World {
         let clock = Arc::clone(&self.base.clock);
         let keys = self.base.keys.clone();
         let service = Service::build(config, public, keys, &connections, clock).await?;
-        Ok(Running::start(|lifecycle| service.start(lifecycle)))
+        Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
     }
 
     /// Consents at the provider and stores what it gave, with one account of each direction.

@@ -157,19 +157,19 @@ pub(crate) fn event(account: &str, id: &str) -> EncodedEvent {
 }
 
 /// A relay that runs beside the test, and no longer than it.
-pub(crate) struct Running {
+pub(crate) struct RunningReplica {
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
 
-pub(crate) fn run(relay: Relay) -> Running {
+pub(crate) fn run(relay: Relay) -> RunningReplica {
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(relay.run(stop.clone()));
-    Running { tasks, stop }
+    RunningReplica { tasks, stop }
 }
 
-impl Running {
+impl RunningReplica {
     /// Stops it, and waits until it has.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.stop.cancel();
