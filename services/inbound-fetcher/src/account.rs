@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 use crate::account_context::AccountContext;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::standby::{self, Pause, Waited};
 use crate::token_refusal::TokenRefusals;
 use crate::watch::{FolderWatch, Look};
@@ -91,7 +91,7 @@ impl Worker {
     async fn connect(&mut self) -> State {
         let (replica, account) = (&self.owner.context.replica, &self.owner.account);
         if let Err(error) = self.recorded.repeat(replica, account).await {
-            return self.fail(Failure::Store(error)).await;
+            return self.fail(WatchFailure::Store(error)).await;
         }
         let known = self.grant.take().map(|grant| *grant);
         let refused = self.refusals.generation();
@@ -110,7 +110,7 @@ impl Worker {
             Err(CredentialsError::TokenOver { generation, .. }) => {
                 return State::WaitingForToken { generation };
             }
-            Err(error) => return self.fail(Failure::Credentials(error)).await,
+            Err(error) => return self.fail(WatchFailure::Credentials(error)).await,
         };
         let source = tokio::select! {
             () = self.owner.stop.cancelled() => return State::Stopped,
@@ -118,15 +118,15 @@ impl Worker {
         };
         match (source, generation) {
             (Ok(source), _) => State::Watching(source),
-            (Err(Failure::Source(error)), Some(generation)) if error.is_token_refused() => {
-                self.refuse(Failure::Source(error), generation).await
+            (Err(WatchFailure::Source(error)), Some(generation)) if error.is_token_refused() => {
+                self.refuse(WatchFailure::Source(error), generation).await
             }
             (Err(failure), _) => self.fail(failure).await,
         }
     }
 
     /// Counts a refusal of the access token itself.
-    async fn refuse(&mut self, failure: Failure, generation: i64) -> State {
+    async fn refuse(&mut self, failure: WatchFailure, generation: i64) -> State {
         self.refusals.note(generation);
         if self.refusals.is_persistent() {
             let problem = failure.problem_of_tokens();
@@ -195,7 +195,7 @@ impl Worker {
     }
 
     /// Decides what a failure means for the account, and how long to stay away.
-    async fn fail(&mut self, failure: Failure) -> State {
+    async fn fail(&mut self, failure: WatchFailure) -> State {
         if self.owner.stop.is_cancelled() {
             return State::Stopped;
         }
@@ -205,7 +205,7 @@ impl Worker {
         // Looks that succeeded prove nothing while each session ends soon after.
         let early_ends = self.watch.early_ends();
         let failures = self.owner.count_failure();
-        if let Failure::Source(error) = &failure
+        if let WatchFailure::Source(error) = &failure
             && error.is_token_stale()
             && failures == 1
             && early_ends <= 1
@@ -252,7 +252,7 @@ fn after(waited: Waited) -> State {
 async fn sign_in(
     owner: &AccountContext,
     credentials: &Credentials,
-) -> Result<Box<dyn MailSource>, Failure> {
+) -> Result<Box<dyn MailSource>, WatchFailure> {
     let (account, servers) = (&owner.account, &owner.context.replica.servers);
     let endpoint = servers.endpoint_of(account)?;
     let connecting = servers.permit_connect(endpoint.direction, &endpoint.server.host);

@@ -74,13 +74,13 @@ impl Default for Settings {
 /// A setting is out of its range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("inbound_fetcher.{setting} must be {range}")]
-pub struct SettingsError {
+pub struct ConfigProblem {
     pub setting: &'static str,
     pub range: &'static str,
 }
 
 /// Name and range of a setting, and whether its value is in the range.
-type Check = (&'static str, &'static str, bool);
+type RangeCheck = (&'static str, &'static str, bool);
 
 const AT_LEAST_1: &str = "at least 1";
 
@@ -88,16 +88,16 @@ impl Settings {
     /// Checks the settings against their ranges and each other.
     ///
     /// # Errors
-    /// [`SettingsError`] for the first one that is out of range.
-    pub fn validate(&self) -> Result<(), SettingsError> {
+    /// [`ConfigProblem`] for the first one that is out of range.
+    pub fn validate(&self) -> Result<(), ConfigProblem> {
         let mut checks = self.check_rates().into_iter().chain(self.check_sizes());
         let failed = checks.find(|(_, _, is_good)| !is_good);
         failed.map_or(Ok(()), |(setting, range, _)| {
-            Err(SettingsError { setting, range })
+            Err(ConfigProblem { setting, range })
         })
     }
 
-    fn check_rates(&self) -> [Check; 6] {
+    fn check_rates(&self) -> [RangeCheck; 6] {
         [
             (
                 "quarantine_attempts",
@@ -124,7 +124,7 @@ impl Settings {
         ]
     }
 
-    fn check_sizes(&self) -> [Check; 5] {
+    fn check_sizes(&self) -> [RangeCheck; 5] {
         let slice_bytes = usize::try_from(self.slice_bytes).unwrap_or(usize::MAX);
         let idle_seconds = self.idle_limit_seconds;
         [

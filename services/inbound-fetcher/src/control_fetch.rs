@@ -1,7 +1,7 @@
 use mailmesh_domain::VerdictKind;
 use mailmesh_mail::MailSource;
 
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 
 /// Bytes read of a control mail: enough to prove that the server shows mails.
 const CONTROL_BYTES: u32 = 64 * 1024;
@@ -24,7 +24,7 @@ pub(crate) async fn fetch_control(
     source: &mut dyn MailSource,
     ordinal: u64,
     attempts: i32,
-) -> Result<ControlFetch, Failure> {
+) -> Result<ControlFetch, WatchFailure> {
     let others = list_others(source, ordinal).await?;
     if others.is_empty() {
         return Ok(ControlFetch::NoOther);
@@ -40,7 +40,7 @@ pub(crate) async fn fetch_control(
     Ok(ControlFetch::Inconclusive)
 }
 
-async fn list_others(source: &mut dyn MailSource, ordinal: u64) -> Result<Vec<u64>, Failure> {
+async fn list_others(source: &mut dyn MailSource, ordinal: u64) -> Result<Vec<u64>, WatchFailure> {
     // Also those before it: what follows may be broken just as it is.
     let mut others = source.list_after(0).await?;
     others.extend(source.list_after(ordinal).await?);

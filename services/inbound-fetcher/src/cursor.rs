@@ -4,7 +4,7 @@
 use mailmesh_mail::source::ListedMail;
 use tracing::warn;
 
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::numbering::Occasion;
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
@@ -14,7 +14,7 @@ use crate::reconcile;
 pub(crate) async fn open(
     folder: &mut OpenFolder<'_>,
     positions: &mut Positions,
-) -> Result<(), Failure> {
+) -> Result<(), WatchFailure> {
     let opened = folder.open().await?;
     reconcile::fit_cursor(folder, positions, &opened).await?;
     positions.note_opened(folder.name, opened.last_ordinal);
@@ -50,7 +50,7 @@ pub(crate) fn is_settled(positions: &Positions, folder: &str) -> bool {
 pub(crate) async fn list_new(
     folder: &mut OpenFolder<'_>,
     positions: &mut Positions,
-) -> Result<Vec<ListedMail>, Failure> {
+) -> Result<Vec<ListedMail>, WatchFailure> {
     while let Some(cursor) = positions.cursor(folder.name) {
         let listed = folder.source.list_after(cursor.ordinal).await?;
         if folder.source.has_unlisted()

@@ -21,11 +21,11 @@ struct FailedFolder {
     failures: u32,
     retry_at: Instant,
     /// None until the failure is reported.
-    told: Option<Told>,
+    reported: Option<ReportedFailure>,
 }
 
 #[derive(Debug)]
-struct Told {
+struct ReportedFailure {
     what: String,
     verdict: Verdict,
     code: Option<String>,
@@ -71,20 +71,20 @@ impl FailedFolders {
         let delay = settings
             .backoff()
             .after_or(failures.saturating_add(shift), hint);
-        let told = if is_lasting || failures >= settings.failures_to_report {
-            Some(Told {
+        let reported = if is_lasting || failures >= settings.failures_to_report {
+            Some(ReportedFailure {
                 what: format!("folder {name:?}: {}", ErrorChain(error)),
                 verdict,
                 code: error.code().map(ToOwned::to_owned),
             })
         } else {
-            before.and_then(|failed| failed.told)
+            before.and_then(|failed| failed.reported)
         };
         self.folders.push(FailedFolder {
             name: name.to_owned(),
             failures,
             retry_at: Instant::now() + delay,
-            told,
+            reported,
         });
         // Sorted, so that the same problem has the same text, whichever folder failed last.
         self.folders.sort_by(|one, other| one.name.cmp(&other.name));
@@ -104,13 +104,13 @@ impl FailedFolders {
 
     /// Returns the problem that names the folders which are not received, and why.
     pub(crate) fn problem(&self) -> Option<Problem> {
-        let told = || {
+        let reported = || {
             self.folders
                 .iter()
-                .filter_map(|failed| failed.told.as_ref())
+                .filter_map(|failed| failed.reported.as_ref())
         };
-        let first = told().next()?;
-        let all = told().map(|told| told.what.as_str());
+        let first = reported().next()?;
+        let all = reported().map(|failure| failure.what.as_str());
         let what = format!("Not every folder is received. {}.", first_of(all, "; "));
         let problem = Problem::new(what, first.verdict)
             .with_code(first.code.clone())

@@ -8,7 +8,7 @@ use mailmesh_store::StoreError;
 
 /// Why an attempt to watch an account ended.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum WatchFailure {
     #[error("the mail server failed")]
     Source(#[from] SourceError),
     #[error("no folder can be received: {names}")]
@@ -43,7 +43,7 @@ pub(crate) enum Failure {
     Stopping,
 }
 
-impl Failure {
+impl WatchFailure {
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
             Self::Source(error) | Self::Folders { source: error, .. } => error.verdict(),

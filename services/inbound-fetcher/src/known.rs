@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use tracing::{info, warn};
 
 use crate::account_context::AccountContext;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::mail_id::to_hex;
 use crate::position::{FormerFolders, Positions};
 use crate::prepare::WholeMail;
@@ -21,7 +21,7 @@ pub(crate) async fn find_known(
     positions: &mut Positions,
     folder: &str,
     mails: &[WholeMail],
-) -> Result<HashSet<u64>, Failure> {
+) -> Result<HashSet<u64>, WatchFailure> {
     let former = positions.former(folder).cloned();
     let may_know = |cursor: &&Cursor| former.is_some() || cursor.rescan_until.is_some();
     let Some(cursor) = positions.cursor(folder).filter(may_know).cloned() else {
@@ -48,7 +48,7 @@ pub(crate) async fn find_published<'a>(
     positions: &mut Positions,
     folder: &str,
     mails: impl Iterator<Item = &'a WholeMail> + Send,
-) -> Result<Vec<u64>, Failure> {
+) -> Result<Vec<u64>, WatchFailure> {
     let (mut ordinals, mut ids) = (Vec::new(), Vec::new());
     for mail in mails {
         match positions.compare(folder, &mail.position, &mail.sha256) {
@@ -97,7 +97,7 @@ async fn find_renumbered(
     owner: &AccountContext,
     cursor: &Cursor,
     mails: &[&WholeMail],
-) -> Result<HashSet<u64>, Failure> {
+) -> Result<HashSet<u64>, WatchFailure> {
     if mails.is_empty() {
         return Ok(HashSet::new());
     }
@@ -117,7 +117,7 @@ async fn adopt(
     cursor: &Cursor,
     former: &FormerFolders,
     mails: &[&WholeMail],
-) -> Result<HashSet<u64>, Failure> {
+) -> Result<HashSet<u64>, WatchFailure> {
     if mails.is_empty() {
         return Ok(HashSet::new());
     }

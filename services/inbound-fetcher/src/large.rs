@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use crate::config::Settings;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::intake::Held;
 use crate::mail_id::length;
 use crate::open_folder::OpenFolder;
@@ -37,7 +37,7 @@ pub(crate) async fn receive(
     folder: &mut OpenFolder<'_>,
     publisher: &mut Publisher<'_>,
     held: Held,
-) -> Result<(), Failure> {
+) -> Result<(), WatchFailure> {
     let owner = folder.owner;
     let settings = &owner.context.settings;
     let (mail, first_permit) = held.into_parts();
@@ -48,7 +48,7 @@ pub(crate) async fn receive(
         .budget
         .take_large(owner.account.host(), most.saturating_add(slice));
     let room = tokio::select! {
-        () = owner.stop.cancelled() => return Err(Failure::Stopping),
+        () = owner.stop.cancelled() => return Err(WatchFailure::Stopping),
         room = taking => room,
     };
     let outcome = read_and_publish(folder.source, publisher, mail, most).await;
@@ -61,7 +61,7 @@ async fn read_and_publish(
     publisher: &mut Publisher<'_>,
     mail: FetchedMail,
     most: usize,
-) -> Result<(), Failure> {
+) -> Result<(), WatchFailure> {
     let Some(listed) = publisher.find_listed(mail.ordinal) else {
         return Ok(());
     };
@@ -87,7 +87,7 @@ async fn read_and_publish(
     debug!(mail.id = %id, bytes = first.record.size_bytes, "Storing a large mail");
     let raw_mails = publisher.owner().context.replica.bus.raw_mails();
     let mut writer = raw_mails.writer(&id);
-    writer.write(&first.raw).await.map_err(Failure::Raw)?;
+    writer.write(&first.raw).await.map_err(WatchFailure::Raw)?;
     let held_bytes = length(&first.raw);
     if held_bytes < first.record.size_bytes {
         let mut hash = digest::Context::new(&digest::SHA256);
@@ -95,14 +95,14 @@ async fn read_and_publish(
         slices.restart(held_bytes);
         while let Some(slice) = slices.next(source).await? {
             hash.update(&slice);
-            writer.write(&slice).await.map_err(Failure::Raw)?;
+            writer.write(&slice).await.map_err(WatchFailure::Raw)?;
         }
         if hash.finish().as_ref() != sha256.as_slice() {
             // The two readings differ, so the id of the first does not fit the content of the second.
             return Err(SourceError::MailUnreadable.into());
         }
     }
-    writer.finish().await.map_err(Failure::Raw)?;
+    writer.finish().await.map_err(WatchFailure::Raw)?;
     publisher.publish(prepared).await
 }
 
@@ -112,7 +112,7 @@ async fn read_whole(
     body: &Bytes,
     slices: &mut Slices,
     most: usize,
-) -> Result<Reading, Failure> {
+) -> Result<Reading, WatchFailure> {
     let mut hash = digest::Context::new(&digest::SHA256);
     hash.update(body);
     let mut head = BytesMut::from(&body[..]);

@@ -74,5 +74,5 @@ mod token_refusal;
 mod watch;
 mod work;
 
-pub use config::{Config, Settings, SettingsError};
+pub use config::{Config, ConfigProblem, Settings};
 pub use service::Service;

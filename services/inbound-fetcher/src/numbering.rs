@@ -11,7 +11,7 @@ use mailmesh_store::mailbox::{self, Cursor, FoundMail, NewestMail};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::mpsc;
 
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
 
@@ -60,7 +60,7 @@ impl Dates {
 
 /// What the numbers of a folder say by themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Numbers {
+enum OrdinalCheck {
     Agree,
     /// The highest mail up to the cursor has to be read.
     Doubtful(HighestMail),
@@ -87,7 +87,7 @@ pub(crate) async fn has_gone_back(
     folder: &mut OpenFolder<'_>,
     positions: &mut Positions,
     occasion: Occasion,
-) -> Result<bool, Failure> {
+) -> Result<bool, WatchFailure> {
     let Some(cursor) = positions.cursor(folder.name).cloned() else {
         return Ok(false);
     };
@@ -109,13 +109,13 @@ pub(crate) async fn has_gone_back(
     };
     let highest = folder.source.highest_up_to(cursor.ordinal).await?;
     let numbering = match judge(&cursor, highest, last, dates) {
-        Numbers::Agree => Numbering::GoesOn,
-        Numbers::Contradict => Numbering::WentBack,
+        OrdinalCheck::Agree => Numbering::GoesOn,
+        OrdinalCheck::Contradict => Numbering::WentBack,
         // The mail breaks the session: reading the folder again passes over it after counted attempts.
-        Numbers::Doubtful(highest) if positions.is_doubted(folder.name, highest.ordinal) => {
+        OrdinalCheck::Doubtful(highest) if positions.is_doubted(folder.name, highest.ordinal) => {
             Numbering::WentBack
         }
-        Numbers::Doubtful(highest) => {
+        OrdinalCheck::Doubtful(highest) => {
             positions.set_doubt(folder.name, Some(highest.ordinal));
             look_at(folder, &cursor, highest).await?
         }
@@ -134,15 +134,15 @@ fn judge(
     highest: Option<HighestMail>,
     last: Option<u64>,
     dates: Dates,
-) -> Numbers {
+) -> OrdinalCheck {
     if let Some(last) = last.filter(|last| *last < cursor.ordinal) {
         // A mail with a higher number than any that was given: there are servers whose UIDNEXT lags behind.
         if highest.is_none_or(|highest| highest.ordinal <= last) {
-            return Numbers::Contradict;
+            return OrdinalCheck::Contradict;
         }
     }
     let (Some(highest), Some(newest)) = (highest, &cursor.newest) else {
-        return Numbers::Agree;
+        return OrdinalCheck::Agree;
     };
     let (shown, known) = (highest.received_at, newest.received_at);
     let is_proof = match highest.ordinal.cmp(&newest.ordinal) {
@@ -153,9 +153,9 @@ fn judge(
         Ordering::Greater => false,
     };
     if is_proof && dates.hold(shown) {
-        Numbers::Agree
+        OrdinalCheck::Agree
     } else {
-        Numbers::Doubtful(highest)
+        OrdinalCheck::Doubtful(highest)
     }
 }
 
@@ -164,7 +164,7 @@ async fn look_at(
     folder: &mut OpenFolder<'_>,
     cursor: &Cursor,
     highest: HighestMail,
-) -> Result<Numbering, Failure> {
+) -> Result<Numbering, WatchFailure> {
     let account = &folder.owner.account;
     let within = highest.ordinal.to_string();
     let Some(position) = Position::from_stored(account.protocol, &cursor.epoch, &within) else {
@@ -223,12 +223,15 @@ fn is_same(known: &NewestMail, shown: &NewestMail) -> bool {
     known.ordinal == shown.ordinal && is_content_same
 }
 
-async fn read(folder: &mut OpenFolder<'_>, ordinal: u64) -> Result<Option<FetchedMail>, Failure> {
+async fn read(
+    folder: &mut OpenFolder<'_>,
+    ordinal: u64,
+) -> Result<Option<FetchedMail>, WatchFailure> {
     let owner = folder.owner;
     let bytes = usize::try_from(COMPARED_BYTES).unwrap_or(usize::MAX);
     let taking = owner.context.budget.take_few(owner.account.host(), bytes);
     let _room = tokio::select! {
-        () = owner.stop.cancelled() => return Err(Failure::Stopping),
+        () = owner.stop.cancelled() => return Err(WatchFailure::Stopping),
         room = taking => room,
     };
     let (sender, mut mails) = mpsc::channel(1);
@@ -276,22 +279,22 @@ mod tests {
                 received_at,
             })
         };
-        let doubtful = |highest: Option<HighestMail>| Numbers::Doubtful(highest.unwrap());
+        let doubtful = |highest: Option<HighestMail>| OrdinalCheck::Doubtful(highest.unwrap());
 
         for (newest, highest, last, expected) in [
-            (Some(40), at(40, Some(EARLY)), Some(40), Numbers::Agree),
-            (Some(40), at(40, Some(EARLY)), None, Numbers::Agree),
+            (Some(40), at(40, Some(EARLY)), Some(40), OrdinalCheck::Agree),
+            (Some(40), at(40, Some(EARLY)), None, OrdinalCheck::Agree),
             // UIDNEXT went back, and nothing or little is left.
             (
                 Some(40),
                 at(11, Some(late())),
                 Some(11),
-                Numbers::Contradict,
+                OrdinalCheck::Contradict,
             ),
-            (Some(40), None, Some(0), Numbers::Contradict),
-            (None, None, Some(39), Numbers::Contradict),
+            (Some(40), None, Some(0), OrdinalCheck::Contradict),
+            (None, None, Some(39), OrdinalCheck::Contradict),
             // UIDNEXT lags behind what the folder holds.
-            (Some(40), at(40, Some(EARLY)), Some(39), Numbers::Agree),
+            (Some(40), at(40, Some(EARLY)), Some(39), OrdinalCheck::Agree),
             // Restored, and passed the cursor since.
             (
                 Some(40),
@@ -301,8 +304,8 @@ mod tests {
             ),
             (Some(40), at(40, None), Some(42), doubtful(at(40, None))),
             // The newest is gone.
-            (Some(40), at(38, Some(EARLY)), Some(40), Numbers::Agree),
-            (Some(40), None, Some(40), Numbers::Agree),
+            (Some(40), at(38, Some(EARLY)), Some(40), OrdinalCheck::Agree),
+            (Some(40), None, Some(40), OrdinalCheck::Agree),
             (
                 Some(40),
                 at(38, Some(late())),
@@ -316,7 +319,7 @@ mod tests {
                 Some(40),
                 doubtful(at(40, Some(late()))),
             ),
-            (None, at(40, Some(late())), None, Numbers::Agree),
+            (None, at(40, Some(late())), None, OrdinalCheck::Agree),
         ] {
             let found = judge(&cursor(newest), highest, last, Dates::Good);
             assert_eq!(found, expected, "{newest:?} {highest:?} {last:?}");
@@ -329,11 +332,11 @@ mod tests {
             ordinal: 40,
             received_at: Some(EARLY),
         };
-        let doubtful = Numbers::Doubtful(highest);
+        let doubtful = OrdinalCheck::Doubtful(highest);
 
         for (dates, expected) in [
-            (Dates::Good, Numbers::Agree),
-            (Dates::GoodBefore(late()), Numbers::Agree),
+            (Dates::Good, OrdinalCheck::Agree),
+            (Dates::GoodBefore(late()), OrdinalCheck::Agree),
             (Dates::GoodBefore(EARLY), doubtful),
             (Dates::Void, doubtful),
         ] {

@@ -9,10 +9,10 @@ use time::OffsetDateTime;
 use tracing::{error, info, instrument};
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::published_index::PublishedIndex;
 use crate::read_back::ReadBackEvents;
-use crate::read_event::{Doubt, EventReader, ReadEvent};
+use crate::read_event::{EventReader, ReadEvent, UntrustedEvent};
 
 /// The right to publish an account's mails, and what is known to be published.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Ownership {
 
 /// What taking an account over gives.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct OwnedAccount {
     pub(crate) ownership: Ownership,
     pub(crate) cursors: Vec<Cursor>,
     /// Mails were published that nobody had recorded.
@@ -50,7 +50,7 @@ pub(crate) async fn take(
     context: &Context,
     account: &Account,
     term: &LeaseTerm,
-) -> Result<Taken, Failure> {
+) -> Result<OwnedAccount, WatchFailure> {
     check_lease(context, term).await?;
     let bus = &context.replica.bus;
     let fence = bus.take_fence(account.key.as_str()).await?;
@@ -95,7 +95,7 @@ pub(crate) async fn take(
     if found > 0 {
         info!(account.id = %account.id, mails = found, "Read back published mails");
     }
-    Ok(Taken {
+    Ok(OwnedAccount {
         ownership,
         cursors,
         has_read_back: found > 0,
@@ -115,14 +115,14 @@ fn last_recorded(mark: EventMark, stream_created_at: OffsetDateTime, last: u64) 
 }
 
 /// An owner that was frozen and replaced would else take the fence away from its successor as it wakes.
-async fn check_lease(context: &Context, term: &LeaseTerm) -> Result<(), Failure> {
+async fn check_lease(context: &Context, term: &LeaseTerm) -> Result<(), WatchFailure> {
     let mut tx = context.replica.database.begin().await?;
     let terms = lease::list_terms(&mut tx, term.replica_id, &[term.account_id]).await?;
     tx.commit().await?;
     if terms.contains(term) {
         Ok(())
     } else {
-        Err(Failure::NotOwner)
+        Err(WatchFailure::NotOwner)
     }
 }
 
@@ -145,7 +145,7 @@ fn read_batch(
     mails
 }
 
-fn set_aside(context: &Context, account: &Account, stored: &StoredMessage, doubt: Doubt) {
+fn set_aside(context: &Context, account: &Account, stored: &StoredMessage, doubt: UntrustedEvent) {
     context.metrics.count_set_aside();
     error!(
         account.id = %account.id,
@@ -162,7 +162,7 @@ async fn note_batch(
     cursors: &[Cursor],
     ownership: &mut Ownership,
     mut mails: Vec<(u64, ReceivedMail)>,
-) -> Result<usize, Failure> {
+) -> Result<usize, WatchFailure> {
     for (sequence, mail) in &mut mails {
         let epoch = mail.position.epoch();
         let cursor = cursors

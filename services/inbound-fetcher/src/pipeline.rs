@@ -3,15 +3,15 @@
 use mailmesh_accounts::MemoryPermit;
 use mailmesh_bus::{Bus, NewRawMail};
 
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::intake::{Held, Intake};
-use crate::prepare::{Prepared, WholeMail};
+use crate::prepare::{PreparedEvent, WholeMail};
 use crate::publish::Publisher;
 
 /// Mails whose raw content is stored and whose events are not yet published, with their memory permits.
 #[derive(Debug)]
-struct Batch {
-    prepared: Vec<Prepared>,
+struct PublishBatch {
+    prepared: Vec<PreparedEvent>,
     _permits: Vec<MemoryPermit>,
 }
 
@@ -19,7 +19,7 @@ struct Batch {
 pub(crate) async fn take_in(
     publisher: &mut Publisher<'_>,
     intake: &mut Intake<'_>,
-) -> Result<(), Failure> {
+) -> Result<(), WatchFailure> {
     let outcome = publish_as_they_come(publisher, intake).await;
     if outcome.is_err() {
         intake.close();
@@ -31,7 +31,7 @@ pub(crate) async fn take_in(
 pub(crate) async fn publish_held(
     publisher: &mut Publisher<'_>,
     held: Vec<Held>,
-) -> Result<(), Failure> {
+) -> Result<(), WatchFailure> {
     let batch = prepare_held(publisher, held).await?;
     let bus = publisher.owner().context.replica.bus.clone();
     store_raw(bus, raw_mails(&batch.prepared)).await?;
@@ -43,8 +43,8 @@ pub(crate) async fn publish_held(
 async fn publish_as_they_come(
     publisher: &mut Publisher<'_>,
     intake: &mut Intake<'_>,
-) -> Result<(), Failure> {
-    let mut stored: Option<Batch> = None;
+) -> Result<(), WatchFailure> {
+    let mut stored: Option<PublishBatch> = None;
     loop {
         let next = if stored.is_none() || intake.has_ready() {
             intake.next_batch().await
@@ -74,14 +74,20 @@ async fn publish_as_they_come(
     }
 }
 
-async fn publish_batch(publisher: &mut Publisher<'_>, batch: Option<Batch>) -> Result<(), Failure> {
+async fn publish_batch(
+    publisher: &mut Publisher<'_>,
+    batch: Option<PublishBatch>,
+) -> Result<(), WatchFailure> {
     match batch {
         Some(batch) => publisher.publish(batch.prepared).await,
         None => Ok(()),
     }
 }
 
-async fn prepare_held(publisher: &mut Publisher<'_>, held: Vec<Held>) -> Result<Batch, Failure> {
+async fn prepare_held(
+    publisher: &mut Publisher<'_>,
+    held: Vec<Held>,
+) -> Result<PublishBatch, WatchFailure> {
     let mut permits = Vec::with_capacity(held.len());
     let mut mails = Vec::with_capacity(held.len());
     for one in held {
@@ -93,13 +99,13 @@ async fn prepare_held(publisher: &mut Publisher<'_>, held: Vec<Held>) -> Result<
             mails.push(WholeMail::new(mail, listed));
         }
     }
-    Ok(Batch {
+    Ok(PublishBatch {
         prepared: publisher.prepare(mails).await?,
         _permits: permits,
     })
 }
 
-fn raw_mails(prepared: &[Prepared]) -> Vec<NewRawMail> {
+fn raw_mails(prepared: &[PreparedEvent]) -> Vec<NewRawMail> {
     let raw = prepared.iter().map(|mail| NewRawMail {
         mail_id: mail.record.id.to_string(),
         bytes: mail.raw.clone(),
@@ -107,8 +113,8 @@ fn raw_mails(prepared: &[Prepared]) -> Vec<NewRawMail> {
     raw.collect()
 }
 
-async fn store_raw(bus: Bus, mails: Vec<NewRawMail>) -> Result<(), Failure> {
+async fn store_raw(bus: Bus, mails: Vec<NewRawMail>) -> Result<(), WatchFailure> {
     let answers = bus.raw_mails().put_all(mails).await;
     let stored: Result<(), _> = answers.into_iter().collect();
-    stored.map_err(Failure::Raw)
+    stored.map_err(WatchFailure::Raw)
 }

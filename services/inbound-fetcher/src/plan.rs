@@ -7,7 +7,7 @@ use mailmesh_domain::VerdictKind;
 use mailmesh_mail::source::{ListedMail, MailSource};
 use tracing::debug;
 
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::intake::UNSIZED_MAILS;
 
 /// Minimum slice, whatever small sizes the server claims.
@@ -39,7 +39,7 @@ impl FetchPlanner {
         &mut self,
         source: &mut dyn MailSource,
         mails: &[ListedMail],
-    ) -> Result<FetchPlan, Failure> {
+    ) -> Result<FetchPlan, WatchFailure> {
         if mails.len() <= UNSIZED_MAILS || self.is_refused {
             return Ok(FetchPlan::default());
         }

@@ -5,9 +5,9 @@ use mailmesh_mail::source::ListedMail;
 
 use crate::account_context::AccountContext;
 use crate::control_fetch::{ControlFetch, fetch_control};
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
-use crate::quarantine::{self, Judgement, may_be_of_a_mail};
+use crate::quarantine::{self, QuarantineDecision, may_be_of_a_mail};
 
 /// A mail that failed so often that one more failure may quarantine it.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ impl PoisonTracker {
         &mut self,
         folder: &mut OpenFolder<'_>,
         mail: &ListedMail,
-    ) -> Result<ControlFetch, Failure> {
+    ) -> Result<ControlFetch, WatchFailure> {
         let broken = self.folders.get_mut(folder.name);
         let candidate = broken.and_then(|broken| {
             let candidate = &mut broken.candidate;
@@ -125,11 +125,11 @@ impl PoisonTracker {
         owner: &AccountContext,
         fetch: SingleFetch<'_>,
         error: &SourceError,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, WatchFailure> {
         let (folder, mail) = (fetch.folder, fetch.mail);
         match quarantine::count_failure(owner, folder, mail, error, fetch.control).await? {
-            Judgement::NotCounted => Ok(false),
-            Judgement::Counted {
+            QuarantineDecision::NotCounted => Ok(false),
+            QuarantineDecision::Counted {
                 attempts,
                 is_candidate,
             } => {
@@ -138,7 +138,7 @@ impl PoisonTracker {
                 self.broken(fetch.folder).candidate = candidate;
                 Ok(false)
             }
-            Judgement::Quarantined => Ok(true),
+            QuarantineDecision::Quarantined => Ok(true),
         }
     }
 

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use tracing::instrument;
 
 use crate::account_context::AccountContext;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::newest::NewestMails;
 use crate::ownership::{self, Ownership};
 use crate::prepare::WholeMail;
@@ -231,7 +231,7 @@ impl Positions {
 
     /// Takes the fence, and reads the cursors again with it.
     #[instrument(name = "take.fence", skip_all, fields(account.id = %owner.account.id))]
-    pub(crate) async fn own(&mut self, owner: &AccountContext) -> Result<(), Failure> {
+    pub(crate) async fn own(&mut self, owner: &AccountContext) -> Result<(), WatchFailure> {
         let taken = ownership::take(&owner.context, &owner.account, &owner.term).await?;
         self.cursors = taken.cursors;
         self.ownership = Some(Box::new(taken.ownership));

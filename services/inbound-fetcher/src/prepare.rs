@@ -56,7 +56,7 @@ impl WholeMail {
 
 /// A mail that is ready to be published and recorded.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct PreparedEvent {
     pub(crate) event: Outgoing,
     pub(crate) record: ReceivedMail,
     /// Shared with the fetched mail, not a copy.
@@ -69,7 +69,7 @@ pub(crate) async fn prepare(
     folder: &str,
     mail: WholeMail,
     source: &str,
-) -> Result<Prepared, serde_json::Error> {
+) -> Result<PreparedEvent, serde_json::Error> {
     let record = record_of(owner, folder, &mail);
     let raw = mail.head.clone();
     let is_whole = length(&mail.head) == mail.bytes;
@@ -85,7 +85,7 @@ pub(crate) async fn prepare(
         headers,
         payload: encoded.payload.into(),
     };
-    Ok(Prepared { event, record, raw })
+    Ok(PreparedEvent { event, record, raw })
 }
 
 async fn parse_apart(head: Bytes, is_whole: bool) -> ParsedMail {

@@ -9,7 +9,7 @@ use mailmesh_mail::source::{ListedMail, ListingKind};
 use mailmesh_store::mailbox::{Cursor, ReceivedMail};
 
 use crate::account_context::AccountContext;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::known::{self, find_published};
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
@@ -45,7 +45,7 @@ impl MailboxProgress {
     }
 
     /// Opens a folder, before it is asked what is new in it.
-    pub(crate) async fn open(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+    pub(crate) async fn open(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
         match (folder.source.listing(), &mut self.form) {
             (ListingKind::AfterOrdinal, form) => {
                 *form = Remembered::Cursor;
@@ -76,7 +76,7 @@ impl MailboxProgress {
     pub(crate) async fn list_new(
         &mut self,
         folder: &mut OpenFolder<'_>,
-    ) -> Result<Vec<ListedMail>, Failure> {
+    ) -> Result<Vec<ListedMail>, WatchFailure> {
         match &mut self.form {
             Remembered::Cursor => cursor::list_new(folder, &mut self.positions).await,
             Remembered::Seen(seen) => seen.list_new(folder, &mut self.positions).await,
@@ -89,7 +89,7 @@ impl MailboxProgress {
         owner: &AccountContext,
         folder: &str,
         ordinal: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         match self.record(owner, folder, ordinal, Vec::new()).await {
             Some(receipt) => self.settle(receipt).await,
             None => Ok(()),
@@ -97,7 +97,7 @@ impl MailboxProgress {
     }
 
     /// Notes that nothing new is left in the open folder.
-    pub(crate) async fn finish(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+    pub(crate) async fn finish(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
         let positions = &mut self.positions;
         match &mut self.form {
             Remembered::Seen(seen) => seen.finish(folder).await?,
@@ -121,7 +121,7 @@ impl MailboxProgress {
         owner: &AccountContext,
         folder: &str,
         mails: &[WholeMail],
-    ) -> Result<HashSet<u64>, Failure> {
+    ) -> Result<HashSet<u64>, WatchFailure> {
         let mut known = match &mut self.form {
             Remembered::Cursor => {
                 self.positions.note_read(folder, mails);
@@ -183,13 +183,13 @@ impl MailboxProgress {
     }
 
     /// Waits until what was handed over is durable.
-    pub(crate) async fn settle(&mut self, receipt: Receipt) -> Result<(), Failure> {
+    pub(crate) async fn settle(&mut self, receipt: Receipt) -> Result<(), WatchFailure> {
         if receipt.wait().await.is_some() {
             return Ok(());
         }
         // What is known in memory is ahead of the database: it is read again with the fence.
         self.positions.disown();
-        Err(Failure::NotRecorded)
+        Err(WatchFailure::NotRecorded)
     }
 
     pub(crate) fn fence(&self) -> Option<&Fence> {

@@ -4,9 +4,9 @@ use mailmesh_mail::source::ListedMail;
 use mailmesh_store::mailbox::ReceivedMail;
 
 use crate::account_context::AccountContext;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::post_action::Due;
-use crate::prepare::{Prepared, WholeMail, prepare};
+use crate::prepare::{PreparedEvent, WholeMail, prepare};
 use crate::progress::MailboxProgress;
 use crate::recorder::Receipt;
 
@@ -108,7 +108,7 @@ impl<'a> Publisher<'a> {
     pub(crate) async fn prepare(
         &mut self,
         mails: Vec<WholeMail>,
-    ) -> Result<Vec<Prepared>, Failure> {
+    ) -> Result<Vec<PreparedEvent>, WatchFailure> {
         let (owner, folder) = (self.owner, self.folder);
         let known = self.progress.find_known(owner, folder, &mails).await?;
         let source = owner.context.replica.source();
@@ -126,9 +126,12 @@ impl<'a> Publisher<'a> {
     }
 
     /// Publishes under the fence, and hands over to the recorder what the stream has confirmed.
-    pub(crate) async fn publish(&mut self, prepared: Vec<Prepared>) -> Result<(), Failure> {
+    pub(crate) async fn publish(
+        &mut self,
+        prepared: Vec<PreparedEvent>,
+    ) -> Result<(), WatchFailure> {
         let Some(fence) = self.progress.fence() else {
-            return Err(Failure::NotRecorded);
+            return Err(WatchFailure::NotRecorded);
         };
         let (events, records): (Vec<_>, Vec<_>) = prepared
             .into_iter()
@@ -156,11 +159,11 @@ impl<'a> Publisher<'a> {
         let bytes = confirmed.iter().map(|record| record.size_bytes).sum();
         context.metrics.count_received(confirmed.len(), bytes);
         self.record(confirmed).await?;
-        failed.map_or(Ok(()), |error| Err(Failure::Publish(error)))
+        failed.map_or(Ok(()), |error| Err(WatchFailure::Publish(error)))
     }
 
     /// Records how far the cursor has come and waits until all is recorded, also after a failure.
-    pub(crate) async fn finish(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn finish(&mut self) -> Result<(), WatchFailure> {
         self.record(Vec::new()).await?;
         self.settle().await
     }
@@ -172,7 +175,7 @@ impl<'a> Publisher<'a> {
 
     /// Records the mails and the cursor as far as it may move. At most one record is under way, so that none is made
     /// durable after an earlier one was lost.
-    async fn record(&mut self, mails: Vec<ReceivedMail>) -> Result<(), Failure> {
+    async fn record(&mut self, mails: Vec<ReceivedMail>) -> Result<(), WatchFailure> {
         self.settle().await?;
         let reached = match self.pending.first() {
             Some(first) => first.saturating_sub(1),
@@ -187,7 +190,7 @@ impl<'a> Publisher<'a> {
     }
 
     /// Waits until what was handed over is recorded.
-    async fn settle(&mut self) -> Result<(), Failure> {
+    async fn settle(&mut self) -> Result<(), WatchFailure> {
         match self.receipt.take() {
             Some(receipt) => self.progress.settle(receipt).await,
             None => Ok(()),

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::account_context::AccountContext;
 use crate::control_fetch::ControlFetch;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 
 /// A lost connection says less of the mail than a reply that cannot be read.
 const WEAK_FACTOR: i32 = 3;
@@ -20,7 +20,7 @@ const ALONE_FOR: Duration = Duration::HOUR;
 
 /// What one more failure means for a mail.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Judgement {
+pub(crate) enum QuarantineDecision {
     /// It says nothing of the mail.
     NotCounted,
     /// It counts, and another mail has to be read before it counts as the last.
@@ -37,11 +37,11 @@ pub(crate) async fn count_failure(
     mail: &ListedMail,
     error: &SourceError,
     control: ControlFetch,
-) -> Result<Judgement, Failure> {
+) -> Result<QuarantineDecision, WatchFailure> {
     let (context, account) = (&owner.context, &owner.account);
     let evidence = error.evidence_against_mail();
     let Some(limit) = attempts_allowed(evidence, context.settings.quarantine_attempts) else {
-        return Ok(Judgement::NotCounted);
+        return Ok(QuarantineDecision::NotCounted);
     };
     let problem = problem_of(error);
     let broken = BrokenMail {
@@ -72,7 +72,7 @@ pub(crate) async fn count_failure(
     tx.commit().await?;
     if !is_over {
         let is_candidate = attempts + 1 >= limit;
-        return Ok(Judgement::Counted {
+        return Ok(QuarantineDecision::Counted {
             attempts,
             is_candidate,
         });
@@ -80,7 +80,7 @@ pub(crate) async fn count_failure(
     replica.outbox.wake();
     context.metrics.count_quarantined();
     warn!(account.id = %account.id, attempts, "A mail was quarantined");
-    Ok(Judgement::Quarantined)
+    Ok(QuarantineDecision::Quarantined)
 }
 
 /// Returns whether one of several mails may have caused the failure. A lost connection or an outage is held against none

@@ -16,12 +16,12 @@ pub(crate) enum ReadEvent {
     /// Of another account that had the same key before, or of a publisher who does not pose as us.
     Other,
     /// It bears our name, and does not count.
-    SetAside(Doubt),
+    SetAside(UntrustedEvent),
 }
 
 /// Why an event under our own name does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Doubt {
+pub(crate) enum UntrustedEvent {
     #[error("it cannot be decoded")]
     Undecodable,
     #[error("it carries no proof that a service published it")]
@@ -49,7 +49,9 @@ impl EventReader<'_> {
     ) -> ReadEvent {
         let event = match decode_event::<MailReceived>(&stored.headers, &stored.payload) {
             Ok(event) => event.data,
-            Err(_) if self.is_ours(stored) => return ReadEvent::SetAside(Doubt::Undecodable),
+            Err(_) if self.is_ours(stored) => {
+                return ReadEvent::SetAside(UntrustedEvent::Undecodable);
+            }
             Err(_) => return ReadEvent::Other,
         };
         let Some(mail) = from_event(account, after_receive, event) else {
@@ -66,17 +68,17 @@ impl EventReader<'_> {
         sources.any(|source| source == self.source)
     }
 
-    fn prove(&self, stored: &StoredMessage) -> Result<(), Doubt> {
+    fn prove(&self, stored: &StoredMessage) -> Result<(), UntrustedEvent> {
         let id = values(stored, "ce-id").next().unwrap_or_default();
         let mut proofs = values(stored, PROOF_HEADER).peekable();
         if proofs.peek().is_none() {
             // The stream's own time: a publisher cannot choose it.
             let is_older = stored.stored_at.is_some_and(|at| at < self.demanded_from);
-            return is_older.then_some(()).ok_or(Doubt::Unproved);
+            return is_older.then_some(()).ok_or(UntrustedEvent::Unproved);
         }
         let (subject, body) = (stored.subject.as_str(), stored.payload.as_ref());
         let is_proved = proofs.any(|proof| self.proofs.verify(subject, id, body, proof));
-        is_proved.then_some(()).ok_or(Doubt::FalseProof)
+        is_proved.then_some(()).ok_or(UntrustedEvent::FalseProof)
     }
 }
 
@@ -215,11 +217,11 @@ mod tests {
         };
 
         for (stored, expected) in [
-            (&unproved, Doubt::Unproved),
-            (&of_stranger, Doubt::FalseProof),
-            (&of_another, Doubt::FalseProof),
-            (&moved, Doubt::FalseProof),
-            (&undecodable, Doubt::Undecodable),
+            (&unproved, UntrustedEvent::Unproved),
+            (&of_stranger, UntrustedEvent::FalseProof),
+            (&of_another, UntrustedEvent::FalseProof),
+            (&moved, UntrustedEvent::FalseProof),
+            (&undecodable, UntrustedEvent::Undecodable),
         ] {
             let read = world.read(stored);
             assert!(

@@ -8,7 +8,7 @@ use tracing::instrument;
 
 use crate::account_context::AccountContext;
 use crate::control_fetch::ControlFetch;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::intake::{Held, Intake, UNSIZED_MAILS};
 use crate::large;
 use crate::open_folder::OpenFolder;
@@ -31,7 +31,7 @@ pub(crate) struct Receiver {
 
 /// Some mails of a folder that are fetched together.
 #[derive(Debug)]
-struct Batch<'a> {
+struct FetchBatch<'a> {
     publisher: Publisher<'a>,
     /// Maximum mails per command.
     most: usize,
@@ -55,7 +55,7 @@ impl Receiver {
         progress: &mut MailboxProgress,
         post: &mut PostActions,
         mails: &[ListedMail],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         let owner = folder.owner;
         let settings = &owner.context.settings;
         for window in mails.chunks(SIZED_MAILS) {
@@ -63,7 +63,7 @@ impl Receiver {
             let mut rest = window;
             while !rest.is_empty() {
                 if owner.stop.is_cancelled() {
-                    return Err(Failure::Stopping);
+                    return Err(WatchFailure::Stopping);
                 }
                 let most = plan
                     .count(rest, settings.slice_bytes)
@@ -85,7 +85,7 @@ impl Receiver {
         &mut self,
         folder: &mut OpenFolder<'_>,
         mails: &[ListedMail],
-    ) -> Result<FetchPlan, Failure> {
+    ) -> Result<FetchPlan, WatchFailure> {
         if self.poison.fetches_individually(folder.name) {
             return Ok(FetchPlan::default());
         }
@@ -100,12 +100,12 @@ impl Receiver {
         folder: &mut OpenFolder<'_>,
         publisher: Publisher<'_>,
         slice_bytes: u32,
-    ) -> Result<Vec<Due>, Failure> {
+    ) -> Result<Vec<Due>, WatchFailure> {
         let control = match publisher.only_mail() {
             Some(mail) => self.poison.control(folder, mail).await?,
             None => ControlFetch::Inconclusive,
         };
-        let mut batch = Batch {
+        let mut batch = FetchBatch {
             publisher,
             most: usize::MAX,
             slice_bytes,
@@ -130,8 +130,8 @@ impl Receiver {
     async fn fetch_pending(
         &mut self,
         folder: &mut OpenFolder<'_>,
-        batch: &mut Batch<'_>,
-    ) -> Result<(), Failure> {
+        batch: &mut FetchBatch<'_>,
+    ) -> Result<(), WatchFailure> {
         let ordinals = batch.publisher.pending(batch.most);
         let slice_bytes = batch.slice_bytes;
         let context = &folder.owner.context;
@@ -165,10 +165,10 @@ impl Receiver {
     /// Looks at what did not come. A mail that was asked for alone answers for the failure.
     async fn judge_report(
         &mut self,
-        batch: &mut Batch<'_>,
+        batch: &mut FetchBatch<'_>,
         ordinals: &[u64],
         report: Result<FetchReport, SourceError>,
-    ) -> Result<FetchReport, Failure> {
+    ) -> Result<FetchReport, WatchFailure> {
         let error = match report {
             Ok(report) if report.unreadable.is_empty() => return Ok(report),
             Ok(_) => SourceError::MailUnreadable,
@@ -189,9 +189,9 @@ impl Receiver {
     async fn receive_behind(
         &mut self,
         folder: &mut OpenFolder<'_>,
-        batch: &mut Batch<'_>,
+        batch: &mut FetchBatch<'_>,
         mut behind: VecDeque<Held>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         while let Some(first) = behind.pop_front() {
             if first.mail.is_complete {
                 let mut held = vec![first];
@@ -205,10 +205,12 @@ impl Receiver {
             let receiving = large::receive(folder, &mut batch.publisher, first);
             match Box::pin(receiving).await {
                 Ok(()) => {}
-                Err(Failure::Source(error)) if error.is_mail_gone() => {
+                Err(WatchFailure::Source(error)) if error.is_mail_gone() => {
                     batch.publisher.leave_out(ordinal);
                 }
-                Err(Failure::Source(error)) => self.count_failure(batch, ordinal, error).await?,
+                Err(WatchFailure::Source(error)) => {
+                    self.count_failure(batch, ordinal, error).await?
+                }
                 Err(other) => return Err(other),
             }
         }
@@ -218,10 +220,10 @@ impl Receiver {
     /// Counts a failure of one mail; goes on behind it if that quarantines it and the session can.
     async fn count_failure(
         &mut self,
-        batch: &mut Batch<'_>,
+        batch: &mut FetchBatch<'_>,
         ordinal: u64,
         error: SourceError,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         let Some(mail) = batch.publisher.find_listed(ordinal) else {
             return Err(error.into());
         };
@@ -252,7 +254,7 @@ async fn make_room(
     owner: &AccountContext,
     mails: usize,
     slice_bytes: u32,
-) -> Result<MemoryPermit, Failure> {
+) -> Result<MemoryPermit, WatchFailure> {
     let slice_bytes = usize::try_from(slice_bytes).unwrap_or(usize::MAX);
     let bytes = slice_bytes.saturating_mul(mails.min(ON_THE_WAY));
     let (budget, host) = (&owner.context.budget, owner.account.host());
@@ -264,7 +266,7 @@ async fn make_room(
         }
     };
     tokio::select! {
-        () = owner.stop.cancelled() => Err(Failure::Stopping),
+        () = owner.stop.cancelled() => Err(WatchFailure::Stopping),
         share = taking => Ok(share),
     }
 }

@@ -9,7 +9,7 @@ use mailmesh_store::outbox;
 use tracing::info;
 
 use crate::account_context::AccountContext;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::numbering::{self, Occasion};
 use crate::open_folder::OpenFolder;
 use crate::position::{FormerFolders, Positions};
@@ -19,7 +19,7 @@ pub(crate) async fn fit_cursor(
     folder: &mut OpenFolder<'_>,
     positions: &mut Positions,
     opened: &OpenedFolder,
-) -> Result<(), Failure> {
+) -> Result<(), WatchFailure> {
     let opened = &numbering::resume(folder, positions, opened);
     let cursor = positions.cursor(folder.name);
     let is_read_from_the_start =
@@ -50,7 +50,7 @@ pub(crate) async fn check_numbering(
     folder: &mut OpenFolder<'_>,
     positions: &mut Positions,
     occasion: Occasion,
-) -> Result<bool, Failure> {
+) -> Result<bool, WatchFailure> {
     if !numbering::has_gone_back(folder, positions, occasion).await? {
         return Ok(false);
     }
@@ -73,7 +73,7 @@ pub(crate) async fn take_ownership(
     owner: &AccountContext,
     positions: &mut Positions,
     folder: &str,
-) -> Result<(), Failure> {
+) -> Result<(), WatchFailure> {
     let before = positions.cursor(folder).map(|cursor| cursor.epoch.clone());
     positions.own(owner).await?;
     let after = positions.cursor(folder).map(|cursor| &cursor.epoch);
@@ -89,7 +89,7 @@ pub(crate) async fn finish_rescan(
     owner: &AccountContext,
     positions: &mut Positions,
     folder: &str,
-) -> Result<(), Failure> {
+) -> Result<(), WatchFailure> {
     let Some(cursor) = positions.cursor(folder) else {
         return Ok(());
     };
@@ -110,7 +110,7 @@ async fn find_former(
     folder: &mut OpenFolder<'_>,
     positions: &Positions,
     opened: &OpenedFolder,
-) -> Result<Option<FormerFolders>, Failure> {
+) -> Result<Option<FormerFolders>, WatchFailure> {
     let account = &folder.owner.account;
     let mut tx = folder.owner.context.replica.database.begin().await?;
     let received = mailbox::list_folders_of_epoch(&mut tx, account.id, &opened.epoch).await?;
@@ -152,7 +152,7 @@ async fn activate(
     folder: &mut OpenFolder<'_>,
     positions: &Positions,
     opened: &OpenedFolder,
-) -> Result<Cursor, Failure> {
+) -> Result<Cursor, WatchFailure> {
     let (context, account) = (&folder.owner.context, &folder.owner.account);
     // A folder that was renamed goes on where it was under its former name; only its mails tell whether it is one.
     let former = positions.former(folder.name);
@@ -191,7 +191,7 @@ async fn start_anew(
     positions: &mut Positions,
     known: Cursor,
     opened: &OpenedFolder,
-) -> Result<(), Failure> {
+) -> Result<(), WatchFailure> {
     let (context, account) = (&folder.owner.context, &folder.owner.account);
     // What was published and not recorded must be known by its fingerprint first.
     positions.own(folder.owner).await?;

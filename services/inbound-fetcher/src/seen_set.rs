@@ -9,7 +9,7 @@ use mailmesh_store::listed_mail::{self, FetchedEntry, ListingEntry};
 use tracing::warn;
 
 use crate::account_context::AccountContext;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
 use crate::prepare::WholeMail;
@@ -28,7 +28,7 @@ const MOST_BEGINNINGS: u32 = 5;
 #[derive(Debug, Default)]
 pub(crate) struct SeenSet {
     last: HashMap<String, LastListing>,
-    stage: Stage,
+    stage: LookProgress,
     may_have_more: bool,
     /// That the server gives ids to a part of its mails was logged.
     has_told_unnamed: bool,
@@ -36,7 +36,7 @@ pub(crate) struct SeenSet {
 
 /// How far the look into the open folder has come.
 #[derive(Debug, Default)]
-enum Stage {
+enum LookProgress {
     /// It is still to be listed.
     #[default]
     Opened,
@@ -67,7 +67,7 @@ impl SeenSet {
 
     /// Begins a look: [`Self::list_new`] opens the folder, as often as it has to.
     pub(crate) fn open(&mut self) {
-        self.stage = Stage::Opened;
+        self.stage = LookProgress::Opened;
     }
 
     /// Opens and lists a folder; returns the mails whose content has to be seen to tell whether they are new. None when asked
@@ -76,8 +76,8 @@ impl SeenSet {
         &mut self,
         folder: &mut OpenFolder<'_>,
         positions: &mut Positions,
-    ) -> Result<Vec<ListedMail>, Failure> {
-        if !matches!(self.stage, Stage::Opened) {
+    ) -> Result<Vec<ListedMail>, WatchFailure> {
+        if !matches!(self.stage, LookProgress::Opened) {
             return Ok(Vec::new());
         }
         self.may_have_more = false;
@@ -95,8 +95,8 @@ impl SeenSet {
         owner: &AccountContext,
         folder: &str,
         mails: &[WholeMail],
-    ) -> Result<HashSet<u64>, Failure> {
-        let Stage::Listed(look) = &mut self.stage else {
+    ) -> Result<HashSet<u64>, WatchFailure> {
+        let LookProgress::Listed(look) = &mut self.stage else {
             return Ok(HashSet::new());
         };
         let entries = mails.iter().map(to_fetched).collect();
@@ -109,8 +109,8 @@ impl SeenSet {
     }
 
     /// Notes that all of the listing was dealt with.
-    pub(crate) async fn finish(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
-        let Stage::Listed(look) = &mut self.stage else {
+    pub(crate) async fn finish(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
+        let LookProgress::Listed(look) = &mut self.stage else {
             return Ok(());
         };
         let owner = folder.owner;
@@ -121,7 +121,7 @@ impl SeenSet {
         }
         tx.commit().await?;
         let digest = look.digest;
-        self.stage = Stage::Unchanged;
+        self.stage = LookProgress::Unchanged;
         if let Some(last) = self.last.get_mut(folder.name)
             && last.digest == digest
         {
@@ -136,7 +136,7 @@ impl SeenSet {
         &mut self,
         folder: &mut OpenFolder<'_>,
         positions: &mut Positions,
-    ) -> Result<Option<Vec<ListedMail>>, Failure> {
+    ) -> Result<Option<Vec<ListedMail>>, WatchFailure> {
         let opened = folder.open().await?;
         let Some(cursor) = positions.cursor(folder.name).cloned() else {
             positions.set_cursor(activate(folder, opened).await?);
@@ -160,7 +160,7 @@ impl SeenSet {
         // What such a server goes on to list it did not count as taken: it is tried again, ever less often.
         let is_stuck = folder.source.hides_fetched() && repeats.is_power_of_two();
         if !is_changed && nameless == Nameless::None && !is_stuck {
-            self.stage = Stage::Unchanged;
+            self.stage = LookProgress::Unchanged;
             return Ok(Some(Vec::new()));
         }
         let mails = list_all(folder.source, cursor.ordinal).await?;
@@ -171,7 +171,8 @@ impl SeenSet {
             return Ok(None);
         }
         let passes_older = !folder.owner.account.receive_existing && folder.source.hides_fetched();
-        self.stage = Stage::Listed(look.with_start(passes_older.then_some(cursor.activated_at)));
+        self.stage =
+            LookProgress::Listed(look.with_start(passes_older.then_some(cursor.activated_at)));
         self.may_have_more = is_changed && !unseen.is_empty();
         Ok(Some(unseen))
     }

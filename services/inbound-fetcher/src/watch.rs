@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::account_context::AccountContext;
 use crate::failed_folder::FailedFolders;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
 use crate::post_action::PostActions;
 use crate::progress::MailboxProgress;
@@ -80,7 +80,7 @@ impl FolderWatch {
         owner: &AccountContext,
         source: &mut dyn MailSource,
         look: Look,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         if look == Look::First {
             self.push.begin_session();
             self.progress.begin_session();
@@ -111,7 +111,7 @@ impl FolderWatch {
         }
         if let (true, Some(source)) = (working.is_empty(), failure) {
             let names = self.failed.names();
-            return Err(Failure::Folders { names, source });
+            return Err(WatchFailure::Folders { names, source });
         }
         if is_catching_up && self.failed.is_empty() {
             self.post.end();
@@ -144,7 +144,7 @@ impl FolderWatch {
         &mut self,
         owner: &AccountContext,
         source: &mut dyn MailSource,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         let limit = self.failed.next_try().unwrap_or(Duration::MAX);
         if self.post.is_fresh() || limit.is_zero() {
             return Ok(());
@@ -178,20 +178,20 @@ impl FolderWatch {
     fn keep_out(
         &mut self,
         folder: &mut OpenFolder<'_>,
-        looked: Result<(), Failure>,
-    ) -> Result<Option<SourceError>, Failure> {
+        looked: Result<(), WatchFailure>,
+    ) -> Result<Option<SourceError>, WatchFailure> {
         let error = match looked {
             Ok(()) => {
                 self.failed.note_success(folder.name);
                 return Ok(None);
             }
-            Err(Failure::Source(error)) => error,
+            Err(WatchFailure::Source(error)) => error,
             Err(other) => return Err(other),
         };
         let (account, settings) = (&folder.owner.account, &folder.owner.context.settings);
         let is_only = account.folders.len() == 1;
         if is_only && error.concern() == Concern::Folder {
-            return Err(Failure::Folders {
+            return Err(WatchFailure::Folders {
                 names: format!("{:?}", folder.name),
                 source: error,
             });
@@ -218,7 +218,7 @@ impl FolderWatch {
         owner: &AccountContext,
         source: &mut dyn MailSource,
         working: &[&str],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         let mut failure = None;
         for name in working {
             let mut folder = OpenFolder {
@@ -235,7 +235,7 @@ impl FolderWatch {
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    async fn open_and_receive(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+    async fn open_and_receive(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
         self.progress.open(folder).await?;
         // What came to it while the others were looked into is no change after this opening.
         self.receive(folder).await
@@ -246,7 +246,7 @@ impl FolderWatch {
         &mut self,
         folder: &mut OpenFolder<'_>,
         is_open: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         if !is_open {
             self.progress.open(folder).await?;
         }
@@ -262,7 +262,7 @@ impl FolderWatch {
     }
 
     /// Receives what is new in the open folder.
-    async fn receive(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+    async fn receive(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
         let received = self.receive_all(folder).await;
         if self.progress.take_read_back() && folder.owner.opens_for_changes() {
             self.post.find_backlog();
@@ -270,11 +270,11 @@ impl FolderWatch {
         received
     }
 
-    async fn receive_all(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+    async fn receive_all(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
         let (owner, progress) = (folder.owner, &mut self.progress);
         loop {
             if owner.stop.is_cancelled() {
-                return Err(Failure::Stopping);
+                return Err(WatchFailure::Stopping);
             }
             let mails = progress.list_new(folder).await?;
             let Some(last) = mails.last().map(|mail| mail.ordinal) else {

@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::listing::{entries_of, list_all};
 use crate::account_context::AccountContext;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
 
@@ -15,7 +15,7 @@ use crate::position::Positions;
 pub(super) async fn activate(
     folder: &mut OpenFolder<'_>,
     opened: OpenedFolder,
-) -> Result<Cursor, Failure> {
+) -> Result<Cursor, WatchFailure> {
     let (context, account) = (&folder.owner.context, &folder.owner.account);
     // A mailbox that shows only a part of itself at a time (Gmail): earlier mails are recognised by their date.
     let existing = if account.receive_existing || folder.source.hides_fetched() {
@@ -60,7 +60,7 @@ pub(super) async fn start_anew(
     positions: &mut Positions,
     known: Cursor,
     opened: OpenedFolder,
-) -> Result<(), Failure> {
+) -> Result<(), WatchFailure> {
     let (context, account) = (&owner.context, &owner.account);
     // What was published and not recorded must be known by its content first.
     positions.own(owner).await?;

@@ -8,7 +8,7 @@ use time::Duration;
 
 use super::look::ListingLook;
 use crate::account_context::AccountContext;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::mail_id::length;
 use crate::open_folder::OpenFolder;
 
@@ -20,7 +20,7 @@ pub(super) async fn note_listing(
     folder: &mut OpenFolder<'_>,
     digest: [u8; 32],
     mut mails: Vec<ListedMail>,
-) -> Result<(ListingLook, Vec<ListedMail>), Failure> {
+) -> Result<(ListingLook, Vec<ListedMail>), WatchFailure> {
     let (context, id, name) = (&folder.owner.context, folder.owner.account.id, folder.name);
     let entries = entries_of(&mails);
     let mut tx = context.replica.database.begin().await?;
@@ -59,7 +59,7 @@ async fn pass_over_quarantined(
     folder: &str,
     mails: &[ListedMail],
     unseen: &mut Vec<usize>,
-) -> Result<(), Failure> {
+) -> Result<(), WatchFailure> {
     if !mails.iter().any(|mail| mail.position.is_nameless()) {
         return Ok(());
     }

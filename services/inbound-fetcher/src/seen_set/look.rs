@@ -6,7 +6,7 @@ use mailmesh_store::{Tx, outbox};
 use time::OffsetDateTime;
 
 use crate::account_context::AccountContext;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 
 /// Maximum mails per statement.
 const CHUNK: usize = 5_000;
@@ -66,7 +66,7 @@ impl ListingLook {
         owner: &AccountContext,
         folder: &str,
         fetched: Vec<FetchedEntry>,
-    ) -> Result<HashSet<u64>, Failure> {
+    ) -> Result<HashSet<u64>, WatchFailure> {
         let (further, asked): (Vec<_>, Vec<_>) = fetched
             .into_iter()
             .partition(|mail| self.is_further_twin(mail));
@@ -92,7 +92,7 @@ impl ListingLook {
         tx: &mut Tx,
         owner: &AccountContext,
         folder: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         let twins = std::mem::take(&mut self.twins);
         let mut chunk = Vec::new();
         for group in twins.into_values().filter(|group| group.len() > 1) {
@@ -123,7 +123,7 @@ async fn announce_renumbering(
     tx: &mut Tx,
     owner: &AccountContext,
     folder: &str,
-) -> Result<(), Failure> {
+) -> Result<(), WatchFailure> {
     let (replica, now) = (&owner.context.replica, owner.context.now());
     let event = replica.encode(&MailboxReset {
         account: owner.account.key.clone(),
