@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 use crate::account_context::AccountContext;
 use crate::context::Context;
 use crate::failure::WatchFailure;
-use crate::standby::{self, Pause, Waited};
+use crate::standby::{self, Pause, WaitEnd};
 use crate::token_refusal::TokenRefusals;
 use crate::watch::{FolderWatch, Look};
 
@@ -242,10 +242,10 @@ impl Worker {
     }
 }
 
-fn after(waited: Waited) -> State {
+fn after(waited: WaitEnd) -> State {
     match waited {
-        Waited::Stopped => State::Stopped,
-        Waited::Over => State::Connecting,
+        WaitEnd::Stopped => State::Stopped,
+        WaitEnd::Over => State::Connecting,
     }
 }
 

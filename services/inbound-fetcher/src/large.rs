@@ -9,7 +9,7 @@ use tracing::debug;
 
 use crate::config::Settings;
 use crate::failure::WatchFailure;
-use crate::intake::Held;
+use crate::mail_buffer::BufferedMail;
 use crate::mail_id::length;
 use crate::open_folder::OpenFolder;
 use crate::prepare::WholeMail;
@@ -26,7 +26,7 @@ const LONGEST: Duration = Duration::from_hours(1);
 const SPARE_BYTES: usize = 64 * 1024;
 
 /// Result of the first reading of a large mail.
-struct Reading {
+struct FirstReading {
     sha256: [u8; 32],
     /// The mail's beginning, up to what may be held.
     head: Bytes,
@@ -36,7 +36,7 @@ struct Reading {
 pub(crate) async fn receive(
     folder: &mut OpenFolder<'_>,
     publisher: &mut Publisher<'_>,
-    held: Held,
+    held: BufferedMail,
 ) -> Result<(), WatchFailure> {
     let owner = folder.owner;
     let settings = &owner.context.settings;
@@ -112,7 +112,7 @@ async fn read_whole(
     body: &Bytes,
     slices: &mut Slices,
     most: usize,
-) -> Result<Reading, WatchFailure> {
+) -> Result<FirstReading, WatchFailure> {
     let mut hash = digest::Context::new(&digest::SHA256);
     hash.update(body);
     let mut head = BytesMut::from(&body[..]);
@@ -123,7 +123,7 @@ async fn read_whole(
     }
     let mut sha256 = [0; 32];
     sha256.copy_from_slice(hash.finish().as_ref());
-    Ok(Reading {
+    Ok(FirstReading {
         sha256,
         head: head.freeze(),
     })

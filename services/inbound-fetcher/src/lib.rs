@@ -26,7 +26,7 @@
 //! Refuses to guess: if the account's events cannot be read back, nothing is published.
 //!
 //! The parts, each of which owns its state: `account` connects and decides on failures; `watch` looks into folders and
-//! waits; `progress` knows what of each was received and what is new, by `cursor`, `reconcile` and `known` for sources that
+//! waits; `progress` knows what of each was received and what is new, by `cursor`, `reconcile` and `known_mail` for sources that
 //! list what lies after an ordinal, by `seen_set` for those that list their whole mailbox;
 //! `receive` fetches, stores, publishes and records through `publish`; `poison` counts what a mail breaks. None of
 //! them knows a protocol.
@@ -40,9 +40,10 @@ mod control_fetch;
 mod cursor;
 mod failed_folder;
 mod failure;
-mod intake;
-mod known;
+mod known_mail;
 mod large;
+mod liveness;
+mod mail_buffer;
 mod mail_id;
 mod metric;
 mod newest;
@@ -56,7 +57,6 @@ mod position;
 mod post_action;
 mod prepare;
 mod progress;
-mod proof;
 mod publish;
 mod published_index;
 mod push;

@@ -4,7 +4,7 @@ use mailmesh_accounts::MemoryPermit;
 use mailmesh_bus::{Bus, NewRawMail};
 
 use crate::failure::WatchFailure;
-use crate::intake::{Held, Intake};
+use crate::mail_buffer::{BufferedMail, MailBuffer};
 use crate::prepare::{PreparedEvent, WholeMail};
 use crate::publish::Publisher;
 
@@ -15,14 +15,14 @@ struct PublishBatch {
     _permits: Vec<MemoryPermit>,
 }
 
-/// Publishes what the intake takes in; after a failure nothing more is taken in.
+/// Publishes what the buffer takes in; after a failure nothing more is taken in.
 pub(crate) async fn take_in(
     publisher: &mut Publisher<'_>,
-    intake: &mut Intake<'_>,
+    buffer: &mut MailBuffer<'_>,
 ) -> Result<(), WatchFailure> {
-    let outcome = publish_as_they_come(publisher, intake).await;
+    let outcome = publish_as_they_come(publisher, buffer).await;
     if outcome.is_err() {
-        intake.close();
+        buffer.close();
     }
     outcome
 }
@@ -30,7 +30,7 @@ pub(crate) async fn take_in(
 /// Publishes mails that are held.
 pub(crate) async fn publish_held(
     publisher: &mut Publisher<'_>,
-    held: Vec<Held>,
+    held: Vec<BufferedMail>,
 ) -> Result<(), WatchFailure> {
     let batch = prepare_held(publisher, held).await?;
     let bus = publisher.owner().context.replica.bus.clone();
@@ -42,12 +42,12 @@ pub(crate) async fn publish_held(
 /// fast as its disk. A batch that is stored waits for no further mail.
 async fn publish_as_they_come(
     publisher: &mut Publisher<'_>,
-    intake: &mut Intake<'_>,
+    buffer: &mut MailBuffer<'_>,
 ) -> Result<(), WatchFailure> {
     let mut stored: Option<PublishBatch> = None;
     loop {
-        let next = if stored.is_none() || intake.has_ready() {
-            intake.next_batch().await
+        let next = if stored.is_none() || buffer.has_ready() {
+            buffer.next_batch().await
         } else {
             None
         };
@@ -65,7 +65,7 @@ async fn publish_as_they_come(
         let (raw_outcome, event_outcome) = loop {
             tokio::select! {
                 outcome = &mut both => break outcome,
-                () = intake.gather(), if intake.has_room() => {}
+                () = buffer.gather(), if buffer.has_room() => {}
             }
         };
         event_outcome?;
@@ -86,7 +86,7 @@ async fn publish_batch(
 
 async fn prepare_held(
     publisher: &mut Publisher<'_>,
-    held: Vec<Held>,
+    held: Vec<BufferedMail>,
 ) -> Result<PublishBatch, WatchFailure> {
     let mut permits = Vec::with_capacity(held.len());
     let mut mails = Vec::with_capacity(held.len());

@@ -36,7 +36,7 @@ pub(crate) struct SingleFetch<'a> {
 
 /// Failed fetches of one folder.
 #[derive(Debug, Default)]
-struct Broken {
+struct BrokenFolder {
     /// Up to this ordinal mails are asked for one by one, as a batch of them failed.
     individually_until: Option<u64>,
     candidate: Option<PoisonCandidate>,
@@ -46,7 +46,7 @@ struct Broken {
 #[derive(Debug, Default)]
 pub(crate) struct PoisonTracker {
     /// Folders without trouble are not in it.
-    folders: HashMap<String, Broken>,
+    folders: HashMap<String, BrokenFolder>,
 }
 
 impl PoisonTracker {
@@ -142,7 +142,7 @@ impl PoisonTracker {
         }
     }
 
-    fn broken(&mut self, folder: &str) -> &mut Broken {
+    fn broken(&mut self, folder: &str) -> &mut BrokenFolder {
         self.folders.entry(folder.to_owned()).or_default()
     }
 }

@@ -10,7 +10,7 @@ use mailmesh_store::mailbox::{Cursor, ReceivedMail};
 
 use crate::account_context::AccountContext;
 use crate::failure::WatchFailure;
-use crate::known::{self, find_published};
+use crate::known_mail::{self, find_published};
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
 use crate::prepare::WholeMail;
@@ -22,11 +22,11 @@ use crate::{cursor, reconcile};
 #[derive(Debug)]
 pub(crate) struct MailboxProgress {
     positions: Positions,
-    form: Remembered,
+    form: SeenRecord,
 }
 
 #[derive(Debug)]
-enum Remembered {
+enum SeenRecord {
     Cursor,
     Seen(Box<SeenSet>),
 }
@@ -35,7 +35,7 @@ impl MailboxProgress {
     pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
         Self {
             positions: Positions::new(cursors),
-            form: Remembered::Cursor,
+            form: SeenRecord::Cursor,
         }
     }
 
@@ -48,15 +48,15 @@ impl MailboxProgress {
     pub(crate) async fn open(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
         match (folder.source.listing(), &mut self.form) {
             (ListingKind::AfterOrdinal, form) => {
-                *form = Remembered::Cursor;
+                *form = SeenRecord::Cursor;
                 cursor::open(folder, &mut self.positions).await
             }
-            (ListingKind::Whole, Remembered::Seen(seen)) => {
+            (ListingKind::Whole, SeenRecord::Seen(seen)) => {
                 seen.open();
                 Ok(())
             }
             (ListingKind::Whole, form) => {
-                *form = Remembered::Seen(Box::default());
+                *form = SeenRecord::Seen(Box::default());
                 Ok(())
             }
         }
@@ -65,9 +65,9 @@ impl MailboxProgress {
     /// Returns whether stored positions lead to their mails before what is new was received.
     pub(crate) fn is_settled(&self, folder: &str) -> bool {
         match &self.form {
-            Remembered::Cursor => cursor::is_settled(&self.positions, folder),
+            SeenRecord::Cursor => cursor::is_settled(&self.positions, folder),
             // An id may name another mail by now, which only its content tells.
-            Remembered::Seen(_) => false,
+            SeenRecord::Seen(_) => false,
         }
     }
 
@@ -78,8 +78,8 @@ impl MailboxProgress {
         folder: &mut OpenFolder<'_>,
     ) -> Result<Vec<ListedMail>, WatchFailure> {
         match &mut self.form {
-            Remembered::Cursor => cursor::list_new(folder, &mut self.positions).await,
-            Remembered::Seen(seen) => seen.list_new(folder, &mut self.positions).await,
+            SeenRecord::Cursor => cursor::list_new(folder, &mut self.positions).await,
+            SeenRecord::Seen(seen) => seen.list_new(folder, &mut self.positions).await,
         }
     }
 
@@ -100,8 +100,8 @@ impl MailboxProgress {
     pub(crate) async fn finish(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
         let positions = &mut self.positions;
         match &mut self.form {
-            Remembered::Seen(seen) => seen.finish(folder).await?,
-            Remembered::Cursor => {
+            SeenRecord::Seen(seen) => seen.finish(folder).await?,
+            SeenRecord::Cursor => {
                 cursor::forget_impossible(folder, positions);
                 // What was published beyond the cursor and is listed no more was removed meanwhile.
                 if let Some(ordinal) = positions.last_published(folder.name) {
@@ -123,11 +123,11 @@ impl MailboxProgress {
         mails: &[WholeMail],
     ) -> Result<HashSet<u64>, WatchFailure> {
         let mut known = match &mut self.form {
-            Remembered::Cursor => {
+            SeenRecord::Cursor => {
                 self.positions.note_read(folder, mails);
-                known::find_known(owner, &mut self.positions, folder, mails).await?
+                known_mail::find_known(owner, &mut self.positions, folder, mails).await?
             }
-            Remembered::Seen(seen) => seen.find_known(owner, folder, mails).await?,
+            SeenRecord::Seen(seen) => seen.find_known(owner, folder, mails).await?,
         };
         let unknown = mails.iter().filter(|mail| !known.contains(&mail.ordinal));
         let published = find_published(owner, &mut self.positions, folder, unknown).await?;
@@ -149,10 +149,10 @@ impl MailboxProgress {
         is_complete: bool,
     ) {
         match &self.form {
-            Remembered::Cursor => self.positions.note_published(folder, sequences),
+            SeenRecord::Cursor => self.positions.note_published(folder, sequences),
             // Recorded with their sequence. Of a batch that failed one may lie in the stream without our knowing.
-            Remembered::Seen(_) if is_complete => self.positions.note_covered(sequences),
-            Remembered::Seen(_) => {}
+            SeenRecord::Seen(_) if is_complete => self.positions.note_covered(sequences),
+            SeenRecord::Seen(_) => {}
         }
     }
 
@@ -166,9 +166,9 @@ impl MailboxProgress {
         mails: Vec<ReceivedMail>,
     ) -> Option<Receipt> {
         let cursor = match &self.form {
-            Remembered::Cursor => self.positions.advance(folder, reached),
+            SeenRecord::Cursor => self.positions.advance(folder, reached),
             // Ordinals of such sources hold for one session only; the mails' rows record what was seen.
-            Remembered::Seen(_) => None,
+            SeenRecord::Seen(_) => None,
         };
         if mails.is_empty() && cursor.is_none() {
             return None;
@@ -209,16 +209,16 @@ impl MailboxProgress {
     /// Returns whether a session need not look for what an earlier owner left undone, as one did.
     pub(crate) fn has_looked(&self) -> bool {
         match &self.form {
-            Remembered::Cursor => false,
-            Remembered::Seen(seen) => seen.has_looked(),
+            SeenRecord::Cursor => false,
+            SeenRecord::Seen(seen) => seen.has_looked(),
         }
     }
 
     /// Returns whether the next session may list what this one did not.
     pub(crate) fn may_have_more(&self) -> bool {
         match &self.form {
-            Remembered::Cursor => false,
-            Remembered::Seen(seen) => seen.may_have_more(),
+            SeenRecord::Cursor => false,
+            SeenRecord::Seen(seen) => seen.may_have_more(),
         }
     }
 }

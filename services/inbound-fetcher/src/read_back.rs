@@ -20,11 +20,11 @@ pub(crate) enum Comparison {
 /// of a mailbox that was restored from a backup since. Each mail is fetched and compared.
 #[derive(Debug, Default)]
 pub(crate) struct ReadBackEvents {
-    folders: HashMap<String, HashMap<Position, Announced>>,
+    folders: HashMap<String, HashMap<Position, AnnouncedMails>>,
 }
 
 /// The mails that were announced for one place, with their fingerprints.
-type Announced = Vec<(MailId, [u8; 32])>;
+type AnnouncedMails = Vec<(MailId, [u8; 32])>;
 
 impl ReadBackEvents {
     pub(crate) fn note(&mut self, mail: &ReceivedMail) {

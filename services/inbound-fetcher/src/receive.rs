@@ -9,8 +9,8 @@ use tracing::instrument;
 use crate::account_context::AccountContext;
 use crate::control_fetch::ControlFetch;
 use crate::failure::WatchFailure;
-use crate::intake::{Held, Intake, UNSIZED_MAILS};
 use crate::large;
+use crate::mail_buffer::{BufferedMail, MailBuffer, UNSIZED_MAILS};
 use crate::open_folder::OpenFolder;
 use crate::pipeline;
 use crate::plan::{FetchPlan, FetchPlanner, SIZED_MAILS};
@@ -136,23 +136,23 @@ impl Receiver {
         let slice_bytes = batch.slice_bytes;
         let context = &folder.owner.context;
         let room = make_room(folder.owner, ordinals.len(), slice_bytes).await?;
-        // The intake counts bytes; the channel only hands over.
+        // The buffer counts bytes; the channel only hands over.
         let (sender, receiver) = mpsc::channel(1);
-        let mut intake = Intake::new(receiver, &context.budget);
+        let mut buffer = MailBuffer::new(receiver, &context.budget);
         let source = &mut *folder.source;
         let fetching = async {
             let report = source.fetch(&ordinals, slice_bytes, &sender).await;
             drop(sender);
             report
         };
-        let publishing = pipeline::take_in(&mut batch.publisher, &mut intake);
+        let publishing = pipeline::take_in(&mut batch.publisher, &mut buffer);
         let (report, published) = tokio::join!(fetching, publishing);
         drop(room);
-        if intake.has_discarded() {
+        if buffer.has_discarded() {
             // The sizes were not what the server claimed, or memory is short.
             batch.most = UNSIZED_MAILS;
         }
-        let behind = intake.into_behind();
+        let behind = buffer.into_behind();
         published?;
         let report = self.judge_report(batch, &ordinals, report).await?;
         self.receive_behind(folder, batch, behind).await?;
@@ -190,7 +190,7 @@ impl Receiver {
         &mut self,
         folder: &mut OpenFolder<'_>,
         batch: &mut FetchBatch<'_>,
-        mut behind: VecDeque<Held>,
+        mut behind: VecDeque<BufferedMail>,
     ) -> Result<(), WatchFailure> {
         while let Some(first) = behind.pop_front() {
             if first.mail.is_complete {

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::context::Context;
+use crate::liveness;
 use crate::metric::Metrics;
-use crate::proof;
 use crate::recorder::recorder;
 use crate::retention;
 use crate::work::InboundWork;
@@ -83,7 +83,7 @@ impl Service {
         let records = lifecycle.child_after("records", &work);
         let members = lifecycle.child_after("mesh", &records);
 
-        let proving = proof::record_until(
+        let proving = liveness::record_until(
             Arc::clone(&context),
             Arc::clone(&registry),
             records.stop_token(),

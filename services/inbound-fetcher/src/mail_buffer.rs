@@ -16,12 +16,12 @@ pub(crate) const UNSIZED_MAILS: usize = 8;
 
 /// A mail and its share of the memory budget.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct BufferedMail {
     pub(crate) mail: FetchedMail,
     permit: Option<MemoryPermit>,
 }
 
-impl Held {
+impl BufferedMail {
     pub(crate) fn into_parts(self) -> (FetchedMail, Option<MemoryPermit>) {
         (self.mail, self.permit)
     }
@@ -29,23 +29,23 @@ impl Held {
 
 /// Takes fetched mails while earlier ones are published.
 #[derive(Debug)]
-pub(crate) struct Intake<'a> {
+pub(crate) struct MailBuffer<'a> {
     mails: mpsc::Receiver<FetchedMail>,
     budget: &'a Budget,
     /// Taken from the channel, still without its share of the budget.
     pending: Option<FetchedMail>,
-    ready: Vec<Held>,
+    ready: Vec<BufferedMail>,
     ready_bytes: usize,
     /// A large mail and what came after it: order within a folder is kept.
-    behind: VecDeque<Held>,
+    behind: VecDeque<BufferedMail>,
     behind_bytes: usize,
-    arriving: Arriving,
+    arriving: BufferMode,
     is_closed: bool,
 }
 
 /// How arriving mails are treated; it only moves forward through these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Arriving {
+enum BufferMode {
     /// They are published as they come.
     Published,
     /// They are queued behind a large one.
@@ -54,7 +54,7 @@ enum Arriving {
     Discarded,
 }
 
-impl<'a> Intake<'a> {
+impl<'a> MailBuffer<'a> {
     pub(crate) const fn new(mails: mpsc::Receiver<FetchedMail>, budget: &'a Budget) -> Self {
         Self {
             mails,
@@ -64,15 +64,15 @@ impl<'a> Intake<'a> {
             ready_bytes: 0,
             behind: VecDeque::new(),
             behind_bytes: 0,
-            arriving: Arriving::Published,
+            arriving: BufferMode::Published,
             is_closed: false,
         }
     }
 
-    /// Returns whether [`Intake::gather`] may be called.
+    /// Returns whether [`MailBuffer::gather`] may be called.
     pub(crate) fn has_room(&self) -> bool {
         !self.is_closed
-            && (self.arriving != Arriving::Published
+            && (self.arriving != BufferMode::Published
                 || (self.ready.len() < BATCH_MAILS && self.ready_bytes < BATCH_BYTES))
     }
 
@@ -90,7 +90,7 @@ impl<'a> Intake<'a> {
         let Some(mail) = &self.pending else {
             return;
         };
-        if self.arriving != Arriving::Published || !mail.is_complete {
+        if self.arriving != BufferMode::Published || !mail.is_complete {
             if let Some(mail) = self.pending.take() {
                 self.put_behind(mail);
             }
@@ -100,12 +100,12 @@ impl<'a> Intake<'a> {
         let permit = Some(self.budget.take_ready(bytes).await);
         if let Some(mail) = self.pending.take() {
             self.ready_bytes += bytes;
-            self.ready.push(Held { mail, permit });
+            self.ready.push(BufferedMail { mail, permit });
         }
     }
 
     /// Waits for the next mails to publish; none when no more come, or only behind a large one.
-    pub(crate) async fn next_batch(&mut self) -> Option<Vec<Held>> {
+    pub(crate) async fn next_batch(&mut self) -> Option<Vec<BufferedMail>> {
         while self.ready.is_empty() && !self.is_closed {
             self.gather().await;
         }
@@ -123,32 +123,33 @@ impl<'a> Intake<'a> {
 
     /// Returns whether mails were left out, which have to be fetched again.
     pub(crate) fn has_discarded(&self) -> bool {
-        self.arriving == Arriving::Discarded
+        self.arriving == BufferMode::Discarded
     }
 
     /// Returns the first large mail and what came after it.
-    pub(crate) fn into_behind(self) -> VecDeque<Held> {
+    pub(crate) fn into_behind(self) -> VecDeque<BufferedMail> {
         self.behind
     }
 
     fn put_behind(&mut self, mut mail: FetchedMail) {
-        if self.arriving == Arriving::Published {
-            self.arriving = Arriving::Waiting;
+        if self.arriving == BufferMode::Published {
+            self.arriving = BufferMode::Waiting;
         }
         let bytes = mail.body.len();
-        let fits = self.arriving == Arriving::Waiting && self.behind_bytes + bytes <= BEHIND_BYTES;
+        let fits =
+            self.arriving == BufferMode::Waiting && self.behind_bytes + bytes <= BEHIND_BYTES;
         let permit = fits.then(|| self.budget.try_take_behind(bytes)).flatten();
         if permit.is_none() {
             // Once one is left out, so are all that follow it, for order. The first large one itself is kept
             // without its first slice, so that each round makes progress.
             if !self.behind.is_empty() || mail.is_complete {
-                self.arriving = Arriving::Discarded;
+                self.arriving = BufferMode::Discarded;
                 return;
             }
             mail.body.clear();
         }
         self.behind_bytes += mail.body.len();
-        self.behind.push_back(Held { mail, permit });
+        self.behind.push_back(BufferedMail { mail, permit });
     }
 }
 

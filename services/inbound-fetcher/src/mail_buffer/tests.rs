@@ -19,15 +19,15 @@ async fn take_all(mails: Vec<FetchedMail>, budget: &Budget) -> (Vec<Vec<u64>>, V
         sender.send(mail).await.unwrap();
     }
     drop(sender);
-    let mut intake = Intake::new(receiver, budget);
+    let mut buffer = MailBuffer::new(receiver, budget);
     let mut batches = Vec::new();
-    while let Some(batch) = intake.next_batch().await {
+    while let Some(batch) = buffer.next_batch().await {
         batches.push(batch.iter().map(|held| held.mail.ordinal).collect());
-        while intake.has_room() {
-            intake.gather().await;
+        while buffer.has_room() {
+            buffer.gather().await;
         }
     }
-    let behind = intake.into_behind().into_iter();
+    let behind = buffer.into_behind().into_iter();
     let behind = behind.map(|held| (held.mail.ordinal, held.mail.body.len()));
     (batches, behind.collect())
 }
