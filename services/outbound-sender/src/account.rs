@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 use crate::access::{of_credentials, of_endpoint};
 use crate::shared::Shared;
 use circuit_breaker::{CircuitBreaker, Permission, Trip};
-use connect::{NotOpened, Token, open};
+use connect::{NotOpened, TokenGeneration, open};
 use connection_task::ConnectionExit;
 use connections::Connections;
 use prefetcher::Prefetcher;
@@ -47,16 +47,16 @@ pub(crate) struct Worker {
     prefetcher: Prefetcher,
     connections: Connections,
     breaker: CircuitBreaker,
-    standing: Standing,
+    standing: RecordedStanding,
     /// Its row says that it fails, of before this worker: it signs in although no mail waits.
     must_prove: bool,
     /// The token last signed in with.
-    token: Option<Token>,
+    token: Option<TokenGeneration>,
 }
 
 /// Account state as this worker has recorded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum RecordedStanding {
     /// Nothing recorded; it may be blocked for an obstacle that is gone.
     Fresh,
     /// Its block was lifted. Its row may still hold a problem.
@@ -96,7 +96,7 @@ impl Worker {
             recorded,
             stop,
             breaker,
-            standing: Standing::Fresh,
+            standing: RecordedStanding::Fresh,
             must_prove: is_failing,
             token: None,
         }
@@ -148,9 +148,9 @@ impl Worker {
 
     /// Claims what is due, unless the account cannot send or enough is claimed.
     async fn work(&mut self) -> Result<(), StoreError> {
-        if self.standing == Standing::Fresh {
+        if self.standing == RecordedStanding::Fresh {
             self.queue.unblock().await?;
-            self.standing = Standing::Resumed;
+            self.standing = RecordedStanding::Resumed;
         }
         let replica = &self.shared.replica;
         self.recorded.repeat(replica, &self.account).await?;
@@ -219,7 +219,7 @@ impl Worker {
     }
 
     /// Returns whether the grant has a newer token, is refused, or is gone.
-    async fn has_other_token(&self, (id, generation): Token) -> Result<bool, StoreError> {
+    async fn has_other_token(&self, (id, generation): TokenGeneration) -> Result<bool, StoreError> {
         let mut tx = self.shared.replica.database.begin().await?;
         let grants = grant::list_by_ids(&mut tx, &[id]).await?;
         tx.commit().await?;
@@ -264,7 +264,7 @@ impl Worker {
 
     /// Records that the account works, and lifts its block.
     async fn record_sign_in(&mut self) -> Result<(), StoreError> {
-        if self.standing != Standing::Active {
+        if self.standing != RecordedStanding::Active {
             self.queue.unblock().await?;
             if !self.breaker.is_long_strained() {
                 self.record_active().await?;
@@ -277,7 +277,7 @@ impl Worker {
     async fn record_active(&mut self) -> Result<(), StoreError> {
         let replica = &self.shared.replica;
         self.recorded.set_active(replica, &self.account).await?;
-        self.standing = Standing::Active;
+        self.standing = RecordedStanding::Active;
         Ok(())
     }
 
@@ -320,8 +320,8 @@ impl Worker {
     async fn trip(&mut self, trip: Trip) -> Result<(), StoreError> {
         let trip = self.look_at_grant(trip).await?;
         // Before the row is written: a commit whose answer is lost may have left the problem there.
-        if self.standing == Standing::Active {
-            self.standing = Standing::Resumed;
+        if self.standing == RecordedStanding::Active {
+            self.standing = RecordedStanding::Resumed;
         }
         let replica = &self.shared.replica;
         if let Some(problem) = trip.problem() {

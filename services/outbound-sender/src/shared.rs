@@ -14,7 +14,7 @@ use crate::decide::Decision;
 use crate::event;
 use crate::in_flight::InFlight;
 use crate::raw_cache::RawCache;
-use crate::recorder::{Recorded, RecorderHandle};
+use crate::recorder::{OutcomeRecord, RecorderHandle};
 use crate::retry_policy::RetryPolicy;
 
 /// A hint that an account has mail to send, for whichever replica holds it.
@@ -43,7 +43,7 @@ impl Shared {
         let Decision { outcome, event, .. } = decision;
         let encode = |kind| event::encode_kind(&self.replica, account, mail, &outcome, kind);
         let events = event.map(encode).unwrap_or_default();
-        let recorded = Recorded {
+        let recorded = OutcomeRecord {
             outcome,
             events,
             kind: event,

@@ -53,7 +53,7 @@ pub(super) struct OutboxPage {
 /// What to do with a mail whose delivery stayed unknown.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Decision {
+enum UncertainDecision {
     Resend,
     AssumeSent,
     Fail,
@@ -61,8 +61,8 @@ enum Decision {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Decided {
-    decision: Field<Decision>,
+pub(super) struct DecisionInput {
+    decision: Field<UncertainDecision>,
 }
 
 #[derive(Debug)]
@@ -117,7 +117,7 @@ pub(super) async fn decide(
     caller: Modeller,
     State(app): State<SharedApp>,
     PathId(id): PathId<MailId>,
-    JsonBody(decided, faults): JsonBody<Decided>,
+    JsonBody(decided, faults): JsonBody<DecisionInput>,
 ) -> Result<Json<OutboundMailView>, ApiError> {
     faults.finish()?;
     let Some(decision) = decided.decision.over(None) else {
@@ -129,9 +129,9 @@ pub(super) async fn decide(
     let mut tx = app.begin().await?;
     check_mail(&mut tx, &caller, id).await?;
     let state = match decision {
-        Decision::Resend => OutboundState::Queued,
-        Decision::AssumeSent => OutboundState::Sent,
-        Decision::Fail => OutboundState::Failed,
+        UncertainDecision::Resend => OutboundState::Queued,
+        UncertainDecision::AssumeSent => OutboundState::Sent,
+        UncertainDecision::Fail => OutboundState::Failed,
     };
     let Some(mail) = store::resolve_uncertain(&mut tx, id, state, app.now()).await? else {
         let found = find(&mut tx, id).await?;
@@ -182,7 +182,7 @@ async fn announce_decision(
     tx: &mut Tx,
     account: Key,
     mail: &OutboundMail,
-    decision: Decision,
+    decision: UncertainDecision,
 ) -> Result<(), ApiError> {
     let outcome = |accepted: bool| -> Vec<RecipientOutcome> {
         let each = mail.recipients.iter().map(|recipient| RecipientOutcome {
@@ -192,10 +192,10 @@ async fn announce_decision(
         each.collect()
     };
     match decision {
-        Decision::Resend => Ok(()),
+        UncertainDecision::Resend => Ok(()),
         // It goes on to the recipients that it was not handed over for.
-        Decision::AssumeSent if mail.state == OutboundState::Queued => Ok(()),
-        Decision::AssumeSent => {
+        UncertainDecision::AssumeSent if mail.state == OutboundState::Queued => Ok(()),
+        UncertainDecision::AssumeSent => {
             let event = MailSent {
                 mail_id: mail.id,
                 account,
@@ -209,7 +209,7 @@ async fn announce_decision(
             };
             app.announce(tx, &event).await
         }
-        Decision::Fail => {
+        UncertainDecision::Fail => {
             let verdict = Verdict::permanent(mailmesh_domain::MustAct::Administrator);
             let problem = Problem::new("An operator decided that it was not sent.", verdict)
                 .with_action("Send it again under another idempotency key, if it is still needed.")

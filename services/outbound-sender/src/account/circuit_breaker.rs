@@ -10,8 +10,8 @@ use mailmesh_mail::transport::{FailureDetail, TransportFailure};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::connect::{RECONNECT, Token};
-use super::progress::Progress;
+use super::connect::{RECONNECT, TokenGeneration};
+use super::progress::ServerProgress;
 use crate::access::token_over;
 use crate::problem::{WAITS, problem_at_first, problem_of, problem_of_tokens};
 use crate::retry_policy::RetryPolicy;
@@ -41,7 +41,7 @@ pub(super) struct CircuitBreaker {
     refused_generation: Option<i64>,
     /// The server has signed the account in before.
     has_worked: bool,
-    progress: Arc<Progress>,
+    progress: Arc<ServerProgress>,
 }
 
 #[derive(Debug)]
@@ -53,11 +53,14 @@ enum State {
     /// Mail waits until the grant has another token.
     WaitingForToken {
         reason: Reason,
-        token: Token,
+        token: TokenGeneration,
         asked_at: Instant,
     },
     /// Mail waits.
-    Open { reason: Reason, proof: Proof },
+    Open {
+        reason: Reason,
+        proof: RecoveryProof,
+    },
 }
 
 /// Problem for which mail waits, and the end of the wait at the latest.
@@ -69,7 +72,7 @@ struct Reason {
 
 /// What shows that an account can send again.
 #[derive(Debug, Clone, Copy)]
-enum Proof {
+enum RecoveryProof {
     SignIn,
     /// An answered mail; sign-ins succeeded before and did not help.
     Mail,
@@ -83,7 +86,7 @@ pub(super) enum Permission {
     /// Mail may be claimed once a sign-in has succeeded.
     SignIn,
     /// As `SignIn`, if the grant has another token than this.
-    SignInWithOther(Token),
+    SignInWithOther(TokenGeneration),
     Wait,
 }
 
@@ -94,7 +97,7 @@ pub(super) struct Trip {
     /// State to record of the account.
     pub(super) report: Option<AccountState>,
     /// Token to ask a replacement for.
-    pub(super) ask: Option<Token>,
+    pub(super) ask: Option<TokenGeneration>,
 }
 
 /// How mail is put off that comes due meanwhile.
@@ -116,7 +119,7 @@ impl Trip {
     }
 
     /// Makes the trip of an account whose token has expired.
-    pub(super) fn token_over(token: Token, now: OffsetDateTime) -> Self {
+    pub(super) fn token_over(token: TokenGeneration, now: OffsetDateTime) -> Self {
         Self::wait_for_token(token_over(), now + LOOK_AGAIN_AT_MOST, token).asking(token)
     }
 
@@ -125,14 +128,14 @@ impl Trip {
         Self {
             state: State::Open {
                 reason,
-                proof: Proof::SignIn,
+                proof: RecoveryProof::SignIn,
             },
             report: None,
             ask: None,
         }
     }
 
-    fn wait_for_token(problem: Problem, until: OffsetDateTime, token: Token) -> Self {
+    fn wait_for_token(problem: Problem, until: OffsetDateTime, token: TokenGeneration) -> Self {
         let reason = Reason { problem, until };
         Self {
             state: State::WaitingForToken {
@@ -150,7 +153,7 @@ impl Trip {
         self
     }
 
-    fn asking(mut self, token: Token) -> Self {
+    fn asking(mut self, token: TokenGeneration) -> Self {
         self.ask = Some(token);
         self
     }
@@ -183,7 +186,7 @@ impl CircuitBreaker {
         }
     }
 
-    pub(super) fn progress(&self) -> Arc<Progress> {
+    pub(super) fn progress(&self) -> Arc<ServerProgress> {
         Arc::clone(&self.progress)
     }
 
@@ -201,11 +204,12 @@ impl CircuitBreaker {
             State::WaitingForToken { token, .. } => Permission::SignInWithOther(*token),
             State::Open { reason, .. } if reason.until > now => Permission::Wait,
             State::Open {
-                proof: Proof::SignIn,
+                proof: RecoveryProof::SignIn,
                 ..
             } => Permission::SignIn,
             State::Open {
-                proof: Proof::Mail, ..
+                proof: RecoveryProof::Mail,
+                ..
             } => {
                 self.state = State::HalfOpen;
                 Permission::Send
@@ -248,7 +252,7 @@ impl CircuitBreaker {
     }
 
     /// Returns the token that is to be asked for again, when it is time to.
-    pub(super) fn token_to_ask_for(&mut self) -> Option<Token> {
+    pub(super) fn token_to_ask_for(&mut self) -> Option<TokenGeneration> {
         let is_hopeless = self.is_hopeless();
         match &mut self.state {
             State::WaitingForToken {
@@ -265,7 +269,7 @@ impl CircuitBreaker {
     pub(super) fn fail(
         &mut self,
         failure: &TransportFailure,
-        token: Option<Token>,
+        token: Option<TokenGeneration>,
         retry: &RetryPolicy,
         now: OffsetDateTime,
     ) -> Trip {
@@ -327,7 +331,7 @@ impl CircuitBreaker {
         Some(Trip {
             state: State::Open {
                 reason,
-                proof: Proof::Mail,
+                proof: RecoveryProof::Mail,
             },
             report: self.is_long_strained().then_some(AccountState::Failing),
             ask: None,
@@ -375,7 +379,7 @@ impl CircuitBreaker {
     fn refuse_token(
         &mut self,
         failure: &TransportFailure,
-        token: Token,
+        token: TokenGeneration,
         retry: &RetryPolicy,
         now: OffsetDateTime,
     ) -> Trip {

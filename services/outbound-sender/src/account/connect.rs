@@ -12,7 +12,7 @@ use crate::shared::Shared;
 pub(super) const RECONNECT: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(5));
 
 /// The grant and the generation of an access token.
-pub(super) type Token = (GrantId, i64);
+pub(super) type TokenGeneration = (GrantId, i64);
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(super) enum NotOpened {
     /// The server refused the account, or was not reached.
     Failed {
         failure: TransportFailure,
-        token: Option<Token>,
+        token: Option<TokenGeneration>,
     },
 }
 
@@ -33,7 +33,7 @@ pub(super) async fn open(
     shared: &Shared,
     account: &Account,
     refused: Option<i64>,
-) -> Result<(Box<dyn MailTransport>, Option<Token>), NotOpened> {
+) -> Result<(Box<dyn MailTransport>, Option<TokenGeneration>), NotOpened> {
     let servers = &shared.replica.servers;
     let endpoint = servers.endpoint_of(account);
     let endpoint = endpoint.map_err(NotOpened::NoEndpoint)?;

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, field, info_span};
 
 use super::connect::{NotOpened, open};
-use super::progress::Progress;
+use super::progress::ServerProgress;
 use crate::decide::{AttemptResult, decide};
-use crate::delivery::{Delivered, deliver, hung_up};
+use crate::delivery::{DeliveryResult, deliver, hung_up};
 use crate::job::Job;
 use crate::shared::Shared;
 
@@ -36,7 +36,7 @@ pub(super) struct ConnectionTask {
     pub(super) account: Arc<Account>,
     pub(super) jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
     pub(super) stop: CancellationToken,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<ServerProgress>,
 }
 
 impl ConnectionTask {
@@ -104,7 +104,7 @@ impl ConnectionTask {
         let recorder = &self.shared.recorder;
         let mut delivered = deliver(transport.as_mut(), recorder, &job.mail, &job.raw).await;
         let mut end_if_gone = ConnectionExit::Done;
-        if matches!(delivered, Delivered::ConnectionGone) {
+        if matches!(delivered, DeliveryResult::ConnectionGone) {
             match self.connect().await {
                 Ok(Some(fresh)) => {
                     *transport = fresh;
@@ -120,7 +120,7 @@ impl ConnectionTask {
             }
         }
         match delivered {
-            Delivered::Ended(ended) => {
+            DeliveryResult::Ended(ended) => {
                 let was_tried = !matches!(ended, AttemptResult::Unattempted);
                 match self.record_result(&job.mail, ended).await {
                     Some(failure) if failure.is_of_host() => Err(ConnectionExit::Strained(failure)),
@@ -133,11 +133,11 @@ impl ConnectionTask {
                     }
                 }
             }
-            Delivered::TakenOver => {
+            DeliveryResult::TakenOver => {
                 debug!(mail.id = %job.mail.id, "Another replica has taken the mail over");
                 Ok(())
             }
-            Delivered::ConnectionGone => {
+            DeliveryResult::ConnectionGone => {
                 self.record_result(&job.mail, AttemptResult::Unattempted)
                     .await;
                 Err(end_if_gone)

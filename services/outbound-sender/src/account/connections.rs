@@ -10,8 +10,8 @@ use tracing::{Instrument, warn};
 
 use super::connection_scaler::ConnectionScaler;
 use super::connection_task::{ConnectionExit, ConnectionTask};
-use super::progress::Progress;
-use crate::job::{Claimed, Job};
+use super::progress::ServerProgress;
+use crate::job::{ClaimedMail, Job};
 use crate::shared::Shared;
 
 /// Connections of one account, one task each.
@@ -20,7 +20,7 @@ pub(super) struct Connections {
     shared: Arc<Shared>,
     account: Arc<Account>,
     jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
-    progress: Arc<Progress>,
+    progress: Arc<ServerProgress>,
     worker_stop: CancellationToken,
     /// Ends the connections when the account cannot send, and when the worker stops.
     stop: CancellationToken,
@@ -33,7 +33,7 @@ impl Connections {
         shared: Arc<Shared>,
         account: Arc<Account>,
         jobs: mpsc::Receiver<Job>,
-        progress: Arc<Progress>,
+        progress: Arc<ServerProgress>,
         worker_stop: CancellationToken,
     ) -> Self {
         Self {
@@ -106,7 +106,7 @@ impl Connections {
     }
 
     /// Takes the mails back that no connection has taken.
-    pub(super) async fn take_jobs(&self) -> Vec<Claimed> {
+    pub(super) async fn take_jobs(&self) -> Vec<ClaimedMail> {
         let mut jobs = self.jobs.lock().await;
         let waiting = std::iter::from_fn(|| jobs.try_recv().ok());
         waiting.map(Job::into_claimed).collect()

@@ -13,7 +13,7 @@ use super::prefetcher::NoBody;
 use crate::decide::{AttemptResult, Decision, decide};
 use crate::delivery::unsendable;
 use crate::event;
-use crate::job::Claimed;
+use crate::job::ClaimedMail;
 use crate::metric;
 use crate::shared::Shared;
 
@@ -34,20 +34,20 @@ pub(super) struct AccountQueue {
     shared: Arc<Shared>,
     account: Arc<Account>,
     /// The block as this worker has recorded it.
-    blocked: Option<Blocked>,
+    blocked: Option<AccountBlock>,
     /// More is to be published of the block.
     is_telling: bool,
 }
 
 /// A block as it is in the database.
 #[derive(Debug)]
-struct Blocked {
+struct AccountBlock {
     problem: Problem,
     until: OffsetDateTime,
     next_attempt_at: Option<OffsetDateTime>,
 }
 
-impl Blocked {
+impl AccountBlock {
     fn of(wait: &Wait<'_>) -> Self {
         Self {
             problem: wait.problem.clone(),
@@ -82,7 +82,7 @@ impl AccountQueue {
         Ok(due.iter().any(|(_, due_at)| *due_at <= now))
     }
 
-    pub(super) async fn claim(&self, limit: usize) -> Result<Vec<Claimed>, StoreError> {
+    pub(super) async fn claim(&self, limit: usize) -> Result<Vec<ClaimedMail>, StoreError> {
         let replica = &self.shared.replica;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let now = replica.clock.now();
@@ -91,7 +91,7 @@ impl AccountQueue {
             outbound_mail::claim_due(&mut tx, replica.id, self.account.id, limit, now).await?;
         tx.commit().await?;
         // Guarded only after the answer: if it is lost, the recovery finds claims that are not in flight.
-        let guarded = claimed.into_iter().map(|mail| Claimed {
+        let guarded = claimed.into_iter().map(|mail| ClaimedMail {
             guard: self.shared.in_flight.guard(&mail),
             mail,
         });
@@ -136,7 +136,7 @@ impl AccountQueue {
             replica.outbox.wake();
         }
         if !is_known {
-            self.blocked = Some(Blocked::of(&wait));
+            self.blocked = Some(AccountBlock::of(&wait));
         }
         self.is_telling = is_telling;
         Ok(())

@@ -54,9 +54,10 @@ fn answered(case: &Case<'_>, results: &[RecipientResult], reply: Option<String>)
         let mut each = recipients.iter();
         each.any(|one| one.address == address && one.accepted.is_none())
     };
-    let refused: Vec<Refused<'_>> = results.iter().filter_map(Refused::of).collect();
+    let refused: Vec<RefusedRecipient<'_>> =
+        results.iter().filter_map(RefusedRecipient::of).collect();
     let mut waiting = refused.iter().filter(|one| is_open(one.address));
-    let is_of_account = |one: &&Refused<'_>| {
+    let is_of_account = |one: &&RefusedRecipient<'_>| {
         one.refusal.scope != Scope::Recipient && one.failure().concerns_account()
     };
     let worst = waiting
@@ -65,7 +66,7 @@ fn answered(case: &Case<'_>, results: &[RecipientResult], reply: Option<String>)
         .or(waiting.clone().next());
     let mut decision = match worst {
         None => {
-            let first = refused.first().map(Refused::failure);
+            let first = refused.first().map(RefusedRecipient::failure);
             case.finish(recipients, first.as_ref())
         }
         // The server takes the rest in another mail, at once; each round makes progress.
@@ -81,13 +82,13 @@ fn answered(case: &Case<'_>, results: &[RecipientResult], reply: Option<String>)
 }
 
 /// A recipient whom the server refused.
-struct Refused<'a> {
+struct RefusedRecipient<'a> {
     address: &'a str,
     reply: &'a str,
     refusal: &'a RecipientRefusal,
 }
 
-impl<'a> Refused<'a> {
+impl<'a> RefusedRecipient<'a> {
     fn of(result: &'a RecipientResult) -> Option<Self> {
         Some(Self {
             address: &result.address,

@@ -22,7 +22,7 @@ use crate::shared::wake_holders;
 
 /// What one transaction did.
 #[derive(Default)]
-struct Written {
+struct TransactionResult {
     queued: Vec<NewMail>,
     /// Bodies of commands that did not become mails.
     orphans: Vec<MailId>,
@@ -45,7 +45,8 @@ impl CommandWriter<'_> {
         ready: Vec<Ready>,
     ) -> Result<Vec<Result<(), HandlerError>>, StoreError> {
         let mut results = Vec::with_capacity(ready.len());
-        let (mut mails, mut cancels, mut written) = (Vec::new(), Vec::new(), Written::default());
+        let (mut mails, mut cancels, mut written) =
+            (Vec::new(), Vec::new(), TransactionResult::default());
         for each in ready {
             match each {
                 Ready::New(new) => mails.push(*new),
@@ -82,7 +83,7 @@ impl CommandWriter<'_> {
         &self,
         tx: &mut Tx,
         mut mails: Vec<NewMail>,
-        written: &mut Written,
+        written: &mut TransactionResult,
     ) -> Result<(), StoreError> {
         let now = self.replica.clock.now();
         while !mails.is_empty() {
@@ -176,7 +177,7 @@ impl CommandWriter<'_> {
         encoded.map_err(|error| log_unwritten(&error)).ok()
     }
 
-    async fn after_commit(&self, written: Written) {
+    async fn after_commit(&self, written: TransactionResult) {
         if !written.events.is_empty() {
             self.replica.outbox.wake();
         }

@@ -17,7 +17,7 @@ use super::command::{NotComputed, Read, Ready, Rejection, later, prepare, read_s
 use super::command_writer::CommandWriter;
 use super::failed_computations::FailedComputations;
 use super::send_mail::mail_id;
-use super::spread::{Worked, spread};
+use super::spread::{ItemResult, spread};
 use crate::account_cache::AccountCache;
 use crate::config::Config;
 use crate::draft::Refusal;
@@ -44,7 +44,7 @@ pub(crate) struct Intake {
 const COMPUTATION: Duration = Duration::from_secs(8);
 
 /// Commands, and what was made of them.
-pub(crate) struct Taken {
+pub(crate) struct PreparedBatch {
     deliveries: Vec<Delivery>,
     ready: Result<Vec<Ready>, StoreError>,
 }
@@ -93,9 +93,9 @@ impl Intake {
             (!failed.is_over(&delivery)).then(|| read_safely(&delivery))?
         });
         let read = read.await.into_iter().map(|worked| match worked {
-            Worked::Done(read) => read,
-            Worked::Failed => Read::Failed,
-            Worked::NotNow => Read::Later,
+            ItemResult::Done(read) => read,
+            ItemResult::Failed => Read::Failed,
+            ItemResult::NotNow => Read::Later,
         });
         let read: Vec<(Delivery, Read)> = deliveries.iter().cloned().zip(read).collect();
         let named = read.iter().map(|(_, read)| read.account().cloned());
@@ -112,9 +112,9 @@ impl Intake {
         let ready = ready.await.into_iter().zip(deliveries.iter().zip(named));
         let mut ready: Vec<Ready> = ready
             .map(|(worked, (delivery, account))| match worked {
-                Worked::Done(ready) => ready,
-                Worked::Failed => self.after_failure(delivery, account),
-                Worked::NotNow => later(),
+                ItemResult::Done(ready) => ready,
+                ItemResult::Failed => self.after_failure(delivery, account),
+                ItemResult::NotNow => later(),
             })
             .collect();
         self.store_bodies(&mut ready, &known).await;
@@ -242,15 +242,18 @@ fn away() -> HandlerError {
 impl Handler for Intake {
     const CONSUMER: &'static str = "outbound-sender-send-mail";
 
-    type Prepared = Taken;
+    type Prepared = PreparedBatch;
 
-    async fn prepare(&self, deliveries: Vec<Delivery>) -> Taken {
+    async fn prepare(&self, deliveries: Vec<Delivery>) -> PreparedBatch {
         let ready = self.take_in(deliveries.clone(), Round::First).await;
-        Taken { deliveries, ready }
+        PreparedBatch { deliveries, ready }
     }
 
     /// Takes all in with one transaction, in the order in which the commands came.
-    async fn finish(&self, Taken { deliveries, ready }: Taken) -> Vec<Result<(), HandlerError>> {
+    async fn finish(
+        &self,
+        PreparedBatch { deliveries, ready }: PreparedBatch,
+    ) -> Vec<Result<(), HandlerError>> {
         let written = match ready {
             Ok(ready) => self.writer().write(ready).await,
             Err(error) => Err(error),

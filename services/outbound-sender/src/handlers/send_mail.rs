@@ -21,7 +21,7 @@ const MAX_KEY: usize = 255;
 
 /// A `mail.send` that was read.
 #[derive(Debug)]
-pub(super) struct Send {
+pub(super) struct SendCommand {
     pub(super) account: Key,
     pub(super) command: SendMail,
     key: String,
@@ -39,7 +39,7 @@ pub(super) struct NewMail {
     pub(super) given_key: Option<String>,
 }
 
-impl Send {
+impl SendCommand {
     pub(super) fn read(delivery: &Delivery) -> Result<Self, (Option<Key>, Refusal)> {
         let read = decode_command::<SendMail>(&delivery.headers, &delivery.payload)
             .map_err(|error| (account_of_unread(delivery), Refusal::from(error)))?;

@@ -11,7 +11,7 @@ const THREADS: usize = 4;
 
 /// What became of one item.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Worked<R> {
+pub(super) enum ItemResult<R> {
     Done(R),
     /// It took most of the time limit, or panicked.
     Failed,
@@ -29,7 +29,7 @@ struct Board<T, R> {
 enum Slot<R> {
     Waiting,
     Begun(Instant),
-    Ended(Worked<R>),
+    Ended(ItemResult<R>),
 }
 
 /// Does work that keeps a processor busy apart from the threads that talk to servers, up to a time limit: each thread takes
@@ -39,12 +39,12 @@ pub(super) async fn spread<T, R>(
     weight: fn(&T) -> usize,
     limit: Duration,
     work: impl Fn(T) -> Option<R> + Send + Sync + 'static,
-) -> Vec<Worked<R>>
+) -> Vec<ItemResult<R>>
 where
     T: Send + 'static,
     R: Send + 'static,
 {
-    let ended = |result: Option<R>| result.map_or(Worked::Failed, Worked::Done);
+    let ended = |result: Option<R>| result.map_or(ItemResult::Failed, ItemResult::Done);
     if items.iter().map(weight).sum::<usize>() <= AT_ONCE_BYTES {
         return items.into_iter().map(|item| ended(work(item))).collect();
     }
@@ -90,7 +90,7 @@ impl<T, R> Board<T, R> {
         }
     }
 
-    fn end(&mut self, index: usize, result: Worked<R>) {
+    fn end(&mut self, index: usize, result: ItemResult<R>) {
         self.put(index, Slot::Ended(result));
     }
 
@@ -103,11 +103,11 @@ impl<T, R> Board<T, R> {
 
 impl<R> Slot<R> {
     /// One that began late is not to blame for the time that the others took.
-    fn result(self, limit: Duration) -> Worked<R> {
+    fn result(self, limit: Duration) -> ItemResult<R> {
         match self {
             Self::Ended(worked) => worked,
-            Self::Begun(at) if at.elapsed() >= limit / 2 => Worked::Failed,
-            Self::Begun(_) | Self::Waiting => Worked::NotNow,
+            Self::Begun(at) if at.elapsed() >= limit / 2 => ItemResult::Failed,
+            Self::Begun(_) | Self::Waiting => ItemResult::NotNow,
         }
     }
 }
@@ -127,7 +127,10 @@ mod tests {
 
             let done = spread(items.clone(), |item| *item, LIMIT, |item| Some(item + 1)).await;
 
-            let expected: Vec<_> = items.iter().map(|item| Worked::Done(item + 1)).collect();
+            let expected: Vec<_> = items
+                .iter()
+                .map(|item| ItemResult::Done(item + 1))
+                .collect();
             assert_eq!(done, expected);
         }
     }
@@ -154,8 +157,8 @@ mod tests {
         drop(end);
         for (item, worked) in done.into_iter().enumerate() {
             let expected = match item {
-                7 | 8 => Worked::Failed,
-                _ => Worked::Done(item),
+                7 | 8 => ItemResult::Failed,
+                _ => ItemResult::Done(item),
             };
             assert_eq!(worked, expected, "{item}");
         }
@@ -180,8 +183,8 @@ mod tests {
         let done = done.await;
 
         drop(end);
-        let failed = done.iter().filter(|worked| **worked == Worked::Failed);
+        let failed = done.iter().filter(|worked| **worked == ItemResult::Failed);
         assert_eq!(failed.count(), THREADS);
-        assert_eq!(done.last(), Some(&Worked::NotNow));
+        assert_eq!(done.last(), Some(&ItemResult::NotNow));
     }
 }

@@ -16,7 +16,7 @@ fn breaker() -> CircuitBreaker {
     CircuitBreaker::new(Authorisation::OAuth2, true)
 }
 
-fn token(generation: i64) -> Token {
+fn token(generation: i64) -> TokenGeneration {
     (GrantId::from_uuid(Uuid::from_u128(1)), generation)
 }
 
