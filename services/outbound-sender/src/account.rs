@@ -2,9 +2,9 @@
 
 mod circuit_breaker;
 mod connect;
+mod connection_pool;
 mod connection_scaler;
 mod connection_task;
-mod connections;
 mod prefetcher;
 mod progress;
 mod queue;
@@ -25,8 +25,8 @@ use crate::access::{of_credentials, of_endpoint};
 use crate::shared::Shared;
 use circuit_breaker::{CircuitBreaker, Permission, Trip};
 use connect::{NotOpened, TokenGeneration, open};
+use connection_pool::ConnectionPool;
 use connection_task::ConnectionExit;
-use connections::Connections;
 use prefetcher::Prefetcher;
 use queue::AccountQueue;
 
@@ -45,7 +45,7 @@ pub(crate) struct Worker {
     stop: CancellationToken,
     queue: AccountQueue,
     prefetcher: Prefetcher,
-    connections: Connections,
+    connections: ConnectionPool,
     breaker: CircuitBreaker,
     standing: RecordedStanding,
     /// Its row says that it fails, of before this worker: it signs in although no mail waits.
@@ -83,7 +83,7 @@ impl Worker {
         Self {
             queue: AccountQueue::new(Arc::clone(&shared), Arc::clone(&account)),
             prefetcher: Prefetcher::new(&shared, feed),
-            connections: Connections::new(
+            connections: ConnectionPool::new(
                 Arc::clone(&shared),
                 Arc::clone(&account),
                 jobs,

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::account_cache::AccountCache;
 use crate::config::Config;
-use crate::handlers::Intake;
+use crate::handlers::CommandHandler;
 use crate::in_flight::InFlight;
 use crate::raw_cache::RawCache;
 use crate::recorder::Recorder;
@@ -115,7 +115,7 @@ impl Service {
 
         let stop = work.stop_token();
         let is_full = Arc::new(Notify::new());
-        let intake = Arc::new(Intake {
+        let intake = Arc::new(CommandHandler {
             replica: self.replica.clone(),
             config: Arc::clone(&self.config),
             accounts: Arc::clone(&self.accounts),
@@ -127,7 +127,9 @@ impl Service {
         });
         let (bus, consuming) = (self.replica.bus.clone(), stop.clone());
         work.spawn("commands", async move {
-            let consumed = bus.consume(intake, Intake::settings(), consuming).await;
+            let consumed = bus
+                .consume(intake, CommandHandler::settings(), consuming)
+                .await;
             consumed.context("cannot take commands in")
         });
         let (accounts, changed) = (self.accounts, self.changed);

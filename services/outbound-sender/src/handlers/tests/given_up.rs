@@ -8,14 +8,14 @@ use mailmesh_store::outbox;
 use mailmesh_testkit::MeshBase;
 use tokio::sync::Notify;
 
+use super::super::command_handler::CommandHandler;
 use super::super::failed_computations::FailedComputations;
-use super::super::intake::Intake;
 use super::*;
 use crate::account_cache::AccountCache;
 use crate::raw_cache::RawCache;
 
-fn intake(replica: Replica, failed: FailedComputations) -> Intake {
-    Intake {
+fn intake(replica: Replica, failed: FailedComputations) -> CommandHandler {
+    CommandHandler {
         accounts: Arc::new(AccountCache::new(replica.database.clone())),
         replica,
         config: Arc::new(Config::default()),

@@ -26,7 +26,7 @@ use crate::shared::raw_name;
 
 /// Takes in `mail.send` and `mail.cancel`.
 #[derive(Debug)]
-pub(crate) struct Intake {
+pub(crate) struct CommandHandler {
     pub(crate) replica: Replica,
     pub(crate) config: Arc<Config>,
     pub(crate) accounts: Arc<AccountCache>,
@@ -57,7 +57,7 @@ enum Round {
     Again,
 }
 
-impl Intake {
+impl CommandHandler {
     fn writer(&self) -> CommandWriter<'_> {
         CommandWriter {
             replica: &self.replica,
@@ -239,7 +239,7 @@ fn away() -> HandlerError {
     HandlerError::retry(NotNow::DatabaseAway)
 }
 
-impl Handler for Intake {
+impl Handler for CommandHandler {
     const CONSUMER: &'static str = "outbound-sender-send-mail";
 
     type Prepared = PreparedBatch;

@@ -16,7 +16,7 @@ use crate::shared::Shared;
 
 /// Connections of one account, one task each.
 #[derive(Debug)]
-pub(super) struct Connections {
+pub(super) struct ConnectionPool {
     shared: Arc<Shared>,
     account: Arc<Account>,
     jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
@@ -28,7 +28,7 @@ pub(super) struct Connections {
     scaler: ConnectionScaler,
 }
 
-impl Connections {
+impl ConnectionPool {
     pub(super) fn new(
         shared: Arc<Shared>,
         account: Arc<Account>,
