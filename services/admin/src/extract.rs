@@ -11,9 +11,9 @@ use mailmesh_events::{DecodeError, read_json};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::context::SharedContext;
 use crate::error::ApiError;
 use crate::field::Faults;
-use crate::state::SharedApp;
 
 /// Larger than any configuration with its certificates.
 pub(crate) const BODY_LIMIT_BYTES: usize = 1024 * 1024;
@@ -22,10 +22,10 @@ pub(crate) const BODY_LIMIT_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct JsonBody<T>(pub(crate) T, pub(crate) Faults);
 
-impl<T: DeserializeOwned> FromRequest<SharedApp> for JsonBody<T> {
+impl<T: DeserializeOwned> FromRequest<SharedContext> for JsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, app: &SharedContext) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
@@ -84,10 +84,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 #[derive(Debug)]
 pub(crate) struct PathKey(pub(crate) Key);
 
-impl FromRequestParts<SharedApp> for PathKey {
+impl FromRequestParts<SharedContext> for PathKey {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &SharedContext) -> Result<Self, ApiError> {
         let PathId(key) = PathId::<String>::from_request_parts(parts, app).await?;
         let key = Key::try_new(key);
         key.map(Self)
@@ -99,10 +99,10 @@ impl FromRequestParts<SharedApp> for PathKey {
 #[derive(Debug)]
 pub(crate) struct PathId<T>(pub(crate) T);
 
-impl<T: FromStr> FromRequestParts<SharedApp> for PathId<T> {
+impl<T: FromStr> FromRequestParts<SharedContext> for PathId<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &SharedContext) -> Result<Self, ApiError> {
         let unknown = || ApiError::NotFound { what: "id" };
         let Path(text) = Path::<String>::from_request_parts(parts, app)
             .await
@@ -115,10 +115,10 @@ impl<T: FromStr> FromRequestParts<SharedApp> for PathId<T> {
 #[derive(Debug)]
 pub(crate) struct Parameters(pub(crate) Vec<(String, String)>);
 
-impl FromRequestParts<SharedApp> for Parameters {
+impl FromRequestParts<SharedContext> for Parameters {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &SharedContext) -> Result<Self, ApiError> {
         let query = Query::<Vec<(String, String)>>::from_request_parts(parts, app).await;
         let Query(pairs) =
             query.map_err(|_| ApiError::of_field("", "the query is not readable"))?;

@@ -13,10 +13,10 @@ use mailmesh_oauth::OWN_REDIRECT_PATH;
 use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::context::ServiceContext;
 use crate::obstacle::Obstacle;
 use crate::page::{Page, Tone, protect};
 use crate::routes::{callback, connect, connected};
-use crate::state::App;
 
 /// A form post of a provider holds a code and a state.
 const BODY_LIMIT: usize = 32 * 1024;
@@ -26,7 +26,7 @@ const REQUEST_TIME: Duration = Duration::from_mins(1);
 const CALLBACK_PATHS: [&str; 2] = ["/oauth/callback", "/receiveTokenAuthentication.htm"];
 
 /// Returns the routes, without opening a socket.
-pub(crate) fn app(state: Arc<App>) -> Router {
+pub(crate) fn app(state: Arc<ServiceContext>) -> Router {
     let mut routes = Router::new()
         .route("/connect/{link}", get(connect::follow_link).head(look))
         .route("/connected/{sign_in}", get(connected::show_result));
@@ -37,7 +37,7 @@ pub(crate) fn app(state: Arc<App>) -> Router {
             .head(look),
     );
     for path in callback_paths(&state.public.redirect_path) {
-        let callback: MethodRouter<Arc<App>> = get(callback::receive_query)
+        let callback: MethodRouter<Arc<ServiceContext>> = get(callback::receive_query)
             .post(callback::receive_form)
             .head(look);
         routes = routes.route(path, callback);
@@ -107,7 +107,11 @@ fn takes_too_long() -> Page {
     )
 }
 
-async fn make_room(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+async fn make_room(
+    State(app): State<Arc<ServiceContext>>,
+    request: Request,
+    next: Next,
+) -> Response {
     match app.room.try_acquire() {
         Ok(_place) => next.run(request).await,
         Err(_) => Obstacle::Busy.page().into_response(),

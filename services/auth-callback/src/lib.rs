@@ -25,6 +25,7 @@
 
 mod app;
 mod config;
+mod context;
 mod cookie;
 mod metric;
 mod obstacle;
@@ -33,7 +34,6 @@ mod proof;
 mod routes;
 mod service;
 mod sign_in;
-mod state;
 mod storing;
 
 pub use config::Config;

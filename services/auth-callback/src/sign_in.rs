@@ -17,10 +17,10 @@ use std::sync::Arc;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
+use crate::context::ServiceContext;
 use crate::obstacle::Obstacle;
 use crate::page::Page;
 use crate::proof;
-use crate::state::App;
 use crate::storing::{Consent, store};
 
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
@@ -36,7 +36,7 @@ pub(crate) struct ProviderAnswer {
 }
 
 /// Ends a sign-in whose state and browser were checked, and says how.
-pub(crate) async fn finish(app: &App, sign_in: &SignIn, answer: ProviderAnswer) -> Page {
+pub(crate) async fn finish(app: &ServiceContext, sign_in: &SignIn, answer: ProviderAnswer) -> Page {
     let stored = match accept(app, sign_in, answer).await {
         Ok(stored) => stored,
         Err(obstacle) => {
@@ -53,7 +53,7 @@ pub(crate) async fn finish(app: &App, sign_in: &SignIn, answer: ProviderAnswer) 
 }
 
 async fn accept(
-    app: &App,
+    app: &ServiceContext,
     sign_in: &SignIn,
     answer: ProviderAnswer,
 ) -> Result<(Account, SecretString), Obstacle> {
@@ -124,7 +124,7 @@ pub(crate) async fn load_account(
 
 /// The code is spent and the tokens are good: one bad moment of the key server must not cost them.
 async fn identify_twice(
-    app: &App,
+    app: &ServiceContext,
     provider: &Provider,
     tokens: &TokenAnswer,
     nonce: &str,
@@ -161,7 +161,7 @@ fn check_mailbox(account: &Account, identity: Option<&Identity>) -> Result<(), O
 }
 
 pub(crate) async fn provider_of(
-    app: &App,
+    app: &ServiceContext,
     client: &ClientConfiguration,
 ) -> Result<Arc<Provider>, Obstacle> {
     let mut registered = open_registration(client, &app.keys)?;

@@ -16,8 +16,8 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
+use crate::context::ServiceContext;
 use crate::obstacle::Obstacle;
-use crate::state::App;
 
 /// Without a refresh token a grant is only worth storing if it lasts.
 const SHORTEST_WITHOUT_REFRESH: Duration = Duration::from_hours(24);
@@ -39,7 +39,7 @@ pub(crate) struct Consent<'a> {
 
 /// Stores a consent, or says why it is not worth it. The code is spent: one bad moment of the database
 /// must not cost the tokens.
-pub(crate) async fn store(app: &App, consent: &Consent<'_>) -> Result<(), Obstacle> {
+pub(crate) async fn store(app: &ServiceContext, consent: &Consent<'_>) -> Result<(), Obstacle> {
     let started = Instant::now();
     let mut unsure = None;
     loop {
@@ -72,7 +72,7 @@ const fn may_pass(obstacle: &Obstacle) -> bool {
 
 /// `unsure` is what a commit of unknown outcome may have stored, once there was one.
 async fn try_store(
-    app: &App,
+    app: &ServiceContext,
     consent: &Consent<'_>,
     unsure: &mut Option<(GrantId, i64)>,
 ) -> Result<(), Obstacle> {
@@ -114,7 +114,7 @@ async fn try_store(
 }
 
 fn new_grant(
-    app: &App,
+    app: &ServiceContext,
     consent: &Consent<'_>,
     subject: &str,
     before: Option<&Grant>,
@@ -165,7 +165,7 @@ fn new_grant(
 
 /// Google gives a refresh token with the first consent only, so that of an earlier sign-in is kept.
 fn refresh_token(
-    app: &App,
+    app: &ServiceContext,
     consent: &Consent<'_>,
     id: GrantId,
     before: Option<&Grant>,
@@ -194,7 +194,11 @@ fn refresh_token(
     Ok(kept)
 }
 
-fn events(app: &App, grant: &Grant, keys: Vec<Key>) -> Result<Vec<EncodedEvent>, Obstacle> {
+fn events(
+    app: &ServiceContext,
+    grant: &Grant,
+    keys: Vec<Key>,
+) -> Result<Vec<EncodedEvent>, Obstacle> {
     let refreshed = TokenRefreshed {
         grant_id: grant.id,
         generation: grant.generation,

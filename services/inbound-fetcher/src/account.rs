@@ -9,7 +9,7 @@ use mailmesh_store::grant::Grant;
 use tracing::{debug, warn};
 
 use crate::account_context::AccountContext;
-use crate::context::Context;
+use crate::context::ServiceContext;
 use crate::failure::WatchFailure;
 use crate::standby::{self, Pause, WaitEnd};
 use crate::token_refusal::TokenRefusals;
@@ -50,7 +50,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(
-        context: Arc<Context>,
+        context: Arc<ServiceContext>,
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> Self {

@@ -8,12 +8,12 @@ use mailmesh_store::lease::LeaseTerm;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::context::Context;
+use crate::context::ServiceContext;
 
 /// What the parts of one account's worker share.
 #[derive(Debug)]
 pub(crate) struct AccountContext {
-    pub(crate) context: Arc<Context>,
+    pub(crate) context: Arc<ServiceContext>,
     pub(crate) account: Account,
     /// Only under this lease the account is taken over.
     pub(crate) term: LeaseTerm,
@@ -25,7 +25,7 @@ pub(crate) struct AccountContext {
 
 impl AccountContext {
     pub(crate) fn new(
-        context: Arc<Context>,
+        context: Arc<ServiceContext>,
         (account, term): (Account, LeaseTerm),
         signals: Arc<WorkerSignals>,
     ) -> Self {

@@ -11,11 +11,11 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::context::Context;
+use crate::context::ServiceContext;
 
 /// Records the proofs of all workers together, until `ended` and then once more.
 pub(crate) async fn record_until(
-    context: Arc<Context>,
+    context: Arc<ServiceContext>,
     registry: Arc<WorkerRegistry>,
     ended: CancellationToken,
 ) {
@@ -33,7 +33,7 @@ pub(crate) async fn record_until(
     }
 }
 
-async fn record(context: &Context, registry: &WorkerRegistry) {
+async fn record(context: &ServiceContext, registry: &WorkerRegistry) {
     let now = context.now();
     let metrics = &context.metrics;
     let (mut workers, mut proofs) = (0, Vec::new());
@@ -57,7 +57,7 @@ async fn record(context: &Context, registry: &WorkerRegistry) {
 }
 
 async fn write(
-    context: &Context,
+    context: &ServiceContext,
     proofs: &[(AccountId, OffsetDateTime)],
 ) -> Result<(), StoreError> {
     let mut tx = context.replica.database.begin().await?;

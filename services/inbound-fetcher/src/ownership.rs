@@ -8,7 +8,7 @@ use mailmesh_store::progress;
 use time::OffsetDateTime;
 use tracing::{error, info, instrument};
 
-use crate::context::Context;
+use crate::context::ServiceContext;
 use crate::failure::WatchFailure;
 use crate::published_index::PublishedIndex;
 use crate::read_back::ReadBackEvents;
@@ -47,7 +47,7 @@ pub(crate) struct OwnedAccount {
 /// beyond it. From then on nobody else can publish, and nothing that was published is unknown.
 #[instrument(name = "own.account", skip_all, fields(account.id = %account.id))]
 pub(crate) async fn take(
-    context: &Context,
+    context: &ServiceContext,
     account: &Account,
     term: &LeaseTerm,
 ) -> Result<OwnedAccount, WatchFailure> {
@@ -115,7 +115,7 @@ fn last_recorded(mark: EventMark, stream_created_at: OffsetDateTime, last: u64) 
 }
 
 /// An owner that was frozen and replaced would else take the fence away from its successor as it wakes.
-async fn check_lease(context: &Context, term: &LeaseTerm) -> Result<(), WatchFailure> {
+async fn check_lease(context: &ServiceContext, term: &LeaseTerm) -> Result<(), WatchFailure> {
     let mut tx = context.replica.database.begin().await?;
     let terms = lease::list_terms(&mut tx, term.replica_id, &[term.account_id]).await?;
     tx.commit().await?;
@@ -129,7 +129,7 @@ async fn check_lease(context: &Context, term: &LeaseTerm) -> Result<(), WatchFai
 /// Returns the account's mails of a batch, each with the sequence of its event. What poses as one is told and left out: the
 /// mail behind it is published, if there is one.
 fn read_batch(
-    context: &Context,
+    context: &ServiceContext,
     account: &Account,
     reader: &EventReader<'_>,
     batch: &[StoredMessage],
@@ -145,7 +145,12 @@ fn read_batch(
     mails
 }
 
-fn set_aside(context: &Context, account: &Account, stored: &StoredMessage, doubt: UntrustedEvent) {
+fn set_aside(
+    context: &ServiceContext,
+    account: &Account,
+    stored: &StoredMessage,
+    doubt: UntrustedEvent,
+) {
     context.metrics.count_set_aside();
     error!(
         account.id = %account.id,
@@ -158,7 +163,7 @@ fn set_aside(context: &Context, account: &Account, stored: &StoredMessage, doubt
 }
 
 async fn note_batch(
-    context: &Context,
+    context: &ServiceContext,
     cursors: &[Cursor],
     ownership: &mut Ownership,
     mut mails: Vec<(u64, ReceivedMail)>,

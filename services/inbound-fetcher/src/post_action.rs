@@ -10,7 +10,7 @@ use mailmesh_store::mailbox::{self, DuePostAction, ReceivedMail};
 use tokio::time::Instant;
 
 use crate::config::Settings;
-use crate::context::Context;
+use crate::context::ServiceContext;
 use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
 
@@ -265,7 +265,7 @@ fn action_of(account: &Account) -> Option<PostAction> {
     }
 }
 
-async fn finish(context: &Context, due: &[Due], is_gone: bool) -> Result<(), StoreError> {
+async fn finish(context: &ServiceContext, due: &[Due], is_gone: bool) -> Result<(), StoreError> {
     let mails: Vec<MailId> = due.iter().map(|due| due.mail_id).collect();
     let mut tx = context.replica.database.begin().await?;
     if is_gone {

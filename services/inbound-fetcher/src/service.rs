@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::Budget;
 use crate::config::Config;
-use crate::context::Context;
+use crate::context::ServiceContext;
 use crate::liveness;
 use crate::metric::Metrics;
 use crate::recorder::recorder;
@@ -68,7 +68,7 @@ impl Service {
         } = self;
         let (recorder, recorder_handle) = recorder(replica.clone());
         let host = config.settings.host();
-        let context = Arc::new(Context {
+        let context = Arc::new(ServiceContext {
             budget: Budget::new(config.settings.memory_bytes),
             metrics: Metrics::new(),
             proofs,

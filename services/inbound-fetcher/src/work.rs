@@ -6,12 +6,12 @@ use mailmesh_runtime::LOG_CONTEXT;
 use tracing::{Instrument, info_span};
 
 use crate::account::Worker;
-use crate::context::Context;
+use crate::context::ServiceContext;
 
 /// Makes the workers of inbound accounts.
 #[derive(Debug)]
 pub(crate) struct InboundWork {
-    pub(crate) context: Arc<Context>,
+    pub(crate) context: Arc<ServiceContext>,
 }
 
 impl AccountWork for InboundWork {

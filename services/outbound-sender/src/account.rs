@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::access::{of_credentials, of_endpoint};
-use crate::shared::Shared;
+use crate::context::ServiceContext;
 use circuit_breaker::{CircuitBreaker, Permission, Trip};
 use connect::{NotOpened, TokenGeneration, open};
 use connection_pool::ConnectionPool;
@@ -38,7 +38,7 @@ const MAX_FED: usize = 16;
 /// Sends the mail of one account for as long as this replica holds it.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    shared: Arc<Shared>,
+    context: Arc<ServiceContext>,
     account: Arc<Account>,
     signals: Arc<WorkerSignals>,
     recorded: RecordedState,
@@ -67,7 +67,7 @@ enum RecordedStanding {
 
 impl Worker {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        context: Arc<ServiceContext>,
         account: Arc<Account>,
         signals: Arc<WorkerSignals>,
         recorded: RecordedState,
@@ -81,16 +81,16 @@ impl Worker {
         let (feed, jobs) = mpsc::channel(CLAIM_PER_CONNECTION * most.clamp(1, MAX_FED));
         let breaker = CircuitBreaker::new(account.authorisation, has_worked);
         Self {
-            queue: AccountQueue::new(Arc::clone(&shared), Arc::clone(&account)),
-            prefetcher: Prefetcher::new(&shared, feed),
+            queue: AccountQueue::new(Arc::clone(&context), Arc::clone(&account)),
+            prefetcher: Prefetcher::new(&context, feed),
             connections: ConnectionPool::new(
-                Arc::clone(&shared),
+                Arc::clone(&context),
                 Arc::clone(&account),
                 jobs,
                 breaker.progress(),
                 stop.clone(),
             ),
-            shared,
+            context,
             account,
             signals,
             recorded,
@@ -141,7 +141,7 @@ impl Worker {
 
     /// Returns how long nothing is to be done unless something happens.
     fn look_again(&self) -> Option<Duration> {
-        let of_breaker = self.breaker.look_again(self.shared.replica.clock.now())?;
+        let of_breaker = self.breaker.look_again(self.context.replica.clock.now())?;
         let telling = self.queue.tell_again();
         Some(telling.map_or(of_breaker, |pause| pause.min(of_breaker)))
     }
@@ -152,7 +152,7 @@ impl Worker {
             self.queue.unblock().await?;
             self.standing = RecordedStanding::Resumed;
         }
-        let replica = &self.shared.replica;
+        let replica = &self.context.replica;
         self.recorded.repeat(replica, &self.account).await?;
         if std::mem::take(&mut self.must_prove) && self.may_send().await? {
             // What its row says may be of settings that were corrected; mail may not come for long.
@@ -199,7 +199,7 @@ impl Worker {
             self.record_active().await?;
             self.breaker.close();
         }
-        let now = self.shared.replica.clock.now();
+        let now = self.context.replica.clock.now();
         let has_connections = !self.connections.is_empty();
         match self.breaker.permission(now, has_connections) {
             Permission::Send => Ok(true),
@@ -210,7 +210,7 @@ impl Worker {
                     return self.open_first().await;
                 }
                 if let Some((grant, generation)) = self.breaker.token_to_ask_for() {
-                    let credentials = &self.shared.credentials;
+                    let credentials = &self.context.credentials;
                     credentials.ask_for_token(grant, generation).await;
                 }
                 Ok(false)
@@ -220,7 +220,7 @@ impl Worker {
 
     /// Returns whether the grant has a newer token, is refused, or is gone.
     async fn has_other_token(&self, (id, generation): TokenGeneration) -> Result<bool, StoreError> {
-        let mut tx = self.shared.replica.database.begin().await?;
+        let mut tx = self.context.replica.database.begin().await?;
         let grants = grant::list_by_ids(&mut tx, &[id]).await?;
         tx.commit().await?;
         Ok(grants
@@ -233,10 +233,10 @@ impl Worker {
     async fn open_first(&mut self) -> Result<bool, StoreError> {
         let refused = self.breaker.refused_generation();
         let opened = tokio::select! {
-            opened = open(&self.shared, &self.account, refused) => opened,
+            opened = open(&self.context, &self.account, refused) => opened,
             () = self.stop.cancelled() => return Ok(false),
         };
-        let now = self.shared.replica.clock.now();
+        let now = self.context.replica.clock.now();
         let trip = match opened {
             Ok((transport, token)) => {
                 self.token = token;
@@ -255,7 +255,7 @@ impl Worker {
             },
             Err(NotOpened::Failed { failure, token }) => {
                 self.token = token;
-                self.breaker.fail(&failure, token, &self.shared.retry, now)
+                self.breaker.fail(&failure, token, &self.context.retry, now)
             }
         };
         self.trip(trip).await?;
@@ -275,14 +275,14 @@ impl Worker {
     }
 
     async fn record_active(&mut self) -> Result<(), StoreError> {
-        let replica = &self.shared.replica;
+        let replica = &self.context.replica;
         self.recorded.set_active(replica, &self.account).await?;
         self.standing = RecordedStanding::Active;
         Ok(())
     }
 
     async fn take_exit(&mut self, exit: ConnectionExit) {
-        let now = self.shared.replica.clock.now();
+        let now = self.context.replica.clock.now();
         let trip = match exit {
             ConnectionExit::Done => None,
             ConnectionExit::NotOpened(failure) if !self.connections.is_empty() => {
@@ -292,7 +292,7 @@ impl Worker {
                 None
             }
             ConnectionExit::Blocked(failure) | ConnectionExit::NotOpened(failure) => {
-                let retry = &self.shared.retry;
+                let retry = &self.context.retry;
                 Some(self.breaker.fail(&failure, self.token, retry, now))
             }
             ConnectionExit::Strained(failure) => self.breaker.strain(&failure, now),
@@ -311,7 +311,7 @@ impl Worker {
     fn rest_before_scaling(&self, failure: &TransportFailure) -> Duration {
         match failure.verdict.kind {
             VerdictKind::Transient => failure.verdict.retry_after.unwrap_or_default(),
-            _ => self.shared.retry.rest_after(failure.verdict),
+            _ => self.context.retry.rest_after(failure.verdict),
         }
     }
 
@@ -323,7 +323,7 @@ impl Worker {
         if self.standing == RecordedStanding::Active {
             self.standing = RecordedStanding::Resumed;
         }
-        let replica = &self.shared.replica;
+        let replica = &self.context.replica;
         if let Some(problem) = trip.problem() {
             if let Some(state) = trip.report {
                 self.recorded
@@ -338,7 +338,7 @@ impl Worker {
             );
         }
         if let Some((grant, generation)) = trip.ask {
-            let credentials = &self.shared.credentials;
+            let credentials = &self.context.credentials;
             credentials.ask_for_token(grant, generation).await;
         }
         self.breaker.trip(trip);
@@ -350,12 +350,12 @@ impl Worker {
         let Some((_, generation)) = trip.ask else {
             return Ok(trip);
         };
-        let credentials = &self.shared.credentials;
+        let credentials = &self.context.credentials;
         let opened = credentials.open(&self.account, None, Some(generation));
         match opened.await {
             Err(CredentialsError::Store(error)) => Err(error),
             Err(error @ CredentialsError::GrantRefused { .. }) => {
-                let now = self.shared.replica.clock.now();
+                let now = self.context.replica.clock.now();
                 Ok(Trip::denied(of_credentials(&error), now))
             }
             Ok(_) | Err(_) => Ok(trip),

@@ -23,6 +23,7 @@ mod account_cache;
 mod cancel;
 mod cancel_event;
 mod config;
+mod context;
 mod decide;
 mod delivery;
 mod draft;
@@ -44,7 +45,6 @@ mod retry_policy;
 mod sample;
 mod sent_folder;
 mod service;
-mod shared;
 mod uncertain;
 mod work;
 

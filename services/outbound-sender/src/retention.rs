@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::shared::raw_name;
+use crate::context::raw_name;
 
 const EVERY: Duration = Duration::from_mins(10);
 const BATCH: i64 = 500;

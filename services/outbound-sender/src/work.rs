@@ -8,13 +8,13 @@ use mailmesh_store::StoreError;
 use tracing::{Instrument, info_span};
 
 use crate::account::Worker;
+use crate::context::ServiceContext;
 use crate::due::wake_waiting;
-use crate::shared::Shared;
 
 /// Makes the workers of outbound accounts.
 #[derive(Debug)]
 pub(crate) struct OutboundWork {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) context: Arc<ServiceContext>,
 }
 
 impl AccountWork for OutboundWork {
@@ -27,7 +27,7 @@ impl AccountWork for OutboundWork {
         let account = Arc::new(snapshot.account);
         let span = info_span!(target: LOG_CONTEXT, parent: None, "account", account.id = %account.id, account.key = %account.key);
         let worker = Worker::new(
-            Arc::clone(&self.shared),
+            Arc::clone(&self.context),
             account,
             signals,
             recorded,
@@ -41,7 +41,7 @@ impl AccountWork for OutboundWork {
         accounts: &'a [AccountId],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         // Their last holder may have died.
-        self.shared.recover_soon.notify_one();
-        Box::pin(wake_waiting(&self.shared, accounts))
+        self.context.recover_soon.notify_one();
+        Box::pin(wake_waiting(&self.context, accounts))
     }
 }

@@ -15,10 +15,10 @@ use crate::account::{
     AccountContext, AccountInput, AccountView, HostContext, check_destination, load_views,
     trust_host, validate,
 };
+use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, Parameters, PathKey};
 use crate::field::{Faults, Field};
-use crate::state::{App, SharedApp};
 
 const WHAT: &str = "account";
 /// Accounts of a page, unless `limit` asks for another number.
@@ -34,7 +34,7 @@ pub(super) struct AccountList {
 
 pub(super) async fn list(
     caller: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     Parameters(pairs): Parameters,
 ) -> Result<Json<AccountList>, ApiError> {
     let page = read_page(pairs)?;
@@ -91,7 +91,7 @@ fn read_page(pairs: Vec<(String, String)>) -> Result<PageOf, ApiError> {
 
 pub(super) async fn create(
     caller: Modeller,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     JsonBody(input, faults): JsonBody<AccountInput>,
 ) -> Result<Response, ApiError> {
     let mut tx = app.begin().await?;
@@ -134,7 +134,7 @@ pub(super) async fn create(
 
 pub(super) async fn read(
     caller: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
 ) -> Result<Json<AccountView>, ApiError> {
     caller.check_account(&key, WHAT)?;
@@ -146,7 +146,7 @@ pub(super) async fn read(
 
 pub(super) async fn change(
     caller: Modeller,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
     JsonBody(input, faults): JsonBody<AccountInput>,
 ) -> Result<Json<AccountView>, ApiError> {
@@ -197,7 +197,7 @@ pub(super) async fn change(
 
 pub(super) async fn remove(
     caller: Modeller,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
 ) -> Result<StatusCode, ApiError> {
     caller.check_account(&key, WHAT)?;
@@ -293,7 +293,12 @@ async fn refuse_open_mail(tx: &mut Tx, account: &Account) -> Result<(), ApiError
     Ok(())
 }
 
-async fn announce(app: &App, tx: &mut Tx, key: &Key, is_deleted: bool) -> Result<(), ApiError> {
+async fn announce(
+    app: &ServiceContext,
+    tx: &mut Tx,
+    key: &Key,
+    is_deleted: bool,
+) -> Result<(), ApiError> {
     let event = AccountChanged {
         account: key.clone(),
         is_deleted,

@@ -15,9 +15,9 @@ use tracing::info;
 
 use crate::access::{Administrator, Viewer};
 use crate::client_configuration::{ClientContext, ClientInput, changed_destinations, validate};
+use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, PathKey};
-use crate::state::{App, SharedApp};
 
 const WHAT: &str = "client configuration";
 
@@ -67,7 +67,7 @@ pub(super) struct ClientList {
 
 pub(super) async fn list(
     _: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
 ) -> Result<Json<ClientList>, ApiError> {
     let mut tx = app.begin().await?;
     let clients = store::list(&mut tx).await?;
@@ -83,7 +83,7 @@ pub(super) async fn list(
 
 pub(super) async fn create(
     _: Administrator,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     JsonBody(input, faults): JsonBody<ClientInput>,
 ) -> Result<Response, ApiError> {
     let mut tx = app.begin().await?;
@@ -109,7 +109,7 @@ pub(super) async fn create(
 
 pub(super) async fn read(
     _: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
 ) -> Result<Response, ApiError> {
     let mut tx = app.begin().await?;
@@ -121,7 +121,7 @@ pub(super) async fn read(
 
 pub(super) async fn change(
     _: Administrator,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
     JsonBody(input, faults): JsonBody<ClientInput>,
 ) -> Result<Response, ApiError> {
@@ -150,7 +150,7 @@ pub(super) async fn change(
 
 pub(super) async fn remove(
     _: Administrator,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
 ) -> Result<StatusCode, ApiError> {
     let mut tx = app.begin().await?;
@@ -203,7 +203,7 @@ fn count(accounts: &[Account]) -> i64 {
     i64::try_from(accounts.len()).unwrap_or(i64::MAX)
 }
 
-fn view(app: &App, client: ClientConfiguration, accounts: i64) -> ClientView {
+fn view(app: &ServiceContext, client: ClientConfiguration, accounts: i64) -> ClientView {
     let is_microsoft = client.profile == "microsoft";
     let redirect_uri = if client.is_redirect_shared {
         app.public.redirect_uri()

@@ -12,10 +12,10 @@ use time::OffsetDateTime;
 use tracing::info;
 
 use crate::access::{Caller, Modeller, Viewer};
+use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, Parameters, PathId};
 use crate::field::{Faults, Field};
-use crate::state::{App, SharedApp};
 
 const WHAT: &str = "outbound mail";
 const DEFAULT_LIMIT: i64 = 50;
@@ -75,7 +75,7 @@ struct Filter {
 
 pub(super) async fn list(
     caller: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     Parameters(pairs): Parameters,
 ) -> Result<Json<OutboxPage>, ApiError> {
     let filter = read_filter(pairs)?;
@@ -104,7 +104,7 @@ pub(super) async fn list(
 
 pub(super) async fn read(
     caller: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathId(id): PathId<MailId>,
 ) -> Result<Json<OutboundMailView>, ApiError> {
     let mut tx = app.begin().await?;
@@ -115,7 +115,7 @@ pub(super) async fn read(
 
 pub(super) async fn decide(
     caller: Modeller,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathId(id): PathId<MailId>,
     JsonBody(decided, faults): JsonBody<DecisionInput>,
 ) -> Result<Json<OutboundMailView>, ApiError> {
@@ -148,7 +148,7 @@ pub(super) async fn decide(
 
 pub(super) async fn cancel(
     caller: Modeller,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathId(id): PathId<MailId>,
 ) -> Result<Json<OutboundMailView>, ApiError> {
     let mut tx = app.begin().await?;
@@ -178,7 +178,7 @@ pub(super) async fn cancel(
 
 /// Adds the event of a decision; for a mail that is sent again, its next attempt publishes one.
 async fn announce_decision(
-    app: &App,
+    app: &ServiceContext,
     tx: &mut Tx,
     account: Key,
     mail: &OutboundMail,

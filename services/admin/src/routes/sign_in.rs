@@ -9,9 +9,9 @@ use time::{Duration, OffsetDateTime};
 use tracing::info;
 
 use crate::access::{Caller, Modeller};
+use crate::context::SharedContext;
 use crate::error::ApiError;
 use crate::extract::PathKey;
-use crate::state::SharedApp;
 
 const LINK_BYTES: usize = 32;
 const VALID_FOR: Duration = Duration::hours(1);
@@ -26,7 +26,7 @@ pub(super) struct Link {
 
 pub(super) async fn create(
     caller: Modeller,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
 ) -> Result<(StatusCode, Json<Link>), ApiError> {
     caller.check_account(&key, "account")?;

@@ -12,13 +12,13 @@ use mailmesh_store::sign_in::{self, SignIn};
 use tracing::{Instrument, info_span, instrument};
 use url::form_urlencoded;
 
+use crate::context::ServiceContext;
 use crate::obstacle::Obstacle;
 use crate::page::Page;
 use crate::sign_in::{ProviderAnswer, finish, log};
-use crate::state::App;
 
 pub(crate) async fn receive_query(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<ServiceContext>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -26,7 +26,7 @@ pub(crate) async fn receive_query(
 }
 
 pub(crate) async fn receive_form(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<ServiceContext>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -35,7 +35,7 @@ pub(crate) async fn receive_form(
 
 /// At the redirect URI of one client configuration.
 pub(crate) async fn receive_own_query(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<ServiceContext>>,
     Path(key): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -45,7 +45,7 @@ pub(crate) async fn receive_own_query(
 }
 
 pub(crate) async fn receive_own_form(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<ServiceContext>>,
     Path(key): Path<String>,
     headers: HeaderMap,
     body: Bytes,
@@ -55,7 +55,7 @@ pub(crate) async fn receive_own_form(
 
 #[instrument(name = "callback.receive", skip_all)]
 async fn receive(
-    app: Arc<App>,
+    app: Arc<ServiceContext>,
     redirect_key: Option<String>,
     fields: &[u8],
     headers: &HeaderMap,
@@ -82,7 +82,11 @@ async fn receive(
 }
 
 /// Consumes the state first, so that each is tried once, whatever else is wrong.
-async fn consume(app: &App, fields: &Fields, headers: &HeaderMap) -> Result<SignIn, Obstacle> {
+async fn consume(
+    app: &ServiceContext,
+    fields: &Fields,
+    headers: &HeaderMap,
+) -> Result<SignIn, Obstacle> {
     let state = fields.state.as_deref().ok_or(Obstacle::UnknownState)?;
     let now = app.replica.clock.now();
     let mut tx = app.replica.database.begin().await?;
@@ -99,7 +103,7 @@ async fn consume(app: &App, fields: &Fields, headers: &HeaderMap) -> Result<Sign
 }
 
 /// Sends the browser to a URL without code and state, with the result in a cookie.
-fn leave(app: &App, id: mailmesh_domain::SignInId, page: Page) -> Response {
+fn leave(app: &ServiceContext, id: mailmesh_domain::SignInId, page: Page) -> Response {
     let sealed = page.seal(id, &app.keys);
     let Some(cookie) = sealed.and_then(|sealed| app.jar.set_result(&sealed)) else {
         return page.into_response();

@@ -15,12 +15,15 @@ use mailmesh_store::{Tx, grant};
 use tracing::{info, instrument};
 use url::Url;
 
+use crate::context::ServiceContext;
 use crate::obstacle::Obstacle;
 use crate::sign_in::{load_account, log, provider_of};
-use crate::state::App;
 
 #[instrument(name = "connect.follow_link", skip_all)]
-pub(crate) async fn follow_link(State(app): State<Arc<App>>, Path(link): Path<String>) -> Response {
+pub(crate) async fn follow_link(
+    State(app): State<Arc<ServiceContext>>,
+    Path(link): Path<String>,
+) -> Response {
     match start_sign_in(&app, &link).await {
         Ok(response) => response,
         Err(obstacle) => {
@@ -30,7 +33,7 @@ pub(crate) async fn follow_link(State(app): State<Arc<App>>, Path(link): Path<St
     }
 }
 
-async fn start_sign_in(app: &App, link: &str) -> Result<Response, Obstacle> {
+async fn start_sign_in(app: &ServiceContext, link: &str) -> Result<Response, Obstacle> {
     let link = load_link(app, link).await?;
     let provider = provider_of(app, &link.client).await?;
     let browser = random_token(32);
@@ -54,7 +57,7 @@ struct Link {
     client: ClientConfiguration,
 }
 
-async fn load_link(app: &App, link: &str) -> Result<Link, Obstacle> {
+async fn load_link(app: &ServiceContext, link: &str) -> Result<Link, Obstacle> {
     let hash = sha256(link.as_bytes());
     let mut tx = app.replica.database.begin().await?;
     let Some((id, account)) = sign_in::find_link(&mut tx, &hash, app.replica.clock.now()).await?
@@ -95,7 +98,7 @@ async fn judge_dead_link(tx: &mut Tx, hash: &[u8; 32]) -> Result<Obstacle, Obsta
 }
 
 async fn record_start(
-    app: &App,
+    app: &ServiceContext,
     link: &Link,
     provider: &Provider,
     browser: &SecretString,

@@ -6,7 +6,7 @@ use mailmesh_mail::connect_transport;
 use mailmesh_mail::transport::{MailTransport, TransportFailure};
 use mailmesh_store::account::Account;
 
-use crate::shared::Shared;
+use crate::context::ServiceContext;
 
 /// Backoff before an account is tried again, and before one more connection is.
 pub(super) const RECONNECT: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(5));
@@ -30,18 +30,18 @@ pub(super) enum NotOpened {
 
 /// Opens a connection with the account's present password or token; `refused` is a generation that the server refuses.
 pub(super) async fn open(
-    shared: &Shared,
+    context: &ServiceContext,
     account: &Account,
     refused: Option<i64>,
 ) -> Result<(Box<dyn MailTransport>, Option<TokenGeneration>), NotOpened> {
-    let servers = &shared.replica.servers;
+    let servers = &context.replica.servers;
     let endpoint = servers.endpoint_of(account);
     let endpoint = endpoint.map_err(NotOpened::NoEndpoint)?;
-    let opened = shared.credentials.open(account, None, refused).await;
+    let opened = context.credentials.open(account, None, refused).await;
     let opened = opened.map_err(NotOpened::NoCredentials)?;
     let connecting = servers.permit_connect(endpoint.direction, &endpoint.server.host);
     let _permit = connecting.await;
-    match connect_transport(&endpoint, &opened.credentials, &shared.transport).await {
+    match connect_transport(&endpoint, &opened.credentials, &context.transport).await {
         Ok(transport) => Ok((transport, opened.token)),
         Err(failure) => Err(NotOpened::Failed {
             failure,

@@ -11,13 +11,13 @@ use tracing::{Instrument, warn};
 use super::connection_scaler::ConnectionScaler;
 use super::connection_task::{ConnectionExit, ConnectionTask};
 use super::progress::ServerProgress;
+use crate::context::ServiceContext;
 use crate::job::{ClaimedMail, Job};
-use crate::shared::Shared;
 
 /// Connections of one account, one task each.
 #[derive(Debug)]
 pub(super) struct ConnectionPool {
-    shared: Arc<Shared>,
+    context: Arc<ServiceContext>,
     account: Arc<Account>,
     jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
     progress: Arc<ServerProgress>,
@@ -30,14 +30,14 @@ pub(super) struct ConnectionPool {
 
 impl ConnectionPool {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        context: Arc<ServiceContext>,
         account: Arc<Account>,
         jobs: mpsc::Receiver<Job>,
         progress: Arc<ServerProgress>,
         worker_stop: CancellationToken,
     ) -> Self {
         Self {
-            shared,
+            context,
             account,
             jobs: Arc::new(Mutex::new(jobs)),
             progress,
@@ -120,7 +120,7 @@ impl ConnectionPool {
 
     fn new_task(&self) -> ConnectionTask {
         ConnectionTask {
-            shared: Arc::clone(&self.shared),
+            context: Arc::clone(&self.context),
             account: Arc::clone(&self.account),
             jobs: Arc::clone(&self.jobs),
             stop: self.stop.clone(),

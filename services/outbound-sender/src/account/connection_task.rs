@@ -11,10 +11,10 @@ use tracing::{Instrument, Span, debug, field, info_span};
 
 use super::connect::{NotOpened, open};
 use super::progress::ServerProgress;
+use crate::context::ServiceContext;
 use crate::decide::{AttemptResult, decide};
 use crate::delivery::{DeliveryResult, deliver, hung_up};
 use crate::job::Job;
-use crate::shared::Shared;
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) enum ConnectionExit {
 /// One connection of an account, which sends one mail after the other.
 #[derive(Debug)]
 pub(super) struct ConnectionTask {
-    pub(super) shared: Arc<Shared>,
+    pub(super) context: Arc<ServiceContext>,
     pub(super) account: Arc<Account>,
     pub(super) jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
     pub(super) stop: CancellationToken,
@@ -41,7 +41,7 @@ pub(super) struct ConnectionTask {
 
 impl ConnectionTask {
     pub(super) async fn run(self, mut transport: Box<dyn MailTransport>) -> ConnectionExit {
-        let idle = Duration::from_secs(self.shared.config.idle_seconds);
+        let idle = Duration::from_secs(self.context.config.idle_seconds);
         loop {
             let job = tokio::select! {
                 biased;
@@ -69,7 +69,7 @@ impl ConnectionTask {
 
     /// Opens a connection with the account's present token; none when it cannot be tried now.
     pub(super) async fn connect(&self) -> Result<Option<Box<dyn MailTransport>>, TransportFailure> {
-        match open(&self.shared, &self.account, None).await {
+        match open(&self.context, &self.account, None).await {
             Ok((transport, _)) => Ok(Some(transport)),
             // The worker meets the same when it opens its next connection, and deals with it.
             Err(NotOpened::NoEndpoint(_) | NotOpened::NoCredentials(_)) => Ok(None),
@@ -101,7 +101,7 @@ impl ConnectionTask {
         transport: &mut Box<dyn MailTransport>,
         job: Job,
     ) -> Result<(), ConnectionExit> {
-        let recorder = &self.shared.recorder;
+        let recorder = &self.context.recorder;
         let mut delivered = deliver(transport.as_mut(), recorder, &job.mail, &job.raw).await;
         let mut end_if_gone = ConnectionExit::Done;
         if matches!(delivered, DeliveryResult::ConnectionGone) {
@@ -151,8 +151,8 @@ impl ConnectionTask {
         mail: &OutboundMail,
         ended: AttemptResult,
     ) -> Option<TransportFailure> {
-        let now = self.shared.replica.clock.now();
-        let mut decision = decide(mail, ended, &self.shared.retry, now);
+        let now = self.context.replica.clock.now();
+        let mut decision = decide(mail, ended, &self.context.retry, now);
         let (outcome, obstacle) = (&decision.outcome, decision.obstacle.take());
         Span::current().record("outcome", outcome.state.as_str());
         debug!(
@@ -161,7 +161,7 @@ impl ConnectionTask {
             code = outcome.problem.as_ref().and_then(|problem| problem.code.as_deref()),
             "Attempt ended"
         );
-        self.shared.record(&self.account.key, mail, decision).await;
+        self.context.record(&self.account.key, mail, decision).await;
         obstacle
     }
 }

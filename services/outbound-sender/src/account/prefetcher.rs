@@ -16,8 +16,8 @@ use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use crate::context::{ServiceContext, raw_name};
 use crate::job::{ClaimedMail, Job};
-use crate::shared::{Shared, raw_name};
 
 /// Maximum bodies fetched at once.
 const PREFETCH: usize = 8;
@@ -37,7 +37,7 @@ pub(super) enum NoBody {
 /// budget, then for its body, then for a connection that takes it. It spawns nothing: the worker polls
 /// [`Self::advance`] beside connection exits, wake-ups and its stop.
 pub(super) struct Prefetcher {
-    shared: Arc<Shared>,
+    context: Arc<ServiceContext>,
     share: MemoryShare,
     claimed: VecDeque<ClaimedMail>,
     /// Those whose body is being fetched.
@@ -58,10 +58,10 @@ struct Waits {
 }
 
 impl Prefetcher {
-    pub(super) fn new(shared: &Arc<Shared>, feed: mpsc::Sender<Job>) -> Self {
+    pub(super) fn new(context: &Arc<ServiceContext>, feed: mpsc::Sender<Job>) -> Self {
         Self {
-            shared: Arc::clone(shared),
-            share: shared.memory.share(shared.config.memory_share()),
+            context: Arc::clone(context),
+            share: context.memory.share(context.config.memory_share()),
             claimed: VecDeque::new(),
             fetching: VecDeque::new(),
             waits: Mutex::default(),
@@ -152,7 +152,7 @@ impl Prefetcher {
 
     fn fetch_first(&mut self, room: MemoryPermit) {
         if let Some(claimed) = self.claimed.pop_front() {
-            let body = fetch(Arc::clone(&self.shared), ExpectedBody::of(&claimed.mail));
+            let body = fetch(Arc::clone(&self.context), ExpectedBody::of(&claimed.mail));
             self.waits().bodies.push_back(Box::pin(body));
             self.fetching.push_back((claimed, room));
         }
@@ -197,14 +197,14 @@ impl ExpectedBody {
     }
 }
 
-async fn fetch(shared: Arc<Shared>, expected: ExpectedBody) -> Result<Bytes, NoBody> {
+async fn fetch(context: Arc<ServiceContext>, expected: ExpectedBody) -> Result<Bytes, NoBody> {
     let id = expected.id;
     // It has not left this process.
-    if let Some(raw) = shared.raws.take(id) {
+    if let Some(raw) = context.raws.take(id) {
         return Ok(raw);
     }
     let name = raw_name(id);
-    match shared.raw_mails.get_whole(&name, expected.bytes).await {
+    match context.raw_mails.get_whole(&name, expected.bytes).await {
         Ok(Some(raw)) => checked(expected, raw).await,
         // All chunks were stored before the row was.
         Ok(None) | Err(RawError::Partial { .. }) => Err(NoBody::Missing),

@@ -10,12 +10,12 @@ use tracing::error;
 
 use super::circuit_breaker::{CircuitBreaker, Wait};
 use super::prefetcher::NoBody;
+use crate::context::ServiceContext;
 use crate::decide::{AttemptResult, Decision, decide};
 use crate::delivery::unsendable;
 use crate::event;
 use crate::job::ClaimedMail;
 use crate::metric;
-use crate::shared::Shared;
 
 /// Maximum mails of one transaction.
 const BATCH: i64 = 500;
@@ -31,7 +31,7 @@ const FETCH_RETRY: Duration = Duration::from_secs(10);
 /// The queued mail of one account, in the database.
 #[derive(Debug)]
 pub(super) struct AccountQueue {
-    shared: Arc<Shared>,
+    context: Arc<ServiceContext>,
     account: Arc<Account>,
     /// The block as this worker has recorded it.
     blocked: Option<AccountBlock>,
@@ -65,9 +65,9 @@ impl AccountBlock {
 }
 
 impl AccountQueue {
-    pub(super) const fn new(shared: Arc<Shared>, account: Arc<Account>) -> Self {
+    pub(super) const fn new(context: Arc<ServiceContext>, account: Arc<Account>) -> Self {
         Self {
-            shared,
+            context,
             account,
             blocked: None,
             is_telling: false,
@@ -75,15 +75,15 @@ impl AccountQueue {
     }
 
     pub(super) async fn has_due(&self) -> Result<bool, StoreError> {
-        let now = self.shared.replica.clock.now();
-        let mut tx = self.shared.replica.database.begin().await?;
+        let now = self.context.replica.clock.now();
+        let mut tx = self.context.replica.database.begin().await?;
         let due = outbound_mail::next_due(&mut tx, &[self.account.id]).await?;
         tx.commit().await?;
         Ok(due.iter().any(|(_, due_at)| *due_at <= now))
     }
 
     pub(super) async fn claim(&self, limit: usize) -> Result<Vec<ClaimedMail>, StoreError> {
-        let replica = &self.shared.replica;
+        let replica = &self.context.replica;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let now = replica.clock.now();
         let mut tx = replica.database.begin().await?;
@@ -92,7 +92,7 @@ impl AccountQueue {
         tx.commit().await?;
         // Guarded only after the answer: if it is lost, the recovery finds claims that are not in flight.
         let guarded = claimed.into_iter().map(|mail| ClaimedMail {
-            guard: self.shared.in_flight.guard(&mail),
+            guard: self.context.in_flight.guard(&mail),
             mail,
         });
         Ok(guarded.collect())
@@ -100,7 +100,7 @@ impl AccountQueue {
 
     /// Lifts the block of the account, whoever has set it.
     pub(super) async fn unblock(&mut self) -> Result<(), StoreError> {
-        let mut tx = self.shared.replica.database.begin().await?;
+        let mut tx = self.context.replica.database.begin().await?;
         outbound_mail::unblock(&mut tx, self.account.id).await?;
         tx.commit().await?;
         self.blocked = None;
@@ -112,7 +112,7 @@ impl AccountQueue {
     /// reason: a bounded number at a time, see [`Self::tell_again`]. What it costs does not grow with the queue, apart from
     /// those events.
     pub(super) async fn block(&mut self, breaker: &CircuitBreaker) -> Result<(), StoreError> {
-        let replica = &self.shared.replica;
+        let replica = &self.context.replica;
         let now = replica.clock.now();
         let Some(wait) = breaker.wait(now) else {
             return Ok(());
@@ -154,7 +154,7 @@ impl AccountQueue {
         wait: &Wait<'_>,
         now: OffsetDateTime,
     ) -> Result<(Vec<EncodedEvent>, bool), StoreError> {
-        let replica = &self.shared.replica;
+        let replica = &self.context.replica;
         let mut mails = outbound_mail::list_untold(tx, self.account.id, now, BATCH).await?;
         let is_full = i64::try_from(mails.len()) == Ok(BATCH);
         // While events wait for the bus, those of a long queue would only wait with them.
@@ -208,7 +208,7 @@ impl AccountQueue {
             }
             NoBody::NotNow => {
                 let mut decision = self.decide(mail, AttemptResult::Unattempted);
-                decision.outcome.due_at = self.shared.replica.clock.now() + FETCH_RETRY;
+                decision.outcome.due_at = self.context.replica.clock.now() + FETCH_RETRY;
                 decision
             }
         };
@@ -226,12 +226,12 @@ impl AccountQueue {
         decide(
             mail,
             result,
-            &self.shared.retry,
-            self.shared.replica.clock.now(),
+            &self.context.retry,
+            self.context.replica.clock.now(),
         )
     }
 
     async fn record(&self, mail: &OutboundMail, decision: Decision) {
-        self.shared.record(&self.account.key, mail, decision).await;
+        self.context.record(&self.account.key, mail, decision).await;
     }
 }

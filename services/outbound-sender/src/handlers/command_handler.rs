@@ -20,9 +20,9 @@ use super::send_mail::mail_id;
 use super::spread::{ItemResult, spread};
 use crate::account_cache::AccountCache;
 use crate::config::Config;
+use crate::context::raw_name;
 use crate::draft::Refusal;
 use crate::raw_cache::RawCache;
-use crate::shared::raw_name;
 
 /// Takes in `mail.send` and `mail.cancel`.
 #[derive(Debug)]

@@ -14,11 +14,11 @@ use super::cancel_mail::Cancel;
 use super::command::{Ready, Rejection};
 use super::send_mail::{NewMail, rejection_id};
 use crate::cancel_event::outcome_event;
+use crate::context::wake_holders;
 use crate::draft::Refusal;
 use crate::metric;
 use crate::raw_cache::RawCache;
 use crate::retention::delete_raws;
-use crate::shared::wake_holders;
 
 /// What one transaction did.
 #[derive(Default)]

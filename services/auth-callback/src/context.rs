@@ -13,7 +13,7 @@ const MOST_REQUESTS: usize = 128;
 
 /// What all requests share.
 #[derive(Debug)]
-pub(crate) struct App {
+pub(crate) struct ServiceContext {
     pub(crate) replica: Replica,
     pub(crate) keys: OpeningKeys,
     pub(crate) providers: Providers,
@@ -25,7 +25,7 @@ pub(crate) struct App {
     pub(crate) room: Semaphore,
 }
 
-impl App {
+impl ServiceContext {
     pub(crate) fn new(
         replica: Replica,
         keys: OpeningKeys,

@@ -22,7 +22,7 @@ pub(crate) const OUTBOUND_DUE: &str = "outbound.due";
 
 /// Shared by all workers of a process.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct ServiceContext {
     pub(crate) replica: Replica,
     pub(crate) config: Arc<Config>,
     pub(crate) retry: RetryPolicy,
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     pub(crate) recover_soon: Notify,
 }
 
-impl Shared {
+impl ServiceContext {
     /// Hands over to the recorder what was decided of a mail, with the events that tell of it.
     pub(crate) async fn record(&self, account: &Key, mail: &OutboundMail, decision: Decision) {
         let Decision { outcome, event, .. } = decision;

@@ -21,7 +21,7 @@ const RAW_READERS_AT_ONCE: usize = 64;
 
 /// What every handler shares.
 #[derive(Debug)]
-pub(crate) struct App {
+pub(crate) struct ServiceContext {
     pub(crate) replica: Replica,
     pub(crate) public: PublicSettings,
     pub(crate) sealing_key: SealingKey,
@@ -32,15 +32,15 @@ pub(crate) struct App {
     pub(crate) raw_readers: Arc<Semaphore>,
 }
 
-pub(crate) type SharedApp = Arc<App>;
+pub(crate) type SharedContext = Arc<ServiceContext>;
 
-impl App {
+impl ServiceContext {
     pub(crate) fn new(
         replica: Replica,
         public: PublicSettings,
         sealing_key: SealingKey,
         network: NetworkSettings,
-    ) -> SharedApp {
+    ) -> SharedContext {
         Arc::new(Self {
             replica,
             public,
