@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::context::ServiceContext;
-use crate::obstacle::Obstacle;
+use crate::failure::SignInFailure;
 use crate::page::{Page, Tone, protect};
 use crate::routes::{callback, connect, connected};
 
@@ -114,7 +114,7 @@ async fn make_room(
 ) -> Response {
     match app.room.try_acquire() {
         Ok(_place) => next.run(request).await,
-        Err(_) => Obstacle::Busy.page().into_response(),
+        Err(_) => SignInFailure::Busy.page().into_response(),
     }
 }
 

@@ -11,7 +11,7 @@ use mailmesh_secrets::SecretString;
 use mailmesh_store::account::Account;
 use tracing::{info, warn};
 
-use crate::obstacle::sentence;
+use crate::failure::sentence;
 use crate::page::{Page, Tone};
 
 const LIMIT: Duration = Duration::from_secs(15);

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use crate::context::ServiceContext;
-use crate::obstacle::Obstacle;
+use crate::failure::SignInFailure;
 use crate::page::Page;
 use crate::proof;
 use crate::storing::{Consent, store};
@@ -39,10 +39,10 @@ pub(crate) struct ProviderAnswer {
 pub(crate) async fn finish(app: &ServiceContext, sign_in: &SignIn, answer: ProviderAnswer) -> Page {
     let stored = match accept(app, sign_in, answer).await {
         Ok(stored) => stored,
-        Err(obstacle) => {
-            app.metrics.count(obstacle.kind());
-            log(&obstacle);
-            return obstacle.page();
+        Err(failure) => {
+            app.metrics.count(failure.kind());
+            log(&failure);
+            return failure.page();
         }
     };
     let (account, access_token) = stored;
@@ -56,13 +56,13 @@ async fn accept(
     app: &ServiceContext,
     sign_in: &SignIn,
     answer: ProviderAnswer,
-) -> Result<(Account, SecretString), Obstacle> {
+) -> Result<(Account, SecretString), SignInFailure> {
     let mut tx = app.replica.database.begin().await?;
     let (account, client) = load_account(&mut tx, sign_in.account_id).await?;
     let protocols = account::list_protocols(&mut tx, &account).await?;
     drop(tx);
     if sign_in.client != Some((client.id, client.updated_at)) {
-        return Err(Obstacle::OtherClient);
+        return Err(SignInFailure::OtherClient);
     }
     // RFC 9700 §4.4.2.2: an answer at the redirect URI of one provider was not meant for another.
     let own_key = (!client.is_redirect_shared).then_some(client.key.as_str());
@@ -75,7 +75,7 @@ async fn accept(
         let description = answer.description.as_deref();
         return Err(OAuthError::from_authorization_answer(error, description).into());
     }
-    let code = answer.code.ok_or(Obstacle::NoCode)?;
+    let code = answer.code.ok_or(SignInFailure::NoCode)?;
     let verifier = app
         .keys
         .open(&sign_in.verifier, &SignIn::verifier_context(sign_in.id))?;
@@ -89,7 +89,7 @@ async fn accept(
     let tokens = exchange_code(http, endpoints, registered, &code, &verifier).await?;
     let scopes = missing_scopes(&registered.scopes, &tokens.scopes);
     if !scopes.is_empty() {
-        return Err(Obstacle::MissingScopes { scopes });
+        return Err(SignInFailure::MissingScopes { scopes });
     }
     let identity = identify_twice(app, &provider, &tokens, &sign_in.nonce).await?;
     check_mailbox(&account, identity.as_ref())?;
@@ -110,16 +110,16 @@ async fn accept(
 pub(crate) async fn load_account(
     tx: &mut Tx,
     id: AccountId,
-) -> Result<(Account, ClientConfiguration), Obstacle> {
+) -> Result<(Account, ClientConfiguration), SignInFailure> {
     let account = account::list_without_passwords(tx, &[id]).await?.pop();
     let account = account
         .filter(|account| account.authorisation == Authorisation::OAuth2)
-        .ok_or(Obstacle::NothingToSignIn)?;
+        .ok_or(SignInFailure::NothingToSignIn)?;
     let client = account
         .client_configuration_id
-        .ok_or(Obstacle::NothingToSignIn)?;
+        .ok_or(SignInFailure::NothingToSignIn)?;
     let client = client_configuration::find(tx, client).await?;
-    Ok((account, client.ok_or(Obstacle::NothingToSignIn)?))
+    Ok((account, client.ok_or(SignInFailure::NothingToSignIn)?))
 }
 
 /// The code is spent and the tokens are good: one bad moment of the key server must not cost them.
@@ -144,7 +144,7 @@ async fn identify_twice(
     }
 }
 
-fn check_mailbox(account: &Account, identity: Option<&Identity>) -> Result<(), Obstacle> {
+fn check_mailbox(account: &Account, identity: Option<&Identity>) -> Result<(), SignInFailure> {
     let Some((identity, address)) =
         identity.and_then(|identity| Some((identity, identity.address.as_ref()?)))
     else {
@@ -153,7 +153,7 @@ fn check_mailbox(account: &Account, identity: Option<&Identity>) -> Result<(), O
     if address.to_lowercase() == account.login.to_lowercase() {
         return Ok(());
     }
-    Err(Obstacle::OtherMailbox {
+    Err(SignInFailure::OtherMailbox {
         expected: account.login.clone(),
         signed_in: address.clone(),
         claim: identity.claim.clone(),
@@ -163,7 +163,7 @@ fn check_mailbox(account: &Account, identity: Option<&Identity>) -> Result<(), O
 pub(crate) async fn provider_of(
     app: &ServiceContext,
     client: &ClientConfiguration,
-) -> Result<Arc<Provider>, Obstacle> {
+) -> Result<Arc<Provider>, SignInFailure> {
     let mut registered = open_registration(client, &app.keys)?;
     if !client.is_redirect_shared {
         registered.redirect_uri = Some(app.public.own_redirect_uri(client.key.as_str()));
@@ -178,9 +178,9 @@ pub(crate) async fn provider_of(
 }
 
 /// Ours are errors, the visitor's and the provider's are warnings.
-pub(crate) fn log(obstacle: &Obstacle) {
-    let (kind, error) = (obstacle.kind(), obstacle as &dyn std::error::Error);
-    if obstacle.is_ours() {
+pub(crate) fn log(failure: &SignInFailure) {
+    let (kind, error) = (failure.kind(), failure as &dyn std::error::Error);
+    if failure.is_ours() {
         error!(kind, error, "A sign-in failed");
     } else {
         warn!(kind, error, "A sign-in was stopped");

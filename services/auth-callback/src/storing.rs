@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use crate::context::ServiceContext;
-use crate::obstacle::Obstacle;
+use crate::failure::SignInFailure;
 
 /// Without a refresh token a grant is only worth storing if it lasts.
 const SHORTEST_WITHOUT_REFRESH: Duration = Duration::from_hours(24);
@@ -39,7 +39,10 @@ pub(crate) struct Consent<'a> {
 
 /// Stores a consent, or says why it is not worth it. The code is spent: one bad moment of the database
 /// must not cost the tokens.
-pub(crate) async fn store(app: &ServiceContext, consent: &Consent<'_>) -> Result<(), Obstacle> {
+pub(crate) async fn store(
+    app: &ServiceContext,
+    consent: &Consent<'_>,
+) -> Result<(), SignInFailure> {
     let started = Instant::now();
     let mut unsure = None;
     loop {
@@ -58,10 +61,10 @@ pub(crate) async fn store(app: &ServiceContext, consent: &Consent<'_>) -> Result
     }
 }
 
-const fn may_pass(obstacle: &Obstacle) -> bool {
+const fn may_pass(failure: &SignInFailure) -> bool {
     matches!(
-        obstacle,
-        Obstacle::Store(
+        failure,
+        SignInFailure::Store(
             StoreError::Connect(_)
                 | StoreError::Query { .. }
                 // Two sign-ins of one person ended at once: the second finds the row of the first.
@@ -75,7 +78,7 @@ async fn try_store(
     app: &ServiceContext,
     consent: &Consent<'_>,
     unsure: &mut Option<(GrantId, i64)>,
-) -> Result<(), Obstacle> {
+) -> Result<(), SignInFailure> {
     let Consent {
         account,
         client,
@@ -119,7 +122,7 @@ fn new_grant(
     subject: &str,
     before: Option<&Grant>,
     now: OffsetDateTime,
-) -> Result<Grant, Obstacle> {
+) -> Result<Grant, SignInFailure> {
     let Consent {
         account,
         client,
@@ -169,7 +172,7 @@ fn refresh_token(
     consent: &Consent<'_>,
     id: GrantId,
     before: Option<&Grant>,
-) -> Result<Option<SealedSecret>, Obstacle> {
+) -> Result<Option<SealedSecret>, SignInFailure> {
     let tokens = consent.tokens;
     if let Some(token) = &tokens.refresh_token {
         let key = app.keys.sealing_key();
@@ -187,7 +190,7 @@ fn refresh_token(
         .expires_in
         .is_some_and(|life| life >= SHORTEST_WITHOUT_REFRESH);
     if kept.is_none() && !is_lasting {
-        return Err(Obstacle::NoRefreshToken {
+        return Err(SignInFailure::NoRefreshToken {
             is_asked: consent.asks_offline_access,
         });
     }
@@ -198,7 +201,7 @@ fn events(
     app: &ServiceContext,
     grant: &Grant,
     keys: Vec<Key>,
-) -> Result<Vec<EncodedEvent>, Obstacle> {
+) -> Result<Vec<EncodedEvent>, SignInFailure> {
     let refreshed = TokenRefreshed {
         grant_id: grant.id,
         generation: grant.generation,

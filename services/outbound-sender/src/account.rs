@@ -21,8 +21,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::access::{of_credentials, of_endpoint};
 use crate::context::ServiceContext;
+use crate::failure::credentials::{of_credentials, of_endpoint};
 use circuit_breaker::{CircuitBreaker, Permission, Trip};
 use connect::{NotOpened, TokenGeneration, open};
 use connection_pool::ConnectionPool;

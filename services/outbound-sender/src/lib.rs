@@ -17,7 +17,6 @@
 //! mail that is too large. A mail's id begins with the moment at which the stream stored the
 //! command, so that ids sort by age, and a command that comes twice is the same mail.
 
-mod access;
 mod account;
 mod account_cache;
 mod cancel;
@@ -29,13 +28,13 @@ mod delivery;
 mod draft;
 mod due;
 mod event;
+mod failure;
 mod gauge;
 mod handlers;
 mod in_flight;
 mod job;
 mod leftover;
 mod metric;
-mod problem;
 mod raw_cache;
 mod recorder;
 mod recovery;

@@ -15,8 +15,8 @@ use tracing::{info, warn};
 
 use crate::context::{ServiceContext, wake_holders};
 use crate::event;
+use crate::failure::{DECIDE, uncertain_mail};
 use crate::metric;
-use crate::problem::{DECIDE, uncertain_mail};
 
 /// Interval of looking for orphaned attempts.
 const RECOVER_EVERY: Duration = Duration::from_secs(5);

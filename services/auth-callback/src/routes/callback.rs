@@ -13,7 +13,7 @@ use tracing::{Instrument, info_span, instrument};
 use url::form_urlencoded;
 
 use crate::context::ServiceContext;
-use crate::obstacle::Obstacle;
+use crate::failure::SignInFailure;
 use crate::page::Page;
 use crate::sign_in::{ProviderAnswer, finish, log};
 
@@ -63,10 +63,10 @@ async fn receive(
     let fields = Fields::parse(fields);
     let sign_in = match consume(&app, &fields, headers).await {
         Ok(sign_in) => sign_in,
-        Err(obstacle) => {
-            app.metrics.count(obstacle.kind());
-            log(&obstacle);
-            return obstacle.page().into_response();
+        Err(failure) => {
+            app.metrics.count(failure.kind());
+            log(&failure);
+            return failure.page().into_response();
         }
     };
     let id = sign_in.id;
@@ -77,7 +77,7 @@ async fn receive(
     };
     // The code is spent once it is sent: a browser that goes away must not cost its tokens.
     let ended = app.endings.spawn(ending.instrument(span)).await;
-    let page = ended.unwrap_or_else(|_| Obstacle::UnknownState.page());
+    let page = ended.unwrap_or_else(|_| SignInFailure::UnknownState.page());
     leave(&app, id, page)
 }
 
@@ -86,19 +86,19 @@ async fn consume(
     app: &ServiceContext,
     fields: &Fields,
     headers: &HeaderMap,
-) -> Result<SignIn, Obstacle> {
-    let state = fields.state.as_deref().ok_or(Obstacle::UnknownState)?;
+) -> Result<SignIn, SignInFailure> {
+    let state = fields.state.as_deref().ok_or(SignInFailure::UnknownState)?;
     let now = app.replica.clock.now();
     let mut tx = app.replica.database.begin().await?;
     let sign_in = sign_in::consume(&mut tx, &sha256(state.as_bytes()), now).await?;
     tx.commit().await?;
-    let sign_in = sign_in.ok_or(Obstacle::UnknownState)?;
+    let sign_in = sign_in.ok_or(SignInFailure::UnknownState)?;
     let browser = app.jar.browser(headers, sign_in.id);
-    let browser = browser.ok_or(Obstacle::OtherBrowser)?;
+    let browser = browser.ok_or(SignInFailure::OtherBrowser)?;
     if verify_hash(&browser, &sign_in.browser_hash) {
         Ok(sign_in)
     } else {
-        Err(Obstacle::OtherBrowser)
+        Err(SignInFailure::OtherBrowser)
     }
 }
 

@@ -16,7 +16,7 @@ use tracing::{info, instrument};
 use url::Url;
 
 use crate::context::ServiceContext;
-use crate::obstacle::Obstacle;
+use crate::failure::SignInFailure;
 use crate::sign_in::{load_account, log, provider_of};
 
 #[instrument(name = "connect.follow_link", skip_all)]
@@ -26,14 +26,14 @@ pub(crate) async fn follow_link(
 ) -> Response {
     match start_sign_in(&app, &link).await {
         Ok(response) => response,
-        Err(obstacle) => {
-            log(&obstacle);
-            obstacle.page().into_response()
+        Err(failure) => {
+            log(&failure);
+            failure.page().into_response()
         }
     }
 }
 
-async fn start_sign_in(app: &ServiceContext, link: &str) -> Result<Response, Obstacle> {
+async fn start_sign_in(app: &ServiceContext, link: &str) -> Result<Response, SignInFailure> {
     let link = load_link(app, link).await?;
     let provider = provider_of(app, &link.client).await?;
     let browser = random_token(32);
@@ -57,7 +57,7 @@ struct Link {
     client: ClientConfiguration,
 }
 
-async fn load_link(app: &ServiceContext, link: &str) -> Result<Link, Obstacle> {
+async fn load_link(app: &ServiceContext, link: &str) -> Result<Link, SignInFailure> {
     let hash = sha256(link.as_bytes());
     let mut tx = app.replica.database.begin().await?;
     let Some((id, account)) = sign_in::find_link(&mut tx, &hash, app.replica.clock.now()).await?
@@ -68,7 +68,7 @@ async fn load_link(app: &ServiceContext, link: &str) -> Result<Link, Obstacle> {
     if client.is_redirect_shared
         && client_configuration::has_shared_redirect_besides(&mut tx, client.id).await?
     {
-        return Err(Obstacle::SharedRedirect {
+        return Err(SignInFailure::SharedRedirect {
             own: app.public.own_redirect_uri(client.key.as_str()).into(),
         });
     }
@@ -80,20 +80,20 @@ async fn load_link(app: &ServiceContext, link: &str) -> Result<Link, Obstacle> {
 }
 
 /// Whoever follows a used link most often looks whether the sign-in worked.
-async fn judge_dead_link(tx: &mut Tx, hash: &[u8; 32]) -> Result<Obstacle, Obstacle> {
+async fn judge_dead_link(tx: &mut Tx, hash: &[u8; 32]) -> Result<SignInFailure, SignInFailure> {
     let Some(account) = sign_in::find_account_of_link(tx, hash).await? else {
-        return Ok(Obstacle::UnknownLink);
+        return Ok(SignInFailure::UnknownLink);
     };
     let account = account::list_by_ids(tx, &[account]).await?.pop();
     let Some(grant) = account.and_then(|account| account.grant_id) else {
-        return Ok(Obstacle::UsedLink);
+        return Ok(SignInFailure::UsedLink);
     };
     let grant = grant::list_by_ids(tx, &[grant]).await?.pop();
     let is_connected = grant.is_some_and(|grant| grant.account_state().is_none());
     Ok(if is_connected {
-        Obstacle::Connected
+        SignInFailure::Connected
     } else {
-        Obstacle::UsedLink
+        SignInFailure::UsedLink
     })
 }
 
@@ -102,7 +102,7 @@ async fn record_start(
     link: &Link,
     provider: &Provider,
     browser: &SecretString,
-) -> Result<Url, Obstacle> {
+) -> Result<Url, SignInFailure> {
     let (state, nonce, pkce) = (random_token(32), random_token(24), Pkce::generate());
     let key = app.keys.sealing_key();
     let verifier = key.seal(&pkce.verifier, &SignIn::verifier_context(link.id))?;

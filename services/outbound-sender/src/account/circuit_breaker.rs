@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::connect::{RECONNECT, TokenGeneration};
 use super::progress::ServerProgress;
-use crate::access::token_over;
-use crate::problem::{WAITS, problem_at_first, problem_of, problem_of_tokens};
+use crate::failure::credentials::token_over;
+use crate::failure::{WAITS, problem_at_first, problem_of, problem_of_tokens};
 use crate::retry_policy::RetryPolicy;
 
 /// Interval of publishing `token.refresh` again, and so the most that a lost hint costs.

@@ -4,7 +4,7 @@ use mailmesh_mail::transport::{FailureDetail, RecipientResult, Scope, TransportF
 use mailmesh_store::outbound_mail::{OutboundMail, Outcome, Recipient, is_news};
 use time::OffsetDateTime;
 
-use crate::problem::{WAITS, problem_of};
+use crate::failure::{WAITS, problem_of};
 use crate::retry_policy::RetryPolicy;
 
 /// Maximum attempts of a mail whose failure fits no rule.

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::case::UNKNOWN_TRIES;
 use super::*;
 use crate::config::Config;
-use crate::problem::DECIDE;
+use crate::failure::DECIDE;
 use crate::retry_policy::RetryPolicy;
 use crate::retry_policy::SHORT_PAUSE;
 use crate::sample::mail;

@@ -9,7 +9,7 @@ use mailmesh_store::outbound_mail::OutboundMail;
 use time::OffsetDateTime;
 
 use super::case::{Case, Decision, MailEventKind};
-use crate::problem::{DECIDE, problem_of, uncertain_mail};
+use crate::failure::{DECIDE, problem_of, uncertain_mail};
 use crate::retry_policy::RetryPolicy;
 
 /// After so many uncertain attempts a mail waits for a person: each may have left a copy.

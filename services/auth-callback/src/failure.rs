@@ -13,7 +13,7 @@ const OLD_OR_NEW_LINK: &str = "Open the link that you were given again, and sign
 
 /// Why a sign-in did not come to its end.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Obstacle {
+pub(crate) enum SignInFailure {
     #[error("the link is not known")]
     UnknownLink,
     #[error("the link was used or has ended")]
@@ -64,7 +64,7 @@ pub(crate) enum Obstacle {
     Busy,
 }
 
-impl Obstacle {
+impl SignInFailure {
     /// Returns a name for logs and metrics.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {

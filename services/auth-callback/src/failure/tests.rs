@@ -2,16 +2,16 @@ use mailmesh_oauth::IdTokenError;
 
 use super::*;
 
-fn obstacles() -> Vec<(Obstacle, u16, MustAct)> {
+fn obstacles() -> Vec<(SignInFailure, u16, MustAct)> {
     let refused =
-        |error, words| Obstacle::OAuth(OAuthError::from_authorization_answer(error, words));
+        |error, words| SignInFailure::OAuth(OAuthError::from_authorization_answer(error, words));
     vec![
-        (Obstacle::UnknownLink, 404, MustAct::Administrator),
-        (Obstacle::UsedLink, 410, MustAct::Administrator),
-        (Obstacle::UnknownState, 400, MustAct::MailboxOwner),
-        (Obstacle::OtherBrowser, 400, MustAct::MailboxOwner),
-        (Obstacle::NoCode, 400, MustAct::MailboxOwner),
-        (Obstacle::NothingToSignIn, 409, MustAct::Administrator),
+        (SignInFailure::UnknownLink, 404, MustAct::Administrator),
+        (SignInFailure::UsedLink, 410, MustAct::Administrator),
+        (SignInFailure::UnknownState, 400, MustAct::MailboxOwner),
+        (SignInFailure::OtherBrowser, 400, MustAct::MailboxOwner),
+        (SignInFailure::NoCode, 400, MustAct::MailboxOwner),
+        (SignInFailure::NothingToSignIn, 409, MustAct::Administrator),
         (refused("access_denied", None), 403, MustAct::MailboxOwner),
         (
             refused("temporarily_unavailable", None),
@@ -29,69 +29,66 @@ fn obstacles() -> Vec<(Obstacle, u16, MustAct)> {
             MustAct::Administrator,
         ),
         (
-            Obstacle::OAuth(OAuthError::MixedUp),
+            SignInFailure::OAuth(OAuthError::MixedUp),
             403,
             MustAct::MailboxOwner,
         ),
         (
-            Obstacle::Provider(ProviderError::BadUrl { field: "issuer" }),
+            SignInFailure::Provider(ProviderError::BadUrl { field: "issuer" }),
             500,
             MustAct::Administrator,
         ),
         (
-            Obstacle::MissingScopes {
+            SignInFailure::MissingScopes {
                 scopes: vec!["mail".to_owned()],
             },
             403,
             MustAct::MailboxOwner,
         ),
         (
-            Obstacle::NoRefreshToken { is_asked: true },
+            SignInFailure::NoRefreshToken { is_asked: true },
             403,
             MustAct::MailboxOwner,
         ),
         (
-            Obstacle::NoRefreshToken { is_asked: false },
+            SignInFailure::NoRefreshToken { is_asked: false },
             403,
             MustAct::Administrator,
         ),
         (refused("what_is_this", None), 502, MustAct::Administrator),
-        (Obstacle::Busy, 503, MustAct::MailboxOwner),
+        (SignInFailure::Busy, 503, MustAct::MailboxOwner),
     ]
 }
 
 #[test]
 fn every_page_says_who_must_act_what_to_do_and_what_becomes_of_mail() {
-    for (obstacle, status, who) in obstacles() {
-        let page = obstacle.page();
+    for (failure, status, who) in obstacles() {
+        let page = failure.page();
         assert_eq!(
             (page.status, page.must_act),
             (status, Some(who)),
-            "{obstacle}"
+            "{failure}"
         );
         assert!(
             page.action.is_some_and(|action| action.ends_with('.')),
-            "{obstacle}"
+            "{failure}"
         );
-        assert!(
-            page.mail.is_some() && page.what.ends_with('.'),
-            "{obstacle}"
-        );
+        assert!(page.mail.is_some() && page.what.ends_with('.'), "{failure}");
     }
 }
 
 #[test]
 fn nobody_is_sent_to_a_link_that_has_ended() {
-    let refused = |error| Obstacle::OAuth(OAuthError::from_authorization_answer(error, None));
-    for obstacle in [
-        Obstacle::OtherBrowser,
-        Obstacle::NoCode,
-        Obstacle::OtherClient,
-        Obstacle::OAuth(OAuthError::MixedUp),
-        Obstacle::OAuth(OAuthError::IdToken(IdTokenError::Nonce)),
-        Obstacle::OAuth(OAuthError::IdToken(IdTokenError::Subject)),
-        Obstacle::OAuth(OAuthError::IdToken(IdTokenError::Audience)),
-        Obstacle::OAuth(OAuthError::NoMailbox {
+    let refused = |error| SignInFailure::OAuth(OAuthError::from_authorization_answer(error, None));
+    for failure in [
+        SignInFailure::OtherBrowser,
+        SignInFailure::NoCode,
+        SignInFailure::OtherClient,
+        SignInFailure::OAuth(OAuthError::MixedUp),
+        SignInFailure::OAuth(OAuthError::IdToken(IdTokenError::Nonce)),
+        SignInFailure::OAuth(OAuthError::IdToken(IdTokenError::Subject)),
+        SignInFailure::OAuth(OAuthError::IdToken(IdTokenError::Audience)),
+        SignInFailure::OAuth(OAuthError::NoMailbox {
             looked_at: vec!["email".to_owned()],
         }),
         refused("access_denied"),
@@ -102,30 +99,30 @@ fn nobody_is_sent_to_a_link_that_has_ended() {
         refused("admin_policy_enforced"),
         refused("temporarily_unavailable"),
         refused("what_is_this"),
-        Obstacle::Provider(ProviderError::BadUrl { field: "issuer" }),
-        Obstacle::MissingScopes { scopes: Vec::new() },
-        Obstacle::OtherMailbox {
+        SignInFailure::Provider(ProviderError::BadUrl { field: "issuer" }),
+        SignInFailure::MissingScopes { scopes: Vec::new() },
+        SignInFailure::OtherMailbox {
             expected: String::new(),
             signed_in: String::new(),
             claim: None,
         },
-        Obstacle::NoRefreshToken { is_asked: true },
-        Obstacle::NoRefreshToken { is_asked: false },
-        Obstacle::Encode(serde::de::Error::custom("")),
+        SignInFailure::NoRefreshToken { is_asked: true },
+        SignInFailure::NoRefreshToken { is_asked: false },
+        SignInFailure::Encode(serde::de::Error::custom("")),
     ] {
-        let action = obstacle.page().action.unwrap_or_default();
-        assert!(action.contains("new link"), "{obstacle}: {action}");
+        let action = failure.page().action.unwrap_or_default();
+        assert!(action.contains("new link"), "{failure}: {action}");
         let old = ["its link", "link that you were given", "the link again"];
         assert!(
             !old.iter().any(|old| action.contains(old)),
-            "{obstacle}: {action}"
+            "{failure}: {action}"
         );
     }
 }
 
 #[test]
 fn a_mismatch_names_both_mailboxes() {
-    let page = Obstacle::OtherMailbox {
+    let page = SignInFailure::OtherMailbox {
         expected: "support@example.org".to_owned(),
         signed_in: "me@example.org".to_owned(),
         claim: Some("email".to_owned()),
@@ -139,7 +136,7 @@ fn a_mismatch_names_both_mailboxes() {
 #[test]
 fn the_providers_code_and_words_are_shown() {
     let error = OAuthError::from_authorization_answer("access_denied", Some("The owner declined"));
-    let page = Obstacle::OAuth(error).page();
+    let page = SignInFailure::OAuth(error).page();
 
     let told: Vec<&str> = page.facts.iter().map(|(_, value)| value.as_str()).collect();
     assert_eq!(told, ["access_denied", "The owner declined"]);

@@ -1,5 +1,7 @@
 //! Texts of events about failures, for the person who must act.
 
+pub(crate) mod credentials;
+
 use mailmesh_domain::{MustAct, UncertainPolicy, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_mail::advice::{CHECK_HOST, CHECK_SCOPES};

@@ -4,7 +4,7 @@ use mailmesh_accounts::{CredentialsError, EndpointError};
 use mailmesh_domain::{ErrorChain, Verdict};
 use mailmesh_events::Problem;
 
-use crate::problem::WAITS;
+use crate::failure::WAITS;
 
 pub(crate) fn of_endpoint(error: &EndpointError) -> Problem {
     Problem::new(ErrorChain(error).sentence(), error.verdict()).with_mail(WAITS)
