@@ -30,7 +30,7 @@ mod cookie;
 mod failure;
 mod metric;
 mod page;
-mod proof;
+mod probe;
 mod routes;
 mod service;
 mod sign_in;

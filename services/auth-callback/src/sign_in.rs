@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 use crate::context::ServiceContext;
 use crate::failure::SignInFailure;
 use crate::page::Page;
-use crate::proof;
+use crate::probe;
 use crate::storing::{Consent, store};
 
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
@@ -47,7 +47,7 @@ pub(crate) async fn finish(app: &ServiceContext, sign_in: &SignIn, answer: Provi
     };
     let (account, access_token) = stored;
     info!("A mailbox was connected");
-    let proof = proof::prove(&app.replica.servers, &account, access_token).await;
+    let proof = probe::prove(&app.replica.servers, &account, access_token).await;
     app.metrics.count(proof.kind());
     proof.page(&account)
 }

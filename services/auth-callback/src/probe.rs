@@ -19,13 +19,13 @@ const MAIL: &str = "The sign-in is stored, and mail flows as soon as the server 
 
 /// What the mail server said to the new token.
 #[derive(Debug)]
-pub(crate) enum Proof {
+pub(crate) enum ProbeResult {
     Worked,
-    Failed(ProofError),
+    Failed(ProbeFailure),
 }
 
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ProofError {
+pub(crate) enum ProbeFailure {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     #[error(transparent)]
@@ -43,11 +43,11 @@ pub(crate) async fn prove(
     servers: &MailServers,
     account: &Account,
     access_token: SecretString,
-) -> Proof {
+) -> ProbeResult {
     match try_account(servers, account, access_token).await {
         Ok(()) => {
             info!("The mail server accepts the new token");
-            Proof::Worked
+            ProbeResult::Worked
         }
         Err(error) => {
             warn!(
@@ -55,7 +55,7 @@ pub(crate) async fn prove(
                 code = error.code(),
                 "The mail server does not accept the new token yet"
             );
-            Proof::Failed(error)
+            ProbeResult::Failed(error)
         }
     }
 }
@@ -64,7 +64,7 @@ async fn try_account(
     servers: &MailServers,
     account: &Account,
     access_token: SecretString,
-) -> Result<(), ProofError> {
+) -> Result<(), ProbeFailure> {
     let endpoint = servers.endpoint_of(account)?;
     let credentials = Credentials::OAuth2 {
         login: account.login.clone(),
@@ -75,12 +75,14 @@ async fn try_account(
     let failure = failures.find_map(|check| Some((check.step, check.result.err()?)));
     match failure {
         None => Ok(()),
-        Some((ProbeStep::SignIn, error)) => Err(ProofError::SignIn(error)),
-        Some((ProbeStep::OpenFolder(folder), source)) => Err(ProofError::Folder { folder, source }),
+        Some((ProbeStep::SignIn, error)) => Err(ProbeFailure::SignIn(error)),
+        Some((ProbeStep::OpenFolder(folder), source)) => {
+            Err(ProbeFailure::Folder { folder, source })
+        }
     }
 }
 
-impl ProofError {
+impl ProbeFailure {
     fn verdict(&self) -> Verdict {
         match (self, self.refused_token()) {
             (_, Some(decided)) => decided.verdict,
@@ -130,7 +132,7 @@ impl ProofError {
     }
 }
 
-impl Proof {
+impl ProbeResult {
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Worked => "connected",
