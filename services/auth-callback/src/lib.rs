@@ -23,7 +23,6 @@
 //! refresh token. No URL, redirect or text of a page is taken from a request: results travel to the
 //! clean URL in a cookie that only this service can open, so any replica can show them.
 
-mod app;
 mod config;
 mod context;
 mod cookie;

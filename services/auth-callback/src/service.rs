@@ -13,9 +13,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::app::app;
 use crate::config::Config;
 use crate::context::ServiceContext;
+use crate::routes::app;
 
 const NAME: &str = "auth-callback";
 /// After which silence a connection is closed; longer than a request may take.
