@@ -113,9 +113,9 @@ impl<T: FromStr> FromRequestParts<SharedContext> for PathId<T> {
 
 /// The parameters behind the question mark, in order.
 #[derive(Debug)]
-pub(crate) struct Parameters(pub(crate) Vec<(String, String)>);
+pub(crate) struct QueryParameters(pub(crate) Vec<(String, String)>);
 
-impl FromRequestParts<SharedContext> for Parameters {
+impl FromRequestParts<SharedContext> for QueryParameters {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &SharedContext) -> Result<Self, ApiError> {

@@ -51,7 +51,7 @@ pub(crate) struct Page {
 
 #[derive(Template)]
 #[template(path = "page.html")]
-struct Shown<'a> {
+struct PageTemplate<'a> {
     page: &'a Page,
     style: &'static str,
 }
@@ -140,7 +140,7 @@ fn context(id: SignInId) -> SealContext {
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
-        let shown = Shown {
+        let shown = PageTemplate {
             page: &self,
             style: STYLE,
         };
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn what_a_provider_says_is_escaped() {
         let page = Page::new(400, Tone::Bad, "No", "<script>alert(1)</script>");
-        let html = Shown {
+        let html = PageTemplate {
             page: &page,
             style: STYLE,
         }

@@ -28,7 +28,7 @@ const HOLD_PAUSE: Duration = Duration::from_millis(500);
 const MOST_ACCOUNTS: usize = 100;
 
 /// A failed refresh, judged.
-pub(crate) struct Failed {
+pub(crate) struct FailedRefresh {
     pub(crate) problem: Problem,
     /// Every grant of the client configuration fails alike.
     pub(crate) concerns_client: bool,
@@ -114,7 +114,7 @@ impl Refresher {
         &self,
         grant: &Grant,
         client: &ClientConfiguration,
-        failed: &Failed,
+        failed: &FailedRefresh,
     ) -> Result<(), StoreError> {
         let now = self.replica.clock.now();
         let problem = &failed.problem;

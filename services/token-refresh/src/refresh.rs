@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::decide::{Situation, decide, history_of};
 use crate::failure::RefreshFailure;
 use crate::metric::Metrics;
-use crate::record::Failed;
+use crate::record::FailedRefresh;
 
 /// Two requests of twenty seconds at most, cut short: the claim must outlast this and the refresh.
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
@@ -215,7 +215,7 @@ impl Refresher {
             failures = grant.failures,
             "A refresh failed"
         );
-        let failed = Failed {
+        let failed = FailedRefresh {
             problem: failure.problem(&decided),
             concerns_client: failure.concerns_client(),
             decision,

@@ -3,13 +3,13 @@ use mailmesh_secrets::{ExposeSecret, SealedSecret};
 use mailmesh_store::account::{Account, ServerAddress};
 use mailmesh_store::client_configuration::ClientConfiguration;
 
-use super::input::{AccountContext, AccountInput};
+use super::input::{AccountInput, MergeContext};
 use super::server::is_loopback;
 use crate::error::ApiError;
 use crate::field::{Faults, Field, SecretText};
 
 /// How the account proves itself.
-pub(super) struct AccountCredentials {
+pub(super) struct SignInSettings {
     pub(super) authorisation: Authorisation,
     pub(super) login: String,
     pub(super) password: Password,
@@ -22,10 +22,7 @@ pub(super) enum Password {
 }
 
 impl Password {
-    pub(super) fn seal(
-        self,
-        context: &AccountContext<'_>,
-    ) -> Result<Option<SealedSecret>, ApiError> {
+    pub(super) fn seal(self, context: &MergeContext<'_>) -> Result<Option<SealedSecret>, ApiError> {
         Ok(match self {
             Self::None => None,
             Self::Kept(sealed) => Some(sealed),
@@ -39,11 +36,11 @@ impl Password {
 
 pub(super) fn merge(
     input: &mut AccountInput,
-    context: &AccountContext<'_>,
+    context: &MergeContext<'_>,
     direction: Direction,
     is_elsewhere: bool,
     faults: &mut Faults,
-) -> AccountCredentials {
+) -> SignInSettings {
     let current = context.current;
     let authorisation = std::mem::take(&mut input.authorisation);
     let authorisation = authorisation.over(current.map(|account| account.authorisation));
@@ -70,7 +67,7 @@ pub(super) fn merge(
     let kept = current.and_then(|account| account.password.clone());
     let password = std::mem::take(&mut input.password);
     let password = merge_password(password, is_password, kept, is_elsewhere, faults);
-    AccountCredentials {
+    SignInSettings {
         authorisation,
         login,
         password,
@@ -121,7 +118,7 @@ fn check_direction(client: &ClientConfiguration, direction: Direction, faults: &
 }
 
 pub(super) fn check_protection(
-    credentials: &AccountCredentials,
+    credentials: &SignInSettings,
     server: &ServerAddress,
     faults: &mut Faults,
 ) {

@@ -2,10 +2,10 @@ use mailmesh_domain::{Authorisation, Direction, GrantId, Protocol};
 use mailmesh_mail::message::NamedAddress;
 use mailmesh_store::account::Account;
 
-use super::credentials::{self, AccountCredentials};
-use super::input::{AccountContext, AccountInput};
+use super::credentials::{self, SignInSettings};
+use super::input::{AccountInput, MergeContext};
 use super::server::{self, ServerInput};
-use super::watching;
+use super::watch_settings;
 use crate::client_configuration::merge_key;
 use crate::error::ApiError;
 use crate::field::{Faults, Field};
@@ -17,7 +17,7 @@ const MOST_FROM_ADDRESSES: usize = 1000;
 pub(crate) fn validate(
     mut input: AccountInput,
     mut faults: Faults,
-    context: &AccountContext<'_>,
+    context: &MergeContext<'_>,
 ) -> Result<Account, ApiError> {
     let current = context.current;
     let key = merge_key(&input.key, current.map(|a| &a.key), &mut faults)?;
@@ -44,8 +44,8 @@ pub(crate) fn validate(
     faults.text("name", &name, 200);
     let is_enabled = std::mem::take(&mut input.enabled).over(current.map(|a| a.is_enabled));
     let watching = match direction {
-        Direction::Inbound => watching::merge(input, protocol, current, &mut faults),
-        Direction::Outbound => watching::refuse(&input, &mut faults),
+        Direction::Inbound => watch_settings::merge(input, protocol, current, &mut faults),
+        Direction::Outbound => watch_settings::refuse(&input, &mut faults),
     };
     faults.finish()?;
     Ok(Account {
@@ -127,7 +127,7 @@ fn merge_from(
     input: &mut AccountInput,
     direction: Direction,
     current: Option<&Account>,
-    credentials: &AccountCredentials,
+    credentials: &SignInSettings,
     faults: &mut Faults,
 ) -> Vec<String> {
     let given = std::mem::take(&mut input.from_addresses);

@@ -35,7 +35,7 @@ pub(crate) struct AccountView {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_connections: Option<u32>,
     #[serde(flatten)]
-    watching: Option<Watching>,
+    watching: Option<WatchView>,
     ca_pem: Option<String>,
     state: AccountState,
     sign_in_needed: bool,
@@ -59,7 +59,7 @@ struct ServerView {
 }
 
 #[derive(Debug, Serialize)]
-struct Watching {
+struct WatchView {
     folders: Vec<String>,
     receive_existing: bool,
     poll_interval_seconds: u32,
@@ -177,7 +177,7 @@ fn view(
         client_configuration: client,
         from_addresses: (!is_inbound).then_some(account.from_addresses),
         max_connections: (!is_inbound).then_some(account.max_connections),
-        watching: is_inbound.then_some(Watching {
+        watching: is_inbound.then_some(WatchView {
             folders: account.folders,
             receive_existing: account.receive_existing,
             poll_interval_seconds: account.poll_interval_seconds,

@@ -12,12 +12,12 @@ use tracing::info;
 
 use crate::access::{Caller, Modeller, Viewer};
 use crate::account::{
-    AccountContext, AccountInput, AccountView, HostContext, check_destination, load_views,
+    AccountInput, AccountView, HostContext, MergeContext, check_destination, load_views,
     trust_host, validate,
 };
 use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
-use crate::extract::{JsonBody, Parameters, PathKey};
+use crate::extract::{JsonBody, PathKey, QueryParameters};
 use crate::field::{Faults, Field};
 
 const WHAT: &str = "account";
@@ -35,7 +35,7 @@ pub(super) struct AccountList {
 pub(super) async fn list(
     caller: Viewer,
     State(app): State<SharedContext>,
-    Parameters(pairs): Parameters,
+    QueryParameters(pairs): QueryParameters,
 ) -> Result<Json<AccountList>, ApiError> {
     let page = read_page(pairs)?;
     let mut tx = app.begin().await?;
@@ -96,7 +96,7 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let mut tx = app.begin().await?;
     let client = load_client(&mut tx, &input.client_configuration, None).await?;
-    let context = AccountContext {
+    let context = MergeContext {
         id: AccountId::generate(&*app.replica.clock),
         now: app.now(),
         current: None,
@@ -155,7 +155,7 @@ pub(super) async fn change(
     let current = store::find_for_update(&mut tx, &key).await?;
     let current = current.ok_or(ApiError::NotFound { what: WHAT })?;
     let client = load_client(&mut tx, &input.client_configuration, Some(&current)).await?;
-    let context = AccountContext {
+    let context = MergeContext {
         id: current.id,
         now: app.now(),
         current: Some(&current),

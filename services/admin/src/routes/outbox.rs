@@ -14,7 +14,7 @@ use tracing::info;
 use crate::access::{Caller, Modeller, Viewer};
 use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
-use crate::extract::{JsonBody, Parameters, PathId};
+use crate::extract::{JsonBody, PathId, QueryParameters};
 use crate::field::{Faults, Field};
 
 const WHAT: &str = "outbound mail";
@@ -76,7 +76,7 @@ struct Filter {
 pub(super) async fn list(
     caller: Viewer,
     State(app): State<SharedContext>,
-    Parameters(pairs): Parameters,
+    QueryParameters(pairs): QueryParameters,
 ) -> Result<Json<OutboxPage>, ApiError> {
     let filter = read_filter(pairs)?;
     if filter.account.is_none() && caller.key().accounts.is_some() {

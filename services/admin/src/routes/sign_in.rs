@@ -17,7 +17,7 @@ const LINK_BYTES: usize = 32;
 const VALID_FOR: Duration = Duration::hours(1);
 
 #[derive(Debug, Serialize)]
-pub(super) struct Link {
+pub(super) struct SignInLink {
     /// For the mailbox's owner; leads to the provider once.
     url: String,
     #[serde(with = "time::serde::rfc3339")]
@@ -28,7 +28,7 @@ pub(super) async fn create(
     caller: Modeller,
     State(app): State<SharedContext>,
     PathKey(key): PathKey,
-) -> Result<(StatusCode, Json<Link>), ApiError> {
+) -> Result<(StatusCode, Json<SignInLink>), ApiError> {
     caller.check_account(&key, "account")?;
     let mut tx = app.begin().await?;
     let account = account::find_by_key(&mut tx, &key).await?;
@@ -49,5 +49,5 @@ pub(super) async fn create(
     app.commit(tx).await?;
     info!(account.key = %key, "Sign-in link made");
     let url = app.public.connect_url(link).to_string();
-    Ok((StatusCode::CREATED, Json(Link { url, expires_at })))
+    Ok((StatusCode::CREATED, Json(SignInLink { url, expires_at })))
 }

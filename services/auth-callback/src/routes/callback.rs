@@ -60,7 +60,7 @@ async fn receive(
     fields: &[u8],
     headers: &HeaderMap,
 ) -> Response {
-    let fields = Fields::parse(fields);
+    let fields = CallbackFields::parse(fields);
     let sign_in = match consume(&app, &fields, headers).await {
         Ok(sign_in) => sign_in,
         Err(failure) => {
@@ -84,7 +84,7 @@ async fn receive(
 /// Consumes the state first, so that each is tried once, whatever else is wrong.
 async fn consume(
     app: &ServiceContext,
-    fields: &Fields,
+    fields: &CallbackFields,
     headers: &HeaderMap,
 ) -> Result<SignIn, SignInFailure> {
     let state = fields.state.as_deref().ok_or(SignInFailure::UnknownState)?;
@@ -115,7 +115,7 @@ fn leave(app: &ServiceContext, id: mailmesh_domain::SignInId, page: Page) -> Res
 }
 
 /// The fields of an answer; one that comes twice counts for none, since it is not clear which.
-struct Fields {
+struct CallbackFields {
     state: Option<String>,
     code: Option<SecretString>,
     error: Option<String>,
@@ -123,7 +123,7 @@ struct Fields {
     issuer: Option<String>,
 }
 
-impl Fields {
+impl CallbackFields {
     fn parse(bytes: &[u8]) -> Self {
         let get = |name: &str| {
             let mut found = form_urlencoded::parse(bytes).filter(|(found, _)| found == name);
@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn a_field_that_comes_twice_counts_for_none() {
-        let fields = Fields::parse(b"state=a&state=b&code=x%2Fy&iss=&error_description=no+way");
+        let fields =
+            CallbackFields::parse(b"state=a&state=b&code=x%2Fy&iss=&error_description=no+way");
 
         assert_eq!(fields.state, None);
         assert_eq!(fields.code.unwrap().expose_secret(), "x/y");

@@ -51,13 +51,13 @@ async fn start_sign_in(app: &ServiceContext, link: &str) -> Result<Response, Sig
 }
 
 /// A link that may be followed.
-struct Link {
+struct UsableLink {
     id: SignInId,
     account: Account,
     client: ClientConfiguration,
 }
 
-async fn load_link(app: &ServiceContext, link: &str) -> Result<Link, SignInFailure> {
+async fn load_link(app: &ServiceContext, link: &str) -> Result<UsableLink, SignInFailure> {
     let hash = sha256(link.as_bytes());
     let mut tx = app.replica.database.begin().await?;
     let Some((id, account)) = sign_in::find_link(&mut tx, &hash, app.replica.clock.now()).await?
@@ -72,7 +72,7 @@ async fn load_link(app: &ServiceContext, link: &str) -> Result<Link, SignInFailu
             own: app.public.own_redirect_uri(client.key.as_str()).into(),
         });
     }
-    Ok(Link {
+    Ok(UsableLink {
         id,
         account,
         client,
@@ -99,7 +99,7 @@ async fn judge_dead_link(tx: &mut Tx, hash: &[u8; 32]) -> Result<SignInFailure, 
 
 async fn record_start(
     app: &ServiceContext,
-    link: &Link,
+    link: &UsableLink,
     provider: &Provider,
     browser: &SecretString,
 ) -> Result<Url, SignInFailure> {

@@ -11,7 +11,7 @@ const MOST_POLL_SECONDS: i64 = 86_400;
 const MOST_FOLDERS: usize = 100;
 const MOST_DAYS: i64 = 3_650;
 
-pub(super) struct Watching {
+pub(super) struct WatchSettings {
     pub(super) folders: Vec<String>,
     pub(super) receive_existing: bool,
     pub(super) poll_interval_seconds: u32,
@@ -26,7 +26,7 @@ pub(super) fn merge(
     protocol: Protocol,
     current: Option<&Account>,
     faults: &mut Faults,
-) -> Watching {
+) -> WatchSettings {
     let folders = input.folders.over(current.map(|a| a.folders.clone()));
     let folders = folders.unwrap_or_else(|| vec!["INBOX".to_owned()]);
     check_folders(&folders, protocol, faults);
@@ -61,7 +61,7 @@ pub(super) fn merge(
         }
         _ => {}
     }
-    Watching {
+    WatchSettings {
         folders,
         receive_existing: existing.unwrap_or(true),
         poll_interval_seconds: faults.number(
@@ -77,7 +77,7 @@ pub(super) fn merge(
 }
 
 /// Refuses all of it for an account that sends, and returns what then stands in its row.
-pub(super) fn refuse(input: &AccountInput, faults: &mut Faults) -> Watching {
+pub(super) fn refuse(input: &AccountInput, faults: &mut Faults) -> WatchSettings {
     let given = [
         ("folders", input.folders.is_given()),
         ("receive_existing", input.receive_existing.is_given()),
@@ -94,7 +94,7 @@ pub(super) fn refuse(input: &AccountInput, faults: &mut Faults) -> Watching {
             faults.add(path, "is only for accounts that receive");
         }
     }
-    Watching {
+    WatchSettings {
         folders: Vec::new(),
         receive_existing: true,
         poll_interval_seconds: 60,
