@@ -14,7 +14,7 @@ use mailmesh_runtime::{Lifecycle, Unavailable};
 use mailmesh_secrets::SecretString;
 use mailmesh_store::PostgresSettings;
 
-use crate::config::{Config, Given};
+use crate::config::{Config, GivenServers};
 use crate::console::warn;
 use crate::nats_lock::NatsLock;
 
@@ -108,7 +108,7 @@ pub(crate) struct Ports {
 
 /// Data folder of a mesh, and the sources and ports of its servers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct EmbeddedSettings<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) ports: Ports,
     pub(crate) servers: &'a Source,
@@ -125,11 +125,11 @@ pub(crate) struct Servers {
 
 /// Starts the servers that were not given, both at once, and puts their URLs into the configuration.
 pub(crate) async fn start(
-    place: Place<'_>,
-    given: &Given,
+    place: EmbeddedSettings<'_>,
+    given: &GivenServers,
     config: &mut Config,
 ) -> anyhow::Result<Servers> {
-    let Place {
+    let EmbeddedSettings {
         folder,
         ports,
         servers: source,

@@ -9,10 +9,10 @@ use mailmesh_secrets::{ExposeSecret, SecretString};
 use mailmesh_store::Database;
 
 use crate::ConfigArguments;
-use crate::config::{CONNECTION_FILE, Config, DATA_FOLDER, Given, loader};
+use crate::config::{CONNECTION_FILE, Config, DATA_FOLDER, GivenServers, loader};
 use crate::console::{finish, finish_with, say};
 use crate::credentials::write_file;
-use crate::embedded::{self, Advice, Place, Ports};
+use crate::embedded::{self, Advice, EmbeddedSettings, Ports};
 use crate::mesh::{self, Kind};
 use crate::service_logins::ServiceLogins;
 
@@ -45,7 +45,7 @@ pub(crate) struct RunningMesh {
 }
 
 pub(crate) fn run(arguments: &ConfigArguments, up: &Arguments) -> ExitCode {
-    let Settings {
+    let UpSettings {
         runtime,
         config,
         given,
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &ConfigArguments, up: &Arguments) -> ExitCode {
         Err(error) => return refuse(error),
     };
     let advice = Advice::new(true);
-    let place = Place {
+    let place = EmbeddedSettings {
         folder: folder.path(),
         ports: Ports {
             nats: up.nats_port,
@@ -77,15 +77,15 @@ pub(crate) fn run(arguments: &ConfigArguments, up: &Arguments) -> ExitCode {
     code
 }
 
-struct Settings {
+struct UpSettings {
     runtime: RuntimeSettings,
     config: Config,
-    given: Given,
+    given: GivenServers,
 }
 
-fn settings(arguments: &ConfigArguments) -> Result<Settings, ConfigError> {
+fn settings(arguments: &ConfigArguments) -> Result<UpSettings, ConfigError> {
     let loader = loader(arguments);
-    let settings = Settings {
+    let settings = UpSettings {
         runtime: loader.load()?,
         config: loader.load()?,
         given: loader.load()?,
@@ -110,8 +110,8 @@ fn refuse(error: EmbeddedError) -> ExitCode {
 /// Starts servers and services in this process. The folder's path is absolute, so that what other
 /// commands read holds wherever they are called.
 pub(crate) async fn start(
-    place: Place<'_>,
-    given: &Given,
+    place: EmbeddedSettings<'_>,
+    given: &GivenServers,
     mut config: Config,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<RunningMesh> {

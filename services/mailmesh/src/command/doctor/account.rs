@@ -28,7 +28,7 @@ const AT_ONCE: usize = 16;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Stored state of an account.
-struct Known {
+struct StoredAccount {
     account: Account,
     status: Option<AccountStatus>,
     grant: Option<Grant>,
@@ -38,7 +38,7 @@ struct Known {
 type Trouble = (String, String);
 
 /// What one attempt has shown of an account without a problem.
-enum Tried {
+enum AttemptResult {
     SignedIn,
     /// Refused for now, while the services work: POP3 servers let one session in at a time and may delay the next sign-in.
     RefusedBesideServices(String),
@@ -73,7 +73,7 @@ pub(super) async fn examine(config: &Config, database: &Database, report: &mut R
     }
 }
 
-async fn load(database: &Database) -> Result<Vec<Known>, StoreError> {
+async fn load(database: &Database) -> Result<Vec<StoredAccount>, StoreError> {
     let mut tx = database.begin().await?;
     let accounts = account::list(&mut tx).await?;
     let ids: Vec<AccountId> = accounts.iter().map(|account| account.id).collect();
@@ -83,7 +83,7 @@ async fn load(database: &Database) -> Result<Vec<Known>, StoreError> {
         statuses.into_iter().map(|s| (s.account_id, s)).collect();
     let grants = grant::list_by_ids(&mut tx, &grants).await?;
     let grants: HashMap<GrantId, Grant> = grants.into_iter().map(|g| (g.id, g)).collect();
-    let known = accounts.into_iter().map(|account| Known {
+    let known = accounts.into_iter().map(|account| StoredAccount {
         status: statuses.remove(&account.id),
         grant: account.grant_id.and_then(|id| grants.get(&id).cloned()),
         account,
@@ -92,7 +92,7 @@ async fn load(database: &Database) -> Result<Vec<Known>, StoreError> {
 }
 
 /// Returns what the services have recorded against an account.
-fn stored(known: &Known) -> Option<Finding> {
+fn stored(known: &StoredAccount) -> Option<Finding> {
     let problem = known.status.as_ref().and_then(|s| s.problem.as_ref());
     let problem = problem.filter(|_| known.account.is_enabled)?;
     let (problem, action) = told(&known.account, problem);
@@ -106,7 +106,7 @@ fn named(account: &Account) -> String {
 }
 
 /// What the services have recorded covers more than one attempt and comes first; one attempt now is put beside it.
-async fn check(known: &Known, servers: &MailServers, keys: &OpeningKeys) -> Finding {
+async fn check(known: &StoredAccount, servers: &MailServers, keys: &OpeningKeys) -> Finding {
     let account = &known.account;
     let what = named(account);
     if !account.is_enabled {
@@ -121,8 +121,8 @@ async fn check(known: &Known, servers: &MailServers, keys: &OpeningKeys) -> Find
     let tried = try_now(known, servers, keys, SystemClock.now()).await;
     let Some(stored) = stored else {
         return match tried {
-            Ok(Tried::SignedIn) => Finding::well(format!("{what}: signed in")),
-            Ok(Tried::RefusedBesideServices(why)) => Finding::well(format!(
+            Ok(AttemptResult::SignedIn) => Finding::well(format!("{what}: signed in")),
+            Ok(AttemptResult::RefusedBesideServices(why)) => Finding::well(format!(
                 "{what}: read by the services; one more sign-in fails for now: {why}"
             )),
             Err((problem, action)) => Finding::bad(what, problem, action),
@@ -135,11 +135,11 @@ fn combined(
     what: String,
     (stored, action): Trouble,
     must_act: MustAct,
-    tried: Result<Tried, Trouble>,
+    tried: Result<AttemptResult, Trouble>,
 ) -> Finding {
     let (now, action_now) = match tried {
-        Ok(Tried::SignedIn) => ("signed in".to_owned(), None),
-        Ok(Tried::RefusedBesideServices(why)) => (why, None),
+        Ok(AttemptResult::SignedIn) => ("signed in".to_owned(), None),
+        Ok(AttemptResult::RefusedBesideServices(why)) => (why, None),
         Err((why, action)) => (why, Some(action)),
     };
     if now == stored {
@@ -152,11 +152,11 @@ fn combined(
 }
 
 async fn try_now(
-    known: &Known,
+    known: &StoredAccount,
     servers: &MailServers,
     keys: &OpeningKeys,
     now: OffsetDateTime,
-) -> Result<Tried, Trouble> {
+) -> Result<AttemptResult, Trouble> {
     let account = &known.account;
     let trouble = |problem: &str, action: &str| (problem.to_owned(), action.to_owned());
     let credentials = credentials(known, keys, now)?;
@@ -173,19 +173,19 @@ async fn try_now(
     let mut failures = tried.failures();
     failures
         .next()
-        .map_or(Ok(Tried::SignedIn), |(step, error)| {
+        .map_or(Ok(AttemptResult::SignedIn), |(step, error)| {
             let (what, action) = told(account, &problem_of(step, error));
             let kind = error.verdict().kind;
             let is_passing = matches!(kind, VerdictKind::Transient | VerdictKind::Throttled);
             if is_passing && is_watched(known, now) {
-                return Ok(Tried::RefusedBesideServices(what));
+                return Ok(AttemptResult::RefusedBesideServices(what));
             }
             Err((what, action))
         })
 }
 
 /// Returns whether the server has confirmed the folders to the services within the last few polls.
-fn is_watched(known: &Known, now: OffsetDateTime) -> bool {
+fn is_watched(known: &StoredAccount, now: OffsetDateTime) -> bool {
     let poll = Duration::from_secs(u64::from(known.account.poll_interval_seconds));
     let Some(status) = &known.status else {
         return false;
@@ -235,7 +235,7 @@ fn told(account: &Account, problem: &Problem) -> Trouble {
 }
 
 fn credentials(
-    known: &Known,
+    known: &StoredAccount,
     keys: &OpeningKeys,
     now: OffsetDateTime,
 ) -> Result<Credentials, Trouble> {
@@ -256,7 +256,7 @@ fn credentials(
 
 /// Returns the grant if its access token has not expired: the mail server's refusal of an expired one would name the wrong
 /// person to act.
-fn usable(known: &Known, now: OffsetDateTime) -> Result<&Grant, Trouble> {
+fn usable(known: &StoredAccount, now: OffsetDateTime) -> Result<&Grant, Trouble> {
     let key = &known.account.key;
     let Some(grant) = &known.grant else {
         return Err((
