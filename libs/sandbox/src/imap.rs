@@ -29,7 +29,7 @@ use crate::server::site::Site;
 use crate::server::wire::{ConnectionEnd, Strike, Wire};
 use crate::settings::Personality;
 use answer::{CommandAnswer, CommandProblem};
-use flow::ClientInput;
+use flow::ReceivedCommand;
 use parse::Parser;
 use view::View;
 
@@ -98,8 +98,8 @@ impl Session {
                 wire.rest();
             }
             match flow::read_command(wire).await? {
-                ClientInput::Command(text) => self.obey(text).await?,
-                ClientInput::TooLong { tag } => {
+                ReceivedCommand::Command(text) => self.obey(text).await?,
+                ReceivedCommand::TooLong { tag } => {
                     wire.say(format_args!("{tag} BAD [TOOBIG] Command too long\r\n"));
                 }
             }

@@ -209,7 +209,7 @@ impl Receiver {
                     batch.publisher.leave_out(ordinal);
                 }
                 Err(WatchFailure::Source(error)) => {
-                    self.count_failure(batch, ordinal, error).await?
+                    self.count_failure(batch, ordinal, error).await?;
                 }
                 Err(other) => return Err(other),
             }

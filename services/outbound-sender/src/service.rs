@@ -115,7 +115,7 @@ impl Service {
 
         let stop = work.stop_token();
         let is_full = Arc::new(Notify::new());
-        let intake = Arc::new(CommandHandler {
+        let handler = Arc::new(CommandHandler {
             replica: self.replica.clone(),
             config: Arc::clone(&self.config),
             accounts: Arc::clone(&self.accounts),
@@ -128,7 +128,7 @@ impl Service {
         let (bus, consuming) = (self.replica.bus.clone(), stop.clone());
         work.spawn("commands", async move {
             let consumed = bus
-                .consume(intake, CommandHandler::settings(), consuming)
+                .consume(handler, CommandHandler::settings(), consuming)
                 .await;
             consumed.context("cannot take commands in")
         });

@@ -5,7 +5,7 @@ use super::connect::connect;
 use super::error::SmtpError;
 use super::settings::{SmtpSettings, SmtpTimeouts};
 use super::verdict::Phase;
-use super::wire::{ConnectionState, Wire};
+use super::wire::{PendingInput, Wire};
 use super::wire_error::WireError;
 use crate::pipelining::PipeliningRecord;
 use crate::{Credentials, Server};
@@ -138,11 +138,11 @@ impl Connection {
             return Err(SmtpError::Unusable);
         }
         let pending = self.wire.pending().await;
-        if pending == ConnectionState::Nothing {
+        if pending == PendingInput::Nothing {
             return Ok(());
         }
         self.state = State::Broken;
-        if pending == ConnectionState::Closed {
+        if pending == PendingInput::Closed {
             return Err(SmtpError::ClosedWhileIdle);
         }
         match self.wire.reply(GOODBYE).await {

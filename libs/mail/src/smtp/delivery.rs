@@ -8,7 +8,7 @@ use super::error::{CommitError, SmtpError, UncertainCause};
 use super::reply::Reply;
 use super::transaction::{Transaction, left};
 use super::verdict::Phase;
-use super::wire::ConnectionState;
+use super::wire::PendingInput;
 use super::wire_error::WireError;
 use crate::message::Envelope;
 use crate::transport::RecipientResult;
@@ -75,11 +75,11 @@ impl Connection {
     /// Fails if the server has replied or closed the connection: before the dot it has not accepted the mail.
     async fn check_before_dot(&mut self) -> Result<(), CommitError> {
         match self.wire.pending().await {
-            ConnectionState::Nothing => Ok(()),
-            ConnectionState::Closed => Err(CommitError::Unsent {
+            PendingInput::Nothing => Ok(()),
+            PendingInput::Closed => Err(CommitError::Unsent {
                 source: WireError::Closed,
             }),
-            ConnectionState::Input => match self.wire.reply(LAST_WORDS).await {
+            PendingInput::Input => match self.wire.reply(LAST_WORDS).await {
                 Ok(reply) if !reply.is_positive() => Err(CommitError::Refused { reply }),
                 Ok(_) => Err(CommitError::Unsent {
                     source: WireError::Unsolicited,

@@ -24,7 +24,7 @@ struct Plan {
 }
 
 /// A mail on its way out, with its sequence number.
-struct FetchedMail {
+struct FetchTarget {
     number: usize,
     mail: Mail,
     is_newly_seen: bool,
@@ -64,7 +64,7 @@ impl Session {
         &mut self,
         places: &[usize],
         plan: &Plan,
-    ) -> Result<Vec<FetchedMail>, CommandProblem> {
+    ) -> Result<Vec<FetchTarget>, CommandProblem> {
         let (mailbox, view, wire) = self.selected()?;
         let mut folders = mailbox.folders();
         let Some(folder) = view.find_mut(&mut folders) else {
@@ -88,7 +88,7 @@ impl Session {
                 Some(mail)
             };
             changed |= is_newly_seen;
-            found.extend(mail.map(|mail| FetchedMail {
+            found.extend(mail.map(|mail| FetchTarget {
                 number: place + 1,
                 mail: mail.clone(),
                 is_newly_seen,
@@ -102,7 +102,7 @@ impl Session {
         Ok(found)
     }
 
-    async fn send(&mut self, outgoing: &FetchedMail, plan: &Plan) -> Result<(), ConnectionEnd> {
+    async fn send(&mut self, outgoing: &FetchTarget, plan: &Plan) -> Result<(), ConnectionEnd> {
         if plan.has_body {
             self.site.store.count().imap_bodies.increase();
             if plan.quirks.broken.contains(&Some(outgoing.mail.uid)) {
@@ -121,7 +121,7 @@ impl Session {
     async fn send_badly(
         &mut self,
         fault: Fault,
-        outgoing: &FetchedMail,
+        outgoing: &FetchTarget,
         plan: &Plan,
     ) -> Result<(), ConnectionEnd> {
         let site = Arc::clone(&self.site);
@@ -170,7 +170,7 @@ const fn as_body(item: &Item) -> Option<&BodyItem> {
 
 async fn put_mail(
     wire: &mut Wire,
-    outgoing: &FetchedMail,
+    outgoing: &FetchTarget,
     plan: &Plan,
     may_share: bool,
 ) -> Result<(), ConnectionEnd> {

@@ -38,7 +38,7 @@ struct StoredAccount {
 type Trouble = (String, String);
 
 /// What one attempt has shown of an account without a problem.
-enum AttemptResult {
+enum AccountCheck {
     SignedIn,
     /// Refused for now, while the services work: POP3 servers let one session in at a time and may delay the next sign-in.
     RefusedBesideServices(String),
@@ -121,8 +121,8 @@ async fn check(known: &StoredAccount, servers: &MailServers, keys: &OpeningKeys)
     let tried = try_now(known, servers, keys, SystemClock.now()).await;
     let Some(stored) = stored else {
         return match tried {
-            Ok(AttemptResult::SignedIn) => Finding::well(format!("{what}: signed in")),
-            Ok(AttemptResult::RefusedBesideServices(why)) => Finding::well(format!(
+            Ok(AccountCheck::SignedIn) => Finding::well(format!("{what}: signed in")),
+            Ok(AccountCheck::RefusedBesideServices(why)) => Finding::well(format!(
                 "{what}: read by the services; one more sign-in fails for now: {why}"
             )),
             Err((problem, action)) => Finding::bad(what, problem, action),
@@ -135,11 +135,11 @@ fn combined(
     what: String,
     (stored, action): Trouble,
     must_act: MustAct,
-    tried: Result<AttemptResult, Trouble>,
+    tried: Result<AccountCheck, Trouble>,
 ) -> Finding {
     let (now, action_now) = match tried {
-        Ok(AttemptResult::SignedIn) => ("signed in".to_owned(), None),
-        Ok(AttemptResult::RefusedBesideServices(why)) => (why, None),
+        Ok(AccountCheck::SignedIn) => ("signed in".to_owned(), None),
+        Ok(AccountCheck::RefusedBesideServices(why)) => (why, None),
         Err((why, action)) => (why, Some(action)),
     };
     if now == stored {
@@ -156,7 +156,7 @@ async fn try_now(
     servers: &MailServers,
     keys: &OpeningKeys,
     now: OffsetDateTime,
-) -> Result<AttemptResult, Trouble> {
+) -> Result<AccountCheck, Trouble> {
     let account = &known.account;
     let trouble = |problem: &str, action: &str| (problem.to_owned(), action.to_owned());
     let credentials = credentials(known, keys, now)?;
@@ -173,12 +173,12 @@ async fn try_now(
     let mut failures = tried.failures();
     failures
         .next()
-        .map_or(Ok(AttemptResult::SignedIn), |(step, error)| {
+        .map_or(Ok(AccountCheck::SignedIn), |(step, error)| {
             let (what, action) = told(account, &problem_of(step, error));
             let kind = error.verdict().kind;
             let is_passing = matches!(kind, VerdictKind::Transient | VerdictKind::Throttled);
             if is_passing && is_watched(known, now) {
-                return Ok(AttemptResult::RefusedBesideServices(what));
+                return Ok(AccountCheck::RefusedBesideServices(what));
             }
             Err((what, action))
         })
