@@ -164,7 +164,7 @@ async fn recording_again_changes_nothing_and_many_at_once_may_be_one() -> Result
     recorded(&mut tx, account, &entry("a", 10), b"a").await?;
     let mail = sample::received(account, 1);
     let orphan = sample::received(AccountId::generate(&mailmesh_domain::SystemClock), 1);
-    listed_mail::record(&mut tx, &[&mail, &mail, &orphan], NOW).await?;
+    listed_mail::record(&mut tx, &[&mail, &mail, &orphan], None, NOW).await?;
     tx.commit().await?;
 
     let mails = "SELECT string_agg(mail_id::text, ' ' ORDER BY first_seen_at, listed_mail_id)
