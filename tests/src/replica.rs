@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context;
+pub use mailmesh_bus::ServiceUser as Service;
 use mailmesh_embedded::{StopSignal, Supervised, free_port};
 use mailmesh_secrets::SecretString;
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,43 +13,6 @@ use rustix::process::{Pid, Signal, kill_process};
 /// A debug build on a busy machine.
 const READY_LIMIT: Duration = Duration::from_secs(40);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-
-/// One of the five services.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
-    /// HTTP API and pages.
-    Admin,
-    /// Sign-ins.
-    AuthCallback,
-    /// Refreshes.
-    TokenRefresh,
-    /// Inbound mail.
-    InboundFetcher,
-    /// Outbound mail.
-    OutboundSender,
-}
-
-impl Service {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Admin,
-        Self::AuthCallback,
-        Self::TokenRefresh,
-        Self::InboundFetcher,
-        Self::OutboundSender,
-    ];
-
-    /// Returns its subcommand.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::AuthCallback => "auth-callback",
-            Self::TokenRefresh => "token-refresh",
-            Self::InboundFetcher => "inbound-fetcher",
-            Self::OutboundSender => "outbound-sender",
-        }
-    }
-}
 
 /// How a service reaches its servers.
 #[derive(Debug, Clone)]
