@@ -18,6 +18,9 @@ macro_rules! named {
         pub enum $name { $($(#[$variant_doc])* #[serde(rename = $text)] $variant),+ }
 
         impl $name {
+            /// All variants.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// Returns the name used on the wire and in the database.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
@@ -51,18 +54,6 @@ named! {
         Inbound = "inbound",
         /// Mail is sent from the mailbox.
         Outbound = "outbound",
-    }
-}
-
-named! {
-    /// What the account's server speaks.
-    Protocol as "protocol" {
-        /// IMAP4rev1: reads a mailbox.
-        Imap = "imap",
-        /// POP3: reads the inbox of a mailbox.
-        Pop3 = "pop3",
-        /// SMTP submission: sends from a mailbox.
-        Smtp = "smtp",
     }
 }
 
@@ -119,33 +110,5 @@ named! {
         Move = "move",
         /// Deleted.
         Delete = "delete",
-    }
-}
-
-impl Protocol {
-    /// Returns the port that the protocol uses with this encryption (RFC 8314).
-    pub const fn default_port(self, encryption: Encryption) -> u16 {
-        match (self, encryption) {
-            (Self::Imap, Encryption::Tls) => 993,
-            (Self::Imap, Encryption::StartTls | Encryption::None) => 143,
-            (Self::Pop3, Encryption::Tls) => 995,
-            (Self::Pop3, Encryption::StartTls | Encryption::None) => 110,
-            (Self::Smtp, Encryption::Tls) => 465,
-            (Self::Smtp, Encryption::StartTls) => 587,
-            (Self::Smtp, Encryption::None) => 25,
-        }
-    }
-
-    /// Returns the direction of an account that names none: a protocol that has both needs it named.
-    pub const fn usual_direction(self) -> Direction {
-        match self {
-            Self::Imap | Self::Pop3 => Direction::Inbound,
-            Self::Smtp => Direction::Outbound,
-        }
-    }
-
-    /// Returns whether the protocol moves mail in this direction.
-    pub fn supports(self, direction: Direction) -> bool {
-        self.usual_direction() == direction
     }
 }

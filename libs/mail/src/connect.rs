@@ -49,8 +49,8 @@ pub fn connect_sent<'a>(
     credentials: &'a Credentials,
 ) -> BoxFuture<'a, Result<Option<Box<dyn MailSource>>, SourceError>> {
     Box::pin(async move {
-        // POP3 shows the inbox alone; a session would lock it for nothing.
-        if endpoint.protocol == Protocol::Pop3 {
+        // A session of POP3 would lock the inbox for nothing (RFC 1939 §4).
+        if !endpoint.protocol.has_folders() {
             return Ok(None);
         }
         let mut source = connect_source(endpoint, credentials).await?;

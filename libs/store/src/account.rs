@@ -293,8 +293,15 @@ pub async fn list_keys_by_grant(tx: &mut Tx, grant: GrantId) -> Result<Vec<Key>,
         .collect())
 }
 
+fn protocols_with_folders() -> Vec<&'static str> {
+    let protocols = Protocol::ALL
+        .iter()
+        .filter(|protocol| protocol.has_folders());
+    protocols.map(|protocol| protocol.as_str()).collect()
+}
+
 /// Finds an inbound account of the mailbox that an account sends from: one that shares its grant, or
-/// its login and client. POP3 shows no sent mail and comes last.
+/// its login and client. One whose protocol has no folders shows no sent mail, and comes last.
 ///
 /// # Errors
 /// When the database fails.
@@ -306,7 +313,7 @@ pub async fn find_inbound_of(
         "WHERE direction = 'inbound'
            AND (grant_id = $1
                 OR (lower(login) = lower($2) AND client_configuration_id IS NOT DISTINCT FROM $3))
-         ORDER BY protocol = 'pop3', is_enabled DESC, created_at LIMIT 1"
+         ORDER BY protocol = ANY($4) DESC, is_enabled DESC, created_at LIMIT 1"
     ))
     .bind(account.grant_id.map(GrantId::as_uuid))
     .bind(&account.login)
@@ -315,6 +322,7 @@ pub async fn find_inbound_of(
             .client_configuration_id
             .map(ClientConfigurationId::as_uuid),
     )
+    .bind(protocols_with_folders())
     .fetch_optional(tx.connection())
     .await
     .map_err(StoreError::query("find the inbound account of a mailbox"))?;

@@ -58,15 +58,9 @@ fn default_encryption(
     port: Option<i64>,
     known: Option<&MailServer>,
 ) -> Encryption {
-    match (protocol, port) {
-        (Protocol::Imap, Some(143))
-        | (Protocol::Pop3, Some(110))
-        | (Protocol::Smtp, Some(587 | 25)) => Encryption::StartTls,
-        (Protocol::Imap, Some(993)) | (Protocol::Pop3, Some(995)) | (Protocol::Smtp, Some(465)) => {
-            Encryption::Tls
-        }
-        _ => known.map_or(Encryption::Tls, |known| known.encryption),
-    }
+    let port = port.and_then(|port| u16::try_from(port).ok());
+    port.and_then(|port| protocol.encryption_at(port))
+        .unwrap_or_else(|| known.map_or(Encryption::Tls, |known| known.encryption))
 }
 
 fn known_server(client: &ClientConfiguration, protocol: Protocol) -> Option<MailServer> {

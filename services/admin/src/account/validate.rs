@@ -93,13 +93,19 @@ fn merge_protocol(
         }
         (Field::Given(protocol), None) => *protocol,
         (Field::Absent | Field::Null, None) => {
-            faults.add(
-                "protocol",
-                "is required: imap or pop3 to receive, smtp to send",
-            );
+            let (receive, send) = (named(Direction::Inbound), named(Direction::Outbound));
+            let what = format!("is required: {receive} to receive, {send} to send");
+            faults.add("protocol", what);
             Protocol::Imap
         }
     }
+}
+
+fn named(direction: Direction) -> String {
+    let protocols = Protocol::ALL.iter();
+    let supporting = protocols.filter(|protocol| protocol.supports(direction));
+    let names: Vec<_> = supporting.map(|protocol| protocol.as_str()).collect();
+    names.join(" or ")
 }
 
 fn merge_direction(

@@ -37,10 +37,11 @@ pub(super) fn merge(
     let poll = input.poll_interval_seconds.over(poll).unwrap_or(60);
     let after_receive = input.after_receive.over(current.map(|a| a.after_receive));
     let after_receive = after_receive.unwrap_or(AfterReceive::Keep);
-    if protocol == Protocol::Pop3
-        && matches!(after_receive, AfterReceive::MarkSeen | AfterReceive::Move)
-    {
-        faults.add("after_receive", "must be keep or delete for protocol pop3");
+    let possible = protocol.post_actions();
+    if !possible.contains(&after_receive) {
+        let possible: Vec<_> = possible.iter().map(|action| action.as_str()).collect();
+        let what = format!("must be {} for protocol {protocol}", possible.join(" or "));
+        faults.add("after_receive", what);
     }
     let days = merge_days(input.delete_after_days, after_receive, current, faults);
     let is_move_to_given = input.move_to.is_given();
@@ -123,8 +124,9 @@ fn merge_days(
 }
 
 fn check_folders(folders: &[String], protocol: Protocol, faults: &mut Faults) {
-    if protocol == Protocol::Pop3 && *folders != ["INBOX"] {
-        faults.add("folders", "must be INBOX alone: pop3 shows no other");
+    if !protocol.has_folders() && *folders != ["INBOX"] {
+        let what = format!("must be INBOX alone: {protocol} shows no other");
+        faults.add("folders", what);
         return;
     }
     if folders.is_empty() || folders.len() > MOST_FOLDERS {
