@@ -13,6 +13,7 @@
 mod capability;
 mod change;
 mod command;
+mod concern;
 mod error;
 mod fetch;
 mod folder;
@@ -36,6 +37,7 @@ mod verdict;
 mod wire;
 
 pub use capability::{Capabilities, Capability};
+pub(crate) use concern::{concern, mail_evidence};
 pub use error::{ImapError, Mechanism, RefusalStatus, Stage};
 pub use fetch::ImapFetchReport;
 pub use folder::{SelectMode, SelectedFolder};

@@ -5,6 +5,7 @@
 //! Exchange shows other headers there than in the mail. Every wait, line and listing is bounded.
 
 mod capability;
+mod concern;
 mod connect;
 mod error;
 mod limit;
@@ -22,6 +23,7 @@ mod verdict;
 mod wire;
 
 pub use capability::Capabilities;
+pub(crate) use concern::{concern, mail_evidence};
 pub use error::Pop3Error;
 pub use limit::{Pop3Limits, Pop3Timeouts};
 pub use reply::ErrReply;

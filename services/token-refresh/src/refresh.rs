@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use mailmesh_accounts::{Replica, open_registration};
+use mailmesh_accounts::open_registration;
 use mailmesh_domain::{History, Protocol};
-use mailmesh_oauth::{Provider, Providers, TokenAnswer, missing_scopes};
-use mailmesh_secrets::OpeningKeys;
+use mailmesh_oauth::{Provider, TokenAnswer, missing_scopes};
 use mailmesh_store::StoreError;
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant, NewTokens};
@@ -13,12 +12,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, instrument, warn};
 
-use crate::client_limiter::ClientLimiter;
-use crate::config::Config;
+use crate::context::ServiceContext;
 use crate::decide::{Situation, decide, history_of};
 use crate::failure::RefreshFailure;
-use crate::metric::Metrics;
-use crate::record::FailedRefresh;
+use crate::record::{FailedRefresh, RefreshRecord, spread_of};
 
 /// Two requests of twenty seconds at most, cut short: the claim must outlast this and the refresh.
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
@@ -26,15 +23,10 @@ const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
 /// to twenty seconds of it.
 const CLAIM_IS_SAFE_FOR: Duration = Duration::from_secs(50);
 
-/// What all refreshes share.
+/// Refreshes grants that this replica has claimed.
 #[derive(Debug)]
 pub(crate) struct Refresher {
-    pub(crate) config: Config,
-    pub(crate) replica: Replica,
-    pub(crate) keys: OpeningKeys,
-    pub(crate) providers: Providers,
-    pub(crate) clients: ClientLimiter,
-    pub(crate) metrics: Metrics,
+    pub(crate) context: ServiceContext,
 }
 
 impl Refresher {
@@ -48,7 +40,7 @@ impl Refresher {
     ) {
         if let Err(error) = self.try_refresh(&grant, claimed_at, stop).await {
             // The claim ends by itself, and any replica tries again.
-            self.metrics.count("not_recorded");
+            self.context.metrics.count("not_recorded");
             error!(
                 error = &error as &dyn std::error::Error,
                 "What became of a refresh could not be recorded"
@@ -68,15 +60,28 @@ impl Refresher {
         if stop.is_cancelled() {
             return self.put_off(grant, Duration::ZERO).await;
         }
-        if client.refusal.is_some() && !self.clients.may_probe(client.id, client.updated_at) {
-            return self.wait_for_client(grant, &client).await;
+        if client.refusal.is_some() && !self.context.clients.may_probe(client.id, client.updated_at)
+        {
+            return self.record(grant, &client).wait_for_client().await;
         }
         let asked = self.ask_provider(grant, &client, claimed_at, stop).await;
         self.note_provider(&client, &asked);
         match asked {
-            Ok(Some(tokens)) => self.store(grant, &client, &tokens, stop).await,
+            Ok(Some(tokens)) => self.record(grant, &client).store(&tokens, stop).await,
             Ok(None) => self.put_off(grant, Duration::ZERO).await,
             Err(failure) => self.fail(grant, &client, &failure).await,
+        }
+    }
+
+    const fn record<'a>(
+        &'a self,
+        grant: &'a Grant,
+        client: &'a ClientConfiguration,
+    ) -> RefreshRecord<'a> {
+        RefreshRecord {
+            context: &self.context,
+            grant,
+            client,
         }
     }
 
@@ -94,14 +99,14 @@ impl Refresher {
                     .verdict
                     .is_retryable() =>
             {
-                self.clients.note_failure(client.id);
+                self.context.clients.note_failure(client.id);
             }
-            Ok(Some(_)) | Err(_) => self.clients.note_answer(client.id),
+            Ok(Some(_)) | Err(_) => self.context.clients.note_answer(client.id),
         }
     }
 
     async fn load_client(&self, grant: &Grant) -> Result<Option<ClientConfiguration>, StoreError> {
-        let mut tx = self.replica.database.begin().await?;
+        let mut tx = self.context.replica.database.begin().await?;
         client_configuration::find(&mut tx, grant.client_configuration_id).await
     }
 
@@ -114,13 +119,14 @@ impl Refresher {
         claimed_at: Instant,
         stop: &CancellationToken,
     ) -> Result<Option<NewTokens>, RefreshFailure> {
-        let registered = open_registration(row, &self.keys)?;
+        let registered = open_registration(row, &self.context.keys)?;
         let Some(sealed) = &grant.refresh_token else {
             let is_asked = registered.registration.asks_offline_access();
             return Err(RefreshFailure::NoRefreshToken { is_asked });
         };
         let context = Grant::refresh_context(grant.id);
         let refresh_token = self
+            .context
             .keys
             .open(sealed, &context)
             .map_err(RefreshFailure::Open)?;
@@ -128,7 +134,7 @@ impl Refresher {
         let found = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(None),
-            found = timeout(limit, self.providers.get(&registered)) => found,
+            found = timeout(limit, self.context.providers.get(&registered)) => found,
         };
         let provider = found.map_err(|_| RefreshFailure::DiscoveryTimedOut { limit })??;
         if claimed_at.elapsed() > CLAIM_IS_SAFE_FOR {
@@ -142,7 +148,7 @@ impl Refresher {
         } = &*provider;
         endpoints.check_client_origin(row.token_origin.as_deref())?;
         endpoints.check_grant_origin(grant.token_origin.as_deref())?;
-        let client = &client.for_protocols(&[Protocol::Pop3]);
+        let client = &client.for_protocols(Protocol::ALL);
         let asked = still_granted(&client.scopes, &grant.scopes);
         let answer =
             mailmesh_oauth::refresh(http, endpoints, client, &refresh_token, &asked).await?;
@@ -156,8 +162,8 @@ impl Refresher {
         answer: &TokenAnswer,
         token_origin: String,
     ) -> Result<NewTokens, RefreshFailure> {
-        let now = self.replica.clock.now();
-        let key = self.keys.sealing_key();
+        let now = self.context.replica.clock.now();
+        let key = self.context.keys.sealing_key();
         let access = key.seal(&answer.access_token, &Grant::access_context(grant.id));
         let refresh = answer.refresh_token.as_ref();
         let refresh = refresh.map(|token| key.seal(token, &Grant::refresh_context(grant.id)));
@@ -184,9 +190,9 @@ impl Refresher {
     }
 
     async fn put_off(&self, grant: &Grant, by: Duration) -> Result<(), StoreError> {
-        let due_at = self.replica.clock.now() + by;
-        let mut tx = self.replica.database.begin().await?;
-        grant::postpone(&mut tx, grant.id, self.replica.id, due_at).await?;
+        let due_at = self.context.replica.clock.now() + by;
+        let mut tx = self.context.replica.database.begin().await?;
+        grant::postpone(&mut tx, grant.id, self.context.replica.id, due_at).await?;
         tx.commit().await
     }
 
@@ -197,7 +203,7 @@ impl Refresher {
         client: &ClientConfiguration,
         failure: &RefreshFailure,
     ) -> Result<(), StoreError> {
-        let now = self.replica.clock.now();
+        let now = self.context.replica.clock.now();
         let token_left = Duration::try_from(grant.access_expires_at - now).unwrap_or_default();
         if matches!(failure, RefreshFailure::NoRefreshToken { .. }) && !token_left.is_zero() {
             return self.put_off(grant, token_left).await;
@@ -208,7 +214,7 @@ impl Refresher {
             token_left,
             is_unclear: failure.is_unclear(),
         };
-        let decision = decide(&decided, situation, &self.config);
+        let decision = decide(&decided, situation, &self.context.config);
         info!(
             error = failure as &dyn std::error::Error,
             ?decision,
@@ -220,13 +226,8 @@ impl Refresher {
             concerns_client: failure.concerns_client(),
             decision,
         };
-        self.record_failure(grant, client, &failed).await
+        self.record(grant, client).failure(&failed).await
     }
-}
-
-/// Grants that were stored in the same moment differ in the random end of their ids.
-pub(crate) fn spread_of(grant: &Grant) -> u8 {
-    grant.id.as_uuid().as_bytes().last().copied().unwrap_or(0)
 }
 
 /// Returns the scopes to ask for again: a scope that was added to the configuration since needs a
