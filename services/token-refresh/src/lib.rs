@@ -18,6 +18,7 @@
 
 mod client_limiter;
 mod config;
+mod context;
 mod decide;
 mod failure;
 mod handlers;

@@ -61,7 +61,7 @@ struct Scheduler {
 impl Scheduler {
     /// Claims and starts as much as there is room for; returns how long to wait for more.
     async fn fill(&mut self, stop: &CancellationToken) -> Duration {
-        let config = &self.refresher.config;
+        let config = &self.refresher.context.config;
         let poll = config.poll();
         let room = config.max_in_flight.saturating_sub(self.tasks.len());
         if room == 0 {
@@ -84,7 +84,7 @@ impl Scheduler {
         for grant in due {
             let (id, refresher) = (grant.id, Arc::clone(&self.refresher));
             let client = grant.client_configuration_id;
-            refresher.clients.begin(client);
+            refresher.context.clients.begin(client);
             let stop = stop.clone();
             let task = async move { refresher.refresh(grant, claimed_at, &stop).await };
             let handle = self.tasks.spawn(task);
@@ -95,11 +95,11 @@ impl Scheduler {
     }
 
     async fn claim(&self, room: usize) -> Result<(Vec<Grant>, Duration), StoreError> {
-        let replica = &self.refresher.replica;
+        let replica = &self.refresher.context.replica;
         let now = replica.clock.now();
         // Such a claim may have ended while its new tokens wait for the database.
         let except: Vec<GrantId> = self.under_way.values().map(|(id, _)| *id).collect();
-        let allowance = self.refresher.clients.allowance();
+        let allowance = self.refresher.context.clients.allowance();
         let claiming = ClaimRules {
             replica: replica.id,
             claim_for: CLAIM,
@@ -151,13 +151,13 @@ impl Scheduler {
 
     async fn count_stuck(&mut self) {
         let counted = async {
-            let mut tx = self.refresher.replica.database.begin().await?;
+            let mut tx = self.refresher.context.replica.database.begin().await?;
             grant::count_stuck(&mut tx).await
         };
         let counted = counted.await;
         self.takeover.note(&counted);
         match counted {
-            Ok(counts) => self.refresher.metrics.show_stuck(&counts),
+            Ok(counts) => self.refresher.context.metrics.show_stuck(&counts),
             Err(error) => warn!(
                 error = &error as &dyn std::error::Error,
                 "Grants that are stuck cannot be counted"
@@ -178,7 +178,7 @@ impl Scheduler {
             }
         };
         if let Some((_, client)) = self.under_way.remove(&id) {
-            self.refresher.clients.end(client);
+            self.refresher.context.clients.end(client);
         }
     }
 }
