@@ -41,7 +41,9 @@ mod scope;
 mod token;
 mod wire;
 
-pub use authorize::{AuthorizeRequest, Pkce, authorize_url, check_issuer_parameter};
+pub use authorize::{
+    AuthorizeRequest, Pkce, RESERVED_PARAMETERS, authorize_url, check_issuer_parameter,
+};
 pub use client::Client;
 pub use discovery::discover;
 pub use endpoints::Endpoints;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mailmesh_domain::{ClientConfigurationId, Key, TokenEndpointAuth};
+use mailmesh_oauth::RESERVED_PARAMETERS;
 use mailmesh_oauth::profile::Profile;
 use mailmesh_secrets::SealingKey;
 use mailmesh_store::client_configuration::ClientConfiguration;
@@ -12,19 +13,6 @@ use url::Url;
 
 use crate::error::ApiError;
 use crate::field::{Faults, Field, SecretText};
-
-/// Parameters that the protocol itself sets.
-const RESERVED_PARAMETERS: [&str; 9] = [
-    "response_type",
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-    "request_uri",
-];
 
 /// A creation or a change.
 #[derive(Debug, Default, Deserialize)]
