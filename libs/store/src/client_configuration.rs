@@ -10,7 +10,7 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::convert::{RowOf, sealed_bytes, to_json};
+use crate::convert::{RowOf, one_row, sealed_bytes, to_json};
 use crate::{StoreError, Tx};
 
 /// One OAuth client.
@@ -227,10 +227,7 @@ async fn write(
         .execute(tx.connection())
         .await
         .map_err(StoreError::query(operation))?;
-    if done.rows_affected() == 1 {
-        return Ok(());
-    }
-    Err(StoreError::RowGone { operation })
+    one_row(&done, operation)
 }
 
 /// Lists all, by key.

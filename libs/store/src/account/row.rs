@@ -3,7 +3,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Account, ServerAddress};
-use crate::convert::{RowOf, sealed_bytes};
+use crate::convert::{RowOf, one_row, sealed_bytes};
 use crate::{StoreError, Tx};
 
 macro_rules! select {
@@ -161,8 +161,5 @@ pub(super) async fn write(
         .execute(tx.connection())
         .await
         .map_err(StoreError::query(operation))?;
-    if done.rows_affected() == 1 {
-        return Ok(());
-    }
-    Err(StoreError::RowGone { operation })
+    one_row(&done, operation)
 }
