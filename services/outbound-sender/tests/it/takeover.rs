@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use mailmesh_sandbox::{Fault, FaultRule};
-use mailmesh_testkit::eventually;
+use mailmesh_testkit::{Freezable, FrozenReplica, eventually};
 
 use crate::world::{World, send_body};
 
@@ -18,22 +18,27 @@ fn stall() -> Fault {
     Fault::Stall { seconds: None }
 }
 
+/// Freezes a sender whose server stalls at `point` of a mail, and starts another.
+async fn frozen_and_succeeded_at(
+    world: &mut World,
+    point: &str,
+) -> Result<(Freezable, FrozenReplica)> {
+    world.add_account("one", 1).await?;
+    let stalled = FaultRule::once(point, stall());
+    world.sandbox.faults().add(stalled)?;
+    let first = world.freezable_sender();
+    let body = send_body("one", "a@elsewhere.test", "x");
+    world.publish("mail.send", body).await?;
+    taken(world).await?;
+    let frozen = first.freeze().await?;
+    world.start_sender().await?;
+    Ok((first, frozen))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn frozen_sender_that_was_taken_over_does_not_send() -> Result<()> {
     let mut world = World::new().await?;
-    world.add_account("one", 1).await?;
-    world
-        .sandbox
-        .faults()
-        .add(FaultRule::once("smtp.data", stall()))?;
-    let first = world.freezable_sender();
-    world
-        .publish("mail.send", send_body("one", "a@elsewhere.test", "x"))
-        .await?;
-    taken(&world).await?;
-
-    let frozen = first.freeze().await?;
-    world.start_sender().await?;
+    let (first, frozen) = frozen_and_succeeded_at(&mut world, "smtp.data").await?;
     let sent = world.event("mail.sent").await?;
     world.sandbox.faults().clear();
     frozen.thaw();
@@ -47,19 +52,7 @@ async fn frozen_sender_that_was_taken_over_does_not_send() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sender_frozen_after_its_dot_settles_what_was_called_uncertain() -> Result<()> {
     let mut world = World::new().await?;
-    world.add_account("one", 1).await?;
-    world
-        .sandbox
-        .faults()
-        .add(FaultRule::once("smtp.final_dot", stall()))?;
-    let first = world.freezable_sender();
-    world
-        .publish("mail.send", send_body("one", "a@elsewhere.test", "x"))
-        .await?;
-    taken(&world).await?;
-
-    let frozen = first.freeze().await?;
-    world.start_sender().await?;
+    let (first, frozen) = frozen_and_succeeded_at(&mut world, "smtp.final_dot").await?;
     let uncertain = world.event("mail.uncertain").await?;
     world.sandbox.faults().clear();
     frozen.thaw();
