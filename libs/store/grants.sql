@@ -63,6 +63,8 @@ GRANT SELECT, UPDATE ON mailbox_cursors TO mailmesh_admin;
 -- Deleting an account removes the first part of its mails at once.
 GRANT SELECT, UPDATE, DELETE ON listed_mails, received_mails, quarantined_mails, outbound_mails TO mailmesh_admin;
 GRANT SELECT, UPDATE ON send_attempts TO mailmesh_admin;
+-- A queued mail is shown with what its account waits for.
+GRANT SELECT ON outbound_blocks TO mailmesh_admin;
 
 -- auth-callback, on the public internet: sign-ins and the grants they give. It reads no mailbox's password, no mail, no API key.
 SELECT pg_temp.grant_columns('SELECT', 'accounts', 'mailmesh_auth_callback', ARRAY['password_sealed']);

@@ -6,11 +6,13 @@ use bytes::Bytes;
 use mailmesh_bus::{Bus, BusSettings, Outgoing, StoredMessage, StreamSettings};
 use mailmesh_domain::{AccountState, Clock, GrantId, Key, ReplicaId};
 use mailmesh_events::{Event, Problem, decode_event};
-use mailmesh_secrets::{OpeningKeys, SecretString};
+use mailmesh_secrets::{ExposeSecret, OpeningKeys, SecretString};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant};
-use mailmesh_store::{Database, DatabaseSettings, Tx, account_status, lease, outbox, replica};
+use mailmesh_store::{
+    Database, DatabaseSettings, ServiceRole, Tx, account_status, lease, outbox, replica,
+};
 
 use crate::servers::{TestServers, execute_at, fresh_prefix};
 use crate::wait::eventually;
@@ -57,17 +59,35 @@ impl MeshAddress {
         Self { postgres_url, bus }
     }
 
-    /// Connects; also from another thread than the one that made the address.
+    /// Connects as the tables' owner.
     pub async fn connect(&self) -> anyhow::Result<(Database, Bus)> {
-        let database = Database::connect(&DatabaseSettings {
-            url: self.postgres_url.clone(),
-            max_connections: 8,
-            acquire_timeout: Duration::from_secs(20),
-            ca_file: None,
-        })
-        .await?;
+        let database = connect(self.postgres_url.clone()).await?;
         Ok((database, Bus::connect(&self.bus).await?))
     }
+
+    /// Connects with the rights of a service; also from another thread than the one that made the address.
+    pub async fn connect_as(&self, service: ServiceRole) -> anyhow::Result<(Database, Bus)> {
+        let database = self.database_as(service).await?;
+        Ok((database, Bus::connect(&self.bus).await?))
+    }
+
+    /// Connects to the database with the rights of a service: a statement that it may not run fails in its tests.
+    pub async fn database_as(&self, service: ServiceRole) -> anyhow::Result<Database> {
+        let url = self.postgres_url.expose_secret();
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let role = service.name();
+        connect(format!("{url}{separator}options[role]={role}").into()).await
+    }
+}
+
+async fn connect(url: SecretString) -> anyhow::Result<Database> {
+    let settings = DatabaseSettings {
+        url,
+        max_connections: 8,
+        acquire_timeout: Duration::from_secs(20),
+        ca_file: None,
+    };
+    Ok(Database::connect(&settings).await?)
 }
 
 /// What every service of a mesh needs, and a test with it: database, bus, keys and clock. No
@@ -114,6 +134,12 @@ impl MeshBase {
     /// Returns what stands before every stream and subject of this mesh.
     pub fn prefix(&self) -> &str {
         &self.address.bus.prefix
+    }
+
+    /// Connects to the database with the rights of a service, and to the bus.
+    pub async fn connections_of(&self, service: ServiceRole) -> anyhow::Result<(Database, Bus)> {
+        let database = self.address.database_as(service).await?;
+        Ok((database, self.bus.clone()))
     }
 
     /// Begins a transaction.

@@ -8,6 +8,7 @@ use mailmesh_admin::{Config, Service};
 use mailmesh_domain::SystemClock;
 use mailmesh_oauth::PublicSettings;
 use mailmesh_secrets::SecretString;
+use mailmesh_store::ServiceRole;
 use mailmesh_testkit::{Api, ApiResponse, MeshBase, RunningReplica};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -27,7 +28,7 @@ pub(crate) async fn build(base: &MeshBase, config: Config) -> Result<Service> {
         url: "https://mail.example.com/mesh".parse()?,
         redirect_path: "/oauth/callback".to_owned(),
     };
-    let (database, bus) = (base.database.clone(), base.bus.clone());
+    let (database, bus) = base.connections_of(ServiceRole::Admin).await?;
     let connections = Connections::new(database, bus);
     let (key, clock) = (base.keys.sealing_key(), Arc::clone(&base.clock));
     Service::build(config, public, key, &connections, clock).await

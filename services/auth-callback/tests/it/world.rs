@@ -10,6 +10,7 @@ use mailmesh_domain::{Clock, ManualClock, Protocol, SignInId, SystemClock};
 use mailmesh_oauth::PublicSettings;
 use mailmesh_sandbox::{ClientSettings, MailboxSettings, Sandbox, Visitor};
 use mailmesh_secrets::{ExposeSecret, random_token, sha256};
+use mailmesh_store::ServiceRole;
 use mailmesh_store::account::Account;
 use mailmesh_store::client_configuration::ClientConfiguration;
 use mailmesh_store::grant::Grant;
@@ -70,7 +71,7 @@ impl World {
             listen: ([127, 0, 0, 1], port).into(),
             ..Config::default()
         };
-        let (database, bus) = (base.database.clone(), base.bus.clone());
+        let (database, bus) = base.connections_of(ServiceRole::AuthCallback).await?;
         let service = Service::build(
             config,
             public.clone(),

@@ -13,6 +13,7 @@ use mailmesh_events::mail::{MailReceived, Origin};
 use mailmesh_inbound_fetcher::{Config, Service, Settings};
 use mailmesh_runtime::Lifecycle;
 use mailmesh_sandbox::{MailboxSettings, Sandbox};
+use mailmesh_store::ServiceRole;
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::account_status;
 use mailmesh_store::listed_mail::{self, ListingEntry};
@@ -104,14 +105,16 @@ impl World {
     }
 
     pub(crate) async fn start(&self) -> Result<RunningReplica> {
-        let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
+        let role = ServiceRole::InboundFetcher;
+        let (database, bus) = self.base.connections_of(role).await?;
         let service = build(self.config(), Connections::new(database, bus)).await?;
         Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
     }
 
     /// Starts a replica that has this clock.
     pub(crate) async fn start_at(&self, clock: Arc<dyn Clock>) -> Result<RunningReplica> {
-        let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
+        let role = ServiceRole::InboundFetcher;
+        let (database, bus) = self.base.connections_of(role).await?;
         let connections = Connections::new(database, bus);
         let service = Service::build(self.config(), &connections, clock).await?;
         Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
@@ -121,7 +124,7 @@ impl World {
     pub(crate) fn start_freezable(&self) -> Freezable {
         let (config, address) = (self.config(), self.base.address.clone());
         Freezable::start(async move || {
-            let (database, bus) = address.connect().await?;
+            let (database, bus) = address.connect_as(ServiceRole::InboundFetcher).await?;
             let service = build(config, Connections::new(database, bus)).await?;
             Ok(move |lifecycle: &Lifecycle| service.start(lifecycle))
         })

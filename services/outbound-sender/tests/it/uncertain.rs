@@ -12,7 +12,7 @@ use mailmesh_outbound_sender::{Config, Service};
 use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{self, NewOutboundMail, Outcome, Recipient};
-use mailmesh_store::{lease, replica, send_attempt};
+use mailmesh_store::{ServiceRole, lease, replica, send_attempt};
 use mailmesh_testkit::{RunningReplica, eventually};
 use serde_json::json;
 
@@ -29,7 +29,8 @@ async fn start(world: &World, final_reply_timeout_seconds: u64) -> Result<Runnin
         final_reply_timeout_seconds,
         ..Config::default()
     };
-    let (database, bus) = (world.base.database.clone(), world.base.bus.clone());
+    let role = ServiceRole::OutboundSender;
+    let (database, bus) = world.base.connections_of(role).await?;
     let connections = Connections::new(database, bus);
     let (keys, clock) = (world.base.keys.clone(), Arc::new(SystemClock));
     let service = Service::build(config, keys, &connections, clock).await?;

@@ -13,6 +13,7 @@ use mailmesh_outbound_sender::{Config, Service};
 use mailmesh_runtime::Lifecycle;
 use mailmesh_sandbox::{MailboxSettings, Sandbox, Settings};
 use mailmesh_secrets::OpeningKeys;
+use mailmesh_store::ServiceRole;
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{self, OutboundMail};
 use mailmesh_testkit::{Freezable, MailHost, MeshAddress, MeshBase, RunningReplica};
@@ -81,7 +82,8 @@ impl World {
 
     /// Starts a sender that the test itself ends.
     pub(crate) async fn sender(&self) -> Result<RunningReplica> {
-        let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
+        let role = ServiceRole::OutboundSender;
+        let (database, bus) = self.base.connections_of(role).await?;
         let service = build(&self.base.keys, Connections::new(database, bus)).await?;
         Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
     }
@@ -90,7 +92,7 @@ impl World {
     pub(crate) fn freezable_sender(&self) -> Freezable {
         let (keys, address) = (self.base.keys.clone(), self.base.address.clone());
         Freezable::start(async move || {
-            let (database, bus) = address.connect().await?;
+            let (database, bus) = address.connect_as(ServiceRole::OutboundSender).await?;
             let service = build(&keys, Connections::new(database, bus)).await?;
             Ok(move |lifecycle: &Lifecycle| service.start(lifecycle))
         })

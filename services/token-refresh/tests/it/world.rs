@@ -12,6 +12,7 @@ use mailmesh_domain::{
 use mailmesh_events::token::RefreshToken;
 use mailmesh_oauth::PublicSettings;
 use mailmesh_sandbox::{ClientSettings, Fault, FaultRule, GrantRequest, Personality, Sandbox};
+use mailmesh_store::ServiceRole;
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant};
@@ -68,7 +69,8 @@ impl World {
             url: Url::parse("http://127.0.0.1:8026")?,
             redirect_path: "/oauth/callback".to_owned(),
         };
-        let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
+        let role = ServiceRole::TokenRefresh;
+        let (database, bus) = self.base.connections_of(role).await?;
         let connections = Connections::new(database, bus);
         let clock = Arc::clone(&self.base.clock);
         let keys = self.base.keys.clone();
