@@ -194,25 +194,37 @@ async function firstAccounts() {
   return { accounts, isCut: Boolean(after) };
 }
 
+// What one part of the page cannot show is told in its place; the others stand.
+async function part(id, answer) {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error.status === 0 || error.status === 401) throw error;
+    at(id).replaceChildren(make("p", "quiet", error.message));
+    return null;
+  }
+}
+
 async function refresh() {
   const state = at("outbox-state").value;
   const [system, clients, accounts, outbox] = await Promise.all([
     call("GET", "v1/system"),
-    call("GET", "v1/client-configurations"),
-    firstAccounts(),
-    call("GET", `v1/outbox?limit=20&state=${state}`),
+    part("clients", call("GET", "v1/client-configurations")),
+    part("accounts", firstAccounts()),
+    part("outbox", call("GET", `v1/outbox?limit=20&state=${state}`)),
   ]);
   const alive = Object.entries(system.replicas).map(([service, count]) => `${service} ${count}`);
   at("system").textContent = `${system.version} · ${alive.join(", ")} · ${system.events_waiting} events waiting`;
-  const taken = clients.client_configurations.some((client) => !client.own_redirect_uri);
+  const known = clients?.client_configurations ?? [];
+  const taken = !clients || known.some((client) => !client.own_redirect_uri);
   at("redirect").textContent = taken ? system.own_redirect_uri : system.redirect_uri;
-  fill("clients", clients.client_configurations, showClient, "None yet. Register an OAuth client at your provider, then add it here.");
-  fill("accounts", accounts.accounts, showAccount, "None yet. Each mailbox has one account a direction.");
-  at("more-accounts").hidden = !accounts.isCut;
-  fill("outbox", outbox.mails, showMail, "No mails.");
-  older = outbox.next_before;
+  if (clients) fill("clients", known, showClient, "None yet. Register an OAuth client at your provider, then add it here.");
+  if (accounts) fill("accounts", accounts.accounts, showAccount, "None yet. Each mailbox has one account a direction.");
+  at("more-accounts").hidden = !accounts?.isCut;
+  if (outbox) fill("outbox", outbox.mails, showMail, "No mails.");
+  older = outbox?.next_before;
   at("older").hidden = !older;
-  offer(clients.client_configurations.map((client) => client.key));
+  offer(known.map((client) => client.key));
   at("enter").hidden = true;
   at("pages").hidden = at("leave").hidden = false;
 }
