@@ -84,7 +84,9 @@ pub(super) async fn attachment(
         Err(mailmesh_bus::RawError::TooLarge { limit, .. }) => {
             return Err(ApiError::TooLarge { limit_bytes: limit });
         }
-        other => other?.ok_or(ApiError::NotFound { what: WHAT })?,
+        other => other
+            .map_err(RawBodyError::from)?
+            .ok_or(ApiError::NotFound { what: WHAT })?,
     };
     let expected = expected(&app.replica, id).await?;
     let found = tokio::task::spawn_blocking(move || {
