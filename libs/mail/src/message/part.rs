@@ -1,11 +1,12 @@
-use super::clean::{clean_line, cut, cut_filename};
+use super::clean::{cut, cut_filename};
 use super::encoded_word::header_text;
 use super::field::{HeaderField, fields};
 use super::parameter::Parameters;
 use super::transfer::TransferEncoding;
 
-/// Header fields of one part that are read.
-const MAX_PART_HEAD: usize = 32 * 1024;
+/// Octets of one field that are read; fields before it may be as long as they are: some mail names thousands of recipients
+/// before its type.
+const MAX_FIELD: usize = 32 * 1024;
 /// Ids and types of parts are cut to this.
 const MAX_NAME: usize = 255;
 /// Octets of a file's name: 255 characters, as file systems allow, in UTF-8.
@@ -41,12 +42,13 @@ pub(super) enum Disposition {
 impl PartHead {
     /// Reads a part's fields; of two the first that says something counts.
     pub(super) fn read(head: &[u8], default_type: &str) -> Self {
-        let head = head.get(..MAX_PART_HEAD).unwrap_or(head);
         let field = |name: &str| {
             let mut fields = fields(head);
             let said =
                 |field: &HeaderField<'_>| field.is(name) && !field.value.trim_ascii().is_empty();
-            fields.find(said).map(|field| field.unfolded())
+            let found = fields.find(said)?;
+            let value = found.value.get(..MAX_FIELD).unwrap_or(found.value);
+            Some(HeaderField { value, ..found }.unfolded())
         };
         let mut part = Self::default();
         if let Some(value) = field("Content-Disposition") {
@@ -101,7 +103,14 @@ impl PartHead {
 
 /// Returns a media type in lower case; `None` where there is none, as in `text`, of which only the kind is known.
 fn media_type(value: &[u8]) -> Option<String> {
-    let value = clean_line(String::from_utf8_lossy(value).into_owned()).to_ascii_lowercase();
+    // What a token cannot hold (RFC 2045 §5.1), such as a quote that was left behind, ends it.
+    let is_in_type = |octet: &u8| {
+        octet.is_ascii_graphic() && (*octet == b'/' || !b"()<>@,;:\\\"[]?=".contains(octet))
+    };
+    let value = value.trim_ascii_start();
+    let end = value.iter().position(|octet| !is_in_type(octet));
+    let value = value.get(..end.unwrap_or(value.len()))?;
+    let value = String::from_utf8_lossy(value).to_ascii_lowercase();
     let (kind, subtype) = value.split_once('/')?;
     if kind.is_empty() || subtype.is_empty() {
         return None;
