@@ -34,6 +34,10 @@ fn lists_are_read_as_standards_have_them() {
         ("Old <@relay.x,@b.y:a@x.y>", &["Old <a@x.y>"]),
         ("Ann <a @ x . y>", &["Ann <a@x.y>"]),
         ("a @ x . y", &["a@x.y"]),
+        ("a . b @ x . y", &["a.b@x.y"]),
+        ("a. b@x.y", &["a.b@x.y"]),
+        ("a .b@x.y, c@x. y", &["a.b@x.y", "c@x.y"]),
+        ("\"a\" . b @ x.y", &["\"a.b\"@x.y"]),
         ("a(c)@(d)x.y", &["d <a@x.y>"]),
         (
             "a@[192.0.2.1], b@[IPv6:2001:db8::1]",

@@ -189,8 +189,12 @@ fn is_joint(left: Token<'_>, right: Token<'_>) -> bool {
         || right == Token::At
 }
 
-/// Splits words at white space, but not beside an `@`, nor around a dot that stands alone in a domain.
+/// Splits words at white space, but not beside an `@`, nor around a dot that stands alone in a domain. Words that are one
+/// address as a whole, with white space where RFC 5322 §4.4 allows it, are not split: a part of them would be another's.
 pub(super) fn chunks<'t, 'a>(words: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
+    if is_spaced_address(words) {
+        return vec![words];
+    }
     let mut chunks = Vec::new();
     let mut begin = 0;
     let mut has_at = false;
@@ -215,6 +219,31 @@ pub(super) fn chunks<'t, 'a>(words: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
     chunks
 }
 
+/// Returns whether words are one address whose white space says nothing: `a . b @ example . org`.
+fn is_spaced_address(words: &[Token<'_>]) -> bool {
+    let mut parts = words.iter().filter(|token| **token != Token::Space);
+    let ats = parts.clone().filter(|token| **token == Token::At).count();
+    let is_atom_or_quoted = |token: &Token<'_>| {
+        matches!(
+            token,
+            Token::Atom(_) | Token::Quoted(_) | Token::Literal(_) | Token::At
+        )
+    };
+    let first = words.iter().position(|token| *token != Token::Space);
+    let last = words.iter().rposition(|token| *token != Token::Space);
+    let inner = first
+        .zip(last)
+        .and_then(|(first, last)| words.get(first..=last));
+    let Some(inner) = inner else { return false };
+    ats == 1
+        && parts.all(is_atom_or_quoted)
+        && inner.windows(3).all(|window| match window {
+            [left, Token::Space, right] => is_joint(*left, *right),
+            _ => true,
+        })
+        && is_address(inner)
+}
+
 /// Returns whether there is something on both sides of an `@`.
 pub(super) fn is_address(chunk: &[Token<'_>]) -> bool {
     let at = chunk.iter().rposition(|token| *token == Token::At);
@@ -235,6 +264,7 @@ pub(super) fn address(tokens: &[Token<'_>]) -> String {
         for token in local {
             match token {
                 Token::Quoted(quoted) => octets.extend_from_slice(quoted),
+                Token::Space => {}
                 other => other.push_plain(&mut octets),
             }
         }
