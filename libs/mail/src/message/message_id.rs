@@ -9,8 +9,10 @@ const MAX_VALUE: usize = 64 * 1024;
 /// Reads message ids with their angle brackets. Words beside them are left out (RFC 5322 §4.5.4); where no id has
 /// brackets, those that look like one get them.
 pub(super) fn read(value: &[u8]) -> Vec<String> {
+    // Of a longer list the end is read: the newest ids stand there.
+    let begin = value.len().saturating_sub(MAX_VALUE);
     // Some servers write long lists of ids as encoded words.
-    let text = header_text(value.get(..MAX_VALUE).unwrap_or(value));
+    let text = header_text(value.get(begin..).unwrap_or(value));
     let bracketed = text.split('<').skip(1).map(|part| {
         let end = part.find('>').unwrap_or(part.len());
         part.get(..end).unwrap_or_default()
@@ -23,10 +25,17 @@ pub(super) fn read(value: &[u8]) -> Vec<String> {
     ids
 }
 
+/// Of too many ids the first stays, with which the thread began, and the last, which say whose answer it is (RFC 5322
+/// §3.6.4).
 fn kept<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<String> {
-    ids.map(str::trim)
+    let ids = ids.map(str::trim);
+    let mut ids: Vec<&str> = ids
         .filter(|id| !id.is_empty() && id.len() <= MAX_ID)
-        .take(MAX_IDS)
+        .collect();
+    if ids.len() > MAX_IDS {
+        ids.drain(1..=ids.len() - MAX_IDS);
+    }
+    ids.into_iter()
         .map(|id| clean_line(format!("<{id}>")))
         .collect()
 }
@@ -57,7 +66,11 @@ mod tests {
         ] {
             assert_eq!(read(value.as_bytes()), expected, "{value}");
         }
-        assert_eq!(read("<a@x>".repeat(200).as_bytes()).len(), MAX_IDS);
+        let many: String = (0..200).map(|number| format!("<{number}@x> ")).collect();
+        let many = read(many.as_bytes());
+        assert_eq!(many.len(), MAX_IDS);
+        assert_eq!(many.first().map(String::as_str), Some("<0@x>"));
+        assert_eq!(many.last().map(String::as_str), Some("<199@x>"));
         assert!(read(format!("<{}@x>", "a".repeat(MAX_ID)).as_bytes()).is_empty());
     }
 }
