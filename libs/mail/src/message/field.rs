@@ -97,13 +97,25 @@ fn is_empty(line: &[u8]) -> bool {
     line.iter().all(|octet| matches!(octet, b'\r' | b'\n'))
 }
 
-/// Ends lines that have nothing but a CR, as on old Macintoshes, with a LF.
+/// Ends lines that have nothing but a CR, as on old Macintoshes, with a LF. Servers on the way put fields with the usual line
+/// ends before them and one at the end; but the header of such a mail ends nowhere, and an empty line stands within it.
 pub(super) fn with_line_feeds(mail: &[u8]) -> Cow<'_, [u8]> {
-    if mail.contains(&b'\n') || !mail.contains(&b'\r') {
+    let is_ended = || mail.split_inclusive(|octet| *octet == b'\n').any(is_empty);
+    let has_hidden_end = || mail.windows(2).any(|pair| pair == b"\r\r");
+    let is_other = if mail.contains(&b'\n') {
+        !is_ended() && has_hidden_end()
+    } else {
+        mail.contains(&b'\r')
+    };
+    if !is_other {
         return Cow::Borrowed(mail);
     }
-    let octets = mail.iter();
-    let ended = octets.map(|octet| if *octet == b'\r' { b'\n' } else { *octet });
+    let ended = mail.iter().zip(mail.iter().skip(1).chain(Some(&0)));
+    let ended = ended.filter_map(|(octet, next)| match (octet, next) {
+        (b'\r', b'\n') => None,
+        (b'\r', _) => Some(b'\n'),
+        (other, _) => Some(*other),
+    });
     Cow::Owned(ended.collect())
 }
 
@@ -142,6 +154,27 @@ mod tests {
                 split_head(entity.as_bytes()),
                 (head.as_bytes(), body.as_bytes()),
                 "{entity}"
+            );
+        }
+    }
+
+    #[test]
+    fn lines_that_a_cr_ends_are_lines() {
+        for (mail, expected) in [
+            ("A: 1\rB: 2\r\rx\ry", Some("A: 1\nB: 2\n\nx\ny")),
+            (
+                "R: x\r\nA: 1\rB: 2\r\rx\r\n",
+                Some("R: x\nA: 1\nB: 2\n\nx\n"),
+            ),
+            ("A: 1\r\n\r\nx\r\ry", None),
+            ("A: 1\r\nB: 2\rC\r\n", None),
+            ("A: 1\r\r\n\r\r\nx", None),
+        ] {
+            let read = with_line_feeds(mail.as_bytes());
+            assert_eq!(
+                read.as_ref(),
+                expected.unwrap_or(mail).as_bytes(),
+                "{mail:?}"
             );
         }
     }
