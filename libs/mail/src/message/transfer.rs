@@ -6,7 +6,6 @@ mod uuencode;
 
 use super::scanner::Scanner;
 
-pub(super) use self::base64::base64_value;
 pub(super) use self::quoted_printable::hex_value;
 
 /// How a part's octets are written.
