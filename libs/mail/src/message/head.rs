@@ -23,7 +23,7 @@ pub(super) fn read(head: &[u8]) -> ParsedMail {
         read_thread(&mut parsed, &field);
         read_text(&mut parsed, &field);
         // Of two fields the first counts: servers and programs that add a second one put it behind.
-        if field.is("Date") && !has_date {
+        if field.is("Date") && !has_date && !field.value.trim_ascii().is_empty() {
             has_date = true;
             parsed.date = date::read(field.value);
         }
