@@ -26,6 +26,13 @@ pub(super) fn read(value: &[u8], take: impl FnMut(NamedAddress) -> bool) {
             Token::Open => reader.open(token::angle(&mut tokens)),
             Token::Close => {}
             Token::Comment(comment) => reader.entry.comment = Some(comment),
+            // Programs that show a mail's header write `Ann [mailto:a@b.c]`, and people copy it.
+            Token::Literal(literal) if reader.entry.words.last() != Some(&Token::At) => {
+                match address_in_brackets(literal) {
+                    Some(address) => reader.open(address),
+                    None => reader.entry.push(token),
+                }
+            }
             other => reader.entry.push(other),
         }
         if reader.is_stopped {
@@ -35,6 +42,19 @@ pub(super) fn read(value: &[u8], take: impl FnMut(NamedAddress) -> bool) {
     reader.end_entry(false);
     reader.flush_pending();
 }
+
+fn address_in_brackets(literal: &[u8]) -> Option<String> {
+    let inner = std::str::from_utf8(literal).ok()?;
+    let inner = inner.trim_matches(['[', ']']).trim();
+    let address = inner.strip_prefix("mailto:").unwrap_or(inner);
+    (address.contains('@') && canonical_address(address).is_ok()).then(|| address.to_owned())
+}
+
+/// Characters without a width, which come along with what is copied from pages.
+const INVISIBLE: [char; 9] = [
+    '\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{feff}',
+    '\u{202c}',
+];
 
 /// What stands between two separators.
 #[derive(Debug, Default)]
@@ -202,7 +222,11 @@ fn without_address(name: Option<String>, address: &str) -> NamedAddress {
         Some(name) if address.is_empty() => name.clone(),
         _ => address.to_owned(),
     };
-    let marks = |character: char| character.is_whitespace() || "'\"`.,;<>".contains(character);
+    let marks = |character: char| {
+        character.is_whitespace()
+            || "'\"`.,;<>".contains(character)
+            || INVISIBLE.contains(&character)
+    };
     let bare = written.trim_matches(marks);
     if canonical_address(bare).is_ok() {
         let name = name.filter(|name| *name != written);

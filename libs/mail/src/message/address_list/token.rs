@@ -143,6 +143,8 @@ pub(super) fn angle(tokens: &mut Tokens<'_>) -> String {
         match token {
             Token::Close => break,
             Token::Comma if is_route => {}
+            // `<<a@b.c>>`, or the bracket before a name that stands before the address.
+            Token::Open if !inner.contains(&Token::At) => inner.clear(),
             // The closing bracket is missing.
             Token::Open | Token::Comma | Token::Semicolon => {
                 tokens.put_back = Some(token);
@@ -160,6 +162,10 @@ pub(super) fn angle(tokens: &mut Tokens<'_>) -> String {
             Token::At if inner.iter().all(|token| *token == Token::Space) => is_route = true,
             token => inner.push(token),
         }
+    }
+    if is_route {
+        // No address follows: what stands there is none.
+        inner.insert(0, Token::At);
     }
     let begin = inner.iter().position(|token| *token != Token::Space);
     let end = inner.iter().rposition(|token| *token != Token::Space);
