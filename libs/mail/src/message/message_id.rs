@@ -13,16 +13,47 @@ pub(super) fn read(value: &[u8]) -> Vec<String> {
     let begin = value.len().saturating_sub(MAX_VALUE);
     // Some servers write long lists of ids as encoded words.
     let text = header_text(value.get(begin..).unwrap_or(value));
-    let bracketed = text.split('<').skip(1).map(|part| {
-        let end = part.find('>').unwrap_or(part.len());
-        part.get(..end).unwrap_or_default()
-    });
-    let mut ids = kept(bracketed);
+    let plain = without_comments(&text);
+    let mut ids = bracketed(plain.as_deref().unwrap_or(&text));
+    if ids.is_empty() && plain.is_some() {
+        ids = bracketed(&text);
+    }
     if ids.is_empty() {
         let words = text.split([' ', '\t', ',', ';']);
         ids = kept(words.filter(|word| word.contains('@')));
     }
     ids
+}
+
+/// An id ends at its bracket; the last one may have lost it.
+fn bracketed(text: &str) -> Vec<String> {
+    let parts: Vec<&str> = text.split('<').skip(1).collect();
+    let last = parts.len().saturating_sub(1);
+    let ids = parts.iter().enumerate().filter_map(|(index, part)| {
+        let end = part.find('>').or((index == last).then_some(part.len()))?;
+        part.get(..end)
+    });
+    kept(ids)
+}
+
+/// Leaves out what stands in parentheses outside of ids; `None` where nothing does.
+fn without_comments(text: &str) -> Option<String> {
+    let (mut plain, mut depth, mut is_in_id) = (String::new(), 0_u32, false);
+    for character in text.chars() {
+        match character {
+            '(' if !is_in_id => depth += 1,
+            ')' if depth > 0 => {
+                depth -= 1;
+                continue;
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            is_in_id = character == '<' || is_in_id && character != '>';
+            plain.push(character);
+        }
+    }
+    (plain.len() < text.len()).then_some(plain)
 }
 
 /// Of too many ids the first stays, with which the thread began, and the last, which say whose answer it is (RFC 5322
@@ -55,6 +86,10 @@ mod tests {
             ("a@x, b@x", &["<a@x>", "<b@x>"]),
             ("<<a@x>>", &["<a@x>"]),
             ("<a@x", &["<a@x>"]),
+            ("<a<b@x>", &["<b@x>"]),
+            ("(was <c@x>) <a@x>", &["<a@x>"]),
+            ("<a(b)@x> (c)", &["<a(b)@x>"]),
+            ("(<a@x>)", &["<a@x>"]),
             ("<[a]@x>", &["<[a]@x>"]),
             (
                 "=?utf-8?q?=3Ca=40x=3E?=\r\n =?utf-8?q?_=3Cb=40x=3E?=",
