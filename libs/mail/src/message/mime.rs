@@ -24,6 +24,25 @@ impl Leaf<'_> {
         self.head.media_type == "text/html"
     }
 
+    /// Reads a mail that is nothing but text of a kind that is not known as plain text (RFC 2046 §4.1.4), unless it is data.
+    fn take_as_plain(&mut self) {
+        const DATA: [&str; 9] = [
+            "calendar",
+            "css",
+            "csv",
+            "directory",
+            "javascript",
+            "rtf",
+            "vcard",
+            "x-vcard",
+            "xml",
+        ];
+        let subtype = self.head.media_type.strip_prefix("text/");
+        if subtype.is_some_and(|subtype| subtype != "html" && !DATA.contains(&subtype)) {
+            "text/plain".clone_into(&mut self.head.media_type);
+        }
+    }
+
     /// Returns whether the part is one of the forms in which the mail says the same.
     pub(super) fn is_alternative(&self) -> bool {
         self.place == PartRole::Alternative
@@ -76,6 +95,9 @@ pub(super) struct Tree<'a> {
 pub(super) fn walk(mail: &[u8]) -> Tree<'_> {
     let mut tree = Tree::default();
     tree.visit(mail, "text/plain", PartRole::Any, 0);
+    if let [only] = tree.leaves.as_mut_slice() {
+        only.take_as_plain();
+    }
     tree
 }
 
@@ -86,7 +108,9 @@ impl<'a> Tree<'a> {
             return;
         }
         let (head, body) = split_head(entity);
-        let mut head = PartHead::read(head, default_type);
+        let mut texts = self.leaves.iter().filter(|leaf| leaf.is_text());
+        let text_set = texts.find_map(|leaf| leaf.head.charset.as_deref());
+        let mut head = PartHead::read(head, default_type, text_set);
         if head.media_type.starts_with("multipart/") {
             if depth >= MAX_DEPTH {
                 self.is_truncated = true;

@@ -70,8 +70,9 @@ impl Parameters {
         self.join(name).map(|joined| joined.octets)
     }
 
-    /// Returns a parameter as text of one line; `None` when it is blank.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    /// Returns a parameter as text of one line; `None` when it is blank. What nobody says the character set of, and is not
+    /// UTF-8, is read in `set`.
+    pub(super) fn text(&self, name: &str, set: Option<&str>) -> Option<String> {
         let joined = self.join(name)?;
         let text = match joined.charset {
             Some(charset) => {
@@ -82,7 +83,10 @@ impl Parameters {
             None if joined.octets.windows(2).any(|pair| pair == b"=?") => {
                 header_text(&joined.octets)
             }
-            None => clean_line(text(&joined.octets, None)),
+            None => {
+                let set = set.filter(|_| std::str::from_utf8(&joined.octets).is_err());
+                clean_line(text(&joined.octets, set))
+            }
         };
         Some(text).filter(|text| !text.trim().is_empty())
     }
@@ -90,12 +94,16 @@ impl Parameters {
     fn join(&self, name: &str) -> Option<ParameterOctets> {
         let pieces = || self.pieces.iter().filter(|piece| piece.name == name);
         if let Some(whole) = pieces().find(|piece| piece.section.is_none() && piece.is_extended) {
-            return Some(ParameterOctets::from_pieces(&[whole]));
+            let joined = ParameterOctets::from_pieces(&[whole]);
+            let is_alone = pieces().nth(1).is_none();
+            if is_alone || !joined.octets.trim_ascii().is_empty() {
+                return Some(joined);
+            }
         }
         let mut parts: Vec<&ParameterSection> =
             pieces().filter(|piece| piece.section.is_some()).collect();
         if parts.is_empty() {
-            let plain = pieces().next()?;
+            let plain = pieces().find(|piece| !piece.is_extended)?;
             return Some(ParameterOctets::from_plain(&plain.value));
         }
         parts.sort_by_key(|piece| piece.section);

@@ -14,6 +14,37 @@ fn text_of(parsed: &ParsedMail) -> &str {
 }
 
 #[test]
+fn a_type_is_read_behind_any_number_of_fields() {
+    let many = "X-Trace: a rather long field of a relay on the way\r\n".repeat(4_000);
+    let raw = format!("From: a@b.c\r\n{many}Content-Transfer-Encoding: base64\r\n\r\nSGVsbG8=\r\n");
+
+    assert_eq!(text_of(&parse(raw.as_bytes())), "Hello");
+}
+
+#[test]
+fn a_mail_of_another_kind_of_text_is_plain() {
+    for (kind, text) in [
+        ("text/markdown", "# x"),
+        ("text/enriched", "# x"),
+        ("text/x-plain", "# x"),
+        ("text/calendar", ""),
+        ("text/csv", ""),
+    ] {
+        let raw = format!("From: a@b.c\r\nContent-Type: {kind}\r\n\r\n# x");
+        let parsed = parse(raw.as_bytes());
+        assert_eq!(text_of(&parsed), text, "{kind}");
+        assert_eq!(parsed.attachments.is_empty(), !text.is_empty(), "{kind}");
+    }
+}
+
+#[test]
+fn an_empty_date_gives_way_to_the_next() {
+    let parsed = parse(b"Date: \r\nDate: Mon, 2 Mar 2026 12:00:00 +0200\r\n\r\nx");
+
+    assert_eq!(parsed.date, Some(datetime!(2026-03-02 12:00 +2)));
+}
+
+#[test]
 fn headers_addresses_and_text_are_read() {
     let parsed = parse(
         b"Received: from a by b;\r\n\tMon, 2 Mar 2026 10:00:00 +0000\r\nMessage-ID: <m1@x>\r\n\
