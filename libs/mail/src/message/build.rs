@@ -97,7 +97,8 @@ fn add_subject_and_thread(
         .in_reply_to
         .as_deref()
         .map(|id| foreign_message_id("in_reply_to", id))
-        .transpose()?;
+        .transpose()?
+        .flatten();
     if draft.references.len() > MAX_GIVEN_REFERENCES {
         let limit = MAX_GIVEN_REFERENCES;
         return Err(BuildError::new(
@@ -109,7 +110,9 @@ fn add_subject_and_thread(
         .references
         .iter()
         .enumerate()
-        .map(|(index, id)| foreign_message_id(&format!("references[{index}]"), id))
+        .filter_map(|(index, id)| {
+            foreign_message_id(&format!("references[{index}]"), id).transpose()
+        })
         .collect::<Result<Vec<_>, _>>()?;
     if let Some(parent) = parent {
         insert_ids(headers, field::InReplyTo::name(), "in_reply_to", &parent)?;
