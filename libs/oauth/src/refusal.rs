@@ -66,7 +66,7 @@ impl ProviderRefusal {
                 names.find_map(|name| nested(name, CODE_CHARACTERS))
             })
             .or_else(|| {
-                let mut names = ["error", "error_code", "errorCode", "errcode"].into_iter();
+                let mut names = ["error", "error_code", "errorCode", "errcode", "code"].into_iter();
                 names.find_map(|name| clean(&spelled(body.get(name)?), secrets, CODE_CHARACTERS))
             });
         Self {
