@@ -139,6 +139,8 @@ impl Session {
     /// Records what untagged replies and response codes report of the folder, the server, or the session's end.
     fn take_note(&mut self, stage: Stage, reply: Reply) -> Result<Reply, ImapError> {
         match &reply {
+            // RFC 3501 §7.1.5: may come at any moment. Its text is all that tells why, as Exchange's
+            // `Session invalidated - AccessTokenExpired`.
             Reply::Status(outcome) if outcome.status == Status::Bye && stage != Stage::Logout => {
                 self.is_ready = false;
                 return Err(ImapError::Bye {
@@ -178,6 +180,7 @@ impl Session {
 /// Returns whether a reply brings neither what was asked for nor what is waited for. Changes of flags are no news to us.
 const fn has_no_effect(stage: Stage, reply: &Reply) -> bool {
     match reply {
+        // Dovecot says `* OK Still here` every two minutes of IDLE.
         Reply::Status(_) | Reply::Other | Reply::Recent => true,
         Reply::Fetch(_) | Reply::BrokenFetch { .. } => {
             !matches!(stage, Stage::Fetch | Stage::Search)

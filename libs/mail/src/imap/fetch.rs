@@ -141,6 +141,7 @@ impl Session {
     ) -> Result<ImapFetchReport, ImapError> {
         let mut report = ImapFetchReport::default();
         for set in uid_sets(uids) {
+            // The range bounds the memory; RFC822.SIZE cannot, as Exchange only estimates it.
             let command = format!(
                 "UID FETCH {} (UID RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[]<0.{slice_bytes}>)",
                 set.text
@@ -162,6 +163,7 @@ impl Session {
         mails: &mpsc::Sender<FetchedMail>,
     ) -> Result<(), ImapError> {
         let running = self.start(Stage::Fetch, command).await?;
+        // A limit on the whole command would cut long batches off for ever at the same place.
         let mut deadline = Instant::now() + self.limits.timeouts.fetch_mail;
         loop {
             let reply = match self.next_fetched(deadline).await {
@@ -208,6 +210,7 @@ impl Session {
 }
 
 fn forgive_partial(error: ImapError) -> Result<(), ImapError> {
+    // Exchange ends a FETCH with `NO … Some of the requested messages no longer exist` after those that do.
     if is_partial_fetch(&error) {
         Ok(())
     } else {

@@ -158,6 +158,7 @@ impl Session {
         let offered = self.capabilities();
         if offered.has(Capability::SpecialUse) && offered.has(Capability::ListExtended) {
             match self.list(r#"LIST "" "*" RETURN (SPECIAL-USE)"#).await {
+                // Builds of Exchange differ in which forms of LIST they take.
                 Err(ImapError::Refused { .. }) => {}
                 other => return other,
             }

@@ -45,6 +45,7 @@ impl Session {
         if self.folder.is_none() {
             return Err(ImapError::NoFolder);
         }
+        // Yahoo and AOL have none.
         if !self.capabilities().has_idle() {
             return Err(ImapError::Unsupported { capability: "IDLE" });
         }
@@ -111,6 +112,7 @@ impl Session {
     async fn end_idle(&mut self, running: &RunningCommand) -> Result<(), ImapError> {
         self.wire.set_idle(false);
         let deadline = Instant::now() + self.command_limit(Stage::Idle);
+        // RFC 2177: without a tag; the tagged reply to IDLE follows.
         self.send(Stage::Idle, b"DONE\r\n").await?;
         loop {
             let reply = self.next_reply(Stage::Idle, deadline).await?;

@@ -127,6 +127,7 @@ impl Session {
                 text: ServerText::default(),
             });
         }
+        // RFC 3501 §7.2.5 prescribes no order.
         uids.sort_unstable();
         uids.dedup();
         Ok(uids)
@@ -161,6 +162,7 @@ impl Session {
             match self.uids_at(middle, middle).await?.first() {
                 Some(uid) if *uid >= first => high = middle,
                 Some(_) => low = middle + 1,
+                // FETCH of a mail that is gone answers with nothing, which is no error.
                 None => return Ok(None),
             }
         }

@@ -46,6 +46,7 @@ impl Session {
                 }
                 session = session.start_tls(server).await?;
             }
+            // RFC 3501 §7.1: many servers send the list with the greeting, and then need not be asked.
             if session.capabilities.is_none() {
                 session.run(Stage::Capability, "CAPABILITY").await?;
             }
@@ -124,6 +125,7 @@ impl Session {
                 login,
                 access_token,
             } => {
+                // The standard first (RFC 7628). Gmail and Yahoo offer both, Exchange and Yandex XOAUTH2 alone.
                 if offered.has(Capability::AuthOAuthBearer) {
                     let blob = oauthbearer(login, &server.host, server.port, access_token)
                         .map_err(ImapError::Credentials)?;
@@ -150,6 +152,7 @@ impl Session {
         password: &SecretString,
     ) -> Result<(), ImapError> {
         let blob = plain(login, password).map_err(ImapError::Credentials)?;
+        // RFC 3501 §6.2.3: where LOGINDISABLED is announced, LOGIN must not be sent.
         let may_log_in = !offered.has(Capability::LoginDisabled);
         if offered.has(Capability::AuthPlain) {
             let result = self.authenticate(Mechanism::Plain, &blob).await;
@@ -194,6 +197,7 @@ impl Session {
         blob: &SecretString,
     ) -> Result<(), ImapError> {
         let stage = Stage::SignIn;
+        // RFC 4959: an initial response is for servers that announce SASL-IR; GreenMail takes no other form.
         let is_inline = self.capabilities().has(Capability::SaslIr);
         let command = SecretString::from(if is_inline {
             format!("AUTHENTICATE {mechanism} {}", blob.expose_secret())
@@ -287,6 +291,8 @@ impl Exchange {
         // The error challenge; the server waits for an answer before it says NO.
         self.challenge_status = refusal_status(challenge);
         Some(ChallengeResponse::Acknowledge(match self.mechanism {
+            // RFC 7628 §3.2.3: a lone 0x01. Google wants an empty line for XOAUTH2; `*` gives the exchange up
+            // (RFC 3501 §6.2.2).
             Mechanism::OAuthBearer => b"AQ==\r\n",
             Mechanism::XOAuth2 => b"\r\n",
             Mechanism::Plain | Mechanism::Login => b"*\r\n",
