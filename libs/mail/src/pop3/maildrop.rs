@@ -64,6 +64,7 @@ impl Maildrop {
         let Some((number, rest)) = split_number(line) else {
             return Ok(());
         };
+        // RFC 1939 §7 allows `!` to `~`. What servers give beyond that tells mails apart as well, and is compared as it is.
         let uidl = std::str::from_utf8(rest)
             .ok()
             .filter(|text| (1..=LONGEST_UIDL).contains(&text.len()))

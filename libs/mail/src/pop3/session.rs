@@ -107,6 +107,7 @@ impl Session {
     async fn list_once(&mut self, ordinal: u64) -> Result<(), Pop3Error> {
         self.end_retrieval().await?;
         let inbox = self.inbox.as_mut().ok_or(Pop3Error::NoFolder)?;
+        // RFC 1939 §4: the numbers, given when the maildrop was locked, hold for the session.
         if inbox.numbering.is_none() {
             let listing = ListingReader {
                 wire: &mut self.wire,
@@ -255,6 +256,7 @@ impl Session {
         let limit = self.limits.timeouts.quit;
         match timeout(limit, self.say_farewell()).await {
             Ok(Ok(Reply::Ok(_))) => {}
+            // RFC 1939 §6: `-ERR` if some marked mails were not removed; the next listing shows which.
             Ok(Ok(_)) => tracing::debug!("The server did not do all that was left to the end"),
             Ok(Err(error)) => tracing::debug!(
                 error = &error as &dyn std::error::Error,

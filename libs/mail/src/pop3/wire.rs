@@ -135,6 +135,7 @@ impl Wire {
         deadline: Instant,
     ) -> Result<Option<BytesMut>, Pop3Error> {
         let mut line = self.line(stage, deadline).await?;
+        // RFC 1939 §3: a line that begins with a dot has one more.
         if line.first() == Some(&b'.') {
             line.advance(1);
             if line.is_empty() {

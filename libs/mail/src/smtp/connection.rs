@@ -124,6 +124,7 @@ impl Connection {
         if !reply.is_positive() {
             return Err(SmtpError::refused(Phase::Housekeeping, reply));
         }
+        // RFC 5321 §4.1.1.5: RSET drops the mail under way; NOOP changes nothing (§4.1.1.9).
         self.state = if command == "RSET" {
             State::Ready
         } else {

@@ -49,6 +49,7 @@ impl<'a> Transaction<'a> {
 
     pub(super) async fn open(mut self, raw: &[u8]) -> Result<TransactionReplies, SmtpError> {
         let capabilities = &self.connection.capabilities;
+        // RFC 1870: lets the server refuse the mail before its content.
         if capabilities.size().is_some() {
             self.parameters = format!(" SIZE={}", raw.len());
         }
@@ -82,6 +83,7 @@ impl<'a> Transaction<'a> {
                 self.queue_recipient(recipient);
             }
             if is_last {
+                // RFC 2920 §3.1: DATA may only be the last command of a group.
                 self.connection.wire.queue(&["DATA"]);
             }
             self.send().await?;
@@ -121,6 +123,7 @@ impl<'a> Transaction<'a> {
             self.send().await?;
             self.read_recipient(opened, recipient).await?;
         }
+        // RFC 5321 §3.3: for no recipient a server answers 503 or 554, which says nothing of the mail.
         if opened.results.iter().any(RecipientResult::is_accepted) {
             self.connection.wire.queue(&["DATA"]);
             self.send().await?;
