@@ -145,6 +145,7 @@ pub(crate) fn batch<'a>(
             match message.status.map(|status| status.as_u16()) {
                 None => found.push(stored(bus, stream, message)?),
                 Some(404) => return Ok((found, true)),
+                // 204 also ends an answer that its limits cut short; the server then says how many are left.
                 Some(NO_MORE) => {
                     let headers = from_map(message.headers.as_ref());
                     let is_end = find(&headers, "Nats-Num-Pending").is_none_or(|left| left == "0");

@@ -188,6 +188,7 @@ impl PendingAck {
     /// Sends an answer and waits until the server has it: only then the message cannot come again.
     async fn confirm(&self, context: &ConsumerContext, answer: Bytes) {
         for _ in 0..ACK_TRIES {
+            // Plain acknowledgements are fire and forget: one that is lost means another delivery after ack_wait.
             let request = Request::new()
                 .payload(answer.clone())
                 .timeout(Some(ACK_TIMEOUT));

@@ -221,7 +221,9 @@ impl Pull {
             return Ok(Some(PullResult::Message(message)));
         }
         match status {
+            // A heartbeat.
             100 => Ok(None),
+            // 404: nothing to deliver; 408: the request expired.
             404 | 408 => Ok(self
                 .end_request(&message)
                 .then_some(PullResult::RequestEnded)),
