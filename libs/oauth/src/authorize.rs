@@ -61,6 +61,7 @@ pub fn authorize_url(
     client: &Client,
     request: &AuthorizeRequest<'_>,
 ) -> Url {
+    // RFC 9700 §2.1.1 recommends PKCE for confidential clients, too.
     let mut extra = vec![
         ("code_challenge", request.challenge),
         ("code_challenge_method", "S256"),

@@ -48,6 +48,7 @@ pub(crate) async fn find(
     let openid = with_path(issuer, &format!("{path}{OPENID}"));
     match read(http, &openid, issuer).await {
         Err(error) if may_be_elsewhere(&error) => {
+            // RFC 8414 §3.1 inserts its part before the issuer's path; OpenID Connect Discovery §4 appends it.
             let oauth = with_path(issuer, &format!("{OAUTH}{path}"));
             // The first error is kept when the second try finds nothing either.
             match read(http, &oauth, issuer).await {
@@ -61,6 +62,7 @@ pub(crate) async fn find(
 
 fn may_be_elsewhere(error: &OAuthError) -> bool {
     match error {
+        // 429 and 5xx say nothing of where the document lies.
         OAuthError::Refused(refusal) => matches!(refusal.status, Some(400..=428 | 430..=499)),
         OAuthError::Redirected { .. } | OAuthError::Unreadable { .. } => true,
         _ => false,
