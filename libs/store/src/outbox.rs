@@ -56,6 +56,7 @@ pub async fn insert(
         .iter()
         .map(|event| event.payload.as_slice())
         .collect();
+    // The relay publishes in the order of ids, which are given in the order of insertion.
     sqlx::query(
         "INSERT INTO outbox (replica_id, subject, event_id, headers, payload, created_at)
          SELECT $1, e.subject, e.event_id, e.headers, e.payload, $6

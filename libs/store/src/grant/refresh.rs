@@ -186,6 +186,7 @@ pub async fn record_refresh(
 ) -> Result<Option<i64>, StoreError> {
     // The claim is not asked for: an answer that came late is still newer than what is stored, and
     // with rotation it holds the only refresh token that works.
+    // Google's answers hold none: the old one stays.
     sqlx::query_scalar(
         "UPDATE grants
          SET access_token_sealed = $3,
@@ -224,6 +225,7 @@ pub async fn record_failure(
     due_at: OffsetDateTime,
     now: OffsetDateTime,
 ) -> Result<bool, StoreError> {
+    // Of tokens that a sign-in has stored meanwhile this failure says nothing.
     let done = sqlx::query(
         "UPDATE grants
          SET state = $3, problem = $4, refresh_due_at = $5, failures = failures + 1,
