@@ -205,6 +205,7 @@ impl Worker {
         // Looks that succeeded prove nothing while each session ends soon after.
         let early_ends = self.watch.early_ends();
         let failures = self.owner.count_failure();
+        // Gmail and Exchange end a session with its token, after about an hour: no failure, unless it happens twice in a row.
         if let WatchFailure::Source(error) = &failure
             && error.is_token_stale()
             && failures == 1

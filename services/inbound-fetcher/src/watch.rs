@@ -151,6 +151,8 @@ impl FolderWatch {
         }
         let poll = Duration::from_secs(u64::from(owner.account.poll_interval_seconds.max(1)));
         let push = Duration::from_secs(owner.context.settings.idle_limit_seconds);
+        // RFC 2177 allows to idle for 29 minutes. NATs and servers drop connections sooner and in silence, which shows only once
+        // something is sent.
         let limits = WaitLimits {
             push: spread(poll.min(push)).min(limit),
             poll: spread(poll).min(limit),

@@ -104,6 +104,7 @@ impl ConnectionTask {
         let recorder = &self.context.recorder;
         let mut delivered = deliver(transport.as_mut(), recorder, &job.mail, &job.raw).await;
         let mut end_if_gone = ConnectionExit::Done;
+        // Gmail and Exchange hang up after minutes without mail. Nothing was tried, so it is on a new connection, once.
         if matches!(delivered, DeliveryResult::ConnectionGone) {
             match self.connect().await {
                 Ok(Some(fresh)) => {
