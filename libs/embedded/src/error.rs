@@ -105,10 +105,7 @@ pub enum EmbeddedError {
     },
     /// The port that was asked for is taken.
     #[error("port {port} is in use on 127.0.0.1")]
-    PortTaken {
-        /// The port.
-        port: u16,
-    },
+    PortTaken { port: u16 },
     /// The folder was written by another major version of Postgres.
     #[error(
         "the data folder was written by Postgres {folder}, but the Postgres that was found is {found}"

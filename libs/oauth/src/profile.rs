@@ -29,7 +29,6 @@ pub struct MailServer {
     pub protocol: Protocol,
     /// Its name.
     pub host: &'static str,
-    /// Its port.
     pub port: u16,
     /// How the connection is protected.
     pub encryption: Encryption,

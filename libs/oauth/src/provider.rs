@@ -32,7 +32,6 @@ const MOST_HTTP_CLIENTS: usize = 256;
 pub struct Provider {
     /// The way to it.
     pub http: HttpClient,
-    /// Its endpoints.
     pub endpoints: Endpoints,
     /// Our registration, its secret opened.
     pub client: Client,
@@ -91,10 +90,7 @@ pub enum ProviderError {
     Profile(#[from] UnknownProfile),
     /// A stored URL is none.
     #[error("{field} is no URL")]
-    BadUrl {
-        /// The field.
-        field: &'static str,
-    },
+    BadUrl { field: &'static str },
     /// The private CA cannot be used.
     #[error("the HTTP client cannot be set up")]
     Http(#[from] HttpSetupError),

@@ -20,14 +20,10 @@ pub struct KeySettings {
 pub enum KeysError {
     /// Neither the value nor its file is given.
     #[error("{setting} is not set")]
-    Missing {
-        /// The setting.
-        setting: &'static str,
-    },
+    Missing { setting: &'static str },
     /// The file cannot be read.
     #[error("cannot read {}, named by {setting}", path.display())]
     Read {
-        /// The setting.
         setting: &'static str,
         /// The file.
         path: PathBuf,

@@ -52,7 +52,6 @@ pub struct Account {
     pub authorisation: Authorisation,
     /// The login, usually the mailbox's address.
     pub login: String,
-    /// The password, sealed.
     pub password: Option<SealedSecret>,
     /// The OAuth client.
     pub client_configuration_id: Option<ClientConfigurationId>,

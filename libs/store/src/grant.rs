@@ -36,9 +36,7 @@ pub struct Grant {
     pub state: GrantState,
     /// Why not, if not.
     pub problem: Option<Problem>,
-    /// The access token, sealed.
     pub access_token: SealedSecret,
-    /// The refresh token, sealed.
     pub refresh_token: Option<SealedSecret>,
     /// Counts up with every stored access token.
     pub generation: i64,

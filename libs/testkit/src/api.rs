@@ -16,9 +16,7 @@ pub struct Api {
 /// What the API answered.
 #[derive(Debug, Clone)]
 pub struct ApiResponse {
-    /// The status.
     pub status: u16,
-    /// The headers.
     pub headers: HeaderMap,
     /// The body.
     pub text: String,

@@ -62,12 +62,10 @@ pub struct GreenMailPorts {
 /// A mail as GreenMail keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct StoredMail {
-    /// Its UID.
     pub uid: String,
     /// Its Message-ID.
     #[serde(rename = "Message-ID")]
     pub message_id: Option<String>,
-    /// Its subject.
     pub subject: Option<String>,
     /// The whole mail, with the headers that the server added.
     #[serde(rename = "mimeMessage")]

@@ -96,9 +96,7 @@ async fn connect(url: SecretString) -> anyhow::Result<Database> {
 pub struct MeshBase {
     /// Where it is.
     pub address: MeshAddress,
-    /// The database.
     pub database: Database,
-    /// The bus.
     pub bus: Bus,
     /// What seals and opens secrets.
     pub keys: OpeningKeys,

@@ -55,7 +55,6 @@ pub struct DraftAttachment {
     pub filename: String,
     /// The media type; `application/octet-stream` when left out.
     pub content_type: Option<String>,
-    /// The content.
     pub content: Bytes,
     /// The id by which the HTML body shows the file (`cid:<content_id>`); such a file is inline.
     pub content_id: Option<String>,
@@ -66,7 +65,6 @@ pub struct DraftAttachment {
 pub struct BuildContext {
     /// The `Message-ID`, the same on every attempt, with or without angle brackets.
     pub message_id: String,
-    /// The `Date`.
     pub date: OffsetDateTime,
     /// The author of drafts that name none.
     pub default_from: Option<NamedAddress>,
@@ -81,7 +79,6 @@ pub struct BuildLimits {
     pub max_bytes: usize,
     /// The recipients in to, cc and bcc together.
     pub max_recipients: usize,
-    /// The attachments.
     pub max_attachments: usize,
     /// The octets of one header value as it was given.
     pub max_header_bytes: usize,

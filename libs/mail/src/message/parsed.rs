@@ -18,7 +18,6 @@ pub struct ParsedMail {
     pub references: Vec<String>,
     /// The authors.
     pub from: Vec<NamedAddress>,
-    /// The `Sender`.
     pub sender: Option<NamedAddress>,
     /// Where answers should go.
     pub reply_to: Vec<NamedAddress>,
@@ -30,7 +29,6 @@ pub struct ParsedMail {
     pub bcc: Vec<NamedAddress>,
     /// The subject line.
     pub subject: Option<String>,
-    /// The `Date`.
     pub date: Option<OffsetDateTime>,
     /// All header fields in order, unfolded and decoded.
     pub headers: Vec<(String, String)>,

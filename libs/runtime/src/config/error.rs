@@ -66,7 +66,6 @@ pub enum ConfigError {
 pub enum ConfigSource {
     /// Compiled in.
     Defaults,
-    /// A file.
     File(PathBuf),
     /// A variable of the environment.
     Variable(String),

@@ -15,7 +15,6 @@ use crate::{StoreError, Tx};
 /// The tokens of a provider's answer to a refresh.
 #[derive(Debug, Clone)]
 pub struct NewTokens {
-    /// The access token, sealed.
     pub access_token: SealedSecret,
     /// The refresh token, sealed, when the provider sent a new one; else the old one stays.
     pub refresh_token: Option<SealedSecret>,
