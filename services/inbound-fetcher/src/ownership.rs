@@ -1,3 +1,7 @@
+mod published_index;
+pub(crate) mod read_back;
+mod read_event;
+
 use mailmesh_bus::{Fence, StoredMessage, StreamKind};
 use mailmesh_store::account::Account;
 use mailmesh_store::event_mark::{self, EventMark};
@@ -8,11 +12,11 @@ use mailmesh_store::progress;
 use time::OffsetDateTime;
 use tracing::{error, info, instrument};
 
+use self::published_index::PublishedIndex;
+use self::read_back::ReadBackEvents;
+use self::read_event::{EventReader, ReadEvent, UntrustedEvent};
 use crate::context::ServiceContext;
 use crate::failure::WatchFailure;
-use crate::published_index::PublishedIndex;
-use crate::read_back::ReadBackEvents;
-use crate::read_event::{EventReader, ReadEvent, UntrustedEvent};
 
 /// The right to publish an account's mails, and what is known to be published.
 #[derive(Debug)]

@@ -2,21 +2,28 @@
 //! or the set of what was seen. The only place that asks which; all others find what is new, ask whether a mail is known,
 //! and record it through here.
 
+mod cursor;
+mod known_mail;
+mod newest;
+mod numbering;
+mod position;
+mod reconcile;
+mod seen_set;
+
 use std::collections::HashSet;
 
 use mailmesh_bus::Fence;
 use mailmesh_mail::source::{ListedMail, ListingKind};
 use mailmesh_store::mailbox::{Cursor, ReceivedMail};
 
+use self::known_mail::find_published;
+use self::position::Positions;
+use self::seen_set::SeenSet;
 use crate::account_context::AccountContext;
 use crate::failure::WatchFailure;
-use crate::known_mail::{self, find_published};
 use crate::open_folder::OpenFolder;
-use crate::position::Positions;
 use crate::prepare::WholeMail;
 use crate::recorder::{Receipt, Record};
-use crate::seen_set::SeenSet;
-use crate::{cursor, reconcile};
 
 /// How far an account's folders were received, and the right to publish what is new. It outlives sessions.
 #[derive(Debug)]

@@ -1,3 +1,12 @@
+mod control_fetch;
+mod large;
+mod mail_buffer;
+mod pipeline;
+mod plan;
+mod poison;
+mod publish;
+mod quarantine;
+
 use std::collections::VecDeque;
 
 use mailmesh_accounts::MemoryPermit;
@@ -6,18 +15,16 @@ use mailmesh_mail::source::{FetchReport, ListedMail};
 use tokio::sync::mpsc;
 use tracing::instrument;
 
+use self::control_fetch::ControlFetch;
+use self::mail_buffer::{BufferedMail, MailBuffer, UNSIZED_MAILS};
+use self::plan::{FetchPlan, FetchPlanner, SIZED_MAILS};
+use self::poison::{PoisonTracker, SingleFetch};
+use self::publish::Publisher;
 use crate::account_context::AccountContext;
-use crate::control_fetch::ControlFetch;
 use crate::failure::WatchFailure;
-use crate::large;
-use crate::mail_buffer::{BufferedMail, MailBuffer, UNSIZED_MAILS};
 use crate::open_folder::OpenFolder;
-use crate::pipeline;
-use crate::plan::{FetchPlan, FetchPlanner, SIZED_MAILS};
-use crate::poison::{PoisonTracker, SingleFetch};
 use crate::post_action::{Due, PostActions};
 use crate::progress::MailboxProgress;
-use crate::publish::Publisher;
 
 /// One mail comes in, one is handed over, one waits for its share of what is ready.
 const ON_THE_WAY: usize = 3;

@@ -1,3 +1,6 @@
+mod failed_folder;
+mod push;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +12,13 @@ use mailmesh_mail::{Concern, MailEvidence, MailSource, SourceError};
 use mailmesh_store::mailbox::Cursor;
 use tracing::warn;
 
+use self::failed_folder::FailedFolders;
+use self::push::{PushTrust, SessionEnd};
 use crate::account_context::AccountContext;
-use crate::failed_folder::FailedFolders;
 use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
 use crate::post_action::PostActions;
 use crate::progress::MailboxProgress;
-use crate::push::{PushTrust, SessionEnd};
 use crate::receive::Receiver;
 use crate::standby::Pause;
 

@@ -4,9 +4,9 @@ use mailmesh_accounts::MemoryPermit;
 use mailmesh_bus::{Bus, NewRawMail};
 
 use crate::failure::WatchFailure;
-use crate::mail_buffer::{BufferedMail, MailBuffer};
 use crate::prepare::{PreparedEvent, WholeMail};
-use crate::publish::Publisher;
+use crate::receive::mail_buffer::{BufferedMail, MailBuffer};
+use crate::receive::publish::Publisher;
 
 /// Mails whose raw content is stored and whose events are not yet published, with their memory permits.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use tracing::info;
 
 use crate::account_context::AccountContext;
 use crate::failure::WatchFailure;
-use crate::numbering::{self, Occasion};
 use crate::open_folder::OpenFolder;
-use crate::position::{FormerFolders, Positions};
+use crate::progress::numbering::{self, Occasion};
+use crate::progress::position::{FormerFolders, Positions};
 
 /// Gives a folder that was just opened a cursor of its epoch.
 pub(crate) async fn fit_cursor(

@@ -4,10 +4,10 @@ use mailmesh_mail::SourceError;
 use mailmesh_mail::source::ListedMail;
 
 use crate::account_context::AccountContext;
-use crate::control_fetch::{ControlFetch, fetch_control};
 use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
-use crate::quarantine::{self, QuarantineDecision, may_be_of_a_mail};
+use crate::receive::control_fetch::{ControlFetch, fetch_control};
+use crate::receive::quarantine::{self, QuarantineDecision, may_be_of_a_mail};
 
 /// A mail that failed so often that one more failure may quarantine it.
 #[derive(Debug, Clone)]

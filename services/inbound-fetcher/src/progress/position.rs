@@ -7,10 +7,10 @@ use tracing::instrument;
 
 use crate::account_context::AccountContext;
 use crate::failure::WatchFailure;
-use crate::newest::NewestMails;
+use crate::ownership::read_back::Comparison;
 use crate::ownership::{self, Ownership};
 use crate::prepare::WholeMail;
-use crate::read_back::Comparison;
+use crate::progress::newest::NewestMails;
 
 /// How far each folder of an account was received, and the right to publish what lies beyond.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use time::{Duration, OffsetDateTime};
 use tracing::warn;
 
 use crate::account_context::AccountContext;
-use crate::control_fetch::ControlFetch;
 use crate::failure::WatchFailure;
+use crate::receive::control_fetch::ControlFetch;
 
 /// A lost connection says less of the mail than a reply that cannot be read.
 const WEAK_FACTOR: i32 = 3;

@@ -8,7 +8,7 @@ use mailmesh_mail::source::{ListedMail, MailSource};
 use tracing::debug;
 
 use crate::failure::WatchFailure;
-use crate::mail_buffer::UNSIZED_MAILS;
+use crate::receive::mail_buffer::UNSIZED_MAILS;
 
 /// Minimum slice, whatever small sizes the server claims.
 const SMALL_SLICE: u32 = 64 * 1024;

@@ -9,11 +9,11 @@ use tracing::debug;
 
 use crate::config::Settings;
 use crate::failure::WatchFailure;
-use crate::mail_buffer::BufferedMail;
 use crate::mail_id::length;
 use crate::open_folder::OpenFolder;
 use crate::prepare::WholeMail;
-use crate::publish::Publisher;
+use crate::receive::mail_buffer::BufferedMail;
+use crate::receive::publish::Publisher;
 
 /// Maximum bytes of a mail, beyond what any provider accepts: bounds a server that never ends its mail.
 const LONGEST_BYTES: u64 = 1 << 30;

@@ -9,7 +9,7 @@ use super::listing::{entries_of, list_all};
 use crate::account_context::AccountContext;
 use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
-use crate::position::Positions;
+use crate::progress::position::Positions;
 
 /// Starts watching a folder; what is there by now is passed over if the account says so.
 pub(super) async fn activate(

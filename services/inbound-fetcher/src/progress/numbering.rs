@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
-use crate::position::Positions;
+use crate::progress::position::Positions;
 
 /// Larger mails are not read for a comparison.
 const COMPARED_BYTES: u32 = 256 * 1024;

@@ -9,9 +9,9 @@ use tracing::{info, warn};
 use crate::account_context::AccountContext;
 use crate::failure::WatchFailure;
 use crate::mail_id::to_hex;
-use crate::position::{FormerFolders, Positions};
+use crate::ownership::read_back::Comparison;
 use crate::prepare::WholeMail;
-use crate::read_back::Comparison;
+use crate::progress::position::{FormerFolders, Positions};
 
 /// Finds, in a folder that is read again or was renamed, the mails that are not to be announced: those that were received
 /// before, under other numbers or another name of the folder, and those that were there before the folder was watched.

@@ -5,10 +5,10 @@ use mailmesh_mail::source::ListedMail;
 use tracing::warn;
 
 use crate::failure::WatchFailure;
-use crate::numbering::Occasion;
 use crate::open_folder::OpenFolder;
-use crate::position::Positions;
-use crate::reconcile;
+use crate::progress::numbering::Occasion;
+use crate::progress::position::Positions;
+use crate::progress::reconcile;
 
 /// Opens a folder and gives it a cursor of its epoch.
 pub(crate) async fn open(
