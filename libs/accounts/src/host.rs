@@ -147,6 +147,7 @@ impl AccountHost {
                 self.compare_revisions(changed.collect()).await;
             }
             Input::CheckDue => {
+                // Hints come by core NATS, which delivers at most once: what was not heard is found here.
                 self.registry.forgive();
                 self.start_idle().await;
                 self.compare_revisions(self.registry.revisions()).await;

@@ -86,6 +86,7 @@ async fn try_store(
         ..
     } = consent;
     let now = app.replica.clock.now();
+    // Without an identity the login that was asked for is all that says whose grant it is.
     let subject = identity.map_or(account.login.as_str(), |identity| &identity.subject);
     let mut tx = app.replica.database.begin().await?;
     let replaced = grant::lock_accounts(&mut tx, account.id).await?;

@@ -69,6 +69,7 @@ fn answered(case: &Case<'_>, results: &[RecipientResult], reply: Option<String>)
             let first = refused.first().map(RefusedRecipient::failure);
             case.finish(recipients, first.as_ref())
         }
+        // RFC 5321 §4.5.3.1.10: 452 means too many recipients in one mail.
         // The server takes the rest in another mail, at once; each round makes progress.
         Some(_) if was_taken && waiting.all(|one| one.refusal.is_over_the_number) => Decision {
             outcome: case.outcome(OutboundState::Queued, recipients),
