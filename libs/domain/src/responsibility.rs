@@ -37,8 +37,9 @@ impl History {
     };
 }
 
-/// What a failure means, who must act, and what that person should do.
+/// What a failure means, who must act, and what that person should do. Nothing but the table makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Responsibility {
     /// What it means for the work; its actor is the first to act.
     pub verdict: Verdict,

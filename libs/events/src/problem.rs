@@ -47,6 +47,15 @@ impl Problem {
         }
     }
 
+    /// Returns the verdict that was passed, without the remote side's hint.
+    pub const fn verdict(&self) -> Verdict {
+        Verdict {
+            kind: self.kind,
+            who: self.must_act,
+            retry_after: None,
+        }
+    }
+
     /// Returns whether a new sign-in by the mailbox's owner is, or may be, the cure.
     pub fn offers_sign_in(&self) -> bool {
         [Some(self.must_act), self.also_must_act].contains(&Some(MustAct::MailboxOwner))

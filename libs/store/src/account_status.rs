@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use mailmesh_domain::{AccountId, AccountState, MustAct, Verdict};
+use mailmesh_domain::{AccountId, AccountState, FailureCause, History, responsibility};
 use mailmesh_events::Problem;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -87,31 +87,23 @@ impl TryFrom<Row> for AccountStatus {
 impl Row {
     /// Returns why nobody can say at present how the account fares.
     fn report(&self, of: &RowOf<Uuid>) -> Result<Option<Problem>, StoreError> {
-        let verdict = Verdict {
-            who: MustAct::Administrator,
-            ..Verdict::transient()
-        };
-        let problem = match self.doubt.as_deref() {
-            Some("unserved") => Problem::new(
+        let (what, cause) = match self.doubt.as_deref() {
+            Some("unserved") => (
                 format!(
                     "No replica of {} has written to the database within {SILENT_AFTER_SECONDS} s.",
                     self.service
                 ),
-                verdict,
-            )
-            .with_action(format!(
-                "See that {} runs and that its Postgres takes writes.",
-                self.service
-            )),
+                FailureCause::NotServed,
+            ),
             Some("hindered") => return of.json("replica_problem", self.replica_problem.clone()),
-            Some(_) => Problem::new(
-                "The server has not confirmed the folders for several poll intervals.",
-                verdict,
-            )
-            .with_action("See the log of inbound-fetcher for this account."),
+            Some(_) => (
+                "The server has not confirmed the folders for several poll intervals.".to_owned(),
+                FailureCause::NotConfirmed,
+            ),
             None => return Ok(None),
         };
-        Ok(Some(problem))
+        let decided = responsibility(cause, History::WORKS);
+        Ok(Some(Problem::decided(what, &decided)))
     }
 }
 

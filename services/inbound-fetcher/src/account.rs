@@ -224,12 +224,7 @@ impl Worker {
         let is_lasting = !verdict.is_retryable();
         let is_told = is_lasting || failures >= settings.failures_to_report;
         if is_told && !failure.is_of_mesh() {
-            let has_worked = self.has_worked || self.owner.signals.proved_at().is_some();
-            let problem = if has_worked {
-                failure.problem(verdict)
-            } else {
-                failure.problem_at_first(verdict)
-            };
+            let problem = failure.problem(self.owner.history(self.has_worked));
             let state = AccountState::Failing;
             self.recorded
                 .set(&context.replica, account, state, Some(&problem))

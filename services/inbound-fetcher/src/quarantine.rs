@@ -1,4 +1,4 @@
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{FailureCause, History, responsibility};
 use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailQuarantined, Origin};
 use mailmesh_mail::source::ListedMail;
@@ -120,14 +120,11 @@ const fn attempts_allowed(evidence: MailEvidence, limit: i32) -> Option<i32> {
 }
 
 fn problem_of(error: &SourceError) -> Problem {
-    Problem::new(
+    Problem::decided(
         format!("A mail cannot be read: {error}."),
-        Verdict::permanent(MustAct::Administrator),
+        &responsibility(FailureCause::MailUnreadable, History::WORKS),
     )
     .with_code(error.code().map(ToOwned::to_owned))
-    .with_action(
-        "Look at the mail in the mailbox; moved out of the folder and back it is tried again.",
-    )
     .with_mail("The mail stays on the server and is not received; all others are.")
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::FailureCause;
 use mailmesh_mail::message::Envelope;
 use mailmesh_mail::transport::{
     Committed, Failure, FailureDetail, MailTransport, Preparation, PreparedMail, Scope,
@@ -43,7 +43,10 @@ pub(crate) async fn deliver(
     let envelope = match Envelope::try_new(Some(&mail.envelope_from), waiting) {
         Ok(envelope) => envelope,
         Err(error) => {
-            return Delivered::Ended(AttemptResult::Failed(unsendable(&error.to_string())));
+            return Delivered::Ended(AttemptResult::Failed(unsendable(
+                &error.to_string(),
+                FailureCause::MailUnsendable,
+            )));
         }
     };
     let prepared = match transport.prepare(&envelope, raw).await {
@@ -92,13 +95,12 @@ async fn commit(Entered(prepared): Entered<'_>, deadline: Instant) -> Delivered 
 }
 
 /// Failure of a mail that no server could accept.
-pub(crate) fn unsendable(why: &str) -> Failure {
+pub(crate) fn unsendable(why: &str, cause: FailureCause) -> Failure {
     let what = format!("The mail cannot be sent: {why}");
-    let verdict = Verdict::permanent(MustAct::Administrator);
-    Failure::new(what, verdict, Scope::Message)
+    Failure::new(what, cause, Scope::Message)
 }
 
 pub(crate) fn hung_up() -> Failure {
     let what = "The server hangs up right after the sign-in";
-    Failure::new(what, Verdict::transient(), Scope::Host)
+    Failure::new(what, FailureCause::Transient, Scope::Host)
 }

@@ -68,7 +68,7 @@ impl Listing<'_> {
     /// UIDL is optional (RFC 1939 §7), and servers without it refuse it in different words; a refusal by a server that
     /// announces UIDL has another reason.
     fn has_uidl(&self, refusal: &Refusal) -> bool {
-        let kind = judge(Tried::Command(STAGE), refusal, None).verdict.kind;
+        let kind = judge(Tried::Command(STAGE), refusal, None).verdict().kind;
         self.offered.has_uidl() || kind != VerdictKind::Unknown
     }
 

@@ -340,7 +340,7 @@ impl Session {
 
 /// Not about the server, the session or its token.
 fn is_about_mail(stage: Stage, refusal: &Refusal) -> bool {
-    let verdict = judge(Tried::Command(stage), refusal, None).verdict;
+    let verdict = judge(Tried::Command(stage), refusal, None).verdict();
     matches!(verdict.kind, VerdictKind::Unknown | VerdictKind::Permanent)
 }
 

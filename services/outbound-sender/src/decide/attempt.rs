@@ -98,7 +98,7 @@ impl<'a> Refused<'a> {
 
     fn failure(&self) -> Failure {
         let what = format!("The server refused a recipient: {}", self.reply);
-        Failure::new(what, self.refusal.verdict, self.refusal.scope)
+        Failure::new(what, self.refusal.diagnosis, self.refusal.scope)
             .with_code(Some(self.refusal.code.clone()))
     }
 }

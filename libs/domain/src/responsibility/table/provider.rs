@@ -52,7 +52,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     always(
         Cause::NoMetadata,
-        NeedsAdministrator,
+        Unknown,
         Administrator,
         "Correct the issuer in the client configuration: the provider's metadata is not at this address.",
     ),

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use mailmesh_accounts::{CredentialsError, EndpointError, MailServers, open_credentials};
+use mailmesh_accounts::{CredentialsError, MailServers, open_credentials};
 use mailmesh_domain::{
-    AccountId, AccountState, Authorisation, Clock, ErrorChain, GrantId, GrantState, MustAct,
-    SystemClock, VerdictKind,
+    AccountId, AccountState, Authorisation, Clock, ErrorChain, GrantId, GrantState, History,
+    MustAct, SystemClock, VerdictKind, responsibility,
 };
 use mailmesh_events::Problem;
 use mailmesh_mail::{Credentials, ProbeError, ProbeStep, probe};
@@ -161,11 +161,8 @@ async fn try_now(
     let trouble = |problem: &str, action: &str| (problem.to_owned(), action.to_owned());
     let credentials = credentials(known, keys, now)?;
     let endpoint = servers.endpoint_of(account).map_err(|error| {
-        let action = match &error {
-            EndpointError::Address(_) => "Set the account's host.",
-            EndpointError::Tls(_) => "Correct the account's ca_pem.",
-        };
-        trouble(&ErrorChain(&error).to_string(), action)
+        let decided = responsibility(error.failure_cause(), history_of(known, now));
+        trouble(&ErrorChain(&error).to_string(), decided.action)
     })?;
     let host = &endpoint.server.host;
     let _permit = servers.permit_connect(endpoint.direction, host).await;
@@ -174,7 +171,7 @@ async fn try_now(
     failures
         .next()
         .map_or(Ok(Tried::SignedIn), |(step, error)| {
-            let (what, action) = told(account, &problem_of(step, error));
+            let (what, action) = told(account, &problem_of(step, error, history_of(known, now)));
             let kind = error.verdict().kind;
             let is_passing = matches!(kind, VerdictKind::Transient | VerdictKind::Throttled);
             if is_passing && is_watched(known, now) {
@@ -194,7 +191,17 @@ fn is_watched(known: &Known, now: OffsetDateTime) -> bool {
     status.state == AccountState::Active && status.proved_at.is_some_and(is_fresh)
 }
 
-fn problem_of(step: &ProbeStep, error: &ProbeError) -> Problem {
+fn history_of(known: &Known, now: OffsetDateTime) -> History {
+    let proved_at = known.status.as_ref().and_then(|status| status.proved_at);
+    History {
+        has_worked: proved_at.is_some(),
+        failing_for: proved_at.map_or(Duration::ZERO, |at| {
+            Duration::try_from(now - at).unwrap_or_default()
+        }),
+    }
+}
+
+fn problem_of(step: &ProbeStep, error: &ProbeError, history: History) -> Problem {
     let what = match step {
         ProbeStep::SignIn => ErrorChain(error).to_string(),
         ProbeStep::OpenFolder(folder) => {
@@ -204,9 +211,7 @@ fn problem_of(step: &ProbeStep, error: &ProbeError) -> Problem {
             )
         }
     };
-    Problem::new(what, error.verdict())
-        .with_code(error.code())
-        .with_action(error.advice())
+    Problem::decided(what, &error.diagnosis().responsibility(history)).with_code(error.code())
 }
 
 /// Formats who must act, and how.
