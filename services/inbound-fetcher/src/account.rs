@@ -54,7 +54,7 @@ impl Worker {
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> Self {
-        let recorded = RecordedState::new(snapshot.term, snapshot.state, Arc::clone(&signals));
+        let recorded = RecordedState::new(&snapshot, Arc::clone(&signals));
         let owner = AccountContext::new(context, (snapshot.account, snapshot.term), signals);
         Self {
             owner: Box::new(owner),
@@ -182,6 +182,7 @@ impl Worker {
 
     async fn succeed(&mut self) {
         self.refusals = TokenRefusals::default();
+        self.has_worked = true;
         let problem = self.watch.problem();
         let state = match &problem {
             Some(_) => AccountState::Failing,

@@ -8,6 +8,7 @@ use mailmesh_domain::{
 use mailmesh_events::Problem;
 use mailmesh_secrets::{SealedSecret, sha256};
 use mailmesh_store::account::{self, Account, ServerAddress};
+use mailmesh_store::account_status::SeenProof;
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Claiming, ClientShares, Grant};
 use mailmesh_store::lease::{self, LeaseTerm};
@@ -249,4 +250,13 @@ pub(crate) async fn recorded(
     };
     progress::record(tx, &[&mail], NOW).await?;
     Ok(mail.id)
+}
+
+/// A proof under the revision that [`stored`] gives.
+pub(crate) fn proof(account_id: AccountId, at: OffsetDateTime) -> SeenProof {
+    SeenProof {
+        account_id,
+        revision: 1,
+        at,
+    }
 }

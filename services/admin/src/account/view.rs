@@ -151,7 +151,7 @@ fn view(
     grant: Option<GrantSummary>,
 ) -> AccountView {
     let is_inbound = account.direction == Direction::Inbound;
-    let state = status.as_ref().map_or(AccountState::Active, |s| s.state);
+    let state = status.as_ref().map_or(AccountState::Unproved, |s| s.state);
     let is_waiting = matches!(
         state,
         AccountState::SignInNeeded | AccountState::SignInRequired

@@ -25,4 +25,5 @@ mod restart;
 mod takeover;
 #[cfg(test)]
 mod token;
+mod unproved;
 mod world;

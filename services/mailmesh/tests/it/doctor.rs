@@ -200,9 +200,10 @@ async fn an_account_that_the_services_read_needs_nobody_if_one_more_sign_in_fail
     world.base.beat_services().await.unwrap();
     for (key, proved_before) in [("watched", 1), ("silent", 3_600)] {
         let account = world.account(key, |_| {}).await.unwrap();
-        let proved_at = SystemClock.now() - Duration::from_secs(proved_before);
         let mut tx = world.base.begin().await.unwrap();
-        let proved = [(account.id, proved_at)];
+        let proved = [world
+            .base
+            .proof(&account, Duration::from_secs(proved_before))];
         account_status::set_proved(&mut tx, &proved).await.unwrap();
         tx.commit().await.unwrap();
     }
