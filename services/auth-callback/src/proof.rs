@@ -134,7 +134,6 @@ impl Proof {
         if let Some(code) = error.code() {
             page = page.fact("The server's code", code);
         }
-        let decided = error.responsibility();
-        page.act(decided.verdict.who, decided.action).mail(MAIL)
+        page.act(&error.responsibility()).mail(MAIL)
     }
 }

@@ -197,6 +197,35 @@ causes! {
     MailUnreadable,
     /// The server ends sessions that wait for changes, and is polled instead.
     NotPushed,
+    // Of a sign-in in the browser.
+    /// The link is not known, was used or has ended.
+    LinkOver,
+    /// No account waits for this sign-in.
+    NothingToSignIn,
+    /// The answer belongs to no sign-in that is under way.
+    AnswerUnknown,
+    /// The answer came to another browser.
+    OtherBrowser,
+    /// The answer holds nothing.
+    AnswerEmpty,
+    /// Account or client configuration were changed meanwhile.
+    ChangedMeanwhile,
+    /// Client configurations share a redirect URI.
+    SharedRedirect,
+    /// Scopes were left out.
+    ScopesLeftOut,
+    /// Another mailbox signed in.
+    OtherMailbox,
+    /// The provider fails for the moment, and nothing tries a sign-in again by itself.
+    SignInInterrupted,
+    /// The provider's answer to a sign-in cannot be used.
+    SignInUnclear,
+    /// Something of ours failed during a sign-in.
+    SignInNotStored,
+    /// A sign-in takes too long to be waited for.
+    SignInSlow,
+    /// Too many sign-ins are under way.
+    Busy,
     // Of the mesh itself.
     /// The account has no password.
     NoPassword,

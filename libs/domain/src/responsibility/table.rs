@@ -1,3 +1,4 @@
+mod browser;
 mod grant;
 mod mail;
 mod mesh;
@@ -76,7 +77,8 @@ pub(super) const UNKNOWN: Row = always(
 );
 
 /// The first row of a cause that fits its history decides; a cause has its rows in one file.
-const TABLES: [&[Row]; 6] = [
+const TABLES: [&[Row]; 7] = [
+    browser::ROWS,
     grant::ROWS,
     provider::ROWS,
     server::ROWS,

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use mailmesh_accounts::{CredentialsError, MailServers, open_credentials};
+use mailmesh_accounts::{MailServers, open_credentials};
 use mailmesh_domain::{
-    AccountId, AccountState, Authorisation, Clock, ErrorChain, GrantId, GrantState, History,
-    MustAct, SystemClock, VerdictKind, responsibility,
+    AccountId, AccountState, Authorisation, Clock, ErrorChain, FailureCause, GrantId, GrantState,
+    History, MustAct, SystemClock, VerdictKind, responsibility,
 };
 use mailmesh_events::Problem;
 use mailmesh_mail::{Credentials, ProbeError, ProbeStep, probe};
@@ -59,7 +59,9 @@ pub(super) async fn examine(config: &Config, database: &Database, report: &mut R
         }
     };
     let Some(keys) = keys else {
-        let told = accounts.iter().filter_map(stored);
+        let told = accounts
+            .iter()
+            .filter_map(|known| stored(known).or_else(|| untried(known)));
         told.for_each(|finding| report.tell(&finding));
         say("Sign-ins are not tried without the keys that open secrets.");
         return;
@@ -99,6 +101,15 @@ fn stored(known: &Known) -> Option<Finding> {
     Some(Finding::bad(named(&known.account), problem, action))
 }
 
+/// Tells of an account with whose present settings nothing has worked yet, and nothing has failed.
+fn untried(known: &Known) -> Option<Finding> {
+    let status = known.status.as_ref().filter(|_| known.account.is_enabled)?;
+    (status.state == AccountState::Unproved).then(|| {
+        let what = named(&known.account);
+        Finding::well(format!("{what}: unproved, nothing has worked yet"))
+    })
+}
+
 fn named(account: &Account) -> String {
     let server = account.server.as_ref();
     let place = server.map_or(String::new(), |at| format!(" at {}:{}", at.host, at.port));
@@ -112,6 +123,14 @@ async fn check(known: &Known, servers: &MailServers, keys: &OpeningKeys) -> Find
     if !account.is_enabled {
         return Finding::well(format!("{what}: disabled"));
     }
+    let unproved = known
+        .status
+        .as_ref()
+        .filter(|one| one.state == AccountState::Unproved);
+    let before = unproved.map_or(
+        "",
+        |_| " (unproved: the services have done no work for it yet)",
+    );
     let grant = known.grant.as_ref();
     let waits_for_sign_in = grant.is_some_and(|grant| grant.state != GrantState::Active);
     if let Some(finding) = stored(known).filter(|_| waits_for_sign_in) {
@@ -121,7 +140,7 @@ async fn check(known: &Known, servers: &MailServers, keys: &OpeningKeys) -> Find
     let tried = try_now(known, servers, keys, SystemClock.now()).await;
     let Some(stored) = stored else {
         return match tried {
-            Ok(Tried::SignedIn) => Finding::well(format!("{what}: signed in")),
+            Ok(Tried::SignedIn) => Finding::well(format!("{what}: signed in{before}")),
             Ok(Tried::RefusedBesideServices(why)) => Finding::well(format!(
                 "{what}: read by the services; one more sign-in fails for now: {why}"
             )),
@@ -249,33 +268,31 @@ fn credentials(
         Authorisation::OAuth2 => Some(usable(known, now)?),
         Authorisation::Password | Authorisation::None => None,
     };
-    let opened = open_credentials(keys, account, grant).map_err(|error| {
-        let action = match &error {
-            CredentialsError::NoPassword => "Set its password by the admin API.",
-            _ => "Use the key file that the services use.",
-        };
-        (ErrorChain(&error).to_string(), action.to_owned())
-    })?;
+    let opened =
+        open_credentials(keys, account, grant).map_err(|error| told(account, &error.problem()))?;
     Ok(opened.credentials)
 }
 
 /// Returns the grant if its access token has not expired: the mail server's refusal of an expired one would name the wrong
 /// person to act.
 fn usable(known: &Known, now: OffsetDateTime) -> Result<&Grant, Trouble> {
-    let key = &known.account.key;
+    let decided = |what: String, cause| {
+        let problem = Problem::decided(what, &responsibility(cause, History::WORKS));
+        told(&known.account, &problem)
+    };
     let Some(grant) = &known.grant else {
-        return Err((
-            "nobody has signed in".to_owned(),
-            format!("Sign in: POST /v1/accounts/{key}/sign-in"),
-        ));
+        let what = "nobody has signed in".to_owned();
+        return Err(decided(what, FailureCause::NotSignedIn));
     };
     let minutes = (now - grant.access_expires_at).whole_minutes();
     match &grant.problem {
         _ if grant.state == GrantState::Active && grant.access_expires_at > now => Ok(grant),
         Some(problem) => Err(told(&known.account, problem)),
-        None => Err((
-            format!("its access token has ended {minutes} minutes ago and was not replaced"),
-            "Check that token-refresh runs and reaches the provider; its log says more.".to_owned(),
+        None => Err(decided(
+            format!(
+                "its access token has ended {minutes} minutes ago and token-refresh has not replaced it"
+            ),
+            FailureCause::NotServed,
         )),
     }
 }
