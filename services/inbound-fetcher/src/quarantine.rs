@@ -1,4 +1,4 @@
-use mailmesh_domain::{FailureCause, History, responsibility};
+use mailmesh_domain::FailureCause;
 use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailQuarantined, Origin};
 use mailmesh_mail::source::ListedMail;
@@ -120,9 +120,9 @@ const fn attempts_allowed(evidence: MailEvidence, limit: i32) -> Option<i32> {
 }
 
 fn problem_of(error: &SourceError) -> Problem {
-    Problem::decided(
+    Problem::new(
         format!("A mail cannot be read: {error}."),
-        &responsibility(FailureCause::MailUnreadable, History::WORKS),
+        FailureCause::MailUnreadable,
     )
     .with_code(error.code().map(ToOwned::to_owned))
     .with_mail("The mail stays on the server and is not received; all others are.")

@@ -1,5 +1,5 @@
 use anyhow::Result;
-use mailmesh_domain::{AccountId, MustAct, ReplicaId, Verdict};
+use mailmesh_domain::{AccountId, FailureCause, ReplicaId, Verdict};
 use mailmesh_events::Problem;
 use mailmesh_store::Tx;
 use mailmesh_store::outbound_mail::{self, Block, OutboundMail};
@@ -38,7 +38,7 @@ async fn mail_of_a_blocked_account_is_shown_as_it_waits_and_stays_as_it_is() -> 
     let account = sample::held(&mut tx, "support", replica).await?;
     let mail = sample::outbound(account, "order-1");
     outbound_mail::insert(&mut tx, std::slice::from_ref(&mail), NOW).await?;
-    let problem = Problem::new("the sign-in ended", Verdict::needs_sign_in());
+    let problem = Problem::new("the sign-in ended", FailureCause::GrantDead);
 
     block(&mut tx, sample::replica(), account, &problem).await?;
     let of_a_stranger = outbound_mail::next_due(&mut tx, &[account]).await?;
@@ -76,8 +76,8 @@ async fn reason_is_told_anew_only_when_somebody_has_something_else_to_do() -> Re
     let account = sample::held(&mut tx, "support", replica).await?;
     let mail = sample::outbound(account, "order-1");
     outbound_mail::insert(&mut tx, std::slice::from_ref(&mail), NOW).await?;
-    let administrator = Verdict::needs_administrator(MustAct::TenantAdministrator);
-    let (transient, throttled) = (Verdict::transient(), Verdict::throttled(None));
+    let administrator = FailureCause::TenantForbids;
+    let (transient, throttled) = (FailureCause::Transient, FailureCause::Throttled);
 
     let mut told = Vec::new();
     for (verdict, text, code) in [

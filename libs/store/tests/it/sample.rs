@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 use mailmesh_domain::{
-    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption, GrantId,
-    GrantState, Key, MailId, Position, Protocol, ReplicaId, SystemClock, UncertainPolicy, Verdict,
+    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption,
+    FailureCause, GrantId, GrantState, Key, MailId, Position, Protocol, ReplicaId, SystemClock,
+    UncertainPolicy,
 };
 use mailmesh_events::Problem;
 use mailmesh_secrets::{SealedSecret, sha256};
@@ -31,7 +32,7 @@ pub(crate) fn mail_id() -> MailId {
 }
 
 pub(crate) fn problem() -> Problem {
-    Problem::new("the server did not answer", Verdict::transient())
+    Problem::new("the server did not answer", FailureCause::Transient)
 }
 
 /// Has a new replica take over an account that nobody holds.

@@ -346,7 +346,7 @@ async fn a_refused_grant_is_told_with_what_to_do() {
         .unwrap()
         .unwrap();
     let problem =
-        mailmesh_events::Problem::new("no such client", mailmesh_domain::Verdict::unknown());
+        mailmesh_events::Problem::new("no such client", mailmesh_domain::FailureCause::Unknown);
     client_configuration::set_refusal(&mut tx, client.id, Some(&problem))
         .await
         .unwrap();

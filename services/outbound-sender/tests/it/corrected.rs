@@ -1,7 +1,7 @@
 //! Accounts that failed and whose settings were corrected while no mail waits.
 
 use anyhow::{Context, Result, ensure};
-use mailmesh_domain::{AccountState, MustAct, Verdict};
+use mailmesh_domain::{AccountState, FailureCause, MustAct};
 use mailmesh_events::Problem;
 use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_store::account::{self, Account};
@@ -22,7 +22,7 @@ async fn status(world: &World, account: &Account) -> Result<AccountStatus> {
 async fn account_that_failed_is_signed_in_without_mail_after_it_was_changed() -> Result<()> {
     let mut world = World::new().await?;
     let account = world.add_account("one", 1).await?;
-    let verdict = Verdict::needs_administrator(MustAct::Administrator);
+    let verdict = FailureCause::CertificateAuthority;
     let problem = Problem::new("the certificate is signed by an unknown authority", verdict);
     let failing = AccountState::Failing;
     let recorded = world

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use mailmesh_domain::{Clock, GrantId, GrantState, SystemClock, Verdict};
+use mailmesh_domain::{FailureCause, GrantId, GrantState, SystemClock};
 use mailmesh_events::Problem;
 use mailmesh_events::account::AccountAuthenticated;
 use mailmesh_events::token::TokenRefreshed;
@@ -162,7 +162,7 @@ async fn retry_that_falls_due_during_a_refresh_goes_out_once_the_token_is_there(
 /// Does what `token-refresh` does when the provider ends a consent.
 async fn end_consent(world: &World, id: GrantId) -> Result<()> {
     let grant = world.base.grant(id).await?;
-    let problem = Problem::new("The provider says no", Verdict::needs_sign_in());
+    let problem = Problem::new("The provider says no", FailureCause::GrantDead);
     let (state, now) = (GrantState::SignInRequired, SystemClock.now());
     let mut tx = world.base.begin().await?;
     let done = grant::record_failure(&mut tx, &grant, state, &problem, now, now).await?;
