@@ -1,5 +1,5 @@
 use anyhow::Result;
-use mailmesh_domain::{AccountId, FailureCause, ReplicaId, Verdict};
+use mailmesh_domain::{AccountId, FailureCause, ReplicaId};
 use mailmesh_events::Problem;
 use mailmesh_store::Tx;
 use mailmesh_store::outbound_mail::{self, Block, OutboundMail};
@@ -64,8 +64,8 @@ async fn mail_of_a_blocked_account_is_shown_as_it_waits_and_stays_as_it_is() -> 
     Ok(())
 }
 
-fn of_code(verdict: Verdict, text: &str, code: &str) -> Problem {
-    Problem::new(text, verdict).with_code(Some(code.to_owned()))
+fn of_code(cause: FailureCause, text: &str, code: &str) -> Problem {
+    Problem::new(text, cause).with_code(Some(code.to_owned()))
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 use mailmesh_domain::{
-    FailureCause, Key, MailId, OutboundState, ReplicaId, SystemClock, UncertainPolicy,
+    Clock as _, FailureCause, Key, MailId, OutboundState, ReplicaId, SystemClock, UncertainPolicy,
 };
 use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailCancelled, MailFailed, MailSent};

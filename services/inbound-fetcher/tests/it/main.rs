@@ -27,3 +27,4 @@ mod takeover;
 mod token;
 mod unproved;
 mod world;
+mod wrong_setting;
