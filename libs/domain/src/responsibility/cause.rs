@@ -261,6 +261,8 @@ causes! {
     NoStorage,
     /// No replica of the service runs.
     NotServed,
+    /// An access token has ended, and `token-refresh` has not replaced it.
+    TokenNotReplaced,
     /// The server has not confirmed the account's folders for long.
     NotConfirmed,
     /// The account failed by a reason that only administrators see.

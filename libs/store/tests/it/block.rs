@@ -80,7 +80,7 @@ async fn reason_is_told_anew_only_when_somebody_has_something_else_to_do() -> Re
     let (transient, throttled) = (FailureCause::Transient, FailureCause::Throttled);
 
     let mut told = Vec::new();
-    for (verdict, text, code) in [
+    for (cause, text, code) in [
         (transient, "busy, session 1", "421 4.3.2"),
         (transient, "busy, session 2", "421 4.3.2"),
         (throttled, "full, session 3", "451 4.3.1"),
@@ -90,7 +90,7 @@ async fn reason_is_told_anew_only_when_somebody_has_something_else_to_do() -> Re
         (administrator, "switched off, host b", "535 5.7.139"),
         (administrator, "blocked", "550 5.1.8"),
     ] {
-        let problem = of_code(verdict, text, code);
+        let problem = of_code(cause, text, code);
         block(&mut tx, replica, account, &problem).await?;
         told.push(tell(&mut tx, account).await?.len());
         outbound_mail::unblock(&mut tx, account).await?;

@@ -144,8 +144,8 @@ async fn fresh_tokens_that_are_refused_too_need_a_sign_in(protocol: Protocol) ->
 /// Says that the grant cannot be refreshed until the client is accepted again.
 async fn suspend(world: &World, consent: &Consent) -> Result<()> {
     let grant = world.base.grant(consent.id).await?;
-    let verdict = FailureCause::CertificateAuthority;
-    let problem = Problem::new("The client's secret is wrong.", verdict);
+    let cause = FailureCause::CertificateAuthority;
+    let problem = Problem::new("The client's secret is wrong.", cause);
     let now = SystemClock.now();
     let (state, due_at) = (GrantState::Suspended, now + Duration::hours(1));
     let mut tx = world.base.begin().await?;

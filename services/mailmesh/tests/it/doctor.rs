@@ -125,8 +125,7 @@ async fn a_stored_refusal_is_told_with_who_must_act() {
     let refused = world.refused("refused", GrantState::SignInRequired, &problem);
     refused.await.unwrap();
     let account = world.account("failing", |_| {}).await.unwrap();
-    let verdict = FailureCause::TenantForbids;
-    let problem = Problem::new("IMAP is turned off", verdict);
+    let problem = Problem::new("IMAP is turned off", FailureCause::TenantForbids);
     world.fail(&account, &problem).await.unwrap();
 
     let output = world.doctor().await.unwrap();
@@ -135,7 +134,7 @@ async fn a_stored_refusal_is_told_with_who_must_act() {
         said(&output, "refused"),
         [
             "The provider refuses the grant (invalid_grant)",
-            "→ Sign in again for this account. POST /v1/accounts/refused/sign-in makes the link. Who must act: the mailbox's owner.",
+            "→ Sign in again for this mailbox: the provider no longer accepts the earlier sign-in. POST /v1/accounts/refused/sign-in makes the link. Who must act: the mailbox's owner.",
         ],
         "{output}"
     );

@@ -22,8 +22,8 @@ async fn status(world: &World, account: &Account) -> Result<AccountStatus> {
 async fn account_that_failed_is_signed_in_without_mail_after_it_was_changed() -> Result<()> {
     let mut world = World::new().await?;
     let account = world.add_account("one", 1).await?;
-    let verdict = FailureCause::CertificateAuthority;
-    let problem = Problem::new("the certificate is signed by an unknown authority", verdict);
+    let cause = FailureCause::CertificateAuthority;
+    let problem = Problem::new("the certificate is signed by an unknown authority", cause);
     let failing = AccountState::Failing;
     let recorded = world
         .base

@@ -123,6 +123,12 @@ pub(super) const ROWS: &[Row] = &[
         "See that the service named here runs and that its Postgres takes writes.",
     ),
     always(
+        Cause::TokenNotReplaced,
+        Transient,
+        Administrator,
+        "Check that token-refresh runs and reaches the provider; its log says more.",
+    ),
+    always(
         Cause::NotConfirmed,
         Transient,
         Administrator,

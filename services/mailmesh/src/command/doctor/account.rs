@@ -289,10 +289,8 @@ fn usable(known: &Known, now: OffsetDateTime) -> Result<&Grant, Trouble> {
         _ if grant.state == GrantState::Active && grant.access_expires_at > now => Ok(grant),
         Some(problem) => Err(told(&known.account, problem)),
         None => Err(decided(
-            format!(
-                "its access token has ended {minutes} minutes ago and token-refresh has not replaced it"
-            ),
-            FailureCause::NotServed,
+            format!("its access token has ended {minutes} minutes ago and was not replaced"),
+            FailureCause::TokenNotReplaced,
         )),
     }
 }
