@@ -68,7 +68,9 @@ GRANT SELECT ON outbound_blocks TO mailmesh_admin;
 
 -- auth-callback, on the public internet: sign-ins and the grants they give. It reads no mailbox's password, no mail, no API key.
 SELECT pg_temp.grant_columns('SELECT', 'accounts', 'mailmesh_auth_callback', ARRAY['password_sealed']);
-GRANT UPDATE (grant_id, revision, updated_at) ON accounts TO mailmesh_auth_callback;
+GRANT UPDATE (grant_id, revision, connection_revision, updated_at) ON accounts TO mailmesh_auth_callback;
+-- It tries the account at its mail server, and records that it works.
+GRANT SELECT, UPDATE (proved_at, proved_revision) ON account_status TO mailmesh_auth_callback;
 GRANT SELECT ON client_configurations TO mailmesh_auth_callback;
 GRANT UPDATE (token_origin) ON client_configurations TO mailmesh_auth_callback;
 GRANT SELECT, UPDATE ON sign_ins TO mailmesh_auth_callback;

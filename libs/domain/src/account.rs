@@ -86,6 +86,9 @@ named! {
     AccountState as "account state" {
         /// Waits for its first sign-in.
         SignInNeeded = "sign_in_needed",
+        /// Nothing has worked yet with its present settings. It is worked on as if it were active. Shown, and never stored.
+        #[schemars(skip)]
+        Unproved = "unproved",
         /// Works, as far as was seen.
         Active = "active",
         /// Was refused: the mailbox owner must sign in again.

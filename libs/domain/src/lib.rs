@@ -29,6 +29,6 @@ pub use network::{
 pub use outbound::{AttemptStage, OutboundState, UncertainPolicy};
 pub use position::{Epoch, Position};
 pub use protocol::Protocol;
-pub use responsibility::{FailureCause, History, Responsibility, responsibility};
+pub use responsibility::{Diagnosis, FailureCause, History, Responsibility, responsibility};
 pub use token::{GrantState, Role, TokenEndpointAuth};
 pub use verdict::{MustAct, Verdict, VerdictKind};

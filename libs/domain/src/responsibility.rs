@@ -5,6 +5,7 @@
 //! contradict each other.
 
 mod cause;
+mod diagnosis;
 mod table;
 
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use crate::verdict::{MustAct, Verdict, VerdictKind};
 
 pub use cause::FailureCause;
-use table::TABLE;
+pub use diagnosis::Diagnosis;
 
 /// What is known of the work that failed, apart from the failure itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,8 +37,9 @@ impl History {
     };
 }
 
-/// What a failure means, who must act, and what that person should do.
+/// What a failure means, who must act, and what that person should do. Nothing but the table makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Responsibility {
     /// What it means for the work; its actor is the first to act.
     pub verdict: Verdict,
@@ -51,7 +53,7 @@ pub struct Responsibility {
 pub fn responsibility(cause: FailureCause, history: History) -> Responsibility {
     let fitting = |row: &&table::Row| row.cause == cause && row.when.fits(history);
     // A test holds that each cause has a row for each history.
-    let row = TABLE.iter().find(fitting).unwrap_or(&table::UNKNOWN);
+    let row = table::rows().find(fitting).unwrap_or(&table::UNKNOWN);
     Responsibility {
         verdict: Verdict {
             kind: row.kind,

@@ -1,5 +1,5 @@
 use futures_util::future::BoxFuture;
-use mailmesh_domain::{Direction, MustAct, Protocol, Verdict};
+use mailmesh_domain::{Direction, FailureCause, Protocol};
 
 use crate::imap::{ImapLimits, ImapSource, Session};
 use crate::pop3::{Pop3Limits, Pop3Source};
@@ -82,6 +82,5 @@ pub fn connect_transport<'a>(
 
 fn cannot_send(protocol: Protocol) -> TransportFailure {
     let what = format!("{protocol} reads mail and sends none");
-    let verdict = Verdict::needs_administrator(MustAct::Administrator);
-    TransportFailure::new(what, verdict, Scope::Account)
+    TransportFailure::new(what, FailureCause::ProtocolUnfit, Scope::Account)
 }

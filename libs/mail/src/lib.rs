@@ -12,7 +12,6 @@
 //! tampered with, and certificates that do not check. Knows no accounts, bus or SQL: servers and
 //! credentials are passed in, mails are handed out.
 
-pub mod advice;
 mod concern;
 mod connect;
 pub mod connection;

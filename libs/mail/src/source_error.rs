@@ -1,8 +1,7 @@
-use mailmesh_domain::{MustAct, Protocol, Verdict};
+use mailmesh_domain::{Diagnosis, FailureCause, Protocol, Verdict};
 
-use crate::advice;
 use crate::concern::{Concern, MailEvidence};
-use crate::imap::{self, ImapError, Stage};
+use crate::imap::{self, ImapError};
 use crate::pop3::{self, Pop3Error};
 
 /// Why a mailbox could not be read.
@@ -33,15 +32,20 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Returns what the failure means and who must act.
-    pub fn verdict(&self) -> Verdict {
+    /// Returns what the failure is caused by, and the server's hint on when to come back.
+    pub fn diagnosis(&self) -> Diagnosis {
         match self {
-            Self::Imap(error) => error.verdict(),
-            Self::Pop3(error) => error.verdict(),
-            Self::MailUnreadable => Verdict::unknown(),
-            Self::MailTooSlow | Self::KeepsChanging => Verdict::transient(),
-            Self::CannotRead { .. } => Verdict::permanent(MustAct::Administrator),
+            Self::Imap(error) => error.diagnosis(),
+            Self::Pop3(error) => error.diagnosis(),
+            Self::MailUnreadable => FailureCause::Unknown.into(),
+            Self::MailTooSlow | Self::KeepsChanging => FailureCause::Transient.into(),
+            Self::CannotRead { .. } => FailureCause::ProtocolUnfit.into(),
         }
+    }
+
+    /// Returns what the failure means and who must act, as long as nobody is to be told of it.
+    pub fn verdict(&self) -> Verdict {
+        self.diagnosis().verdict()
     }
 
     /// Returns what the failure concerns.
@@ -110,46 +114,5 @@ impl SourceError {
             Self::Pop3(error) => error.code(),
             _ => None,
         }
-    }
-
-    /// Returns what to do, where the failure itself suggests more than its verdict.
-    pub const fn advice(&self) -> Option<&'static str> {
-        match self {
-            Self::Imap(error) => advice_of_imap(error),
-            Self::Pop3(error) => error.advice(),
-            _ => None,
-        }
-    }
-
-    /// Returns whether nothing answered where the server should be.
-    pub const fn is_unreached(&self) -> bool {
-        match self {
-            Self::Imap(ImapError::Connect(error)) | Self::Pop3(Pop3Error::Connect(error)) => {
-                error.is_unreached()
-            }
-            _ => false,
-        }
-    }
-}
-
-const fn advice_of_imap(error: &ImapError) -> Option<&'static str> {
-    match error {
-        ImapError::Connect(error) => Some(advice::of_connect(error)),
-        ImapError::OtherProtocol { .. } => Some(advice::OTHER_PROTOCOL),
-        ImapError::NoMechanism => Some(advice::NO_MECHANISM),
-        ImapError::SignInRefused { mechanism, .. } if !mechanism.is_oauth2() => {
-            Some(advice::WRONG_PASSWORD)
-        }
-        ImapError::Refused {
-            stage: Stage::Select,
-            ..
-        } => Some(advice::WRONG_FOLDER),
-        // A port that wants TLS from the first byte waits for it in silence.
-        ImapError::TimedOut {
-            stage: Stage::Greeting,
-        } => Some(
-            "It is tried again by itself. If it stays, check the account's port and encryption: port 993 wants tls, port 143 starttls.",
-        ),
-        _ => None,
     }
 }

@@ -105,7 +105,7 @@ impl ProviderRefusal {
 
     /// Returns what the refusal means, who must act and what to do, given how the grant fared.
     pub fn responsibility(&self, history: History) -> Responsibility {
-        let cause = self.cause();
+        let cause = self.failure_cause();
         let mut decided = responsibility(cause, history);
         let pause = matches!(cause, FailureCause::Locked).then_some(LOCKED_FOR);
         decided.verdict.retry_after = self.retry_after.or(pause);
@@ -121,7 +121,10 @@ impl ProviderRefusal {
             .or_else(|| self.status.map(|status| format!("HTTP {status}")))
     }
 
-    pub(crate) fn cause(&self) -> FailureCause {
+    pub(crate) fn failure_cause(&self) -> FailureCause {
+        if self.operation == Operation::Discover && matches!(self.status, Some(400..=407 | 410)) {
+            return FailureCause::NoMetadata;
+        }
         // An overloaded server's body proves nothing about a grant, so the status comes first.
         let known = self
             .status

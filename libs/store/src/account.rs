@@ -78,7 +78,8 @@ pub struct Account {
     pub max_connections: u32,
     /// The private CA of the server, in PEM.
     pub ca_pem: Option<String>,
-    /// Counts up with every change.
+    /// Counts up with every change. What is seen of an account is recorded with it, so that it counts only until what decides
+    /// whether the server lets the account in is changed.
     pub revision: i64,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
@@ -167,7 +168,14 @@ pub async fn update(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
              receive_existing = $17, poll_interval_seconds = $18, after_receive = $19,
              move_to = $20, max_connections = $21, ca_pem = $22, updated_at = $23,
              delete_after_days = $25, is_host_trusted = $26,
-             signs_in_for = $27, revision = revision + 1
+             signs_in_for = $27, revision = revision + 1,
+             connection_revision = CASE
+                 WHEN (direction, protocol, host, port, encryption, authorisation, login,
+                       password_sealed, client_configuration_id, grant_id, ca_pem, folders,
+                       after_receive, move_to)
+                      IS DISTINCT FROM ($5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $22, $16,
+                                        $19, $20)
+                 THEN revision + 1 ELSE connection_revision END
          WHERE account_id = $1 AND revision = $24",
         "update an account",
     )
@@ -340,7 +348,8 @@ pub async fn attach_grant(
     now: OffsetDateTime,
 ) -> Result<Vec<Key>, StoreError> {
     let keys: Vec<String> = sqlx::query_scalar(
-        "UPDATE accounts a SET grant_id = $2, revision = a.revision + 1, updated_at = $3
+        "UPDATE accounts a SET grant_id = $2, revision = a.revision + 1,
+             connection_revision = a.revision + 1, updated_at = $3
          FROM accounts signed_in
          WHERE signed_in.account_id = $1 AND a.authorisation = 'oauth2'
            AND (a.account_id = $1

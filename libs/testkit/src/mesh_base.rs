@@ -8,6 +8,7 @@ use mailmesh_domain::{AccountState, Clock, GrantId, Key, ReplicaId};
 use mailmesh_events::{Event, Problem, decode_event};
 use mailmesh_secrets::{ExposeSecret, OpeningKeys, SecretString};
 use mailmesh_store::account::{self, Account};
+use mailmesh_store::account_status::{SeenProof, SeenState};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant};
 use mailmesh_store::{
@@ -187,6 +188,15 @@ impl MeshBase {
         self.execute(&statements).await
     }
 
+    /// Makes what a replica records when a server has let an account in so long ago.
+    pub fn proof(&self, account: &Account, age: Duration) -> SeenProof {
+        SeenProof {
+            account_id: account.id,
+            revision: account.revision,
+            at: self.clock.now() - age,
+        }
+    }
+
     /// Records an account's state as a replica does that takes the account over.
     pub async fn set_account_state(
         &self,
@@ -201,7 +211,13 @@ impl MeshBase {
         let terms = lease::list_terms(&mut tx, id, &[account.id]).await?;
         let term = terms.first().context("the account is held by another")?;
         let now = self.clock.now();
-        account_status::set_state(&mut tx, term, state, problem, now).await?;
+        let revision = account.revision;
+        let seen = SeenState {
+            state,
+            problem,
+            revision,
+        };
+        account_status::set_state(&mut tx, term, seen, now).await?;
         lease::release(&mut tx, id, &[account.id]).await?;
         replica::remove(&mut tx, id).await?;
         Ok(tx.commit().await?)

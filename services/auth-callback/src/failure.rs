@@ -1,15 +1,15 @@
 //! What can stop a sign-in, and the page that says so.
 
 use mailmesh_domain::{ErrorChain, FailureCause, History, MustAct, VerdictKind, responsibility};
-use mailmesh_oauth::{OAuthError, Operation, ProviderError};
+use mailmesh_oauth::{OAuthError, Operation, ProviderError, ProviderRefusal};
 use mailmesh_secrets::{OpenError, SealError};
 use mailmesh_store::StoreError;
 
 use crate::page::{Page, Tone};
 
 const UNCHANGED: &str = "The account is as it was before. No mail is lost: inbound mail stays on the server, outbound mail waits.";
-const NEW_LINK: &str = "Ask for a new link, and sign in once more.";
-const OLD_OR_NEW_LINK: &str = "Open the link that you were given again, and sign in once more. If it has ended, ask for a new link.";
+const MAKE_LINK: &str = "Then make a new link: each works once.";
+const ASK_FOR_LINK: &str = "For that, ask for a new link: each works once.";
 
 /// Why a sign-in did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -102,33 +102,29 @@ impl SignInFailure {
                 400,
                 "This answer belongs to no sign-in that is under way: it was used already, took longer than fifteen minutes, or was not started here.",
             )
-            .act(MustAct::MailboxOwner, OLD_OR_NEW_LINK),
+            .act_on(FailureCause::AnswerUnknown),
             Self::OtherBrowser => stopped(
                 400,
                 "This answer came to another browser than the one in which the sign-in was started, or that browser keeps no cookies.",
             )
-            .act(
-                MustAct::MailboxOwner,
-                "Ask for a new link, and open it in the browser in which you sign in. Allow cookies for this site.",
-            ),
+            .act_on(FailureCause::OtherBrowser),
             Self::NoCode => stopped(400, "The provider's answer holds neither a code nor an error.")
-                .act(MustAct::MailboxOwner, NEW_LINK),
+                .act_on(FailureCause::AnswerEmpty),
             Self::NothingToSignIn => stopped(
                 409,
                 "The account of this link no longer exists, or it does not sign in with OAuth 2.0.",
             )
-            .act(MustAct::Administrator, "Check the account, and make a new link."),
+            .act_on(FailureCause::NothingToSignIn),
             Self::OtherClient => stopped(
                 409,
                 "The account, or the provider's settings, were changed while you signed in.",
             )
-            .act(MustAct::MailboxOwner, NEW_LINK),
+            .act_on(FailureCause::ChangedMeanwhile),
             Self::SharedRedirect { own } => shared_redirect(own),
             Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => refused(error),
-            Self::Provider(error) => stopped(500, sentence(error)).act(
-                MustAct::Administrator,
-                "Correct the client configuration: what is named here cannot be used. Then make a new link.",
-            ),
+            Self::Provider(error) => stopped(500, sentence(error))
+                .act_on(FailureCause::ClientFieldUnusable)
+                .then(MAKE_LINK),
             Self::MissingScopes { scopes } => missing_scopes(scopes),
             Self::OtherMailbox {
                 expected,
@@ -140,12 +136,9 @@ impl SignInFailure {
                 500,
                 "Something failed on our side, and the sign-in was not stored.",
             )
-            .act(
-                MustAct::MailboxOwner,
-                "Ask for a new link in a few minutes. If it fails again, tell the administrator: the cause is in the log.",
-            ),
+            .act_on(FailureCause::SignInNotStored),
             Self::Busy => stopped(503, "Too many sign-ins are under way at this moment.")
-                .act(MustAct::MailboxOwner, "Load this page again in a minute."),
+                .act_on(FailureCause::Busy),
         }
         .mail(UNCHANGED)
     }
@@ -156,10 +149,7 @@ fn stopped(status: u16, what: impl Into<String>) -> Page {
 }
 
 fn dead_link(status: u16, what: &str) -> Page {
-    stopped(status, what).act(
-        MustAct::Administrator,
-        "Make a new link for the account. Each works for one sign-in.",
-    )
+    stopped(status, what).act_on(FailureCause::LinkOver)
 }
 
 fn connected() -> Page {
@@ -177,10 +167,7 @@ fn shared_redirect(own: &str) -> Page {
         "Several client configurations share one redirect URI, so that an answer of one provider could be passed off as another's.",
     )
     .fact("Redirect URI to register", own)
-    .act(
-        MustAct::Administrator,
-        "Register the redirect URI named here at the provider and set own_redirect_uri of the client configuration to true; one configuration alone may stay without. Then make a new link.",
-    )
+    .act_on(FailureCause::SharedRedirect)
 }
 
 fn refused(error: &OAuthError) -> Page {
@@ -190,27 +177,17 @@ fn refused(error: &OAuthError) -> Page {
         VerdictKind::NeedsSignIn => 403,
         VerdictKind::NeedsAdministrator | VerdictKind::Permanent | VerdictKind::Unknown => 502,
     };
-    let (who, action) = if let Some(correction) = correction(error) {
-        (MustAct::Administrator, correction.to_owned())
-    } else if verdict.kind == VerdictKind::Unknown {
-        (
-            MustAct::Administrator,
-            "Check the URLs of the client configuration, and look what the provider said up in its documentation: its answer cannot be used. Then make a new link.".to_owned(),
-        )
-    } else if verdict.is_retryable() {
+    let page = stopped(status, sentence(error));
+    let decided = error.responsibility(History::NEW);
+    let mut page = match (verdict.kind, verdict.who) {
+        // The reason is known better than that the answer cannot be used.
+        _ if cannot_be_asked(error) => page.act(&decided).then(MAKE_LINK),
+        (VerdictKind::Unknown, _) => page.act_on(FailureCause::SignInUnclear),
         // Nothing tries a sign-in again by itself.
-        (
-            MustAct::MailboxOwner,
-            "Ask for a new link in a few minutes and sign in again. If it stays, tell the administrator.".to_owned(),
-        )
-    } else {
-        let link = match verdict.who {
-            MustAct::MailboxOwner => "For that, ask for a new link: each works once.",
-            _ => "Then make a new link: each works once.",
-        };
-        (verdict.who, format!("{} {link}", error.action()))
+        _ if verdict.is_retryable() => page.act_on(FailureCause::SignInInterrupted),
+        (_, MustAct::MailboxOwner) => page.act(&decided).then(ASK_FOR_LINK),
+        _ => page.act(&decided).then(MAKE_LINK),
     };
-    let mut page = stopped(status, sentence(error)).act(who, action);
     if let Some(code) = error.code() {
         page = page.fact("The provider's code", code);
     }
@@ -227,17 +204,11 @@ fn refused(error: &OAuthError) -> Page {
     page
 }
 
-/// Returns what to correct when the provider cannot even be asked: no new link helps then.
-fn correction(error: &OAuthError) -> Option<&'static str> {
-    if matches!(error, OAuthError::Untrusted { .. }) {
-        return Some(error.action());
-    }
-    let refusal = error.refusal()?;
-    let is_absent =
-        refusal.operation == Operation::Discover && matches!(refusal.status, Some(400..=407 | 410));
-    is_absent.then_some(
-        "Correct the issuer in the client configuration: the provider's metadata is not at this address. Then make a new link.",
-    )
+fn cannot_be_asked(error: &OAuthError) -> bool {
+    let is_absent = |refusal: &ProviderRefusal| {
+        refusal.operation == Operation::Discover && matches!(refusal.status, Some(400..=407 | 410))
+    };
+    matches!(error, OAuthError::Untrusted { .. }) || error.refusal().is_some_and(is_absent)
 }
 
 fn missing_scopes(scopes: &[String]) -> Page {
@@ -246,10 +217,7 @@ fn missing_scopes(scopes: &[String]) -> Page {
         "You signed in, but did not allow everything that the mailbox needs.",
     )
     .fact("Not allowed", scopes.join(" "))
-    .act(
-        MustAct::MailboxOwner,
-        "Ask for a new link, sign in again, and leave every box ticked. If the provider offers no such box, the administrator must add these scopes to the application.",
-    )
+    .act_on(FailureCause::ScopesLeftOut)
 }
 
 fn no_refresh_token(is_asked: bool) -> Page {
@@ -257,18 +225,17 @@ fn no_refresh_token(is_asked: bool) -> Page {
         403,
         "The provider allowed access for a short time only: it gave no refresh token, so the connection would end within hours.",
     );
-    if is_asked {
-        page.act(
-            MustAct::MailboxOwner,
-            "Remove this application from your account at the provider, ask for a new link and consent again.",
-        )
+    let cause = if is_asked {
+        FailureCause::NoRefreshToken
     } else {
-        let decided = responsibility(FailureCause::OfflineAccessNotAsked, History::NEW);
-        page.act(
-            decided.verdict.who,
-            format!("{} Make a new link for that.", decided.action),
-        )
-    }
+        FailureCause::OfflineAccessNotAsked
+    };
+    let decided = responsibility(cause, History::NEW);
+    let link = match decided.verdict.who {
+        MustAct::MailboxOwner => ASK_FOR_LINK,
+        _ => MAKE_LINK,
+    };
+    page.act(&decided).then(link)
 }
 
 fn other_mailbox(expected: &str, signed_in: &str, claim: Option<&str>) -> Page {
@@ -278,10 +245,7 @@ fn other_mailbox(expected: &str, signed_in: &str, claim: Option<&str>) -> Page {
     )
     .fact("To be connected", expected)
     .fact("Signed in", signed_in)
-    .act(
-        MustAct::MailboxOwner,
-        "Sign out at the provider, ask for a new link, and sign in with the mailbox that is to be connected. If both are the same mailbox, the administrator must enter the login as the provider writes it, or name another identity claim.",
-    );
+    .act_on(FailureCause::OtherMailbox);
     match claim {
         Some(claim) => page.fact("Identity claim", claim),
         None => page,

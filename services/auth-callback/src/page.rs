@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use mailmesh_domain::{MustAct, SignInId};
+use mailmesh_domain::{FailureCause, History, MustAct, Responsibility, SignInId, responsibility};
 use mailmesh_secrets::{
     ExposeSecret, OpeningKeys, SealContext, SealedSecret, SecretString, sha256,
 };
@@ -89,9 +89,21 @@ impl Page {
     }
 
     #[must_use]
-    pub(crate) fn act(mut self, who: MustAct, action: impl Into<String>) -> Self {
-        self.must_act = Some(who);
-        self.action = Some(action.into());
+    pub(crate) fn act(mut self, decided: &Responsibility) -> Self {
+        self.must_act = Some(decided.verdict.who);
+        self.action = Some(decided.action.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn act_on(self, cause: FailureCause) -> Self {
+        self.act(&responsibility(cause, History::NEW))
+    }
+
+    /// Says what is to follow the action.
+    #[must_use]
+    pub(crate) fn then(mut self, next: &str) -> Self {
+        self.action = self.action.map(|action| format!("{action} {next}"));
         self
     }
 

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use mailmesh_accounts::{EndpointError, MailServers};
-use mailmesh_domain::{
-    FailureCause, History, Responsibility, Verdict, VerdictKind, responsibility,
-};
+use mailmesh_domain::{History, Responsibility, responsibility};
 use mailmesh_mail::{Credentials, ProbeError, ProbeStep, probe};
 use mailmesh_secrets::SecretString;
 use mailmesh_store::account::Account;
@@ -51,7 +49,7 @@ pub(crate) async fn prove(
         }
         Err(error) => {
             warn!(
-                kind = ?error.verdict().kind,
+                kind = ?error.responsibility().verdict.kind,
                 code = error.code(),
                 "The mail server does not accept the new token yet"
             );
@@ -83,21 +81,14 @@ async fn try_account(
 }
 
 impl ProbeFailure {
-    fn verdict(&self) -> Verdict {
-        match (self, self.refused_token()) {
-            (_, Some(decided)) => decided.verdict,
-            (Self::Endpoint(error), _) => error.verdict(),
-            (Self::SignIn(error) | Self::Folder { source: error, .. }, _) => error.verdict(),
+    /// Returns who must act: the sign-in has just succeeded, so that a refused token is no matter of signing in again.
+    fn responsibility(&self) -> Responsibility {
+        match self {
+            Self::Endpoint(error) => responsibility(error.failure_cause(), History::NEW),
+            Self::SignIn(error) | Self::Folder { source: error, .. } => {
+                error.diagnosis().responsibility(History::NEW)
+            }
         }
-    }
-
-    /// Returns who must act when the server refuses the token: another sign-in would bring the same.
-    fn refused_token(&self) -> Option<Responsibility> {
-        let Self::SignIn(error) = self else {
-            return None;
-        };
-        let is_refused = error.verdict().kind == VerdictKind::NeedsSignIn;
-        is_refused.then(|| responsibility(FailureCause::TokenRefused, History::NEW))
     }
 
     fn code(&self) -> Option<String> {
@@ -113,21 +104,6 @@ impl ProbeFailure {
                 "You signed in, but the mail server does not let us in yet"
             }
             Self::Folder { .. } => "You signed in, but a folder cannot be opened yet",
-        }
-    }
-
-    fn action(&self) -> &'static str {
-        if let Some(decided) = self.refused_token() {
-            return decided.action;
-        }
-        match self {
-            Self::Endpoint(EndpointError::Tls(_)) => {
-                "Correct the account's ca_pem. It is tried again by itself."
-            }
-            Self::Endpoint(EndpointError::Address(_)) => {
-                "Set the account's host. It is tried again by itself."
-            }
-            Self::SignIn(error) | Self::Folder { source: error, .. } => error.advice(),
         }
     }
 }
@@ -160,6 +136,6 @@ impl ProbeResult {
         if let Some(code) = error.code() {
             page = page.fact("The server's code", code);
         }
-        page.act(error.verdict().who, error.action()).mail(MAIL)
+        page.act(&error.responsibility()).mail(MAIL)
     }
 }

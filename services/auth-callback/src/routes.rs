@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
-use mailmesh_domain::MustAct;
+use mailmesh_domain::FailureCause;
 use mailmesh_oauth::OWN_REDIRECT_PATH;
 use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -104,10 +104,7 @@ fn takes_too_long() -> Page {
         "This takes too long",
         "The provider or the mail server has not answered for a minute.",
     )
-    .act(
-        MustAct::MailboxOwner,
-        "Wait a few minutes and ask the administrator whether the mailbox is connected: a sign-in that was made goes on by itself. If it is not, ask for a new link.",
-    )
+    .act_on(FailureCause::SignInSlow)
 }
 
 async fn make_room(

@@ -9,10 +9,11 @@ use mailmesh_oauth::{
     exchange_code, identify, missing_scopes,
 };
 use mailmesh_secrets::SecretString;
-use mailmesh_store::Tx;
 use mailmesh_store::account::{self, Account};
+use mailmesh_store::account_status::{self, SeenProof};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::sign_in::SignIn;
+use mailmesh_store::{StoreError, Tx};
 use std::sync::Arc;
 use tokio::time::timeout;
 use tracing::{error, info, warn};
@@ -20,7 +21,7 @@ use tracing::{error, info, warn};
 use crate::context::ServiceContext;
 use crate::failure::SignInFailure;
 use crate::page::Page;
-use crate::probe;
+use crate::probe::{self, ProbeResult};
 use crate::storing::{Consent, store};
 
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
@@ -49,7 +50,28 @@ pub(crate) async fn finish(app: &ServiceContext, sign_in: &SignIn, answer: Provi
     info!("A mailbox was connected");
     let proof = probe::prove(&app.replica.servers, &account, access_token).await;
     app.metrics.count(proof.kind());
+    if matches!(proof, ProbeResult::Worked)
+        && let Err(error) = record_proof(app, &account).await
+    {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "The account's proof was not recorded; its first work proves it"
+        );
+    }
     proof.page(&account)
+}
+
+/// An outbound account may have nothing to send for long.
+async fn record_proof(app: &ServiceContext, account: &Account) -> Result<(), StoreError> {
+    let proof = SeenProof {
+        account_id: account.id,
+        // Storing the grant was the change after the one that was read; any other since may be of what was tried.
+        revision: account.revision + 1,
+        at: app.replica.clock.now(),
+    };
+    let mut tx = app.replica.database.begin().await?;
+    account_status::set_proved(&mut tx, &[proof]).await?;
+    tx.commit().await
 }
 
 async fn accept(

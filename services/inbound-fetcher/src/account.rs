@@ -54,7 +54,7 @@ impl Worker {
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> Self {
-        let recorded = RecordedState::new(snapshot.term, snapshot.state, Arc::clone(&signals));
+        let recorded = RecordedState::new(&snapshot, Arc::clone(&signals));
         let owner = AccountContext::new(context, (snapshot.account, snapshot.term), signals);
         Self {
             owner: Box::new(owner),
@@ -182,6 +182,7 @@ impl Worker {
 
     async fn succeed(&mut self) {
         self.refusals = TokenRefusals::default();
+        self.has_worked = true;
         let problem = self.watch.problem();
         let state = match &problem {
             Some(_) => AccountState::Failing,
@@ -225,12 +226,7 @@ impl Worker {
         let is_lasting = !verdict.is_retryable();
         let is_told = is_lasting || failures >= settings.failures_to_report;
         if is_told && !failure.is_of_mesh() {
-            let has_worked = self.has_worked || self.owner.signals.proved_at().is_some();
-            let problem = if has_worked {
-                failure.problem(verdict)
-            } else {
-                failure.problem_at_first(verdict)
-            };
+            let problem = failure.problem(self.owner.history(self.has_worked));
             let state = AccountState::Failing;
             self.recorded
                 .set(&context.replica, account, state, Some(&problem))

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use mailmesh_accounts::WorkerSignals;
-use mailmesh_domain::AfterReceive;
+use mailmesh_domain::{AfterReceive, History};
 use mailmesh_store::account::Account;
 use mailmesh_store::lease::LeaseTerm;
+use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -19,6 +21,7 @@ pub(crate) struct AccountContext {
     pub(crate) term: LeaseTerm,
     pub(crate) signals: Arc<WorkerSignals>,
     pub(crate) stop: CancellationToken,
+    started_at: OffsetDateTime,
     /// Attempts to watch the account, failed in a row.
     failures: AtomicU32,
 }
@@ -30,6 +33,7 @@ impl AccountContext {
         signals: Arc<WorkerSignals>,
     ) -> Self {
         Self {
+            started_at: context.now(),
             context,
             account,
             term,
@@ -54,6 +58,16 @@ impl AccountContext {
             info!(account.id = %self.account.id, dark_seconds, "The account is watched again");
         }
         self.signals.prove(now);
+    }
+
+    /// Returns how the account has fared, given whether it had worked before this worker.
+    pub(crate) fn history(&self, has_worked: bool) -> History {
+        let proved_at = self.signals.proved_at();
+        let since = proved_at.unwrap_or(self.started_at);
+        History {
+            has_worked: has_worked || proved_at.is_some(),
+            failing_for: Duration::try_from(self.context.now() - since).unwrap_or_default(),
+        }
     }
 
     /// Counts a failure; returns how many there were in a row.

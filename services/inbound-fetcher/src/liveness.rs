@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_accounts::WorkerRegistry;
-use mailmesh_domain::AccountId;
+use mailmesh_store::account_status::SeenProof;
 use mailmesh_store::{StoreError, account_status};
-use time::OffsetDateTime;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -42,7 +41,11 @@ async fn record(context: &ServiceContext, registry: &WorkerRegistry) {
         let since = worker.proved_at.unwrap_or(worker.started_at);
         let seconds = u64::try_from((now - since).whole_seconds()).unwrap_or(0);
         metrics.show_unproved(worker.key, seconds);
-        proofs.extend(worker.proved_at.map(|at| (worker.id, at)));
+        proofs.extend(worker.proved_at.map(|at| SeenProof {
+            account_id: worker.id,
+            revision: worker.revision,
+            at,
+        }));
     });
     metrics.show_accounts(workers);
     if proofs.is_empty() {
@@ -56,10 +59,7 @@ async fn record(context: &ServiceContext, registry: &WorkerRegistry) {
     }
 }
 
-async fn write(
-    context: &ServiceContext,
-    proofs: &[(AccountId, OffsetDateTime)],
-) -> Result<(), StoreError> {
+async fn write(context: &ServiceContext, proofs: &[SeenProof]) -> Result<(), StoreError> {
     let mut tx = context.replica.database.begin().await?;
     account_status::set_proved(&mut tx, proofs).await?;
     tx.commit().await

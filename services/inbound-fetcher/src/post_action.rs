@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mailmesh_domain::{AfterReceive, MailId, Position};
+use mailmesh_domain::{AfterReceive, History, MailId, Position};
 use mailmesh_events::Problem;
 use mailmesh_mail::SourceError;
 use mailmesh_mail::source::{PostAction, PostActionEffect};
@@ -184,7 +184,7 @@ impl PostActions {
         let delay = settings.backoff().after_or(count, hint);
         let problem = if !verdict.is_retryable() || count >= settings.failures_to_report {
             let what = format!("Received mails cannot be marked, moved or deleted: {error}.");
-            let problem = Problem::new(what, verdict)
+            let problem = Problem::decided(what, &error.diagnosis().responsibility(History::WORKS))
                 .with_code(error.code().map(ToOwned::to_owned))
                 .with_mail("Mail is received; it stays where it is on the server.");
             Some(problem)

@@ -309,9 +309,9 @@ impl Worker {
     }
 
     fn rest_before_scaling(&self, failure: &TransportFailure) -> Duration {
-        match failure.verdict.kind {
-            VerdictKind::Transient => failure.verdict.retry_after.unwrap_or_default(),
-            _ => self.context.retry.rest_after(failure.verdict),
+        match failure.verdict().kind {
+            VerdictKind::Transient => failure.diagnosis.retry_after.unwrap_or_default(),
+            _ => self.context.retry.rest_after(failure.verdict()),
         }
     }
 

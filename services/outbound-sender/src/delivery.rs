@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::FailureCause;
 use mailmesh_mail::message::Envelope;
 use mailmesh_mail::transport::{
     CommitResult, FailureDetail, MailTransport, Preparation, PreparedMail, Scope, TransportFailure,
@@ -43,7 +43,10 @@ pub(crate) async fn deliver(
     let envelope = match Envelope::try_new(Some(&mail.envelope_from), waiting) {
         Ok(envelope) => envelope,
         Err(error) => {
-            return DeliveryResult::Ended(AttemptResult::Failed(unsendable(&error.to_string())));
+            return DeliveryResult::Ended(AttemptResult::Failed(unsendable(
+                &error.to_string(),
+                FailureCause::MailUnsendable,
+            )));
         }
     };
     let prepared = match transport.prepare(&envelope, raw).await {
@@ -97,13 +100,12 @@ async fn commit(
 }
 
 /// Failure of a mail that no server could accept.
-pub(crate) fn unsendable(why: &str) -> TransportFailure {
+pub(crate) fn unsendable(why: &str, cause: FailureCause) -> TransportFailure {
     let what = format!("The mail cannot be sent: {why}");
-    let verdict = Verdict::permanent(MustAct::Administrator);
-    TransportFailure::new(what, verdict, Scope::Message)
+    TransportFailure::new(what, cause, Scope::Message)
 }
 
 pub(crate) fn hung_up() -> TransportFailure {
     let what = "The server hangs up right after the sign-in";
-    TransportFailure::new(what, Verdict::transient(), Scope::Host)
+    TransportFailure::new(what, FailureCause::Transient, Scope::Host)
 }

@@ -164,5 +164,7 @@ fn is_waiting(outcome: &Outcome, address: &str) -> bool {
 
 fn problem(outcome: &Outcome) -> Problem {
     let problem = outcome.problem.clone();
-    problem.unwrap_or_else(|| Problem::new("unknown", mailmesh_domain::Verdict::unknown()))
+    problem.unwrap_or_else(|| {
+        crate::failure::problem_from("unknown", mailmesh_domain::FailureCause::Unknown)
+    })
 }

@@ -2,45 +2,36 @@
 
 pub(crate) mod credentials;
 
-use mailmesh_domain::{MustAct, UncertainPolicy, Verdict};
+use mailmesh_domain::{FailureCause, History, Responsibility, UncertainPolicy, responsibility};
 use mailmesh_events::Problem;
-use mailmesh_mail::advice::{CHECK_HOST, CHECK_SCOPES};
 use mailmesh_mail::transport::TransportFailure;
 use mailmesh_store::outbound_mail::OutboundMail;
 
 /// What becomes of mail that waits with its account.
 pub(crate) const WAITS: &str = "It stays queued and is sent once this is solved.";
 
-/// What a person can do about an uncertain mail; nothing is wrong with account or configuration.
-pub(crate) const DECIDE: &str = "Look for the mail in the Sent folder, then decide: POST /v1/outbox/<mail_id>/decision with resend, assume_sent or fail.";
-
+/// Describes a failure that is told of a mail, or of an account that has just worked.
 pub(crate) fn problem_of(failure: &TransportFailure) -> Problem {
-    let problem =
-        Problem::new(failure.what.clone(), failure.verdict).with_code(failure.code.clone());
-    match failure.advice {
-        Some(advice) => problem.with_action(advice),
-        None => problem,
-    }
+    problem_after(failure, History::WORKS)
 }
 
-/// Describes a failure of an account that has never worked: what seems to pass may be a setting.
-pub(crate) fn problem_at_first(failure: &TransportFailure) -> Problem {
-    let verdict = Verdict::needs_administrator(MustAct::Administrator);
-    described(failure, verdict).with_action(CHECK_HOST)
+/// Describes a failure of work that has fared so.
+pub(crate) fn problem_after(failure: &TransportFailure, history: History) -> Problem {
+    described(failure, &failure.diagnosis.responsibility(history))
 }
 
-/// Describes the failure of an account whose fresh tokens are refused, although the sign-in works: it ends with another
-/// sign-in, and that is in vain before the administrator has looked at the scopes.
-pub(crate) fn problem_of_tokens(failure: &TransportFailure) -> Problem {
-    let verdict = Verdict {
-        who: MustAct::Administrator,
-        ..Verdict::needs_sign_in()
-    };
-    described(failure, verdict).with_action(CHECK_SCOPES)
+/// Describes a failure whose own cause is not what decides.
+pub(crate) fn problem_by(failure: &TransportFailure, cause: FailureCause) -> Problem {
+    described(failure, &responsibility(cause, History::WORKS))
 }
 
-fn described(failure: &TransportFailure, verdict: Verdict) -> Problem {
-    Problem::new(failure.what.clone(), verdict).with_code(failure.code.clone())
+/// Describes what no server has said.
+pub(crate) fn problem_from(what: impl Into<String>, cause: FailureCause) -> Problem {
+    Problem::decided(what, &responsibility(cause, History::WORKS))
+}
+
+fn described(failure: &TransportFailure, decided: &Responsibility) -> Problem {
+    Problem::decided(failure.what.clone(), decided).with_code(failure.code.clone())
 }
 
 /// What becomes of an uncertain mail.

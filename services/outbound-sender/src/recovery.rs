@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_accounts::Replica;
-use mailmesh_domain::{AccountId, Key, Verdict};
+use mailmesh_domain::{AccountId, FailureCause, Key};
 use mailmesh_events::{EncodedEvent, Problem};
 use mailmesh_store::outbound_mail::RecoveredAttempts;
 use mailmesh_store::{StoreError, Tx, account, outbound_mail, outbox};
@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::context::{ServiceContext, wake_holders};
 use crate::event;
-use crate::failure::{DECIDE, uncertain_mail};
+use crate::failure::{problem_from, uncertain_mail};
 use crate::metric;
 
 /// Interval of looking for orphaned attempts.
@@ -116,5 +116,5 @@ async fn events_of(
 
 fn left_behind() -> Problem {
     let what = "The process that sent the mail ended before it had the server's final reply";
-    Problem::new(what, Verdict::unknown()).with_action(DECIDE)
+    problem_from(what, FailureCause::MailUncertain)
 }

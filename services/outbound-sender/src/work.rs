@@ -23,7 +23,7 @@ impl AccountWork for OutboundWork {
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> BoxFuture<'static, ()> {
-        let recorded = RecordedState::new(snapshot.term, snapshot.state, Arc::clone(&signals));
+        let recorded = RecordedState::new(&snapshot, Arc::clone(&signals));
         let account = Arc::new(snapshot.account);
         let span = info_span!(target: LOG_CONTEXT, parent: None, "account", account.id = %account.id, account.key = %account.key);
         let worker = Worker::new(

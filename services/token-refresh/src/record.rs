@@ -218,7 +218,12 @@ async fn tell_accounts(
             AccountState::SignInRequired => {
                 events.push(&AccountSignInRequired { account, problem });
             }
-            _ => events.push(&AccountFailing { account, problem }),
+            _ => events.push(&AccountFailing {
+                account,
+                problem,
+                // Of the mail server, token-refresh knows nothing.
+                is_unproved: false,
+            }),
         }
     }
     if state == AccountState::SignInRequired {

@@ -57,6 +57,8 @@ pub(super) struct RunningWorker {
 pub struct WorkerView<'a> {
     pub id: AccountId,
     pub key: &'a Key,
+    /// Revision of the account that it works with.
+    pub revision: i64,
     /// When this replica began to work on it.
     pub started_at: OffsetDateTime,
     /// When its server last confirmed its state.
@@ -96,6 +98,7 @@ impl WorkerRegistry {
             visitor(WorkerView {
                 id: *id,
                 key: &worker.key,
+                revision: worker.revision,
                 started_at: worker.started_at,
                 proved_at: worker.signals.proved_at(),
             });

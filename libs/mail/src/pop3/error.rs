@@ -1,13 +1,12 @@
 use std::io;
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{Diagnosis, FailureCause, Verdict};
 use thiserror::Error;
 
 use super::reply::ErrReply;
 use super::stage::{Mechanism, Stage};
 use super::verdict::{Judgement, RefusedStep, TokenState, judge};
-use crate::advice;
 use crate::{ConnectError, InvalidCredentials};
 
 /// Why a POP3 session could not do what it was asked for.
@@ -133,28 +132,38 @@ impl std::fmt::Display for CodePrefix<'_> {
 }
 
 impl Pop3Error {
-    /// Returns what the failure means and who must act.
-    pub fn verdict(&self) -> Verdict {
+    /// Returns what the failure is caused by, and the server's hint on when to come back.
+    pub fn diagnosis(&self) -> Diagnosis {
         if let Some(judgement) = self.judgement() {
-            return judgement.verdict;
+            return judgement.diagnosis;
         }
-        match self {
-            Self::Connect(error) => error.verdict(),
-            Self::Credentials(error) => error.verdict(),
+        let cause = match self {
+            Self::Connect(error) => error.failure_cause(),
+            Self::Credentials(error) => error.failure_cause(),
+            // A port that wants TLS from the first byte waits for it in silence.
+            Self::TimedOut {
+                stage: Stage::Greeting,
+            } => FailureCause::ServerSilent,
             Self::ConnectionLost { .. }
             | Self::TimedOut { .. }
             | Self::Unsolicited { .. }
             | Self::UnfinishedMail
             | Self::NotTaken
-            | Self::Closed => Verdict::transient(),
-            Self::TokenTooLong { .. }
-            | Self::OtherProtocol { .. }
-            | Self::StartTlsTampered
-            | Self::NoSuchFolder
-            | Self::Unsupported { .. } => Verdict::needs_administrator(MustAct::Administrator),
-            Self::MailGone | Self::NoFolder => Verdict::permanent(MustAct::Administrator),
-            _ => Verdict::unknown(),
-        }
+            | Self::Closed => FailureCause::Transient,
+            Self::TokenTooLong { .. } => FailureCause::TokenTooLong,
+            Self::OtherProtocol { .. } => FailureCause::OtherProtocol,
+            Self::StartTlsTampered => FailureCause::TlsTampered,
+            Self::NoSuchFolder => FailureCause::FolderBesideInbox,
+            Self::Unsupported { .. } => FailureCause::PostActionUnfit,
+            Self::MailGone | Self::NoFolder => FailureCause::ServerUnfit,
+            _ => FailureCause::Unknown,
+        };
+        cause.into()
+    }
+
+    /// Returns what the failure means and who must act, as long as nobody is to be told of it.
+    pub fn verdict(&self) -> Verdict {
+        self.diagnosis().verdict()
     }
 
     /// Returns whether the access token was refused: refresh it once, and if that one is refused too, sign in anew.
@@ -185,31 +194,6 @@ impl Pop3Error {
     pub fn code(&self) -> Option<&str> {
         let (_, refusal, _) = self.refusal()?;
         refusal.code.as_deref()
-    }
-
-    /// Returns what to do, where the failure itself suggests more than its verdict.
-    pub const fn advice(&self) -> Option<&'static str> {
-        match self {
-            Self::TokenTooLong { .. } => Some(
-                "Microsoft's POP3 servers take no longer token since July 2025, and its length is Microsoft's: read the mailbox by IMAP.",
-            ),
-            Self::OtherProtocol { .. } => Some(advice::OTHER_PROTOCOL),
-            Self::Connect(error) => Some(advice::of_connect(error)),
-            Self::SignInRefused { mechanism, .. } if !mechanism.is_oauth2() => {
-                Some(advice::WRONG_PASSWORD)
-            }
-            Self::NoSuchFolder => Some("Set the account's folder to INBOX: POP3 shows no other."),
-            // A port that wants TLS from the first byte waits for it in silence.
-            Self::TimedOut {
-                stage: Stage::Greeting,
-            } => Some(
-                "It is tried again by itself. If it stays, check the account's port and encryption: port 995 wants tls, port 110 starttls.",
-            ),
-            Self::Unsupported { .. } => {
-                Some("Choose another setting for received mail: POP3 can keep it or delete it.")
-            }
-            _ => None,
-        }
     }
 
     fn has_token_state(&self, state: TokenState) -> bool {

@@ -69,7 +69,7 @@ impl ListingReader<'_> {
     /// announces UIDL has another reason.
     fn has_uidl(&self, refusal: &ErrReply) -> bool {
         let kind = judge(RefusedStep::Command(STAGE), refusal, None)
-            .verdict
+            .verdict()
             .kind;
         self.offered.has_uidl() || kind != VerdictKind::Unknown
     }

@@ -342,7 +342,7 @@ impl Session {
 
 /// Not about the server, the session or its token.
 fn is_about_mail(stage: Stage, refusal: &ErrReply) -> bool {
-    let verdict = judge(RefusedStep::Command(stage), refusal, None).verdict;
+    let verdict = judge(RefusedStep::Command(stage), refusal, None).verdict();
     matches!(verdict.kind, VerdictKind::Unknown | VerdictKind::Permanent)
 }
 

@@ -199,10 +199,10 @@ impl<'a> Transaction<'a> {
 
 fn result(recipient: &str, reply: &Reply) -> RecipientResult {
     let refusal = || {
-        let (verdict, scope) = judge(Phase::Recipient, reply);
+        let (diagnosis, scope) = judge(Phase::Recipient, reply);
         RecipientRefusal {
             code: reply.status(),
-            verdict,
+            diagnosis,
             scope,
             is_over_the_number: is_too_many_recipients(reply),
         }

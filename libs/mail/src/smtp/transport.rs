@@ -120,7 +120,6 @@ fn failure_of(error: &SmtpError) -> TransportFailure {
     let detail = match error {
         SmtpError::ClosedWhileIdle | SmtpError::Unusable => FailureDetail::NotTried,
         SmtpError::TokenRefused { .. } => FailureDetail::TokenRefused,
-        error if error.is_unreached() => FailureDetail::Unreached,
         SmtpError::Refused {
             phase: Phase::Content,
             ..
@@ -129,18 +128,17 @@ fn failure_of(error: &SmtpError) -> TransportFailure {
     };
     TransportFailure::new(
         with_reply(error, error.reply()),
-        error.verdict(),
+        error.diagnosis(),
         error.scope(),
     )
     .with_code(error.reply().map(Reply::status))
     .with_detail(detail)
-    .with_advice(error.advice())
 }
 
 fn failure_of_commit(error: &CommitError) -> TransportFailure {
     TransportFailure::new(
         with_reply(error, error.reply()),
-        error.verdict(),
+        error.diagnosis(),
         error.scope(),
     )
     .with_code(error.reply().map(Reply::status))

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::str::FromStr;
 
 use anyhow::Result;
-use mailmesh_domain::{AccountId, Direction, Position, Verdict};
+use mailmesh_domain::{AccountId, Direction, FailureCause, Position};
 use mailmesh_events::Problem;
 use mailmesh_secrets::sha256;
 use mailmesh_store::mailbox::{self, FoundMail, ReceivedMail, UnreadMail};
@@ -190,7 +190,7 @@ async fn mail_is_known_at_its_position_by_content_and_one_that_failed_by_positio
     let seen = received(account, "INBOX", 1, b"seen");
     mailbox::insert(&mut tx, std::slice::from_ref(&seen), NOW).await?;
     let unread = UnreadMail::new("INBOX", &sample::position(1, 9), 9, None);
-    let problem = Problem::new("broken", Verdict::unknown());
+    let problem = Problem::new("broken", FailureCause::Unknown);
     mailbox::count_failure(&mut tx, account, &unread, &problem, NOW).await?;
 
     let epoch = u64::from_str(seen.position.epoch().as_str())?;

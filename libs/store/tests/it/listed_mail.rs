@@ -210,11 +210,11 @@ async fn absent_mails_are_forgotten_after_a_while_if_the_account_was_reached_sin
     note_listing(&mut tx, account, FOLDER, &listing, NOW).await?;
     // Absence is counted from the first listing that showed it.
     note_listing(&mut tx, account, FOLDER, &listing, LATER).await?;
-    account_status::set_proved(&mut tx, &[(account, LATER)]).await?;
+    account_status::set_proved(&mut tx, &[sample::proof(account, LATER)]).await?;
 
     let too_early = forget_absent(&mut tx, NOW, 10).await?;
     let unreached = forget_absent(&mut tx, LATER, 10).await?;
-    let proved = [(account, LATER + Duration::SECOND)];
+    let proved = [sample::proof(account, LATER + Duration::SECOND)];
     account_status::set_proved(&mut tx, &proved).await?;
     let mut forgotten = Vec::new();
     for _ in 0..3 {

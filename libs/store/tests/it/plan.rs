@@ -335,7 +335,7 @@ async fn inbound(filled: &Filled) -> Result<()> {
         .await?;
     filled
         .check("account status", async |tx| {
-            account_status::set_proved(tx, &[(account, NOW)]).await?;
+            account_status::set_proved(tx, &[sample::proof(account, NOW)]).await?;
             let mark = EventMark {
                 stream_created_at: Some(NOW),
                 sequence: 7,

@@ -2,12 +2,14 @@
 
 use anyhow::{Context, Result};
 use mailmesh_domain::{
-    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption, GrantId,
-    GrantState, Key, MailId, Position, Protocol, ReplicaId, SystemClock, UncertainPolicy, Verdict,
+    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption,
+    FailureCause, GrantId, GrantState, Key, MailId, Position, Protocol, ReplicaId, SystemClock,
+    UncertainPolicy,
 };
 use mailmesh_events::Problem;
 use mailmesh_secrets::{SealedSecret, sha256};
 use mailmesh_store::account::{self, Account, ServerAddress};
+use mailmesh_store::account_status::SeenProof;
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, ClaimRules, ClientShares, Grant};
 use mailmesh_store::lease::{self, LeaseTerm};
@@ -30,7 +32,7 @@ pub(crate) fn mail_id() -> MailId {
 }
 
 pub(crate) fn problem() -> Problem {
-    Problem::new("the server did not answer", Verdict::transient())
+    Problem::new("the server did not answer", FailureCause::Transient)
 }
 
 /// Has a new replica take over an account that nobody holds.
@@ -249,4 +251,13 @@ pub(crate) async fn recorded(
     };
     progress::record(tx, &[&mail], NOW).await?;
     Ok(mail.id)
+}
+
+/// A proof under the revision that [`stored`] gives.
+pub(crate) fn proof(account_id: AccountId, at: OffsetDateTime) -> SeenProof {
+    SeenProof {
+        account_id,
+        revision: 1,
+        at,
+    }
 }

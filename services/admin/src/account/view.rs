@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use mailmesh_domain::{
     AccountId, AccountState, AfterReceive, Authorisation, ClientConfigurationId, Direction,
-    Encryption, GrantId, GrantState, Key, MustAct, Protocol, Verdict,
+    Encryption, FailureCause, GrantId, GrantState, History, Key, Protocol, responsibility,
 };
 use mailmesh_events::Problem;
 use mailmesh_store::account::Account;
@@ -135,13 +135,11 @@ fn hide_network(account: &Account, status: &mut AccountStatus) {
         return;
     }
     if let Some(problem) = &mut status.problem {
-        let verdict = Verdict::needs_administrator(MustAct::Administrator);
         let mail = std::mem::take(&mut problem.mail);
-        *problem = Problem::new(
+        *problem = Problem::decided(
             "The mail server is not reached, or what answers there does not let us in.",
-            verdict,
+            &responsibility(FailureCause::HiddenFromOthers, History::NEW),
         )
-        .with_action("Check host, port, encryption and login of the account; an administrator sees what the server said.")
         .with_mail(mail);
     }
 }
@@ -153,7 +151,7 @@ fn view(
     grant: Option<GrantSummary>,
 ) -> AccountView {
     let is_inbound = account.direction == Direction::Inbound;
-    let state = status.as_ref().map_or(AccountState::Active, |s| s.state);
+    let state = status.as_ref().map_or(AccountState::Unproved, |s| s.state);
     let is_waiting = matches!(
         state,
         AccountState::SignInNeeded | AccountState::SignInRequired

@@ -99,18 +99,18 @@ function addButtons(element, ...buttons) {
 
 const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 const moment = (text) => text && new Date(text).toLocaleString();
-const MOODS = { active: "good", sent: "good", queued: "", sending: "", cancelled: "", failing: "bad", unknown: "bad", sign_in_required: "bad", failed: "bad" };
+const MOODS = { unproved: "", active: "good", sent: "good", queued: "", sending: "", cancelled: "", failing: "bad", unknown: "bad", sign_in_required: "bad", failed: "bad" };
 
 function showAccount(account) {
-  const isUnproved = account.state === "active" && !account.proved_at;
-  const state = account.enabled ? (isUnproved ? "not proved yet" : account.state) : "disabled";
-  const mood = account.enabled && !isUnproved ? (MOODS[state] ?? "warn") : "";
+  const state = account.enabled ? account.state : "disabled";
+  const mood = account.enabled ? (MOODS[state] ?? "warn") : "";
   const element = row(account.key, `${account.direction} · ${account.login}`, state, mood);
   addMore(
     element,
     account.name !== account.key && account.name,
     `${account.protocol} ${account.host}:${account.port} ${account.encryption}`,
     account.client_configuration || account.authorisation,
+    state === "unproved" && "unproved: nothing has worked yet with these settings",
     account.proved_at && `server last proved ${moment(account.proved_at)}`,
     account.delete_after_days && `deleted after ${count(account.delete_after_days, "day")}`,
     account.grant && `token until ${moment(account.grant.access_expires_at)}`,

@@ -2,7 +2,9 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::State;
-use mailmesh_domain::{AccountId, Key, MailId, OutboundState, UncertainPolicy, Verdict};
+use mailmesh_domain::{
+    AccountId, FailureCause, History, Key, MailId, OutboundState, UncertainPolicy, responsibility,
+};
 use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailCancelled, MailFailed, MailSent, RecipientOutcome};
 use mailmesh_store::outbound_mail::{self as store, OutboundMail, Recipient};
@@ -210,9 +212,8 @@ async fn announce_decision(
             app.announce(tx, &event).await
         }
         UncertainDecision::Fail => {
-            let verdict = Verdict::permanent(mailmesh_domain::MustAct::Administrator);
-            let problem = Problem::new("An operator decided that it was not sent.", verdict)
-                .with_action("Send it again under another idempotency key, if it is still needed.")
+            let decided = responsibility(FailureCause::MailDecidedUnsent, History::WORKS);
+            let problem = Problem::decided("An operator decided that it was not sent.", &decided)
                 .with_mail("The server may have it all the same; its body is kept.");
             let event = MailFailed {
                 mail_id: mail.id,

@@ -1,7 +1,7 @@
 //! Tokens and passwords go to no server that they were not given for.
 
 use anyhow::Result;
-use mailmesh_domain::{AccountState, Key, Verdict};
+use mailmesh_domain::{AccountState, FailureCause, Key};
 use mailmesh_events::Problem;
 use mailmesh_store::account;
 use mailmesh_testkit::ApiResponse;
@@ -289,8 +289,8 @@ async fn what_answers_at_a_modellers_host_is_told_to_administrators_alone() {
         .unwrap()
         .success()
         .unwrap();
-    let problem =
-        Problem::new("220 redis says hello", Verdict::unknown()).with_code(Some("220".to_owned()));
+    let problem = Problem::new("220 redis says hello", FailureCause::Unknown)
+        .with_code(Some("220".to_owned()));
     let mut tx = world.base.begin().await.unwrap();
     let name = Key::try_new("m").unwrap();
     let account = account::find_by_key(&mut tx, &name).await.unwrap().unwrap();

@@ -1,5 +1,5 @@
 use mailmesh_domain::{
-    Clock, Key, MailId, MustAct, OutboundState, ReplicaId, SystemClock, UncertainPolicy, Verdict,
+    Clock as _, FailureCause, Key, MailId, OutboundState, ReplicaId, SystemClock, UncertainPolicy,
 };
 use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailCancelled, MailFailed, MailSent};
@@ -60,7 +60,7 @@ async fn uncertain(world: &World, key: &str) -> anyhow::Result<MailId> {
         recipients: recipients(),
         problem: Some(Problem::new(
             "lost after the dot",
-            Verdict::permanent(MustAct::Administrator),
+            FailureCause::MailGivenUp,
         )),
         reply: None,
     };

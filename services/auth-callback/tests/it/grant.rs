@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use mailmesh_domain::{ApiKeyId, Clock, GrantState, Protocol, Verdict};
+use mailmesh_domain::{ApiKeyId, Clock as _, FailureCause, GrantState, Protocol};
 use mailmesh_events::Problem;
 use mailmesh_sandbox::{Fault, FaultRule, Personality, Visitor};
 use mailmesh_store::Tx;
@@ -34,7 +34,7 @@ async fn signing_in_again_replaces_the_tokens_of_the_same_grant() -> Result<()> 
         .sign_in(&world.link(&account).await?, ALICE, true)
         .await?;
     let first = world.grant_of(&account).await?.context("no grant")?;
-    let problem = Problem::new("refused", Verdict::needs_sign_in());
+    let problem = Problem::new("refused", FailureCause::GrantDead);
     let now = world.clock.now();
     let mut tx = world.base.begin().await?;
     let state = GrantState::SignInRequired;

@@ -1,4 +1,4 @@
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::FailureCause;
 use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailQuarantined, Origin};
 use mailmesh_mail::source::ListedMail;
@@ -122,12 +122,9 @@ const fn attempts_allowed(evidence: MailEvidence, limit: i32) -> Option<i32> {
 fn problem_of(error: &SourceError) -> Problem {
     Problem::new(
         format!("A mail cannot be read: {error}."),
-        Verdict::permanent(MustAct::Administrator),
+        FailureCause::MailUnreadable,
     )
     .with_code(error.code().map(ToOwned::to_owned))
-    .with_action(
-        "Look at the mail in the mailbox; moved out of the folder and back it is tried again.",
-    )
     .with_mail("The mail stays on the server and is not received; all others are.")
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mailmesh_domain::{ErrorChain, Verdict};
+use mailmesh_domain::{ErrorChain, History, Responsibility};
 use mailmesh_events::Problem;
 use mailmesh_mail::SourceError;
 use tokio::time::Instant;
@@ -27,7 +27,7 @@ struct FailedFolder {
 #[derive(Debug)]
 struct ReportedFailure {
     what: String,
-    verdict: Verdict,
+    decided: Responsibility,
     code: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl FailedFolders {
         let reported = if is_lasting || failures >= settings.failures_to_report {
             Some(ReportedFailure {
                 what: format!("folder {name:?}: {}", ErrorChain(error)),
-                verdict,
+                decided: error.diagnosis().responsibility(History::WORKS),
                 code: error.code().map(ToOwned::to_owned),
             })
         } else {
@@ -112,9 +112,8 @@ impl FailedFolders {
         let first = reported().next()?;
         let all = reported().map(|failure| failure.what.as_str());
         let what = format!("Not every folder is received. {}.", first_of(all, "; "));
-        let problem = Problem::new(what, first.verdict)
+        let problem = Problem::decided(what, &first.decided)
             .with_code(first.code.clone())
-            .with_action("Correct the account's folders, or bring the folder back at the server. It is tried again by itself.")
             .with_mail("All other folders are received. Mail of this one stays on the server until this is solved.");
         Some(problem)
     }

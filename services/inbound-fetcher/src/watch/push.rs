@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{FailureCause, History, responsibility};
 use mailmesh_events::Problem;
 use tokio::time::Instant;
 
@@ -88,14 +88,8 @@ impl PushTrust {
         let what = format!(
             "The server ended several sessions soon after they began to wait for changes (IDLE), so that it is asked for new mail each {poll_seconds} seconds instead."
         );
-        let verdict = Verdict {
-            who: MustAct::Nobody,
-            ..Verdict::transient()
-        };
-        let action = "Nothing, if new mail may come so much later. Pushing is tried again by itself, once an hour.";
-        let problem = Problem::new(what, verdict)
-            .with_action(action)
-            .with_mail("All mail is received.");
+        let decided = responsibility(FailureCause::NotPushed, History::WORKS);
+        let problem = Problem::decided(what, &decided).with_mail("All mail is received.");
         Some(problem)
     }
 }

@@ -1,7 +1,9 @@
 //! What is done with mails on the server once they are received.
 
+use std::time::Duration;
+
 use anyhow::Result;
-use mailmesh_domain::{AccountState, AfterReceive, Clock as _, MustAct, SystemClock};
+use mailmesh_domain::{AccountState, AfterReceive, MustAct};
 use mailmesh_events::account::AccountFailing;
 use mailmesh_sandbox::Fault;
 use mailmesh_store::account::Account;
@@ -86,8 +88,7 @@ async fn mail_that_an_earlier_owner_published_is_marked_at_once() -> Result<()> 
     seen(&world, 1).await?;
     // The recorder waits for this row, and so publishes without recording.
     let mut lock = world.base.begin().await?;
-    let now = SystemClock.now();
-    account_status::set_proved(&mut lock, &[(account.id, now)]).await?;
+    account_status::set_proved(&mut lock, &[world.base.proof(&account, Duration::ZERO)]).await?;
     world.deliver(mail(2))?;
     world.mails("support", 2).await?;
     first.kill().await;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use mailmesh_domain::{Clock as _, Protocol, SystemClock};
+use mailmesh_domain::Protocol;
 use mailmesh_events::mail::MailReceived;
 use mailmesh_store::account::Account;
 use mailmesh_store::account_status;
@@ -34,8 +34,7 @@ async fn publish_without_recording(
 ) -> Result<Vec<MailReceived>> {
     // The recorder waits for this row.
     let mut lock = world.base.begin().await?;
-    let now = SystemClock.now();
-    account_status::set_proved(&mut lock, &[(account.id, now)]).await?;
+    account_status::set_proved(&mut lock, &[world.base.proof(&account, Duration::ZERO)]).await?;
     world.deliver(mail(number))?;
     let mails = world.mails("support", count).await?;
     replica.kill().await;

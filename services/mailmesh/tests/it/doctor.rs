@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mailmesh_domain::{
-    AccountState, Clock, GrantId, GrantState, Key, MustAct, Protocol, SystemClock, Verdict,
+    AccountState, Clock as _, FailureCause, GrantId, GrantState, Key, Protocol, SystemClock,
 };
 use mailmesh_events::Problem;
 use mailmesh_secrets::ExposeSecret;
@@ -120,13 +120,12 @@ fn said<'a>(output: &'a str, key: &str) -> Vec<&'a str> {
 #[tokio::test]
 async fn a_stored_refusal_is_told_with_who_must_act() {
     let world = World::new().await.unwrap();
-    let problem = Problem::new("The provider refuses the grant.", Verdict::needs_sign_in())
+    let problem = Problem::new("The provider refuses the grant.", FailureCause::GrantDead)
         .with_code(Some("invalid_grant".to_owned()));
     let refused = world.refused("refused", GrantState::SignInRequired, &problem);
     refused.await.unwrap();
     let account = world.account("failing", |_| {}).await.unwrap();
-    let verdict = Verdict::needs_administrator(MustAct::TenantAdministrator);
-    let problem = Problem::new("IMAP is turned off", verdict);
+    let problem = Problem::new("IMAP is turned off", FailureCause::TenantForbids);
     world.fail(&account, &problem).await.unwrap();
 
     let output = world.doctor().await.unwrap();
@@ -135,7 +134,7 @@ async fn a_stored_refusal_is_told_with_who_must_act() {
         said(&output, "refused"),
         [
             "The provider refuses the grant (invalid_grant)",
-            "→ Sign in again for this account. POST /v1/accounts/refused/sign-in makes the link. Who must act: the mailbox's owner.",
+            "→ Sign in again for this mailbox: the provider no longer accepts the earlier sign-in. POST /v1/accounts/refused/sign-in makes the link. Who must act: the mailbox's owner.",
         ],
         "{output}"
     );
@@ -176,7 +175,7 @@ async fn a_silent_server_keeps_no_other_account_waiting() {
 async fn a_key_file_that_is_not_there_is_no_reason_to_make_another() {
     let world = World::new().await.unwrap();
     let account = world.account("failing", |_| {}).await.unwrap();
-    let problem = Problem::new("IMAP is turned off", Verdict::transient());
+    let problem = Problem::new("IMAP is turned off", FailureCause::Transient);
     world.fail(&account, &problem).await.unwrap();
 
     let output = world.doctor_with("/nowhere/opening.key").await;
@@ -200,9 +199,10 @@ async fn an_account_that_the_services_read_needs_nobody_if_one_more_sign_in_fail
     world.base.beat_services().await.unwrap();
     for (key, proved_before) in [("watched", 1), ("silent", 3_600)] {
         let account = world.account(key, |_| {}).await.unwrap();
-        let proved_at = SystemClock.now() - Duration::from_secs(proved_before);
         let mut tx = world.base.begin().await.unwrap();
-        let proved = [(account.id, proved_at)];
+        let proved = [world
+            .base
+            .proof(&account, Duration::from_secs(proved_before))];
         account_status::set_proved(&mut tx, &proved).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -219,7 +219,7 @@ async fn an_account_that_the_services_read_needs_nobody_if_one_more_sign_in_fail
 async fn an_expired_token_blames_no_mailbox_owner() {
     let world = World::new().await.unwrap();
     world.account("late", expire).await.unwrap();
-    let problem = Problem::new("The provider answers 503", Verdict::transient());
+    let problem = Problem::new("The provider answers 503", FailureCause::Transient);
     let unlucky = world.refused("unlucky", GrantState::Active, &problem);
     unlucky.await.unwrap();
 

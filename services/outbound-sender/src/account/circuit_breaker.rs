@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_domain::{AccountState, Authorisation, VerdictKind};
+use mailmesh_domain::{AccountState, Authorisation, FailureCause, History, VerdictKind};
 use mailmesh_events::Problem;
 use mailmesh_mail::transport::{FailureDetail, TransportFailure};
 use time::OffsetDateTime;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::connect::{RECONNECT, TokenGeneration};
 use super::progress::ServerProgress;
 use crate::failure::credentials::token_over;
-use crate::failure::{WAITS, problem_at_first, problem_of, problem_of_tokens};
+use crate::failure::{WAITS, problem_after, problem_by, problem_of};
 use crate::retry_policy::RetryPolicy;
 
 /// Interval of publishing `token.refresh` again, and so the most that a lost hint costs.
@@ -41,6 +41,8 @@ pub(super) struct CircuitBreaker {
     refused_generation: Option<i64>,
     /// The server has signed the account in before.
     has_worked: bool,
+    /// First failure since the account last worked.
+    failing_since: Option<OffsetDateTime>,
     progress: Arc<ServerProgress>,
 }
 
@@ -182,6 +184,7 @@ impl CircuitBreaker {
             refusals: 0,
             refused_generation: None,
             has_worked,
+            failing_since: None,
             progress: Arc::default(),
         }
     }
@@ -276,31 +279,31 @@ impl CircuitBreaker {
         if let (FailureDetail::TokenRefused, Some(token)) = (failure.detail, token) {
             return self.refuse_token(failure, token, retry, now);
         }
-        let problem = problem_of(failure).with_mail(WAITS);
-        match failure.verdict.kind {
-            VerdictKind::Throttled => Trip::open(problem, now + retry.rest_after(failure.verdict)),
+        let history = self.record_failure(now);
+        let verdict = failure.verdict();
+        let told = |history| problem_after(failure, history).with_mail(WAITS);
+        match verdict.kind {
+            VerdictKind::Throttled => Trip::open(
+                problem_of(failure).with_mail(WAITS),
+                now + retry.rest_after(verdict),
+            ),
             VerdictKind::Transient | VerdictKind::Unknown => {
                 self.failures = self.failures.saturating_add(1);
-                let trip = Trip::open(problem, now + self.pause());
+                let until = now + self.pause();
                 if self.failures < FAILURES_UNTIL_FAILING {
-                    return trip;
+                    return Trip::open(problem_of(failure).with_mail(WAITS), until);
                 }
-                if failure.detail == FailureDetail::Unreached && !self.has_worked {
-                    let problem = problem_at_first(failure).with_mail(WAITS);
-                    let trip = Trip::open(problem, now + self.pause());
-                    return trip.reporting(AccountState::Failing);
-                }
-                trip.reporting(AccountState::Failing)
+                Trip::open(told(history), until).reporting(AccountState::Failing)
             }
             VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator | VerdictKind::Permanent => {
-                let is_person = failure.verdict.kind == VerdictKind::NeedsSignIn
+                let is_person = verdict.kind == VerdictKind::NeedsSignIn
                     && self.authorisation == Authorisation::OAuth2;
                 let state = if is_person {
                     AccountState::SignInRequired
                 } else {
                     AccountState::Failing
                 };
-                Trip::open(problem, now + retry.slow_probe()).reporting(state)
+                Trip::open(told(history), now + retry.slow_probe()).reporting(state)
             }
         }
     }
@@ -345,6 +348,7 @@ impl CircuitBreaker {
     /// Closes the breaker after a sign-in; after strain only half, since an answered mail is what proves recovery.
     pub(super) fn record_sign_in(&mut self) {
         self.has_worked = true;
+        self.failing_since = None;
         self.failures = 0;
         self.refusals = 0;
         self.refused_generation = None;
@@ -389,7 +393,7 @@ impl CircuitBreaker {
             self.refusals = self.refusals.saturating_add(1);
         }
         if self.is_hopeless() {
-            let problem = problem_of_tokens(failure).with_mail(WAITS);
+            let problem = problem_by(failure, FailureCause::FreshTokensRefused).with_mail(WAITS);
             // No `token.refresh`: fresh tokens were refused as well.
             return Trip::wait_for_token(problem, now + retry.slow_probe(), token)
                 .reporting(AccountState::SignInRequired);
@@ -401,6 +405,14 @@ impl CircuitBreaker {
     /// Returns whether fresh tokens were refused too, so that only a person can help.
     const fn is_hopeless(&self) -> bool {
         self.refusals >= REFUSALS_UNTIL_HOPELESS
+    }
+
+    fn record_failure(&mut self, now: OffsetDateTime) -> History {
+        let since = *self.failing_since.get_or_insert(now);
+        History {
+            has_worked: self.has_worked,
+            failing_for: Duration::try_from(now - since).unwrap_or_default(),
+        }
     }
 
     fn pause(&self) -> Duration {

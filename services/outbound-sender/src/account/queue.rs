@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailmesh_domain::FailureCause;
 use mailmesh_events::{EncodedEvent, Problem};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{Block, OutboundMail, is_news};
@@ -189,11 +190,7 @@ impl AccountQueue {
         let decision = match reason {
             NoBody::Missing => {
                 error!(mail.id = %mail.id, "The mail's body is not stored any more");
-                self.fail(
-                    mail,
-                    "its body is no longer stored",
-                    "Have it sent anew; if that happens again, find out who deletes from the stream MAIL_RAW.",
-                )
+                self.fail(mail, "its body is no longer stored", FailureCause::BodyGone)
             }
             NoBody::Exchanged => {
                 error!(
@@ -203,7 +200,7 @@ impl AccountQueue {
                 self.fail(
                     mail,
                     "its stored content is not what was accepted",
-                    "Find out who else writes to the stream MAIL_RAW, then have the mail sent anew.",
+                    FailureCause::BodyExchanged,
                 )
             }
             NoBody::NotNow => {
@@ -215,11 +212,8 @@ impl AccountQueue {
         self.record(mail, decision).await;
     }
 
-    fn fail(&self, mail: &OutboundMail, why: &str, action: &str) -> Decision {
-        let mut decision = self.decide(mail, AttemptResult::Failed(unsendable(why)));
-        let problem = decision.outcome.problem.take();
-        decision.outcome.problem = problem.map(|problem| problem.with_action(action));
-        decision
+    fn fail(&self, mail: &OutboundMail, why: &str, cause: FailureCause) -> Decision {
+        self.decide(mail, AttemptResult::Failed(unsendable(why, cause)))
     }
 
     fn decide(&self, mail: &OutboundMail, result: AttemptResult) -> Decision {

@@ -100,7 +100,7 @@ impl<'a> RefusedRecipient<'a> {
 
     fn failure(&self) -> TransportFailure {
         let what = format!("The server refused a recipient: {}", self.reply);
-        TransportFailure::new(what, self.refusal.verdict, self.refusal.scope)
+        TransportFailure::new(what, self.refusal.diagnosis, self.refusal.scope)
             .with_code(Some(self.refusal.code.clone()))
     }
 }

@@ -1,13 +1,13 @@
 //! Failures and problems of mail whose account has nothing to sign in with.
 
 use mailmesh_accounts::{CredentialsError, EndpointError};
-use mailmesh_domain::{ErrorChain, Verdict};
+use mailmesh_domain::{ErrorChain, FailureCause};
 use mailmesh_events::Problem;
 
-use crate::failure::WAITS;
+use crate::failure::{WAITS, problem_from};
 
 pub(crate) fn of_endpoint(error: &EndpointError) -> Problem {
-    Problem::new(ErrorChain(error).sentence(), error.verdict()).with_mail(WAITS)
+    problem_from(ErrorChain(error).sentence(), error.failure_cause()).with_mail(WAITS)
 }
 
 pub(crate) fn of_credentials(error: &CredentialsError) -> Problem {
@@ -17,5 +17,5 @@ pub(crate) fn of_credentials(error: &CredentialsError) -> Problem {
 /// Describes mail that waits for a new access token.
 pub(crate) fn token_over() -> Problem {
     let what = "The access token is no longer accepted and a new one is being fetched";
-    Problem::new(what, Verdict::transient()).with_mail(WAITS)
+    problem_from(what, FailureCause::Transient).with_mail(WAITS)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use mailmesh_domain::{Clock, GrantId, GrantState, SystemClock, Verdict};
+use mailmesh_domain::{Clock as _, FailureCause, GrantId, GrantState, SystemClock};
 use mailmesh_events::Problem;
 use mailmesh_events::account::AccountAuthenticated;
 use mailmesh_events::token::TokenRefreshed;
@@ -123,6 +123,12 @@ async fn two_fresh_tokens_refused_ask_for_a_sign_in_and_mail_survives_it() -> Re
 
     assert_eq!(required["problem"]["kind"], "needs_sign_in");
     assert_eq!(required["problem"]["must_act"], "administrator");
+    assert_eq!(required["problem"]["also_must_act"], "mailbox_owner");
+    let action = required["problem"]["action"].as_str();
+    assert!(
+        action.is_some_and(|text| text.contains("scopes")),
+        "{required}"
+    );
     assert_eq!(recovered["was"], "sign_in_required");
     assert_eq!(sent["attempts"], 1);
     let asked = asked.so_far().await?;
@@ -162,7 +168,7 @@ async fn retry_that_falls_due_during_a_refresh_goes_out_once_the_token_is_there(
 /// Does what `token-refresh` does when the provider ends a consent.
 async fn end_consent(world: &World, id: GrantId) -> Result<()> {
     let grant = world.base.grant(id).await?;
-    let problem = Problem::new("The provider says no", Verdict::needs_sign_in());
+    let problem = Problem::new("The provider says no", FailureCause::GrantDead);
     let (state, now) = (GrantState::SignInRequired, SystemClock.now());
     let mut tx = world.base.begin().await?;
     let done = grant::record_failure(&mut tx, &grant, state, &problem, now, now).await?;

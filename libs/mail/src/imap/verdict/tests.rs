@@ -65,7 +65,7 @@ Plain   NeedsAdministrator Administrator       fine    NO [EXPIRED] password has
 -       NeedsAdministrator TenantAdministrator fine    NO [CONTACTADMIN] call us
 -       Transient          Nobody              fine    NO [INUSE] NamedAddress in use
 -       Transient          Nobody              fine    NO [SERVERBUG] Internal error
--       Permanent          Administrator       fine    NO [CANNOT] Invalid mailbox name
+-       NeedsAdministrator Administrator       fine    NO [CANNOT] Invalid mailbox name
 XOAuth2 NeedsAdministrator Administrator       fine    BAD Invalid command.
 -       Unknown            Administrator       fine    NO SELECT failed.
 ";

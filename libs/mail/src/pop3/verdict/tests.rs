@@ -85,7 +85,7 @@ fn replies_of_real_servers_are_judged() {
 
         let judgement = judge(tried(cells[0]), &refusal, Some(Duration::from_mins(5)));
 
-        let verdict = judgement.verdict;
+        let verdict = judgement.verdict();
         let delay = verdict
             .retry_after
             .map_or("-".to_owned(), |delay| delay.as_secs().to_string());
@@ -106,7 +106,7 @@ fn the_wait_between_sign_ins_is_the_servers_own() {
     };
     let delay = |told| {
         judge(RefusedStep::SignIn(Mechanism::Plain), &refusal, told)
-            .verdict
+            .verdict()
             .retry_after
     };
 

@@ -98,7 +98,7 @@ fn accepted(results: &[RecipientResult]) -> Vec<bool> {
 
 fn refusal_of(result: &RecipientResult) -> Option<(VerdictKind, Scope)> {
     let refusal = result.refusal.as_ref()?;
-    Some((refusal.verdict.kind, refusal.scope))
+    Some((refusal.verdict().kind, refusal.scope))
 }
 
 #[tokio::test]

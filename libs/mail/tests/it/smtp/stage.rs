@@ -222,7 +222,7 @@ async fn recipients_over_the_number_are_told_from_bad_ones() {
         .map(|refusal| refusal.is_some_and(|refusal| refusal.is_over_the_number));
     assert_eq!(over.collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(
-        refusals[1].and_then(|refusal| refusal.verdict.retry_after),
+        refusals[1].and_then(|refusal| refusal.diagnosis.retry_after),
         Some(std::time::Duration::ZERO)
     );
 }

@@ -70,7 +70,7 @@ async fn commit_tells_each_recipient_what_became_of_the_mail() {
     let refusal = recipients[1].refusal.as_ref().unwrap();
     assert_eq!(recipients[1].reply, "550 5.1.1 no such user");
     assert_eq!(refusal.code, "550 5.1.1");
-    assert_eq!(refusal.verdict.kind, VerdictKind::Permanent);
+    assert_eq!(refusal.verdict().kind, VerdictKind::Permanent);
 }
 
 #[tokio::test]

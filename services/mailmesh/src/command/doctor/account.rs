@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use mailmesh_accounts::{CredentialsError, EndpointError, MailServers, open_credentials};
+use mailmesh_accounts::{MailServers, open_credentials};
 use mailmesh_domain::{
-    AccountId, AccountState, Authorisation, Clock, ErrorChain, GrantId, GrantState, MustAct,
-    SystemClock, VerdictKind,
+    AccountId, AccountState, Authorisation, Clock, ErrorChain, FailureCause, GrantId, GrantState,
+    History, MustAct, SystemClock, VerdictKind, responsibility,
 };
 use mailmesh_events::Problem;
 use mailmesh_mail::{Credentials, ProbeError, ProbeStep, probe};
@@ -59,7 +59,9 @@ pub(super) async fn examine(config: &Config, database: &Database, report: &mut R
         }
     };
     let Some(keys) = keys else {
-        let told = accounts.iter().filter_map(stored);
+        let told = accounts
+            .iter()
+            .filter_map(|known| stored(known).or_else(|| untried(known)));
         told.for_each(|finding| report.tell(&finding));
         say("Sign-ins are not tried without the keys that open secrets.");
         return;
@@ -99,6 +101,15 @@ fn stored(known: &StoredAccount) -> Option<Finding> {
     Some(Finding::bad(named(&known.account), problem, action))
 }
 
+/// Tells of an account with whose present settings nothing has worked yet, and nothing has failed.
+fn untried(known: &StoredAccount) -> Option<Finding> {
+    let status = known.status.as_ref().filter(|_| known.account.is_enabled)?;
+    (status.state == AccountState::Unproved).then(|| {
+        let what = named(&known.account);
+        Finding::well(format!("{what}: unproved, nothing has worked yet"))
+    })
+}
+
 fn named(account: &Account) -> String {
     let server = account.server.as_ref();
     let place = server.map_or(String::new(), |at| format!(" at {}:{}", at.host, at.port));
@@ -112,6 +123,14 @@ async fn check(known: &StoredAccount, servers: &MailServers, keys: &OpeningKeys)
     if !account.is_enabled {
         return Finding::well(format!("{what}: disabled"));
     }
+    let unproved = known
+        .status
+        .as_ref()
+        .filter(|one| one.state == AccountState::Unproved);
+    let before = unproved.map_or(
+        "",
+        |_| " (unproved: the services have done no work for it yet)",
+    );
     let grant = known.grant.as_ref();
     let waits_for_sign_in = grant.is_some_and(|grant| grant.state != GrantState::Active);
     if let Some(finding) = stored(known).filter(|_| waits_for_sign_in) {
@@ -121,7 +140,7 @@ async fn check(known: &StoredAccount, servers: &MailServers, keys: &OpeningKeys)
     let tried = try_now(known, servers, keys, SystemClock.now()).await;
     let Some(stored) = stored else {
         return match tried {
-            Ok(AccountCheck::SignedIn) => Finding::well(format!("{what}: signed in")),
+            Ok(AccountCheck::SignedIn) => Finding::well(format!("{what}: signed in{before}")),
             Ok(AccountCheck::RefusedBesideServices(why)) => Finding::well(format!(
                 "{what}: read by the services; one more sign-in fails for now: {why}"
             )),
@@ -161,11 +180,8 @@ async fn try_now(
     let trouble = |problem: &str, action: &str| (problem.to_owned(), action.to_owned());
     let credentials = credentials(known, keys, now)?;
     let endpoint = servers.endpoint_of(account).map_err(|error| {
-        let action = match &error {
-            EndpointError::Address(_) => "Set the account's host.",
-            EndpointError::Tls(_) => "Correct the account's ca_pem.",
-        };
-        trouble(&ErrorChain(&error).to_string(), action)
+        let decided = responsibility(error.failure_cause(), history_of(known, now));
+        trouble(&ErrorChain(&error).to_string(), decided.action)
     })?;
     let host = &endpoint.server.host;
     let _permit = servers.permit_connect(endpoint.direction, host).await;
@@ -174,7 +190,7 @@ async fn try_now(
     failures
         .next()
         .map_or(Ok(AccountCheck::SignedIn), |(step, error)| {
-            let (what, action) = told(account, &problem_of(step, error));
+            let (what, action) = told(account, &problem_of(step, error, history_of(known, now)));
             let kind = error.verdict().kind;
             let is_passing = matches!(kind, VerdictKind::Transient | VerdictKind::Throttled);
             if is_passing && is_watched(known, now) {
@@ -194,7 +210,17 @@ fn is_watched(known: &StoredAccount, now: OffsetDateTime) -> bool {
     status.state == AccountState::Active && status.proved_at.is_some_and(is_fresh)
 }
 
-fn problem_of(step: &ProbeStep, error: &ProbeError) -> Problem {
+fn history_of(known: &StoredAccount, now: OffsetDateTime) -> History {
+    let proved_at = known.status.as_ref().and_then(|status| status.proved_at);
+    History {
+        has_worked: proved_at.is_some(),
+        failing_for: proved_at.map_or(Duration::ZERO, |at| {
+            Duration::try_from(now - at).unwrap_or_default()
+        }),
+    }
+}
+
+fn problem_of(step: &ProbeStep, error: &ProbeError, history: History) -> Problem {
     let what = match step {
         ProbeStep::SignIn => ErrorChain(error).to_string(),
         ProbeStep::OpenFolder(folder) => {
@@ -204,9 +230,7 @@ fn problem_of(step: &ProbeStep, error: &ProbeError) -> Problem {
             )
         }
     };
-    Problem::new(what, error.verdict())
-        .with_code(error.code())
-        .with_action(error.advice())
+    Problem::decided(what, &error.diagnosis().responsibility(history)).with_code(error.code())
 }
 
 /// Formats who must act, and how.
@@ -244,33 +268,29 @@ fn credentials(
         Authorisation::OAuth2 => Some(usable(known, now)?),
         Authorisation::Password | Authorisation::None => None,
     };
-    let opened = open_credentials(keys, account, grant).map_err(|error| {
-        let action = match &error {
-            CredentialsError::NoPassword => "Set its password by the admin API.",
-            _ => "Use the key file that the services use.",
-        };
-        (ErrorChain(&error).to_string(), action.to_owned())
-    })?;
+    let opened =
+        open_credentials(keys, account, grant).map_err(|error| told(account, &error.problem()))?;
     Ok(opened.credentials)
 }
 
 /// Returns the grant if its access token has not expired: the mail server's refusal of an expired one would name the wrong
 /// person to act.
 fn usable(known: &StoredAccount, now: OffsetDateTime) -> Result<&Grant, Trouble> {
-    let key = &known.account.key;
+    let decided = |what: String, cause| {
+        let problem = Problem::decided(what, &responsibility(cause, History::WORKS));
+        told(&known.account, &problem)
+    };
     let Some(grant) = &known.grant else {
-        return Err((
-            "nobody has signed in".to_owned(),
-            format!("Sign in: POST /v1/accounts/{key}/sign-in"),
-        ));
+        let what = "nobody has signed in".to_owned();
+        return Err(decided(what, FailureCause::NotSignedIn));
     };
     let minutes = (now - grant.access_expires_at).whole_minutes();
     match &grant.problem {
         _ if grant.state == GrantState::Active && grant.access_expires_at > now => Ok(grant),
         Some(problem) => Err(told(&known.account, problem)),
-        None => Err((
+        None => Err(decided(
             format!("its access token has ended {minutes} minutes ago and was not replaced"),
-            "Check that token-refresh runs and reaches the provider; its log says more.".to_owned(),
+            FailureCause::TokenNotReplaced,
         )),
     }
 }

@@ -1,4 +1,4 @@
-use mailmesh_domain::{GrantId, MustAct, Verdict};
+use mailmesh_domain::{Diagnosis, GrantId, MustAct};
 use mailmesh_mail::transport::Scope;
 use uuid::Uuid;
 
@@ -20,16 +20,16 @@ fn token(generation: i64) -> TokenGeneration {
     (GrantId::from_uuid(Uuid::from_u128(1)), generation)
 }
 
-fn failure(verdict: Verdict) -> TransportFailure {
-    TransportFailure::new("It failed", verdict, Scope::Account)
+fn failure(diagnosis: impl Into<Diagnosis>) -> TransportFailure {
+    TransportFailure::new("It failed", diagnosis, Scope::Account)
 }
 
 fn cut() -> TransportFailure {
-    TransportFailure::new("It was cut", Verdict::transient(), Scope::Host)
+    TransportFailure::new("It was cut", FailureCause::Transient, Scope::Host)
 }
 
 fn refused_token() -> TransportFailure {
-    failure(Verdict::needs_sign_in()).with_detail(FailureDetail::TokenRefused)
+    failure(FailureCause::TokenRefused).with_detail(FailureDetail::TokenRefused)
 }
 
 /// Takes a failure in and returns what is reported of it.
@@ -58,14 +58,18 @@ fn until(breaker: &CircuitBreaker) -> OffsetDateTime {
 #[test]
 fn failure_keeps_mail_back_until_a_sign_in_succeeds() {
     let hint = Duration::from_secs(90);
-    let setting = Verdict::needs_administrator(MustAct::Administrator);
+    let setting = Diagnosis::new(FailureCause::NoMechanism);
     let quarter = Duration::from_mins(15);
     for (verdict, rest, report) in [
-        (Verdict::throttled(Some(hint)), hint, None),
-        (Verdict::throttled(None), Duration::from_mins(1), None),
+        (
+            Diagnosis::new(FailureCause::Throttled).after(hint),
+            hint,
+            None,
+        ),
+        (FailureCause::Throttled.into(), Duration::from_mins(1), None),
         (setting, quarter, Some(AccountState::Failing)),
         (
-            Verdict::needs_sign_in(),
+            FailureCause::TokenRefused.into(),
             quarter,
             Some(AccountState::SignInRequired),
         ),
@@ -90,7 +94,7 @@ fn failure_keeps_mail_back_until_a_sign_in_succeeds() {
 fn refused_password_is_for_the_administrator() {
     let mut breaker = CircuitBreaker::new(Authorisation::Password, true);
 
-    let report = fail(&mut breaker, &failure(Verdict::needs_sign_in()));
+    let report = fail(&mut breaker, &failure(FailureCause::TokenRefused));
 
     assert_eq!(report, Some(AccountState::Failing));
 }
@@ -115,7 +119,7 @@ fn account_without_connection_waits_longer_each_time_and_is_called_failing() {
 
 #[test]
 fn host_that_was_never_reached_is_for_the_administrator() {
-    let unreached = cut().with_detail(FailureDetail::Unreached);
+    let unreached = TransportFailure::new("It was cut", FailureCause::HostNotReached, Scope::Host);
     for (has_worked, who) in [(false, MustAct::Administrator), (true, MustAct::Nobody)] {
         let mut breaker = CircuitBreaker::new(Authorisation::Password, has_worked);
 
@@ -219,11 +223,11 @@ fn strain_that_stays_is_reported_until_a_mail_gets_through() {
 
 #[test]
 fn mail_that_waits_for_a_person_promises_no_next_attempt() {
-    let setting = Verdict::needs_administrator(MustAct::Administrator);
+    let setting = Diagnosis::new(FailureCause::NoMechanism);
     let mut person = breaker();
     fail(&mut person, &failure(setting));
     let mut server = breaker();
-    fail(&mut server, &failure(Verdict::throttled(None)));
+    fail(&mut server, &failure(FailureCause::Throttled));
     let mut renewal = breaker();
     renewal.trip(Trip::token_over(token(1), NOW));
 
