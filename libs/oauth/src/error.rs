@@ -112,7 +112,7 @@ impl OAuthError {
         let correct = Verdict::needs_administrator(MustAct::Administrator);
         match self {
             Self::Unreachable { .. } | Self::TimedOut { .. } => {
-                responsibility(FailureCause::Transient, history)
+                responsibility(FailureCause::ProviderNotReached, history)
             }
             Self::TooLarge { .. } | Self::Redirected { .. } | Self::Unreadable { .. } => {
                 responsibility(FailureCause::NoProvider, history)

@@ -18,6 +18,7 @@
 mod authorize;
 mod body;
 mod cause;
+mod check;
 mod client;
 mod discovery;
 mod endpoints;
@@ -42,6 +43,7 @@ mod token;
 mod wire;
 
 pub use authorize::{AuthorizeRequest, Pkce, authorize_url, check_issuer_parameter};
+pub use check::check_provider;
 pub use client::Client;
 pub use discovery::discover;
 pub use endpoints::Endpoints;

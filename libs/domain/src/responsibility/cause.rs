@@ -49,6 +49,8 @@ pub enum FailureCause {
     PasswordRefused,
     /// The mail server is not reached: its name is unknown, it refuses, or it does not answer.
     HostNotReached,
+    /// The provider is not reached: its name is unknown, it refuses, or it does not answer.
+    ProviderNotReached,
     /// Passes by itself.
     Transient,
     /// The remote side asks for fewer requests.
@@ -61,7 +63,7 @@ pub enum FailureCause {
 
 impl FailureCause {
     /// Every cause.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::GrantDead,
         Self::Interaction,
         Self::Consent,
@@ -86,6 +88,7 @@ impl FailureCause {
         Self::TokenRefused,
         Self::PasswordRefused,
         Self::HostNotReached,
+        Self::ProviderNotReached,
         Self::Transient,
         Self::Throttled,
         Self::Locked,

@@ -104,6 +104,19 @@ pub(super) const TABLE: &[Row] = &[
         "Check host and port of the account: the mail server was never reached there.",
     ),
     always(
+        Cause::ProviderNotReached,
+        Transient,
+        Nobody,
+        "Nothing: it is tried again by itself.",
+    )
+    .when(When::Worked),
+    always(
+        Cause::ProviderNotReached,
+        Transient,
+        Administrator,
+        "Check the URLs of the client configuration, and that this machine reaches the provider: it was never reached there.",
+    ),
+    always(
         Cause::TokenRefused,
         NeedsSignIn,
         MailboxOwner,
