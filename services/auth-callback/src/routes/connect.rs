@@ -81,7 +81,7 @@ async fn judge_dead_link(tx: &mut Tx, hash: &[u8; 32]) -> Result<Obstacle, Obsta
     let Some(account) = sign_in::find_account_of_link(tx, hash).await? else {
         return Ok(Obstacle::UnknownLink);
     };
-    let account = account::list_by_ids(tx, &[account]).await?.pop();
+    let account = account::list_without_passwords(tx, &[account]).await?.pop();
     let Some(grant) = account.and_then(|account| account.grant_id) else {
         return Ok(Obstacle::UsedLink);
     };
