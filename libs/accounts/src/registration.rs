@@ -14,7 +14,7 @@ pub fn open_registration(
     keys: &OpeningKeys,
 ) -> Result<RegisteredClient, ProviderError> {
     let context = ClientConfiguration::secret_context(row.id);
-    let secret = row.client_secret.as_ref();
+    let secret = row.client_secret.sealed();
     let mut registered = read_registration(row)?;
     registered.registration.client_secret = secret
         .map(|secret| keys.open(secret, &context))

@@ -228,7 +228,7 @@ async fn load_client(
             let Some(id) = current.and_then(|account| account.client_configuration_id) else {
                 return Ok(None);
             };
-            client_configuration::find(tx, id).await?
+            client_configuration::find_without_secret(tx, id).await?
         }
         Field::Given(text) => match Key::try_new(text) {
             Ok(key) => client_configuration::find_by_key(tx, &key).await?,
