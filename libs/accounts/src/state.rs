@@ -47,7 +47,6 @@ impl RecordedState {
         Box::pin(async move {
             if let Err(error) = self.write(replica, account, wanted, false).await {
                 warn!(
-                    account.id = %account.id,
                     error = &error as &dyn std::error::Error,
                     "The account's state was not recorded; it is tried again"
                 );
@@ -118,7 +117,7 @@ impl RecordedState {
         let mut tx = replica.database.begin().await?;
         let written = account_status::set_state(&mut tx, &self.term, state, problem, now).await?;
         if written == StateWrite::NotOwner {
-            info!(account.id = %account.id, state = %state, "Another replica runs the account; its state is not ours to record");
+            info!(state = %state, "Another replica runs the account; its state is not ours to record");
             return Ok(());
         }
         if is_proved {
@@ -132,7 +131,7 @@ impl RecordedState {
         tx.commit().await?;
         if let StateWrite::Changed { was } = written {
             let code = problem.and_then(|problem| problem.code.as_deref());
-            info!(account.id = %account.id, state = %state, %was, code, "Account state changed");
+            info!(state = %state, %was, code, "Account state changed");
         }
         if event.is_some() {
             replica.outbox.wake();

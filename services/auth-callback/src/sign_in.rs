@@ -15,7 +15,7 @@ use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::sign_in::SignIn;
 use std::sync::Arc;
 use tokio::time::timeout;
-use tracing::{error, info, warn};
+use tracing::{Span, error, field, info, warn};
 
 use crate::obstacle::Obstacle;
 use crate::page::Page;
@@ -59,6 +59,8 @@ async fn accept(
 ) -> Result<(Account, SecretString), Obstacle> {
     let mut tx = app.replica.database.begin().await?;
     let (account, client) = load_account(&mut tx, sign_in.account_id).await?;
+    Span::current().record("account.id", field::display(account.id));
+    Span::current().record("account.key", field::display(&account.key));
     let protocols = account::list_protocols(&mut tx, &account).await?;
     drop(tx);
     if sign_in.client != Some((client.id, client.updated_at)) {

@@ -214,7 +214,6 @@ impl Worker {
         }
         let (context, account) = (&self.owner.context, &self.owner.account);
         warn!(
-            account.id = %account.id,
             failures,
             error = &failure as &dyn std::error::Error,
             "The account is not watched for a while"
@@ -258,7 +257,7 @@ async fn sign_in(
     let connecting = servers.permit_connect(endpoint.direction, &endpoint.server.host);
     let _permit = connecting.await;
     let source = connect_source(&endpoint, credentials).await?;
-    debug!(account.id = %account.id, "Signed in");
+    debug!("Signed in");
     Ok(source)
 }
 

@@ -205,7 +205,6 @@ impl FolderWatch {
             return Err(error.into());
         }
         warn!(
-            account.id = %account.id,
             error = &error as &dyn Error,
             "A folder is not received for a while"
         );
