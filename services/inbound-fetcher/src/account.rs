@@ -55,10 +55,11 @@ impl Worker {
         signals: Arc<WorkerSignals>,
     ) -> Self {
         let recorded = RecordedState::new(snapshot.term, snapshot.state, Arc::clone(&signals));
+        let good_after = Duration::from_secs(context.settings.good_session_seconds);
         let owner = AccountContext::new(context, (snapshot.account, snapshot.term), signals);
         Self {
             owner: Box::new(owner),
-            watch: Box::new(FolderWatch::new(snapshot.cursors)),
+            watch: Box::new(FolderWatch::new(snapshot.cursors, good_after)),
             grant: snapshot.grant.map(Box::new),
             recorded,
             refusals: TokenRefusals::default(),

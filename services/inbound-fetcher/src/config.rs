@@ -36,6 +36,8 @@ pub struct Settings {
     pub backoff_milliseconds: u64,
     /// Upper bound of that wait, exceeded only by a longer hint of the server.
     pub backoff_limit_seconds: u64,
+    /// Life after which a session counts as a success; servers that end each one sooner are signed in to ever less often.
+    pub good_session_seconds: u64,
     /// Failures in a row that may pass by themselves until the account is reported as failing; lasting ones are at once.
     pub failures_to_report: u32,
     /// Maximum duration of one IDLE command; a shorter poll interval ends it earlier.
@@ -68,6 +70,7 @@ impl Default for Settings {
             quarantine_attempts: 3,
             backoff_milliseconds: 2_000,
             backoff_limit_seconds: 300,
+            good_session_seconds: 60,
             failures_to_report: 3,
             // RFC 2177 has IDLE begun anew every 29 minutes; NAT gateways drop silent connections earlier, unnoticed.
             idle_limit_seconds: 300,
@@ -107,7 +110,7 @@ impl Settings {
         })
     }
 
-    fn check_rates(&self) -> [Check; 8] {
+    fn check_rates(&self) -> [Check; 9] {
         [
             (
                 "quarantine_attempts",
@@ -121,6 +124,11 @@ impl Settings {
             ),
             ("keep_absent_days", AT_LEAST_1, self.keep_absent_days >= 1),
             ("keep_gone_days", AT_LEAST_1, self.keep_gone_days >= 1),
+            (
+                "backoff_limit_seconds",
+                AT_LEAST_1,
+                self.backoff_limit_seconds >= 1,
+            ),
             ("check_seconds", AT_LEAST_1, self.check_seconds >= 1),
             ("proof_seconds", AT_LEAST_1, self.proof_seconds >= 1),
             (

@@ -37,13 +37,13 @@ pub(crate) enum Look {
 }
 
 impl FolderWatch {
-    pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
+    pub(crate) fn new(cursors: Vec<Cursor>, good_after: Duration) -> Self {
         Self {
             progress: MailboxProgress::new(cursors),
             receiver: Receiver::default(),
             post: PostActions::default(),
             failed: FailedFolders::default(),
-            push: PushTrust::new(),
+            push: PushTrust::new(good_after),
         }
     }
 
