@@ -72,6 +72,10 @@ impl ClientConfiguration {
     }
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "columns, independent of each other"
+)]
 #[derive(sqlx_macros::FromRow)]
 struct Row {
     client_configuration_id: Uuid,

@@ -34,6 +34,10 @@ macro_rules! select_as {
 }
 pub(super) use {select, select_as, select_without_password};
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "columns, independent of each other"
+)]
 #[derive(sqlx_macros::FromRow)]
 pub(super) struct Row {
     account_id: Uuid,
