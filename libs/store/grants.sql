@@ -50,8 +50,11 @@ GRANT SELECT ON _sqlx_migrations TO mailmesh_admin, mailmesh_auth_callback, mail
 GRANT SELECT, INSERT, UPDATE, DELETE ON replicas, outbox TO mailmesh_admin, mailmesh_auth_callback,
     mailmesh_token_refresh, mailmesh_inbound_fetcher, mailmesh_outbound_sender;
 
--- admin: what operators set up and decide. It stores secrets sealed, and reads no token: it has no key to open them.
-GRANT SELECT, INSERT, UPDATE, DELETE ON client_configurations, accounts, api_keys TO mailmesh_admin;
+-- admin: what operators set up and decide. It stores secrets sealed, and reads none: it has no key to open them.
+GRANT SELECT, INSERT, UPDATE, DELETE ON api_keys TO mailmesh_admin;
+GRANT INSERT, UPDATE, DELETE ON client_configurations, accounts TO mailmesh_admin;
+SELECT pg_temp.grant_columns('SELECT', 'client_configurations', 'mailmesh_admin', ARRAY['client_secret_sealed']);
+SELECT pg_temp.grant_columns('SELECT', 'accounts', 'mailmesh_admin', ARRAY['password_sealed']);
 GRANT SELECT, INSERT, UPDATE ON account_status TO mailmesh_admin;
 GRANT SELECT, INSERT ON account_leases TO mailmesh_admin;
 GRANT INSERT, DELETE ON sign_ins TO mailmesh_admin;

@@ -349,3 +349,24 @@ pub(crate) fn check_no_errors(logs: &[(String, String)]) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// Fails with the line when one names an account by its id alone, which no operator knows, or repeats what its span says.
+pub(crate) fn check_account_keys(logs: &[(String, String)]) -> anyhow::Result<()> {
+    for (name, text) in logs {
+        for line in text.lines() {
+            let Ok(Value::Object(fields)) = serde_json::from_str(line) else {
+                continue;
+            };
+            let span = fields.get("span").and_then(Value::as_object);
+            let of_span = |field: &str| span.is_some_and(|span| span.contains_key(field));
+            let of_line = |field: &str| fields.contains_key(field);
+            let has = |field: &str| of_line(field) || of_span(field);
+            let is_alone = has("account.id") && !has("account.key");
+            let is_repeated = of_line("account.id") && of_span("account.id");
+            if is_alone || is_repeated {
+                bail!("{name} names an account without its key, or twice: {line}");
+            }
+        }
+    }
+    Ok(())
+}

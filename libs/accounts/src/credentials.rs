@@ -171,7 +171,7 @@ pub fn open_credentials(
     let (credentials, token) = match account.authorisation {
         Authorisation::None => (Credentials::None, None),
         Authorisation::Password => {
-            let sealed = account.password.as_ref();
+            let sealed = account.password.sealed();
             let sealed = sealed.ok_or(CredentialsError::NoPassword)?;
             let password = keys.open(sealed, &Account::password_context(account.id))?;
             (Credentials::Password { login, password }, None)

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
 use crate::{AccountSnapshot, AccountWork, LeaseChange, LeaseKeeper, Leases, Replica};
 use inputs::{Input, Inputs};
@@ -196,9 +196,12 @@ impl AccountHost {
         }
         let signals = Arc::<crate::WorkerSignals>::default();
         let (key, grant_id, revision) = (account.key.clone(), account.grant_id, account.revision);
+        let span = self.work.log_span(account);
         let worker = self.work.worker(snapshot, Arc::clone(&signals));
+        let worker = worker.instrument(span.clone());
         let running = RunningWorker {
             key,
+            span,
             grant_id,
             revision,
             signals,
@@ -230,11 +233,11 @@ impl AccountHost {
             Ok((task, ())) => (task, None),
             Err(error) => (error.id(), error.is_panic().then_some(error)),
         };
-        let Some(id) = self.registry.remove(task, panic.is_some()) else {
+        let Some((id, span)) = self.registry.remove(task, panic.is_some()) else {
             return;
         };
         if let Some(panic) = panic {
-            error!(account.id = %id, error = &panic as &dyn Error, "A worker panicked");
+            span.in_scope(|| error!(error = &panic as &dyn Error, "A worker panicked"));
         }
         if self.registry.is_held(id) {
             inputs.look_soon();
@@ -261,7 +264,8 @@ impl AccountHost {
             match current.get(&id) {
                 Some(current) if *current == revision => {}
                 Some(_) => {
-                    info!(account.id = %id, "The account was changed; it gets a new worker");
+                    let span = self.registry.span(id);
+                    span.in_scope(|| info!("The account was changed; it gets a new worker"));
                     self.registry.restart(id);
                 }
                 None => self.registry.lose(&[id]),
@@ -286,7 +290,8 @@ impl AccountHost {
                 Ok(stored) => {
                     for (id, state) in stored {
                         if self.registry.doubt_state(id, &state) {
-                            info!(account.id = %id, stored = %state.state, "The account's row holds another state than was recorded");
+                            let span = self.registry.span(id);
+                            span.in_scope(|| info!(stored = %state.state, "The account's row holds another state than was recorded"));
                         }
                     }
                 }

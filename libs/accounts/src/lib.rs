@@ -47,7 +47,7 @@ pub use host::{AccountHost, HostSettings, Overlap, WorkerRegistry, WorkerView};
 pub use lease::{LeaseChange, LeaseKeeper, Leases};
 pub use limit::{ConnectPermit, ConnectSettings, ConnectSettingsError};
 pub use memory::{MemoryBudget, MemoryPermit, MemoryShare};
-pub use registration::open_registration;
+pub use registration::{open_registration, read_registration};
 pub use relay::{Relay, RelayError, RelayHandle};
 pub use servers::{EndpointError, MailServers};
 pub use snapshot::AccountSnapshot;

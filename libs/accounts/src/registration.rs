@@ -14,7 +14,19 @@ pub fn open_registration(
     keys: &OpeningKeys,
 ) -> Result<RegisteredClient, ProviderError> {
     let context = ClientConfiguration::secret_context(row.id);
-    let secret = row.client_secret.as_ref();
+    let secret = row.client_secret.sealed();
+    let mut registered = read_registration(row)?;
+    registered.registration.client_secret = secret
+        .map(|secret| keys.open(secret, &context))
+        .transpose()?;
+    Ok(registered)
+}
+
+/// Reads a stored client configuration without its secret: enough to find the provider, not to be let in there.
+///
+/// # Errors
+/// [`ProviderError`], which names the field.
+pub fn read_registration(row: &ClientConfiguration) -> Result<RegisteredClient, ProviderError> {
     let url = |field: &'static str, text: &Option<String>| {
         let parsed = text.as_ref().map(|text| Url::parse(text)).transpose();
         parsed.map_err(|_| ProviderError::BadUrl { field })
@@ -22,9 +34,7 @@ pub fn open_registration(
     let registration = Registration {
         profile: row.profile.parse::<Profile>()?,
         client_id: row.client_id.clone(),
-        client_secret: secret
-            .map(|secret| keys.open(secret, &context))
-            .transpose()?,
+        client_secret: None,
         auth: row.token_endpoint_auth,
         issuer: url("issuer", &row.issuer)?,
         authorize: url("authorize_url", &row.authorize_url)?,

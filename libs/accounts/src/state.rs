@@ -60,7 +60,6 @@ impl RecordedState {
         Box::pin(async move {
             if let Err(error) = self.write(replica, account, wanted, false).await {
                 warn!(
-                    account.id = %account.id,
                     error = &error as &dyn std::error::Error,
                     "The account's state was not recorded; it is tried again"
                 );
@@ -143,7 +142,7 @@ impl RecordedState {
         };
         let written = account_status::set_state(&mut tx, &self.term, seen, now).await?;
         if written == StateWrite::NotOwner {
-            info!(account.id = %account.id, state = %state, "The account is another replica's or has other settings; its state is not ours to record");
+            info!(state = %state, "The account is another replica's or has other settings; its state is not ours to record");
             return Ok(());
         }
         let proved_at = self.signals.proved_at().or(is_proved.then_some(now));
@@ -163,7 +162,7 @@ impl RecordedState {
         tx.commit().await?;
         if let StateWrite::Changed { was, .. } = written {
             let code = problem.and_then(|problem| problem.code.as_deref());
-            info!(account.id = %account.id, state = %state, %was, code, "Account state changed");
+            info!(state = %state, %was, code, "Account state changed");
         }
         if event.is_some() {
             replica.outbox.wake();

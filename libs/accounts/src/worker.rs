@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::BoxFuture;
 use mailmesh_domain::AccountId;
 use mailmesh_store::StoreError;
+use mailmesh_store::account::Account;
 use mailmesh_store::account_status::StoredState;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::AccountSnapshot;
 
@@ -19,6 +21,9 @@ pub trait AccountWork: Send + Sync + 'static {
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> BoxFuture<'static, ()>;
+
+    /// Makes the span in which whatever concerns the account is logged, by its worker and about it.
+    fn log_span(&self, account: &Account) -> Span;
 
     /// Prepares many new workers with one query, which each would else have to make by itself. Called again until it
     /// succeeds.

@@ -18,6 +18,7 @@
 mod authorize;
 mod body;
 mod cause;
+mod check;
 mod client;
 mod discovery;
 mod endpoints;
@@ -44,6 +45,7 @@ mod wire;
 pub use authorize::{
     AuthorizeRequest, Pkce, RESERVED_PARAMETERS, authorize_url, check_issuer_parameter,
 };
+pub use check::check_provider;
 pub use client::Client;
 pub use discovery::discover;
 pub use endpoints::Endpoints;

@@ -15,6 +15,8 @@ pub enum Operation {
     Userinfo,
     /// Reading the provider's signing keys.
     FetchKeys,
+    /// Asking the token endpoint for nothing, to see whether it is one.
+    TokenEndpoint,
 }
 
 impl fmt::Display for Operation {
@@ -26,6 +28,7 @@ impl fmt::Display for Operation {
             Self::Refresh => "token refresh",
             Self::Userinfo => "userinfo request",
             Self::FetchKeys => "key set request",
+            Self::TokenEndpoint => "token endpoint check",
         })
     }
 }

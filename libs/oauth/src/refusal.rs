@@ -139,8 +139,18 @@ impl ProviderRefusal {
             (None, Operation::Refresh) if self.is_about_the_request() => {
                 FailureCause::RefusedOtherwise
             }
+            // Documents are there or not: no word of theirs needs to be looked up.
+            (None, Operation::Discover | Operation::FetchKeys | Operation::TokenEndpoint) => {
+                FailureCause::NoProvider
+            }
             (None, _) => FailureCause::Unknown,
         }
+    }
+
+    /// Returns whether only a token endpoint answers so.
+    pub(crate) fn is_of_token_endpoint(&self) -> bool {
+        let is_overloaded = self.status.and_then(cause::of_status).is_some();
+        !is_overloaded && self.is_about_the_request()
     }
 
     /// Returns whether the token endpoint itself refused what was sent: other statuses without a word of OAuth come from

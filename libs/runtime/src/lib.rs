@@ -31,7 +31,7 @@ pub use listen::{ListenError, listen};
 pub use ops::{OpsServer, OpsSettings};
 pub use run::{RuntimeSettings, ShutdownSettings, run, start};
 pub use serve::{ServeLimits, serve};
-pub use telemetry::{LOG_CONTEXT, LogFormat, Telemetry, TelemetryError, TelemetrySettings};
+pub use telemetry::{LogFormat, Telemetry, TelemetryError, TelemetrySettings, account_span};
 
 /// Makes aws-lc-rs the one TLS provider of the process. Calling it again does nothing.
 pub fn install_crypto_provider() {

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use mailmesh_domain::{ClientConfigurationId, Key, TokenEndpointAuth};
 use mailmesh_events::Problem;
-use mailmesh_secrets::{SealContext, SealedSecret};
+use mailmesh_secrets::SealContext;
 use serde_json::Value;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::convert::{RowOf, one_row, sealed_bytes, to_json};
-use crate::{StoreError, Tx};
+use crate::convert::{RowOf, one_row, to_json};
+use crate::{RowSecret, StoreError, Tx};
 
 /// One OAuth client.
 #[derive(Debug, Clone)]
@@ -25,8 +25,8 @@ pub struct ClientConfiguration {
     pub profile: String,
     /// The client id that the provider gave.
     pub client_id: String,
-    /// The client secret, sealed; none for a public client.
-    pub client_secret: Option<SealedSecret>,
+    /// The client secret; absent for a public client.
+    pub client_secret: RowSecret,
     /// The origin of the token endpoint that the secret is sent to; absent before its first use.
     pub token_origin: Option<String>,
     /// How the client proves itself; by discovery when absent.
@@ -72,6 +72,10 @@ impl ClientConfiguration {
     }
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "columns, independent of each other"
+)]
 #[derive(sqlx_macros::FromRow)]
 struct Row {
     client_configuration_id: Uuid,
@@ -80,6 +84,7 @@ struct Row {
     profile: String,
     client_id: String,
     client_secret_sealed: Option<Vec<u8>>,
+    has_client_secret: bool,
     token_origin: Option<String>,
     token_endpoint_auth: Option<String>,
     issuer: Option<String>,
@@ -114,7 +119,10 @@ impl TryFrom<Row> for ClientConfiguration {
             name: row.name,
             profile: row.profile,
             client_id: row.client_id,
-            client_secret: of.sealed("client_secret_sealed", row.client_secret_sealed)?,
+            client_secret: RowSecret::of_columns(
+                row.has_client_secret,
+                of.sealed("client_secret_sealed", row.client_secret_sealed)?,
+            ),
             token_origin: row.token_origin,
             token_endpoint_auth: auth
                 .map(|text| of.parse("token_endpoint_auth", text))
@@ -144,15 +152,23 @@ impl TryFrom<Row> for ClientConfiguration {
 }
 
 macro_rules! select {
-    ($rest:literal) => {
+    ($secret:literal, $rest:literal) => {
         concat!(
-            "SELECT client_configuration_id, key, name, profile, client_id, client_secret_sealed,
-                    token_origin, token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
+            "SELECT client_configuration_id, key, name, profile, client_id, ",
+            $secret,
+            ", has_client_secret, token_origin, token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
                     scopes, identity_claim, extra_authorize_parameters, ca_pem,
                     is_redirect_shared, is_inbound, is_outbound, refusal, created_at, updated_at
              FROM client_configurations ",
             $rest
         )
+    };
+}
+
+/// For a role that may not read secrets, sealed as they are.
+macro_rules! select_without_secret {
+    ($rest:literal) => {
+        select!("NULL::bytea AS client_secret_sealed", $rest)
     };
 }
 
@@ -175,25 +191,36 @@ pub async fn insert(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), Sto
     .await
 }
 
+macro_rules! update {
+    ($secret:literal) => {
+        concat!(
+            "UPDATE client_configurations
+             SET key = $2, name = $3, profile = $4, client_id = $5,
+                 token_endpoint_auth = $7, issuer = $8, authorize_url = $9, token_url = $10,
+                 userinfo_url = $11, jwks_url = $12, scopes = $13,
+                 identity_claim = $14, extra_authorize_parameters = $15, ca_pem = $16,
+                 is_inbound = $17, is_outbound = $18, updated_at = $19, token_origin = $20,
+                 is_redirect_shared = $21, refusal = NULL",
+            $secret
+        )
+    };
+}
+
 /// Stores a changed one; a refusal by the provider is forgotten, since the cause may be mended.
 ///
 /// # Errors
 /// [`StoreError::RowGone`] when it was deleted meanwhile.
 pub async fn update(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), StoreError> {
-    write(
-        tx,
-        client,
-        "UPDATE client_configurations
-         SET key = $2, name = $3, profile = $4, client_id = $5, client_secret_sealed = $6,
-             token_endpoint_auth = $7, issuer = $8, authorize_url = $9, token_url = $10,
-             userinfo_url = $11, jwks_url = $12, scopes = $13,
-             identity_claim = $14, extra_authorize_parameters = $15, ca_pem = $16,
-             is_inbound = $17, is_outbound = $18, updated_at = $19, token_origin = $20,
-             is_redirect_shared = $21, refusal = NULL
-         WHERE client_configuration_id = $1",
-        "update a client configuration",
-    )
-    .await
+    let statement = match client.client_secret {
+        // COALESCE would read the column. Each parameter must stand somewhere.
+        RowSecret::Unread => {
+            update!(" WHERE client_configuration_id = $1 AND $6::bytea IS NULL")
+        }
+        RowSecret::Absent | RowSecret::Sealed(_) => {
+            update!(", client_secret_sealed = $6 WHERE client_configuration_id = $1")
+        }
+    };
+    write(tx, client, statement, "update a client configuration").await
 }
 
 async fn write(
@@ -208,7 +235,7 @@ async fn write(
         .bind(&client.name)
         .bind(&client.profile)
         .bind(&client.client_id)
-        .bind(sealed_bytes(client.client_secret.as_ref()))
+        .bind(client.client_secret.bytes())
         .bind(client.token_endpoint_auth.map(TokenEndpointAuth::as_str))
         .bind(&client.issuer)
         .bind(&client.authorize_url)
@@ -230,19 +257,19 @@ async fn write(
     one_row(&done, operation)
 }
 
-/// Lists all, by key.
+/// Lists all, by key, without their secrets.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn list(tx: &mut Tx) -> Result<Vec<ClientConfiguration>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(select!("ORDER BY key"))
+    let rows: Vec<Row> = sqlx::query_as(select_without_secret!("ORDER BY key"))
         .fetch_all(tx.connection())
         .await
         .map_err(StoreError::query("list client configurations"))?;
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 
-/// Finds one by key.
+/// Finds one by key, without its secret.
 ///
 /// # Errors
 /// When the database fails.
@@ -250,7 +277,7 @@ pub async fn find_by_key(
     tx: &mut Tx,
     key: &Key,
 ) -> Result<Option<ClientConfiguration>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE key = $1"))
+    let row: Option<Row> = sqlx::query_as(select_without_secret!("WHERE key = $1"))
         .bind(key.as_str())
         .fetch_optional(tx.connection())
         .await
@@ -258,7 +285,7 @@ pub async fn find_by_key(
     row.map(TryFrom::try_from).transpose()
 }
 
-/// Finds one by key, locking it until the transaction ends.
+/// Finds one by key, without its secret, locking it until the transaction ends.
 ///
 /// # Errors
 /// When the database fails.
@@ -266,7 +293,7 @@ pub async fn find_for_update(
     tx: &mut Tx,
     key: &Key,
 ) -> Result<Option<ClientConfiguration>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE key = $1 FOR UPDATE"))
+    let row: Option<Row> = sqlx::query_as(select_without_secret!("WHERE key = $1 FOR UPDATE"))
         .bind(key.as_str())
         .fetch_optional(tx.connection())
         .await
@@ -274,7 +301,7 @@ pub async fn find_for_update(
     row.map(TryFrom::try_from).transpose()
 }
 
-/// Finds one by id.
+/// Finds one by id, with its secret.
 ///
 /// # Errors
 /// When the database fails.
@@ -282,11 +309,33 @@ pub async fn find(
     tx: &mut Tx,
     id: ClientConfigurationId,
 ) -> Result<Option<ClientConfiguration>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE client_configuration_id = $1"))
-        .bind(id.as_uuid())
-        .fetch_optional(tx.connection())
-        .await
-        .map_err(StoreError::query("find a client configuration"))?;
+    let row: Option<Row> = sqlx::query_as(select!(
+        "client_secret_sealed",
+        "WHERE client_configuration_id = $1"
+    ))
+    .bind(id.as_uuid())
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("find a client configuration"))?;
+    row.map(TryFrom::try_from).transpose()
+}
+
+/// As [`find`], without the secret.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_without_secret(
+    tx: &mut Tx,
+    id: ClientConfigurationId,
+) -> Result<Option<ClientConfiguration>, StoreError> {
+    let row: Option<Row> =
+        sqlx::query_as(select_without_secret!("WHERE client_configuration_id = $1"))
+            .bind(id.as_uuid())
+            .fetch_optional(tx.connection())
+            .await
+            .map_err(StoreError::query(
+                "find a client configuration without its secret",
+            ))?;
     row.map(TryFrom::try_from).transpose()
 }
 

@@ -6,6 +6,7 @@ use mailmesh_domain::{ClientConfigurationId, Key, TokenEndpointAuth};
 use mailmesh_oauth::RESERVED_PARAMETERS;
 use mailmesh_oauth::profile::Profile;
 use mailmesh_secrets::SealingKey;
+use mailmesh_store::RowSecret;
 use mailmesh_store::client_configuration::ClientConfiguration;
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -69,7 +70,8 @@ pub(crate) fn validate(
     let moved = context
         .current
         .map_or_else(Vec::new, |current| changed_destinations(current, &client));
-    if let (Some(_), Field::Absent, [_, ..]) = (&client.client_secret, &secret, moved.as_slice()) {
+    let is_kept = client.client_secret.is_set() && matches!(secret, Field::Absent);
+    if is_kept && !moved.is_empty() {
         // Else whoever may change URLs could have the secret sent to a server of their own.
         faults.add(
             "client_secret",
@@ -97,8 +99,10 @@ pub(crate) fn validate(
     let associated = ClientConfiguration::secret_context(context.id);
     client.client_secret = match secret {
         Field::Absent => client.client_secret,
-        Field::Null => None,
-        Field::Given(SecretText(plain)) => Some(context.sealing_key.seal(&plain, &associated)?),
+        Field::Null => RowSecret::Absent,
+        Field::Given(SecretText(plain)) => {
+            RowSecret::Sealed(context.sealing_key.seal(&plain, &associated)?)
+        }
     };
     Ok(client)
 }
@@ -171,8 +175,8 @@ fn merge(
             .over(current.map(|c| c.client_id.clone()))
             .unwrap_or_default(),
         client_secret: match input.client_secret {
-            Field::Absent => current.and_then(|c| c.client_secret.clone()),
-            Field::Null | Field::Given(_) => None,
+            Field::Absent => current.map_or(RowSecret::Absent, |c| c.client_secret.clone()),
+            Field::Null | Field::Given(_) => RowSecret::Absent,
         },
         token_origin: current.and_then(|c| c.token_origin.clone()),
         token_endpoint_auth: input.token_endpoint_auth.over(auth),
@@ -271,7 +275,7 @@ fn check(client: &ClientConfiguration, is_new_secret: bool, faults: &mut Faults)
         faults.text("client_id", &client.client_id, 1000);
     }
     check_endpoints(client, faults);
-    let has_secret = is_new_secret || client.client_secret.is_some();
+    let has_secret = is_new_secret || client.client_secret.is_set();
     let needs_secret = matches!(
         client.token_endpoint_auth,
         Some(TokenEndpointAuth::ClientSecretBasic | TokenEndpointAuth::ClientSecretPost)

@@ -16,7 +16,7 @@ use mailmesh_store::sign_in::SignIn;
 use mailmesh_store::{StoreError, Tx};
 use std::sync::Arc;
 use tokio::time::timeout;
-use tracing::{error, info, warn};
+use tracing::{Span, error, field, info, warn};
 
 use crate::context::ServiceContext;
 use crate::failure::SignInFailure;
@@ -81,6 +81,8 @@ async fn accept(
 ) -> Result<(Account, SecretString), SignInFailure> {
     let mut tx = app.replica.database.begin().await?;
     let (account, client) = load_account(&mut tx, sign_in.account_id).await?;
+    Span::current().record("account.id", field::display(account.id));
+    Span::current().record("account.key", field::display(&account.key));
     let protocols = account::list_protocols(&mut tx, &account).await?;
     drop(tx);
     if sign_in.client != Some((client.id, client.updated_at)) {

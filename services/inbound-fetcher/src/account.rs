@@ -55,10 +55,11 @@ impl Worker {
         signals: Arc<WorkerSignals>,
     ) -> Self {
         let recorded = RecordedState::new(&snapshot, Arc::clone(&signals));
+        let good_after = Duration::from_secs(context.settings.good_session_seconds);
         let owner = AccountContext::new(context, (snapshot.account, snapshot.term), signals);
         Self {
             owner: Box::new(owner),
-            watch: Box::new(FolderWatch::new(snapshot.cursors)),
+            watch: Box::new(FolderWatch::new(snapshot.cursors, good_after)),
             grant: snapshot.grant.map(Box::new),
             recorded,
             refusals: TokenRefusals::default(),
@@ -216,7 +217,6 @@ impl Worker {
         }
         let (context, account) = (&self.owner.context, &self.owner.account);
         warn!(
-            account.id = %account.id,
             failures,
             error = &failure as &dyn std::error::Error,
             "The account is not watched for a while"
@@ -255,7 +255,7 @@ async fn sign_in(
     let connecting = servers.permit_connect(endpoint.direction, &endpoint.server.host);
     let _permit = connecting.await;
     let source = connect_source(&endpoint, credentials).await?;
-    debug!(account.id = %account.id, "Signed in");
+    debug!("Signed in");
     Ok(source)
 }
 

@@ -55,7 +55,7 @@ impl AccountContext {
         let failures = self.failures.swap(0, Ordering::Relaxed);
         if let Some(before) = self.signals.proved_at().filter(|_| failures > 0) {
             let dark_seconds = (now - before).whole_seconds();
-            info!(account.id = %self.account.id, dark_seconds, "The account is watched again");
+            info!(dark_seconds, "The account is watched again");
         }
         self.signals.prove(now);
     }

@@ -97,7 +97,7 @@ pub(crate) async fn take(
         found += note_batch(context, &cursors, &mut ownership, mails).await?;
     }
     if found > 0 {
-        info!(account.id = %account.id, mails = found, "Read back published mails");
+        info!(mails = found, "Read back published mails");
     }
     Ok(OwnedAccount {
         ownership,
@@ -143,22 +143,15 @@ fn read_batch(
         match reader.read(account.id, account.after_receive, stored) {
             ReadEvent::Mail(mail) => mails.push((stored.sequence, *mail)),
             ReadEvent::Other => {}
-            ReadEvent::SetAside(doubt) => set_aside(context, account, stored, doubt),
+            ReadEvent::SetAside(doubt) => set_aside(context, stored, doubt),
         }
     }
     mails
 }
 
-fn set_aside(
-    context: &ServiceContext,
-    account: &Account,
-    stored: &StoredMessage,
-    doubt: UntrustedEvent,
-) {
+fn set_aside(context: &ServiceContext, stored: &StoredMessage, doubt: UntrustedEvent) {
     context.metrics.count_set_aside();
     error!(
-        account.id = %account.id,
-        account.key = %account.key,
         event.stream = StreamKind::Events.name(),
         event.sequence = stored.sequence,
         error = &doubt as &dyn std::error::Error,

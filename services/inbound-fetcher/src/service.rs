@@ -68,6 +68,7 @@ impl Service {
         } = self;
         let (recorder, recorder_handle) = recorder(replica.clone());
         let host = config.settings.host();
+        let retention = config.settings.retention();
         let context = Arc::new(ServiceContext {
             budget: Budget::new(config.settings.memory_bytes),
             metrics: Metrics::new(),
@@ -91,7 +92,7 @@ impl Service {
         records.spawn("proofs", proving);
         // Ends when the last one that records has: what it was given is written.
         records.spawn("received-mails", recorder.run(CancellationToken::new()));
-        let forgetting = retention::run(replica.clone(), work.stop_token());
+        let forgetting = retention::run(replica.clone(), retention, work.stop_token());
         work.spawn("retention", forgetting);
         let inbound = Arc::new(InboundWork { context });
         let hosting = AccountHost::run(replica, inbound, host, registry, work.stop_token());

@@ -40,13 +40,13 @@ pub(crate) enum Look {
 }
 
 impl FolderWatch {
-    pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
+    pub(crate) fn new(cursors: Vec<Cursor>, good_after: Duration) -> Self {
         Self {
             progress: MailboxProgress::new(cursors),
             receiver: Receiver::default(),
             post: PostActions::default(),
             failed: FailedFolders::default(),
-            push: PushTrust::new(),
+            push: PushTrust::new(good_after),
         }
     }
 
@@ -210,7 +210,6 @@ impl FolderWatch {
             return Err(error.into());
         }
         warn!(
-            account.id = %account.id,
             error = &error as &dyn Error,
             "A folder is not received for a while"
         );

@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use mailmesh_accounts::{AccountSnapshot, AccountWork, WorkerSignals};
-use mailmesh_runtime::LOG_CONTEXT;
-use tracing::{Instrument, info_span};
+use mailmesh_runtime::account_span;
+use mailmesh_store::account::Account;
+use tracing::Span;
 
 use crate::account::Worker;
 use crate::context::ServiceContext;
@@ -15,14 +16,16 @@ pub(crate) struct InboundWork {
 }
 
 impl AccountWork for InboundWork {
+    fn log_span(&self, account: &Account) -> Span {
+        account_span(account.id, &account.key)
+    }
+
     fn worker(
         &self,
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> BoxFuture<'static, ()> {
-        let account = &snapshot.account;
-        let span = info_span!(target: LOG_CONTEXT, parent: None, "account", account.id = %account.id, account.key = %account.key);
         let worker = Worker::new(Arc::clone(&self.context), snapshot, signals);
-        Box::pin(worker.run().instrument(span))
+        Box::pin(worker.run())
     }
 }

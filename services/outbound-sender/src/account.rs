@@ -127,7 +127,6 @@ impl Worker {
             // Boxed, so that the futures of ten thousand waiting accounts do not include it.
             if let Err(error) = Box::pin(self.work()).await {
                 warn!(
-                    account.id = %self.account.id,
                     error = &error as &dyn std::error::Error,
                     "Mail waits for the database; it is tried again"
                 );
@@ -286,7 +285,7 @@ impl Worker {
         let trip = match exit {
             ConnectionExit::Done => None,
             ConnectionExit::NotOpened(failure) if !self.connections.is_empty() => {
-                debug!(account.id = %self.account.id, code = failure.code, "No further connection");
+                debug!(code = failure.code, "No further connection");
                 let rest = self.rest_before_scaling(&failure);
                 self.connections.record_refusal(rest);
                 None
@@ -301,7 +300,6 @@ impl Worker {
         self.stop_connections().await;
         if let Err(error) = self.trip(trip).await {
             warn!(
-                account.id = %self.account.id,
                 error = &error as &dyn std::error::Error,
                 "The account's state was not recorded"
             );
@@ -331,7 +329,6 @@ impl Worker {
                     .await?;
             }
             info!(
-                account.id = %self.account.id,
                 kind = ?problem.kind,
                 code = problem.code,
                 "Account cannot send for now"

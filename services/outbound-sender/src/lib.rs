@@ -24,6 +24,7 @@ mod cancel_event;
 mod config;
 mod context;
 mod decide;
+mod deleted_account;
 mod delivery;
 mod draft;
 mod due;

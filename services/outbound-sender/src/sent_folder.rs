@@ -9,6 +9,7 @@ use std::time::Duration;
 use mailmesh_domain::OutboundState;
 use mailmesh_mail::source::{Farewell, MailSource};
 use mailmesh_mail::{SourceError, connect_sent};
+use mailmesh_runtime::account_span;
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, account, outbound_mail};
 use tracing::info;
@@ -78,11 +79,12 @@ impl SentFolder {
             Ok(Some(Ok(Some(source)))) => State::Open { source, control },
             Ok(Some(Ok(None))) => State::Unknown,
             Ok(Some(Err(error))) => {
-                info!(
-                    account.id = %inbound.id,
-                    error = &error as &dyn std::error::Error,
-                    "The Sent folder could not be read"
-                );
+                account_span(inbound.id, &inbound.key).in_scope(|| {
+                    info!(
+                        error = &error as &dyn std::error::Error,
+                        "The Sent folder could not be read"
+                    );
+                });
                 State::Failed
             }
             Ok(None) | Err(_) => State::Failed,

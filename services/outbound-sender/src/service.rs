@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use crate::account_cache::AccountCache;
 use crate::config::Config;
 use crate::context::{OUTBOUND_DUE, ServiceContext};
+use crate::deleted_account;
 use crate::handlers::CommandHandler;
 use crate::in_flight::InFlight;
 use crate::raw_cache::RawCache;
@@ -133,9 +134,14 @@ impl Service {
             consumed.context("cannot take commands in")
         });
         let (accounts, changed) = (self.accounts, self.changed);
-        let forgetting = stop.clone();
+        let (forgetting, is_deleted) = (stop.clone(), Arc::new(Notify::new()));
+        let deleted =
+            deleted_account::run(self.replica.clone(), Arc::clone(&is_deleted), stop.clone());
+        work.spawn("deleted-accounts", deleted);
         work.spawn("account-cache", async move {
-            accounts.forget_changed(changed, forgetting).await;
+            accounts
+                .forget_changed(changed, is_deleted, forgetting)
+                .await;
         });
         let cancelling = cancel::run(self.replica.clone(), stop.clone());
         work.spawn("cancels", cancelling);

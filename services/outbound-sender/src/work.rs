@@ -3,9 +3,10 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use mailmesh_accounts::{AccountSnapshot, AccountWork, RecordedState, WorkerSignals};
 use mailmesh_domain::AccountId;
-use mailmesh_runtime::LOG_CONTEXT;
+use mailmesh_runtime::account_span;
 use mailmesh_store::StoreError;
-use tracing::{Instrument, info_span};
+use mailmesh_store::account::Account;
+use tracing::Span;
 
 use crate::account::Worker;
 use crate::context::ServiceContext;
@@ -18,6 +19,10 @@ pub(crate) struct OutboundWork {
 }
 
 impl AccountWork for OutboundWork {
+    fn log_span(&self, account: &Account) -> Span {
+        account_span(account.id, &account.key)
+    }
+
     fn worker(
         &self,
         snapshot: AccountSnapshot,
@@ -25,7 +30,6 @@ impl AccountWork for OutboundWork {
     ) -> BoxFuture<'static, ()> {
         let recorded = RecordedState::new(&snapshot, Arc::clone(&signals));
         let account = Arc::new(snapshot.account);
-        let span = info_span!(target: LOG_CONTEXT, parent: None, "account", account.id = %account.id, account.key = %account.key);
         let worker = Worker::new(
             Arc::clone(&self.context),
             account,
@@ -33,7 +37,7 @@ impl AccountWork for OutboundWork {
             recorded,
             snapshot.has_worked,
         );
-        Box::pin(worker.run().instrument(span))
+        Box::pin(worker.run())
     }
 
     fn workers_started<'a>(

@@ -7,6 +7,7 @@ use mailmesh_store::account_status::StoredState;
 use time::OffsetDateTime;
 use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::released::RecentlyReleased;
 use crate::WorkerSignals;
@@ -33,7 +34,7 @@ pub struct WorkerRegistry {
 struct State {
     held: HashSet<AccountId>,
     workers: HashMap<AccountId, RunningWorker>,
-    tasks: HashMap<Id, AccountId>,
+    tasks: HashMap<Id, (AccountId, Span)>,
     /// Their workers panicked: started again at once they could panic in an endless loop.
     panicked: HashSet<AccountId>,
     released: RecentlyReleased,
@@ -43,6 +44,7 @@ struct State {
 #[derive(Debug)]
 pub(super) struct RunningWorker {
     pub(super) key: Key,
+    pub(super) span: Span,
     pub(super) grant_id: Option<GrantId>,
     pub(super) revision: i64,
     pub(super) signals: Arc<WorkerSignals>,
@@ -220,14 +222,22 @@ impl WorkerRegistry {
 
     pub(super) fn add(&self, id: AccountId, worker: RunningWorker) {
         let mut state = self.lock();
-        state.tasks.insert(worker.abort.id(), id);
+        let span = worker.span.clone();
+        state.tasks.insert(worker.abort.id(), (id, span));
         state.workers.insert(id, worker);
     }
 
-    /// Notes that a worker's task has ended; returns its account.
-    pub(super) fn remove(&self, task: Id, has_panicked: bool) -> Option<AccountId> {
+    /// Returns the span in which to log about an account that is worked on.
+    pub(super) fn span(&self, id: AccountId) -> Span {
+        let state = self.lock();
+        let worker = state.workers.get(&id);
+        worker.map_or_else(Span::none, |worker| worker.span.clone())
+    }
+
+    /// Notes that a worker's task has ended; returns its account, and the span in which to log about it.
+    pub(super) fn remove(&self, task: Id, has_panicked: bool) -> Option<(AccountId, Span)> {
         let mut state = self.lock();
-        let id = state.tasks.remove(&task)?;
+        let (id, span) = state.tasks.remove(&task)?;
         let worker = state.workers.get(&id);
         // A worker that was detached ends beside its successor.
         if worker.is_some_and(|worker| worker.abort.id() == task) {
@@ -236,7 +246,7 @@ impl WorkerRegistry {
                 state.panicked.insert(id);
             }
         }
-        Some(id)
+        Some((id, span))
     }
 
     pub(super) fn find_by_key(&self, key: &Key) -> Option<AccountId> {

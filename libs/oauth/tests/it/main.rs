@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod case;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod discovery;
 #[cfg(test)]
 mod fake;

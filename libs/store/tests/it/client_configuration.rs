@@ -1,6 +1,6 @@
 use anyhow::Result;
 use mailmesh_domain::{Authorisation, Direction, TokenEndpointAuth};
-use mailmesh_store::{StoreError, account, client_configuration, grant};
+use mailmesh_store::{RowSecret, StoreError, account, client_configuration, grant};
 
 use crate::sample::{self, LATER};
 use crate::world::World;
@@ -17,12 +17,18 @@ async fn a_client_configuration_is_read_as_it_was_stored() -> Result<()> {
 
     let by_key = client_configuration::find_by_key(&mut tx, &stored.key).await?;
     let by_id = client_configuration::find(&mut tx, stored.id).await?;
+    let without = client_configuration::find_without_secret(&mut tx, stored.id).await?;
     let listed = client_configuration::list(&mut tx).await?;
 
-    let wanted = format!("{:?}", Some(&stored));
-    assert_eq!(format!("{by_key:?}"), wanted);
-    assert_eq!(format!("{by_id:?}"), wanted);
+    assert_eq!(format!("{by_id:?}"), format!("{:?}", Some(&stored)));
     assert_eq!(by_id.unwrap().client_secret, stored.client_secret);
+    let unread = client_configuration::ClientConfiguration {
+        client_secret: RowSecret::Unread,
+        ..stored
+    };
+    for found in [by_key, without, Some(listed[1].clone())] {
+        assert_eq!(format!("{found:?}"), format!("{:?}", Some(&unread)));
+    }
     let keys: Vec<&str> = listed.iter().map(|client| client.key.as_str()).collect();
     assert_eq!(keys, ["another", "example"]);
     Ok(())
@@ -40,7 +46,7 @@ async fn a_change_is_stored_and_forgets_the_providers_refusal() -> Result<()> {
     assert!(!client_configuration::set_refusal(&mut tx, client.id, Some(&problem)).await?);
     let refused = client_configuration::find(&mut tx, client.id).await?;
     client.name = "Renamed".to_owned();
-    client.client_secret = None;
+    client.client_secret = RowSecret::Absent;
     client.updated_at = LATER;
     client_configuration::update(&mut tx, &client).await?;
 
@@ -48,6 +54,28 @@ async fn a_change_is_stored_and_forgets_the_providers_refusal() -> Result<()> {
     let changed = client_configuration::find(&mut tx, client.id).await?;
     assert_eq!(format!("{changed:?}"), format!("{:?}", Some(&client)));
     assert!(!client_configuration::set_refusal(&mut tx, client.id, None).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_was_not_read_stays() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let stored = sample::client("example")?;
+    client_configuration::insert(&mut tx, &stored).await?;
+    let mut unread = client_configuration::find_for_update(&mut tx, &stored.key)
+        .await?
+        .unwrap();
+
+    unread.name = "Renamed".to_owned();
+    client_configuration::update(&mut tx, &unread).await?;
+
+    let kept = client_configuration::find(&mut tx, stored.id)
+        .await?
+        .unwrap();
+    assert_eq!(unread.client_secret, RowSecret::Unread);
+    assert_eq!(kept.client_secret, stored.client_secret);
+    assert_eq!(kept.name, "Renamed");
     Ok(())
 }
 

@@ -225,6 +225,10 @@ async fn absent_mails_are_forgotten_after_a_while_if_the_account_was_reached_sin
     assert_eq!(forgotten, [2, 1, 0]);
     let left = find_unseen(&mut tx, account, FOLDER, &listing).await?;
     assert!(left.is_empty());
+    // What was received of them goes as long after they were gone as at IMAP.
+    let too_early = mailbox::forget_gone(&mut tx, NOW, 10).await?;
+    let gone = mailbox::forget_gone(&mut tx, LATER, 10).await?;
+    assert_eq!((too_early, gone), (0, 3));
     Ok(())
 }
 

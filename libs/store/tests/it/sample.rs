@@ -16,7 +16,7 @@ use mailmesh_store::lease::{self, LeaseTerm};
 use mailmesh_store::listed_mail::ListingEntry;
 use mailmesh_store::mailbox::ReceivedMail;
 use mailmesh_store::outbound_mail::{NewOutboundMail, Recipient};
-use mailmesh_store::{Tx, progress};
+use mailmesh_store::{RowSecret, Tx, progress};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -74,7 +74,7 @@ pub(crate) fn account(key: &str, direction: Direction) -> Result<Account> {
         is_host_trusted: true,
         authorisation: Authorisation::Password,
         login: format!("{key}@example.com"),
-        password: Some(sealed(7)?),
+        password: RowSecret::Sealed(sealed(7)?),
         client_configuration_id: None,
         grant_id: None,
         signs_in_for: None,
@@ -116,7 +116,7 @@ pub(crate) fn client(key: &str) -> Result<ClientConfiguration> {
         name: "Example".to_owned(),
         profile: "custom".to_owned(),
         client_id: "client-1".to_owned(),
-        client_secret: Some(sealed(9)?),
+        client_secret: RowSecret::Sealed(sealed(9)?),
         token_endpoint_auth: None,
         issuer: Some("https://id.example.com".to_owned()),
         authorize_url: None,

@@ -7,6 +7,7 @@ use mailmesh_domain::{
 };
 use mailmesh_sandbox::Sandbox;
 use mailmesh_secrets::{ExposeSecret, SealContext, SealedSecret, SecretString};
+use mailmesh_store::RowSecret;
 use mailmesh_store::account::{Account, ServerAddress};
 use mailmesh_store::client_configuration::ClientConfiguration;
 use mailmesh_store::grant::Grant;
@@ -50,7 +51,7 @@ pub struct GrantTokens {
 /// Lets an account sign in with a grant instead of a password.
 pub fn use_grant(account: &mut Account, client: ClientConfigurationId, grant: GrantId) {
     account.authorisation = Authorisation::OAuth2;
-    account.password = None;
+    account.password = RowSecret::Absent;
     account.client_configuration_id = Some(client);
     account.grant_id = Some(grant);
 }
@@ -68,7 +69,7 @@ impl MeshBase {
             name: "Sandbox".to_owned(),
             profile: "custom".to_owned(),
             client_id: client_id.to_owned(),
-            client_secret: None,
+            client_secret: RowSecret::Absent,
             token_endpoint_auth: None,
             issuer: None,
             authorize_url: None,
@@ -120,7 +121,7 @@ impl MeshBase {
             is_host_trusted: true,
             authorisation: Authorisation::OAuth2,
             login: login.to_owned(),
-            password: None,
+            password: RowSecret::Absent,
             client_configuration_id: None,
             grant_id: None,
             signs_in_for: None,
@@ -151,7 +152,7 @@ impl MeshBase {
         let context = Account::password_context(account.id);
         Ok(Account {
             authorisation: Authorisation::Password,
-            password: Some(self.seal(password, &context)?),
+            password: RowSecret::Sealed(self.seal(password, &context)?),
             ..account
         })
     }
@@ -204,8 +205,9 @@ impl MeshBase {
         &self,
         id: ClientConfigurationId,
         secret: &str,
-    ) -> anyhow::Result<SealedSecret> {
-        self.seal(secret, &ClientConfiguration::secret_context(id))
+    ) -> anyhow::Result<RowSecret> {
+        let sealed = self.seal(secret, &ClientConfiguration::secret_context(id))?;
+        Ok(RowSecret::Sealed(sealed))
     }
 
     /// Seals a text for its place.

@@ -1,5 +1,6 @@
 use mailmesh_domain::{Authorisation, Direction, Encryption};
-use mailmesh_secrets::{ExposeSecret, SealedSecret};
+use mailmesh_secrets::ExposeSecret;
+use mailmesh_store::RowSecret;
 use mailmesh_store::account::{Account, ServerAddress};
 use mailmesh_store::client_configuration::ClientConfiguration;
 
@@ -17,18 +18,18 @@ pub(super) struct SignInSettings {
 
 pub(super) enum Password {
     None,
-    Kept(SealedSecret),
+    Kept,
     New(SecretText),
 }
 
 impl Password {
-    pub(super) fn seal(self, context: &MergeContext<'_>) -> Result<Option<SealedSecret>, ApiError> {
+    pub(super) fn seal(self, context: &MergeContext<'_>) -> Result<RowSecret, ApiError> {
         Ok(match self {
-            Self::None => None,
-            Self::Kept(sealed) => Some(sealed),
+            Self::None => RowSecret::Absent,
+            Self::Kept => RowSecret::Unread,
             Self::New(SecretText(plain)) => {
                 let associated = Account::password_context(context.id);
-                Some(context.sealing_key.seal(&plain, &associated)?)
+                RowSecret::Sealed(context.sealing_key.seal(&plain, &associated)?)
             }
         })
     }
@@ -64,9 +65,9 @@ pub(super) fn merge(
         (_, None) => {}
     }
     let is_password = authorisation == Authorisation::Password;
-    let kept = current.and_then(|account| account.password.clone());
+    let has_password = current.is_some_and(|account| account.password.is_set());
     let password = std::mem::take(&mut input.password);
-    let password = merge_password(password, is_password, kept, is_elsewhere, faults);
+    let password = merge_password(password, is_password, has_password, is_elsewhere, faults);
     SignInSettings {
         authorisation,
         login,
@@ -77,19 +78,19 @@ pub(super) fn merge(
 fn merge_password(
     given: Field<SecretText>,
     is_password: bool,
-    kept: Option<SealedSecret>,
+    has_password: bool,
     is_elsewhere: bool,
     faults: &mut Faults,
 ) -> Password {
-    match (given, kept) {
+    match (given, has_password) {
         (Field::Given(SecretText(plain)), _) if is_password => {
             faults.text("password", plain.expose_secret(), 4096);
             return Password::New(SecretText(plain));
         }
         (Field::Given(_), _) => faults.add("password", "is only for authorisation password"),
-        (Field::Absent, Some(kept)) if is_password && !is_elsewhere => return Password::Kept(kept),
+        (Field::Absent, true) if is_password && !is_elsewhere => return Password::Kept,
         // Else whoever may change accounts could have it sent to a server of their own.
-        (Field::Absent, Some(_)) if is_password => faults.add(
+        (Field::Absent, true) if is_password => faults.add(
             "password",
             "must be given again with another host, port or ca_pem, or without encryption: it goes to no server that it was not given for",
         ),

@@ -171,7 +171,7 @@ fn view(
         }),
         authorisation: account.authorisation,
         login: account.login,
-        has_password: account.password.is_some(),
+        has_password: account.password.is_set(),
         client_configuration: client,
         from_addresses: (!is_inbound).then_some(account.from_addresses),
         max_connections: (!is_inbound).then_some(account.max_connections),

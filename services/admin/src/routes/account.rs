@@ -124,10 +124,10 @@ pub(super) async fn create(
     let inserted = store::insert(&mut tx, &account).await;
     inserted.map_err(|error| ApiError::on_insert(error, account.key.as_str()))?;
     announce(&app, &mut tx, &account.key, false).await?;
-    let key = account.key.clone();
+    let (id, key) = (account.id, account.key.clone());
     let view = load_one(&mut tx, &caller, account).await?;
     app.commit(tx).await?;
-    info!(account.key = %key, "Account created");
+    info!(account.id = %id, account.key = %key, "Account created");
     let location = [(header::LOCATION, format!("/v1/accounts/{key}"))];
     Ok((StatusCode::CREATED, location, Json(view)).into_response())
 }
@@ -191,7 +191,7 @@ pub(super) async fn change(
     announce(&app, &mut tx, &account.key, false).await?;
     let view = load_one(&mut tx, &caller, account).await?;
     app.commit(tx).await?;
-    info!(account.key = %key, "Account changed");
+    info!(account.id = %current.id, account.key = %key, "Account changed");
     Ok(Json(view))
 }
 
@@ -212,7 +212,7 @@ pub(super) async fn remove(
     }
     announce(&app, &mut tx, &account.key, true).await?;
     app.commit(tx).await?;
-    info!(account.key = %key, "Account deleted");
+    info!(account.id = %account.id, account.key = %key, "Account deleted");
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -228,7 +228,7 @@ async fn load_client(
             let Some(id) = current.and_then(|account| account.client_configuration_id) else {
                 return Ok(None);
             };
-            client_configuration::find(tx, id).await?
+            client_configuration::find_without_secret(tx, id).await?
         }
         Field::Given(text) => match Key::try_new(text) {
             Ok(key) => client_configuration::find_by_key(tx, &key).await?,

@@ -216,7 +216,7 @@ fn view(app: &ServiceContext, client: ClientConfiguration, accounts: i64) -> Cli
         base_url: client.issuer.clone().filter(|_| is_microsoft),
         profile: client.profile,
         client_id: client.client_id,
-        has_client_secret: client.client_secret.is_some(),
+        has_client_secret: client.client_secret.is_set(),
         token_endpoint_auth: client.token_endpoint_auth,
         issuer: client.issuer,
         authorize_url: client.authorize_url,

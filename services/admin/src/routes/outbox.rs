@@ -298,7 +298,7 @@ async fn load_views(
     let mut ids: Vec<AccountId> = mails.iter().map(|mail| mail.account_id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let accounts = account::list_by_ids(tx, &ids).await?;
+    let accounts = account::list_without_passwords(tx, &ids).await?;
     let keys: HashMap<AccountId, Key> = accounts.into_iter().map(|a| (a.id, a.key)).collect();
     let views = mails.into_iter().map(|mail| OutboundMailView {
         mail_id: mail.id,

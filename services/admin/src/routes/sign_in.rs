@@ -47,7 +47,7 @@ pub(super) async fn create(
     let hash = sha256(link.as_bytes());
     sign_in::insert(&mut tx, id, account.id, &hash, expires_at, now).await?;
     app.commit(tx).await?;
-    info!(account.key = %key, "Sign-in link made");
+    info!(account.id = %account.id, account.key = %key, "Sign-in link made");
     let url = app.public.connect_url(link).to_string();
     Ok((StatusCode::CREATED, Json(SignInLink { url, expires_at })))
 }

@@ -288,13 +288,11 @@ async fn a_patch_keeps_the_password_until_it_is_named() {
     let stored = async || {
         let mut tx = world.base.begin().await.unwrap();
         let key = Key::try_new("a").unwrap();
-        let row = account::find_by_key(&mut tx, &key).await.unwrap().unwrap();
+        let rows = account::list(&mut tx).await.unwrap();
+        let row = rows.iter().find(|row| row.key == key).unwrap();
         let context = account::Account::password_context(row.id);
-        let plain = world
-            .base
-            .keys
-            .open(&row.password.unwrap(), &context)
-            .unwrap();
+        let sealed = row.password.sealed().unwrap();
+        let plain = world.base.keys.open(sealed, &context).unwrap();
         mailmesh_secrets::ExposeSecret::expose_secret(&plain).to_owned()
     };
 

@@ -9,7 +9,7 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
 use mailmesh_secrets::{SecretString, sha256, verify_hash};
 use mailmesh_store::sign_in::{self, SignIn};
-use tracing::{Instrument, info_span, instrument};
+use tracing::{Instrument, field, info_span, instrument};
 use url::form_urlencoded;
 
 use crate::context::ServiceContext;
@@ -70,7 +70,12 @@ async fn receive(
         }
     };
     let id = sign_in.id;
-    let span = info_span!("callback.finish", sign_in.id = %id, account.id = %sign_in.account_id);
+    let span = info_span!(
+        "callback.finish",
+        sign_in.id = %id,
+        account.id = field::Empty,
+        account.key = field::Empty,
+    );
     let ending = {
         let app = Arc::clone(&app);
         async move { finish(&app, &sign_in, fields.into_answer(redirect_key)).await }

@@ -38,7 +38,7 @@ async fn start_sign_in(app: &ServiceContext, link: &str) -> Result<Response, Sig
     let provider = provider_of(app, &link.client).await?;
     let browser = random_token(32);
     let url = record_start(app, &link, &provider, &browser).await?;
-    info!(sign_in.id = %link.id, account.id = %link.account.id, "A sign-in was started");
+    info!(sign_in.id = %link.id, account.id = %link.account.id, account.key = %link.account.key, "A sign-in was started");
     let mut response = Redirect::to(url.as_str()).into_response();
     let path = provider.client.redirect_uri.path();
     let cookie = app

@@ -171,7 +171,7 @@ async fn sandbox(
 fn client(base: &MeshBase, sandbox: &Sandbox) -> Result<ClientConfiguration> {
     let row = base.client_row(CLIENT_ID)?;
     Ok(ClientConfiguration {
-        client_secret: Some(base.seal_client_secret(row.id, CLIENT_SECRET)?),
+        client_secret: base.seal_client_secret(row.id, CLIENT_SECRET)?,
         issuer: Some(sandbox.addresses().issuer.clone()),
         scopes: ["openid", "email", "mail"].map(str::to_owned).to_vec(),
         ..row

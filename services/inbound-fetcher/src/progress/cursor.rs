@@ -32,7 +32,6 @@ pub(crate) fn forget_impossible(folder: &OpenFolder<'_>, positions: &mut Positio
     if forgotten > 0 {
         folder.owner.context.metrics.count_contradicted();
         warn!(
-            account.id = %folder.owner.account.id,
             events = forgotten,
             "Events announced mails that the server never had"
         );

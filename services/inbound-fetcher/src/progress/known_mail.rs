@@ -60,7 +60,6 @@ pub(crate) async fn find_published<'a>(
             Comparison::Differs(announced) => {
                 owner.context.metrics.count_contradicted();
                 warn!(
-                    account.id = %owner.account.id,
                     position = ?mail.position,
                     announced.sha256 = to_hex(&announced),
                     found.sha256 = to_hex(&mail.sha256),
@@ -144,7 +143,7 @@ async fn adopt(
     if is_first {
         replica.outbox.wake();
         positions.note_renamed(folder, former.activated_at);
-        info!(account.id = %account.id, "A folder was renamed; its mails are known");
+        info!("A folder was renamed; its mails are known");
     }
     Ok(adopted)
 }

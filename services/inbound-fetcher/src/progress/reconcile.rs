@@ -176,7 +176,7 @@ async fn activate(
     // Another owner may have been first.
     let cursors = mailbox::list_cursors(&mut tx, &[account.id]).await?;
     tx.commit().await?;
-    info!(account.id = %account.id, "A folder is watched from now on");
+    info!("A folder is watched from now on");
     let mut cursors = cursors.into_iter();
     let stored = cursors.find(|cursor| cursor.folder == folder.name);
     stored.ok_or_else(|| {
@@ -230,7 +230,7 @@ async fn start_anew(
     }
     tx.commit().await?;
     replica.outbox.wake();
-    info!(account.id = %account.id, "The server renumbered a folder; it is read again");
+    info!("The server renumbered a folder; it is read again");
     positions.forget_published(folder.name);
     folder.source.resume(&cursor.epoch);
     positions.set_cursor(cursor);

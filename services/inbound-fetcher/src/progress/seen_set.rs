@@ -151,7 +151,6 @@ impl SeenSet {
         if nameless == Nameless::Some && !self.has_told_unnamed {
             self.has_told_unnamed = true;
             warn!(
-                account.id = %folder.owner.account.id,
                 "The server gives ids to a part of its mails only; the others are read at each look to compare their content"
             );
         }

@@ -79,7 +79,7 @@ pub(crate) async fn count_failure(
     }
     replica.outbox.wake();
     context.metrics.count_quarantined();
-    warn!(account.id = %account.id, attempts, "A mail was quarantined");
+    warn!(attempts, "A mail was quarantined");
     Ok(QuarantineDecision::Quarantined)
 }
 

@@ -4,8 +4,6 @@ use mailmesh_domain::{FailureCause, History, responsibility};
 use mailmesh_events::Problem;
 use tokio::time::Instant;
 
-/// A session that lived for so long was a good one.
-const LIVED: Duration = Duration::from_mins(1);
 /// Sessions that ended early while they waited, in a row, after which changes are asked for instead of pushed.
 const EARLY_ENDS: u32 = 3;
 /// Pushing is tried again after this.
@@ -24,6 +22,8 @@ pub(crate) enum SessionEnd {
 /// to again and again, and providers lock accounts out for that.
 #[derive(Debug)]
 pub(crate) struct PushTrust {
+    /// A session that lived for so long was a good one.
+    good_after: Duration,
     session_began: Instant,
     /// Sessions that ended early after a look that succeeded, in a row.
     early_ends: u32,
@@ -33,8 +33,9 @@ pub(crate) struct PushTrust {
 }
 
 impl PushTrust {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(good_after: Duration) -> Self {
         Self {
+            good_after,
             session_began: Instant::now(),
             early_ends: 0,
             ended_waits: 0,
@@ -53,7 +54,7 @@ impl PushTrust {
 
     /// Notes that a wait ended well.
     pub(crate) fn note_wait(&mut self) {
-        if self.session_began.elapsed() < LIVED {
+        if self.session_began.elapsed() < self.good_after {
             return;
         }
         (self.early_ends, self.ended_waits) = (0, 0);
@@ -64,7 +65,7 @@ impl PushTrust {
 
     /// Notes that the session ended after a look that succeeded.
     pub(crate) fn note_end(&mut self, end: SessionEnd) {
-        if self.session_began.elapsed() >= LIVED {
+        if self.session_began.elapsed() >= self.good_after {
             (self.early_ends, self.ended_waits) = (0, 0);
             return;
         }
@@ -98,9 +99,11 @@ impl PushTrust {
 mod tests {
     use super::*;
 
+    const GOOD_AFTER: Duration = Duration::from_mins(1);
+
     #[tokio::test(start_paused = true)]
     async fn server_that_ends_each_session_early_is_polled_for_a_while() {
-        let mut push = PushTrust::new();
+        let mut push = PushTrust::new(GOOD_AFTER);
 
         for ends in 1..=EARLY_ENDS {
             assert!(!push.polls() && push.problem(60).is_none());
@@ -113,7 +116,7 @@ mod tests {
         assert!(push.problem(60).is_some());
 
         push.begin_session();
-        tokio::time::advance(LIVED).await;
+        tokio::time::advance(GOOD_AFTER).await;
         push.note_wait();
         assert_eq!(push.early_ends(), 0);
         assert!(push.polls() && push.problem(60).is_some());
@@ -126,11 +129,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn session_that_lived_is_no_early_end() {
-        let mut push = PushTrust::new();
+        let mut push = PushTrust::new(GOOD_AFTER);
         push.note_end(SessionEnd::InWait);
 
         push.begin_session();
-        tokio::time::advance(LIVED).await;
+        tokio::time::advance(GOOD_AFTER).await;
         push.note_end(SessionEnd::InWait);
 
         assert_eq!(push.early_ends(), 0);
@@ -138,7 +141,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn end_for_another_reason_makes_no_poll_and_is_no_success_either() {
-        let mut push = PushTrust::new();
+        let mut push = PushTrust::new(GOOD_AFTER);
 
         for _ in 0..10 {
             push.note_end(SessionEnd::Else);

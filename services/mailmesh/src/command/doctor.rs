@@ -1,27 +1,33 @@
 mod account;
+mod client;
 
+use std::cell::Cell;
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 use mailmesh_bus::{Bus, ForeignStream};
-use mailmesh_domain::{Clock, ErrorChain, ReplicaId, SystemClock};
+use mailmesh_domain::{Clock, ErrorChain, MustAct, ReplicaId, SystemClock};
+use mailmesh_events::Problem;
 use mailmesh_runtime::Unavailable;
 use mailmesh_secrets::KeysError;
 use mailmesh_store::{Database, MigrationState, replica};
 
 use crate::ConfigArguments;
 use crate::config::{CommandConfig, Config};
-use crate::console::{block_on_with, say};
+use crate::console::{block_on_with, say, visible};
 
 const LARGEST_CLOCK_DIFFERENCE: time::Duration = time::Duration::seconds(5);
+
+/// What is wrong, and what to do about it.
+type Trouble = (String, String);
 
 /// Result of one check.
 #[derive(Debug)]
 pub(crate) struct Finding {
     what: String,
     /// What is wrong and what to do; none if the check passed.
-    problem: Option<(String, String)>,
+    problem: Option<Trouble>,
 }
 
 impl Finding {
@@ -43,12 +49,13 @@ impl Finding {
         }
     }
 
+    // Servers word problems, and a terminal must not obey them.
     fn show(&self) {
         match &self.problem {
-            None => say(format!("ok    {}", self.what)),
+            None => say(visible(&format!("ok    {}", self.what))),
             Some((problem, action)) => {
-                say(format!("BAD   {}: {problem}", self.what));
-                say(format!("      → {action}"));
+                say(visible(&format!("BAD   {}: {problem}", self.what)));
+                say(visible(&format!("      → {action}")));
             }
         }
     }
@@ -57,17 +64,18 @@ impl Finding {
 /// Prints each finding when it is known: a server that does not answer hides no other for its time limit.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    bad: usize,
+    bad: Cell<usize>,
 }
 
 impl Report {
-    pub(crate) fn tell(&mut self, finding: &Finding) {
+    pub(crate) fn tell(&self, finding: &Finding) {
         finding.show();
-        self.bad += usize::from(finding.problem.is_some());
+        let bad = self.bad.get() + usize::from(finding.problem.is_some());
+        self.bad.set(bad);
     }
 
     fn into_result(self) -> anyhow::Result<()> {
-        match self.bad {
+        match self.bad.get() {
             0 => Ok(()),
             1 => Err(anyhow!("1 finding needs somebody")),
             count => Err(anyhow!("{count} findings need somebody")),
@@ -75,22 +83,45 @@ impl Report {
     }
 }
 
+/// Formats a problem: its code, what to do, who must do it, and `link` in between.
+fn told(problem: &Problem, link: &str) -> Trouble {
+    let code = problem.code.as_ref();
+    let code = code.map_or_else(String::new, |code| format!(" ({code})"));
+    let who = match problem.must_act {
+        MustAct::Nobody => "",
+        MustAct::MailboxOwner => " Who must act: the mailbox's owner.",
+        MustAct::Administrator => " Who must act: this mesh's administrator.",
+        MustAct::TenantAdministrator => {
+            " Who must act: the administrator of the provider's tenant."
+        }
+    };
+    (
+        format!("{}{code}", problem.what.trim_end_matches('.')),
+        format!("{}{link}{who}", problem.action),
+    )
+}
+
 pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
     let client = CommandConfig::new(config);
     let loader = client.loader.clone();
     let work = async move {
         let config: Config = loader.load()?;
-        let mut report = Report::default();
+        let report = Report::default();
         report.tell(&keys(&config));
         report.tell(&public(&config));
-        nats(&config, &mut report).await;
-        let Some(database) = database(&config, &mut report).await else {
-            say("Accounts are not checked while Postgres does not answer.");
+        nats(&config, &report).await;
+        let Some(database) = database(&config, &report).await else {
+            say(
+                "Client configurations and accounts are not checked while Postgres does not answer.",
+            );
             return report
                 .into_result()
                 .map_err(|told| Unavailable::new(told).into());
         };
-        account::examine(&config, &database, &mut report).await;
+        tokio::join!(
+            client::examine(&config, &database, &report),
+            account::examine(&config, &database, &report),
+        );
         report.into_result()
     };
     block_on_with(work, client.advice())
@@ -137,7 +168,7 @@ fn public(config: &Config) -> Finding {
     )
 }
 
-async fn nats(config: &Config, report: &mut Report) {
+async fn nats(config: &Config, report: &Report) {
     let what = format!("NATS at {}", config.nats.shown_url());
     let checked = async {
         let bus = Bus::connect(&config.nats).await?;
@@ -176,7 +207,7 @@ fn foreign_stream(stream: &ForeignStream) -> Finding {
     )
 }
 
-async fn database(config: &Config, report: &mut Report) -> Option<Database> {
+async fn database(config: &Config, report: &Report) -> Option<Database> {
     match connect(config).await {
         Ok(database) => {
             report.tell(&shape(&database).await);

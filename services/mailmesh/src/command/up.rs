@@ -3,7 +3,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use mailmesh_embedded::{DataFolder, EmbeddedError};
-use mailmesh_oauth::PublicSettings;
 use mailmesh_runtime::{ConfigError, Lifecycle, RuntimeSettings, Unavailable};
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use mailmesh_store::Database;
@@ -121,7 +120,7 @@ pub(crate) async fn start(
     }
     let public = match &config.public {
         Some(public) => public.clone(),
-        None => default_public(&config)?,
+        None => config.local_public()?,
     };
     let redirect_uri = public.redirect_uri().to_string();
     config.public = Some(public);
@@ -193,14 +192,6 @@ fn write_connection(folder: &Path, config: &Config) -> anyhow::Result<()> {
         section("public", &[("url", public.url.as_str())]);
     }
     write_file(&folder.join(CONNECTION_FILE), 0o600, &text)
-}
-
-fn default_public(config: &Config) -> anyhow::Result<PublicSettings> {
-    let url = format!("http://localhost:{}", config.auth_callback.listen.port());
-    Ok(PublicSettings {
-        url: url.parse()?,
-        redirect_path: "/oauth/callback".to_owned(),
-    })
 }
 
 fn introduce(running: &RunningMesh) {

@@ -58,6 +58,15 @@ impl Config {
     }
 
     /// Returns the address at which browsers reach auth-callback.
+    /// Returns how browsers on this machine reach `auth-callback`, for a mesh without a public URL.
+    pub(crate) fn local_public(&self) -> anyhow::Result<PublicSettings> {
+        let url = format!("http://localhost:{}", self.auth_callback.listen.port());
+        Ok(PublicSettings {
+            url: url.parse()?,
+            redirect_path: "/oauth/callback".to_owned(),
+        })
+    }
+
     pub(crate) fn public(&self) -> Result<&PublicSettings, ConfigError> {
         self.check_public()?;
         self.public.as_ref().ok_or_else(|| missing("public.url"))

@@ -74,30 +74,34 @@ impl World {
     }
 
     async fn doctor(&self) -> anyhow::Result<String> {
-        let folder = Folder::new("doctor");
-        let keys = self.base.keys.to_file_text()?;
-        self.doctor_with(&folder.write("opening.key", keys.expose_secret()))
-            .await
+        doctor(&self.base).await
     }
+}
 
-    async fn doctor_with(&self, key_file: &str) -> anyhow::Result<String> {
-        let address = &self.base.address;
-        let ended = run(
-            &["doctor"],
-            &[
-                ("MAILMESH_NATS__URL", &address.bus.url),
-                ("MAILMESH_NATS__PREFIX", self.base.prefix()),
-                (
-                    "MAILMESH_POSTGRES__URL",
-                    address.postgres_url.expose_secret(),
-                ),
-                ("MAILMESH_KEYS__OPENING_KEY_FILE", key_file),
-            ],
-        )
-        .await;
-        anyhow::ensure!(ended.code == Some(1), "{}", ended.output);
-        Ok(ended.output)
-    }
+/// Runs `mailmesh doctor` over a mesh with something to find.
+pub(crate) async fn doctor(base: &MeshBase) -> anyhow::Result<String> {
+    let folder = Folder::new("doctor");
+    let keys = base.keys.to_file_text()?;
+    doctor_with(base, &folder.write("opening.key", keys.expose_secret())).await
+}
+
+async fn doctor_with(base: &MeshBase, key_file: &str) -> anyhow::Result<String> {
+    let address = &base.address;
+    let ended = run(
+        &["doctor"],
+        &[
+            ("MAILMESH_NATS__URL", &address.bus.url),
+            ("MAILMESH_NATS__PREFIX", base.prefix()),
+            (
+                "MAILMESH_POSTGRES__URL",
+                address.postgres_url.expose_secret(),
+            ),
+            ("MAILMESH_KEYS__OPENING_KEY_FILE", key_file),
+        ],
+    )
+    .await;
+    anyhow::ensure!(ended.code == Some(1), "{}", ended.output);
+    Ok(ended.output)
 }
 
 fn expire(grant: &mut Grant) {
@@ -178,7 +182,7 @@ async fn a_key_file_that_is_not_there_is_no_reason_to_make_another() {
     let problem = Problem::new("IMAP is turned off", FailureCause::Transient);
     world.fail(&account, &problem).await.unwrap();
 
-    let output = world.doctor_with("/nowhere/opening.key").await;
+    let output = doctor_with(&world.base, "/nowhere/opening.key").await;
 
     let output = output.unwrap();
     assert!(

@@ -61,7 +61,6 @@ impl ConnectionPool {
         let joined = self.tasks.join_next().await?;
         Some(joined.unwrap_or_else(|error| {
             warn!(
-                account.id = %self.account.id,
                 error = &error as &dyn std::error::Error,
                 "A connection's task failed"
             );

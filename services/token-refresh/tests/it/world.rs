@@ -46,7 +46,7 @@ impl World {
         let base = MeshBase::fresh(Arc::clone(&clock) as Arc<dyn Clock>).await?;
         let row = base.client_row(CLIENT_ID)?;
         let client = ClientConfiguration {
-            client_secret: Some(base.seal_client_secret(row.id, CLIENT_SECRET)?),
+            client_secret: base.seal_client_secret(row.id, CLIENT_SECRET)?,
             issuer: Some(sandbox.addresses().issuer.clone()),
             scopes: ["openid", "mail"].map(str::to_owned).to_vec(),
             ..row
@@ -131,7 +131,7 @@ impl World {
         let endpoint = |path: &str| Some(format!("http://{address}/{path}"));
         let client = ClientConfiguration {
             key: Key::try_new(key)?,
-            client_secret: Some(self.base.seal_client_secret(row.id, CLIENT_SECRET)?),
+            client_secret: self.base.seal_client_secret(row.id, CLIENT_SECRET)?,
             issuer: None,
             authorize_url: endpoint("authorize"),
             token_url: endpoint("token"),

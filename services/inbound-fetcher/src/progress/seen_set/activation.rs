@@ -49,7 +49,7 @@ pub(super) async fn activate(
         listed_mail::mark_existing(&mut tx, account.id, folder.name, &existing, now).await?;
     }
     tx.commit().await?;
-    info!(account.id = %account.id, "A folder is watched from now on");
+    info!("A folder is watched from now on");
     Ok(stored)
 }
 

@@ -18,7 +18,7 @@ use mailmesh_store::grant::{self, Grant};
 use mailmesh_store::{Database, StoreError};
 use time::OffsetDateTime;
 
-use super::{Finding, Report};
+use super::{Finding, Report, Trouble};
 use crate::config::Config;
 use crate::console::say;
 
@@ -34,9 +34,6 @@ struct StoredAccount {
     grant: Option<Grant>,
 }
 
-/// What is wrong, and what to do about it.
-type Trouble = (String, String);
-
 /// What one attempt has shown of an account without a problem.
 enum AccountCheck {
     SignedIn,
@@ -45,7 +42,7 @@ enum AccountCheck {
 }
 
 /// Tries the accounts side by side, within the limits on sign-ins that the services keep.
-pub(super) async fn examine(config: &Config, database: &Database, report: &mut Report) {
+pub(super) async fn examine(config: &Config, database: &Database, report: &Report) {
     let keys = config.opening_keys().ok();
     let accounts = match load(database).await {
         Ok(accounts) => accounts,
@@ -233,18 +230,8 @@ fn problem_of(step: &ProbeStep, error: &ProbeError, history: History) -> Problem
     Problem::decided(what, &error.diagnosis().responsibility(history)).with_code(error.code())
 }
 
-/// Formats who must act, and how.
+/// Adds to a problem how to make the link for a new sign-in, where that is what it asks for.
 fn told(account: &Account, problem: &Problem) -> Trouble {
-    let code = problem.code.as_ref();
-    let code = code.map_or_else(String::new, |code| format!(" ({code})"));
-    let who = match problem.must_act {
-        MustAct::Nobody => "",
-        MustAct::MailboxOwner => " Who must act: the mailbox's owner.",
-        MustAct::Administrator => " Who must act: this mesh's administrator.",
-        MustAct::TenantAdministrator => {
-            " Who must act: the administrator of the provider's tenant."
-        }
-    };
     let is_sign_in = problem.kind == VerdictKind::NeedsSignIn;
     let link = match account.authorisation {
         Authorisation::OAuth2 if is_sign_in => {
@@ -252,10 +239,7 @@ fn told(account: &Account, problem: &Problem) -> Trouble {
         }
         _ => String::new(),
     };
-    (
-        format!("{}{code}", problem.what.trim_end_matches('.')),
-        format!("{}{link}{who}", problem.action),
-    )
+    super::told(problem, &link)
 }
 
 fn credentials(
