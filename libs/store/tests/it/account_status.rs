@@ -276,10 +276,9 @@ async fn proofs_of_many_accounts_are_recorded_at_once() -> Result<()> {
 
 type Change = fn(&mut Account);
 
-#[tokio::test]
-async fn a_change_of_what_lets_it_in_makes_an_account_unproved_and_drops_its_problem() -> Result<()>
-{
-    let changes: [(&str, Change, bool); 9] = [
+/// What is changed, and whether that makes it unproved.
+fn changes() -> [(&'static str, Change, bool); 9] {
+    [
         ("name", |account| account.name.push('x'), false),
         ("poll", |account| account.poll_interval_seconds += 1, false),
         (
@@ -313,12 +312,17 @@ async fn a_change_of_what_lets_it_in_makes_an_account_unproved_and_drops_its_pro
             |account| account.folders = vec!["Other".to_owned()],
             true,
         ),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn a_change_of_what_lets_it_in_makes_an_account_unproved_and_drops_its_problem() -> Result<()>
+{
     let world = World::new().await?;
     let problem = sample::problem();
     let mut tx = world.database.begin().await?;
     replica::beat(&mut tx, sample::replica(), "inbound-fetcher").await?;
-    for (name, change, is_dropped) in changes {
+    for (name, change, is_dropped) in changes() {
         let id = sample::stored(&mut tx, name, Direction::Inbound).await?;
         let term = sample::term(&mut tx, id, Direction::Inbound).await?;
         account_status::set_proved(&mut tx, &[sample::proof(id, SystemClock.now())]).await?;
@@ -328,7 +332,7 @@ async fn a_change_of_what_lets_it_in_makes_an_account_unproved_and_drops_its_pro
         let mut account = account::list_by_ids(&mut tx, &[id]).await?.remove(0);
         change(&mut account);
         account::update(&mut tx, &account).await?;
-        let changed = status(&mut tx, id).await?;
+        let after = status(&mut tx, id).await?;
         let has_worked = account_status::list_proved(&mut tx, &[id]).await?;
 
         let state = if is_dropped {
@@ -336,9 +340,9 @@ async fn a_change_of_what_lets_it_in_makes_an_account_unproved_and_drops_its_pro
         } else {
             AccountState::Failing
         };
-        assert_eq!(changed.state, state, "{name}");
-        assert_eq!(changed.problem.is_none(), is_dropped, "{name}");
-        assert_eq!(changed.proved_at.is_none(), is_dropped, "{name}");
+        assert_eq!(after.state, state, "{name}");
+        assert_eq!(after.problem.is_none(), is_dropped, "{name}");
+        assert_eq!(after.proved_at.is_none(), is_dropped, "{name}");
         assert_eq!(has_worked.is_empty(), is_dropped, "{name}");
     }
     Ok(())

@@ -34,7 +34,7 @@ async fn publish_without_recording(
 ) -> Result<Vec<MailReceived>> {
     // The recorder waits for this row.
     let mut lock = world.base.begin().await?;
-    account_status::set_proved(&mut lock, &[world.base.proof(&account, Duration::ZERO)]).await?;
+    account_status::set_proved(&mut lock, &[world.base.proof(account, Duration::ZERO)]).await?;
     world.deliver(mail(number))?;
     let mails = world.mails("support", count).await?;
     replica.kill().await;
