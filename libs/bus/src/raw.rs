@@ -139,10 +139,25 @@ impl RawMails {
 
     /// Returns a whole mail of at most `limit` bytes; none if nothing of it is there.
     pub async fn get_whole(&self, mail_id: &str, limit: usize) -> Result<Option<Bytes>, RawError> {
+        self.collect(mail_id, limit, 0).await
+    }
+
+    /// As [`RawMails::get_whole`], for a mail of so many bytes at most whose size is known: it takes no more memory than that,
+    /// where a buffer that grows may take twice as much.
+    pub async fn get_sized(&self, mail_id: &str, bytes: usize) -> Result<Option<Bytes>, RawError> {
+        self.collect(mail_id, bytes, bytes).await
+    }
+
+    async fn collect(
+        &self,
+        mail_id: &str,
+        limit: usize,
+        capacity: usize,
+    ) -> Result<Option<Bytes>, RawError> {
         let Some(mut reader) = self.get(mail_id).await? else {
             return Ok(None);
         };
-        let mut whole = Vec::new();
+        let mut whole = Vec::with_capacity(capacity);
         while let Some(chunk) = reader.next_chunk().await? {
             if whole.len() + chunk.len() > limit {
                 return Err(RawError::TooLarge {
@@ -247,11 +262,19 @@ impl RawReader {
     /// Fetches one chunk by its number, not in stream order: a chunk that was sent again lies behind later ones.
     async fn fetch(&mut self) -> Result<Option<Bytes>, RawError> {
         let subject = format!("raw.{}.{}", self.mail_id, self.next_chunk);
-        let found = direct::last(&self.bus, StreamKind::MailRaw, &subject).await;
-        let found = found.map_err(|source| RawError::Read {
+        let failed = |source| RawError::Read {
             mail_id: self.mail_id.clone(),
             source,
-        })?;
+        };
+        let raw = StreamKind::MailRaw;
+        let mut found = direct::last(&self.bus, raw, &subject)
+            .await
+            .map_err(failed)?;
+        if found.is_none() {
+            // A replica that lags behind answers 404 for what is stored, and mail would be given up for lack of its body.
+            let of_leader = direct::last_of_leader(&self.bus, raw, &subject);
+            found = of_leader.await.map_err(failed)?;
+        }
         let Some(stored) = found else { return Ok(None) };
         let Some(mark) = find(&stored.headers, CHUNK_HEADER) else {
             return Err(RawError::BadChunk {

@@ -204,7 +204,7 @@ async fn fetch(shared: Arc<Shared>, expected: Expected) -> Result<Bytes, NoBody>
         return Ok(raw);
     }
     let name = raw_name(id);
-    match shared.raw_mails.get_whole(&name, expected.bytes).await {
+    match shared.raw_mails.get_sized(&name, expected.bytes).await {
         Ok(Some(raw)) => checked(expected, raw).await,
         // All chunks were stored before the row was.
         Ok(None) | Err(RawError::Partial { .. }) => Err(NoBody::Missing),
