@@ -20,7 +20,8 @@ const CHUNK_HEADER: &str = "Mailmesh-Chunk";
 ///
 /// A mail lies in chunks of at most 512 KiB on `raw.<mail id>.0`, `raw.<mail id>.1`, …; most mails are one chunk. A client
 /// fetches chunk 0 with an empty request to `$JS.API.DIRECT.GET.MAIL_RAW.raw.<mail id>.0`, and goes on with 1, 2, … until
-/// the header `Mailmesh-Chunk` has a slash (`2/3`: this was the last of three). Status 404 means that it is not there.
+/// the header `Mailmesh-Chunk` has a slash (`2/3`: this was the last of three). Status 404 means that the replica which answered
+/// does not have it; whether it is there, the leader knows: `$JS.API.STREAM.MSG.GET.MAIL_RAW` with `{"last_by_subj":"raw.<mail id>.0"}`.
 #[derive(Debug, Clone)]
 pub struct RawMails {
     bus: Bus,
