@@ -26,6 +26,14 @@ pub struct SignIn {
     pub postgres_url: SecretString,
 }
 
+/// Memory of a process, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResidentMemory {
+    /// The most since the process began.
+    pub peak: u64,
+    pub now: u64,
+}
+
 /// A process of the binary that runs one service; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Replica {
@@ -93,6 +101,21 @@ impl Replica {
     pub(crate) async fn kill9(&mut self) {
         self.has_ended = true;
         self.process.kill().await;
+    }
+
+    pub(crate) fn memory(&self) -> anyhow::Result<ResidentMemory> {
+        let path = format!("/proc/{}/status", self.process.pid());
+        let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+        let bytes_of = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            let kib = line.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok());
+            let kib: u64 = kib.with_context(|| format!("no {field} in {path}"))?;
+            anyhow::Ok(kib * 1024)
+        };
+        Ok(ResidentMemory {
+            peak: bytes_of("VmHWM:")?,
+            now: bytes_of("VmRSS:")?,
+        })
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use mailmesh_domain::{AccountId, Direction, GrantId};
 use mailmesh_store::account_status::StoredState;
+use mailmesh_store::grant::Grant;
 use mailmesh_store::{StoreError, account, account_status, grant};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -137,7 +138,7 @@ impl AccountHost {
                 id.map(|id| self.registry.wake(id));
                 inputs.look_soon();
             }
-            Input::TokenRefreshed(grant_id) => self.registry.wake_grant(grant_id),
+            Input::GrantChanged(grant_id) => self.registry.wake_grant(grant_id),
             Input::LookDue => {
                 self.registry.end_overdue(HANDOVER);
                 self.start_idle().await;
@@ -310,19 +311,20 @@ impl AccountHost {
         Ok(states)
     }
 
-    /// Wakes accounts that wait for a token which has come without a hint.
+    /// Wakes accounts that wait for a token which has come without a hint, or for which no token comes any more.
     async fn look_for_tokens(&self, with_patient: bool) {
         let waiting = self.registry.awaited_grants(with_patient);
         if waiting.is_empty() {
             return;
         }
-        let ids: BTreeSet<GrantId> = waiting.iter().map(|(id, _)| *id).collect();
+        let ids: BTreeSet<GrantId> = waiting.iter().map(|awaited| awaited.id).collect();
         let ids: Vec<GrantId> = ids.into_iter().collect();
-        match self.list_generations(&ids).await {
-            Ok(generations) => {
-                for (id, refused) in waiting {
-                    if generations.get(&id).is_some_and(|found| *found > refused) {
-                        self.registry.wake_grant(id);
+        match self.list_grants(&ids).await {
+            Ok(grants) => {
+                for awaited in waiting {
+                    let found = grants.get(&awaited.id);
+                    if found.is_some_and(|grant| awaited.has_ended(grant)) {
+                        self.registry.wake_grant(awaited.id);
                     }
                 }
             }
@@ -330,12 +332,12 @@ impl AccountHost {
         }
     }
 
-    async fn list_generations(&self, ids: &[GrantId]) -> Result<HashMap<GrantId, i64>, StoreError> {
+    async fn list_grants(&self, ids: &[GrantId]) -> Result<HashMap<GrantId, Grant>, StoreError> {
         let mut tx = self.replica.database.begin().await?;
         let grants = grant::list_by_ids(&mut tx, ids).await?;
         tx.commit().await?;
         let grants = grants.into_iter();
-        Ok(grants.map(|grant| (grant.id, grant.generation)).collect())
+        Ok(grants.map(|grant| (grant.id, grant)).collect())
     }
 
     /// Waits for the workers to end, aborts the rest, and gives the leases up.

@@ -17,6 +17,7 @@ use crate::fault::PublishRefusals;
 use crate::prover::EventProver;
 use crate::publish::budget::PublishBudget;
 use crate::settings::{BusSettings, BusSettingsError};
+use crate::stream::creation::StreamCreations;
 use crate::subject::Prefix;
 pub(crate) use client::{
     ConnectionState, ConnectionWatch, NatsClient, NatsClientError, REQUEST_TIMEOUT, connect,
@@ -47,6 +48,7 @@ pub(crate) struct BusInner {
     /// Whether atomic batches are tried: until a stream refuses one.
     pub(crate) takes_batches: AtomicBool,
     pub(crate) refusals: PublishRefusals,
+    pub(crate) creations: StreamCreations,
     state: ConnectionWatch,
     nats: RwLock<Arc<NatsClient>>,
     /// When the last attempt to make a new client failed.
@@ -136,6 +138,7 @@ impl Bus {
                     publish_budget: PublishBudget::new(),
                     takes_batches: AtomicBool::new(true),
                     refusals: PublishRefusals::default(),
+                    creations: StreamCreations::default(),
                     state,
                     nats: RwLock::new(Arc::new(NatsClient::new(client))),
                     renewing: Mutex::default(),

@@ -36,7 +36,7 @@ pub use greenmail::{GreenMail, GreenMailPorts, StoredMail};
 pub use log::CapturedLog;
 pub use mailmesh_embedded::free_port;
 pub use mesh_base::{GrantTokens, MailHost, MeshAddress, MeshBase, use_grant};
-pub use own_server::{own_nats, own_nats_with, own_postgres};
+pub use own_server::{own_nats, own_nats_for, own_nats_with, own_postgres};
 pub use refresh_request::{RefreshRequests, ask_for_refresh};
 pub use running::RunningReplica;
 pub use secret::check_no_secrets;

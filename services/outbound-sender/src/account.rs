@@ -17,6 +17,7 @@ use mailmesh_domain::{AccountState, GrantState, VerdictKind};
 use mailmesh_mail::transport::TransportFailure;
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, grant};
+use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -134,8 +135,16 @@ impl Worker {
                     self.requeue_waiting().await;
                 }
             }
+            self.note_awaited_token();
         }
         self.finish().await;
+    }
+
+    /// Has the host wake this worker for a token whose event was lost.
+    fn note_awaited_token(&self) {
+        let generation = self.breaker.awaited().map(|(_, generation)| generation);
+        let is_patient = self.breaker.needs_person();
+        self.signals.wait_for_newer(generation, is_patient);
     }
 
     /// Returns how long nothing is to be done unless something happens.
@@ -217,14 +226,16 @@ impl Worker {
         }
     }
 
-    /// Returns whether the grant has a newer token, is refused, or is gone.
+    /// Returns whether the grant has a newer token, is refused since then or is so no longer, or is gone.
     async fn has_other_token(&self, (id, generation): TokenGeneration) -> Result<bool, StoreError> {
+        let is_refused = self.breaker.is_grant_refused();
         let mut tx = self.context.replica.database.begin().await?;
         let grants = grant::list_by_ids(&mut tx, &[id]).await?;
         tx.commit().await?;
-        Ok(grants
-            .first()
-            .is_none_or(|grant| grant.generation > generation || grant.state != GrantState::Active))
+        Ok(grants.first().is_none_or(|grant| {
+            let is_active = grant.state == GrantState::Active;
+            grant.generation > generation || is_active == is_refused
+        }))
     }
 
     /// Opens the first connection before any mail is claimed, so that an account that cannot sign in
@@ -250,6 +261,9 @@ impl Worker {
                     grant_id,
                     generation,
                 } => Trip::token_over((grant_id, generation), now),
+                CredentialsError::GrantRefused { generation, .. } => {
+                    self.grant_refused(&error, generation, now)
+                }
                 other => Trip::denied(of_credentials(&other), now),
             },
             Err(NotOpened::Failed { failure, token }) => {
@@ -351,11 +365,24 @@ impl Worker {
         let opened = credentials.open(&self.account, None, Some(generation));
         match opened.await {
             Err(CredentialsError::Store(error)) => Err(error),
-            Err(error @ CredentialsError::GrantRefused { .. }) => {
+            Err(error @ CredentialsError::GrantRefused { generation, .. }) => {
                 let now = self.context.replica.clock.now();
-                Ok(Trip::denied(of_credentials(&error), now))
+                Ok(self.grant_refused(&error, generation, now))
             }
             Ok(_) | Err(_) => Ok(trip),
+        }
+    }
+
+    fn grant_refused(
+        &self,
+        error: &CredentialsError,
+        generation: i64,
+        now: OffsetDateTime,
+    ) -> Trip {
+        let problem = of_credentials(error);
+        match self.account.grant_id {
+            Some(id) => Trip::grant_refused(problem, (id, generation), now),
+            None => Trip::denied(problem, now),
         }
     }
 

@@ -11,6 +11,8 @@ mod crash;
 #[cfg(test)]
 mod frozen;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod outage;

@@ -2,8 +2,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mailmesh_domain::{AccountId, GrantId, Key};
+use mailmesh_domain::{AccountId, GrantId, GrantState, Key};
 use mailmesh_store::account_status::StoredState;
+use mailmesh_store::grant::Grant;
 use time::OffsetDateTime;
 use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;
@@ -275,12 +276,15 @@ impl WorkerRegistry {
         true
     }
 
-    /// Lists the grants that workers wait for, and the generation that each cannot use.
-    pub(super) fn awaited_grants(&self, with_patient: bool) -> Vec<(GrantId, i64)> {
+    /// Lists the grants that workers wait for.
+    pub(super) fn awaited_grants(&self, with_patient: bool) -> Vec<AwaitedGrant> {
         let state = self.lock();
         let awaited = state.workers.values().filter_map(|worker| {
-            let refused = worker.signals.refused_generation(with_patient)?;
-            Some((worker.grant_id?, refused))
+            Some(AwaitedGrant {
+                id: worker.grant_id?,
+                refused_generation: worker.signals.refused_generation(with_patient)?,
+                is_patient: worker.signals.is_patient(),
+            })
         });
         awaited.collect()
     }
@@ -292,6 +296,23 @@ impl WorkerRegistry {
                 worker.signals.wake.notify_one();
             }
         }
+    }
+}
+
+/// A grant whose token a worker cannot use.
+#[derive(Debug)]
+pub(super) struct AwaitedGrant {
+    pub(super) id: GrantId,
+    refused_generation: i64,
+    /// A person is waited for already.
+    is_patient: bool,
+}
+
+impl AwaitedGrant {
+    /// Returns whether the wait is over: there is another token, or from now on a person is waited for.
+    pub(super) fn has_ended(&self, grant: &Grant) -> bool {
+        grant.generation > self.refused_generation
+            || (!self.is_patient && grant.state != GrantState::Active)
     }
 }
 

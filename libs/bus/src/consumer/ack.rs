@@ -72,7 +72,8 @@ impl PendingAck {
             ),
             Err(_) => return None,
         };
-        let message = message.message;
+        let mut message = message.message;
+        message.payload = alone(message.payload);
         let delivery = Delivery {
             subject: inner.prefix.strip(&message.subject).to_owned(),
             headers: from_map(message.headers.as_ref()),
@@ -91,6 +92,10 @@ impl PendingAck {
             attempt,
         };
         Some((delivery, pending))
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.payload.len()
     }
 
     pub(super) fn is_delivered_too_often(&self, context: &ConsumerContext) -> bool {
@@ -212,6 +217,16 @@ impl PendingAck {
     pub(super) async fn signal_progress(&self, context: &ConsumerContext) {
         send_unconfirmed(context, &self.reply, Bytes::from_static(b"+WPI")).await;
     }
+}
+
+/// Moves a large payload out of the connection's read buffer. That grows by doubling and is kept whole by each slice of it, so
+/// that a message would take up to twice its size for as long as it is in hand.
+fn alone(payload: Bytes) -> Bytes {
+    const LARGE_BYTES: usize = 256 * 1024;
+    if payload.len() < LARGE_BYTES {
+        return payload;
+    }
+    Bytes::copy_from_slice(&payload)
 }
 
 /// Asks the server to deliver a message again after the delay.

@@ -53,10 +53,11 @@ impl<'a> Rights<'a> {
         self.granted.publish.push(subject);
     }
 
-    /// Reading raw mails by their ids.
+    /// Reading raw mails by their ids, and from the leader what a replica does not have.
     pub(super) fn read_raw(&mut self) {
         let rest = format!(".{}", self.prefix.subject("raw.>"));
         self.api("DIRECT.GET", StreamKind::MailRaw, &rest);
+        self.api("STREAM.MSG.GET", StreamKind::MailRaw, "");
     }
 
     /// Taking messages from a durable consumer that is there, and answering for them.

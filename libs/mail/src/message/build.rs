@@ -42,7 +42,7 @@ pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError>
     let head = headers.to_string();
 
     check_attachments(draft, context)?;
-    let body = body::lay_out(draft, &message_id)?.formatted();
+    let body = body::lay_out(draft, &message_id)?;
     let size = head.len() + body.len();
     if size > context.limits.max_bytes {
         let limit = context.limits.max_bytes;
@@ -51,10 +51,9 @@ pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError>
             FieldProblem::TooLarge { limit },
         ));
     }
-    // lettre's buffer has grown by doubling; what is kept until it is stored should not be twice its size.
     let mut raw = Vec::with_capacity(size);
     raw.extend_from_slice(head.as_bytes());
-    raw.extend_from_slice(&body);
+    body.write_to(&mut raw);
     Ok(Built {
         raw: Bytes::from(raw),
         message_id,

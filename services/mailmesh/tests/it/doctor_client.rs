@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mailmesh_domain::{Key, MustAct, SystemClock, Verdict};
+use mailmesh_domain::{FailureCause, Key, SystemClock};
 use mailmesh_events::Problem;
 use mailmesh_sandbox::{Fault, FaultRule, Sandbox, Settings};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
@@ -162,10 +162,11 @@ async fn answering(
 
 async fn refuse(world: &World, key: &str, issuer: &str) -> anyhow::Result<()> {
     world.client(key, issuer, |_| {}).await?;
-    let verdict = Verdict::needs_administrator(MustAct::Administrator);
-    let refusal = Problem::new("The client secret has expired.", verdict)
-        .with_code(Some("AADSTS7000222".to_owned()))
-        .with_action("Make a new one.");
+    let refusal = Problem::new(
+        "The client secret has expired.",
+        FailureCause::SecretExpired,
+    )
+    .with_code(Some("AADSTS7000222".to_owned()));
     let mut tx = world.base.begin().await?;
     let found = client_configuration::find_by_key(&mut tx, &Key::try_new(key)?).await?;
     if let Some(client) = found {
@@ -214,7 +215,7 @@ async fn each_client_configuration_is_told_with_who_must_act() {
         (
             "refused",
             "The client secret has expired (AADSTS7000222)",
-            "Make a new one.",
+            "Create a new client secret",
         ),
     ] {
         let (what, told) = said(&output, key);

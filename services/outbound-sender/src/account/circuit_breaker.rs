@@ -57,6 +57,8 @@ enum State {
         reason: Reason,
         token: TokenGeneration,
         asked_at: Instant,
+        /// No token comes before somebody has done something about the grant.
+        is_refused: bool,
     },
     /// Mail waits.
     Open {
@@ -120,6 +122,24 @@ impl Trip {
         trip
     }
 
+    /// Makes the trip of an account whose grant is refused: a sign-in by another account of the grant helps it, too.
+    pub(super) fn grant_refused(
+        problem: Problem,
+        token: TokenGeneration,
+        now: OffsetDateTime,
+    ) -> Self {
+        let mut trip = Self::denied(problem, now);
+        if let State::Open { reason, .. } = trip.state {
+            trip.state = State::WaitingForToken {
+                reason,
+                token,
+                asked_at: Instant::now(),
+                is_refused: true,
+            };
+        }
+        trip
+    }
+
     /// Makes the trip of an account whose token has expired.
     pub(super) fn token_over(token: TokenGeneration, now: OffsetDateTime) -> Self {
         Self::wait_for_token(token_over(), now + LOOK_AGAIN_AT_MOST, token).asking(token)
@@ -144,6 +164,7 @@ impl Trip {
                 reason,
                 token,
                 asked_at: Instant::now(),
+                is_refused: false,
             },
             report: None,
             ask: None,
@@ -204,6 +225,12 @@ impl CircuitBreaker {
                 self.refused_generation = None;
                 Permission::SignIn
             }
+            // What is known of the grant may have changed without another token.
+            State::WaitingForToken {
+                reason,
+                is_refused: true,
+                ..
+            } if reason.until <= now => Permission::SignIn,
             State::WaitingForToken { token, .. } => Permission::SignInWithOther(*token),
             State::Open { reason, .. } if reason.until > now => Permission::Wait,
             State::Open {
@@ -224,8 +251,10 @@ impl CircuitBreaker {
     pub(super) fn look_again(&self, now: OffsetDateTime) -> Option<Duration> {
         match &self.state {
             State::Closed | State::HalfOpen => None,
-            State::WaitingForToken { .. } => Some(ASK_AGAIN),
-            State::Open { reason, .. } => {
+            State::WaitingForToken {
+                is_refused: false, ..
+            } => Some(ASK_AGAIN),
+            State::WaitingForToken { reason, .. } | State::Open { reason, .. } => {
                 let left = Duration::try_from(reason.until - now).unwrap_or_default();
                 Some(left.clamp(SHORTEST_WAIT, LOOK_AGAIN_AT_MOST))
             }
@@ -254,12 +283,39 @@ impl CircuitBreaker {
         })
     }
 
+    /// Returns the token whose successor mail waits for.
+    pub(super) const fn awaited(&self) -> Option<TokenGeneration> {
+        match &self.state {
+            State::WaitingForToken { token, .. } => Some(*token),
+            State::Closed | State::HalfOpen | State::Open { .. } => None,
+        }
+    }
+
+    /// Returns whether mail waits for a grant that is refused.
+    pub(super) const fn is_grant_refused(&self) -> bool {
+        matches!(
+            self.state,
+            State::WaitingForToken {
+                is_refused: true,
+                ..
+            }
+        )
+    }
+
+    /// Returns whether only a person can give the next token.
+    pub(super) const fn needs_person(&self) -> bool {
+        self.is_grant_refused() || self.is_hopeless()
+    }
+
     /// Returns the token that is to be asked for again, when it is time to.
     pub(super) fn token_to_ask_for(&mut self) -> Option<TokenGeneration> {
         let is_hopeless = self.is_hopeless();
         match &mut self.state {
             State::WaitingForToken {
-                token, asked_at, ..
+                token,
+                asked_at,
+                is_refused: false,
+                ..
             } if !is_hopeless && asked_at.elapsed() >= ASK_AGAIN => {
                 *asked_at = Instant::now();
                 Some(*token)

@@ -204,7 +204,7 @@ async fn fetch(context: Arc<ServiceContext>, expected: ExpectedBody) -> Result<B
         return Ok(raw);
     }
     let name = raw_name(id);
-    match context.raw_mails.get_whole(&name, expected.bytes).await {
+    match context.raw_mails.get_sized(&name, expected.bytes).await {
         Ok(Some(raw)) => checked(expected, raw).await,
         // All chunks were stored before the row was.
         Ok(None) | Err(RawError::Partial { .. }) => Err(NoBody::Missing),

@@ -72,8 +72,8 @@ impl CommandHandler {
         let filters = ["mail.send", "mail.send.*", "mail.cancel", "mail.cancel.*"];
         ConsumerSettings {
             max_in_hand: 512,
-            // Each mail of the two batches in hand lies in memory as it came, as it was read, and as it is sent.
-            max_batch_bytes: 8 * 1024 * 1024,
+            // Each mail in hand lies in memory as it came and as it is sent, and one of them at a time as it is built.
+            max_batch_bytes: 4 * 1024 * 1024,
             ack_wait: Duration::from_secs(40),
             work_timeout: Duration::from_secs(20),
             max_attempts: u32::MAX,

@@ -6,7 +6,7 @@ use mailmesh_domain::{Direction, Key, MailId, UncertainPolicy};
 use mailmesh_events::decode_command;
 use mailmesh_events::mail::SendMail;
 use mailmesh_mail::message::{BuildContext, build};
-use mailmesh_secrets::sha256;
+use mailmesh_secrets::{Sha256Writer, sha256};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{NewOutboundMail, Recipient};
 use time::OffsetDateTime;
@@ -160,8 +160,10 @@ pub(super) fn mail_id(delivery: &Delivery) -> MailId {
 /// Tells a repeated request from another one with the same key, whatever envelope it came in, and
 /// whether body or subject named the account.
 fn content_hash(command: &SendMail) -> [u8; 32] {
-    // A command that was read can be written.
-    sha256(&serde_json::to_vec(command).unwrap_or_default())
+    let mut hash = Sha256Writer::default();
+    // A command that was read can be written, and hashing cannot fail.
+    serde_json::to_writer(&mut hash, command).ok();
+    hash.finish()
 }
 
 fn domain_of(address: &str) -> &str {

@@ -3,6 +3,7 @@
 mod client;
 mod failure;
 mod forward;
+mod frozen;
 mod hold;
 mod key;
 mod limit;

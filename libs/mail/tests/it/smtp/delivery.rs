@@ -1,10 +1,10 @@
 use mailmesh_domain::{Encryption, VerdictKind};
 use mailmesh_mail::Credentials;
 use mailmesh_mail::message::Envelope;
-use mailmesh_mail::smtp::{Connection, SmtpError, SmtpPreparation};
+use mailmesh_mail::smtp::{Connection, SmtpError, SmtpPreparation, SmtpSettings};
 use mailmesh_mail::transport::{RecipientResult, Scope};
 
-use super::peer::{Peer, TestResult, impatient, play, play_plain};
+use super::peer::{Peer, TestResult, impatient, patient, play, play_plain};
 
 pub(super) const RAW: &[u8] = b"Subject: x\r\n\r\nhello\r\n";
 const PIPELINING: &str = "\n250-PIPELINING";
@@ -64,15 +64,24 @@ async fn served<T>(
     capabilities: &str,
     client: impl AsyncFnOnce(Connection) -> TestResult<T>,
 ) -> TestResult<(Vec<Taken>, T)> {
+    served_to(&impatient(), capabilities, client).await
+}
+
+async fn served_to<T>(
+    settings: &SmtpSettings,
+    capabilities: &str,
+    client: impl AsyncFnOnce(Connection) -> TestResult<T>,
+) -> TestResult<(Vec<Taken>, T)> {
     let mut taken = Vec::new();
-    let result = play_plain(
-        async |mut peer| {
-            peer.greet(capabilities).await?;
-            serve(&mut peer, &mut taken).await
-        },
-        client,
-    )
-    .await?;
+    let script = async |mut peer: Peer| {
+        peer.greet(capabilities).await?;
+        serve(&mut peer, &mut taken).await
+    };
+    let result = play(Encryption::None, script, async |server| {
+        let connection = Connection::connect(&server, &Credentials::None, settings).await?;
+        client(connection).await
+    })
+    .await??;
     Ok((taken, result))
 }
 
@@ -239,7 +248,7 @@ async fn large_mail_arrives_whole() {
     let clean = line.repeat(80_000);
     let dotted = format!("{line}.\n").repeat(20_000);
 
-    let (taken, ()) = served(PIPELINING, async |mut connection| {
+    let (taken, ()) = served_to(&patient(), PIPELINING, async |mut connection| {
         let envelope = envelope(&["a@b.c"])?;
         send(&mut connection, &envelope, clean.as_bytes()).await?;
         send(&mut connection, &envelope, dotted.as_bytes()).await?;

@@ -241,3 +241,24 @@ fn mail_that_waits_for_a_person_promises_no_next_attempt() {
     assert_eq!(next(&renewal), (hour, Some(minute)));
     assert!(breaker().wait(NOW).is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn refused_grant_is_waited_for_without_asking_and_looked_at_each_minute() {
+    let mut breaker = breaker();
+    let problem = Problem::new("The provider says no", FailureCause::GrantDead);
+    breaker.trip(Trip::grant_refused(problem, token(3), NOW));
+    tokio::time::advance(ASK_AGAIN).await;
+
+    assert!(breaker.is_grant_refused() && breaker.needs_person());
+    assert_eq!(breaker.token_to_ask_for(), None);
+    assert_eq!(breaker.look_again(NOW), Some(LOOK_AGAIN_AT_MOST));
+    assert_eq!(breaker.wait(NOW).unwrap().next_attempt_at, None);
+    let now = breaker.permission(NOW, false);
+    assert_eq!(now, Permission::SignInWithOther(token(3)));
+    let later = breaker.permission(NOW + LOOK_AGAIN_AT_MOST, false);
+    assert_eq!(later, Permission::SignIn);
+
+    breaker.record_sign_in();
+    assert_eq!(breaker.awaited(), None);
+    assert!(!breaker.needs_person());
+}
