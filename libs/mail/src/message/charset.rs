@@ -43,6 +43,9 @@ pub(super) fn lines_in_utf8<'a>(octets: &'a [u8], label: &str) -> Cow<'a, [u8]> 
 fn decode(octets: &[u8], charset: Option<Charset>) -> String {
     match charset {
         Some(Charset::Utf8) => {
+            if let Ok(text) = std::str::from_utf8(octets) {
+                return text.to_owned();
+            }
             let found = Utf8Check::of(octets);
             // Declared UTF-8 that holds none is another set under a wrong label.
             if found.characters == 0 && found.damages > 0 {
@@ -96,7 +99,8 @@ fn in_encoding(encoding: &'static Encoding, octets: &[u8]) -> String {
 
 /// Reads octets of which nobody says what they are.
 fn guess(octets: &[u8]) -> String {
-    if octets.is_ascii() {
+    // Most text of most mail is ASCII: it is searched for the escape alone before anything else.
+    if octets.is_ascii() && octets.contains(&0x1b) {
         // Japanese mail was sent so before MIME, and header fields still are.
         let is_japanese = octets
             .windows(3)
@@ -104,6 +108,9 @@ fn guess(octets: &[u8]) -> String {
         if is_japanese {
             return in_encoding(ISO_2022_JP, &shifted::without_empty_escapes(octets));
         }
+    }
+    if let Ok(text) = std::str::from_utf8(octets) {
+        return text.to_owned();
     }
     let found = Utf8Check::of(octets);
     if found.characters >= found.damages {
@@ -115,6 +122,9 @@ fn guess(octets: &[u8]) -> String {
 
 /// Returns whether octets are UTF-8 with at least one character that is not ASCII.
 fn is_utf8(octets: &[u8]) -> bool {
+    if octets.is_ascii() {
+        return false;
+    }
     let found = Utf8Check::of(octets);
     found.characters > 0 && found.damages == 0
 }

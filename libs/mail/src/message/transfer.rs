@@ -39,6 +39,9 @@ impl TransferEncoding {
 
     /// Decodes up to `limit` octets; what does not fit the encoding is skipped or taken as it is.
     pub(super) fn decode(self, body: &[u8], limit: usize) -> Vec<u8> {
+        if self == Self::Plain {
+            return body.get(..limit).unwrap_or(body).to_vec();
+        }
         let mut out = Vec::with_capacity(body.len().min(limit));
         self.each(body, |octet| {
             out.push(octet);
