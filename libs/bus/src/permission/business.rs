@@ -3,12 +3,13 @@ use crate::stream::StreamKind;
 use crate::subject::Prefix;
 
 /// Outcomes of a mail that was to be sent.
-const OUTCOMES: [&str; 6] = [
+const OUTCOMES: [&str; 7] = [
     "mail.sent",
     "mail.deferred",
     "mail.failed",
     "mail.uncertain",
     "mail.rejected",
+    "mail.repeated",
     "mail.cancelled",
 ];
 /// What becomes of a mailbox that is read.
@@ -85,5 +86,37 @@ fn accounts(rights: &mut Rights<'_>, scope: &AccountScope<'_>) {
     }
     for consumer in scope.consumers {
         rights.consume(StreamKind::Events, consumer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailmesh_events::EVENT_NAMES;
+
+    use super::*;
+
+    /// Of grants, and of what administrators do: no business system's that is scoped to accounts.
+    const OF_OPERATORS: [&str; 5] = [
+        "token.refreshed",
+        "token.refresh_failed",
+        "account.authenticated",
+        "account.changed",
+        "client.refused",
+    ];
+
+    #[test]
+    fn every_event_is_for_senders_for_readers_or_for_operators_alone() {
+        let mut sorted = [
+            &OUTCOMES[..],
+            &OF_MAILBOX[..],
+            &OF_ACCOUNT[..],
+            &OF_OPERATORS[..],
+        ]
+        .concat();
+        sorted.sort_unstable();
+        let mut all = EVENT_NAMES.to_vec();
+        all.sort_unstable();
+
+        assert_eq!(sorted, all);
     }
 }
