@@ -14,7 +14,7 @@ const HEAD: &str = "\
 # Each user has an inbox of its own, which its clients must be told: nats.inbox_prefix = \"_INBOX_admin\" for a service,
 # inbox_prefix=b\"_INBOX_support-desk\" in Python, --inbox-prefix with the nats command line.
 
-include ./credentials/passwords.conf
+include ./credentials/nats/passwords.conf
 
 ";
 
