@@ -31,7 +31,8 @@ impl Permissions {
 
     /// Returns the rights of the user that makes and changes streams, makes consumers for business systems, and watches.
     ///
-    /// It deletes neither streams nor messages: nothing of mailmesh does.
+    /// It has no call that deletes streams or messages. But nats-server checks no right on what stands in a configuration: who
+    /// changes a stream can shorten what it keeps, and have messages repeated on any subject.
     pub fn of_operator(prefix: &str, inbox_prefix: &str) -> Self {
         let prefix = Prefix::new(prefix);
         let mut rights = Rights::new(&prefix, inbox_prefix);

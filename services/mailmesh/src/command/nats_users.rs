@@ -43,7 +43,8 @@ fn users(prefix: &str) -> Vec<NatsUser> {
     }
     users.push(NatsUser {
         comment: "Operators: makes and changes streams (`mailmesh provision`), makes consumers for business systems, watches\n\
-                  events (`mailmesh tail`, `mailmesh doctor`). Deletes no stream and no message, and sends no mail."
+                  events (`mailmesh tail`, `mailmesh doctor`). No call of its own deletes a stream or a message, but who changes a\n\
+                  stream says what it keeps and where it repeats messages: for administrators of NATS."
             .to_owned(),
         name: "operator".to_owned(),
         password: variable("operator"),
