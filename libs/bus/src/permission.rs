@@ -36,12 +36,7 @@ impl Permissions {
     pub fn of_operator(prefix: &str, inbox_prefix: &str) -> Self {
         let prefix = Prefix::new(prefix);
         let mut rights = Rights::new(&prefix, inbox_prefix);
-        let account = [
-            "$JS.API.INFO",
-            "$JS.API.STREAM.NAMES",
-            "$JS.API.STREAM.LIST",
-        ];
-        rights.granted.publish.extend(account.map(str::to_owned));
+        rights.api_of_account(&["INFO", "STREAM.NAMES", "STREAM.LIST"]);
         for stream in StreamKind::ALL {
             for call in ["STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE"] {
                 rights.api(call, stream, "");
@@ -57,6 +52,6 @@ impl Permissions {
             rights.api(call, StreamKind::Events, "");
         }
         rights.subscribe_to_all_events();
-        rights.granted
+        rights.finish()
     }
 }

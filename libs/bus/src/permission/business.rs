@@ -53,13 +53,12 @@ pub(super) fn rights(
         BusinessScope::Everything => everything(&mut rights),
         BusinessScope::Accounts(scope) => accounts(&mut rights, scope),
     }
-    rights.granted
+    rights.finish()
 }
 
 fn everything(rights: &mut Rights<'_>) {
     rights.publish(&["mail.send", "mail.send.*", "mail.cancel", "mail.cancel.*"]);
-    let account = ["$JS.API.INFO", "$JS.API.STREAM.NAMES"];
-    rights.granted.publish.extend(account.map(str::to_owned));
+    rights.api_of_account(&["INFO", "STREAM.NAMES"]);
     rights.api("STREAM.INFO", StreamKind::Events, "");
     for call in ["CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE"] {
         rights.api(call, StreamKind::Events, ".>");
@@ -118,5 +117,20 @@ mod tests {
         all.sort_unstable();
 
         assert_eq!(sorted, all);
+    }
+
+    #[test]
+    fn an_event_of_an_account_that_sends_and_receives_is_heard_once() {
+        let scope = AccountScope {
+            sends_from: &["*"],
+            receives_for: &["a", "*"],
+            consumers: &[],
+        };
+
+        let granted = rights(&BusinessScope::Accounts(scope), &Prefix::new(""), "_INBOX");
+
+        let failing = granted.subscribe.iter();
+        let failing: Vec<_> = failing.filter(|each| each.contains("failing")).collect();
+        assert_eq!(failing, ["account.failing.*"]);
     }
 }
