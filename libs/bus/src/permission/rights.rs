@@ -37,8 +37,8 @@ impl<'a> Rights<'a> {
     /// Returns what was granted, each right once: an event that is imported by two of them would come twice.
     pub(super) fn finish(self) -> Permissions {
         Permissions {
-            publish: without_covered(self.granted.publish),
-            subscribe: without_covered(self.granted.subscribe),
+            publish: without_covered(&self.granted.publish),
+            subscribe: without_covered(&self.granted.subscribe),
         }
     }
 
@@ -100,7 +100,7 @@ impl<'a> Rights<'a> {
     }
 }
 
-fn without_covered(subjects: Vec<String>) -> Vec<String> {
+fn without_covered(subjects: &[String]) -> Vec<String> {
     let is_covered = |(index, subject): (usize, &String)| {
         subjects.iter().enumerate().any(|(other, filter)| {
             other != index && matches(filter, subject) && (filter != subject || other < index)
