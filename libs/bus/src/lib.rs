@@ -53,7 +53,8 @@ pub use fault::BusFault;
 pub use fence::{Fence, FenceError};
 pub use header::Headers;
 pub use permission::{
-    AccountScope, BusinessScope, NatsUser, Permissions, ServiceUser, users_config,
+    AccountScope, BusinessScope, BusinessSystem, MESH_ACCOUNT, NatsUser, Permissions, ServiceUser,
+    accounts_config,
 };
 pub use prover::PROOF_HEADER;
 pub use publish::{Outgoing, PublishError, PublishReceipt};

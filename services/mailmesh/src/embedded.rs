@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use mailmesh_bus::MESH_ACCOUNT;
 use mailmesh_embedded::{
     Cache, EmbeddedError, Locator, Nats, NatsOptions, Postgres, PostgresOptions, find_nats,
     find_postgres,
@@ -177,6 +178,7 @@ async fn start_nats(
     let mut options = NatsOptions::new(folder);
     options.port = ports.nats;
     options.extra_config = users;
+    options.account = Some(MESH_ACCOUNT.to_owned());
     if options.port == 0 && ports.prefers_usual && is_new && is_free(NATS_PORT) {
         options.port = NATS_PORT;
         match Nats::start(binary.clone(), options.clone()).await {

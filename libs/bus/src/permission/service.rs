@@ -73,7 +73,7 @@ pub(super) fn rights(service: ServiceUser, prefix: &Prefix, inbox_prefix: &str) 
         ServiceUser::InboundFetcher => inbound_fetcher(&mut rights),
         ServiceUser::OutboundSender => outbound_sender(&mut rights),
     }
-    rights.granted
+    rights.finish()
 }
 
 fn admin(rights: &mut Rights<'_>) {
