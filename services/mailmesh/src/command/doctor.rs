@@ -1,10 +1,10 @@
 mod account;
+mod nats;
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use mailmesh_bus::{Bus, ForeignStream};
 use mailmesh_domain::{Clock, ErrorChain, ReplicaId, SystemClock};
 use mailmesh_runtime::Unavailable;
 use mailmesh_secrets::KeysError;
@@ -83,7 +83,7 @@ pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
         let mut report = Report::default();
         report.tell(&keys(&config));
         report.tell(&public(&config));
-        nats(&config, &mut report).await;
+        nats::examine(&config.nats, &mut report).await;
         let Some(database) = database(&config, &mut report).await else {
             say("Accounts are not checked while Postgres does not answer.");
             return report
@@ -134,45 +134,6 @@ fn public(config: &Config) -> Finding {
         what,
         format!("{url} is not https, and providers refuse that"),
         "Put auth-callback behind TLS and set public.url to its https address.",
-    )
-}
-
-async fn nats(config: &Config, report: &mut Report) {
-    let what = format!("NATS at {}", config.nats.shown_url());
-    let checked = async {
-        let bus = Bus::connect(&config.nats).await?;
-        bus.check().await?;
-        bus.ensure_streams().await?;
-        Ok(bus.foreign_streams().await?)
-    };
-    let foreign: anyhow::Result<Vec<ForeignStream>> = checked.await;
-    match foreign {
-        Ok(streams) => {
-            report.tell(&Finding::well(format!("{what}, with its streams")));
-            for stream in &streams {
-                report.tell(&foreign_stream(stream));
-            }
-        }
-        Err(error) => report.tell(&Finding::bad(
-            what,
-            format!("{error:#}"),
-            "Start nats-server 2.12 or newer with JetStream (nats-server -js), or set nats.url.",
-        )),
-    }
-}
-
-fn foreign_stream(stream: &ForeignStream) -> Finding {
-    Finding::bad(
-        format!("the stream {}", stream.name),
-        format!(
-            "listens to {} and misses most of them: what is repeated there can be heard, but not stored again",
-            stream.events.join(", ")
-        ),
-        format!(
-            "Give it the stream EVENTS as its source instead of these subjects \
-             (nats stream add {} --source EVENTS), or read EVENTS with a durable consumer.",
-            stream.name
-        ),
     )
 }
 
