@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mailmesh_domain::{AfterReceive, MailId, Position};
+use mailmesh_domain::{AfterReceive, MailId, Position, VerdictKind};
 use mailmesh_events::Problem;
 use mailmesh_mail::SourceError;
 use mailmesh_mail::source::{Applied, PostAction};
@@ -9,6 +9,7 @@ use mailmesh_store::account::Account;
 use mailmesh_store::mailbox::{self, DuePostAction, ReceivedMail};
 use tokio::time::Instant;
 
+use crate::account_context::AccountContext;
 use crate::config::Settings;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -130,7 +131,7 @@ impl PostActions {
             return Ok(());
         }
         let answer = catch_up(folder).await?;
-        self.note(answer, &folder.owner.context.settings);
+        self.note(answer, folder.owner);
         Ok(())
     }
 
@@ -146,7 +147,7 @@ impl PostActions {
             return Ok(());
         }
         let answer = run(folder, due).await?;
-        self.note(answer, &folder.owner.context.settings);
+        self.note(answer, folder.owner);
         Ok(())
     }
 
@@ -160,16 +161,18 @@ impl PostActions {
         self.backlog != Backlog::Empty && self.may_try()
     }
 
-    fn note(&mut self, answer: Answer, settings: &Settings) {
+    fn note(&mut self, answer: Answer, owner: &AccountContext) {
         match answer {
             Answer::Done => {}
             Answer::AtClose => self.backlog = Backlog::AtClose,
-            Answer::Refused(error) => self.refuse(&error, settings),
+            Answer::Refused(error) => {
+                self.refuse(&error, &owner.context.settings, advice(&owner.account));
+            }
         }
     }
 
     /// Counts the server's refusal. A transient one is reported once it has repeated.
-    fn refuse(&mut self, error: &SourceError, settings: &Settings) {
+    fn refuse(&mut self, error: &SourceError, settings: &Settings, advice: String) {
         if self.backlog == Backlog::Empty {
             self.backlog = Backlog::Tried;
         }
@@ -184,7 +187,11 @@ impl PostActions {
             let problem = Problem::new(what, verdict)
                 .with_code(error.code().map(ToOwned::to_owned))
                 .with_mail("Mail is received; it stays where it is on the server.");
-            Some(problem)
+            Some(match verdict.kind {
+                // The default says so.
+                VerdictKind::Transient | VerdictKind::Throttled => problem,
+                _ => problem.with_action(advice),
+            })
         } else {
             before.and_then(|refusal| refusal.problem)
         };
@@ -262,6 +269,19 @@ fn action_of(account: &Account) -> Option<PostAction> {
     }
 }
 
+/// Names the setting that the server refuses: by its code alone a folder that is not there is not told from one that is closed.
+fn advice(account: &Account) -> String {
+    match (account.after_receive, &account.move_to) {
+        (AfterReceive::Move, Some(folder)) => format!(
+            "Correct the account's move_to, or create the folder {folder:?} at the server. It is tried again by itself."
+        ),
+        (action, _) => format!(
+            "Change the account's after_receive ({}), or have the server allow it. It is tried again by itself.",
+            action.as_str()
+        ),
+    }
+}
+
 async fn finish(context: &Context, due: &[Due], is_gone: bool) -> Result<(), StoreError> {
     let mails: Vec<MailId> = due.iter().map(|due| due.mail_id).collect();
     let mut tx = context.replica.database.begin().await?;
@@ -288,16 +308,16 @@ mod tests {
         };
         let mut post = PostActions::default();
 
-        post.refuse(&passing, &settings);
+        post.refuse(&passing, &settings, String::new());
         assert!(post.problem().is_none() && !post.is_due());
         for _ in 1..settings.failures_to_report {
-            post.refuse(&passing, &settings);
+            post.refuse(&passing, &settings, String::new());
         }
         assert!(post.problem().is_some());
 
         let mut post = PostActions::default();
-        post.refuse(&lasting, &settings);
-        assert!(post.problem().is_some());
+        post.refuse(&lasting, &settings, "Correct move_to.".to_owned());
+        assert_eq!(post.problem().unwrap().action, "Correct move_to.");
     }
 
     #[test]
