@@ -85,7 +85,29 @@ impl CredentialsError {
     pub fn problem(&self) -> Problem {
         match self {
             Self::GrantRefused { problem, .. } => (**problem).clone(),
-            other => Problem::new(ErrorChain(other).sentence(), other.verdict()),
+            other => {
+                let problem = Problem::new(ErrorChain(other).sentence(), other.verdict());
+                match other.advice() {
+                    Some(advice) => problem.with_action(advice),
+                    None => problem,
+                }
+            }
+        }
+    }
+
+    /// Names what is to be changed, if it is a setting.
+    const fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::NoPassword => Some("Store the account's password."),
+            Self::Secret(OpenError::UnknownKey { .. }) => Some(
+                "Give the services the key file that has this key (keys.opening_key_file) and start them anew; if it is lost for good, store the account's password again, or sign in again.",
+            ),
+            Self::Secret(OpenError::Refused | OpenError::NotText) => Some(
+                "Store the account's password again, or sign in again: its row was changed by hand.",
+            ),
+            Self::NoGrant | Self::GrantRefused { .. } | Self::TokenOver { .. } | Self::Store(_) => {
+                None
+            }
         }
     }
 }

@@ -111,6 +111,11 @@ impl Failure {
         let (what, error) = match self {
             Self::Source(error) => (ErrorChain(error).to_string(), error),
             Self::Folders { source, .. } => (ErrorChain(self).to_string(), source),
+            Self::Credentials(error) => return error.problem().with_mail(SAFE),
+            Self::Endpoint(error) => {
+                let problem = Problem::new(ErrorChain(self).to_string(), verdict);
+                return problem.with_action(error.advice()).with_mail(SAFE);
+            }
             _ => return Problem::new(ErrorChain(self).to_string(), verdict).with_mail(SAFE),
         };
         let problem = Problem::new(what, verdict)

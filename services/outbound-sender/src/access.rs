@@ -7,7 +7,9 @@ use mailmesh_events::Problem;
 use crate::problem::WAITS;
 
 pub(crate) fn of_endpoint(error: &EndpointError) -> Problem {
-    Problem::new(ErrorChain(error).sentence(), error.verdict()).with_mail(WAITS)
+    Problem::new(ErrorChain(error).sentence(), error.verdict())
+        .with_action(error.advice())
+        .with_mail(WAITS)
 }
 
 pub(crate) fn of_credentials(error: &CredentialsError) -> Problem {

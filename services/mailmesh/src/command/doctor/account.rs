@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use mailmesh_accounts::{CredentialsError, EndpointError, MailServers, open_credentials};
+use mailmesh_accounts::{CredentialsError, MailServers, open_credentials};
 use mailmesh_domain::{
     AccountId, AccountState, Authorisation, Clock, ErrorChain, GrantId, GrantState, MustAct,
     SystemClock, VerdictKind,
@@ -160,13 +160,9 @@ async fn try_now(
     let account = &known.account;
     let trouble = |problem: &str, action: &str| (problem.to_owned(), action.to_owned());
     let credentials = credentials(known, keys, now)?;
-    let endpoint = servers.endpoint_of(account).map_err(|error| {
-        let action = match &error {
-            EndpointError::Address(_) => "Set the account's host.",
-            EndpointError::Tls(_) => "Correct the account's ca_pem.",
-        };
-        trouble(&ErrorChain(&error).to_string(), action)
-    })?;
+    let endpoint = servers
+        .endpoint_of(account)
+        .map_err(|error| trouble(&ErrorChain(&error).to_string(), error.advice()))?;
     let host = &endpoint.server.host;
     let _permit = servers.permit_connect(endpoint.direction, host).await;
     let tried = probe(&endpoint, &credentials, &account.folders, LIMIT).await;
