@@ -1,13 +1,12 @@
 mod account;
+mod keys;
 mod nats;
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
 use mailmesh_domain::{Clock, ErrorChain, ReplicaId, SystemClock};
 use mailmesh_runtime::Unavailable;
-use mailmesh_secrets::KeysError;
 use mailmesh_store::{Database, MigrationState, replica};
 
 use crate::ConfigArguments;
@@ -81,7 +80,7 @@ pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
     let work = async move {
         let config: Config = loader.load()?;
         let mut report = Report::default();
-        report.tell(&keys(&config));
+        let keys = keys::read(&config, &mut report);
         report.tell(&public(&config));
         nats::examine(&config.nats, &mut report).await;
         let Some(database) = database(&config, &mut report).await else {
@@ -90,32 +89,13 @@ pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
                 .into_result()
                 .map_err(|told| Unavailable::new(told).into());
         };
+        if let Some(keys) = &keys {
+            report.tell(&keys::open_stored(&database, keys).await);
+        }
         account::examine(&config, &database, &mut report).await;
         report.into_result()
     };
     block_on_with(work, client.advice())
-}
-
-fn keys(config: &Config) -> Finding {
-    let what = "the keys that open secrets";
-    match config.keys.opening_keys() {
-        Ok(_) => Finding::well(what),
-        Err(error) => Finding::bad(what, ErrorChain(&error).to_string(), keys_action(&error)),
-    }
-}
-
-/// Nothing here proposes new keys where some have been in use: they open nothing that is stored.
-fn keys_action(error: &KeysError) -> &'static str {
-    match error {
-        KeysError::Missing { .. } => {
-            "Name the key file of the services in keys.opening_key_file; for a new mesh `mailmesh keys` makes one."
-        }
-        KeysError::Read { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-            "Call this as the user who runs the services, or as root."
-        }
-        KeysError::Read { .. } => "Name the key file that the services use.",
-        KeysError::Content { .. } => "Restore the key file from its copy.",
-    }
 }
 
 fn public(config: &Config) -> Finding {

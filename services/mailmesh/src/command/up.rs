@@ -94,6 +94,7 @@ fn settings(arguments: &ConfigArguments) -> Result<Settings, ConfigError> {
     if !settings.config.has_no_keys() {
         settings.config.opening_keys()?;
         settings.config.sealing_key()?;
+        settings.config.check_key_pair()?;
     }
     Ok(settings)
 }
@@ -116,8 +117,9 @@ pub(crate) async fn start(
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<RunningMesh> {
     let folder = place.folder;
-    if config.has_no_keys() {
-        config.keys = keys::ensure(&folder.join("keys"))?;
+    let own_keys = config.has_no_keys().then(|| folder.join("keys"));
+    if let Some(folder) = &own_keys {
+        config.keys = keys::settings(folder);
     }
     let public = match &config.public {
         Some(public) => public.clone(),
@@ -138,6 +140,9 @@ pub(crate) async fn start(
         )),
         None => None,
     };
+    if let Some(folder) = &own_keys {
+        keys::ensure(folder, config.postgres()?).await?;
+    }
     let settings_of = |kind: Kind| {
         let (logins, port) = logins.as_ref()?;
         logins.settings(kind, *port)

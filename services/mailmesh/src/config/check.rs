@@ -83,6 +83,11 @@ impl Config {
         of_keys("keys", self.keys.opening_keys())
     }
 
+    /// Checks that what admin seals can be opened, where this process has both keys.
+    pub(crate) fn check_key_pair(&self) -> Result<(), ConfigError> {
+        of_keys("keys", self.keys.check_pair())
+    }
+
     pub(crate) fn sealing_key(&self) -> Result<SealingKey, ConfigError> {
         of_keys("keys", self.keys.sealing_key())
     }

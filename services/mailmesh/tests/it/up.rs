@@ -141,6 +141,65 @@ async fn up_works_stops_on_ctrl_c_and_comes_back_with_everything() {
     sandbox.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_are_lost_are_not_replaced_in_silence() {
+    let folder = Folder::new("keys-lost");
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let ports = Ports::free();
+    let up = Up::start(&data, &log, ports).await;
+    let key = up.line("The first administrator's API key, shown this once:");
+    let client = json!({"key": "google", "profile": "google", "client_id": "4711.apps", "client_secret": "s"});
+    up.call(&key, "/v1/client-configurations", Some(client))
+        .await;
+    assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
+    let keys = data.join("keys");
+    let kept = folder.path().join("kept");
+    std::fs::rename(&keys, &kept).unwrap();
+    let (data_text, keys_text) = (data.to_str().unwrap(), keys.to_str().unwrap());
+
+    let settings = ports.settings();
+    let variables = settings
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let refused = run(&["up", "--data", data_text], &variables).await;
+
+    assert_eq!(refused.code, Some(64), "{}", refused.output);
+    for part in ["restore the file", "mailmesh keys --out", keys_text] {
+        assert!(refused.output.contains(part), "{}", refused.output);
+    }
+    assert!(!keys.exists());
+
+    let afresh = run(&["keys", "--out", keys_text], &[]).await;
+    assert_eq!(afresh.code, Some(0), "{}", afresh.output);
+    let up = Up::start(&data, &log, ports).await;
+    assert!(
+        up.said().contains("The keys do not open what is stored"),
+        "{}",
+        up.said()
+    );
+    let connection = data.join("connection.toml");
+    let doctor = run(&["doctor", "--config", connection.to_str().unwrap()], &[]).await;
+    assert!(
+        doctor
+            .output
+            .contains("BAD   the keys that open secrets: 2 of 2"),
+        "{}",
+        doctor.output
+    );
+    assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
+
+    std::fs::remove_dir_all(&keys).unwrap();
+    std::fs::rename(&kept, &keys).unwrap();
+    std::fs::remove_file(keys.join("sealing.key")).unwrap();
+    let up = Up::start(&data, &log, ports).await;
+    assert!(
+        !up.said().contains("do not open what is stored"),
+        "{}",
+        up.said()
+    );
+    assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
+}
+
 #[tokio::test]
 async fn a_data_folder_that_cannot_be_used_is_named() {
     let folder = Folder::new("up");
