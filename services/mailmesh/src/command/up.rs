@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use mailmesh_embedded::{DataFolder, EmbeddedError};
 use mailmesh_oauth::PublicSettings;
-use mailmesh_runtime::{ConfigError, Lifecycle, RuntimeSettings, Unavailable};
+use mailmesh_runtime::{ConfigError, ConfigFaults, Lifecycle, RuntimeSettings, Unavailable};
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use mailmesh_store::Database;
 
@@ -85,18 +85,24 @@ struct Settings {
 
 fn settings(arguments: &ConfigArguments) -> Result<Settings, ConfigError> {
     let loader = loader(arguments);
-    let settings = Settings {
-        runtime: loader.load()?,
-        config: loader.load()?,
-        given: loader.load()?,
-    };
-    settings.config.check_values(&Kind::ALL)?;
-    if !settings.config.has_no_keys() {
-        settings.config.opening_keys()?;
-        settings.config.sealing_key()?;
-        settings.config.check_key_pair()?;
+    let mut faults = ConfigFaults::default();
+    let runtime = faults.note(loader.load());
+    let config: Option<Config> = faults.note(loader.load());
+    let given = faults.note(loader.load());
+    if let Some(config) = &config {
+        faults.note(config.check_values(&Kind::ALL));
+        if !config.has_no_keys() {
+            faults.note(config.opening_keys());
+            faults.note(config.sealing_key());
+            faults.note(config.check_key_pair());
+        }
     }
-    Ok(settings)
+    let ((runtime, config), given) = faults.finish(runtime.zip(config).zip(given))?;
+    Ok(Settings {
+        runtime,
+        config,
+        given,
+    })
 }
 
 fn refuse(error: EmbeddedError) -> ExitCode {
