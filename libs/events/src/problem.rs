@@ -47,6 +47,15 @@ impl Problem {
         }
     }
 
+    /// Returns what happened with the remote side's code, which stands there once, and without a full stop.
+    pub fn what_with_code(&self) -> String {
+        let what = self.what.trim_end_matches('.');
+        match &self.code {
+            Some(code) if !what.contains(code.as_str()) => format!("{what} ({code})"),
+            _ => what.to_owned(),
+        }
+    }
+
     /// Returns whether a new sign-in by the mailbox's owner is, or may be, the cure.
     pub fn offers_sign_in(&self) -> bool {
         [Some(self.must_act), self.also_must_act].contains(&Some(MustAct::MailboxOwner))
@@ -89,5 +98,22 @@ const fn default_action(verdict: Verdict) -> &'static str {
             "Trying again would not help: correct what is named here, and send it as a new mail."
         }
         (_, MustAct::Nobody) => "Nothing.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_that_was_told_is_not_told_again() {
+        let told = |what: &str| {
+            Problem::new(what, Verdict::unknown())
+                .with_code(Some("535 5.7.8".to_owned()))
+                .what_with_code()
+        };
+
+        assert_eq!(told("refused with 535 5.7.8."), "refused with 535 5.7.8");
+        assert_eq!(told("refused."), "refused (535 5.7.8)");
     }
 }
