@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 pub(crate) struct World {
     pub(crate) base: MeshBase,
     pub(crate) api: Api,
+    pub(crate) address: std::net::SocketAddr,
     service: Running,
 }
 
@@ -49,6 +50,7 @@ impl World {
         Ok(Self {
             base,
             api: Api::try_new(&url, Some(first_key))?,
+            address: service.address(),
             service: Running::start(|lifecycle| service.start(lifecycle)),
         })
     }
