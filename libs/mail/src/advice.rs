@@ -8,10 +8,19 @@ pub(crate) const WRONG_FOLDER: &str =
     "Correct the account's folder, or create it at the server. It is tried again by itself.";
 pub(crate) const NO_MECHANISM: &str = "Choose another authorisation or encryption for the account: the server offers no sign-in for this one.";
 
-/// For a server that was never reached.
-pub const CHECK_HOST: &str = "Check the account's host and port, and whether a firewall is between. It is tried again by itself.";
+const CHECK_HOST: &str = "Check the account's host and port, and whether a firewall is between. It is tried again by itself.";
+const NOT_PUBLIC: &str = "Correct the account's host, or have an administrator name it for the account or allow its network (network.allow).";
 /// For a server that refuses tokens which the provider has just given.
 pub const CHECK_SCOPES: &str = "Check that the scopes of the client configuration cover this protocol, and that it is switched on for this mailbox; then sign in again. The sign-in itself works.";
+
+/// Returns what to do about an account whose server has never answered, given the advice on the last failure.
+pub fn on_never_reached(advice: Option<&str>) -> &'static str {
+    if advice == Some(NOT_PUBLIC) {
+        NOT_PUBLIC
+    } else {
+        CHECK_HOST
+    }
+}
 
 pub(crate) const fn of_connect(error: &ConnectError) -> &'static str {
     match error {
@@ -19,9 +28,7 @@ pub(crate) const fn of_connect(error: &ConnectError) -> &'static str {
             "Set the account's encryption to tls or starttls."
         }
         ConnectError::InvalidHost => "Correct the account's host.",
-        ConnectError::NotPublic => {
-            "Correct the account's host, or have an administrator allow its network (network.allow)."
-        }
+        ConnectError::NotPublic => NOT_PUBLIC,
         ConnectError::Certificate { problem, .. } => of_certificate(*problem),
         ConnectError::NotTls { .. } => {
             "The server speaks without TLS at first on this port: set the account's encryption to starttls, or its port to the one for tls (IMAP 993, POP3 995, SMTP 465)."

@@ -11,4 +11,4 @@ mod watching;
 pub(crate) use destination::{HostContext, check_destination, trust_host};
 pub(crate) use input::{AccountContext, AccountInput};
 pub(crate) use validate::validate;
-pub(crate) use view::{AccountView, load_views};
+pub(crate) use view::{AccountView, hide_network_of_mail, load_views};

@@ -3,7 +3,7 @@ use mailmesh_bus::{FenceError, PublishError, ReadError};
 use mailmesh_domain::{ErrorChain, MustAct, Verdict};
 use mailmesh_events::{DecodeError, Problem};
 use mailmesh_mail::SourceError;
-use mailmesh_mail::advice::{CHECK_HOST, CHECK_SCOPES};
+use mailmesh_mail::advice::{CHECK_SCOPES, on_never_reached};
 use mailmesh_store::StoreError;
 
 /// Why an attempt to watch an account ended.
@@ -88,12 +88,12 @@ impl Failure {
 
     /// Describes the failure of an account that has never worked: what seems to pass may be a setting.
     pub(crate) fn problem_at_first(&self, verdict: Verdict) -> Problem {
-        let is_unreached = matches!(self, Self::Source(error) if error.is_unreached());
-        if !is_unreached {
-            return self.problem(verdict);
+        match self {
+            Self::Source(error) if error.is_unreached() => self
+                .problem(Verdict::needs_administrator(MustAct::Administrator))
+                .with_action(on_never_reached(error.advice())),
+            _ => self.problem(verdict),
         }
-        self.problem(Verdict::needs_administrator(MustAct::Administrator))
-            .with_action(CHECK_HOST)
     }
 
     /// Describes the failure of an account whose fresh tokens are refused, although the sign-in works: it ends with another

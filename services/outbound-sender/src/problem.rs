@@ -2,7 +2,7 @@
 
 use mailmesh_domain::{MustAct, UncertainPolicy, Verdict};
 use mailmesh_events::Problem;
-use mailmesh_mail::advice::{CHECK_HOST, CHECK_SCOPES};
+use mailmesh_mail::advice::{CHECK_SCOPES, on_never_reached};
 use mailmesh_mail::transport::Failure;
 use mailmesh_store::outbound_mail::OutboundMail;
 
@@ -24,7 +24,7 @@ pub(crate) fn problem_of(failure: &Failure) -> Problem {
 /// Describes a failure of an account that has never worked: what seems to pass may be a setting.
 pub(crate) fn problem_at_first(failure: &Failure) -> Problem {
     let verdict = Verdict::needs_administrator(MustAct::Administrator);
-    described(failure, verdict).with_action(CHECK_HOST)
+    described(failure, verdict).with_action(on_never_reached(failure.advice))
 }
 
 /// Describes the failure of an account whose fresh tokens are refused, although the sign-in works: it ends with another

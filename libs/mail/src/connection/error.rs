@@ -125,7 +125,6 @@ impl ConnectError {
             Self::TokenInClear
             | Self::PasswordInClear
             | Self::InvalidHost
-            | Self::NotPublic
             | Self::Certificate { .. }
             | Self::NotTls { .. } => Verdict::needs_administrator(MustAct::Administrator),
             Self::Resolve { .. }
@@ -133,15 +132,21 @@ impl ConnectError {
             | Self::Tcp { .. }
             | Self::TimedOut { .. }
             | Self::Handshake { .. } => Verdict::transient(),
+            // Tried as often as a host that is not there: else the time until it is told shows which private names exist.
+            Self::NotPublic => Verdict {
+                who: MustAct::Administrator,
+                ..Verdict::transient()
+            },
         }
     }
 
-    /// Returns whether nothing answered where the server should be.
+    /// Returns whether nothing answered where the server should be, or was asked there.
     pub const fn is_unreached(&self) -> bool {
         matches!(
             self,
             Self::Resolve { .. }
                 | Self::NoAddress
+                | Self::NotPublic
                 | Self::Tcp { .. }
                 | Self::TimedOut {
                     stage: ConnectStage::Resolve | ConnectStage::Tcp
@@ -190,5 +195,29 @@ fn problem_of(error: &CertificateError) -> CertificateProblem {
         }
         CertificateError::Revoked => CertificateProblem::Revoked,
         _ => CertificateProblem::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_refused_by_rule_is_tried_as_one_that_is_not_there() {
+        let io = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let timed_out = |stage| ConnectError::TimedOut { stage };
+        for error in [
+            ConnectError::NotPublic,
+            ConnectError::NoAddress,
+            ConnectError::Resolve { source: io() },
+            ConnectError::Tcp { source: io() },
+            timed_out(ConnectStage::Resolve),
+            timed_out(ConnectStage::Tcp),
+        ] {
+            let (verdict, transient) = (error.verdict(), Verdict::transient());
+            assert_eq!(verdict.kind, transient.kind, "{error}");
+            assert_eq!(verdict.retry_after, transient.retry_after, "{error}");
+            assert!(error.is_unreached(), "{error}");
+        }
     }
 }
