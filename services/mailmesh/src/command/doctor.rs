@@ -1,6 +1,7 @@
 mod account;
 mod keys;
 mod nats;
+mod public;
 
 use std::process::ExitCode;
 
@@ -81,9 +82,10 @@ pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
         let config: Config = loader.load()?;
         let mut report = Report::default();
         let keys = keys::read(&config, &mut report);
-        report.tell(&public(&config));
         nats::examine(&config.nats, &mut report).await;
-        let Some(database) = database(&config, &mut report).await else {
+        let database = database(&config, &mut report).await;
+        report.tell(&public::examine(&config, database.as_ref()).await);
+        let Some(database) = database else {
             say("Accounts are not checked while Postgres does not answer.");
             return report
                 .into_result()
@@ -96,25 +98,6 @@ pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
         report.into_result()
     };
     block_on_with(work, client.advice())
-}
-
-fn public(config: &Config) -> Finding {
-    let what = "the public URL";
-    let Some(public) = &config.public else {
-        return Finding::well(format!(
-            "{what}: not set, so sign-ins come back to localhost"
-        ));
-    };
-    let url = &public.url;
-    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    if url.scheme() == "https" || is_local {
-        return Finding::well(format!("{what}; register {}", public.redirect_uri()));
-    }
-    Finding::bad(
-        what,
-        format!("{url} is not https, and providers refuse that"),
-        "Put auth-callback behind TLS and set public.url to its https address.",
-    )
 }
 
 async fn database(config: &Config, report: &mut Report) -> Option<Database> {

@@ -9,6 +9,8 @@ mod config;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod doctor_nats;
+#[cfg(test)]
 mod first_contact;
 #[cfg(test)]
 mod keys;

@@ -142,13 +142,22 @@ fn combined(
         Ok(Tried::RefusedBesideServices(why)) => (why, None),
         Err((why, action)) => (why, Some(action)),
     };
-    if now == stored {
+    if says_the_same(&stored, &now) {
         return Finding::bad(what, stored, action);
     }
     let problem = format!("{stored}; just now: {now}");
     // What passes by itself needs nobody; what was just seen may.
     let action_now = action_now.filter(|_| must_act == MustAct::Nobody);
     Finding::bad(what, problem, action_now.unwrap_or(action))
+}
+
+/// Returns whether what was seen just now only repeats what is stored: the services put the name of each folder around it.
+fn says_the_same(stored: &str, now: &str) -> bool {
+    let (stored, now) = (stored.to_lowercase(), now.to_lowercase());
+    let reason = now
+        .split_once(": ")
+        .map_or(now.as_str(), |(_, reason)| reason);
+    stored.contains(&now) || (now.starts_with("the folder ") && stored.contains(reason))
 }
 
 async fn try_now(
@@ -207,8 +216,6 @@ fn problem_of(step: &ProbeStep, error: &ProbeError) -> Problem {
 
 /// Formats who must act, and how.
 fn told(account: &Account, problem: &Problem) -> Trouble {
-    let code = problem.code.as_ref();
-    let code = code.map_or_else(String::new, |code| format!(" ({code})"));
     let who = match problem.must_act {
         MustAct::Nobody => "",
         MustAct::MailboxOwner => " Who must act: the mailbox's owner.",
@@ -225,7 +232,7 @@ fn told(account: &Account, problem: &Problem) -> Trouble {
         _ => String::new(),
     };
     (
-        format!("{}{code}", problem.what.trim_end_matches('.')),
+        problem.what_with_code(),
         format!("{}{link}{who}", problem.action),
     )
 }
