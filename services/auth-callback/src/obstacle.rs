@@ -136,7 +136,15 @@ impl Obstacle {
                 claim,
             } => other_mailbox(expected, signed_in, claim.as_deref()),
             Self::NoRefreshToken { is_asked } => no_refresh_token(*is_asked),
-            Self::Store(_) | Self::Open(_) | Self::Seal(_) | Self::Encode(_) => stopped(
+            Self::Open(_) => stopped(
+                500,
+                "A secret that is stored here does not open, and the sign-in was not stored.",
+            )
+            .act(
+                MustAct::Administrator,
+                "Run `mailmesh doctor`: it tells which key the key file lacks. Then ask for a new link.",
+            ),
+            Self::Store(_) | Self::Seal(_) | Self::Encode(_) => stopped(
                 500,
                 "Something failed on our side, and the sign-in was not stored.",
             )

@@ -277,3 +277,29 @@ fn usable(known: &Known, now: OffsetDateTime) -> Result<&Grant, Trouble> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_not_told_again() {
+        let refused = "the server refused while opening the folder with NO \"Unknown mailbox\"";
+        let stored = format!("Not every folder is received. folder \"Sales\": {refused}");
+        let now = format!("the folder \"Sales\" cannot be opened: {refused}");
+
+        assert!(says_the_same(&stored, &now));
+        assert!(says_the_same(
+            "The mail server failed: it is cut",
+            "the mail server failed: it is cut"
+        ));
+        assert!(!says_the_same(
+            "IMAP is turned off",
+            "cannot connect: refused"
+        ));
+        assert!(!says_the_same(
+            &stored,
+            "the folder \"Sales\" cannot be opened: NO [UNAVAILABLE]"
+        ));
+    }
+}
