@@ -347,21 +347,9 @@ fn read_slice<T: DeserializeOwned>(payload: &[u8], is_strict: bool) -> Result<T,
 }
 
 fn field_at_fault(path: &serde_path_to_error::Path, message: &str) -> DecodeError {
-    let path = tidy(&path.to_string());
-    match wording::missing_field(message) {
-        Some(name) if path.is_empty() => required(name.to_owned()),
-        Some(name) => required(format!("{path}.{name}")),
-        None => DecodeError::Field {
-            path,
-            message: wording::in_words(message),
-        },
-    }
-}
-
-fn required(path: String) -> DecodeError {
     DecodeError::Field {
-        path,
-        message: "is required".to_owned(),
+        path: tidy(&path.to_string()),
+        message: wording::in_words(message),
     }
 }
 

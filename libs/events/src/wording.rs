@@ -1,4 +1,4 @@
-//! Turns what serde, serde_json, uuid and time say of a value into the words of somebody who knows none of them.
+//! Turns what serde, `serde_json`, uuid and time say of a value into the words of somebody who knows none of them.
 
 const ID: &str = "an id (a UUID)";
 const MOMENT: &str = "a time, such as 2026-01-31T12:00:00Z";
@@ -16,17 +16,13 @@ pub(crate) fn in_words(message: &str) -> String {
     if is_of_moment(message) {
         return format!("must be {MOMENT}");
     }
+    if let Some(name) = message.strip_prefix("missing field `") {
+        return format!("lacks {}", name.trim_end_matches('`'));
+    }
     if let Some(words) = of_variant(message) {
         return words;
     }
     of_value(message).unwrap_or_else(|| message.to_owned())
-}
-
-/// Returns the name of the field that is missing.
-pub(crate) fn missing_field(message: &str) -> Option<&str> {
-    message
-        .strip_prefix("missing field `")
-        .and_then(|rest| rest.strip_suffix('`'))
 }
 
 /// time's own words, which name no value.
@@ -114,6 +110,12 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[expect(dead_code, reason = "only its reader is asked")]
+    struct Inner {
+        name: String,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "only its reader is asked")]
     struct All {
         #[serde(default)]
         text: Option<String>,
@@ -125,6 +127,8 @@ mod tests {
         list: Option<Vec<String>>,
         #[serde(default)]
         two: Option<Two>,
+        #[serde(default)]
+        inner: Option<Inner>,
         #[serde(default)]
         id: Option<mailmesh_domain::MailId>,
         #[serde(default, with = "time::serde::rfc3339::option")]
@@ -144,6 +148,7 @@ mod tests {
             (r#"{"list": {}}"#, "must be a list, not an object"),
             (r#"{"two": "ssl"}"#, "must be tls or starttls, not \"ssl\""),
             (r#"{"id": "x"}"#, "must be an id (a UUID)"),
+            (r#"{"inner": {}}"#, "lacks name"),
             (
                 r#"{"at": "tomorrow"}"#,
                 "must be a time, such as 2026-01-31T12:00:00Z",

@@ -183,10 +183,6 @@ impl ApiError {
                 "The role of this API key does not allow that.".to_owned(),
                 format!("Use a key with the role {needed}."),
             ),
-            Self::NoRawMail => (
-                "This API key may not read raw mails and their attachments.".to_owned(),
-                "Use a key that an administrator has made with raw_mail.".to_owned(),
-            ),
             Self::ForAdministrators(_) => (
                 "Only an administrator may set these fields so; nothing was changed.".to_owned(),
                 "Use a key with the role administrator, or change the fields named here.".to_owned(),
@@ -212,25 +208,29 @@ impl ApiError {
                 "The body was not received to its end.".to_owned(),
                 "Send the request again.".to_owned(),
             ),
-            Self::TooSlow => (
-                "The body was not received in time; nothing was changed.".to_owned(),
-                "Send the request again, over a faster connection.".to_owned(),
-            ),
             Self::UnsupportedMediaType => (
                 "The body is not declared as JSON.".to_owned(),
                 "Send the header `Content-Type: application/json`.".to_owned(),
             ),
             _ => {
-                let (message, action) = self.tell_of_ours();
+                let (message, action) = self.explain_plainly();
                 (message.to_owned(), action.to_owned())
             }
         };
         (message, action)
     }
 
-    /// The same for what is not the caller's fault.
-    const fn tell_of_ours(&self) -> (&'static str, &'static str) {
+    /// The same, where the words are always the same, and for what is not the caller's fault.
+    const fn explain_plainly(&self) -> (&'static str, &'static str) {
         match self {
+            Self::NoRawMail => (
+                "This API key may not read raw mails and their attachments.",
+                "Use a key that an administrator has made with raw_mail.",
+            ),
+            Self::TooSlow => (
+                "The body was not received in time; nothing was changed.",
+                "Send the request again, over a faster connection.",
+            ),
             Self::Store(StoreError::RowGone { .. }) => (
                 "It was changed or deleted meanwhile.",
                 "Read it again, then decide.",

@@ -125,6 +125,7 @@ impl Obstacle {
             .act(MustAct::MailboxOwner, NEW_LINK),
             Self::SharedRedirect { own } => shared_redirect(own),
             Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => refused(error),
+            Self::Open(_) | Self::Provider(ProviderError::Secret(_)) => not_opened(),
             Self::Provider(error) => stopped(500, sentence(error)).act(
                 MustAct::Administrator,
                 "Correct the client configuration: what is named here cannot be used. Then make a new link.",
@@ -136,14 +137,6 @@ impl Obstacle {
                 claim,
             } => other_mailbox(expected, signed_in, claim.as_deref()),
             Self::NoRefreshToken { is_asked } => no_refresh_token(*is_asked),
-            Self::Open(_) => stopped(
-                500,
-                "A secret that is stored here does not open, and the sign-in was not stored.",
-            )
-            .act(
-                MustAct::Administrator,
-                "Run `mailmesh doctor`: it tells which key the key file lacks. Then ask for a new link.",
-            ),
             Self::Store(_) | Self::Seal(_) | Self::Encode(_) => stopped(
                 500,
                 "Something failed on our side, and the sign-in was not stored.",
@@ -161,6 +154,18 @@ impl Obstacle {
 
 fn stopped(status: u16, what: impl Into<String>) -> Page {
     Page::new(status, Tone::Bad, "The mailbox was not connected", what)
+}
+
+/// No setting of the client configuration is at fault.
+fn not_opened() -> Page {
+    stopped(
+        500,
+        "A secret that is stored here does not open, and the sign-in was not stored.",
+    )
+    .act(
+        MustAct::Administrator,
+        "Run `mailmesh doctor`: it tells which key the key file lacks. Then make a new link.",
+    )
 }
 
 fn dead_link(status: u16, what: &str) -> Page {

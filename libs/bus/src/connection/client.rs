@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use async_nats::{ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{ConnectErrorKind, ConnectOptions, Event, ServerError};
 use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
@@ -77,6 +77,19 @@ impl ConnectionWatch {
         *self.link.borrow()
     }
 
+    fn note_server_error(&self, error: &ServerError, inbox_prefix: &str) {
+        let Some(denial) = Denial::of(error, inbox_prefix) else {
+            warn!(%error, "NATS server reports an error");
+            return;
+        };
+        error!(
+            denied = %denial,
+            action = denial.action(),
+            "NATS refuses this user a right"
+        );
+        self.denied.send_replace(Some(denial));
+    }
+
     /// Waits until the server refuses a right, or has refused one.
     pub(crate) async fn denied(&self) -> Denial {
         let mut denied = self.denied.subscribe();
@@ -139,17 +152,7 @@ impl ConnectionWatch {
             }
             Event::LameDuckMode => info!("NATS server is shutting down, another will be used"),
             // Whoever waits for the answer only sees a time-out.
-            Event::ServerError(error) => match Denial::of(error, inbox_prefix) {
-                Some(denial) => {
-                    error!(
-                        denied = %denial,
-                        action = denial.action(),
-                        "NATS refuses this user a right"
-                    );
-                    self.denied.send_replace(Some(denial));
-                }
-                None => warn!(%error, "NATS server reports an error"),
-            },
+            Event::ServerError(error) => self.note_server_error(error, inbox_prefix),
             Event::ClientError(error) if self.is_quiet() => debug!(%error, "NATS client fails"),
             Event::ClientError(error) => warn!(%error, "NATS client reports an error"),
             Event::Draining => {}

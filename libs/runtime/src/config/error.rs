@@ -173,7 +173,6 @@ fn place(metadata: Option<&figment::Metadata>) -> ConfigSource {
 fn problem(path: &str, kind: Kind) -> String {
     match kind {
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-            let expected = expected.to_string();
             let expected = expected_in_words(&expected);
             format!("expected {expected}, found {}", shown(path, &found))
         }

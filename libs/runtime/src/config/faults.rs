@@ -14,7 +14,9 @@ impl ConfigFaults {
         match result {
             Ok(value) => return Some(value),
             Err(ConfigError::Several { faults }) => {
-                faults.into_iter().for_each(|one| self.add(one))
+                for fault in faults {
+                    self.add(fault);
+                }
             }
             Err(fault) => self.add(fault),
         }
