@@ -12,7 +12,14 @@ const USERS: &str = "accounts { MESH { jetstream: enabled, users: [
 
 /// Returns the finding about NATS: what, and the advice beneath.
 async fn finding(url: &str, more: &[(&str, &str)]) -> (String, String) {
-    let mut variables = vec![("MAILMESH_NATS__URL", url)];
+    let size = "16777216";
+    let mut variables = vec![
+        ("MAILMESH_NATS__URL", url),
+        ("MAILMESH_NATS__STREAMS__EVENTS_MAX_BYTES", size),
+        ("MAILMESH_NATS__STREAMS__MAIL_SEND_MAX_BYTES", size),
+        ("MAILMESH_NATS__STREAMS__RAW_MAX_BYTES", size),
+        ("MAILMESH_NATS__STREAMS__DEAD_LETTERS_MAX_BYTES", size),
+    ];
     variables.extend(more);
     let output = run(&["doctor"], &variables).await.output;
     let mut lines = output.lines().skip_while(|line| !line.contains("NATS at"));
