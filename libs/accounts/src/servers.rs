@@ -34,6 +34,14 @@ impl EndpointError {
             Self::Tls(error) => error.failure_cause(),
         }
     }
+
+    /// Names the setting that whoever must act has to change.
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "Set the account's host.",
+            Self::Tls(_) => "Correct the account's ca_pem.",
+        }
+    }
 }
 
 impl MailServers {

@@ -1,4 +1,5 @@
 mod client;
+mod denial;
 
 use std::error::Error;
 use std::fmt;
@@ -23,6 +24,7 @@ pub(crate) use client::{
     ConnectionState, ConnectionWatch, NatsClient, NatsClientError, REQUEST_TIMEOUT, connect,
     reconnect_delay,
 };
+pub use denial::Denial;
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -83,7 +85,9 @@ pub enum BusError {
         source: NatsCause,
     },
     /// The server refuses us.
-    #[error("the NATS server at {url} refused the sign-in: check nats.credentials")]
+    #[error(
+        "the NATS server at {url} refused the sign-in: check user and password in nats.credentials or nats.url"
+    )]
     SignIn {
         url: String,
         #[source]
@@ -105,6 +109,26 @@ pub enum BusError {
         #[source]
         source: Option<NatsCause>,
     },
+}
+
+impl BusError {
+    /// Says what whoever runs the servers should do.
+    pub const fn action(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "Correct the setting named here.",
+            Self::Unreachable { .. } => {
+                "Start nats-server 2.12 or newer with JetStream there (nats-server -js), or correct nats.url; see whether a firewall is between."
+            }
+            Self::SignIn { .. } => {
+                "Correct user and password in nats.credentials or nats.url, or give the server this user (docs/permissions.md)."
+            }
+            Self::Address { .. } => {
+                "Correct nats.url, or name the certificate of the authority that signed the server's in nats.tls_ca_file."
+            }
+            Self::TooOld { .. } => "Replace the server by nats-server 2.12 or newer.",
+            Self::Silent { .. } => "See in nats-server's log what keeps it from answering.",
+        }
+    }
 }
 
 impl fmt::Debug for Bus {
@@ -156,6 +180,11 @@ impl Bus {
             is_connected: link.is_up,
             reconnects: link.times_up.saturating_sub(1),
         }
+    }
+
+    /// Waits until the server refuses our user a right; the call that needed it only runs into its time limit.
+    pub fn denied(&self) -> BoxFuture<'_, Denial> {
+        Box::pin(self.inner.state.denied())
     }
 
     /// Asks the server for an answer, for readiness checks.

@@ -47,7 +47,7 @@ pub mod trace;
 mod work_queue;
 
 pub use cause::NatsCause;
-pub use connection::{Bus, BusError, BusHealth};
+pub use connection::{Bus, BusError, BusHealth, Denial};
 pub use consumer::{ConsumeError, ConsumerSettings, Delivery, Handler, HandlerError, StartAt};
 pub use fault::BusFault;
 pub use fence::{Fence, FenceError};

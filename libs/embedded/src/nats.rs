@@ -157,7 +157,7 @@ async fn run(
 
     let mut attempt = 1;
     loop {
-        let port = folder.choose_port(asked_port)?;
+        let port = folder.choose_port(asked_port, NAME)?;
         let server_name = format!("mailmesh-{}", random_name());
         // It holds passwords.
         let text = configuration(options, folder, port, &server_name);

@@ -19,6 +19,7 @@ mod problem;
 pub mod schema;
 pub mod subject;
 pub mod token;
+mod wording;
 
 pub use address::{AddressInput, MailAddress, Recipients};
 pub use contract::{COMMAND_NAMES, EVENT_NAMES};

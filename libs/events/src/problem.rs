@@ -54,6 +54,15 @@ impl Problem {
         }
     }
 
+    /// Returns what happened with the remote side's code, which stands there once, and without a full stop.
+    pub fn what_with_code(&self) -> String {
+        let what = self.what.trim_end_matches('.');
+        match &self.code {
+            Some(code) if !what.contains(code.as_str()) => format!("{what} ({code})"),
+            _ => what.to_owned(),
+        }
+    }
+
     /// Returns whether a new sign-in by the mailbox's owner is, or may be, the cure.
     pub fn offers_sign_in(&self) -> bool {
         self.kind == VerdictKind::NeedsSignIn || self.also_must_act == Some(MustAct::MailboxOwner)
@@ -71,5 +80,22 @@ impl Problem {
     pub fn with_mail(mut self, mail: impl Into<String>) -> Self {
         self.mail = mail.into();
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_that_was_told_is_not_told_again() {
+        let told = |what: &str| {
+            Problem::new(what, FailureCause::Unknown)
+                .with_code(Some("535 5.7.8".to_owned()))
+                .what_with_code()
+        };
+
+        assert_eq!(told("refused with 535 5.7.8."), "refused with 535 5.7.8");
+        assert_eq!(told("refused."), "refused (535 5.7.8)");
     }
 }

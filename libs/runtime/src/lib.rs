@@ -24,7 +24,7 @@ mod signal;
 pub mod telemetry;
 
 pub use check::Checks;
-pub use config::{ConfigError, Loader};
+pub use config::{ConfigError, ConfigFaults, Loader};
 pub use exit::{Unavailable, code, exit_code_of};
 pub use lifecycle::{ExitReport, Lifecycle};
 pub use listen::{ListenError, listen};

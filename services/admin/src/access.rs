@@ -44,7 +44,12 @@ async fn key_of(parts: &Parts, app: &ServiceContext) -> Result<Arc<ApiKey>, ApiE
     }
     let mut tx = app.begin().await?;
     let found = api_key::find_by_hash(&mut tx, &hash, now).await?;
-    let key = Arc::new(found.ok_or(ApiError::Unauthorized)?);
+    let Some(found) = found else {
+        // Nobody but its holder can name the hash.
+        let expired_at = api_key::find_expiry(&mut tx, &hash, now).await?;
+        return Err(expired_at.map_or(ApiError::Unauthorized, |at| ApiError::Expired { at }));
+    };
+    let key = Arc::new(found);
     if api_key::record_use(&mut tx, key.id, USE_RECORDED_EVERY, now).await? {
         tx.commit().await?;
     }

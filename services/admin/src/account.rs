@@ -11,4 +11,4 @@ mod watch_settings;
 pub(crate) use destination::{HostContext, check_destination, trust_host};
 pub(crate) use input::{AccountInput, MergeContext};
 pub(crate) use validate::validate;
-pub(crate) use view::{AccountView, load_views};
+pub(crate) use view::{AccountView, hide_network_of_mail, load_views};

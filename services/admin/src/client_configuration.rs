@@ -86,6 +86,7 @@ pub(crate) fn validate(
     }
     if let Field::Given(SecretText(plain)) = &secret {
         use mailmesh_secrets::ExposeSecret;
+        faults.secret_placeholder("client_secret", plain.expose_secret());
         faults.text("client_secret", plain.expose_secret(), 4096);
     }
     if client.is_redirect_shared && context.is_redirect_taken && is_redirect_named {
@@ -272,6 +273,7 @@ fn check(client: &ClientConfiguration, is_new_secret: bool, faults: &mut Faults)
     if client.client_id.is_empty() {
         faults.add("client_id", "is required: the provider's console shows it");
     } else {
+        faults.placeholder("client_id", &client.client_id);
         faults.text("client_id", &client.client_id, 1000);
     }
     check_endpoints(client, faults);
@@ -314,6 +316,8 @@ fn check_scopes(scopes: &[String], faults: &mut Faults) {
                 format!("scopes[{index}]"),
                 "must be one scope, without spaces, quotes or backslashes",
             );
+        } else {
+            faults.placeholder(format!("scopes[{index}]"), scope);
         }
     }
 }
@@ -350,6 +354,7 @@ fn check_endpoints(client: &ClientConfiguration, faults: &mut Faults) {
     ];
     for (path, url) in urls {
         if let Some(url) = url {
+            faults.placeholder(path, url);
             faults.url(path, url);
         }
     }

@@ -1,6 +1,7 @@
 //! Extractors whose refusals are ours.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use mailmesh_domain::Key;
 use mailmesh_events::{DecodeError, read_json};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use crate::context::SharedContext;
 use crate::error::ApiError;
@@ -17,6 +19,9 @@ use crate::field::Faults;
 
 /// Larger than any configuration with its certificates.
 pub(crate) const BODY_LIMIT_BYTES: usize = 1024 * 1024;
+
+/// Less than a request as a whole may take: that ran out without a word on whether anything was done.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A JSON body, and the fields that have another type than they must: they are told with all other faults.
 #[derive(Debug)]
@@ -29,7 +34,8 @@ impl<T: DeserializeOwned> FromRequest<SharedContext> for JsonBody<T> {
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
-        let body = Bytes::from_request(request, app).await;
+        let body = timeout(BODY_TIMEOUT, Bytes::from_request(request, app)).await;
+        let body = body.map_err(|_| ApiError::TooSlow)?;
         let body = body.map_err(|refusal| match refusal.status() {
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge {
                 limit_bytes: BODY_LIMIT_BYTES,

@@ -122,6 +122,12 @@ impl SignInFailure {
             .act_on(FailureCause::ChangedMeanwhile),
             Self::SharedRedirect { own } => shared_redirect(own),
             Self::OAuth(error) | Self::Provider(ProviderError::Discovery(error)) => refused(error),
+            Self::Open(_) | Self::Provider(ProviderError::Secret(_)) => stopped(
+                500,
+                "A secret that is stored here does not open, and the sign-in was not stored.",
+            )
+            .act_on(FailureCause::ClientSecretSealed)
+            .then(MAKE_LINK),
             Self::Provider(error) => stopped(500, sentence(error))
                 .act_on(FailureCause::ClientFieldUnusable)
                 .then(MAKE_LINK),
@@ -132,7 +138,7 @@ impl SignInFailure {
                 claim,
             } => other_mailbox(expected, signed_in, claim.as_deref()),
             Self::NoRefreshToken { is_asked } => no_refresh_token(*is_asked),
-            Self::Store(_) | Self::Open(_) | Self::Seal(_) | Self::Encode(_) => stopped(
+            Self::Store(_) | Self::Seal(_) | Self::Encode(_) => stopped(
                 500,
                 "Something failed on our side, and the sign-in was not stored.",
             )

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use mailmesh_domain::{AfterReceive, History, MailId, Position};
+use mailmesh_domain::{
+    AfterReceive, FailureCause, History, MailId, Position, VerdictKind, responsibility,
+};
 use mailmesh_events::Problem;
 use mailmesh_mail::SourceError;
 use mailmesh_mail::source::{PostAction, PostActionEffect};
@@ -184,7 +186,14 @@ impl PostActions {
         let delay = settings.backoff().after_or(count, hint);
         let problem = if !verdict.is_retryable() || count >= settings.failures_to_report {
             let what = format!("Received mails cannot be marked, moved or deleted: {error}.");
-            let problem = Problem::decided(what, &error.diagnosis().responsibility(History::WORKS))
+            // Its code alone does not tell a folder that is not there from one that is closed: the setting is named.
+            let decided = match verdict.kind {
+                VerdictKind::Transient | VerdictKind::Throttled => {
+                    error.diagnosis().responsibility(History::WORKS)
+                }
+                _ => responsibility(FailureCause::PostActionRefused, History::WORKS),
+            };
+            let problem = Problem::decided(what, &decided)
                 .with_code(error.code().map(ToOwned::to_owned))
                 .with_mail("Mail is received; it stays where it is on the server.");
             Some(problem)

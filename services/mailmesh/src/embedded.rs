@@ -93,6 +93,8 @@ fn hint(error: &EmbeddedError, takes_urls: bool) -> String {
             format!("{hint}; or set {variable} to a {server} that runs already")
         }
         EmbeddedError::Fetched { .. } => format!("{hint} (--cache)"),
+        EmbeddedError::PortTaken { server: NATS, .. } => format!("{hint} (--nats-port)"),
+        EmbeddedError::PortTaken { .. } => format!("{hint} (--postgres-port)"),
         _ => hint,
     }
 }

@@ -7,6 +7,7 @@ mod console;
 mod credentials;
 mod embedded;
 mod event_stream;
+mod key_check;
 mod mesh;
 mod nats_lock;
 mod service_logins;

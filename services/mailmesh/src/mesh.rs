@@ -11,6 +11,7 @@ use mailmesh_store::{PostgresSettings, ServiceRole};
 
 use crate::config::Config;
 use crate::embedded::services_ended;
+use crate::key_check;
 
 /// One of the five services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +125,10 @@ pub(crate) async fn start(
 ) -> anyhow::Result<StartReport> {
     // admin, alone in its process, has no key to prove with: nothing acts on what it tells.
     let proving = match config.opening_keys() {
-        Ok(keys) => Some(connections.clone().with_event_proofs(&keys)?),
+        Ok(keys) => {
+            key_check::log(&connections.database, &keys, kind).await;
+            Some(connections.clone().with_event_proofs(&keys)?)
+        }
         Err(_) => None,
     };
     let on = Foundation {

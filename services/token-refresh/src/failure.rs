@@ -7,7 +7,7 @@ use mailmesh_events::Problem;
 use mailmesh_oauth::{OAuthError, ProviderError};
 use mailmesh_secrets::{OpenError, SealError};
 
-const MAIL: &str = "No mail is lost: inbound mail stays on the server, outbound mail waits.";
+const MAIL: &str = "No mail is lost: it flows for as long as the present access token is valid; after that inbound mail stays on the server, and outbound mail waits.";
 
 /// Why a grant was not refreshed.
 #[derive(Debug, thiserror::Error)]

@@ -170,6 +170,8 @@ causes! {
     FolderBesideInbox,
     /// The protocol cannot do what is set for received mail.
     PostActionUnfit,
+    /// The server refuses to mark, move or delete received mail.
+    PostActionRefused,
     /// It cannot do what was asked for, today or later.
     ServerUnfit,
     /// The account may not send as this address.

@@ -127,3 +127,17 @@ fn scopes_and_host_are_named_where_they_are_the_likely_cause() {
     assert!(action(Cause::OfflineAccessNotAsked).contains("offline_access"));
     assert!(action(Cause::DevicePolicy).contains("device"));
 }
+
+/// The time until a failure is told must not show which private names exist.
+#[test]
+fn a_host_refused_by_rule_is_tried_as_one_that_is_not_there() {
+    for history in histories() {
+        let kind = |cause| responsibility(cause, history).verdict.kind;
+
+        assert_eq!(
+            kind(Cause::NetworkNotAllowed),
+            kind(Cause::HostNotReached),
+            "{history:?}"
+        );
+    }
+}

@@ -51,6 +51,7 @@ pub(super) fn merge(
     if login.is_empty() && authorisation != Authorisation::None {
         faults.add("login", "is required: usually the mailbox's address");
     } else if !login.is_empty() {
+        faults.placeholder("login", &login);
         faults.text("login", &login, 320);
     }
     match (authorisation, context.client) {

@@ -33,7 +33,7 @@ pub(super) fn merge(
     });
     let host = host.or_else(|| known.as_ref().map(|known| known.host.to_owned()));
     let host = host.unwrap_or_default();
-    check_host(&host, faults);
+    check_host(&host, client.is_some(), faults);
     let known = known.filter(|_| is_known_host);
     let port = input
         .port
@@ -79,14 +79,17 @@ pub(super) fn known_servers(client: &ClientConfiguration) -> Vec<MailServer> {
     profile.defaults(base.as_ref()).mail_servers
 }
 
-fn check_host(host: &str, faults: &mut Faults) {
+fn check_host(host: &str, has_client: bool, faults: &mut Faults) {
     if host.is_empty() {
-        faults.add(
-            "host",
-            "is required: the client configuration's profile knows none",
-        );
+        let message = if has_client {
+            "is required: the client configuration's profile knows none"
+        } else {
+            "is required: the name of the mail server, such as imap.example.com"
+        };
+        faults.add("host", message);
         return;
     }
+    faults.placeholder("host", host);
     if let Err(fault) = HostName::try_new(host) {
         faults.add("host", fault);
     }

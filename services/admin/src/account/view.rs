@@ -8,6 +8,7 @@ use mailmesh_events::Problem;
 use mailmesh_store::account::Account;
 use mailmesh_store::account_status::{self, AccountStatus};
 use mailmesh_store::grant::{self, GrantSummary};
+use mailmesh_store::outbound_mail::OutboundMail;
 use mailmesh_store::{StoreError, Tx, client_configuration};
 use serde::Serialize;
 
@@ -125,6 +126,21 @@ pub(crate) async fn load_views(
     Ok(views.collect())
 }
 
+/// As [`hide_network`], in what the outbox tells of a mail that waits for what keeps its account from connecting.
+pub(crate) fn hide_network_of_mail(
+    account: &Account,
+    status: Option<&AccountStatus>,
+    mail: &mut OutboundMail,
+) {
+    let has_worked = status.is_some_and(|status| status.proved_at.is_some());
+    let is_failing = status.is_some_and(|status| status.state == AccountState::Failing);
+    let was_tried = mail.attempts > 0 && !is_failing;
+    if account.is_host_trusted || has_worked || was_tried {
+        return;
+    }
+    mail.problem = mail.problem.take().map(hidden);
+}
+
 /// Whether a port is closed, filtered or answers, and with what, is told to administrators alone where somebody else has
 /// named the host: else accounts would scan networks. What a mail server says that has let us in once is its own word.
 fn hide_network(account: &Account, status: &mut AccountStatus) {
@@ -134,14 +150,15 @@ fn hide_network(account: &Account, status: &mut AccountStatus) {
     {
         return;
     }
-    if let Some(problem) = &mut status.problem {
-        let mail = std::mem::take(&mut problem.mail);
-        *problem = Problem::decided(
-            "The mail server is not reached, or what answers there does not let us in.",
-            &responsibility(FailureCause::HiddenFromOthers, History::NEW),
-        )
-        .with_mail(mail);
-    }
+    status.problem = status.problem.take().map(hidden);
+}
+
+fn hidden(problem: Problem) -> Problem {
+    Problem::decided(
+        "The mail server is not reached, or what answers there does not let us in.",
+        &responsibility(FailureCause::HiddenFromOthers, History::NEW),
+    )
+    .with_mail(problem.mail)
 }
 
 fn view(

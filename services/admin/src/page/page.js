@@ -85,9 +85,10 @@ function addMore(element, ...texts) {
 
 function addProblem(element, problem) {
   if (!problem) return;
-  const code = problem.code ? ` (${problem.code})` : "";
-  const who = problem.must_act === "nobody" ? "" : ` ${problem.must_act.replaceAll("_", " ")} must act:`;
-  const text = `${problem.what}${code}${who ? " —" + who : ""} ${problem.action} ${problem.mail}`;
+  const code = problem.code && !problem.what.includes(problem.code) ? ` (${problem.code})` : "";
+  const what = problem.what.replace(/\.$/, "") + code;
+  const who = problem.must_act === "nobody" ? "" : `${problem.must_act.replaceAll("_", " ")} must act: `;
+  const text = `${what} — ${who}${problem.action} ${problem.mail}`;
   element.append(make("p", "problem", text.trim()));
 }
 

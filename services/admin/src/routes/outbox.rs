@@ -7,13 +7,15 @@ use mailmesh_domain::{
 };
 use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailCancelled, MailFailed, MailSent, RecipientOutcome};
+use mailmesh_store::account::{self, Account};
 use mailmesh_store::outbound_mail::{self as store, OutboundMail, Recipient};
-use mailmesh_store::{Tx, account};
+use mailmesh_store::{Tx, account_status};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tracing::info;
 
 use crate::access::{Caller, Modeller, Viewer};
+use crate::account::hide_network_of_mail;
 use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, PathId, QueryParameters};
@@ -100,7 +102,7 @@ pub(super) async fn list(
     let mails = store::list(&mut tx, account, filter.state, filter.before, filter.limit).await?;
     let is_full = i64::try_from(mails.len()).unwrap_or(i64::MAX) == filter.limit;
     let next_before = mails.last().filter(|_| is_full).map(|mail| mail.id);
-    let mails = load_views(&mut tx, mails).await?;
+    let mails = load_views(&mut tx, &caller, mails).await?;
     Ok(Json(OutboxPage { mails, next_before }))
 }
 
@@ -112,7 +114,7 @@ pub(super) async fn read(
     let mut tx = app.begin().await?;
     check_mail(&mut tx, &caller, id).await?;
     let mail = find(&mut tx, id).await?;
-    Ok(Json(load_one(&mut tx, mail).await?))
+    Ok(Json(load_one(&mut tx, &caller, mail).await?))
 }
 
 pub(super) async fn decide(
@@ -139,7 +141,7 @@ pub(super) async fn decide(
         let found = find(&mut tx, id).await?;
         return Err(wrong_state(&found, "Only uncertain mails are decided on."));
     };
-    let view = load_one(&mut tx, mail.clone()).await?;
+    let view = load_one(&mut tx, &caller, mail.clone()).await?;
     if let Some(account) = view.account.clone() {
         announce_decision(&app, &mut tx, account, &mail, decision).await?;
     }
@@ -162,7 +164,7 @@ pub(super) async fn cancel(
         return Err(wrong_state(&found, "Only queued mails can be taken back."));
     };
     let (given_key, stream_sequence) = (mail.given_key(), mail.stream_sequence);
-    let view = load_one(&mut tx, mail).await?;
+    let view = load_one(&mut tx, &caller, mail).await?;
     if let Some(account) = view.account.clone() {
         let event = MailCancelled {
             mail_id: id,
@@ -286,19 +288,34 @@ fn wrong_state(mail: &OutboundMail, action: &str) -> ApiError {
     ApiError::conflict(format!("the mail is {}", mail.state), action)
 }
 
-async fn load_one(tx: &mut Tx, mail: OutboundMail) -> Result<OutboundMailView, ApiError> {
-    let mut views = load_views(tx, vec![mail]).await?;
+async fn load_one(
+    tx: &mut Tx,
+    caller: &impl Caller,
+    mail: OutboundMail,
+) -> Result<OutboundMailView, ApiError> {
+    let mut views = load_views(tx, caller, vec![mail]).await?;
     views.pop().ok_or(ApiError::NotFound { what: WHAT })
 }
 
 async fn load_views(
     tx: &mut Tx,
-    mails: Vec<OutboundMail>,
+    caller: &impl Caller,
+    mut mails: Vec<OutboundMail>,
 ) -> Result<Vec<OutboundMailView>, ApiError> {
     let mut ids: Vec<AccountId> = mails.iter().map(|mail| mail.account_id).collect();
     ids.sort_unstable();
     ids.dedup();
     let accounts = account::list_without_passwords(tx, &ids).await?;
+    if !caller.is_administrator() {
+        let statuses = account_status::list_by_ids(tx, &ids).await?;
+        for mail in &mut mails {
+            let of_account = |account: &&Account| account.id == mail.account_id;
+            let status = statuses.iter().find(|s| s.account_id == mail.account_id);
+            if let Some(account) = accounts.iter().find(of_account) {
+                hide_network_of_mail(account, status, mail);
+            }
+        }
+    }
     let keys: HashMap<AccountId, Key> = accounts.into_iter().map(|a| (a.id, a.key)).collect();
     let views = mails.into_iter().map(|mail| OutboundMailView {
         mail_id: mail.id,

@@ -14,7 +14,7 @@ fn recipients() -> Vec<Recipient> {
 }
 
 /// Puts a mail into the queue of the account `out`.
-async fn queued(world: &World, key: &str) -> anyhow::Result<MailId> {
+pub(crate) async fn queued(world: &World, key: &str) -> anyhow::Result<MailId> {
     let mut tx = world.base.begin().await?;
     let account = account::find_by_key(&mut tx, &Key::try_new("out")?).await?;
     let account = account.ok_or_else(|| anyhow::anyhow!("no account"))?;

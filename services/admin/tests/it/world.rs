@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 pub(crate) struct World {
     pub(crate) base: MeshBase,
     pub(crate) api: Api,
+    pub(crate) address: std::net::SocketAddr,
     service: RunningReplica,
 }
 
@@ -50,6 +51,7 @@ impl World {
         Ok(Self {
             base,
             api: Api::try_new(&url, Some(first_key))?,
+            address: service.address(),
             service: RunningReplica::start(|lifecycle| service.start(lifecycle)),
         })
     }

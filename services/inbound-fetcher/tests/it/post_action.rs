@@ -80,6 +80,27 @@ async fn refusal_that_stays_is_told_until_all_is_done() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_to_move_to_that_is_not_there_is_named() -> Result<()> {
+    let world = World::new().await?;
+    world
+        .account("support", |account| {
+            account.after_receive = AfterReceive::Move;
+            account.move_to = Some("Done & dusted".to_owned());
+        })
+        .await?;
+    world.deliver(mail(1))?;
+    let replica = world.start().await?;
+
+    let failing: AccountFailing = world.base.first_event("support").await?;
+
+    let problem = failing.problem;
+    assert_eq!(problem.must_act, MustAct::Administrator, "{problem:?}");
+    assert!(problem.action.contains("move_to"), "{problem:?}");
+    assert!(problem.action.contains("Done & dusted"), "{problem:?}");
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mail_that_an_earlier_owner_published_is_marked_at_once() -> Result<()> {
     let world = World::new().await?;
     let account = marking_account(&world).await?;

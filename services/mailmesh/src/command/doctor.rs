@@ -1,16 +1,16 @@
 mod account;
 mod client;
+mod keys;
+mod nats;
+mod public;
 
 use std::cell::Cell;
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use mailmesh_bus::{Bus, ForeignStream};
 use mailmesh_domain::{Clock, ErrorChain, MustAct, ReplicaId, SystemClock};
 use mailmesh_events::Problem;
 use mailmesh_runtime::Unavailable;
-use mailmesh_secrets::KeysError;
 use mailmesh_store::{Database, MigrationState, replica};
 
 use crate::ConfigArguments;
@@ -85,8 +85,6 @@ impl Report {
 
 /// Formats a problem: its code, what to do, who must do it, and `link` in between.
 fn told(problem: &Problem, link: &str) -> Trouble {
-    let code = problem.code.as_ref();
-    let code = code.map_or_else(String::new, |code| format!(" ({code})"));
     let who = match problem.must_act {
         MustAct::Nobody => "",
         MustAct::MailboxOwner => " Who must act: the mailbox's owner.",
@@ -96,7 +94,7 @@ fn told(problem: &Problem, link: &str) -> Trouble {
         }
     };
     (
-        format!("{}{code}", problem.what.trim_end_matches('.')),
+        problem.what_with_code(),
         format!("{}{link}{who}", problem.action),
     )
 }
@@ -107,10 +105,11 @@ pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
     let work = async move {
         let config: Config = loader.load()?;
         let report = Report::default();
-        report.tell(&keys(&config));
-        report.tell(&public(&config));
-        nats(&config, &report).await;
-        let Some(database) = database(&config, &report).await else {
+        let keys = keys::read(&config, &report);
+        nats::examine(&config.nats, &report).await;
+        let database = database(&config, &report).await;
+        report.tell(&public::examine(&config, database.as_ref()).await);
+        let Some(database) = database else {
             say(
                 "Client configurations and accounts are not checked while Postgres does not answer.",
             );
@@ -118,6 +117,9 @@ pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
                 .into_result()
                 .map_err(|told| Unavailable::new(told).into());
         };
+        if let Some(keys) = &keys {
+            report.tell(&keys::open_stored(&database, keys).await);
+        }
         tokio::join!(
             client::examine(&config, &database, &report),
             account::examine(&config, &database, &report),
@@ -125,86 +127,6 @@ pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
         report.into_result()
     };
     block_on_with(work, client.advice())
-}
-
-fn keys(config: &Config) -> Finding {
-    let what = "the keys that open secrets";
-    match config.keys.opening_keys() {
-        Ok(_) => Finding::well(what),
-        Err(error) => Finding::bad(what, ErrorChain(&error).to_string(), keys_action(&error)),
-    }
-}
-
-/// Nothing here proposes new keys where some have been in use: they open nothing that is stored.
-fn keys_action(error: &KeysError) -> &'static str {
-    match error {
-        KeysError::Missing { .. } => {
-            "Name the key file of the services in keys.opening_key_file; for a new mesh `mailmesh keys` makes one."
-        }
-        KeysError::Read { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-            "Call this as the user who runs the services, or as root."
-        }
-        KeysError::Read { .. } => "Name the key file that the services use.",
-        KeysError::Content { .. } => "Restore the key file from its copy.",
-    }
-}
-
-fn public(config: &Config) -> Finding {
-    let what = "the public URL";
-    let Some(public) = &config.public else {
-        return Finding::well(format!(
-            "{what}: not set, so sign-ins come back to localhost"
-        ));
-    };
-    let url = &public.url;
-    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    if url.scheme() == "https" || is_local {
-        return Finding::well(format!("{what}; register {}", public.redirect_uri()));
-    }
-    Finding::bad(
-        what,
-        format!("{url} is not https, and providers refuse that"),
-        "Put auth-callback behind TLS and set public.url to its https address.",
-    )
-}
-
-async fn nats(config: &Config, report: &Report) {
-    let what = format!("NATS at {}", config.nats.shown_url());
-    let checked = async {
-        let bus = Bus::connect(&config.nats).await?;
-        bus.check().await?;
-        bus.ensure_streams().await?;
-        Ok(bus.foreign_streams().await?)
-    };
-    let foreign: anyhow::Result<Vec<ForeignStream>> = checked.await;
-    match foreign {
-        Ok(streams) => {
-            report.tell(&Finding::well(format!("{what}, with its streams")));
-            for stream in &streams {
-                report.tell(&foreign_stream(stream));
-            }
-        }
-        Err(error) => report.tell(&Finding::bad(
-            what,
-            format!("{error:#}"),
-            "Start nats-server 2.12 or newer with JetStream (nats-server -js), or set nats.url.",
-        )),
-    }
-}
-
-fn foreign_stream(stream: &ForeignStream) -> Finding {
-    Finding::bad(
-        format!("the stream {}", stream.name),
-        format!(
-            "listens to {} and misses most of them: what is repeated there can be heard, but not stored again",
-            stream.events.join(", ")
-        ),
-        format!(
-            "Give it the stream EVENTS as its source instead of these subjects \
-             (nats stream add {} --source EVENTS), or read EVENTS with a durable consumer.",
-            stream.name
-        ),
-    )
 }
 
 async fn database(config: &Config, report: &Report) -> Option<Database> {

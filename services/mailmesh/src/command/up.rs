@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use mailmesh_embedded::{DataFolder, EmbeddedError};
-use mailmesh_runtime::{ConfigError, Lifecycle, RuntimeSettings, Unavailable};
+use mailmesh_runtime::{ConfigError, ConfigFaults, Lifecycle, RuntimeSettings, Unavailable};
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use mailmesh_store::Database;
 
@@ -84,17 +84,24 @@ struct UpSettings {
 
 fn settings(arguments: &ConfigArguments) -> Result<UpSettings, ConfigError> {
     let loader = loader(arguments);
-    let settings = UpSettings {
-        runtime: loader.load()?,
-        config: loader.load()?,
-        given: loader.load()?,
-    };
-    settings.config.check_values(&Kind::ALL)?;
-    if !settings.config.has_no_keys() {
-        settings.config.opening_keys()?;
-        settings.config.sealing_key()?;
+    let mut faults = ConfigFaults::default();
+    let runtime = faults.note(loader.load());
+    let config: Option<Config> = faults.note(loader.load());
+    let given = faults.note(loader.load());
+    if let Some(config) = &config {
+        faults.note(config.check_values(&Kind::ALL));
+        if !config.has_no_keys() {
+            faults.note(config.opening_keys());
+            faults.note(config.sealing_key());
+            faults.note(config.check_key_pair());
+        }
     }
-    Ok(settings)
+    let ((runtime, config), given) = faults.finish(runtime.zip(config).zip(given))?;
+    Ok(UpSettings {
+        runtime,
+        config,
+        given,
+    })
 }
 
 fn refuse(error: EmbeddedError) -> ExitCode {
@@ -115,8 +122,9 @@ pub(crate) async fn start(
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<RunningMesh> {
     let folder = place.folder;
-    if config.has_no_keys() {
-        config.keys = keys::ensure(&folder.join("keys"))?;
+    let own_keys = config.has_no_keys().then(|| folder.join("keys"));
+    if let Some(folder) = &own_keys {
+        config.keys = keys::settings(folder);
     }
     let public = match &config.public {
         Some(public) => public.clone(),
@@ -137,6 +145,9 @@ pub(crate) async fn start(
         )),
         None => None,
     };
+    if let Some(folder) = &own_keys {
+        keys::ensure(folder, config.postgres()?).await?;
+    }
     let settings_of = |kind: Kind| {
         let (logins, port) = logins.as_ref()?;
         logins.settings(kind, *port)

@@ -8,7 +8,7 @@ use mailmesh_domain::{
     AccountState, Clock as _, FailureCause, GrantId, GrantState, Key, Protocol, SystemClock,
 };
 use mailmesh_events::Problem;
-use mailmesh_secrets::ExposeSecret;
+use mailmesh_secrets::{ExposeSecret, OpeningKeys};
 use mailmesh_store::account::Account;
 use mailmesh_store::account_status;
 use mailmesh_store::grant::{self, Grant};
@@ -195,6 +195,25 @@ async fn a_key_file_that_is_not_there_is_no_reason_to_make_another() {
         "IMAP is turned off",
         "{output}"
     );
+}
+
+#[tokio::test]
+async fn keys_that_open_nothing_stored_are_a_finding() {
+    let world = World::new().await.unwrap();
+    world.account("support", |_| {}).await.unwrap();
+    let others = OpeningKeys::generate().unwrap();
+    let folder = Folder::new("doctor");
+    let text = others.to_file_text().unwrap();
+    let file = folder.write("opening.key", text.expose_secret());
+
+    let output = doctor_with(&world.base, &file).await.unwrap();
+
+    let lacked = world.base.keys.key_ids()[0];
+    let told = format!("do not open: the key file lacks the keys {lacked}");
+    assert!(output.contains(&told), "{output}");
+    assert!(output.contains("→ Restore the key file"), "{output}");
+    let account = said(&output, "support");
+    assert!(account[0].contains(&lacked.to_string()), "{output}");
 }
 
 #[tokio::test]

@@ -90,7 +90,13 @@ async fn nats_of_up_is_for_its_services_and_for_whom_the_printed_address_was_giv
         "mail.json",
         r#"{"account":"a","to":"a@example.com","text":"x"}"#,
     );
-    let sent = run(&["send", "--config", connection, "--file", &body], &[]).await;
+    let sent = run(
+        &[
+            "send", "--config", connection, "--file", &body, "--wait", "0",
+        ],
+        &[],
+    )
+    .await;
     assert_eq!(sent.code, Some(0), "{}", sent.output);
     let checked = run(&["doctor", "--config", connection], &[]).await;
     assert_eq!(checked.code, Some(0), "{}", checked.output);

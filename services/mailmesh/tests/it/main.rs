@@ -10,6 +10,7 @@ mod config;
 mod doctor;
 #[cfg(test)]
 mod doctor_client;
+mod doctor_nats;
 #[cfg(test)]
 mod first_contact;
 #[cfg(test)]

@@ -125,6 +125,12 @@ pub(super) const ROWS: &[Row] = &[
         "Set the account's folder to INBOX: POP3 shows no other.",
     ),
     always(
+        Cause::PostActionRefused,
+        NeedsAdministrator,
+        Administrator,
+        "Correct the account's after_receive and move_to, create that folder at the server, or have the server allow it. It is tried again by itself.",
+    ),
+    always(
         Cause::PostActionUnfit,
         NeedsAdministrator,
         Administrator,

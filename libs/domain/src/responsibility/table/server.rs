@@ -120,6 +120,14 @@ pub(super) const ROWS: &[Row] = &[
         Administrator,
         "Correct the account's host.",
     ),
+    // Tried and told as a host that is not there: else the time until it is told shows which private names exist.
+    always(
+        Cause::NetworkNotAllowed,
+        Transient,
+        Administrator,
+        "Correct the account's host, or allow its network (network.allow).",
+    )
+    .when(When::Worked),
     always(
         Cause::NetworkNotAllowed,
         NeedsAdministrator,

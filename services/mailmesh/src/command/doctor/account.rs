@@ -158,13 +158,22 @@ fn combined(
         Ok(AccountCheck::RefusedBesideServices(why)) => (why, None),
         Err((why, action)) => (why, Some(action)),
     };
-    if now == stored {
+    if says_the_same(&stored, &now) {
         return Finding::bad(what, stored, action);
     }
     let problem = format!("{stored}; just now: {now}");
     // What passes by itself needs nobody; what was just seen may.
     let action_now = action_now.filter(|_| must_act == MustAct::Nobody);
     Finding::bad(what, problem, action_now.unwrap_or(action))
+}
+
+/// Returns whether what was seen just now only repeats what is stored: the services put the name of each folder around it.
+fn says_the_same(stored: &str, now: &str) -> bool {
+    let (stored, now) = (stored.to_lowercase(), now.to_lowercase());
+    let reason = now
+        .split_once(": ")
+        .map_or(now.as_str(), |(_, reason)| reason);
+    stored.contains(&now) || (now.starts_with("the folder ") && stored.contains(reason))
 }
 
 async fn try_now(
@@ -276,5 +285,31 @@ fn usable(known: &StoredAccount, now: OffsetDateTime) -> Result<&Grant, Trouble>
             format!("its access token has ended {minutes} minutes ago and was not replaced"),
             FailureCause::TokenNotReplaced,
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_not_told_again() {
+        let refused = "the server refused while opening the folder with NO \"Unknown mailbox\"";
+        let stored = format!("Not every folder is received. folder \"Sales\": {refused}");
+        let now = format!("the folder \"Sales\" cannot be opened: {refused}");
+
+        assert!(says_the_same(&stored, &now));
+        assert!(says_the_same(
+            "The mail server failed: it is cut",
+            "the mail server failed: it is cut"
+        ));
+        assert!(!says_the_same(
+            "IMAP is turned off",
+            "cannot connect: refused"
+        ));
+        assert!(!says_the_same(
+            &stored,
+            "the folder \"Sales\" cannot be opened: NO [UNAVAILABLE]"
+        ));
     }
 }
