@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 
+use bytes::BytesMut;
 use mailmesh_domain::Position;
 use mailmesh_mail::source::{FetchedMail, HighestMail, OpenedFolder};
 use mailmesh_store::mailbox::{self, Cursor, FoundMail, NewestMail};
@@ -12,6 +13,7 @@ use time::{Duration, OffsetDateTime};
 use tokio::sync::mpsc;
 
 use crate::failure::WatchFailure;
+use crate::mail_id::length;
 use crate::open_folder::OpenFolder;
 use crate::position::Positions;
 
@@ -239,7 +241,22 @@ async fn read(
         .source
         .fetch(&[ordinal], COMPARED_BYTES, &sender)
         .await?;
-    Ok(mails.try_recv().ok())
+    let Ok(mut mail) = mails.try_recv() else {
+        return Ok(None);
+    };
+    // One that is small may be incomplete only in that its size is an estimate.
+    let mut body = BytesMut::from(&mail.body[..]);
+    while !mail.is_complete && body.len() < bytes {
+        let left = u32::try_from(bytes - body.len()).unwrap_or(COMPARED_BYTES);
+        let slice = folder
+            .source
+            .fetch_slice(ordinal, length(&body), left)
+            .await?;
+        mail.is_complete = slice.is_empty();
+        body.extend_from_slice(&slice);
+    }
+    mail.body = body.freeze();
+    Ok(Some(mail))
 }
 
 #[cfg(test)]

@@ -241,6 +241,9 @@ pub enum ImapError {
     /// The server has the mail and cannot show it, or what it shows cannot be read.
     #[error("the server could not show the mail")]
     MailUnreadable,
+    /// The server says that the mail is larger, also when all of it is asked for.
+    #[error("the server announces {announced} bytes of the mail and sends {came}")]
+    MailCutShort { announced: u64, came: u64 },
     #[error("no folder is open")]
     NoFolder,
     /// The search term holds characters that cannot be searched for.

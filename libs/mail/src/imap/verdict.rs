@@ -90,7 +90,9 @@ impl ImapError {
             | Self::KeepsChanging
             | Self::NotTaken
             | Self::Closed => Verdict::transient(),
-            Self::Excess { .. } | Self::MailUnreadable => Verdict::unknown(),
+            Self::Excess { .. } | Self::MailUnreadable | Self::MailCutShort { .. } => {
+                Verdict::unknown()
+            }
             Self::NoMechanism
             | Self::OtherProtocol { .. }
             | Self::StartTlsTampered
@@ -172,6 +174,7 @@ impl ImapError {
                 | Self::NoFolder
                 | Self::MailGone
                 | Self::MailUnreadable
+                | Self::MailCutShort { .. }
                 | Self::KeepsChanging
                 | Self::InvalidSearchTerm
         )
