@@ -106,6 +106,9 @@ pub enum Pop3Error {
     /// The server lists the mail and refuses to show it.
     #[error("the server could not show the mail")]
     MailUnreadable,
+    /// The server lists the mail as larger, also when it is asked for once more.
+    #[error("the server announces {announced} bytes of the mail and sends {came}")]
+    MailCutShort { announced: u64, came: u64 },
     /// A mail was given up half-way, and what was left of it is too much to read past.
     #[error("a mail was not read to its end")]
     UnfinishedMail,
@@ -177,6 +180,7 @@ impl Pop3Error {
                 | Self::Unsupported { .. }
                 | Self::MailGone
                 | Self::MailUnreadable
+                | Self::MailCutShort { .. }
                 | Self::NoFolder
         )
     }
