@@ -25,7 +25,7 @@ pub(crate) fn concern(error: &ImapError) -> Concern {
             }
             _ => Concern::Account,
         },
-        ImapError::NoUidValidity { .. } | ImapError::KeepsChanging | ImapError::NoFolder => {
+        ImapError::NoUidValidity | ImapError::KeepsChanging | ImapError::NoFolder => {
             Concern::Folder
         }
         ImapError::SignInRefused { .. } | ImapError::NoMechanism | ImapError::Credentials(_) => {

@@ -66,6 +66,10 @@ pub(super) struct FolderUpdates {
     /// The server told how many there are.
     pub(super) is_counted: bool,
     pub(super) uid_next: Option<u32>,
+    /// Under which it was opened.
+    pub(super) uid_validity: Option<u64>,
+    /// The server has told another since.
+    pub(super) is_renumbered: bool,
     /// Changed since the last report to the caller.
     pub(super) has_changed: bool,
     /// Mails removed since the opening; sequence numbers shift with each.
@@ -92,6 +96,12 @@ impl FolderUpdates {
     /// Returns whether there is nothing to ask for.
     pub(super) const fn is_empty(&self) -> bool {
         self.is_counted && self.exists == 0
+    }
+
+    /// Returns whether there is nothing to ask for from this UID on. There are servers that refuse to search an empty folder,
+    /// and others that call one empty which is not: UIDNEXT may contradict.
+    pub(super) fn is_empty_from(&self, first: u32) -> bool {
+        self.is_empty() && self.uid_next.is_none_or(|next| next <= first)
     }
 
     /// Returns how many mails came since the last look, and begins another.

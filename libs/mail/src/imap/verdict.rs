@@ -88,6 +88,7 @@ impl ImapError {
             | Self::TimedOut { .. }
             | Self::TalksOnly { .. }
             | Self::KeepsChanging
+            | Self::Renumbered
             | Self::NotTaken
             | Self::Closed => Verdict::transient(),
             Self::Excess { .. } | Self::MailUnreadable | Self::MailCutShort { .. } => {
@@ -97,7 +98,7 @@ impl ImapError {
             | Self::OtherProtocol { .. }
             | Self::StartTlsTampered
             | Self::PreAuthBeforeTls => Verdict::needs_administrator(MustAct::Administrator),
-            Self::NoUidValidity { .. }
+            Self::NoUidValidity
             | Self::Unsupported { .. }
             | Self::NoFolder
             | Self::MailGone
@@ -170,7 +171,7 @@ impl ImapError {
             self,
             Self::Refused { .. }
                 | Self::Unsupported { .. }
-                | Self::NoUidValidity { .. }
+                | Self::NoUidValidity
                 | Self::NoFolder
                 | Self::MailGone
                 | Self::MailUnreadable
