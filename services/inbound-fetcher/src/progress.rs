@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use mailmesh_bus::Fence;
+use mailmesh_events::Problem;
 use mailmesh_mail::source::{ListedMail, ListingKind};
 use mailmesh_store::mailbox::{Cursor, ReceivedMail};
 
@@ -219,6 +220,14 @@ impl MailboxProgress {
         match &self.form {
             SeenRecord::Cursor => false,
             SeenRecord::Seen(seen) => seen.may_have_more(),
+        }
+    }
+
+    /// Returns what is wrong with how the source names its mails.
+    pub(crate) fn problem(&self, poll_seconds: u32) -> Option<Problem> {
+        match &self.form {
+            SeenRecord::Cursor => None,
+            SeenRecord::Seen(seen) => seen.problem(poll_seconds),
         }
     }
 }

@@ -61,7 +61,9 @@ impl FolderWatch {
 
     /// Returns what is to be known of an account all of whose mail is received.
     pub(crate) fn notice(&self, owner: &AccountContext) -> Option<Problem> {
-        self.push.problem(owner.account.poll_interval_seconds)
+        let seconds = owner.account.poll_interval_seconds;
+        let of_push = self.push.problem(seconds);
+        of_push.or_else(|| self.progress.problem(seconds))
     }
 
     /// Notes that a session ended in a look which was not its first.
