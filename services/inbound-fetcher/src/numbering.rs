@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 
 use bytes::BytesMut;
 use mailmesh_domain::Position;
+use mailmesh_mail::Concern;
 use mailmesh_mail::source::{FetchedMail, HighestMail, OpenedFolder};
 use mailmesh_store::mailbox::{self, Cursor, FoundMail, NewestMail};
 use time::{Duration, OffsetDateTime};
@@ -111,7 +112,13 @@ pub(crate) async fn has_gone_back(
     };
     let highest = folder.source.highest_up_to(cursor.ordinal).await?;
     let numbering = match judge(&cursor, highest, last, dates) {
-        OrdinalCheck::Agree => Numbering::GoesOn,
+        OrdinalCheck::Agree => match to_compare(positions, &cursor, highest) {
+            Some(highest) => {
+                positions.set_doubt(folder.name, Some(highest.ordinal));
+                compare_small(folder, &cursor, highest).await?
+            }
+            None => Numbering::GoesOn,
+        },
         OrdinalCheck::Contradict => Numbering::WentBack,
         // The mail breaks the session: reading the folder again passes over it after counted attempts.
         OrdinalCheck::Doubtful(highest) if positions.is_doubted(folder.name, highest.ordinal) => {
@@ -158,6 +165,43 @@ fn judge(
         OrdinalCheck::Agree
     } else {
         OrdinalCheck::Doubtful(highest)
+    }
+}
+
+/// Returns the newest mail if its content is to be compared although the dates agree: there are servers whose dates are all
+/// the same, or stay with the numbers when those are given again. It costs one small mail a session, and nothing where
+/// reading mails of the folder has just failed.
+fn to_compare(
+    positions: &Positions,
+    cursor: &Cursor,
+    highest: Option<HighestMail>,
+) -> Option<HighestMail> {
+    let newest = cursor
+        .newest
+        .as_ref()
+        .filter(|mail| mail.sha256.is_some())?;
+    let highest = highest.filter(|highest| highest.ordinal == newest.ordinal)?;
+    let is_readable = !positions.is_failing(&cursor.folder)
+        && !positions.is_doubted(&cursor.folder, highest.ordinal);
+    is_readable.then_some(highest)
+}
+
+/// Compares the content of a mail whose date agrees, if it is small; of a larger one the date is believed.
+async fn compare_small(
+    folder: &mut OpenFolder<'_>,
+    cursor: &Cursor,
+    highest: HighestMail,
+) -> Result<Numbering, WatchFailure> {
+    let sizes = folder.source.sizes(&[highest.ordinal]).await?;
+    let size = sizes.get(&highest.ordinal).copied();
+    if size.is_none_or(|size| size >= u64::from(COMPARED_BYTES)) {
+        return Ok(Numbering::GoesOn);
+    }
+    match look_at(folder, cursor, highest).await {
+        Err(WatchFailure::Source(error)) if error.concern() == Concern::Mail => {
+            Ok(Numbering::GoesOn)
+        }
+        other => other,
     }
 }
 

@@ -40,9 +40,9 @@ impl MailboxProgress {
         }
     }
 
-    /// Forgets what an earlier session has shown of the folders' numbering.
-    pub(crate) fn begin_session(&mut self) {
-        self.positions.begin_session();
+    /// Forgets what an earlier session has shown of the folders' numbering; of these it could not read mails.
+    pub(crate) fn begin_session(&mut self, failing: Vec<String>) {
+        self.positions.begin_session(failing);
     }
 
     /// Opens a folder, before it is asked what is new in it.

@@ -85,7 +85,7 @@ impl FolderWatch {
     ) -> Result<(), WatchFailure> {
         if look == Look::First {
             self.push.begin_session();
-            self.progress.begin_session();
+            self.progress.begin_session(self.receiver.failing_folders());
         }
         let is_first = look == Look::First && !self.progress.has_looked();
         if is_first && owner.opens_for_changes() {

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use mailmesh_domain::Position;
 use mailmesh_events::mail::{MailReceived, MailboxReset, ResetReason};
+use mailmesh_sandbox::ImapQuirks;
 use mailmesh_store::account::Account;
 use mailmesh_testkit::{RunningReplica, eventually};
 
@@ -78,6 +79,27 @@ async fn numbers_that_passed_the_cursor_again_hide_no_mail() -> Result<()> {
 
     world.sandbox.mail().rewind(ALICE, "INBOX", 36)?;
     for number in 41..=47 {
+        world.deliver(mail(number))?;
+    }
+
+    let replica = world.start().await?;
+    check(world, replica, 47, 1).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_given_again_under_the_same_dates_hide_no_mail() -> Result<()> {
+    let (world, account, replica) = forty().await?;
+    let quirks = ImapQuirks {
+        dates_alike: true,
+        ..ImapQuirks::default()
+    };
+    world.sandbox.mail().set_imap_quirks(ALICE, quirks)?;
+    world.deliver(mail(41))?;
+    world.recorded(&account, 41).await?;
+    replica.stop().await?;
+
+    world.sandbox.mail().rewind(ALICE, "INBOX", 36)?;
+    for number in 42..=47 {
         world.deliver(mail(number))?;
     }
 
