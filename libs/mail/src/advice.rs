@@ -6,6 +6,8 @@ pub(crate) const OTHER_PROTOCOL: &str = "Correct the account's protocol or port:
 pub(crate) const WRONG_PASSWORD: &str = "Correct the account's login and password.";
 pub(crate) const WRONG_FOLDER: &str =
     "Correct the account's folder, or create it at the server. It is tried again by itself.";
+/// For answers that no setting of an account could cause.
+pub(crate) const SERVER_FAULT: &str = "Have the mail server's administrator look at what it answered; the account's settings are not the cause. It is tried again by itself.";
 pub(crate) const NO_MECHANISM: &str = "Choose another authorisation or encryption for the account: the server offers no sign-in for this one.";
 
 /// For a server that was never reached.

@@ -1,4 +1,4 @@
-use mailmesh_domain::{MustAct, Protocol, Verdict};
+use mailmesh_domain::{MustAct, Protocol, Verdict, VerdictKind};
 
 use crate::advice;
 use crate::concern::{Concern, MailEvidence};
@@ -113,7 +113,7 @@ impl SourceError {
     }
 
     /// Returns what to do, where the failure itself suggests more than its verdict.
-    pub const fn advice(&self) -> Option<&'static str> {
+    pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Imap(error) => advice_of_imap(error),
             Self::Pop3(error) => error.advice(),
@@ -132,7 +132,7 @@ impl SourceError {
     }
 }
 
-const fn advice_of_imap(error: &ImapError) -> Option<&'static str> {
+fn advice_of_imap(error: &ImapError) -> Option<&'static str> {
     match error {
         ImapError::Connect(error) => Some(advice::of_connect(error)),
         ImapError::OtherProtocol { .. } => Some(advice::OTHER_PROTOCOL),
@@ -150,6 +150,26 @@ const fn advice_of_imap(error: &ImapError) -> Option<&'static str> {
         } => Some(
             "It is tried again by itself. If it stays, check the account's port and encryption: port 993 wants tls, port 143 starttls.",
         ),
+        _ if is_fault_of_server(error) => Some(advice::SERVER_FAULT),
         _ => None,
+    }
+}
+
+/// Returns whether the server answered a command that it should know with what no setting of ours explains.
+fn is_fault_of_server(error: &ImapError) -> bool {
+    match error {
+        ImapError::Excess { .. }
+        | ImapError::TalksOnly { .. }
+        | ImapError::NoUidValidity
+        | ImapError::MailCutShort { .. }
+        | ImapError::MailUnreadable => true,
+        ImapError::Unreadable { stage, .. } | ImapError::Refused { stage, .. } => {
+            let is_signed_in = matches!(
+                stage,
+                Stage::Select | Stage::Search | Stage::Fetch | Stage::Noop | Stage::Idle
+            );
+            is_signed_in && error.verdict().kind == VerdictKind::Unknown
+        }
+        _ => false,
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn mail_evidence(error: &Pop3Error) -> MailEvidence {
         } if error.verdict().kind == VerdictKind::Transient => MailEvidence::Weak,
         Pop3Error::ConnectionLost { .. }
         | Pop3Error::TimedOut { .. }
+        | Pop3Error::BareLineFeeds
         | Pop3Error::Excess { .. }
         | Pop3Error::Unreadable { .. }
         | Pop3Error::Unsolicited { .. } => MailEvidence::Weak,

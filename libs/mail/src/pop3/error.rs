@@ -109,6 +109,9 @@ pub enum Pop3Error {
     /// The server lists the mail as larger, also when it is asked for once more.
     #[error("the server announces {announced} bytes of the mail and sends {came}")]
     MailCutShort { announced: u64, came: u64 },
+    /// It waits for us to take its `LF . LF` for the end of a mail, which RFC 1939 §3 has be `CRLF . CRLF`.
+    #[error("the server ends the lines of a mail with LF alone, so that its end is not known")]
+    BareLineFeeds,
     /// A mail was given up half-way, and what was left of it is too much to read past.
     #[error("a mail was not read to its end")]
     UnfinishedMail,
@@ -202,6 +205,14 @@ impl Pop3Error {
             Self::SignInRefused { mechanism, .. } if !mechanism.is_oauth2() => {
                 Some(advice::WRONG_PASSWORD)
             }
+            Self::BareLineFeeds => Some(
+                "Have the mail server's administrator make it end lines with CRLF (RFC 1939 section 3), or read the mailbox by IMAP.",
+            ),
+            Self::Excess { .. }
+            | Self::Unreadable { .. }
+            | Self::Unsolicited { .. }
+            | Self::MailCutShort { .. }
+            | Self::ListingEmpty => Some(advice::SERVER_FAULT),
             Self::NoSuchFolder => Some("Set the account's folder to INBOX: POP3 shows no other."),
             // A port that wants TLS from the first byte waits for it in silence.
             Self::TimedOut {

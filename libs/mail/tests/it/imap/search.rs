@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use mailmesh_mail::SourceError;
 use mailmesh_mail::imap::{ImapError, ImapLimits};
 
 use super::peer::{Peer, TestResult, open_inbox, play};
@@ -56,6 +57,8 @@ async fn answer_that_cannot_be_read_is_named_and_finds_nothing() -> TestResult {
                             format!("the server sent what is not IMAP while searching: {line}");
                         assert_eq!(error.to_string(), text);
                         assert!(!session.is_healthy());
+                        let advice = SourceError::from(error).advice();
+                        assert!(advice.is_some_and(|advice| advice.contains("the mail server's")));
                     }
                     other => return Err(format!("{line}: {other:?}").into()),
                 }
