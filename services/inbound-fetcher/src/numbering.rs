@@ -61,6 +61,14 @@ impl Dates {
     }
 }
 
+/// Whether anything but the content may speak against a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// Its number and date agree.
+    Slight,
+    Grave,
+}
+
 /// What the numbers of a folder say by themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OrdinalCheck {
@@ -126,7 +134,7 @@ pub(crate) async fn has_gone_back(
         }
         OrdinalCheck::Doubtful(highest) => {
             positions.set_doubt(folder.name, Some(highest.ordinal));
-            look_at(folder, &cursor, highest).await?
+            look_at(folder, &cursor, highest, Doubt::Grave).await?
         }
     };
     positions.set_doubt(folder.name, None);
@@ -168,36 +176,39 @@ fn judge(
     }
 }
 
-/// Returns the newest mail if its content is to be compared although the dates agree: there are servers whose dates are all
-/// the same, or stay with the numbers when those are given again. It costs one small mail a session, and nothing where
-/// reading mails of the folder has just failed.
+/// Returns the highest mail if its content may have to be compared although the dates agree. Nothing is read of a folder of
+/// which reading mails has just failed.
 fn to_compare(
     positions: &Positions,
     cursor: &Cursor,
     highest: Option<HighestMail>,
 ) -> Option<HighestMail> {
-    let newest = cursor
-        .newest
-        .as_ref()
-        .filter(|mail| mail.sha256.is_some())?;
-    let highest = highest.filter(|highest| highest.ordinal == newest.ordinal)?;
+    let newest = cursor.newest.as_ref()?;
+    let highest = highest.filter(|highest| highest.ordinal <= newest.ordinal)?;
     let is_readable = !positions.is_failing(&cursor.folder)
         && !positions.is_doubted(&cursor.folder, highest.ordinal);
     is_readable.then_some(highest)
 }
 
-/// Compares the content of a mail whose date agrees, if it is small; of a larger one the date is believed.
+/// Compares the content of a mail whose date agrees, where dates do not tell mails apart: there are servers that give all the
+/// same. Elsewhere they are believed, as there are others, Exchange among them, that put a mail together anew each time that
+/// it is read. It costs one small mail a session; of a larger one the date is believed.
 async fn compare_small(
     folder: &mut OpenFolder<'_>,
     cursor: &Cursor,
     highest: HighestMail,
 ) -> Result<Numbering, WatchFailure> {
+    let below = highest.ordinal.saturating_sub(1);
+    let below = folder.source.highest_up_to(below).await?;
+    if below.is_some_and(|below| below.received_at != highest.received_at) {
+        return Ok(Numbering::GoesOn);
+    }
     let sizes = folder.source.sizes(&[highest.ordinal]).await?;
     let size = sizes.get(&highest.ordinal).copied();
     if size.is_none_or(|size| size >= u64::from(COMPARED_BYTES)) {
         return Ok(Numbering::GoesOn);
     }
-    match look_at(folder, cursor, highest).await {
+    match look_at(folder, cursor, highest, Doubt::Slight).await {
         Err(WatchFailure::Source(error)) if error.concern() == Concern::Mail => {
             Ok(Numbering::GoesOn)
         }
@@ -210,6 +221,7 @@ async fn look_at(
     folder: &mut OpenFolder<'_>,
     cursor: &Cursor,
     highest: HighestMail,
+    doubt: Doubt,
 ) -> Result<Numbering, WatchFailure> {
     let account = &folder.owner.account;
     let within = highest.ordinal.to_string();
@@ -228,6 +240,9 @@ async fn look_at(
         // It was removed meanwhile, or cannot be shown.
         return Ok(Numbering::GoesOn);
     };
+    if !mail.is_complete && doubt == Doubt::Slight {
+        return Ok(Numbering::GoesOn);
+    }
     if !mail.is_complete {
         // Too large to be read for a comparison: the folder is read again, which announces nothing twice.
         return Ok(Numbering::WentBack);
@@ -251,12 +266,15 @@ async fn look_at(
         sha256,
     };
     let mut tx = database.begin().await?;
-    let is_known = mailbox::is_known(&mut tx, account.id, folder.name, &found).await?;
+    let had_content = mailbox::had_content(&mut tx, account.id, folder.name, &found).await?;
     tx.commit().await?;
-    Ok(if is_known {
-        Numbering::Proved(newest)
-    } else {
-        Numbering::WentBack
+    let known = cursor.newest.as_ref();
+    let is_known = known.is_some_and(|known| known.ordinal == highest.ordinal);
+    Ok(match (had_content, doubt) {
+        (Some(true), _) => Numbering::Proved(newest),
+        // It was there before the folder was watched, or its row is removed by now.
+        (None, Doubt::Slight) if !is_known => Numbering::GoesOn,
+        (Some(false) | None, _) => Numbering::WentBack,
     })
 }
 
