@@ -76,7 +76,14 @@ pub(crate) async fn count_failure(
     tx.commit().await?;
     if !is_over {
         let with_control = attempts_allowed(evidence, setting, ControlFetch::Passed);
-        let is_candidate = with_control.is_some_and(|limit| attempts + 1 >= limit);
+        let is_candidate = with_control.is_some_and(|limit| {
+            let first = if evidence == MailEvidence::Weak {
+                limit.min(WEAK_AT_LEAST)
+            } else {
+                limit
+            };
+            attempts + 1 >= first
+        });
         return Ok(QuarantineDecision::Counted {
             attempts,
             is_candidate,
