@@ -32,6 +32,7 @@ mod sequence;
 mod session;
 mod sign_in;
 mod size;
+mod slice;
 mod source;
 mod verdict;
 mod wire;

@@ -16,6 +16,7 @@ mod reply;
 mod retrieval;
 mod session;
 mod sign_in;
+mod slice;
 mod source;
 mod stage;
 mod unstuff;

@@ -13,6 +13,7 @@ mod seen_set;
 use std::collections::HashSet;
 
 use mailmesh_bus::Fence;
+use mailmesh_events::Problem;
 use mailmesh_mail::source::{ListedMail, ListingKind};
 use mailmesh_store::mailbox::{Cursor, ReceivedMail};
 
@@ -46,9 +47,9 @@ impl MailboxProgress {
         }
     }
 
-    /// Forgets what an earlier session has shown of the folders' numbering.
-    pub(crate) fn begin_session(&mut self) {
-        self.positions.begin_session();
+    /// Forgets what an earlier session has shown of the folders' numbering; of these it could not read mails.
+    pub(crate) fn begin_session(&mut self, failing: Vec<String>) {
+        self.positions.begin_session(failing);
     }
 
     /// Opens a folder, before it is asked what is new in it.
@@ -226,6 +227,14 @@ impl MailboxProgress {
         match &self.form {
             SeenRecord::Cursor => false,
             SeenRecord::Seen(seen) => seen.may_have_more(),
+        }
+    }
+
+    /// Returns what is wrong with how the source names its mails.
+    pub(crate) fn problem(&self, poll_seconds: u32) -> Option<Problem> {
+        match &self.form {
+            SeenRecord::Cursor => None,
+            SeenRecord::Seen(seen) => seen.problem(poll_seconds),
         }
     }
 }

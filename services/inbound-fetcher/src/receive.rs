@@ -54,6 +54,11 @@ impl Receiver {
         self.planner.forget_refusal();
     }
 
+    /// Returns the folders whose mails failed to be read last.
+    pub(crate) fn failing_folders(&self) -> Vec<String> {
+        self.poison.folders()
+    }
+
     /// Receives mails before and between which nothing else is new, in the order of their ordinals, and does what is to be
     /// done with them on the server.
     pub(crate) async fn receive(

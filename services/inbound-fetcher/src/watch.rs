@@ -64,7 +64,9 @@ impl FolderWatch {
 
     /// Returns what is to be known of an account all of whose mail is received.
     pub(crate) fn notice(&self, owner: &AccountContext) -> Option<Problem> {
-        self.push.problem(owner.account.poll_interval_seconds)
+        let seconds = owner.account.poll_interval_seconds;
+        let of_push = self.push.problem(seconds);
+        of_push.or_else(|| self.progress.problem(seconds))
     }
 
     /// Notes that a session ended in a look which was not its first.
@@ -86,7 +88,7 @@ impl FolderWatch {
     ) -> Result<(), WatchFailure> {
         if look == Look::First {
             self.push.begin_session();
-            self.progress.begin_session();
+            self.progress.begin_session(self.receiver.failing_folders());
         }
         let is_first = look == Look::First && !self.progress.has_looked();
         if is_first && owner.opens_for_changes() {

@@ -174,6 +174,12 @@ causes! {
     PostActionRefused,
     /// It cannot do what was asked for, today or later.
     ServerUnfit,
+    /// It answers what no setting of the account explains.
+    ServerFault,
+    /// It gives mails other unique ids in each session.
+    UniqueIdsChange,
+    /// It ends the lines of mail with LF alone.
+    BareLineFeeds,
     /// The account may not send as this address.
     SenderRefused,
     /// A recipient's address is refused.

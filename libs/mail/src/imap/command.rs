@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::{ImapError, RefusalStatus, Stage};
+use super::folder::read_uid_validity;
 use super::reply::{Reply, Status, StatusResponse};
 use super::session::Session;
 use crate::ServerText;
@@ -172,6 +173,10 @@ impl Session {
         }
         if let Some(folder) = self.folder.as_mut() {
             folder.take_note(&reply);
+            if folder.is_renumbered {
+                self.is_ready = false;
+                return Err(ImapError::Renumbered);
+            }
         }
         Ok(reply)
     }
@@ -202,6 +207,11 @@ impl super::session::FolderUpdates {
                 self.looked_at = self.looked_at.saturating_sub(1);
                 self.expunged += 1;
                 self.has_changed = true;
+            }
+            Reply::Status(outcome) | Reply::Tagged { outcome, .. } => {
+                let told = outcome.argument("UIDVALIDITY").and_then(read_uid_validity);
+                self.is_renumbered |=
+                    told.is_some() && self.uid_validity.is_some() && told != self.uid_validity;
             }
             Reply::Vanished => {
                 self.expunged += 1;

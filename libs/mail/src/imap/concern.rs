@@ -7,7 +7,9 @@ use crate::concern::{Concern, MailEvidence};
 
 pub(crate) fn concern(error: &ImapError) -> Concern {
     match error {
-        ImapError::MailGone | ImapError::MailUnreadable => Concern::Mail,
+        ImapError::MailGone | ImapError::MailUnreadable | ImapError::MailCutShort { .. } => {
+            Concern::Mail
+        }
         // A throttle, a token at its end or a refusal of the whole mailbox names the folder only by chance.
         ImapError::Refused {
             stage: Stage::Select,
@@ -23,7 +25,7 @@ pub(crate) fn concern(error: &ImapError) -> Concern {
             }
             _ => Concern::Account,
         },
-        ImapError::NoUidValidity { .. } | ImapError::KeepsChanging | ImapError::NoFolder => {
+        ImapError::NoUidValidity | ImapError::KeepsChanging | ImapError::NoFolder => {
             Concern::Folder
         }
         ImapError::SignInRefused { .. } | ImapError::NoMechanism | ImapError::Credentials(_) => {
@@ -45,7 +47,9 @@ pub(crate) fn mail_evidence(error: &ImapError) -> MailEvidence {
         return MailEvidence::None;
     }
     match error {
-        ImapError::Excess { .. } | ImapError::MailUnreadable => MailEvidence::Strong,
+        ImapError::Excess { .. } | ImapError::MailUnreadable | ImapError::MailCutShort { .. } => {
+            MailEvidence::Strong
+        }
         ImapError::Unsupported { .. } => MailEvidence::Certain,
         // A throttle or a permission says nothing of the mail. An outage may be the mail's: there are servers that end
         // the session, or call themselves unavailable, over a mail they cannot read.

@@ -6,7 +6,6 @@ use super::listed_folder::ListedFolder;
 use super::name::quote_mailbox;
 use super::reply::{Reply, StatusResponse};
 use super::session::{FolderUpdates, Session};
-use crate::ServerText;
 
 /// Whether a folder is opened for changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +35,6 @@ pub struct SelectedFolder {
 #[derive(Debug, Default)]
 struct OpeningResponses {
     uid_validity: Option<u64>,
-    /// A UIDVALIDITY that is no number.
-    unreadable: Option<ServerText>,
     uid_next: Option<u32>,
     exists: Option<u32>,
     highest_modseq: Option<u64>,
@@ -64,18 +61,30 @@ impl OpeningResponses {
     }
 
     fn take_uid_validity(&mut self, told: Option<&str>) {
-        let Some(text) = told else { return };
-        // 32 bits and not 0 by RFC 9051 §9; as it is only compared, whatever number a server gives is good enough.
-        match text.trim().parse() {
-            Ok(number) => self.uid_validity = Some(number),
-            Err(_) => self.unreadable = Some(ServerText::new(text.as_bytes())),
-        }
+        self.uid_validity = told.and_then(read_uid_validity).or(self.uid_validity);
     }
 
     fn take_uid_next(&mut self, told: Option<&str>) {
         let number = told.and_then(|text| text.trim().parse().ok());
         self.uid_next = number.filter(|next| *next > 0).or(self.uid_next);
     }
+}
+
+/// Reads a UIDVALIDITY: 32 bits and not 0 by RFC 9051 §9; as it is only compared, whatever a server gives is good enough. What
+/// is no number stands for one that no server counts up to.
+pub(super) fn read_uid_validity(told: &str) -> Option<u64> {
+    let text = told.trim().trim_matches('"').trim();
+    if text.is_empty() {
+        return None;
+    }
+    let number = text.parse().unwrap_or_else(|_| {
+        let hash = mailmesh_secrets::sha256(text.as_bytes());
+        let first = hash.iter().take(8);
+        let bits = first.fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
+        // Exact in JSON, whose numbers have 53 bits at many readers.
+        bits >> 11
+    });
+    Some(number)
 }
 
 impl Session {
@@ -92,18 +101,16 @@ impl Session {
             }
             if told.uid_validity.is_none() && mode == SelectMode::ReadOnly {
                 // There are servers that tell it at SELECT alone. What only reads changes nothing there either.
-                let again = self.open_folder(folder, SelectMode::ReadWrite).await?;
-                told = OpeningResponses {
-                    is_read_only: true,
-                    unreadable: again.unreadable.or(told.unreadable),
-                    ..again
-                };
+                told = self.open_folder(folder, SelectMode::ReadWrite).await?;
+                told.is_read_only = true;
             }
             let Some(uid_validity) = told.uid_validity else {
                 self.folder = None;
-                let told = told.unreadable;
-                return Err(ImapError::NoUidValidity { told });
+                return Err(ImapError::NoUidValidity);
             };
+            if let Some(folder) = &mut self.folder {
+                folder.uid_validity = Some(uid_validity);
+            }
             Ok(SelectedFolder {
                 uid_validity,
                 uid_next: told.uid_next,

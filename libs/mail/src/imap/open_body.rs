@@ -42,6 +42,7 @@ impl Session {
         let uid = fetched.uid.or(only).filter(|uid| asked.contains(uid));
         let uid = uid.ok_or(error)?;
         let mut body = OpenBody::new(&running.tag, uid, announced);
+        body.announced = fetched.size.map(u64::from);
         let bytes = self.read_body(&mut body, slice_bytes).await?;
         fetched.uid = Some(uid);
         fetched.body = Some(BodyValue::Bytes {
@@ -49,6 +50,7 @@ impl Session {
             origin: None,
         });
         self.open_body = Some(body);
+        self.has_broken_ranges = true;
         Ok(fetched)
     }
 

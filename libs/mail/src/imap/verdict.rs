@@ -92,7 +92,7 @@ impl ImapError {
             Self::SignInRefused { .. }
             | Self::Refused { .. }
             | Self::Bye { .. }
-            | Self::Unreadable { .. } => return self.judge().diagnosis,
+            | Self::Unreadable { .. } => return self.of_reply(),
             Self::Connect(error) => error.failure_cause(),
             Self::Credentials(error) => error.failure_cause(),
             // A port that wants TLS from the first byte waits for it in silence.
@@ -103,19 +103,39 @@ impl ImapError {
             | Self::TimedOut { .. }
             | Self::TalksOnly { .. }
             | Self::KeepsChanging
+            | Self::Renumbered
             | Self::NotTaken
             | Self::Closed => FailureCause::Transient,
-            Self::Excess { .. } | Self::MailUnreadable => FailureCause::Unknown,
+            Self::Excess { .. } | Self::MailUnreadable | Self::MailCutShort { .. } => {
+                FailureCause::ServerFault
+            }
             Self::NoMechanism => FailureCause::NoMechanism,
             Self::OtherProtocol { .. } => FailureCause::OtherProtocol,
             Self::StartTlsTampered | Self::PreAuthBeforeTls => FailureCause::TlsTampered,
-            Self::NoUidValidity { .. }
+            Self::NoUidValidity
             | Self::Unsupported { .. }
             | Self::NoFolder
             | Self::MailGone
             | Self::InvalidSearchTerm => FailureCause::ServerUnfit,
         };
         cause.into()
+    }
+
+    /// What a server answers to a command that it should know, behind the sign-in, no setting of an account explains.
+    fn of_reply(&self) -> Diagnosis {
+        let judged = self.judge().diagnosis;
+        let is_signed_in = match self {
+            Self::Refused { stage, .. } | Self::Unreadable { stage, .. } => matches!(
+                stage,
+                Stage::Select | Stage::Search | Stage::Fetch | Stage::Noop | Stage::Idle
+            ),
+            _ => false,
+        };
+        if is_signed_in && judged.cause == FailureCause::Unknown {
+            FailureCause::ServerFault.into()
+        } else {
+            judged
+        }
     }
 
     /// Servers refuse a folder that is not there in words of their own, most without a code.
@@ -198,10 +218,11 @@ impl ImapError {
             self,
             Self::Refused { .. }
                 | Self::Unsupported { .. }
-                | Self::NoUidValidity { .. }
+                | Self::NoUidValidity
                 | Self::NoFolder
                 | Self::MailGone
                 | Self::MailUnreadable
+                | Self::MailCutShort { .. }
                 | Self::KeepsChanging
                 | Self::InvalidSearchTerm
         )

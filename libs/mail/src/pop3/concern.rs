@@ -8,7 +8,9 @@ use crate::concern::{Concern, MailEvidence};
 
 pub(crate) fn concern(error: &Pop3Error) -> Concern {
     match error {
-        Pop3Error::MailGone | Pop3Error::MailUnreadable => Concern::Mail,
+        Pop3Error::MailGone | Pop3Error::MailUnreadable | Pop3Error::MailCutShort { .. } => {
+            Concern::Mail
+        }
         Pop3Error::ListingEmpty | Pop3Error::NoSuchFolder | Pop3Error::NoFolder => Concern::Folder,
         Pop3Error::Credentials(_)
         | Pop3Error::TokenTooLong { .. }
@@ -39,7 +41,7 @@ pub(crate) fn mail_evidence(error: &Pop3Error) -> MailEvidence {
         return MailEvidence::None;
     }
     match error {
-        Pop3Error::MailUnreadable => MailEvidence::Strong,
+        Pop3Error::MailUnreadable | Pop3Error::MailCutShort { .. } => MailEvidence::Strong,
         // A server may end the session, or call itself unavailable, over a mail that it cannot read.
         Pop3Error::Refused {
             stage: Stage::Retrieve,
@@ -47,6 +49,7 @@ pub(crate) fn mail_evidence(error: &Pop3Error) -> MailEvidence {
         } if error.verdict().kind == VerdictKind::Transient => MailEvidence::Weak,
         Pop3Error::ConnectionLost { .. }
         | Pop3Error::TimedOut { .. }
+        | Pop3Error::BareLineFeeds
         | Pop3Error::Excess { .. }
         | Pop3Error::Unreadable { .. }
         | Pop3Error::Unsolicited { .. } => MailEvidence::Weak,

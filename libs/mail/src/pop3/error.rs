@@ -105,6 +105,12 @@ pub enum Pop3Error {
     /// The server lists the mail and refuses to show it.
     #[error("the server could not show the mail")]
     MailUnreadable,
+    /// The server lists the mail as larger, also when it is asked for once more.
+    #[error("the server announces {announced} bytes of the mail and sends {came}")]
+    MailCutShort { announced: u64, came: u64 },
+    /// It waits for us to take its `LF . LF` for the end of a mail, which RFC 1939 §3 has be `CRLF . CRLF`.
+    #[error("the server ends the lines of a mail with LF alone, so that its end is not known")]
+    BareLineFeeds,
     /// A mail was given up half-way, and what was left of it is too much to read past.
     #[error("a mail was not read to its end")]
     UnfinishedMail,
@@ -156,6 +162,11 @@ impl Pop3Error {
             Self::NoSuchFolder => FailureCause::FolderBesideInbox,
             Self::Unsupported { .. } => FailureCause::PostActionUnfit,
             Self::MailGone | Self::NoFolder => FailureCause::ServerUnfit,
+            Self::BareLineFeeds => FailureCause::BareLineFeeds,
+            Self::Excess { .. }
+            | Self::Unreadable { .. }
+            | Self::MailCutShort { .. }
+            | Self::ListingEmpty => FailureCause::ServerFault,
             _ => FailureCause::Unknown,
         };
         cause.into()
@@ -186,6 +197,7 @@ impl Pop3Error {
                 | Self::Unsupported { .. }
                 | Self::MailGone
                 | Self::MailUnreadable
+                | Self::MailCutShort { .. }
                 | Self::NoFolder
         )
     }

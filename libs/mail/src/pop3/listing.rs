@@ -25,9 +25,15 @@ impl ListingReader<'_> {
     pub(super) async fn read(mut self, claimed: Option<u32>) -> Result<Maildrop, Pop3Error> {
         let limits = self.limits;
         let mut maildrop = Maildrop::default();
-        let refusal = self
+        let mut refusal = self
             .lines("UIDL", |line| maildrop.add_uidl(line, limits))
             .await?;
+        if self.offered.has_uidl() && refusal.as_ref().is_some_and(is_unexplained) {
+            // What the server announces it may refuse by a fault of the moment; there are others that never know it.
+            refusal = self
+                .lines("UIDL", |line| maildrop.add_uidl(line, limits))
+                .await?;
+        }
         maildrop.order();
         match refusal {
             None if maildrop.entries().is_empty() => {}
@@ -37,7 +43,7 @@ impl ListingReader<'_> {
                     .await?;
                 maildrop.order();
             }
-            Some(refusal) if self.has_uidl(&refusal) => {
+            Some(refusal) if !is_unexplained(&refusal) => {
                 return Err(Pop3Error::Refused {
                     stage: STAGE,
                     refusal,
@@ -63,15 +69,6 @@ impl ListingReader<'_> {
         }
         maildrop.index();
         Ok(maildrop)
-    }
-
-    /// UIDL is optional (RFC 1939 §7), and servers without it refuse it in different words; a refusal by a server that
-    /// announces UIDL has another reason.
-    fn has_uidl(&self, refusal: &ErrReply) -> bool {
-        let kind = judge(RefusedStep::Command(STAGE), refusal, None)
-            .verdict()
-            .kind;
-        self.offered.has_uidl() || kind != VerdictKind::Unknown
     }
 
     async fn lines(
@@ -104,6 +101,13 @@ impl ListingReader<'_> {
             limit,
         }))
     }
+}
+
+/// UIDL is optional (RFC 1939 §7), and servers without it refuse it in different words. A refusal that tells a reason is no sign
+/// of that: taken for one, all mails would have to be read for their content.
+fn is_unexplained(refusal: &ErrReply) -> bool {
+    let verdict = judge(RefusedStep::Command(STAGE), refusal, None).verdict();
+    verdict.kind == VerdictKind::Unknown
 }
 
 /// Asks for the number of mails; `None` if what the server says is no number. The size beside it is wrong at many

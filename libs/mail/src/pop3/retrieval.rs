@@ -16,6 +16,8 @@ pub(super) struct Retrieval {
     pub(super) ordinal: u64,
     /// How much of the mail was read.
     pub(super) offset: u64,
+    /// It was asked for once more, as it had ended too early.
+    pub(super) is_repeated: bool,
     unstuffer: Unstuffer,
 }
 
@@ -33,6 +35,7 @@ impl Retrieval {
             Reply::Ok(_) => Ok(Ok(Self {
                 ordinal,
                 offset: 0,
+                is_repeated: false,
                 unstuffer: Unstuffer::default(),
             })),
             Reply::Refused(refusal) => Ok(Err(refusal)),

@@ -36,6 +36,8 @@ pub struct Connection {
     pipelining: PipeliningRecord,
     pub(super) state: State,
     pub(super) mails: u32,
+    /// The server has refused a parameter of MAIL that it announces.
+    pub(super) refuses_parameters: bool,
 }
 
 impl Connection {
@@ -55,6 +57,7 @@ impl Connection {
                 pipelining: settings.pipelining.clone(),
                 state: State::Ready,
                 mails: 0,
+                refuses_parameters: false,
             })
         })
     }

@@ -6,7 +6,7 @@ use super::connection::{Connection, State};
 use super::content::{BLOCK, DotStuffed, is_wire_ready};
 use super::error::{CommitError, SmtpError, UncertainCause};
 use super::reply::Reply;
-use super::transaction::{Transaction, left};
+use super::transaction::{Transaction, left, parameters};
 use super::verdict::Phase;
 use super::wire::PendingInput;
 use super::wire_error::WireError;
@@ -132,13 +132,19 @@ impl Connection {
         let must_reset = std::mem::replace(&mut self.state, State::Broken) == State::Open;
         self.mails = self.mails.saturating_add(1);
         let deadline = Instant::now() + self.timeouts.transaction;
-        let opened = Transaction::new(self, envelope, must_reset, deadline)
+        let mut opened = Transaction::new(self, envelope, must_reset, deadline)
             .open(raw)
             .await?;
-        let is_waiting = opened
-            .data
-            .as_ref()
-            .is_some_and(|reply| reply.code() == 354);
+        if opened.may_be_of_parameters()
+            && !self.refuses_parameters
+            && !parameters(&self.capabilities, raw).is_empty()
+        {
+            self.refuses_parameters = true;
+            opened = Transaction::new(self, envelope, true, deadline)
+                .open(raw)
+                .await?;
+        }
+        let is_waiting = opened.is_waiting();
         if !is_waiting {
             self.state = State::Open;
         }

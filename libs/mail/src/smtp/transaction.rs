@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::capability::Extension;
+use super::capability::{Capabilities, Extension};
 use super::connection::Connection;
 use super::error::SmtpError;
 use super::reply::Reply;
@@ -31,6 +31,21 @@ pub(super) struct TransactionReplies {
     pub(super) data: Option<Reply>,
 }
 
+impl TransactionReplies {
+    /// Returns whether the server waits for the content.
+    pub(super) fn is_waiting(&self) -> bool {
+        let data = self.data.as_ref();
+        data.is_some_and(|reply| reply.code() == 354)
+    }
+
+    /// Returns whether MAIL may have been refused for what follows its address: there are servers that announce SIZE or
+    /// 8BITMIME and do not know their parameters (RFC 5321 §3.3 has them answer 555, and some say 501 or 504).
+    pub(super) fn may_be_of_parameters(&self) -> bool {
+        let refusal = self.mail_refusal.as_ref();
+        !self.is_waiting() && refusal.is_some_and(|reply| matches!(reply.code(), 501 | 504 | 555))
+    }
+}
+
 impl<'a> Transaction<'a> {
     pub(super) const fn new(
         connection: &'a mut Connection,
@@ -48,14 +63,8 @@ impl<'a> Transaction<'a> {
     }
 
     pub(super) async fn open(mut self, raw: &[u8]) -> Result<TransactionReplies, SmtpError> {
-        let capabilities = &self.connection.capabilities;
-        // RFC 1870: lets the server refuse the mail before its content.
-        if capabilities.size().is_some() {
-            self.parameters = format!(" SIZE={}", raw.len());
-        }
-        // Without 8BITMIME (RFC 6152) the octets are sent all the same, as mail programs do: most servers pass them on.
-        if capabilities.has(Extension::EightBitMime) && !raw.is_ascii() {
-            self.parameters.push_str(" BODY=8BITMIME");
+        if !self.connection.refuses_parameters {
+            self.parameters = parameters(&self.connection.capabilities, raw);
         }
         let mut opened = TransactionReplies::default();
         if self.connection.may_pipeline() {
@@ -195,6 +204,19 @@ impl<'a> Transaction<'a> {
         }
         Ok(reply)
     }
+}
+
+/// Returns the parameters of MAIL.
+pub(super) fn parameters(capabilities: &Capabilities, raw: &[u8]) -> String {
+    let mut parameters = String::new();
+    if capabilities.size().is_some() {
+        parameters = format!(" SIZE={}", raw.len());
+    }
+    // Without 8BITMIME (RFC 6152) the octets are sent all the same, as mail programs do: most servers pass them on.
+    if capabilities.has(Extension::EightBitMime) && !raw.is_ascii() {
+        parameters.push_str(" BODY=8BITMIME");
+    }
+    parameters
 }
 
 fn result(recipient: &str, reply: &Reply) -> RecipientResult {

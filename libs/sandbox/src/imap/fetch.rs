@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use time::OffsetDateTime;
 
 use super::Session;
 use super::answer::{CommandAnswer, CommandProblem};
@@ -186,7 +187,11 @@ async fn put_mail(
             Item::Size => wire.say(format_args!("RFC822.SIZE {}", mail.raw.len())),
             Item::InternalDate => wire.say(format_args!(
                 "INTERNALDATE \"{}\"",
-                InternalDate(mail.received_at)
+                InternalDate(if plan.quirks.dates_alike {
+                    OffsetDateTime::UNIX_EPOCH
+                } else {
+                    mail.received_at
+                })
             )),
             Item::Envelope => put_envelope(&mut wire.output, &mail.raw),
             Item::Body(body) => {

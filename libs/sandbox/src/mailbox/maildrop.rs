@@ -15,6 +15,8 @@ pub enum UidlKind {
     Content,
     /// The number in the listing: the UIDL of a deleted mail is used again for the next.
     Number,
+    /// Another in each session.
+    Session,
     /// The server knows no UIDL.
     Missing,
 }

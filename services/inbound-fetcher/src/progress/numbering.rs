@@ -5,13 +5,16 @@
 
 use std::cmp::Ordering;
 
+use bytes::BytesMut;
 use mailmesh_domain::Position;
+use mailmesh_mail::Concern;
 use mailmesh_mail::source::{FetchedMail, HighestMail, OpenedFolder};
 use mailmesh_store::mailbox::{self, Cursor, FoundMail, NewestMail};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::mpsc;
 
 use crate::failure::WatchFailure;
+use crate::mail_id::length;
 use crate::open_folder::OpenFolder;
 use crate::progress::position::Positions;
 
@@ -56,6 +59,14 @@ impl Dates {
             Self::Void => false,
         }
     }
+}
+
+/// Whether anything but the content may speak against a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// Its number and date agree.
+    Slight,
+    Grave,
 }
 
 /// What the numbers of a folder say by themselves.
@@ -109,7 +120,13 @@ pub(crate) async fn has_gone_back(
     };
     let highest = folder.source.highest_up_to(cursor.ordinal).await?;
     let numbering = match judge(&cursor, highest, last, dates) {
-        OrdinalCheck::Agree => Numbering::GoesOn,
+        OrdinalCheck::Agree => match to_compare(positions, &cursor, highest) {
+            Some(highest) => {
+                positions.set_doubt(folder.name, Some(highest.ordinal));
+                compare_small(folder, &cursor, highest).await?
+            }
+            None => Numbering::GoesOn,
+        },
         OrdinalCheck::Contradict => Numbering::WentBack,
         // The mail breaks the session: reading the folder again passes over it after counted attempts.
         OrdinalCheck::Doubtful(highest) if positions.is_doubted(folder.name, highest.ordinal) => {
@@ -117,7 +134,7 @@ pub(crate) async fn has_gone_back(
         }
         OrdinalCheck::Doubtful(highest) => {
             positions.set_doubt(folder.name, Some(highest.ordinal));
-            look_at(folder, &cursor, highest).await?
+            look_at(folder, &cursor, highest, Doubt::Grave).await?
         }
     };
     positions.set_doubt(folder.name, None);
@@ -159,11 +176,52 @@ fn judge(
     }
 }
 
+/// Returns the highest mail if its content may have to be compared although the dates agree. Nothing is read of a folder of
+/// which reading mails has just failed.
+fn to_compare(
+    positions: &Positions,
+    cursor: &Cursor,
+    highest: Option<HighestMail>,
+) -> Option<HighestMail> {
+    let newest = cursor.newest.as_ref()?;
+    let highest = highest.filter(|highest| highest.ordinal <= newest.ordinal)?;
+    let is_readable = !positions.is_failing(&cursor.folder)
+        && !positions.is_doubted(&cursor.folder, highest.ordinal);
+    is_readable.then_some(highest)
+}
+
+/// Compares the content of a mail whose date agrees, where dates do not tell mails apart: there are servers that give all the
+/// same. Elsewhere they are believed, as there are others, Exchange among them, that put a mail together anew each time that
+/// it is read. It costs one small mail a session; of a larger one the date is believed.
+async fn compare_small(
+    folder: &mut OpenFolder<'_>,
+    cursor: &Cursor,
+    highest: HighestMail,
+) -> Result<Numbering, WatchFailure> {
+    let below = highest.ordinal.saturating_sub(1);
+    let below = folder.source.highest_up_to(below).await?;
+    if below.is_some_and(|below| below.received_at != highest.received_at) {
+        return Ok(Numbering::GoesOn);
+    }
+    let sizes = folder.source.sizes(&[highest.ordinal]).await?;
+    let size = sizes.get(&highest.ordinal).copied();
+    if size.is_none_or(|size| size >= u64::from(COMPARED_BYTES)) {
+        return Ok(Numbering::GoesOn);
+    }
+    match look_at(folder, cursor, highest, Doubt::Slight).await {
+        Err(WatchFailure::Source(error)) if error.concern() == Concern::Mail => {
+            Ok(Numbering::GoesOn)
+        }
+        other => other,
+    }
+}
+
 /// Reads the mail, and compares its content with what was received there.
 async fn look_at(
     folder: &mut OpenFolder<'_>,
     cursor: &Cursor,
     highest: HighestMail,
+    doubt: Doubt,
 ) -> Result<Numbering, WatchFailure> {
     let account = &folder.owner.account;
     let within = highest.ordinal.to_string();
@@ -182,6 +240,9 @@ async fn look_at(
         // It was removed meanwhile, or cannot be shown.
         return Ok(Numbering::GoesOn);
     };
+    if !mail.is_complete && doubt == Doubt::Slight {
+        return Ok(Numbering::GoesOn);
+    }
     if !mail.is_complete {
         // Too large to be read for a comparison: the folder is read again, which announces nothing twice.
         return Ok(Numbering::WentBack);
@@ -205,12 +266,15 @@ async fn look_at(
         sha256,
     };
     let mut tx = database.begin().await?;
-    let is_known = mailbox::is_known(&mut tx, account.id, folder.name, &found).await?;
+    let had_content = mailbox::had_content(&mut tx, account.id, folder.name, &found).await?;
     tx.commit().await?;
-    Ok(if is_known {
-        Numbering::Proved(newest)
-    } else {
-        Numbering::WentBack
+    let known = cursor.newest.as_ref();
+    let is_known = known.is_some_and(|known| known.ordinal == highest.ordinal);
+    Ok(match (had_content, doubt) {
+        (Some(true), _) => Numbering::Proved(newest),
+        // It was there before the folder was watched, or its row is removed by now.
+        (None, Doubt::Slight) if !is_known => Numbering::GoesOn,
+        (Some(false) | None, _) => Numbering::WentBack,
     })
 }
 
@@ -239,7 +303,22 @@ async fn read(
         .source
         .fetch(&[ordinal], COMPARED_BYTES, &sender)
         .await?;
-    Ok(mails.try_recv().ok())
+    let Ok(mut mail) = mails.try_recv() else {
+        return Ok(None);
+    };
+    // One that is small may be incomplete only in that its size is an estimate.
+    let mut body = BytesMut::from(&mail.body[..]);
+    while !mail.is_complete && body.len() < bytes {
+        let left = u32::try_from(bytes - body.len()).unwrap_or(COMPARED_BYTES);
+        let slice = folder
+            .source
+            .fetch_slice(ordinal, length(&body), left)
+            .await?;
+        mail.is_complete = slice.is_empty();
+        body.extend_from_slice(&slice);
+    }
+    mail.body = body.freeze();
+    Ok(Some(mail))
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub(crate) struct Positions {
     checked: Vec<String>,
     /// Mails that are being read to prove it.
     doubted: Vec<(String, u64)>,
+    /// Folders of which an earlier session could not read mails.
+    failing: Vec<String>,
 }
 
 /// Names under which mails of a folder's epoch were received and which do not stand for that epoch any more: the folder may
@@ -58,6 +60,7 @@ impl Positions {
             proved: Vec::new(),
             checked: Vec::new(),
             doubted: Vec::new(),
+            failing: Vec::new(),
         }
     }
 
@@ -164,9 +167,14 @@ impl Positions {
         self.proved.iter().any(|name| name == folder)
     }
 
-    /// Forgets what an earlier session has shown.
-    pub(crate) fn begin_session(&mut self) {
+    /// Forgets what an earlier session has shown, but for the folders of which it could not read mails.
+    pub(crate) fn begin_session(&mut self, failing: Vec<String>) {
         self.checked.clear();
+        self.failing = failing;
+    }
+
+    pub(crate) fn is_failing(&self, folder: &str) -> bool {
+        self.failing.iter().any(|name| name == folder)
     }
 
     /// Returns whether this session has shown that the folder's numbers mean what they meant.

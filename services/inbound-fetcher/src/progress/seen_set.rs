@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use mailmesh_events::Problem;
 use mailmesh_mail::SourceError;
 use mailmesh_mail::source::ListedMail;
 use mailmesh_store::listed_mail::{self, FetchedEntry, ListingEntry};
@@ -16,10 +17,12 @@ use crate::progress::position::Positions;
 use activation::{activate, start_anew};
 use listing::{Nameless, list_all, note_listing, read_digest};
 use look::ListingLook;
+use renumbering::Renumberings;
 
 mod activation;
 mod listing;
 mod look;
+mod renumbering;
 
 /// A look begins anew after the activation, after another server, and after the fence.
 const MOST_BEGINNINGS: u32 = 5;
@@ -32,6 +35,7 @@ pub(crate) struct SeenSet {
     may_have_more: bool,
     /// That the server gives ids to a part of its mails was logged.
     has_told_unnamed: bool,
+    renumberings: Renumberings,
 }
 
 /// How far the look into the open folder has come.
@@ -63,6 +67,11 @@ impl SeenSet {
     /// not yet taken.
     pub(crate) const fn may_have_more(&self) -> bool {
         self.may_have_more
+    }
+
+    /// Returns what is wrong with the ids that the server gives.
+    pub(crate) fn problem(&self, poll_seconds: u32) -> Option<Problem> {
+        self.renumberings.problem(poll_seconds)
     }
 
     /// Begins a look: [`Self::list_new`] opens the folder, as often as it has to.
@@ -120,7 +129,10 @@ impl SeenSet {
             listed_mail::finish_gone_post_actions(&mut tx, owner.account.id, folder.name).await?;
         }
         tx.commit().await?;
-        let digest = look.digest;
+        let (digest, is_renumbered) = (look.digest, look.is_renumbered());
+        self.renumberings.note(folder.name, is_renumbered);
+        // Mails under other ids are no more of them.
+        self.may_have_more &= !is_renumbered;
         self.stage = LookProgress::Unchanged;
         if let Some(last) = self.last.get_mut(folder.name)
             && last.digest == digest
@@ -160,6 +172,7 @@ impl SeenSet {
         let is_stuck = folder.source.hides_fetched() && repeats.is_power_of_two();
         if !is_changed && nameless == Nameless::None && !is_stuck {
             self.stage = LookProgress::Unchanged;
+            self.renumberings.note(folder.name, false);
             return Ok(Some(Vec::new()));
         }
         let mails = list_all(folder.source, cursor.ordinal).await?;
@@ -170,8 +183,10 @@ impl SeenSet {
             return Ok(None);
         }
         let passes_older = !folder.owner.account.receive_existing && folder.source.hides_fetched();
-        self.stage =
-            LookProgress::Listed(look.with_start(passes_older.then_some(cursor.activated_at)));
+        let look = look
+            .with_start(passes_older.then_some(cursor.activated_at))
+            .muted(self.renumberings.are_usual(folder.name));
+        self.stage = LookProgress::Listed(look);
         self.may_have_more = is_changed && !unseen.is_empty();
         Ok(Some(unseen))
     }

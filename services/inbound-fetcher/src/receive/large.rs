@@ -3,7 +3,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use bytes::{Bytes, BytesMut};
 use mailmesh_mail::SourceError;
-use mailmesh_mail::source::{FetchedMail, MailSource, is_about};
+use mailmesh_mail::source::{FetchedMail, MailSource};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
@@ -193,7 +193,8 @@ impl Slices {
         let bytes = length(&slice);
         self.offset += bytes;
         let is_short = bytes < u64::from(self.slice_bytes);
-        self.is_done = bytes == 0 || (is_short && is_about(self.claimed, self.offset));
+        let is_all = self.claimed.is_some_and(|claimed| self.offset >= claimed);
+        self.is_done = bytes == 0 || (is_short && is_all);
         Ok((!slice.is_empty()).then_some(slice))
     }
 }

@@ -50,6 +50,11 @@ pub(crate) struct PoisonTracker {
 }
 
 impl PoisonTracker {
+    /// Returns the folders with trouble.
+    pub(crate) fn folders(&self) -> Vec<String> {
+        self.folders.keys().cloned().collect()
+    }
+
     /// Returns whether the folder's next mails are asked for one by one.
     pub(crate) fn fetches_individually(&self, folder: &str) -> bool {
         let broken = self.folders.get(folder);

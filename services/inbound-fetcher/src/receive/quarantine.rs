@@ -15,6 +15,9 @@ use crate::receive::control_fetch::ControlFetch;
 
 /// A lost connection says less of the mail than a reply that cannot be read.
 const WEAK_FACTOR: i32 = 3;
+/// Unless another mail was read right before in each session that broke: then it says nearly as much, and the mails behind
+/// it would wait for a quarter of an hour.
+const WEAK_AT_LEAST: i32 = 3;
 /// A mail with no other beside it is quarantined once it has failed for so long.
 const ALONE_FOR: Duration = Duration::HOUR;
 
@@ -40,7 +43,8 @@ pub(crate) async fn count_failure(
 ) -> Result<QuarantineDecision, WatchFailure> {
     let (context, account) = (&owner.context, &owner.account);
     let evidence = error.evidence_against_mail();
-    let Some(limit) = attempts_allowed(evidence, context.settings.quarantine_attempts) else {
+    let setting = context.settings.quarantine_attempts;
+    let Some(limit) = attempts_allowed(evidence, setting, control) else {
         return Ok(QuarantineDecision::NotCounted);
     };
     let problem = problem_of(error);
@@ -71,7 +75,15 @@ pub(crate) async fn count_failure(
     }
     tx.commit().await?;
     if !is_over {
-        let is_candidate = attempts + 1 >= limit;
+        let with_control = attempts_allowed(evidence, setting, ControlFetch::Passed);
+        let is_candidate = with_control.is_some_and(|limit| {
+            let first = if evidence == MailEvidence::Weak {
+                limit.min(WEAK_AT_LEAST)
+            } else {
+                limit
+            };
+            attempts + 1 >= first
+        });
         return Ok(QuarantineDecision::Counted {
             attempts,
             is_candidate,
@@ -110,9 +122,12 @@ fn is_poison(
 }
 
 /// Returns after how many such failures a mail may be poison; none if they say nothing of it.
-const fn attempts_allowed(evidence: MailEvidence, limit: i32) -> Option<i32> {
+fn attempts_allowed(evidence: MailEvidence, limit: i32, control: ControlFetch) -> Option<i32> {
     match evidence {
         MailEvidence::None => None,
+        MailEvidence::Weak if control == ControlFetch::Passed => {
+            Some(limit.saturating_add(1).max(WEAK_AT_LEAST))
+        }
         MailEvidence::Weak => Some(limit.saturating_mul(WEAK_FACTOR)),
         MailEvidence::Strong => Some(limit),
         MailEvidence::Certain => Some(1),
@@ -135,12 +150,19 @@ mod tests {
     #[test]
     fn a_lost_connection_is_forgiven_longer_than_an_unreadable_reply() {
         let lost = SourceError::MailTooSlow;
-        let allowed = |error: &SourceError| attempts_allowed(error.evidence_against_mail(), 3);
+        let (none, passed) = (ControlFetch::Inconclusive, ControlFetch::Passed);
+        let allowed = |error: &SourceError, control| {
+            attempts_allowed(error.evidence_against_mail(), 3, control)
+        };
 
-        assert_eq!(allowed(&SourceError::MailUnreadable), Some(3));
-        assert_eq!(allowed(&lost), Some(9));
-        assert_eq!(allowed(&SourceError::KeepsChanging), None);
-        assert_eq!(attempts_allowed(MailEvidence::Certain, 3), Some(1));
+        assert_eq!(allowed(&SourceError::MailUnreadable, none), Some(3));
+        assert_eq!(allowed(&SourceError::MailUnreadable, passed), Some(3));
+        assert_eq!(allowed(&lost, none), Some(9));
+        assert_eq!(allowed(&lost, ControlFetch::NoOther), Some(9));
+        assert_eq!(allowed(&lost, passed), Some(4));
+        assert_eq!(attempts_allowed(MailEvidence::Weak, 1, passed), Some(3));
+        assert_eq!(allowed(&SourceError::KeepsChanging, none), None);
+        assert_eq!(attempts_allowed(MailEvidence::Certain, 3, none), Some(1));
         assert!(may_be_of_a_mail(&lost, false) && !may_be_of_a_mail(&lost, true));
         assert!(may_be_of_a_mail(&SourceError::MailUnreadable, true));
         assert!(!may_be_of_a_mail(&SourceError::KeepsChanging, false));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use bytes::Bytes;
 use mailmesh_domain::{MustAct, Protocol};
 use mailmesh_events::mail::{MailQuarantined, MailReceived};
 use mailmesh_sandbox::{Fault, FaultRule, ImapQuirks, Pop3Quirks, UidlKind};
@@ -121,6 +122,53 @@ async fn mail_that_breaks_each_session_is_set_aside_with_or_without_an_id() -> R
         world.finish(replica).await?;
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_breaks_each_session_holds_those_behind_it_up_for_four_sessions() -> Result<()> {
+    let world = World::over(Protocol::Pop3).await?;
+    world.account("support", |_| {}).await?;
+    for number in 1..=5 {
+        world.deliver(mail(number))?;
+    }
+    let quirks = Pop3Quirks {
+        broken: [3].into(),
+        ..Pop3Quirks::default()
+    };
+    world.sandbox.mail().set_pop3_quirks(ALICE, quirks)?;
+    let replica = world.start().await?;
+
+    let event: MailQuarantined = world.base.first_event("support").await?;
+
+    assert_eq!(event.attempts, 4);
+    world.mails("support", 4).await?;
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_that_ends_far_before_its_size_is_set_aside() -> Result<()> {
+    let world = World::over(Protocol::Pop3).await?;
+    world.account("support", |_| {}).await?;
+    world.deliver(Bytes::from_static(b"Subject: Cut\r\n\r\nhalf\r\n"))?;
+    let whole = format!("Subject: Whole\r\n\r\n{}", "x\r\n".repeat(10_000));
+    world.deliver(Bytes::from(whole))?;
+    let quirks = Pop3Quirks {
+        size_error: 100,
+        ..Pop3Quirks::default()
+    };
+    world.sandbox.mail().set_pop3_quirks(ALICE, quirks)?;
+    let replica = world.start().await?;
+
+    let event: MailQuarantined = world.base.first_event("support").await?;
+    let mails = world.mails("support", 1).await?;
+
+    assert!(
+        event.problem.what.contains("announces"),
+        "{:?}",
+        event.problem
+    );
+    assert_eq!(mails[0].subject.as_deref(), Some("Whole"));
+    world.finish(replica).await
 }
 
 async fn mail_that_is_alone_in_its_folder_outlives_a_fault_of_the_server(

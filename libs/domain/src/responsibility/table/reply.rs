@@ -137,6 +137,24 @@ pub(super) const ROWS: &[Row] = &[
         "Choose another setting for received mail: POP3 can keep it or delete it.",
     ),
     always(
+        Cause::ServerFault,
+        Unknown,
+        Administrator,
+        "Have the mail server's administrator look at what it answered; the account's settings are not the cause. It is tried again by itself.",
+    ),
+    always(
+        Cause::UniqueIdsChange,
+        Unknown,
+        Administrator,
+        "Have the mail server's administrator give each mail one lasting UIDL (RFC 1939 section 7), or read the mailbox by IMAP, or let received mails be deleted.",
+    ),
+    always(
+        Cause::BareLineFeeds,
+        Unknown,
+        Administrator,
+        "Have the mail server's administrator make it end lines with CRLF (RFC 1939 section 3), or read the mailbox by IMAP.",
+    ),
+    always(
         Cause::ServerUnfit,
         Permanent,
         Administrator,

@@ -361,3 +361,52 @@ async fn session_that_breaks_over_pipelined_commands_is_followed_by_one_command_
             .unwrap();
     }
 }
+
+#[tokio::test]
+async fn parameters_that_are_announced_and_refused_are_left_out() {
+    let raw = "Subject: x\r\n\r\nGrüße\r\n".as_bytes();
+    for pipelining in ["", PIPELINING] {
+        for refusal in ["501 5.5.4 unknown", "504 no", "555 5.5.4 unsupported"] {
+            let mut opened = Vec::new();
+            let sent = play_plain(
+                async |mut peer: Peer| {
+                    peer.greet(&format!("{pipelining}\n250-SIZE 1000\n250-8BITMIME"))
+                        .await?;
+                    let mut has_mail = false;
+                    while let Some(line) = peer.hear().await? {
+                        let reply = if let Some(rest) = line.strip_prefix("MAIL FROM:") {
+                            opened.push(rest.to_owned());
+                            has_mail = !rest.contains('=');
+                            if has_mail { "250 ok" } else { refusal }
+                        } else if line == "RSET" {
+                            has_mail = false;
+                            "250 ok"
+                        } else if !has_mail {
+                            "503 MAIL first"
+                        } else if line == "DATA" {
+                            peer.say("354 go").await?;
+                            peer.content().await?;
+                            "250 queued"
+                        } else {
+                            "250 ok"
+                        };
+                        peer.say(reply).await?;
+                    }
+                    Ok(())
+                },
+                async |mut connection| {
+                    let envelope = envelope(&["a@b.c"])?;
+                    let first = send(&mut connection, &envelope, raw).await?;
+                    let second = send(&mut connection, &envelope, raw).await?;
+                    Ok([accepted(&first), accepted(&second)])
+                },
+            )
+            .await;
+
+            assert_eq!(sent.unwrap(), [[true], [true]], "{refusal}");
+            let bare = "<me@example.com>";
+            let full = format!("{bare} SIZE={} BODY=8BITMIME", raw.len());
+            assert_eq!(opened, [full.as_str(), bare, bare]);
+        }
+    }
+}

@@ -24,6 +24,10 @@ pub(crate) struct ListingLook {
     twins: HashMap<Twin, Vec<FetchedEntry>>,
     /// No id of the listing was seen before. If the content was, the server has numbered its mails anew.
     is_unfamiliar: bool,
+    /// The content of some was.
+    is_renumbered: bool,
+    /// Renumberings are told no more, as each look finds one.
+    is_muted: bool,
     /// Mails that the server received earlier are not announced.
     start: Option<OffsetDateTime>,
 }
@@ -43,6 +47,8 @@ impl ListingLook {
             doubled,
             twins: HashMap::new(),
             is_unfamiliar,
+            is_renumbered: false,
+            is_muted: false,
             start: None,
         }
     }
@@ -50,6 +56,16 @@ impl ListingLook {
     /// Leaves out what the server received before a moment.
     pub(crate) fn with_start(self, start: Option<OffsetDateTime>) -> Self {
         Self { start, ..self }
+    }
+
+    /// Tells of no renumbering.
+    pub(crate) fn muted(self, is_muted: bool) -> Self {
+        Self { is_muted, ..self }
+    }
+
+    /// Returns whether the server had numbered its mails anew.
+    pub(crate) const fn is_renumbered(&self) -> bool {
+        self.is_renumbered
     }
 
     /// Returns whether a mail was there before the account was, by the server's own date.
@@ -74,12 +90,13 @@ impl ListingLook {
         let mut tx = owner.context.replica.database.begin().await?;
         let mut known = listed_mail::adopt_known(&mut tx, id, folder, &asked).await?;
         let is_renumbered = self.is_unfamiliar && !known.is_empty();
-        if is_renumbered {
+        if is_renumbered && !self.is_muted {
             announce_renumbering(&mut tx, owner, folder).await?;
         }
         tx.commit().await?;
         if is_renumbered {
             self.is_unfamiliar = false;
+            self.is_renumbered = true;
             owner.context.replica.outbox.wake();
         }
         known.extend(further.into_iter().map(|mail| mail.ordinal));
