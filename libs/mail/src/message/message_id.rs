@@ -101,8 +101,8 @@ mod tests {
         ] {
             assert_eq!(read(value.as_bytes()), expected, "{value}");
         }
-        let many: String = (0..200).map(|number| format!("<{number}@x> ")).collect();
-        let many = read(many.as_bytes());
+        let many: Vec<String> = (0..200).map(|number| format!("<{number}@x>")).collect();
+        let many = read(many.join(" ").as_bytes());
         assert_eq!(many.len(), MAX_IDS);
         assert_eq!(many.first().map(String::as_str), Some("<0@x>"));
         assert_eq!(many.last().map(String::as_str), Some("<199@x>"));
