@@ -2,8 +2,8 @@ use super::clean::clean_line;
 use super::encoded_word::header_text;
 
 const MAX_IDS: usize = 100;
-/// A longer one has no place on a line (RFC 5322 §2.1.1).
-const MAX_ID: usize = 998;
+/// A longer one, with its brackets and a space, has no place on a line (RFC 5322 §2.1.1): an answer could not name it.
+const MAX_ID: usize = 995;
 const MAX_VALUE: usize = 64 * 1024;
 
 /// Reads message ids with their angle brackets. Words beside them are left out (RFC 5322 §4.5.4); where no id has
