@@ -230,7 +230,10 @@ async fn each_client_configuration_is_told_with_who_must_act() {
     ] {
         let (what, told) = said(&output, key);
         assert!(what.contains(problem), "{key}: {output}");
-        assert_eq!(told, "→ Nothing: it is tried again by itself.", "{output}");
+        assert_eq!(
+            told, "→ Nothing: the provider answered before, and it is tried again by itself.",
+            "{output}"
+        );
     }
     let line = |key: &str| {
         let name = format!("client configuration {key} ");
