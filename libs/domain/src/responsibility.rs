@@ -4,6 +4,7 @@
 //! the cause and from the [`History`] of the work that failed. Actor and text stand in one row, so that they cannot
 //! contradict each other.
 
+mod app;
 mod cause;
 mod table;
 
@@ -21,6 +22,8 @@ pub struct History {
     pub has_worked: bool,
     /// How long it has failed without a success in between; zero as long as the work itself goes on.
     pub failing_for: Duration,
+    /// Whether tokens come without any person ([`crate::Flow::is_app`]), so that nobody can be asked to sign in.
+    pub is_app: bool,
 }
 
 impl History {
@@ -28,11 +31,13 @@ impl History {
     pub const WORKS: Self = Self {
         has_worked: true,
         failing_for: Duration::ZERO,
+        is_app: false,
     };
     /// It is tried for the first time.
     pub const NEW: Self = Self {
         has_worked: false,
         failing_for: Duration::ZERO,
+        is_app: false,
     };
 }
 
@@ -50,8 +55,11 @@ pub struct Responsibility {
 /// Decides who must act on a failure.
 pub fn responsibility(cause: FailureCause, history: History) -> Responsibility {
     let fitting = |row: &&table::Row| row.cause == cause && row.when.fits(history);
+    let of_app = app::TABLE.iter().find(|row| history.is_app && fitting(row));
     // A test holds that each cause has a row for each history.
-    let row = TABLE.iter().find(fitting).unwrap_or(&table::UNKNOWN);
+    let row = of_app
+        .or_else(|| TABLE.iter().find(fitting))
+        .unwrap_or(&table::UNKNOWN);
     Responsibility {
         verdict: Verdict {
             kind: row.kind,

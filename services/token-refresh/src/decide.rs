@@ -49,6 +49,7 @@ pub(crate) fn history_of(grant: &Grant, now: OffsetDateTime) -> History {
     History {
         has_worked: true,
         failing_for: if goes_on { ended_for } else { Duration::ZERO },
+        is_app: false,
     }
 }
 
@@ -97,6 +98,7 @@ mod tests {
     const STANDS: History = History {
         has_worked: true,
         failing_for: Duration::from_secs(1),
+        is_app: false,
     };
 
     fn decided(

@@ -25,6 +25,16 @@ pub enum FailureCause {
     SecretExpired,
     /// The client's id, secret or kind of proof is wrong, or the client is gone.
     ClientRefused,
+    /// The key that the client signs its statements with is refused: not registered, withdrawn, or its certificate is over.
+    KeyRefused,
+    /// What the client signs is too old, or from the future.
+    ClockOff,
+    /// The client may not act for the mailboxes of this tenant.
+    NotDelegated,
+    /// No mailbox has the login that tokens are asked for.
+    LoginUnknown,
+    /// What the client signed is refused in words that fit no rule.
+    StatementRefused,
     /// The authority, tenant or redirect URI of the client configuration is wrong.
     ClientMisconfigured,
     /// The scopes are unknown or not allowed for this client.
@@ -61,7 +71,7 @@ pub enum FailureCause {
 
 impl FailureCause {
     /// Every cause.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 33] = [
         Self::GrantDead,
         Self::Interaction,
         Self::Consent,
@@ -74,6 +84,11 @@ impl FailureCause {
         Self::AccountDisabled,
         Self::SecretExpired,
         Self::ClientRefused,
+        Self::KeyRefused,
+        Self::ClockOff,
+        Self::NotDelegated,
+        Self::LoginUnknown,
+        Self::StatementRefused,
         Self::ClientMisconfigured,
         Self::Scope,
         Self::BadRequest,
@@ -98,6 +113,8 @@ impl FailureCause {
             self,
             Self::SecretExpired
                 | Self::ClientRefused
+                | Self::KeyRefused
+                | Self::ClockOff
                 | Self::ClientMisconfigured
                 | Self::TokenEndpointMoved
         )
