@@ -21,10 +21,12 @@ pub fn open_registration(
     };
     let registration = Registration {
         profile: row.profile.parse::<Profile>()?,
+        flow: mailmesh_domain::Flow::User,
         client_id: row.client_id.clone(),
         client_secret: secret
             .map(|secret| keys.open(secret, &context))
             .transpose()?,
+        signer: None,
         auth: row.token_endpoint_auth,
         issuer: url("issuer", &row.issuer)?,
         authorize: url("authorize_url", &row.authorize_url)?,

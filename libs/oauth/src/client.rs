@@ -10,6 +10,7 @@ use oauth2::{
 use url::Url;
 
 use crate::endpoints::Endpoints;
+use crate::signer::Signer;
 use crate::wire::WireTokens;
 
 /// One registration at a provider.
@@ -18,6 +19,8 @@ pub struct Client {
     pub client_id: String,
     /// The secret; absent for public clients.
     pub client_secret: Option<SecretString>,
+    /// What signs in place of the secret, or for mailboxes.
+    pub signer: Option<Signer>,
     /// How id and secret are sent.
     pub auth: TokenEndpointAuth,
     /// Where the provider sends the person back to, exactly as registered.
@@ -79,9 +82,9 @@ impl Client {
             .set_redirect_uri(RedirectUrl::from_url(self.redirect_uri.clone()))
             .set_auth_type(match self.auth {
                 TokenEndpointAuth::ClientSecretBasic => AuthType::BasicAuth,
-                TokenEndpointAuth::ClientSecretPost | TokenEndpointAuth::None => {
-                    AuthType::RequestBody
-                }
+                TokenEndpointAuth::ClientSecretPost
+                | TokenEndpointAuth::PrivateKeyJwt
+                | TokenEndpointAuth::None => AuthType::RequestBody,
             });
         match self.secret() {
             Some(secret) => {
@@ -91,10 +94,10 @@ impl Client {
         }
     }
 
-    /// Returns the secret, unless the client is public.
+    /// Returns the secret, unless the client is public or signs.
     pub(crate) fn secret(&self) -> Option<&SecretString> {
         match self.auth {
-            TokenEndpointAuth::None => None,
+            TokenEndpointAuth::None | TokenEndpointAuth::PrivateKeyJwt => None,
             _ => self.client_secret.as_ref(),
         }
     }

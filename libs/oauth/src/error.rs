@@ -44,6 +44,9 @@ pub enum OAuthError {
     /// A redirect, which is never followed: it would carry secrets elsewhere.
     #[error("{operation} was redirected (HTTP {status})")]
     Redirected { operation: Operation, status: u16 },
+    /// The client's private key is missing or does not sign.
+    #[error("{operation} could not be signed")]
+    Unsigned { operation: Operation },
     /// The provider said no.
     #[error("{0}")]
     Refused(Box<ProviderRefusal>),
@@ -156,6 +159,7 @@ impl OAuthError {
                 also: Some(MustAct::Administrator),
                 action: "Sign in once more. If it happens again, tell the administrator.",
             },
+            Self::Unsigned { .. } => responsibility(FailureCause::KeyRefused, history),
             Self::Refused(refusal) => refusal.responsibility(history),
             Self::IdToken(error) => Responsibility {
                 verdict: error.verdict(),
@@ -184,10 +188,12 @@ impl OAuthError {
     /// Returns whether the client configuration itself is refused, so that every grant of it fails
     /// alike and none of them is to blame.
     pub fn concerns_client(&self) -> bool {
-        matches!(self, Self::TokenEndpointMoved { .. })
-            || self
-                .refusal()
-                .is_some_and(|refusal| refusal.cause().concerns_client())
+        matches!(
+            self,
+            Self::TokenEndpointMoved { .. } | Self::Unsigned { .. }
+        ) || self
+            .refusal()
+            .is_some_and(|refusal| refusal.cause().concerns_client())
     }
 
     /// Returns whether providers that do not keep to RFC 6749 §5.2 say this of a grant that has ended.
