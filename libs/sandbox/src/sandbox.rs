@@ -23,7 +23,7 @@ use crate::oauth::SigningKeyError;
 use crate::oauth::listener::FrontDoor;
 use crate::oauth::{self, ClientBook, InvalidRedirectUri, OAuthCounters, Provider, SigningKey};
 use crate::server::{MailAddresses, MailParts, MailServerError, SandboxMailServer};
-use crate::settings::{ClientSettings, Settings};
+use crate::settings::{ApplicationSettings, ClientSettings, Settings};
 use crate::tls::{TlsAuthority, TlsError};
 use crate::token::TokenBook;
 
@@ -188,6 +188,11 @@ impl Sandbox {
         self.provider.clients.register(client)
     }
 
+    /// Sets what a client may do in its own name, and its key.
+    pub fn register_application(&self, application: ApplicationSettings) {
+        self.provider.applications.register(application);
+    }
+
     /// Releases what stalls, closes every listener and connection and waits for them.
     pub async fn stop(mut self) {
         self.provider.faults.clear();
@@ -220,6 +225,10 @@ fn make_provider(
             .register(client.clone())
             .map_err(SandboxError::Client)?;
     }
+    let applications = oauth::ApplicationBook::default();
+    for application in &settings.applications {
+        applications.register(application.clone());
+    }
     let mail = MailStore::new(Arc::clone(&clock));
     for mailbox in &settings.mailboxes {
         mail.create(&mailbox.address, &mailbox.password)
@@ -243,6 +252,7 @@ fn make_provider(
         faults: FaultBook::new(),
         mail,
         clients,
+        applications,
         codes: oauth::CodeBook::default(),
         consents: oauth::ConsentBook::default(),
         counters: oauth::Counters::default(),
