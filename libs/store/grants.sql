@@ -76,7 +76,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON grants TO mailmesh_auth_callback;
 SELECT pg_temp.grant_columns('SELECT', 'accounts', 'mailmesh_token_refresh', ARRAY['password_sealed']);
 GRANT SELECT ON client_configurations TO mailmesh_token_refresh;
 GRANT UPDATE (refusal, token_origin) ON client_configurations TO mailmesh_token_refresh;
-GRANT SELECT, UPDATE ON grants TO mailmesh_token_refresh;
+GRANT SELECT, INSERT, UPDATE ON grants TO mailmesh_token_refresh;
+-- It starts the grants of accounts whose client needs no person.
+GRANT UPDATE (grant_id, revision, updated_at) ON accounts TO mailmesh_token_refresh;
 
 -- Both that hold accounts: their leases and state, and the tokens and passwords that they sign in with.
 GRANT SELECT ON accounts, grants, mailbox_cursors TO mailmesh_inbound_fetcher, mailmesh_outbound_sender;

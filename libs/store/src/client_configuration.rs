@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mailmesh_domain::{ClientConfigurationId, Key, TokenEndpointAuth};
+use mailmesh_domain::{ClientConfigurationId, Flow, Key, TokenEndpointAuth};
 use mailmesh_events::Problem;
 use mailmesh_secrets::{SealContext, SealedSecret};
 use serde_json::Value;
@@ -21,12 +21,18 @@ pub struct ClientConfiguration {
     pub key: Key,
     /// Its name, for people.
     pub name: String,
-    /// The provider profile: `google`, `microsoft` or `custom`.
+    /// The provider profile, such as `google` or `custom`.
     pub profile: String,
+    /// How it comes to its tokens; never changed.
+    pub flow: Flow,
     /// The client id that the provider gave.
     pub client_id: String,
     /// The client secret, sealed; none for a public client.
     pub client_secret: Option<SealedSecret>,
+    /// What it signs with, sealed: a private key in PEM, or a service account's JSON key.
+    pub private_key: Option<SealedSecret>,
+    /// The certificate that is registered for the private key.
+    pub certificate_pem: Option<String>,
     /// The origin of the token endpoint that the secret is sent to; absent before its first use.
     pub token_origin: Option<String>,
     /// How the client proves itself; by discovery when absent.
@@ -70,6 +76,14 @@ impl ClientConfiguration {
             row: *id.as_uuid().as_bytes(),
         }
     }
+
+    /// Returns what the private key of this row is sealed for.
+    pub fn private_key_context(id: ClientConfigurationId) -> SealContext {
+        SealContext {
+            column: "private_key_sealed",
+            ..Self::secret_context(id)
+        }
+    }
 }
 
 #[derive(sqlx_macros::FromRow)]
@@ -78,8 +92,11 @@ struct Row {
     key: String,
     name: String,
     profile: String,
+    flow: String,
     client_id: String,
     client_secret_sealed: Option<Vec<u8>>,
+    private_key_sealed: Option<Vec<u8>>,
+    certificate_pem: Option<String>,
     token_origin: Option<String>,
     token_endpoint_auth: Option<String>,
     issuer: Option<String>,
@@ -113,8 +130,11 @@ impl TryFrom<Row> for ClientConfiguration {
             key: Key::try_new(row.key).map_err(|_| of.bad("key"))?,
             name: row.name,
             profile: row.profile,
+            flow: of.parse("flow", &row.flow)?,
             client_id: row.client_id,
             client_secret: of.sealed("client_secret_sealed", row.client_secret_sealed)?,
+            private_key: of.sealed("private_key_sealed", row.private_key_sealed)?,
+            certificate_pem: row.certificate_pem,
             token_origin: row.token_origin,
             token_endpoint_auth: auth
                 .map(|text| of.parse("token_endpoint_auth", text))
@@ -146,8 +166,8 @@ impl TryFrom<Row> for ClientConfiguration {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT client_configuration_id, key, name, profile, client_id, client_secret_sealed,
-                    token_origin, token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
+            "SELECT client_configuration_id, key, name, profile, flow, client_id, client_secret_sealed,
+                    private_key_sealed, certificate_pem, token_origin, token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
                     scopes, identity_claim, extra_authorize_parameters, ca_pem,
                     is_redirect_shared, is_inbound, is_outbound, refusal, created_at, updated_at
              FROM client_configurations ",
@@ -168,8 +188,10 @@ pub async fn insert(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), Sto
              (client_configuration_id, key, name, profile, client_id, client_secret_sealed,
               token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
               scopes, identity_claim, extra_authorize_parameters, ca_pem,
-              is_inbound, is_outbound, updated_at, created_at, token_origin, is_redirect_shared)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, $20, $21)",
+              is_inbound, is_outbound, updated_at, created_at, token_origin, is_redirect_shared,
+              private_key_sealed, certificate_pem, flow)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, $20, $21,
+                 $22, $23, $24)",
         "insert a client configuration",
     )
     .await
@@ -189,8 +211,9 @@ pub async fn update(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), Sto
              userinfo_url = $11, jwks_url = $12, scopes = $13,
              identity_claim = $14, extra_authorize_parameters = $15, ca_pem = $16,
              is_inbound = $17, is_outbound = $18, updated_at = $19, token_origin = $20,
-             is_redirect_shared = $21, refusal = NULL
-         WHERE client_configuration_id = $1",
+             is_redirect_shared = $21, private_key_sealed = $22, certificate_pem = $23,
+             refusal = NULL
+         WHERE client_configuration_id = $1 AND flow = $24",
         "update a client configuration",
     )
     .await
@@ -224,6 +247,9 @@ async fn write(
         .bind(client.updated_at)
         .bind(&client.token_origin)
         .bind(client.is_redirect_shared)
+        .bind(sealed_bytes(client.private_key.as_ref()))
+        .bind(&client.certificate_pem)
+        .bind(client.flow.as_str())
         .execute(tx.connection())
         .await
         .map_err(StoreError::query(operation))?;

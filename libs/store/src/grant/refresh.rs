@@ -104,7 +104,7 @@ pub async fn claim_due(
                  PARTITION BY c.client_configuration_id ORDER BY due.refresh_due_at
              ), due.refresh_due_at
              LIMIT $4))
-         RETURNING grant_id, client_configuration_id, subject, token_origin, address, scopes, state, problem,
+         RETURNING grant_id, client_configuration_id, flow, subject, token_origin, address, scopes, state, problem,
                    access_token_sealed, refresh_token_sealed, generation, access_expires_at,
                    refresh_due_at, refresh_expires_at, failures",
     )

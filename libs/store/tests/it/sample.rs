@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 use mailmesh_domain::{
-    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption, GrantId,
-    GrantState, Key, MailId, Position, Protocol, ReplicaId, SystemClock, UncertainPolicy, Verdict,
+    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption, Flow,
+    GrantId, GrantState, Key, MailId, Position, Protocol, ReplicaId, SystemClock, UncertainPolicy,
+    Verdict,
 };
 use mailmesh_events::Problem;
 use mailmesh_secrets::{SealedSecret, sha256};
@@ -114,7 +115,10 @@ pub(crate) fn client(key: &str) -> Result<ClientConfiguration> {
         name: "Example".to_owned(),
         profile: "custom".to_owned(),
         client_id: "client-1".to_owned(),
+        flow: Flow::User,
         client_secret: Some(sealed(9)?),
+        private_key: Some(sealed(8)?),
+        certificate_pem: None,
         token_endpoint_auth: None,
         issuer: Some("https://id.example.com".to_owned()),
         authorize_url: None,
@@ -156,6 +160,7 @@ pub(crate) fn grant(client: ClientConfigurationId, subject: &str) -> Result<Gran
         token_origin: None,
         id: GrantId::generate(&SystemClock),
         client_configuration_id: client,
+        flow: Flow::User,
         subject: subject.to_owned(),
         address: Some(format!("{subject}@example.com")),
         scopes: vec!["mail".to_owned()],
