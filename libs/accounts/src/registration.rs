@@ -1,10 +1,15 @@
+use std::sync::Arc;
+
+use mailmesh_domain::{Clock, Flow};
 use mailmesh_oauth::profile::Profile;
-use mailmesh_oauth::{ProviderError, RegisteredClient, Registration};
+use mailmesh_oauth::{
+    ClientKey, ProviderError, RegisteredClient, Registration, ServiceAccount, Signer,
+};
 use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::client_configuration::ClientConfiguration;
 use url::Url;
 
-/// Opens the secret of a stored client configuration and reads its URLs. Whoever sends people to the provider adds the redirect
+/// Opens the secrets of a stored client configuration and reads its URLs; `clock` dates what it signs. Whoever sends people to the provider adds the redirect
 /// URI.
 ///
 /// # Errors
@@ -12,6 +17,7 @@ use url::Url;
 pub fn open_registration(
     row: &ClientConfiguration,
     keys: &OpeningKeys,
+    clock: &Arc<dyn Clock>,
 ) -> Result<RegisteredClient, ProviderError> {
     let context = ClientConfiguration::secret_context(row.id);
     let secret = row.client_secret.as_ref();
@@ -21,12 +27,12 @@ pub fn open_registration(
     };
     let registration = Registration {
         profile: row.profile.parse::<Profile>()?,
-        flow: mailmesh_domain::Flow::User,
+        flow: row.flow,
         client_id: row.client_id.clone(),
         client_secret: secret
             .map(|secret| keys.open(secret, &context))
             .transpose()?,
-        signer: None,
+        signer: open_signer(row, keys, clock)?,
         auth: row.token_endpoint_auth,
         issuer: url("issuer", &row.issuer)?,
         authorize: url("authorize_url", &row.authorize_url)?,
@@ -45,4 +51,25 @@ pub fn open_registration(
         redirect_uri: None,
         registration,
     })
+}
+
+fn open_signer(
+    row: &ClientConfiguration,
+    keys: &OpeningKeys,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Signer>, ProviderError> {
+    let Some(sealed) = &row.private_key else {
+        return Ok(None);
+    };
+    let opened = keys.open(sealed, &ClientConfiguration::private_key_context(row.id))?;
+    let clock = Arc::clone(clock);
+    let signer = if row.flow == Flow::JwtBearer {
+        let account = ServiceAccount::try_new(&opened).map_err(ProviderError::Key)?;
+        Signer::of_service_account(account, clock)
+    } else {
+        let certificate = row.certificate_pem.as_deref();
+        let key = ClientKey::try_new(&opened, certificate).map_err(ProviderError::Key)?;
+        Signer::new(key, clock)
+    };
+    Ok(Some(signer))
 }

@@ -8,7 +8,7 @@ mod validate;
 mod view;
 mod watching;
 
-pub(crate) use destination::{HostContext, check_destination, trust_host};
+pub(crate) use destination::{HostContext, check_destination, check_login, trust_host};
 pub(crate) use input::{AccountContext, AccountInput};
 pub(crate) use validate::validate;
 pub(crate) use view::{AccountView, load_views};

@@ -1,14 +1,18 @@
 //! Validates client configurations.
 
+mod credentials;
+
 use std::collections::BTreeMap;
 
-use mailmesh_domain::{ClientConfigurationId, Key, TokenEndpointAuth};
+use mailmesh_domain::{ClientConfigurationId, Flow, Key, TokenEndpointAuth};
 use mailmesh_oauth::profile::Profile;
 use mailmesh_secrets::SealingKey;
 use mailmesh_store::client_configuration::ClientConfiguration;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use url::Url;
+
+use self::credentials::NewCredentials;
 
 use crate::error::ApiError;
 use crate::field::{Faults, Field, SecretText};
@@ -33,9 +37,13 @@ pub(crate) struct ClientInput {
     pub(crate) key: Field<String>,
     name: Field<String>,
     profile: Field<Profile>,
+    flow: Field<Flow>,
     base_url: Field<String>,
     client_id: Field<String>,
     client_secret: Field<SecretText>,
+    /// In PEM, or a service account's JSON key.
+    private_key: Field<SecretText>,
+    certificate_pem: Field<String>,
     token_endpoint_auth: Field<TokenEndpointAuth>,
     issuer: Field<String>,
     authorize_url: Field<String>,
@@ -75,25 +83,39 @@ pub(crate) fn validate(
 ) -> Result<ClientConfiguration, ApiError> {
     let is_new_secret = input.client_secret.is_given();
     let secret = input.client_secret.clone();
+    let private_key = input.private_key.clone();
+    let new = NewCredentials {
+        secret: &secret,
+        private_key: &private_key,
+        is_client_id_given: input.client_id.is_given(),
+        is_certificate_given: input.certificate_pem.is_given(),
+        now: context.now,
+    };
     let is_redirect_named = !matches!(input.own_redirect_uri, Field::Absent);
     let key = merge_key(&input.key, context.current.map(|c| &c.key), &mut faults)?;
     let mut client = merge(key, input, context, &mut faults);
     let moved = context
         .current
         .map_or_else(Vec::new, |current| changed_destinations(current, &client));
-    if let (Some(_), Field::Absent, [_, ..]) = (&client.client_secret, &secret, moved.as_slice()) {
-        // Else whoever may change URLs could have the secret sent to a server of their own.
-        faults.add(
-            "client_secret",
-            format!(
-                "must be given again with another {}: it goes nowhere that it was not given for",
-                moved.join(", ")
-            ),
-        );
+    for (path, given, kept) in [
+        ("client_secret", &secret, &client.client_secret),
+        ("private_key", &private_key, &client.private_key),
+    ] {
+        if let (Some(_), Field::Absent, [_, ..]) = (kept, given, moved.as_slice()) {
+            // Else whoever may change URLs could have it sent to a server of their own, or have it sign for one.
+            faults.add(
+                path,
+                format!(
+                    "must be given again with another {}: it goes nowhere that it was not given for",
+                    moved.join(", ")
+                ),
+            );
+        }
     }
-    if is_new_secret || !moved.is_empty() {
+    if is_new_secret || private_key.is_given() || !moved.is_empty() {
         client.token_origin = None;
     }
+    credentials::check(&mut client, &new, &mut faults);
     if let Field::Given(SecretText(plain)) = &secret {
         use mailmesh_secrets::ExposeSecret;
         faults.text("client_secret", plain.expose_secret(), 4096);
@@ -112,6 +134,15 @@ pub(crate) fn validate(
         Field::Null => None,
         Field::Given(SecretText(plain)) => Some(context.sealing_key.seal(&plain, &associated)?),
     };
+    let associated = ClientConfiguration::private_key_context(context.id);
+    client.private_key = match private_key {
+        Field::Absent => client.private_key,
+        Field::Null => None,
+        Field::Given(SecretText(plain)) => Some(context.sealing_key.seal(&plain, &associated)?),
+    };
+    if client.private_key.is_none() {
+        client.certificate_pem = None;
+    }
     Ok(client)
 }
 
@@ -156,9 +187,13 @@ fn merge(
     let old = |of: fn(&ClientConfiguration) -> Option<&String>| current.and_then(of).cloned();
     let profile = current.and_then(|c| c.profile.parse().ok());
     let profile = input.profile.over(profile).unwrap_or_else(|| {
-        faults.add("profile", "is required: google, microsoft or custom");
+        faults.add(
+            "profile",
+            "is required: google, google_service_account, microsoft, microsoft_app_only or custom",
+        );
         Profile::Custom
     });
+    let flow = credentials::merge_flow(&input.flow, profile, current, faults);
     let issuer = merge_issuer(input.issuer, input.base_url, current, faults);
     let is_inbound = input.inbound.over(current.map(|c| c.is_inbound));
     let is_outbound = input.outbound.over(current.map(|c| c.is_outbound));
@@ -171,13 +206,15 @@ fn merge(
     let has_own = input
         .own_redirect_uri
         .over(current.map(|c| !c.is_redirect_shared));
-    let has_own = has_own.unwrap_or(context.is_redirect_taken);
+    // Where nobody signs in nobody is sent back: the shared redirect URI is left to others.
+    let has_own = has_own.unwrap_or(context.is_redirect_taken) || flow.is_app();
     let name = input.name.over(current.map(|c| c.name.clone()));
     ClientConfiguration {
         id: context.id,
         name: name.unwrap_or_else(|| key.to_string()),
         key,
         profile: profile.as_str().to_owned(),
+        flow,
         client_id: input
             .client_id
             .over(current.map(|c| c.client_id.clone()))
@@ -186,6 +223,13 @@ fn merge(
             Field::Absent => current.and_then(|c| c.client_secret.clone()),
             Field::Null | Field::Given(_) => None,
         },
+        private_key: match input.private_key {
+            Field::Absent => current.and_then(|c| c.private_key.clone()),
+            Field::Null | Field::Given(_) => None,
+        },
+        certificate_pem: input
+            .certificate_pem
+            .over(old(|c| c.certificate_pem.as_ref())),
         token_origin: current.and_then(|c| c.token_origin.clone()),
         token_endpoint_auth: input.token_endpoint_auth.over(auth),
         issuer,
@@ -304,6 +348,7 @@ fn check(client: &ClientConfiguration, is_new_secret: bool, faults: &mut Faults)
         faults.text("identity_claim", claim, 200);
     }
     check_parameters(&client.extra_authorize_parameters, faults);
+    credentials::check_app_only(client, faults);
     if let Some(pem) = &client.ca_pem {
         faults.ca_pem("ca_pem", pem);
     }
@@ -362,6 +407,8 @@ fn check_endpoints(client: &ClientConfiguration, faults: &mut Faults) {
         }
     }
     match (&client.authorize_url, &client.token_url) {
+        // Nobody is sent to the authorisation endpoint.
+        (_, Some(_)) if client.flow.is_app() => {}
         (Some(_), None) => faults.add("token_url", "is required beside authorize_url"),
         (None, Some(_)) => faults.add("authorize_url", "is required beside token_url"),
         (None, None) if client.issuer.is_none() && client.profile == "custom" => faults.add(

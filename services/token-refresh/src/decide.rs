@@ -47,9 +47,9 @@ pub(crate) fn history_of(grant: &Grant, now: OffsetDateTime) -> History {
     let goes_on = grant.failures >= REFUSALS_THAT_GO_ON && was_refused;
     let ended_for = Duration::try_from(now - grant.access_expires_at).unwrap_or_default();
     History {
-        has_worked: true,
+        has_worked: grant.has_token(),
         failing_for: if goes_on { ended_for } else { Duration::ZERO },
-        is_app: false,
+        is_app: grant.flow.is_app(),
     }
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use mailmesh_accounts::{Replica, open_registration};
-use mailmesh_domain::{History, Protocol};
-use mailmesh_oauth::{Provider, Providers, TokenAnswer, missing_scopes};
-use mailmesh_secrets::OpeningKeys;
+use mailmesh_domain::{Flow, History, Protocol};
+use mailmesh_oauth::{OAuthError, Provider, Providers, Registration, TokenAnswer, missing_scopes};
+use mailmesh_secrets::{OpeningKeys, SecretString};
 use mailmesh_store::StoreError;
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant, NewTokens};
@@ -114,16 +114,8 @@ impl Refresher {
         claimed_at: Instant,
         stop: &CancellationToken,
     ) -> Result<Option<NewTokens>, RefreshFailure> {
-        let registered = open_registration(row, &self.keys)?;
-        let Some(sealed) = &grant.refresh_token else {
-            let is_asked = registered.registration.asks_offline_access();
-            return Err(RefreshFailure::NoRefreshToken { is_asked });
-        };
-        let context = Grant::refresh_context(grant.id);
-        let refresh_token = self
-            .keys
-            .open(sealed, &context)
-            .map_err(RefreshFailure::Open)?;
+        let registered = open_registration(row, &self.keys, &self.replica.clock)?;
+        let held = self.open_held(grant, &registered.registration)?;
         let limit = DISCOVERY_LIMIT;
         let found = tokio::select! {
             biased;
@@ -135,19 +127,30 @@ impl Refresher {
             warn!("A claim became too old before it was used");
             return Ok(None);
         }
-        let Provider {
-            http,
-            endpoints,
-            client,
-        } = &*provider;
+        let endpoints = &provider.endpoints;
         endpoints.check_client_origin(row.token_origin.as_deref())?;
-        endpoints.check_grant_origin(grant.token_origin.as_deref())?;
-        let client = &client.for_protocols(&[Protocol::Pop3]);
-        let asked = still_granted(&client.scopes, &grant.scopes);
-        let answer =
-            mailmesh_oauth::refresh(http, endpoints, client, &refresh_token, &asked).await?;
+        let answer = request(&provider, grant, &held).await?;
         self.seal(grant, &answer, endpoints.token_origin())
             .map(Some)
+    }
+
+    /// Opens what the grant itself holds to get a token with.
+    fn open_held(
+        &self,
+        grant: &Grant,
+        registration: &Registration,
+    ) -> Result<Held, RefreshFailure> {
+        match grant.flow {
+            Flow::ClientCredentials => return Ok(Held::Nothing),
+            Flow::JwtBearer => return Ok(Held::Login(login_of(grant).to_owned())),
+            Flow::User => {}
+        }
+        let Some(sealed) = &grant.refresh_token else {
+            let is_asked = registration.asks_offline_access();
+            return Err(RefreshFailure::NoRefreshToken { is_asked });
+        };
+        let opened = self.keys.open(sealed, &Grant::refresh_context(grant.id));
+        opened.map(Held::RefreshToken).map_err(RefreshFailure::Open)
     }
 
     fn seal(
@@ -172,6 +175,7 @@ impl Refresher {
             access_token: access.map_err(RefreshFailure::Seal)?,
             refresh_token: refresh.transpose().map_err(RefreshFailure::Seal)?,
             token_origin,
+            scopes: grant.flow.is_app().then(|| answer.scopes.clone()),
             access_expires_at,
             refresh_due_at: mailmesh_oauth::refresh_due_at(
                 now,
@@ -222,6 +226,46 @@ impl Refresher {
         };
         self.record_failure(grant, client, &failed).await
     }
+}
+
+/// What a grant holds to get a token with.
+enum Held {
+    RefreshToken(SecretString),
+    /// A mailbox that its client may act for.
+    Login(String),
+    /// Its client's credentials are all that is needed.
+    Nothing,
+}
+
+/// Asks for a token. Where no person consented, what was given before is not needed: a token that was lost on the way is asked
+/// for once more.
+async fn request(
+    provider: &Provider,
+    grant: &Grant,
+    held: &Held,
+) -> Result<TokenAnswer, OAuthError> {
+    let Provider {
+        http,
+        endpoints,
+        client,
+    } = provider;
+    match held {
+        Held::RefreshToken(token) => {
+            endpoints.check_grant_origin(grant.token_origin.as_deref())?;
+            let client = &client.for_protocols(&[Protocol::Pop3]);
+            let asked = still_granted(&client.scopes, &grant.scopes);
+            mailmesh_oauth::refresh(http, endpoints, client, token, &asked).await
+        }
+        Held::Login(login) => {
+            mailmesh_oauth::request_for_mailbox(http, endpoints, client, login).await
+        }
+        Held::Nothing => mailmesh_oauth::request_for_client(http, endpoints, client).await,
+    }
+}
+
+/// As an account writes it, where that is known.
+fn login_of(grant: &Grant) -> &str {
+    grant.address.as_deref().unwrap_or(&grant.subject)
 }
 
 /// Grants that were stored in the same moment differ in the random end of their ids.

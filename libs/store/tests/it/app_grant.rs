@@ -163,6 +163,7 @@ async fn a_mailbox_without_a_first_token_is_not_shown_as_working() -> Result<()>
     let claiming = sample::claiming(sample::replica());
     let claimed = grant::claim_due(&mut tx, &claiming, NOW, 10).await?;
     let tokens = NewTokens {
+        scopes: Some(vec!["granted".to_owned()]),
         token_origin: "https://id.test".to_owned(),
         access_token: sample::sealed(11)?,
         refresh_token: None,
