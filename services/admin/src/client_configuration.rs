@@ -126,7 +126,7 @@ pub(crate) fn validate(
             "must be true, because another client configuration uses the redirect URI without a key",
         );
     }
-    check(&client, is_new_secret, &mut faults);
+    check(&client, is_new_secret || private_key.is_given(), &mut faults);
     faults.finish()?;
     let associated = ClientConfiguration::secret_context(context.id);
     client.client_secret = match secret {
@@ -319,20 +319,23 @@ fn default_scopes(
     scopes
 }
 
-fn check(client: &ClientConfiguration, is_new_secret: bool, faults: &mut Faults) {
+fn check(client: &ClientConfiguration, has_new_proof: bool, faults: &mut Faults) {
     faults.text("name", &client.name, 200);
-    if client.client_id.is_empty() {
+    if client.client_id.is_empty() && client.flow == Flow::JwtBearer {
+        // It comes with the key, of which another fault tells.
+    } else if client.client_id.is_empty() {
         faults.add("client_id", "is required: the provider's console shows it");
     } else {
         faults.text("client_id", &client.client_id, 1000);
     }
     check_endpoints(client, faults);
-    let has_secret = is_new_secret || client.client_secret.is_some();
+    let has_proof =
+        has_new_proof || client.client_secret.is_some() || client.private_key.is_some();
     let needs_secret = matches!(
         client.token_endpoint_auth,
         Some(TokenEndpointAuth::ClientSecretBasic | TokenEndpointAuth::ClientSecretPost)
     );
-    if needs_secret && !has_secret {
+    if needs_secret && !has_proof {
         faults.add("client_secret", "is required by this token_endpoint_auth");
     }
     if !client.is_inbound && !client.is_outbound {

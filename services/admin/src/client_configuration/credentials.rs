@@ -25,9 +25,11 @@ pub(super) fn merge_flow(
         Field::Given(flow) => *flow,
         Field::Absent | Field::Null => kept.unwrap_or(usual),
     };
-    if kept.is_some_and(|kept| kept != flow) {
+    if let Some(kept) = kept.filter(|kept| *kept != flow) {
         faults.add("flow", "cannot be changed: make a new client configuration");
-    } else if !flows.contains(&flow) {
+        return kept;
+    }
+    if !flows.contains(&flow) {
         let names: Vec<&str> = flows.iter().map(|flow| flow.as_str()).collect();
         let path = if given.is_given() { "flow" } else { "profile" };
         let message = format!(
@@ -36,6 +38,8 @@ pub(super) fn merge_flow(
             names.join(" or ")
         );
         faults.add(path, message);
+        // What else is wrong is told for a flow that works.
+        return usual;
     }
     flow
 }
