@@ -126,7 +126,11 @@ pub(crate) fn validate(
             "must be true, because another client configuration uses the redirect URI without a key",
         );
     }
-    check(&client, is_new_secret || private_key.is_given(), &mut faults);
+    check(
+        &client,
+        is_new_secret || private_key.is_given(),
+        &mut faults,
+    );
     faults.finish()?;
     let associated = ClientConfiguration::secret_context(context.id);
     client.client_secret = match secret {
@@ -329,8 +333,7 @@ fn check(client: &ClientConfiguration, has_new_proof: bool, faults: &mut Faults)
         faults.text("client_id", &client.client_id, 1000);
     }
     check_endpoints(client, faults);
-    let has_proof =
-        has_new_proof || client.client_secret.is_some() || client.private_key.is_some();
+    let has_proof = has_new_proof || client.client_secret.is_some() || client.private_key.is_some();
     let needs_secret = matches!(
         client.token_endpoint_auth,
         Some(TokenEndpointAuth::ClientSecretBasic | TokenEndpointAuth::ClientSecretPost)
