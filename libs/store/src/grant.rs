@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::convert::{RowOf, sealed_bytes};
 use crate::{StoreError, Tx};
 
-pub use app::{AppLogin, list_logins_without_grant, start_app_grant};
+pub use app::{AppLogin, find_flow, list_logins_without_grant, start_app_grant};
 pub use refresh::{
     Claiming, ClientShares, NewTokens, claim, claim_due, next_due_at, postpone, record_failure,
     record_refresh, resume_client, resume_corrected, set_due,

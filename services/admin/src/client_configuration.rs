@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use mailmesh_domain::{ClientConfigurationId, Flow, Key, TokenEndpointAuth};
 use mailmesh_oauth::profile::Profile;
-use mailmesh_secrets::SealingKey;
+use mailmesh_secrets::{SealedSecret, SealingKey};
 use mailmesh_store::client_configuration::ClientConfiguration;
 use serde::Deserialize;
 use time::OffsetDateTime;
@@ -81,72 +81,27 @@ pub(crate) fn validate(
     mut faults: Faults,
     context: &ClientContext<'_>,
 ) -> Result<ClientConfiguration, ApiError> {
-    let is_new_secret = input.client_secret.is_given();
-    let secret = input.client_secret.clone();
-    let private_key = input.private_key.clone();
-    let new = NewCredentials {
-        secret: &secret,
-        private_key: &private_key,
-        is_client_id_given: input.client_id.is_given(),
-        is_certificate_given: input.certificate_pem.is_given(),
-        now: context.now,
-    };
+    let new = NewCredentials::of(&input, context.now);
     let is_redirect_named = !matches!(input.own_redirect_uri, Field::Absent);
     let key = merge_key(&input.key, context.current.map(|c| &c.key), &mut faults)?;
     let mut client = merge(key, input, context, &mut faults);
     let moved = context
         .current
         .map_or_else(Vec::new, |current| changed_destinations(current, &client));
-    for (path, given, kept) in [
-        ("client_secret", &secret, &client.client_secret),
-        ("private_key", &private_key, &client.private_key),
-    ] {
-        if let (Some(_), Field::Absent, [_, ..]) = (kept, given, moved.as_slice()) {
-            // Else whoever may change URLs could have it sent to a server of their own, or have it sign for one.
-            faults.add(
-                path,
-                format!(
-                    "must be given again with another {}: it goes nowhere that it was not given for",
-                    moved.join(", ")
-                ),
-            );
-        }
-    }
-    if is_new_secret || private_key.is_given() || !moved.is_empty() {
+    new.refuse_elsewhere(&client, &moved, &mut faults);
+    if new.has_proof() || !moved.is_empty() {
         client.token_origin = None;
     }
     credentials::check(&mut client, &new, &mut faults);
-    if let Field::Given(SecretText(plain)) = &secret {
-        use mailmesh_secrets::ExposeSecret;
-        faults.text("client_secret", plain.expose_secret(), 4096);
-    }
     if client.is_redirect_shared && context.is_redirect_taken && is_redirect_named {
         faults.add(
             "own_redirect_uri",
             "must be true, because another client configuration uses the redirect URI without a key",
         );
     }
-    check(
-        &client,
-        is_new_secret || private_key.is_given(),
-        &mut faults,
-    );
+    check(&client, new.has_proof(), &mut faults);
     faults.finish()?;
-    let associated = ClientConfiguration::secret_context(context.id);
-    client.client_secret = match secret {
-        Field::Absent => client.client_secret,
-        Field::Null => None,
-        Field::Given(SecretText(plain)) => Some(context.sealing_key.seal(&plain, &associated)?),
-    };
-    let associated = ClientConfiguration::private_key_context(context.id);
-    client.private_key = match private_key {
-        Field::Absent => client.private_key,
-        Field::Null => None,
-        Field::Given(SecretText(plain)) => Some(context.sealing_key.seal(&plain, &associated)?),
-    };
-    if client.private_key.is_none() {
-        client.certificate_pem = None;
-    }
+    new.seal(&mut client, context)?;
     Ok(client)
 }
 
@@ -188,6 +143,8 @@ fn merge(
     faults: &mut Faults,
 ) -> ClientConfiguration {
     let current = context.current;
+    let (is_inbound, is_outbound) = merge_directions(&input, current);
+    let (client_secret, private_key) = kept_credentials(&input, current);
     let old = |of: fn(&ClientConfiguration) -> Option<&String>| current.and_then(of).cloned();
     let profile = current.and_then(|c| c.profile.parse().ok());
     let profile = input.profile.over(profile).unwrap_or_else(|| {
@@ -199,19 +156,12 @@ fn merge(
     });
     let flow = credentials::merge_flow(&input.flow, profile, current, faults);
     let issuer = merge_issuer(input.issuer, input.base_url, current, faults);
-    let is_inbound = input.inbound.over(current.map(|c| c.is_inbound));
-    let is_outbound = input.outbound.over(current.map(|c| c.is_outbound));
-    let (is_inbound, is_outbound) = (is_inbound.unwrap_or(true), is_outbound.unwrap_or(true));
     let scopes = input.scopes.over(current.map(|c| c.scopes.clone()));
     let scopes = scopes
         .unwrap_or_else(|| default_scopes(profile, issuer.as_deref(), is_inbound, is_outbound));
     let parameters = current.map(|c| c.extra_authorize_parameters.clone());
     let auth = current.and_then(|c| c.token_endpoint_auth);
-    let has_own = input
-        .own_redirect_uri
-        .over(current.map(|c| !c.is_redirect_shared));
-    // Where nobody signs in nobody is sent back: the shared redirect URI is left to others.
-    let has_own = has_own.unwrap_or(context.is_redirect_taken) || flow.is_app();
+    let is_redirect_shared = shares_redirect(input.own_redirect_uri, flow, context);
     let name = input.name.over(current.map(|c| c.name.clone()));
     ClientConfiguration {
         id: context.id,
@@ -223,14 +173,8 @@ fn merge(
             .client_id
             .over(current.map(|c| c.client_id.clone()))
             .unwrap_or_default(),
-        client_secret: match input.client_secret {
-            Field::Absent => current.and_then(|c| c.client_secret.clone()),
-            Field::Null | Field::Given(_) => None,
-        },
-        private_key: match input.private_key {
-            Field::Absent => current.and_then(|c| c.private_key.clone()),
-            Field::Null | Field::Given(_) => None,
-        },
+        client_secret,
+        private_key,
         certificate_pem: input
             .certificate_pem
             .over(old(|c| c.certificate_pem.as_ref())),
@@ -250,13 +194,47 @@ fn merge(
             .over(parameters)
             .unwrap_or_default(),
         ca_pem: input.ca_pem.over(old(|c| c.ca_pem.as_ref())),
-        is_redirect_shared: !has_own,
+        is_redirect_shared,
         is_inbound,
         is_outbound,
         refusal: None,
         created_at: current.map_or(context.now, |c| c.created_at),
         updated_at: context.now,
     }
+}
+
+fn merge_directions(input: &ClientInput, current: Option<&ClientConfiguration>) -> (bool, bool) {
+    let over = |given: &Field<bool>, kept: Option<bool>| given.clone().over(kept).unwrap_or(true);
+    (
+        over(&input.inbound, current.map(|c| c.is_inbound)),
+        over(&input.outbound, current.map(|c| c.is_outbound)),
+    )
+}
+
+/// Returns what the request leaves of the stored secret and private key.
+fn kept_credentials(
+    input: &ClientInput,
+    current: Option<&ClientConfiguration>,
+) -> (Option<SealedSecret>, Option<SealedSecret>) {
+    let kept = |given: &Field<SecretText>, stored: Option<SealedSecret>| {
+        stored.filter(|_| matches!(given, Field::Absent))
+    };
+    (
+        kept(
+            &input.client_secret,
+            current.and_then(|c| c.client_secret.clone()),
+        ),
+        kept(
+            &input.private_key,
+            current.and_then(|c| c.private_key.clone()),
+        ),
+    )
+}
+
+/// Where nobody signs in nobody is sent back: the redirect URI without a key is left to others.
+fn shares_redirect(given: Field<bool>, flow: Flow, context: &ClientContext<'_>) -> bool {
+    let has_own = given.over(context.current.map(|c| !c.is_redirect_shared));
+    !has_own.unwrap_or(context.is_redirect_taken) && !flow.is_app()
 }
 
 /// Microsoft calls it authority; people find it under either name.

@@ -66,7 +66,10 @@ fn what_cannot_sign_is_refused_in_words() {
     let long_curve = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
     let pem = one.serialize_pem();
     let public = one.public_key_pem();
-    let damaged = format!("{}\n-----END PRIVATE KEY-----\n", &pem[..200]);
+    let damaged = format!(
+        "{}\n-----END PRIVATE KEY-----\n",
+        pem.lines().take(4).collect::<Vec<_>>().join("\n")
+    );
     let encrypted =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----";
     let old_encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIB\n-----END RSA PRIVATE KEY-----";

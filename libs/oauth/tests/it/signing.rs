@@ -130,5 +130,6 @@ async fn an_echoed_proof_is_kept_out_of_errors() {
     let proof = fake.seen()[0].form["client_assertion"].clone();
     let refusal = error.refusal().unwrap();
     let shown = format!("{error} {error:?} {refusal:?} {:?}", refusal.description);
-    assert!(!shown.contains(&proof[..40]), "{shown}");
+    let begin = proof.split('.').nth(1).unwrap();
+    assert!(!shown.contains(begin), "{shown}");
 }

@@ -121,3 +121,20 @@ pub async fn start_app_grant(
         .filter_map(|key| Key::try_new(key).ok())
         .collect())
 }
+
+/// Returns how the tokens of a grant come; none when it is gone.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_flow(tx: &mut Tx, id: GrantId) -> Result<Option<Flow>, StoreError> {
+    let flow: Option<String> = sqlx::query_scalar("SELECT flow FROM grants WHERE grant_id = $1")
+        .bind(id.as_uuid())
+        .fetch_optional(tx.connection())
+        .await
+        .map_err(StoreError::query("read the flow of a grant"))?;
+    let of = RowOf {
+        table: "grants",
+        id,
+    };
+    flow.map(|flow| of.parse("flow", &flow)).transpose()
+}

@@ -31,7 +31,7 @@ async fn mailbox(
     account.authorisation = mailmesh_domain::Authorisation::OAuth2;
     account.password = None;
     account.client_configuration_id = Some(client);
-    account.login = "Jo@corp.test".to_owned();
+    "Jo@corp.test".clone_into(&mut account.login);
     change(&mut account);
     account::insert(tx, &account).await?;
     Ok(account)
@@ -53,17 +53,17 @@ async fn a_mailbox_has_one_grant_for_all_its_accounts() -> Result<()> {
     let people = client(&mut tx, "people", Flow::User).await?;
     let inbound = mailbox(&mut tx, "jo", app, |_| {}).await?;
     mailbox(&mut tx, "jo-out", app, |account| {
-        account.login = "JO@corp.test".to_owned();
+        "JO@corp.test".clone_into(&mut account.login);
     })
     .await?;
     mailbox(&mut tx, "waits-for-its-owner", people, |_| {}).await?;
     mailbox(&mut tx, "disabled", app, |account| {
-        account.login = "off@corp.test".to_owned();
+        "off@corp.test".clone_into(&mut account.login);
         account.is_enabled = false;
     })
     .await?;
     mailbox(&mut tx, "of-a-key", app, |account| {
-        account.login = "ceo@corp.test".to_owned();
+        "ceo@corp.test".clone_into(&mut account.login);
         account.signs_in_for = Some(ApiKeyId::generate(&SystemClock));
     })
     .await?;
@@ -173,6 +173,8 @@ async fn a_mailbox_without_a_first_token_is_not_shown_as_working() -> Result<()>
     };
     let stored = grant::record_refresh(&mut tx, claimed[0].id, 0, &tokens, NOW).await?;
     assert_eq!(stored, Some(1));
+    let flow = grant::find_flow(&mut tx, claimed[0].id).await?;
+    assert_eq!(flow, Some(Flow::ClientCredentials));
     let after = account_status::list_by_ids(&mut tx, &[account.id]).await?;
     let why = after[0].unreported.as_ref();
     assert!(

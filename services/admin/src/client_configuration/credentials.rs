@@ -3,10 +3,13 @@
 use mailmesh_domain::{Flow, TokenEndpointAuth};
 use mailmesh_oauth::profile::{Profile, is_shared_authority};
 use mailmesh_oauth::{ClientKey, ClientKeyError, ServiceAccount};
+use mailmesh_secrets::{ExposeSecret, SecretString};
 use mailmesh_store::client_configuration::ClientConfiguration;
 use time::OffsetDateTime;
 use url::Url;
 
+use super::{ClientContext, ClientInput};
+use crate::error::ApiError;
 use crate::field::{Faults, Field, SecretText};
 
 const MOST_KEY_CHARACTERS: usize = 64 * 1024;
@@ -45,22 +48,95 @@ pub(super) fn merge_flow(
 }
 
 /// What the request changes about the credentials.
-pub(super) struct NewCredentials<'a> {
-    pub(super) secret: &'a Field<SecretText>,
-    pub(super) private_key: &'a Field<SecretText>,
-    pub(super) is_client_id_given: bool,
-    pub(super) is_certificate_given: bool,
-    pub(super) now: OffsetDateTime,
+pub(super) struct NewCredentials {
+    secret: Field<SecretText>,
+    private_key: Field<SecretText>,
+    is_client_id_given: bool,
+    is_certificate_given: bool,
+    now: OffsetDateTime,
+}
+
+impl NewCredentials {
+    pub(super) fn of(input: &ClientInput, now: OffsetDateTime) -> Self {
+        Self {
+            secret: input.client_secret.clone(),
+            private_key: input.private_key.clone(),
+            is_client_id_given: input.client_id.is_given(),
+            is_certificate_given: input.certificate_pem.is_given(),
+            now,
+        }
+    }
+
+    /// Returns whether the client gets another proof of itself.
+    pub(super) const fn has_proof(&self) -> bool {
+        self.secret.is_given() || self.private_key.is_given()
+    }
+
+    /// Refuses to keep what was given for other endpoints than those that `moved`.
+    pub(super) fn refuse_elsewhere(
+        &self,
+        client: &ClientConfiguration,
+        moved: &[&str],
+        faults: &mut Faults,
+    ) {
+        for (path, given, kept) in [
+            ("client_secret", &self.secret, &client.client_secret),
+            ("private_key", &self.private_key, &client.private_key),
+        ] {
+            if let (Some(_), Field::Absent, [_, ..]) = (kept, given, moved) {
+                // Else whoever may change URLs could have it sent to a server of their own, or have it sign for one.
+                faults.add(
+                    path,
+                    format!(
+                        "must be given again with another {}: it goes nowhere that it was not given for",
+                        moved.join(", ")
+                    ),
+                );
+            }
+        }
+    }
+
+    /// Seals what was given, or takes away what is to go.
+    pub(super) fn seal(
+        self,
+        client: &mut ClientConfiguration,
+        context: &ClientContext<'_>,
+    ) -> Result<(), ApiError> {
+        let id = context.id;
+        for (given, stored, associated) in [
+            (
+                self.secret,
+                &mut client.client_secret,
+                ClientConfiguration::secret_context(id),
+            ),
+            (
+                self.private_key,
+                &mut client.private_key,
+                ClientConfiguration::private_key_context(id),
+            ),
+        ] {
+            match given {
+                Field::Absent => {}
+                Field::Null => *stored = None,
+                Field::Given(SecretText(plain)) => {
+                    *stored = Some(context.sealing_key.seal(&plain, &associated)?);
+                }
+            }
+        }
+        if client.private_key.is_none() {
+            client.certificate_pem = None;
+        }
+        Ok(())
+    }
 }
 
 /// Checks the credentials against flow and profile, and reads a key that is given. A service account's client id comes from
 /// its key.
-pub(super) fn check(
-    client: &mut ClientConfiguration,
-    new: &NewCredentials<'_>,
-    faults: &mut Faults,
-) {
-    if let Field::Given(SecretText(text)) = new.private_key {
+pub(super) fn check(client: &mut ClientConfiguration, new: &NewCredentials, faults: &mut Faults) {
+    if let Field::Given(SecretText(plain)) = &new.secret {
+        faults.text("client_secret", plain.expose_secret(), 4096);
+    }
+    if let Field::Given(SecretText(text)) = &new.private_key {
         read_key(client, text, new, faults);
     } else if new.is_certificate_given && client.certificate_pem.is_some() {
         faults.add(
@@ -111,11 +187,10 @@ fn check_method(client: &ClientConfiguration, has_key: bool, faults: &mut Faults
 
 fn read_key(
     client: &mut ClientConfiguration,
-    text: &mailmesh_secrets::SecretString,
-    new: &NewCredentials<'_>,
+    text: &SecretString,
+    new: &NewCredentials,
     faults: &mut Faults,
 ) {
-    use mailmesh_secrets::ExposeSecret;
     if text.expose_secret().len() > MOST_KEY_CHARACTERS {
         let message = format!("must have at most {MOST_KEY_CHARACTERS} characters");
         faults.add("private_key", message);

@@ -128,145 +128,137 @@ async fn an_application_proves_itself_by_secret_or_by_certificate() {
     world.finish().await.unwrap();
 }
 
+/// A request, the field that is at fault, and words of the remedy.
+type Case = (Value, &'static str, &'static str);
+
+fn cases_of(base: &Value, cases: Vec<Case>) -> Vec<Case> {
+    let changed = |(change, path, words): Case| (with(base, &change), path, words);
+    cases.into_iter().map(changed).collect()
+}
+
+fn service_account_cases(key: &KeyPair) -> Vec<Case> {
+    let oauth_client = json!({"web": {"client_id": "x"}}).to_string();
+    let pem = key.serialize_pem();
+    cases_of(
+        &service_account(key),
+        vec![
+            (json!({"private_key": null}), "private_key", "JSON key"),
+            (
+                json!({"private_key": "{}"}),
+                "private_key",
+                "service_account",
+            ),
+            (
+                json!({"private_key": oauth_client}),
+                "private_key",
+                "OAuth client",
+            ),
+            (json!({"private_key": pem}), "private_key", "JSON file"),
+            (json!({"client_id": "other"}), "client_id", "1045"),
+            (
+                json!({"client_secret": "s"}),
+                "client_secret",
+                "private_key",
+            ),
+            (json!({"flow": "user"}), "flow", "jwt_bearer"),
+        ],
+    )
+}
+
+fn application_cases() -> Vec<Case> {
+    let shared = "https://login.microsoftonline.com/common";
+    let delegated = json!(["https://outlook.office.com/IMAP.AccessAsUser.All"]);
+    let no_flow = json!({
+        "profile": "custom", "issuer": "https://a.example", "base_url": null, "flow": "jwt_bearer",
+        "scopes": ["mail"],
+    });
+    cases_of(
+        &app_only(),
+        vec![
+            (json!({"base_url": shared}), "base_url", "tenant"),
+            (json!({"base_url": null}), "base_url", "tenant"),
+            (
+                json!({"client_secret": null}),
+                "client_secret",
+                "private_key",
+            ),
+            (
+                json!({"token_endpoint_auth": "none"}),
+                "token_endpoint_auth",
+                "prove",
+            ),
+            (
+                json!({"token_endpoint_auth": "private_key_jwt"}),
+                "private_key",
+                "required",
+            ),
+            (json!({"scopes": delegated}), "scopes", ".default"),
+            (no_flow, "flow", "client_credentials"),
+        ],
+    )
+}
+
+fn certificate_cases(key: &KeyPair) -> Vec<Case> {
+    let ec = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let signing = json!({
+        "client_secret": null, "private_key": key.serialize_pem(),
+        "certificate_pem": certificate(key, 2099),
+    });
+    let by_curve = json!({
+        "private_key": ec.serialize_pem(), "certificate_pem": certificate(&ec, 2099),
+    });
+    let others = certificate(&rsa(), 2099);
+    let old = certificate(key, 2021);
+    let post = "client_secret_post";
+    cases_of(
+        &with(&app_only(), &signing),
+        vec![
+            (
+                json!({"certificate_pem": null}),
+                "certificate_pem",
+                "registered",
+            ),
+            (
+                json!({"certificate_pem": "none"}),
+                "certificate_pem",
+                "X.509",
+            ),
+            (
+                json!({"certificate_pem": others}),
+                "certificate_pem",
+                "another private key",
+            ),
+            (
+                json!({"certificate_pem": old}),
+                "certificate_pem",
+                "2021-01-01",
+            ),
+            (by_curve, "private_key", "RSA"),
+            (
+                json!({"private_key": "none"}),
+                "private_key",
+                "BEGIN PRIVATE KEY",
+            ),
+            (
+                json!({"token_endpoint_auth": post}),
+                "token_endpoint_auth",
+                "private_key_jwt",
+            ),
+        ],
+    )
+}
+
 #[tokio::test]
 async fn what_cannot_work_is_refused_with_its_remedy() {
     let world = World::new().await.unwrap();
-    let (key, ec) = (
-        rsa(),
-        KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap(),
-    );
-    let pem = key.serialize_pem();
-    let signing = |change: Value| {
-        let base = with(
-            &app_only(),
-            &json!({"client_secret": null, "private_key": pem, "certificate_pem": certificate(&key, 2099)}),
-        );
-        with(&base, &change)
-    };
-    let oauth_client = json!({"web": {"client_id": "x"}}).to_string();
-    let cases = [
-        (
-            with(&service_account(&key), &json!({"private_key": null})),
-            "private_key",
-            "JSON key",
-        ),
-        (
-            with(&service_account(&key), &json!({"private_key": "{}"})),
-            "private_key",
-            "service_account",
-        ),
-        (
-            with(
-                &service_account(&key),
-                &json!({"private_key": oauth_client}),
-            ),
-            "private_key",
-            "OAuth client",
-        ),
-        (
-            with(&service_account(&key), &json!({"private_key": pem})),
-            "private_key",
-            "JSON file",
-        ),
-        (
-            with(&service_account(&key), &json!({"client_id": "other"})),
-            "client_id",
-            "1045",
-        ),
-        (
-            with(&service_account(&key), &json!({"client_secret": "s"})),
-            "client_secret",
-            "private_key",
-        ),
-        (
-            with(&service_account(&key), &json!({"flow": "user"})),
-            "flow",
-            "jwt_bearer",
-        ),
-        (
-            with(
-                &app_only(),
-                &json!({"base_url": "https://login.microsoftonline.com/common"}),
-            ),
-            "base_url",
-            "tenant",
-        ),
-        (
-            with(&app_only(), &json!({"base_url": null})),
-            "base_url",
-            "tenant",
-        ),
-        (
-            with(&app_only(), &json!({"client_secret": null})),
-            "client_secret",
-            "private_key",
-        ),
-        (
-            with(&app_only(), &json!({"token_endpoint_auth": "none"})),
-            "token_endpoint_auth",
-            "prove",
-        ),
-        (
-            with(
-                &app_only(),
-                &json!({"token_endpoint_auth": "private_key_jwt"}),
-            ),
-            "private_key",
-            "required",
-        ),
-        (
-            with(
-                &app_only(),
-                &json!({"scopes": ["https://outlook.office.com/IMAP.AccessAsUser.All"]}),
-            ),
-            "scopes",
-            ".default",
-        ),
-        (
-            signing(json!({"certificate_pem": null})),
-            "certificate_pem",
-            "registered",
-        ),
-        (
-            signing(json!({"certificate_pem": "none"})),
-            "certificate_pem",
-            "X.509",
-        ),
-        (
-            signing(json!({"certificate_pem": certificate(&rsa(), 2099)})),
-            "certificate_pem",
-            "another private key",
-        ),
-        (
-            signing(json!({"certificate_pem": certificate(&key, 2021)})),
-            "certificate_pem",
-            "2021-01-01",
-        ),
-        (
-            signing(
-                json!({"private_key": ec.serialize_pem(), "certificate_pem": certificate(&ec, 2099)}),
-            ),
-            "private_key",
-            "RSA",
-        ),
-        (
-            signing(json!({"private_key": "none"})),
-            "private_key",
-            "BEGIN PRIVATE KEY",
-        ),
-        (
-            signing(json!({"token_endpoint_auth": "client_secret_post"})),
-            "token_endpoint_auth",
-            "private_key_jwt",
-        ),
-        (
-            json!({"key": "c", "profile": "custom", "client_id": "x", "issuer": "https://a.example", "flow": "jwt_bearer"}),
-            "flow",
-            "client_credentials",
-        ),
-    ];
+    let key = rsa();
+    let service_accounts = service_account_cases(&key).into_iter();
+    let applications = application_cases().into_iter();
 
-    for (body, path, words) in cases {
+    for (body, path, words) in service_accounts
+        .chain(applications)
+        .chain(certificate_cases(&key))
+    {
         let refused = world.post(PATH, body).await.unwrap();
 
         assert_eq!(refused.status, 400, "{path} {words}: {}", refused.text);

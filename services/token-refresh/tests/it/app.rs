@@ -44,7 +44,7 @@ async fn start(personality: Personality, flow: Flow) -> Result<App> {
         mailboxes: Vec::new(),
     };
     if flow == Flow::JwtBearer {
-        client.profile = "google_service_account".to_owned();
+        "google_service_account".clone_into(&mut client.profile);
         client.token_url = Some(format!("{issuer}/token"));
         client.scopes = vec![GMAIL.to_owned()];
         let file = json!({
