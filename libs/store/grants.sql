@@ -50,8 +50,12 @@ GRANT SELECT ON _sqlx_migrations TO mailmesh_admin, mailmesh_auth_callback, mail
 GRANT SELECT, INSERT, UPDATE, DELETE ON replicas, outbox TO mailmesh_admin, mailmesh_auth_callback,
     mailmesh_token_refresh, mailmesh_inbound_fetcher, mailmesh_outbound_sender;
 
--- admin: what operators set up and decide. It stores secrets sealed, and reads no token: it has no key to open them.
-GRANT SELECT, INSERT, UPDATE, DELETE ON client_configurations, accounts, api_keys TO mailmesh_admin;
+-- admin: what operators set up and decide. It stores secrets sealed, and reads none: it has no key to open them.
+GRANT SELECT, INSERT, UPDATE, DELETE ON api_keys TO mailmesh_admin;
+GRANT INSERT, UPDATE, DELETE ON client_configurations, accounts TO mailmesh_admin;
+SELECT pg_temp.grant_columns('SELECT', 'client_configurations', 'mailmesh_admin',
+                             ARRAY['client_secret_sealed', 'private_key_sealed']);
+SELECT pg_temp.grant_columns('SELECT', 'accounts', 'mailmesh_admin', ARRAY['password_sealed']);
 GRANT SELECT, INSERT, UPDATE ON account_status TO mailmesh_admin;
 GRANT SELECT, INSERT ON account_leases TO mailmesh_admin;
 GRANT INSERT, DELETE ON sign_ins TO mailmesh_admin;
@@ -63,10 +67,14 @@ GRANT SELECT, UPDATE ON mailbox_cursors TO mailmesh_admin;
 -- Deleting an account removes the first part of its mails at once.
 GRANT SELECT, UPDATE, DELETE ON listed_mails, received_mails, quarantined_mails, outbound_mails TO mailmesh_admin;
 GRANT SELECT, UPDATE ON send_attempts TO mailmesh_admin;
+-- A queued mail is shown with what its account waits for.
+GRANT SELECT ON outbound_blocks TO mailmesh_admin;
 
 -- auth-callback, on the public internet: sign-ins and the grants they give. It reads no mailbox's password, no mail, no API key.
 SELECT pg_temp.grant_columns('SELECT', 'accounts', 'mailmesh_auth_callback', ARRAY['password_sealed']);
-GRANT UPDATE (grant_id, revision, updated_at) ON accounts TO mailmesh_auth_callback;
+GRANT UPDATE (grant_id, revision, connection_revision, updated_at) ON accounts TO mailmesh_auth_callback;
+-- It tries the account at its mail server, and records that it works.
+GRANT SELECT, UPDATE (proved_at, proved_revision) ON account_status TO mailmesh_auth_callback;
 GRANT SELECT ON client_configurations TO mailmesh_auth_callback;
 GRANT UPDATE (token_origin) ON client_configurations TO mailmesh_auth_callback;
 GRANT SELECT, UPDATE ON sign_ins TO mailmesh_auth_callback;
@@ -78,7 +86,7 @@ GRANT SELECT ON client_configurations TO mailmesh_token_refresh;
 GRANT UPDATE (refusal, token_origin) ON client_configurations TO mailmesh_token_refresh;
 GRANT SELECT, INSERT, UPDATE ON grants TO mailmesh_token_refresh;
 -- It starts the grants of accounts whose client needs no person.
-GRANT UPDATE (grant_id, revision, updated_at) ON accounts TO mailmesh_token_refresh;
+GRANT UPDATE (grant_id, revision, connection_revision, updated_at) ON accounts TO mailmesh_token_refresh;
 
 -- Both that hold accounts: their leases and state, and the tokens and passwords that they sign in with.
 GRANT SELECT ON accounts, grants, mailbox_cursors TO mailmesh_inbound_fetcher, mailmesh_outbound_sender;

@@ -19,6 +19,6 @@ pub use binary::binary;
 pub use events::{Events, SeenEvent};
 pub use mailbox::{GreenMailbox, SandboxMailbox};
 pub use mesh::{Mesh, ReplicaNumber};
-pub use replica::{Service, SignIn};
+pub use replica::{ResidentMemory, Service, SignIn};
 pub use restored::Restored;
 pub use world::{Leftovers, Locked, World, WorldSettings};

@@ -12,11 +12,12 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::binary::binary;
-use crate::replica::{Replica, Service, SignIn};
+use crate::replica::{Replica, ResidentMemory, Service, SignIn};
 
 /// Each mesh is half a dozen processes; more at once only wait for each other.
 static ROOM: Semaphore = Semaphore::const_new(2);
 const LOG_LINES: usize = 60;
+const MIB: u64 = 1024 * 1024;
 
 /// Which replica of a mesh is meant; also that of one that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,6 +203,15 @@ impl Mesh {
         Ok(shown)
     }
 
+    /// Returns the most memory that a replica has had since it began, and what it has now, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it has ended, and where the system does not tell.
+    pub fn memory(&mut self, number: ReplicaNumber) -> anyhow::Result<ResidentMemory> {
+        self.replica(number)?.memory()
+    }
+
     /// Stops all that run, and returns everything that was logged, by log file.
     ///
     /// # Errors
@@ -305,6 +315,9 @@ fn config(base: &MeshBase, extra: &str, folder: &Path, [admin, callback]: [u16; 
     let (nats_url, prefix) = (&base.address.bus.url, base.prefix());
     let postgres_url = base.address.postgres_url.expose_secret();
     let folder = folder.display();
+    let streams = &base.address.bus.streams;
+    let commands_max_bytes = streams.mail_send_max_bytes.max(64 * MIB);
+    let raw_max_bytes = streams.raw_max_bytes.max(128 * MIB);
     format!(
         r#"
 [telemetry]
@@ -317,8 +330,8 @@ prefix = "{prefix}"
 events_max_age_seconds = 0
 raw_max_age_seconds = 0
 events_max_bytes = 67108864
-mail_send_max_bytes = 67108864
-raw_max_bytes = 134217728
+mail_send_max_bytes = {commands_max_bytes}
+raw_max_bytes = {raw_max_bytes}
 dead_letters_max_bytes = 16777216
 [postgres]
 url = "{postgres_url}"
@@ -345,6 +358,27 @@ pub(crate) fn check_no_errors(logs: &[(String, String)]) -> anyhow::Result<()> {
             |line: &&str| line.contains(r#""level":"ERROR""#) || line.contains("panicked at");
         if let Some(line) = text.lines().find(is_error) {
             bail!("{name} holds an error: {}", shortened(line));
+        }
+    }
+    Ok(())
+}
+
+/// Fails with the line when one names an account by its id alone, which no operator knows, or repeats what its span says.
+pub(crate) fn check_account_keys(logs: &[(String, String)]) -> anyhow::Result<()> {
+    for (name, text) in logs {
+        for line in text.lines() {
+            let Ok(Value::Object(fields)) = serde_json::from_str(line) else {
+                continue;
+            };
+            let span = fields.get("span").and_then(Value::as_object);
+            let of_span = |field: &str| span.is_some_and(|span| span.contains_key(field));
+            let of_line = |field: &str| fields.contains_key(field);
+            let has = |field: &str| of_line(field) || of_span(field);
+            let is_alone = has("account.id") && !has("account.key");
+            let is_repeated = of_line("account.id") && of_span("account.id");
+            if is_alone || is_repeated {
+                bail!("{name} names an account without its key, or twice: {line}");
+            }
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context;
+pub use mailmesh_bus::ServiceUser as Service;
 use mailmesh_embedded::{StopSignal, Supervised, free_port};
 use mailmesh_secrets::SecretString;
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,43 +13,6 @@ use rustix::process::{Pid, Signal, kill_process};
 /// A debug build on a busy machine.
 const READY_LIMIT: Duration = Duration::from_secs(40);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
-
-/// One of the five services.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Service {
-    /// HTTP API and pages.
-    Admin,
-    /// Sign-ins.
-    AuthCallback,
-    /// Refreshes.
-    TokenRefresh,
-    /// Inbound mail.
-    InboundFetcher,
-    /// Outbound mail.
-    OutboundSender,
-}
-
-impl Service {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Admin,
-        Self::AuthCallback,
-        Self::TokenRefresh,
-        Self::InboundFetcher,
-        Self::OutboundSender,
-    ];
-
-    /// Returns its subcommand.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::AuthCallback => "auth-callback",
-            Self::TokenRefresh => "token-refresh",
-            Self::InboundFetcher => "inbound-fetcher",
-            Self::OutboundSender => "outbound-sender",
-        }
-    }
-}
 
 /// How a service reaches its servers.
 #[derive(Debug, Clone)]
@@ -60,6 +24,14 @@ pub struct SignIn {
     pub inbox_prefix: String,
     /// Postgres, with role and password.
     pub postgres_url: SecretString,
+}
+
+/// Memory of a process, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResidentMemory {
+    /// The most since the process began.
+    pub peak: u64,
+    pub now: u64,
 }
 
 /// A process of the binary that runs one service; killed when dropped.
@@ -129,6 +101,21 @@ impl Replica {
     pub(crate) async fn kill9(&mut self) {
         self.has_ended = true;
         self.process.kill().await;
+    }
+
+    pub(crate) fn memory(&self) -> anyhow::Result<ResidentMemory> {
+        let path = format!("/proc/{}/status", self.process.pid());
+        let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+        let bytes_of = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            let kib = line.and_then(|text| text.trim().strip_suffix(" kB")?.parse().ok());
+            let kib: u64 = kib.with_context(|| format!("no {field} in {path}"))?;
+            anyhow::Ok(kib * 1024)
+        };
+        Ok(ResidentMemory {
+            peak: bytes_of("VmHWM:")?,
+            now: bytes_of("VmRSS:")?,
+        })
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {

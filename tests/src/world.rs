@@ -10,7 +10,7 @@ use mailmesh_testkit::{Api, MeshAddress, MeshBase, check_no_secrets, eventually}
 use serde_json::{Value, json};
 
 use crate::events::Events;
-use crate::mesh::{Mesh, ReplicaNumber, check_no_errors};
+use crate::mesh::{Mesh, ReplicaNumber, check_account_keys, check_no_errors};
 use crate::replica::{Service, SignIn};
 
 pub(crate) const CLIENT: &str = "sandbox";
@@ -209,6 +209,7 @@ impl World {
         if !leftovers.has_errors {
             check_no_errors(&logs)?;
         }
+        check_account_keys(&logs)?;
         // Those that came with later refreshes, too.
         let mut tx = self.base.begin().await?;
         let accounts = account::list(&mut tx).await?;

@@ -16,7 +16,7 @@ mod layering {
         ("mail", &["domain", "secrets"]),
         ("sandbox", &["domain"]),
         ("store", &["domain", "events", "secrets"]),
-        ("bus", &["events"]),
+        ("bus", &["domain", "events"]),
         (
             "accounts",
             &[

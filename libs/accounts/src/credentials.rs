@@ -1,5 +1,7 @@
 use futures_util::future::BoxFuture;
-use mailmesh_domain::{Authorisation, ErrorChain, GrantId, GrantState, MustAct, Verdict};
+use mailmesh_domain::{
+    Authorisation, ErrorChain, FailureCause, GrantId, GrantState, History, Verdict, responsibility,
+};
 use mailmesh_events::token::RefreshToken;
 use mailmesh_events::{Problem, subject};
 use mailmesh_mail::Credentials;
@@ -64,20 +66,8 @@ impl CredentialsError {
     /// Says what the failure means and who must act.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Self::NoPassword | Self::Secret(_) => {
-                Verdict::needs_administrator(MustAct::Administrator)
-            }
-            Self::NoGrant => Verdict::needs_sign_in(),
-            Self::GrantRefused { problem, .. } => Verdict {
-                kind: problem.kind,
-                who: problem.must_act,
-                ..Verdict::transient()
-            },
-            Self::TokenOver { .. } => Verdict::transient(),
-            Self::Store(_) => Verdict {
-                who: MustAct::Administrator,
-                ..Verdict::transient()
-            },
+            Self::GrantRefused { problem, .. } => problem.verdict(),
+            other => responsibility(other.failure_cause(), History::WORKS).verdict,
         }
     }
 
@@ -85,7 +75,21 @@ impl CredentialsError {
     pub fn problem(&self) -> Problem {
         match self {
             Self::GrantRefused { problem, .. } => (**problem).clone(),
-            other => Problem::new(ErrorChain(other).sentence(), other.verdict()),
+            other => {
+                let decided = responsibility(other.failure_cause(), History::WORKS);
+                Problem::decided(ErrorChain(other).sentence(), &decided)
+            }
+        }
+    }
+
+    const fn failure_cause(&self) -> FailureCause {
+        match self {
+            Self::NoPassword => FailureCause::NoPassword,
+            Self::Secret(_) => FailureCause::AccountSecretSealed,
+            Self::NoGrant => FailureCause::NotSignedIn,
+            Self::GrantRefused { .. } => FailureCause::GrantDead,
+            Self::TokenOver { .. } => FailureCause::Transient,
+            Self::Store(_) => FailureCause::MeshFailed,
         }
     }
 }
@@ -167,7 +171,7 @@ pub fn open_credentials(
     let (credentials, token) = match account.authorisation {
         Authorisation::None => (Credentials::None, None),
         Authorisation::Password => {
-            let sealed = account.password.as_ref();
+            let sealed = account.password.sealed();
             let sealed = sealed.ok_or(CredentialsError::NoPassword)?;
             let password = keys.open(sealed, &Account::password_context(account.id))?;
             (Credentials::Password { login, password }, None)
@@ -197,18 +201,19 @@ fn check(grant: &Grant, refused: Option<i64>, now: OffsetDateTime) -> Result<(),
     if grant.access_expires_at > now && !is_refused {
         return Ok(());
     }
-    let verdict = match grant.state {
+    let cause = match grant.state {
         GrantState::Active => {
             return Err(CredentialsError::TokenOver {
                 grant_id: grant.id,
                 generation,
             });
         }
-        GrantState::SignInRequired => Verdict::needs_sign_in(),
-        GrantState::Suspended => Verdict::needs_administrator(MustAct::Administrator),
+        GrantState::SignInRequired => FailureCause::GrantDead,
+        GrantState::Suspended => FailureCause::GrantSuspended,
     };
     let known = grant.problem.clone();
-    let problem = known.unwrap_or_else(|| Problem::new("The grant is refused", verdict));
+    let decided = || responsibility(cause, History::WORKS);
+    let problem = known.unwrap_or_else(|| Problem::decided("The grant is refused", &decided()));
     Err(CredentialsError::GrantRefused {
         generation,
         problem: Box::new(problem),

@@ -44,19 +44,19 @@ pub struct GroupSettings {
 pub struct GroupCommit<W: GroupWrite> {
     write: Arc<W>,
     settings: GroupSettings,
-    waiting: mpsc::Receiver<Waiting<W>>,
+    waiting: mpsc::Receiver<PendingMember<W>>,
 }
 
 /// Adds members to the groups of a [`GroupCommit`].
 pub struct GroupHandle<W: GroupWrite> {
-    waiting: mpsc::Sender<Waiting<W>>,
+    waiting: mpsc::Sender<PendingMember<W>>,
 }
 
 /// The answer that a member waits for.
 #[derive(Debug)]
 pub struct GroupReceipt<A>(oneshot::Receiver<A>);
 
-type Waiting<W> = (
+type PendingMember<W> = (
     <W as GroupWrite>::Member,
     oneshot::Sender<<W as GroupWrite>::Answer>,
 );
@@ -110,7 +110,7 @@ impl<W: GroupWrite> GroupCommit<W> {
 async fn write_group<W: GroupWrite>(
     write: Arc<W>,
     settings: GroupSettings,
-    group: Vec<Waiting<W>>,
+    group: Vec<PendingMember<W>>,
 ) {
     let (members, waiting): (Vec<_>, Vec<_>) = group.into_iter().unzip();
     match write.write(&members).await {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mailmesh_bus::BusFault;
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{FailureCause, History, responsibility};
 use mailmesh_events::Problem;
 use mailmesh_store::StoreError;
 use tokio::time::Instant;
@@ -87,7 +87,7 @@ impl ReplicaHealth {
         match (before, fault) {
             (before, Some(fault)) if before.as_ref() != Some(&fault) => error!(
                 error = &fault as &dyn std::error::Error,
-                action = fault.action(),
+                action = responsibility(cause_of(&fault), History::WORKS).action,
                 "NATS does not do its work: mail waits where it is"
             ),
             (Some(_), None) => info!("NATS does its work again"),
@@ -98,18 +98,25 @@ impl ReplicaHealth {
     /// Describes what keeps all of the replica's accounts from being worked on.
     pub(crate) fn problem(&self) -> Option<Problem> {
         let fault = self.lock().fault.clone()?;
-        let verdict = Verdict {
-            who: MustAct::Administrator,
-            ..Verdict::transient()
-        };
-        let problem = Problem::new(sentence(&fault), verdict)
-            .with_action(fault.action())
+        let decided = responsibility(cause_of(&fault), History::WORKS);
+        let problem = Problem::decided(sentence(&fault), &decided)
             .with_mail("Mail waits where it is and follows once this is solved.");
         Some(problem)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn cause_of(fault: &BusFault) -> FailureCause {
+    match fault {
+        BusFault::Silent => FailureCause::BusSilent,
+        BusFault::NoJetStream => FailureCause::NoJetStream,
+        BusFault::StreamSilent { .. } => FailureCause::StreamSilent,
+        BusFault::StreamGone { .. } => FailureCause::StreamGone,
+        BusFault::StreamFull { .. } => FailureCause::StreamFull,
+        BusFault::NoStorage { .. } => FailureCause::NoStorage,
     }
 }
 

@@ -13,16 +13,17 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use mailmesh_domain::{AccountId, Direction, GrantId};
 use mailmesh_store::account_status::StoredState;
+use mailmesh_store::grant::Grant;
 use mailmesh_store::{StoreError, account, account_status, grant};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
 use crate::{AccountSnapshot, AccountWork, LeaseChange, LeaseKeeper, Leases, Replica};
 use inputs::{Input, Inputs};
-use registry::Running;
+use registry::RunningWorker;
 pub use registry::{Overlap, WorkerRegistry, WorkerView};
 
 /// Maximum accounts whose state is loaded with one round of queries.
@@ -69,7 +70,7 @@ impl fmt::Debug for AccountHost {
     }
 }
 
-enum Happened {
+enum HostInput {
     Stop,
     Lease(Option<LeaseChange>),
     Ended(Result<(Id, ()), JoinError>),
@@ -109,16 +110,16 @@ impl AccountHost {
         let mut inputs = Inputs::open(&self.replica.bus, &self.settings).await;
         loop {
             let happened = tokio::select! {
-                () = stop.cancelled() => Happened::Stop,
-                change = changes.recv() => Happened::Lease(change),
-                Some(ended) = self.tasks.join_next_with_id() => Happened::Ended(ended),
-                input = inputs.next() => Happened::Input(input),
+                () = stop.cancelled() => HostInput::Stop,
+                change = changes.recv() => HostInput::Lease(change),
+                Some(ended) = self.tasks.join_next_with_id() => HostInput::Ended(ended),
+                input = inputs.next() => HostInput::Input(input),
             };
             match happened {
-                Happened::Stop | Happened::Lease(None) => break,
-                Happened::Lease(Some(change)) => self.follow(change).await,
-                Happened::Ended(ended) => self.note_end(ended, &mut inputs),
-                Happened::Input(input) => self.take(input, &mut inputs).await,
+                HostInput::Stop | HostInput::Lease(None) => break,
+                HostInput::Lease(Some(change)) => self.follow(change).await,
+                HostInput::Ended(ended) => self.note_end(ended, &mut inputs),
+                HostInput::Input(input) => self.take(input, &mut inputs).await,
             }
         }
         self.finish().await;
@@ -137,7 +138,7 @@ impl AccountHost {
                 id.map(|id| self.registry.wake(id));
                 inputs.look_soon();
             }
-            Input::TokenRefreshed(grant_id) => self.registry.wake_grant(grant_id),
+            Input::GrantChanged(grant_id) => self.registry.wake_grant(grant_id),
             Input::LookDue => {
                 self.registry.end_overdue(HANDOVER);
                 self.start_idle().await;
@@ -147,6 +148,7 @@ impl AccountHost {
                 self.compare_revisions(changed.collect()).await;
             }
             Input::CheckDue => {
+                // Hints come by core NATS, which delivers at most once: what was not heard is found here.
                 self.registry.forgive();
                 self.start_idle().await;
                 self.compare_revisions(self.registry.revisions()).await;
@@ -195,9 +197,12 @@ impl AccountHost {
         }
         let signals = Arc::<crate::WorkerSignals>::default();
         let (key, grant_id, revision) = (account.key.clone(), account.grant_id, account.revision);
+        let span = self.work.log_span(account);
         let worker = self.work.worker(snapshot, Arc::clone(&signals));
-        let running = Running {
+        let worker = worker.instrument(span.clone());
+        let running = RunningWorker {
             key,
+            span,
             grant_id,
             revision,
             signals,
@@ -229,11 +234,11 @@ impl AccountHost {
             Ok((task, ())) => (task, None),
             Err(error) => (error.id(), error.is_panic().then_some(error)),
         };
-        let Some(id) = self.registry.remove(task, panic.is_some()) else {
+        let Some((id, span)) = self.registry.remove(task, panic.is_some()) else {
             return;
         };
         if let Some(panic) = panic {
-            error!(account.id = %id, error = &panic as &dyn Error, "A worker panicked");
+            span.in_scope(|| error!(error = &panic as &dyn Error, "A worker panicked"));
         }
         if self.registry.is_held(id) {
             inputs.look_soon();
@@ -260,7 +265,8 @@ impl AccountHost {
             match current.get(&id) {
                 Some(current) if *current == revision => {}
                 Some(_) => {
-                    info!(account.id = %id, "The account was changed; it gets a new worker");
+                    let span = self.registry.span(id);
+                    span.in_scope(|| info!("The account was changed; it gets a new worker"));
                     self.registry.restart(id);
                 }
                 None => self.registry.lose(&[id]),
@@ -285,7 +291,8 @@ impl AccountHost {
                 Ok(stored) => {
                     for (id, state) in stored {
                         if self.registry.doubt_state(id, &state) {
-                            info!(account.id = %id, stored = %state.state, "The account's row holds another state than was recorded");
+                            let span = self.registry.span(id);
+                            span.in_scope(|| info!(stored = %state.state, "The account's row holds another state than was recorded"));
                         }
                     }
                 }
@@ -304,19 +311,20 @@ impl AccountHost {
         Ok(states)
     }
 
-    /// Wakes accounts that wait for a token which has come without a hint.
+    /// Wakes accounts that wait for a token which has come without a hint, or for which no token comes any more.
     async fn look_for_tokens(&self, with_patient: bool) {
         let waiting = self.registry.awaited_grants(with_patient);
         if waiting.is_empty() {
             return;
         }
-        let ids: BTreeSet<GrantId> = waiting.iter().map(|(id, _)| *id).collect();
+        let ids: BTreeSet<GrantId> = waiting.iter().map(|awaited| awaited.id).collect();
         let ids: Vec<GrantId> = ids.into_iter().collect();
-        match self.list_generations(&ids).await {
-            Ok(generations) => {
-                for (id, refused) in waiting {
-                    if generations.get(&id).is_some_and(|found| *found > refused) {
-                        self.registry.wake_grant(id);
+        match self.list_grants(&ids).await {
+            Ok(grants) => {
+                for awaited in waiting {
+                    let found = grants.get(&awaited.id);
+                    if found.is_some_and(|grant| awaited.has_ended(grant)) {
+                        self.registry.wake_grant(awaited.id);
                     }
                 }
             }
@@ -324,12 +332,12 @@ impl AccountHost {
         }
     }
 
-    async fn list_generations(&self, ids: &[GrantId]) -> Result<HashMap<GrantId, i64>, StoreError> {
+    async fn list_grants(&self, ids: &[GrantId]) -> Result<HashMap<GrantId, Grant>, StoreError> {
         let mut tx = self.replica.database.begin().await?;
         let grants = grant::list_by_ids(&mut tx, ids).await?;
         tx.commit().await?;
         let grants = grants.into_iter();
-        Ok(grants.map(|grant| (grant.id, grant.generation)).collect())
+        Ok(grants.map(|grant| (grant.id, grant)).collect())
     }
 
     /// Waits for the workers to end, aborts the rest, and gives the leases up.

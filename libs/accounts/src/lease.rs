@@ -36,7 +36,7 @@ pub enum LeaseChange {
 pub struct LeaseKeeper {
     replica: Replica,
     direction: Direction,
-    released: Arc<Released>,
+    released: Arc<ReleasedLeases>,
     changes: mpsc::Sender<LeaseChange>,
     /// Accounts reported to the service as gained.
     held: HashSet<AccountId>,
@@ -58,7 +58,7 @@ struct LastLook {
 
 /// What one look has given.
 #[derive(Debug)]
-struct Looked {
+struct LeaseLook {
     now: LastLook,
     /// All leases, if they were read.
     renewed: Option<Vec<AccountId>>,
@@ -69,17 +69,17 @@ struct Looked {
 #[derive(Debug, Clone)]
 pub struct Leases {
     replica: Replica,
-    released: Arc<Released>,
+    released: Arc<ReleasedLeases>,
 }
 
 /// Accounts on which work has ended; their leases are given up with the next look.
 #[derive(Debug, Default)]
-struct Released {
+struct ReleasedLeases {
     accounts: Mutex<HashSet<AccountId>>,
     wake: Notify,
 }
 
-impl Released {
+impl ReleasedLeases {
     fn lock(&self) -> MutexGuard<'_, HashSet<AccountId>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,7 +91,7 @@ impl LeaseKeeper {
         replica: Replica,
         direction: Direction,
     ) -> (Self, mpsc::Receiver<LeaseChange>, Leases) {
-        let released = Arc::<Released>::default();
+        let released = Arc::<ReleasedLeases>::default();
         let (changes, receiver) = mpsc::channel(16);
         let leases = Leases {
             replica: replica.clone(),
@@ -182,7 +182,7 @@ impl LeaseKeeper {
     }
 
     /// Writes the heartbeat, reads all leases if something may have changed, and acquires what is missing to a fair share.
-    async fn look(&self, released: &[AccountId]) -> Result<Looked, StoreError> {
+    async fn look(&self, released: &[AccountId]) -> Result<LeaseLook, StoreError> {
         let id = self.replica.id;
         let mut tx = self.replica.database.begin_urgent().await?;
         let alive = replica::beat(&mut tx, id, self.replica.service).await?;
@@ -213,7 +213,7 @@ impl LeaseKeeper {
             Vec::new()
         };
         tx.commit().await?;
-        Ok(Looked {
+        Ok(LeaseLook {
             now,
             renewed,
             acquired,

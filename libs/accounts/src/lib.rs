@@ -33,7 +33,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use mailmesh_bus::{Bus, StreamKind};
 use mailmesh_domain::{Clock, EventId, ReplicaId};
-use mailmesh_events::{Encoded, Event};
+use mailmesh_events::{EncodedEvent, Event};
 use mailmesh_store::{Database, StoreError, replica};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -47,7 +47,7 @@ pub use host::{AccountHost, HostSettings, Overlap, WorkerRegistry, WorkerView};
 pub use lease::{LeaseChange, LeaseKeeper, Leases};
 pub use limit::{ConnectPermit, ConnectSettings, ConnectSettingsError};
 pub use memory::{MemoryBudget, MemoryPermit, MemoryShare};
-pub use registration::open_registration;
+pub use registration::{open_registration, read_registration};
 pub use relay::{Relay, RelayError, RelayHandle};
 pub use servers::{EndpointError, MailServers};
 pub use snapshot::AccountSnapshot;
@@ -121,7 +121,7 @@ impl Replica {
     ///
     /// # Errors
     /// When the event cannot be written as JSON.
-    pub fn encode<E: Event>(&self, event: &E) -> Result<Encoded, serde_json::Error> {
+    pub fn encode<E: Event>(&self, event: &E) -> Result<EncodedEvent, serde_json::Error> {
         let id = EventId::generate(&*self.clock);
         mailmesh_events::encode(event, id, &self.source(), self.clock.now())
     }

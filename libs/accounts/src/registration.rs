@@ -9,8 +9,8 @@ use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::client_configuration::ClientConfiguration;
 use url::Url;
 
-/// Opens the secrets of a stored client configuration and reads its URLs; `clock` dates what it signs. Whoever sends people to the provider adds the redirect
-/// URI.
+/// Opens the secrets of a stored client configuration and reads its URLs; `clock` dates what it signs. Whoever sends people to
+/// the provider adds the redirect URI.
 ///
 /// # Errors
 /// [`ProviderError`], which names the field.
@@ -20,7 +20,20 @@ pub fn open_registration(
     clock: &Arc<dyn Clock>,
 ) -> Result<RegisteredClient, ProviderError> {
     let context = ClientConfiguration::secret_context(row.id);
-    let secret = row.client_secret.as_ref();
+    let secret = row.client_secret.sealed();
+    let mut registered = read_registration(row)?;
+    registered.registration.client_secret = secret
+        .map(|secret| keys.open(secret, &context))
+        .transpose()?;
+    registered.registration.signer = open_signer(row, keys, clock)?;
+    Ok(registered)
+}
+
+/// Reads a stored client configuration without its secrets: enough to find the provider, not to be let in there.
+///
+/// # Errors
+/// [`ProviderError`], which names the field.
+pub fn read_registration(row: &ClientConfiguration) -> Result<RegisteredClient, ProviderError> {
     let url = |field: &'static str, text: &Option<String>| {
         let parsed = text.as_ref().map(|text| Url::parse(text)).transpose();
         parsed.map_err(|_| ProviderError::BadUrl { field })
@@ -29,10 +42,8 @@ pub fn open_registration(
         profile: row.profile.parse::<Profile>()?,
         flow: row.flow,
         client_id: row.client_id.clone(),
-        client_secret: secret
-            .map(|secret| keys.open(secret, &context))
-            .transpose()?,
-        signer: open_signer(row, keys, clock)?,
+        client_secret: None,
+        signer: None,
         auth: row.token_endpoint_auth,
         issuer: url("issuer", &row.issuer)?,
         authorize: url("authorize_url", &row.authorize_url)?,
@@ -58,7 +69,7 @@ fn open_signer(
     keys: &OpeningKeys,
     clock: &Arc<dyn Clock>,
 ) -> Result<Option<Signer>, ProviderError> {
-    let Some(sealed) = &row.private_key else {
+    let Some(sealed) = row.private_key.sealed() else {
         return Ok(None);
     };
     let opened = keys.open(sealed, &ClientConfiguration::private_key_context(row.id))?;

@@ -31,8 +31,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use self::chain::Published;
-use self::in_flight::InFlight;
+use self::chain::ChainResult;
+use self::in_flight::InFlightRows;
 
 const BATCH_ROWS: i64 = outbox::MOST_IN_FLIGHT;
 /// Age of a listing beyond which nothing of it is published: a replica that stood still for ten seconds counts as dead, and
@@ -59,7 +59,7 @@ pub struct Relay {
     /// The CloudEvents source of the service's events.
     source: String,
     wake: Arc<Notify>,
-    in_flight: InFlight,
+    in_flight: InFlightRows,
 }
 
 /// Wakes a [`Relay`].
@@ -108,7 +108,7 @@ impl Relay {
             replica,
             source,
             wake,
-            in_flight: InFlight::default(),
+            in_flight: InFlightRows::default(),
         };
         (relay, handle)
     }
@@ -179,7 +179,7 @@ impl Relay {
         &self,
         mut rows: Vec<OutboxRow>,
         deadline: Instant,
-    ) -> Result<Published, RelayError> {
+    ) -> Result<ChainResult, RelayError> {
         let stored = self.in_flight.find_stored(&self.bus, &rows).await?;
         rows.retain(|row| !stored.contains(&row.id));
         let entered = self.in_flight.enter(&rows);
@@ -190,7 +190,7 @@ impl Relay {
         Ok(published)
     }
 
-    async fn clear(&self, published: &Published) -> Result<(), RelayError> {
+    async fn clear(&self, published: &ChainResult) -> Result<(), RelayError> {
         if !published.is_progress() {
             return Ok(());
         }

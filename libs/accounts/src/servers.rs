@@ -1,4 +1,4 @@
-use mailmesh_domain::{AddressRule, Direction, MustAct, NetworkSettings, Verdict};
+use mailmesh_domain::{AddressRule, Direction, FailureCause, NetworkSettings};
 use mailmesh_mail::{Endpoint, Server, TlsError};
 use mailmesh_store::StoreError;
 use mailmesh_store::account::Account;
@@ -27,11 +27,19 @@ pub enum EndpointError {
 }
 
 impl EndpointError {
-    /// Says what the failure means and who must act.
-    pub fn verdict(&self) -> Verdict {
+    /// Returns what the failure is caused by, as far as it decides who must act.
+    pub const fn failure_cause(&self) -> FailureCause {
         match self {
-            Self::Address(_) => Verdict::needs_administrator(MustAct::Administrator),
-            Self::Tls(error) => error.verdict(),
+            Self::Address(_) => FailureCause::NoServer,
+            Self::Tls(error) => error.failure_cause(),
+        }
+    }
+
+    /// Names the setting that whoever must act has to change.
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "Set the account's host.",
+            Self::Tls(_) => "Correct the account's ca_pem.",
         }
     }
 }

@@ -1,16 +1,17 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::BoxFuture;
 use mailmesh_domain::{AccountState, FailureCause, Flow, History, responsibility};
 use mailmesh_events::account::{AccountFailing, AccountRecovered, AccountSignInRequired};
-use mailmesh_events::{Encoded, Problem};
+use mailmesh_events::{EncodedEvent, Problem};
 use mailmesh_store::account::Account;
-use mailmesh_store::account_status::{StateWrite, StoredState};
+use mailmesh_store::account_status::{SeenProof, SeenState, StateWrite, StoredState};
 use mailmesh_store::lease::LeaseTerm;
 use mailmesh_store::{StoreError, Tx, account_status, grant, outbox};
 use tracing::{error, info, warn};
 
-use crate::{Replica, WorkerSignals};
+use crate::{AccountSnapshot, Replica, WorkerSignals};
 
 /// Records an account's state for its worker: changes alone, and only while the replica holds the lease.
 ///
@@ -20,13 +21,19 @@ use crate::{Replica, WorkerSignals};
 pub struct RecordedState {
     term: LeaseTerm,
     signals: Arc<WorkerSignals>,
+    /// Some proof of the present settings is recorded: later ones follow in batches.
+    is_proved: AtomicBool,
 }
 
 impl RecordedState {
     /// Starts with the stored state.
-    pub fn new(term: LeaseTerm, stored: Option<StoredState>, signals: Arc<WorkerSignals>) -> Self {
-        signals.note_recorded(stored);
-        Self { term, signals }
+    pub fn new(snapshot: &AccountSnapshot, signals: Arc<WorkerSignals>) -> Self {
+        signals.note_recorded(snapshot.state.clone());
+        Self {
+            term: snapshot.term,
+            signals,
+            is_proved: AtomicBool::new(snapshot.has_worked),
+        }
     }
 
     /// Records a state, unless the row is known to hold it. A failure is logged; the next call tries again.
@@ -40,14 +47,19 @@ impl RecordedState {
         let wanted = StoredState {
             state,
             problem: problem.cloned(),
+            is_outdated: false,
         };
-        if !self.signals.is_state_doubted() && self.signals.recorded().as_ref() == Some(&wanted) {
+        let is_first_proof =
+            self.signals.proved_at().is_some() && !self.is_proved.load(Ordering::Relaxed);
+        let is_recorded = !is_first_proof
+            && !self.signals.is_state_doubted()
+            && self.signals.recorded().as_ref() == Some(&wanted);
+        if is_recorded {
             return Box::pin(std::future::ready(()));
         }
         Box::pin(async move {
             if let Err(error) = self.write(replica, account, wanted, false).await {
                 warn!(
-                    account.id = %account.id,
                     error = &error as &dyn std::error::Error,
                     "The account's state was not recorded; it is tried again"
                 );
@@ -67,6 +79,7 @@ impl RecordedState {
         let active = StoredState {
             state: AccountState::Active,
             problem: None,
+            is_outdated: false,
         };
         Box::pin(self.write(replica, account, active, true))
     }
@@ -82,8 +95,12 @@ impl RecordedState {
         state: AccountState,
         problem: &'a Problem,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
-        let problem = Some(problem.clone());
-        Box::pin(self.write(replica, account, StoredState { state, problem }, false))
+        let wanted = StoredState {
+            state,
+            problem: Some(problem.clone()),
+            is_outdated: false,
+        };
+        Box::pin(self.write(replica, account, wanted, false))
     }
 
     /// Records the last state again if the row was found to hold another.
@@ -96,7 +113,8 @@ impl RecordedState {
         account: &'a Account,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         match self.signals.recorded() {
-            Some(last) if self.signals.is_state_doubted() => {
+            // What was seen of other settings is not to be said of these.
+            Some(last) if self.signals.is_state_doubted() && !last.is_outdated => {
                 Box::pin(self.write(replica, account, last, false))
             }
             _ => Box::pin(std::future::ready(Ok(()))),
@@ -119,30 +137,44 @@ impl RecordedState {
         } else {
             wanted
         };
-        let StoredState { state, problem } = &wanted;
+        let StoredState { state, problem, .. } = &wanted;
         let (state, problem, now) = (*state, problem.as_ref(), replica.clock.now());
-        let written = account_status::set_state(&mut tx, &self.term, state, problem, now).await?;
+        let revision = account.revision;
+        let seen = SeenState {
+            state,
+            problem,
+            revision,
+        };
+        let written = account_status::set_state(&mut tx, &self.term, seen, now).await?;
         if written == StateWrite::NotOwner {
-            info!(account.id = %account.id, state = %state, "Another replica runs the account; its state is not ours to record");
+            info!(state = %state, "The account is another replica's or has other settings; its state is not ours to record");
             return Ok(());
         }
-        if is_proved {
-            account_status::set_proved(&mut tx, &[(account.id, now)]).await?;
+        let proved_at = self.signals.proved_at().or(is_proved.then_some(now));
+        if let Some(at) = proved_at {
+            let proof = SeenProof {
+                account_id: account.id,
+                revision,
+                at,
+            };
+            account_status::set_proved(&mut tx, &[proof]).await?;
         }
         let mut event = None;
-        if let StateWrite::Changed { was } = written {
-            event = event_of(replica, account, state, was, problem);
+        if let StateWrite::Changed { was, has_worked } = written {
+            event = event_of(replica, account, (&wanted, was), has_worked);
             outbox::insert(&mut tx, replica.id, event.as_slice(), now).await?;
         }
         tx.commit().await?;
-        if let StateWrite::Changed { was } = written {
+        if let StateWrite::Changed { was, .. } = written {
             let code = problem.and_then(|problem| problem.code.as_deref());
-            info!(account.id = %account.id, state = %state, %was, code, "Account state changed");
+            info!(state = %state, %was, code, "Account state changed");
         }
         if event.is_some() {
             replica.outbox.wake();
         }
         self.signals.note_recorded(Some(wanted));
+        self.is_proved
+            .fetch_or(proved_at.is_some(), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -174,21 +206,22 @@ fn without_sign_in(wanted: StoredState) -> StoredState {
     StoredState {
         state: AccountState::Failing,
         problem,
+        ..wanted
     }
 }
 
 fn event_of(
     replica: &Replica,
     account: &Account,
-    state: AccountState,
-    was: AccountState,
-    problem: Option<&Problem>,
-) -> Option<Encoded> {
+    (wanted, was): (&StoredState, AccountState),
+    has_worked: bool,
+) -> Option<EncodedEvent> {
     let key = account.key.clone();
-    let encoded = match (state, problem.cloned()) {
+    let encoded = match (wanted.state, wanted.problem.clone()) {
         (AccountState::Failing, Some(problem)) => replica.encode(&AccountFailing {
             account: key,
             problem,
+            is_unproved: !has_worked,
         }),
         (AccountState::SignInRequired, Some(problem)) => replica.encode(&AccountSignInRequired {
             account: key,
@@ -211,18 +244,19 @@ fn event_of(
 
 #[cfg(test)]
 mod tests {
-    use mailmesh_domain::{MustAct, Verdict};
+    use mailmesh_domain::MustAct;
 
     use super::*;
 
     #[test]
     fn an_application_that_is_not_let_in_is_nobodys_sign_in() {
-        let problem = Problem::new("535: no", Verdict::needs_sign_in())
+        let problem = Problem::new("535: no", FailureCause::GrantDead)
             .with_code(Some("535".to_owned()))
             .with_mail("Mail waits.");
         let asked = StoredState {
             state: AccountState::SignInRequired,
             problem: Some(problem),
+            is_outdated: false,
         };
 
         let told = without_sign_in(asked);

@@ -4,10 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::BoxFuture;
 use mailmesh_domain::AccountId;
 use mailmesh_store::StoreError;
+use mailmesh_store::account::Account;
 use mailmesh_store::account_status::StoredState;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::AccountSnapshot;
 
@@ -19,6 +21,9 @@ pub trait AccountWork: Send + Sync + 'static {
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> BoxFuture<'static, ()>;
+
+    /// Makes the span in which whatever concerns the account is logged, by its worker and about it.
+    fn log_span(&self, account: &Account) -> Span;
 
     /// Prepares many new workers with one query, which each would else have to make by itself. Called again until it
     /// succeeds.
@@ -78,8 +83,8 @@ impl WorkerSignals {
             .flatten()
     }
 
-    /// Asks to be woken once the grant has a newer generation than this one; none ends that. With `is_patient` a person
-    /// has to give it.
+    /// Asks to be woken once the grant has a newer generation than this one, or no token comes any more; none ends that. With
+    /// `is_patient` a person has to give it.
     pub fn wait_for_newer(&self, generation: Option<i64>, is_patient: bool) {
         self.is_patient.store(is_patient, Ordering::Relaxed);
         self.refused_generation
@@ -118,11 +123,15 @@ impl WorkerSignals {
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn is_patient(&self) -> bool {
+        self.is_patient.load(Ordering::Relaxed)
+    }
+
     /// Returns the generation that a newer one is waited for; without `with_patient` only if it may
     /// come at any moment.
     pub(crate) fn refused_generation(&self, with_patient: bool) -> Option<i64> {
         let generation = self.refused_generation.load(Ordering::Relaxed);
-        let is_asked = with_patient || !self.is_patient.load(Ordering::Relaxed);
+        let is_asked = with_patient || !self.is_patient();
         (generation >= 0 && is_asked).then_some(generation)
     }
 }

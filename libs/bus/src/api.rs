@@ -13,7 +13,7 @@ const NOT_FOUND: usize = 404;
 
 /// Why the JetStream API was asked in vain.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ApiError {
+pub(crate) enum JetStreamApiError {
     #[error("the question was not answered")]
     Unanswered(#[source] NatsCause),
     #[error("the question was refused")]
@@ -68,7 +68,7 @@ struct Delete {
 }
 
 #[derive(Deserialize)]
-struct Found {
+struct FoundMessage {
     message: StoredJson,
 }
 
@@ -90,7 +90,10 @@ pub(crate) struct StoredJson {
     pub(crate) time: OffsetDateTime,
 }
 
-pub(crate) async fn stream_info(bus: &Bus, stream: &str) -> Result<Option<StreamInfo>, ApiError> {
+pub(crate) async fn stream_info(
+    bus: &Bus,
+    stream: &str,
+) -> Result<Option<StreamInfo>, JetStreamApiError> {
     ask(bus, format!("STREAM.INFO.{stream}"), &serde_json::json!({})).await
 }
 
@@ -98,7 +101,7 @@ pub(crate) async fn consumer_state(
     bus: &Bus,
     stream: &str,
     consumer: &str,
-) -> Result<Option<ConsumerState>, ApiError> {
+) -> Result<Option<ConsumerState>, JetStreamApiError> {
     let address = format!("CONSUMER.INFO.{stream}.{consumer}");
     ask(bus, address, &serde_json::json!({})).await
 }
@@ -108,12 +111,13 @@ pub(crate) async fn next_stored(
     bus: &Bus,
     stream: &str,
     sequence: u64,
-) -> Result<Option<StoredJson>, ApiError> {
+) -> Result<Option<StoredJson>, JetStreamApiError> {
     let request = NextFrom {
         seq: sequence,
         next_by_subj: ">",
     };
-    let found: Option<Found> = ask(bus, format!("STREAM.MSG.GET.{stream}"), &request).await?;
+    let found: Option<FoundMessage> =
+        ask(bus, format!("STREAM.MSG.GET.{stream}"), &request).await?;
     Ok(found.map(|found| found.message))
 }
 
@@ -123,12 +127,13 @@ pub(crate) async fn first_since(
     stream: &str,
     wire_subject: &str,
     moment: OffsetDateTime,
-) -> Result<Option<u64>, ApiError> {
+) -> Result<Option<u64>, JetStreamApiError> {
     let request = NextSince {
         start_time: moment,
         next_by_subj: wire_subject,
     };
-    let found: Option<Found> = ask(bus, format!("STREAM.MSG.GET.{stream}"), &request).await?;
+    let found: Option<FoundMessage> =
+        ask(bus, format!("STREAM.MSG.GET.{stream}"), &request).await?;
     Ok(found.map(|found| found.message.seq))
 }
 
@@ -137,7 +142,7 @@ pub(crate) async fn delete_stored(
     bus: &Bus,
     stream: &str,
     sequence: u64,
-) -> Result<bool, ApiError> {
+) -> Result<bool, JetStreamApiError> {
     let request = Delete {
         seq: sequence,
         no_erase: true,
@@ -152,7 +157,7 @@ fn ask<'a, T: DeserializeOwned + 'a>(
     bus: &'a Bus,
     address: String,
     request: &(impl Serialize + Sync),
-) -> BoxFuture<'a, Result<Option<T>, ApiError>> {
+) -> BoxFuture<'a, Result<Option<T>, JetStreamApiError>> {
     let body = serde_json::to_vec(request);
     Box::pin(async move {
         let nats = bus.nats().await;
@@ -160,11 +165,13 @@ fn ask<'a, T: DeserializeOwned + 'a>(
             .client
             .request(format!("$JS.API.{address}"), body?.into())
             .await
-            .map_err(|error| ApiError::Unanswered(error.into()))?;
+            .map_err(|error| JetStreamApiError::Unanswered(error.into()))?;
         match serde_json::from_slice(&answer.payload)? {
             Response::Ok(answer) => Ok(Some(answer)),
             Response::Err { error } if error.code() == NOT_FOUND => Ok(None),
-            Response::Err { error } => Err(ApiError::Refused(JetStreamRefusal::from(&error))),
+            Response::Err { error } => {
+                Err(JetStreamApiError::Refused(JetStreamRefusal::from(&error)))
+            }
         }
     })
 }

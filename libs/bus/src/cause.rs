@@ -1,52 +1,21 @@
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use async_nats::jetstream;
+use mailmesh_domain::ErrorChain;
 
-/// What the NATS client reported; prints its own words only, its cause stays behind `source()`.
-///
-/// The client's errors repeat their cause in `Display`, which would print each cause twice in a chain.
-#[derive(Clone)]
-pub struct NatsCause(Arc<dyn Kinded>);
-
-trait Kinded: Error + Send + Sync + 'static {
-    fn write_kind(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result;
-}
-
-impl<K> Kinded for async_nats::error::Error<K>
-where
-    K: Clone + fmt::Debug + fmt::Display + PartialEq + Send + Sync + 'static,
-{
-    fn write_kind(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.kind(), formatter)
-    }
-}
+/// What the NATS client reported, with its causes in one line: the client's errors repeat theirs in `Display`, which would
+/// print each of them twice or three times in a chain.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct NatsCause(Arc<str>);
 
 impl<K> From<async_nats::error::Error<K>> for NatsCause
 where
     K: Clone + fmt::Debug + fmt::Display + PartialEq + Send + Sync + 'static,
 {
     fn from(error: async_nats::error::Error<K>) -> Self {
-        Self(Arc::new(error))
-    }
-}
-
-impl fmt::Debug for NatsCause {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, formatter)
-    }
-}
-
-impl fmt::Display for NatsCause {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.write_kind(formatter)
-    }
-}
-
-impl Error for NatsCause {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
+        Self(ErrorChain(&error).to_string().into())
     }
 }
 
@@ -88,10 +57,6 @@ mod tests {
 
         let cause = NatsCause::from(inner);
 
-        assert_eq!(cause.to_string(), "request failed");
-        assert_eq!(
-            cause.source().map(ToString::to_string).as_deref(),
-            Some("broken pipe")
-        );
+        assert_eq!(cause.to_string(), "request failed: broken pipe");
     }
 }

@@ -1,4 +1,5 @@
 mod client;
+mod denial;
 
 use std::error::Error;
 use std::fmt;
@@ -17,11 +18,13 @@ use crate::fault::PublishRefusals;
 use crate::prover::EventProver;
 use crate::publish::budget::PublishBudget;
 use crate::settings::{BusSettings, BusSettingsError};
+use crate::stream::creation::StreamCreations;
 use crate::subject::Prefix;
 pub(crate) use client::{
     ConnectionState, ConnectionWatch, NatsClient, NatsClientError, REQUEST_TIMEOUT, connect,
     reconnect_delay,
 };
+pub use denial::Denial;
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,6 +50,7 @@ pub(crate) struct BusInner {
     /// Whether atomic batches are tried: until a stream refuses one.
     pub(crate) takes_batches: AtomicBool,
     pub(crate) refusals: PublishRefusals,
+    pub(crate) creations: StreamCreations,
     state: ConnectionWatch,
     nats: RwLock<Arc<NatsClient>>,
     /// When the last attempt to make a new client failed.
@@ -81,7 +85,9 @@ pub enum BusError {
         source: NatsCause,
     },
     /// The server refuses us.
-    #[error("the NATS server at {url} refused the sign-in: check nats.credentials")]
+    #[error(
+        "the NATS server at {url} refused the sign-in: check user and password in nats.credentials or nats.url"
+    )]
     SignIn {
         url: String,
         #[source]
@@ -103,6 +109,26 @@ pub enum BusError {
         #[source]
         source: Option<NatsCause>,
     },
+}
+
+impl BusError {
+    /// Says what whoever runs the servers should do.
+    pub const fn action(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "Correct the setting named here.",
+            Self::Unreachable { .. } => {
+                "Start nats-server 2.12 or newer with JetStream there (nats-server -js), or correct nats.url; see whether a firewall is between."
+            }
+            Self::SignIn { .. } => {
+                "Correct user and password in nats.credentials or nats.url, or give the server this user (docs/permissions.md)."
+            }
+            Self::Address { .. } => {
+                "Correct nats.url, or name the certificate of the authority that signed the server's in nats.tls_ca_file."
+            }
+            Self::TooOld { .. } => "Replace the server by nats-server 2.12 or newer.",
+            Self::Silent { .. } => "See in nats-server's log what keeps it from answering.",
+        }
+    }
 }
 
 impl fmt::Debug for Bus {
@@ -136,6 +162,7 @@ impl Bus {
                     publish_budget: PublishBudget::new(),
                     takes_batches: AtomicBool::new(true),
                     refusals: PublishRefusals::default(),
+                    creations: StreamCreations::default(),
                     state,
                     nats: RwLock::new(Arc::new(NatsClient::new(client))),
                     renewing: Mutex::default(),
@@ -153,6 +180,11 @@ impl Bus {
             is_connected: link.is_up,
             reconnects: link.times_up.saturating_sub(1),
         }
+    }
+
+    /// Waits until the server refuses our user a right; the call that needed it only runs into its time limit.
+    pub fn denied(&self) -> BoxFuture<'_, Denial> {
+        Box::pin(self.inner.state.denied())
     }
 
     /// Asks the server for an answer, for readiness checks.

@@ -11,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::connection::{Bus, REQUEST_TIMEOUT};
 use crate::header::{find, find_last, from_map};
-use crate::stored::{ReadError, Stored};
+use crate::stored::{ReadError, StoredMessage};
 use crate::stream::StreamKind;
 
 const NO_MORE: u16 = 204;
@@ -33,7 +33,7 @@ pub(crate) async fn last_of_leader(
     bus: &Bus,
     stream: StreamKind,
     subject: &str,
-) -> Result<Option<Stored>, ReadError> {
+) -> Result<Option<StoredMessage>, ReadError> {
     from_leader(bus, stream, None, subject).await
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn next_of_leader(
     stream: StreamKind,
     subject: &str,
     sequence: u64,
-) -> Result<Option<Stored>, ReadError> {
+) -> Result<Option<StoredMessage>, ReadError> {
     from_leader(bus, stream, Some(sequence), subject).await
 }
 
@@ -52,7 +52,7 @@ fn from_leader<'a>(
     stream: StreamKind,
     sequence: Option<u64>,
     subject: &'a str,
-) -> BoxFuture<'a, Result<Option<Stored>, ReadError>> {
+) -> BoxFuture<'a, Result<Option<StoredMessage>, ReadError>> {
     Box::pin(async move {
         let inner = &bus.inner;
         let name = inner.prefix.stream(stream.name());
@@ -69,7 +69,7 @@ fn from_leader<'a>(
             None => request.last_by_subject(wire_subject),
         };
         match request.send().await {
-            Ok(message) => Ok(Some(Stored {
+            Ok(message) => Ok(Some(StoredMessage {
                 sequence: message.sequence,
                 subject: inner.prefix.strip(&message.subject).to_owned(),
                 headers: from_map(Some(&message.headers)),
@@ -87,7 +87,7 @@ pub(crate) fn last<'a>(
     bus: &'a Bus,
     stream: StreamKind,
     subject: &'a str,
-) -> BoxFuture<'a, Result<Option<Stored>, ReadError>> {
+) -> BoxFuture<'a, Result<Option<StoredMessage>, ReadError>> {
     Box::pin(async move {
         let inner = &bus.inner;
         let address = format!(
@@ -117,7 +117,7 @@ pub(crate) fn batch<'a>(
     bus: &'a Bus,
     stream: StreamKind,
     request: &'a BatchRequest<'_>,
-) -> BoxFuture<'a, Result<(Vec<Stored>, bool), ReadError>> {
+) -> BoxFuture<'a, Result<(Vec<StoredMessage>, bool), ReadError>> {
     Box::pin(async move {
         let inner = &bus.inner;
         let address = format!("$JS.API.DIRECT.GET.{}", inner.prefix.stream(stream.name()));
@@ -145,6 +145,7 @@ pub(crate) fn batch<'a>(
             match message.status.map(|status| status.as_u16()) {
                 None => found.push(stored(bus, stream, message)?),
                 Some(404) => return Ok((found, true)),
+                // 204 also ends an answer that its limits cut short; the server then says how many are left.
                 Some(NO_MORE) => {
                     let headers = from_map(message.headers.as_ref());
                     let is_end = find(&headers, "Nats-Num-Pending").is_none_or(|left| left == "0");
@@ -165,7 +166,7 @@ fn stored(
     bus: &Bus,
     stream: StreamKind,
     message: async_nats::Message,
-) -> Result<Stored, ReadError> {
+) -> Result<StoredMessage, ReadError> {
     let headers = from_map(message.headers.as_ref());
     // The server appends its headers to those of the publisher, who may have sent some of the same name (nats-server 2.15.1).
     let sequence = find_last(&headers, "Nats-Sequence").and_then(|text| text.parse().ok());
@@ -173,7 +174,7 @@ fn stored(
         find_last(&headers, "Nats-Subject").map(|text| bus.inner.prefix.strip(text).to_owned());
     let stored_at = find_last(&headers, "Nats-Time-Stamp").map(str::to_owned);
     match (sequence, subject) {
-        (Some(sequence), Some(subject)) => Ok(Stored {
+        (Some(sequence), Some(subject)) => Ok(StoredMessage {
             sequence,
             subject,
             stored_at: stored_at.and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok()),

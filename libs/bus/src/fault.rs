@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::publish::error::PublishError;
-use crate::publish::message::Published;
+use crate::publish::message::PublishReceipt;
 use crate::stream::kind::StreamKind;
 
 /// How long a refusal counts after nobody has published to the stream again: longer than any backoff of ours.
@@ -40,30 +40,6 @@ pub enum BusFault {
     },
 }
 
-impl BusFault {
-    /// Says what whoever runs the servers should do.
-    pub const fn action(&self) -> &'static str {
-        match self {
-            Self::Silent => "Start NATS, or set nats.url to where it is.",
-            Self::NoJetStream => {
-                "Free room on the disk of the NATS server, see that it runs with --jetstream, and restart it."
-            }
-            Self::StreamSilent { .. } => {
-                "Nothing if it passes within a minute; else see that enough servers of the NATS cluster run."
-            }
-            Self::StreamGone { .. } => {
-                "Let the services' NATS user make streams, or make it by starting a service that may."
-            }
-            Self::StreamFull { .. } => {
-                "Let consumers catch up, or give the stream more room in [nats.streams]."
-            }
-            Self::NoStorage { .. } => {
-                "Free room on the disk of the NATS server, or raise its max_file_store or the account's limit."
-            }
-        }
-    }
-}
-
 type Latest = [Option<(BusFault, Instant)>; StreamKind::ALL.len()];
 
 /// Refusals of the server for want of room, by stream, until it takes a message there again.
@@ -90,7 +66,7 @@ impl PublishRefusals {
     pub(crate) fn note(
         &self,
         streams: &[Option<StreamKind>],
-        answers: &[Result<Published, PublishError>],
+        answers: &[Result<PublishReceipt, PublishError>],
     ) {
         for (index, answer) in answers.iter().enumerate() {
             match answer {

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use crate::connection::Bus;
 use crate::direct;
-use crate::publish::{Outgoing, PublishError, Published};
+use crate::publish::{Outgoing, PublishError, PublishReceipt};
 use crate::stored::ReadError;
 use crate::stream::StreamKind;
 use crate::subject::{Prefix, is_token};
@@ -92,6 +92,8 @@ impl Bus {
             headers: Vec::new(),
             payload: Bytes::new(),
         };
+        // With last sequence 0 the stream holds no fence yet. Rollup keeps one message an account; without its own TTL it would end
+        // with the stream's max_age, and every later publish be refused until somebody fences anew.
         let reserved = [
             (NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, previous.to_string()),
             (NATS_ROLLUP, "sub".to_owned()),
@@ -118,9 +120,11 @@ impl Bus {
         &self,
         fence: &Fence,
         outgoing: Vec<Outgoing>,
-    ) -> Vec<Result<Published, PublishError>> {
+    ) -> Vec<Result<PublishReceipt, PublishError>> {
         let guard = fence.guard(&self.inner.prefix);
         let prepared = outgoing.into_iter().map(|each| self.prepare(each, &guard));
+        // nats-server 2.15 with replicas refuses fenced publishes of one subject that are in flight together (10164): one at a
+        // time, or one atomic batch.
         if self.inner.settings.streams.replicas == 1 {
             return self.send_all(prepared.collect()).await;
         }

@@ -47,20 +47,21 @@ pub mod trace;
 mod work_queue;
 
 pub use cause::NatsCause;
-pub use connection::{Bus, BusError, BusHealth};
+pub use connection::{Bus, BusError, BusHealth, Denial};
 pub use consumer::{ConsumeError, ConsumerSettings, Delivery, Handler, HandlerError, StartAt};
 pub use fault::BusFault;
 pub use fence::{Fence, FenceError};
 pub use header::Headers;
 pub use permission::{
-    AccountScope, BusinessScope, NatsUser, Permissions, ServiceUser, users_config,
+    AccountScope, BusinessScope, BusinessSystem, MESH_ACCOUNT, NatsUser, Permissions, ServiceUser,
+    accounts_config,
 };
 pub use prover::PROOF_HEADER;
-pub use publish::{Outgoing, PublishError, Published};
+pub use publish::{Outgoing, PublishError, PublishReceipt};
 pub use raw::{NewRawMail, RawError, RawMails, RawReader, RawWriter};
 pub use read_back::ReadBack;
 pub use settings::{BusCredentials, BusSettings, BusSettingsError, Storage, StreamSettings};
-pub use stored::{LookupError, ReadError, Stored};
+pub use stored::{LookupError, ReadError, StoredMessage};
 pub use stream::{ForeignStream, StreamError, StreamKind};
 pub use subscription::{EventSubscription, Hint, SubscribeError, Subscription};
 pub use work_queue::{StoredCommand, WorkQueueError, WorkQueueProgress};

@@ -4,7 +4,7 @@ use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
 use crate::publish::error::PublishError;
-use crate::publish::message::Published;
+use crate::publish::message::PublishReceipt;
 
 static PUBLISHED: LazyLock<Counter<u64>> = LazyLock::new(|| {
     global::meter("mailmesh_bus")
@@ -35,7 +35,7 @@ static WORKED: LazyLock<Histogram<f64>> = LazyLock::new(|| {
         .build()
 });
 
-pub(crate) fn published(answer: &Result<Published, PublishError>) {
+pub(crate) fn published(answer: &Result<PublishReceipt, PublishError>) {
     let outcome = match answer {
         Ok(published) if published.is_duplicate => "duplicate",
         Ok(_) => "stored",

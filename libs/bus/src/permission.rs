@@ -2,8 +2,9 @@
 //!
 //! Each list was tried against nats-server 2.15.1: `tests/security` runs every service with its own user. A publish to a
 //! stream needs the message's subject alone; its acknowledgement, as every answer, comes to the user's own inbox. A right that
-//! is missing shows as a time-out, and in the server's and the client's log.
+//! is missing shows as a time-out, and in the server's and the client's log. What no right covers is the subject of the reply: see `account`.
 
+mod account;
 mod business;
 mod rights;
 mod service;
@@ -13,10 +14,11 @@ use crate::stream::StreamKind;
 use crate::subject::Prefix;
 use rights::Rights;
 
+pub use account::{BusinessSystem, MESH_ACCOUNT, accounts_config};
 pub use business::{AccountScope, BusinessScope};
 pub use rights::Permissions;
 pub use service::ServiceUser;
-pub use user::{NatsUser, users_config};
+pub use user::NatsUser;
 
 impl Permissions {
     /// Returns the rights of a service's user.
@@ -24,23 +26,14 @@ impl Permissions {
         service::rights(service, &Prefix::new(prefix), inbox_prefix)
     }
 
-    /// Returns the rights of a business system's user.
-    pub fn of_business(scope: &BusinessScope<'_>, prefix: &str, inbox_prefix: &str) -> Self {
-        business::rights(scope, &Prefix::new(prefix), inbox_prefix)
-    }
-
     /// Returns the rights of the user that makes and changes streams, makes consumers for business systems, and watches.
     ///
-    /// It deletes neither streams nor messages: nothing of mailmesh does.
+    /// It has no call that deletes streams or messages. But nats-server checks no right on what stands in a configuration: who
+    /// changes a stream can shorten what it keeps, and have messages repeated on any subject.
     pub fn of_operator(prefix: &str, inbox_prefix: &str) -> Self {
         let prefix = Prefix::new(prefix);
         let mut rights = Rights::new(&prefix, inbox_prefix);
-        let account = [
-            "$JS.API.INFO",
-            "$JS.API.STREAM.NAMES",
-            "$JS.API.STREAM.LIST",
-        ];
-        rights.granted.publish.extend(account.map(str::to_owned));
+        rights.api_of_account(&["INFO", "STREAM.NAMES", "STREAM.LIST"]);
         for stream in StreamKind::ALL {
             for call in ["STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE"] {
                 rights.api(call, stream, "");
@@ -56,6 +49,6 @@ impl Permissions {
             rights.api(call, StreamKind::Events, "");
         }
         rights.subscribe_to_all_events();
-        rights.granted
+        rights.finish()
     }
 }

@@ -11,11 +11,11 @@ use crate::connection::Bus;
 use message::PreparedMessage;
 
 pub use error::PublishError;
-pub use message::{Outgoing, Published};
+pub use message::{Outgoing, PublishReceipt};
 
 impl Bus {
     /// Publishes one message and waits for the stream's acknowledgement.
-    pub async fn publish(&self, outgoing: Outgoing) -> Result<Published, PublishError> {
+    pub async fn publish(&self, outgoing: Outgoing) -> Result<PublishReceipt, PublishError> {
         let mut answers = self.publish_all(vec![outgoing]).await;
         answers.pop().unwrap_or_else(answers::nothing_sent)
     }
@@ -27,7 +27,7 @@ impl Bus {
     pub async fn publish_all(
         &self,
         outgoing: Vec<Outgoing>,
-    ) -> Vec<Result<Published, PublishError>> {
+    ) -> Vec<Result<PublishReceipt, PublishError>> {
         let prepared = outgoing.into_iter().map(|each| self.prepare(each, &[]));
         self.send_all(prepared.collect()).await
     }

@@ -6,7 +6,7 @@ use crate::cause::NatsCause;
 use crate::connection::Bus;
 use crate::direct;
 use crate::header::find;
-use crate::publish::{Outgoing, PublishError, Published};
+use crate::publish::{Outgoing, PublishError, PublishReceipt};
 use crate::stored::ReadError;
 use crate::stream::StreamKind;
 use crate::subject::is_token;
@@ -20,7 +20,8 @@ const CHUNK_HEADER: &str = "Mailmesh-Chunk";
 ///
 /// A mail lies in chunks of at most 512 KiB on `raw.<mail id>.0`, `raw.<mail id>.1`, …; most mails are one chunk. A client
 /// fetches chunk 0 with an empty request to `$JS.API.DIRECT.GET.MAIL_RAW.raw.<mail id>.0`, and goes on with 1, 2, … until
-/// the header `Mailmesh-Chunk` has a slash (`2/3`: this was the last of three). Status 404 means that it is not there.
+/// the header `Mailmesh-Chunk` has a slash (`2/3`: this was the last of three). Status 404 means that the replica which answered
+/// does not have it; whether it is there, the leader knows: `$JS.API.STREAM.MSG.GET.MAIL_RAW` with `{"last_by_subj":"raw.<mail id>.0"}`.
 #[derive(Debug, Clone)]
 pub struct RawMails {
     bus: Bus,
@@ -94,7 +95,7 @@ impl RawMails {
         }
         let mut answers = self.bus.publish_all(chunks).await.into_iter();
         let per_mail = counts.into_iter().map(|count| {
-            let of_mail: Vec<Result<Published, PublishError>> =
+            let of_mail: Vec<Result<PublishReceipt, PublishError>> =
                 answers.by_ref().take(count).collect();
             of_mail.into_iter().try_for_each(|answer| answer.map(drop))
         });
@@ -139,10 +140,25 @@ impl RawMails {
 
     /// Returns a whole mail of at most `limit` bytes; none if nothing of it is there.
     pub async fn get_whole(&self, mail_id: &str, limit: usize) -> Result<Option<Bytes>, RawError> {
+        self.collect(mail_id, limit, 0).await
+    }
+
+    /// As [`RawMails::get_whole`], for a mail of so many bytes at most whose size is known: it takes no more memory than that,
+    /// where a buffer that grows may take twice as much.
+    pub async fn get_sized(&self, mail_id: &str, bytes: usize) -> Result<Option<Bytes>, RawError> {
+        self.collect(mail_id, bytes, bytes).await
+    }
+
+    async fn collect(
+        &self,
+        mail_id: &str,
+        limit: usize,
+        capacity: usize,
+    ) -> Result<Option<Bytes>, RawError> {
         let Some(mut reader) = self.get(mail_id).await? else {
             return Ok(None);
         };
-        let mut whole = Vec::new();
+        let mut whole = Vec::with_capacity(capacity);
         while let Some(chunk) = reader.next_chunk().await? {
             if whole.len() + chunk.len() > limit {
                 return Err(RawError::TooLarge {
@@ -247,11 +263,19 @@ impl RawReader {
     /// Fetches one chunk by its number, not in stream order: a chunk that was sent again lies behind later ones.
     async fn fetch(&mut self) -> Result<Option<Bytes>, RawError> {
         let subject = format!("raw.{}.{}", self.mail_id, self.next_chunk);
-        let found = direct::last(&self.bus, StreamKind::MailRaw, &subject).await;
-        let found = found.map_err(|source| RawError::Read {
+        let failed = |source| RawError::Read {
             mail_id: self.mail_id.clone(),
             source,
-        })?;
+        };
+        let raw = StreamKind::MailRaw;
+        let mut found = direct::last(&self.bus, raw, &subject)
+            .await
+            .map_err(failed)?;
+        if found.is_none() {
+            // A replica that lags behind answers 404 for what is stored, and mail would be given up for lack of its body.
+            let of_leader = direct::last_of_leader(&self.bus, raw, &subject);
+            found = of_leader.await.map_err(failed)?;
+        }
         let Some(stored) = found else { return Ok(None) };
         let Some(mark) = find(&stored.headers, CHUNK_HEADER) else {
             return Err(RawError::BadChunk {

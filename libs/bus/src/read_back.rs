@@ -7,7 +7,7 @@ use crate::api;
 use crate::connection::Bus;
 use crate::direct::{BatchRequest, batch, next_of_leader};
 use crate::header::find;
-use crate::stored::{ReadError, Stored};
+use crate::stored::{ReadError, StoredMessage};
 use crate::stream::StreamKind;
 use crate::subject::is_literal;
 
@@ -101,7 +101,7 @@ impl Bus {
 
 impl ReadBack {
     /// Returns the next messages; empty only at the end, which the stream's leader has confirmed.
-    pub fn next_batch(&mut self) -> BoxFuture<'_, Result<Vec<Stored>, ReadError>> {
+    pub fn next_batch(&mut self) -> BoxFuture<'_, Result<Vec<StoredMessage>, ReadError>> {
         Box::pin(async move {
             if self.is_done {
                 return Ok(Vec::new());
@@ -133,7 +133,7 @@ impl ReadBack {
     }
 
     /// Returns everything that is left; for subjects known to hold little.
-    pub async fn collect_all(mut self) -> Result<Vec<Stored>, ReadError> {
+    pub async fn collect_all(mut self) -> Result<Vec<StoredMessage>, ReadError> {
         let mut all = Vec::new();
         loop {
             let found = self.next_batch().await?;
@@ -144,7 +144,7 @@ impl ReadBack {
         }
     }
 
-    fn advance(&mut self, found: &[Stored]) {
+    fn advance(&mut self, found: &[StoredMessage]) {
         if let Some(last) = found.last() {
             self.next_sequence = last.sequence.saturating_add(1);
         }

@@ -1,14 +1,14 @@
 use bytes::Bytes;
 use time::OffsetDateTime;
 
-use crate::api::ApiError;
+use crate::api::JetStreamApiError;
 use crate::cause::NatsCause;
 use crate::header::Headers;
 use crate::stream::kind::StreamKind;
 
 /// A stored message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredMessage {
     pub sequence: u64,
     /// Without the prefix.
     pub subject: String,
@@ -22,7 +22,7 @@ pub struct Stored {
 /// The JetStream API did not answer, or refused.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct LookupError(ApiError);
+pub struct LookupError(JetStreamApiError);
 
 /// Why a stream could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    pub(crate) const fn start(source: ApiError) -> Self {
+    pub(crate) const fn start(source: JetStreamApiError) -> Self {
         Self::Start(LookupError(source))
     }
 

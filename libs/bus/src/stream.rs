@@ -1,3 +1,4 @@
+pub(crate) mod creation;
 mod ensure;
 mod error;
 mod foreign;

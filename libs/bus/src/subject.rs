@@ -52,7 +52,8 @@ pub(crate) fn matches(filter: &str, subject: &str) -> bool {
     for wanted in filter.split('.') {
         match (wanted, tokens.next()) {
             (">", Some(_)) => return true,
-            ("*", Some(_)) => {}
+            // `>` of a filter that is looked for in another.
+            ("*", Some(token)) if token != ">" => {}
             (wanted, Some(token)) if wanted == token => {}
             _ => return false,
         }

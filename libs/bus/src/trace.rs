@@ -14,9 +14,9 @@ impl Injector for Carrier<'_> {
     }
 }
 
-struct Reader<'a>(&'a [(String, String)]);
+struct HeaderReader<'a>(&'a [(String, String)]);
 
-impl Extractor for Reader<'_> {
+impl Extractor for HeaderReader<'_> {
     fn get(&self, key: &str) -> Option<&str> {
         find(self.0, key)
     }
@@ -37,7 +37,7 @@ pub fn inject(headers: &mut Headers) {
 /// Makes `span` a part of the trace that the headers name, if they name one.
 pub fn continue_from(span: &Span, headers: &[(String, String)]) {
     let context =
-        global::get_text_map_propagator(|propagator| propagator.extract(&Reader(headers)));
+        global::get_text_map_propagator(|propagator| propagator.extract(&HeaderReader(headers)));
     // Fails only where no exporter listens, and then there is no trace to lose.
     let _not_exported = span.set_parent(context);
 }
@@ -93,6 +93,6 @@ mod tests {
         Carrier(&mut headers).set("traceparent", "new".to_owned());
 
         assert_eq!(headers, vec![("traceparent".to_owned(), "new".to_owned())]);
-        assert_eq!(Reader(&headers).get("TraceParent"), Some("new"));
+        assert_eq!(HeaderReader(&headers).get("TraceParent"), Some("new"));
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 
-use crate::api::{self, ApiError, StoredJson};
+use crate::api::{self, JetStreamApiError, StoredJson};
 use crate::connection::Bus;
 use crate::header::{Headers, parse_block};
 use crate::stream::StreamKind;
@@ -38,7 +38,7 @@ pub struct StoredCommand {
 /// `MAIL_SEND` could not be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("MAIL_SEND could not be asked")]
-pub struct WorkQueueError(#[source] ApiError);
+pub struct WorkQueueError(#[source] JetStreamApiError);
 
 impl StoredCommand {
     fn of(bus: &Bus, stored: &StoredJson) -> Self {

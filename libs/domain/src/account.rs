@@ -18,6 +18,9 @@ macro_rules! named {
         pub enum $name { $($(#[$variant_doc])* #[serde(rename = $text)] $variant),+ }
 
         impl $name {
+            /// All variants.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
             /// Returns the name used on the wire and in the database.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
@@ -55,18 +58,6 @@ named! {
 }
 
 named! {
-    /// What the account's server speaks.
-    Protocol as "protocol" {
-        /// IMAP4rev1: reads a mailbox.
-        Imap = "imap",
-        /// POP3: reads the inbox of a mailbox.
-        Pop3 = "pop3",
-        /// SMTP submission: sends from a mailbox.
-        Smtp = "smtp",
-    }
-}
-
-named! {
     /// How the connection to a mail server is protected.
     Encryption as "encryption" {
         /// TLS from the first byte.
@@ -95,6 +86,9 @@ named! {
     AccountState as "account state" {
         /// Waits for its first sign-in.
         SignInNeeded = "sign_in_needed",
+        /// Nothing has worked yet with its present settings. It is worked on as if it were active. Shown, and never stored.
+        #[schemars(skip)]
+        Unproved = "unproved",
         /// Works, as far as was seen.
         Active = "active",
         /// Was refused: the mailbox owner must sign in again.
@@ -119,33 +113,5 @@ named! {
         Move = "move",
         /// Deleted.
         Delete = "delete",
-    }
-}
-
-impl Protocol {
-    /// Returns the port that the protocol uses with this encryption (RFC 8314).
-    pub const fn default_port(self, encryption: Encryption) -> u16 {
-        match (self, encryption) {
-            (Self::Imap, Encryption::Tls) => 993,
-            (Self::Imap, Encryption::StartTls | Encryption::None) => 143,
-            (Self::Pop3, Encryption::Tls) => 995,
-            (Self::Pop3, Encryption::StartTls | Encryption::None) => 110,
-            (Self::Smtp, Encryption::Tls) => 465,
-            (Self::Smtp, Encryption::StartTls) => 587,
-            (Self::Smtp, Encryption::None) => 25,
-        }
-    }
-
-    /// Returns the direction of an account that names none: a protocol that has both needs it named.
-    pub const fn usual_direction(self) -> Direction {
-        match self {
-            Self::Imap | Self::Pop3 => Direction::Inbound,
-            Self::Smtp => Direction::Outbound,
-        }
-    }
-
-    /// Returns whether the protocol moves mail in this direction.
-    pub fn supports(self, direction: Direction) -> bool {
-        self.usual_direction() == direction
     }
 }

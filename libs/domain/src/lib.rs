@@ -12,13 +12,12 @@ mod key;
 mod network;
 mod outbound;
 mod position;
+mod protocol;
 mod responsibility;
 mod token;
 mod verdict;
 
-pub use account::{
-    AccountState, AfterReceive, Authorisation, Direction, Encryption, Protocol, UnknownName,
-};
+pub use account::{AccountState, AfterReceive, Authorisation, Direction, Encryption, UnknownName};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error_chain::ErrorChain;
 pub use flow::Flow;
@@ -31,6 +30,7 @@ pub use network::{
 };
 pub use outbound::{AttemptStage, OutboundState, UncertainPolicy};
 pub use position::{Epoch, Position};
-pub use responsibility::{FailureCause, History, Responsibility, responsibility};
+pub use protocol::Protocol;
+pub use responsibility::{Diagnosis, FailureCause, History, Responsibility, responsibility};
 pub use token::{GrantState, Role, TokenEndpointAuth};
 pub use verdict::{MustAct, Verdict, VerdictKind};

@@ -4,8 +4,8 @@
 //! the cause and from the [`History`] of the work that failed. Actor and text stand in one row, so that they cannot
 //! contradict each other.
 
-mod app;
 mod cause;
+mod diagnosis;
 mod table;
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::verdict::{MustAct, Verdict, VerdictKind};
 
 pub use cause::FailureCause;
-use table::TABLE;
+pub use diagnosis::Diagnosis;
 
 /// What is known of the work that failed, apart from the failure itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,8 +41,9 @@ impl History {
     };
 }
 
-/// What a failure means, who must act, and what that person should do.
+/// What a failure means, who must act, and what that person should do. Nothing but the table makes one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Responsibility {
     /// What it means for the work; its actor is the first to act.
     pub verdict: Verdict,
@@ -55,10 +56,9 @@ pub struct Responsibility {
 /// Decides who must act on a failure.
 pub fn responsibility(cause: FailureCause, history: History) -> Responsibility {
     let fitting = |row: &&table::Row| row.cause == cause && row.when.fits(history);
-    let of_app = app::TABLE.iter().find(|row| history.is_app && fitting(row));
     // A test holds that each cause has a row for each history.
-    let row = of_app
-        .or_else(|| TABLE.iter().find(fitting))
+    let row = table::rows(history.is_app)
+        .find(fitting)
         .unwrap_or(&table::UNKNOWN);
     Responsibility {
         verdict: Verdict {

@@ -47,60 +47,11 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Passes by itself.
-    pub const fn transient() -> Self {
-        Self::of(VerdictKind::Transient, MustAct::Nobody)
-    }
-
-    /// Passes by itself after the server's own delay.
-    pub const fn throttled(retry_after: Option<Duration>) -> Self {
-        Self {
-            kind: VerdictKind::Throttled,
-            who: MustAct::Nobody,
-            retry_after,
-        }
-    }
-
-    /// Will fail the same way every time until `who` changes something.
-    pub const fn permanent(who: MustAct) -> Self {
-        Self::of(VerdictKind::Permanent, who)
-    }
-
-    /// The mailbox owner has to sign in again.
-    pub const fn needs_sign_in() -> Self {
-        Self::of(VerdictKind::NeedsSignIn, MustAct::MailboxOwner)
-    }
-
-    /// `who` has to change a setting.
-    pub const fn needs_administrator(who: MustAct) -> Self {
-        Self::of(VerdictKind::NeedsAdministrator, who)
-    }
-
-    /// The reply fits no rule.
-    pub const fn unknown() -> Self {
-        Self::of(VerdictKind::Unknown, MustAct::Administrator)
-    }
-
-    /// Adds the server's own hint on when to come back.
-    #[must_use]
-    pub const fn after(mut self, delay: Duration) -> Self {
-        self.retry_after = Some(delay);
-        self
-    }
-
     /// Returns whether trying again later, without anybody acting, may succeed.
     pub const fn is_retryable(&self) -> bool {
         matches!(
             self.kind,
             VerdictKind::Transient | VerdictKind::Throttled | VerdictKind::Unknown
         )
-    }
-
-    const fn of(kind: VerdictKind, who: MustAct) -> Self {
-        Self {
-            kind,
-            who,
-            retry_after: None,
-        }
     }
 }

@@ -104,8 +104,10 @@ pub enum EmbeddedError {
         log: String,
     },
     /// The port that was asked for is taken.
-    #[error("port {port} is in use on 127.0.0.1")]
+    #[error("port {port}, which {server} was to use, is taken on 127.0.0.1")]
     PortTaken {
+        /// Which server.
+        server: &'static str,
         /// The port.
         port: u16,
     },
@@ -178,8 +180,8 @@ impl EmbeddedError {
             Self::Exited { .. } | Self::NotReady { .. } => {
                 "read the server's log in the data folder; a full disk and a damaged folder are the usual causes".to_owned()
             }
-            Self::PortTaken { port } => {
-                format!("stop what listens on port {port}, or configure another port")
+            Self::PortTaken { port, .. } => {
+                format!("stop what listens on port {port}, or choose another port")
             }
             Self::OtherMajor { folder, .. } => format!(
                 "install Postgres {folder}, or move the data with pg_dump and a new data folder"

@@ -61,12 +61,17 @@ impl DataFolder {
     }
 
     /// Returns the port that was asked for, else the remembered one if it is free, else a new one.
-    pub(crate) fn choose_port(&self, asked: u16) -> Result<u16, EmbeddedError> {
+    pub(crate) fn choose_port(
+        &self,
+        asked: u16,
+        server: &'static str,
+    ) -> Result<u16, EmbeddedError> {
         if asked != 0 {
             return if is_free(asked) {
                 Ok(asked)
             } else {
-                Err(EmbeddedError::PortTaken { port: asked })
+                let port = asked;
+                Err(EmbeddedError::PortTaken { server, port })
             };
         }
         Ok(self

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub struct NatsOptions {
     /// Whether JetStream syncs each message to disk before it acknowledges it. Without, a power cut
     /// may lose what was acknowledged in the last moments; a crash of the server alone loses nothing.
     pub sync_always: bool,
+    /// The account of `extra_config` that holds the streams. Those of a folder that had no accounts yet are moved there.
+    pub account: Option<String>,
     /// Appended to the configuration file, which its owner alone can read: users and their passwords go here.
     pub extra_config: String,
     /// How long the server may take until it answers; it first reads what is stored.
@@ -50,6 +52,7 @@ impl NatsOptions {
             max_payload_bytes: 8 * 1024 * 1024,
             max_store_bytes: None,
             sync_always: true,
+            account: None,
             extra_config: String::new(),
             ready_within: Duration::from_mins(1),
         }
@@ -148,10 +151,13 @@ async fn run(
     let left_behind = fs::read_to_string(folder.path().join("nats.pid")).ok();
     let left_behind = left_behind.and_then(|text| text.trim().parse().ok());
     stop_left_behind(NAME, left_behind, &config_file, StopSignal::Terminate).await?;
+    if let Some(account) = &options.account {
+        move_global_streams(&store(folder), account)?;
+    }
 
     let mut attempt = 1;
     loop {
-        let port = folder.choose_port(asked_port)?;
+        let port = folder.choose_port(asked_port, NAME)?;
         let server_name = format!("mailmesh-{}", random_name());
         // It holds passwords.
         let text = configuration(options, folder, port, &server_name);
@@ -202,13 +208,29 @@ async fn answers(port: u16, server_name: &str) -> bool {
     }
 }
 
+fn store(folder: &DataFolder) -> PathBuf {
+    folder.path().join("jetstream")
+}
+
+/// Moves the streams of the account that everybody is in as long as there are no others, with their consumers.
+///
+/// nats-server (2.15.1) keeps an account's streams in a folder of its name, and lets nobody define `$G` to share them from there.
+fn move_global_streams(store: &Path, account: &str) -> Result<(), EmbeddedError> {
+    let accounts = store.join("jetstream");
+    let (from, to) = (accounts.join("$G"), accounts.join(account));
+    if !from.exists() || to.exists() {
+        return Ok(());
+    }
+    fs::rename(&from, &to).map_err(EmbeddedError::file("move", &from))
+}
+
 fn configuration(
     options: &NatsOptions,
     folder: &DataFolder,
     port: u16,
     server_name: &str,
 ) -> String {
-    let store = folder.path().join("jetstream");
+    let store = store(folder);
     let pid_file = folder.path().join("nats.pid");
     let mut text = format!(
         "# Written at each start.\nlisten: \"127.0.0.1:{port}\"\nserver_name: {server_name}\npid_file: {}\n\

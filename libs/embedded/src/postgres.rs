@@ -77,6 +77,10 @@ impl Postgres {
     ) -> Result<Self, EmbeddedError> {
         let folder = DataFolder::open(&options.data_dir)?;
         let cluster = Cluster::open(folder.path(), progress)?;
+        if cluster::major_of(&options.data_dir).is_none() {
+            // Before the set-up, which takes seconds. On a folder in use the port may still be that of a server left behind.
+            folder.choose_port(options.port, NAME)?;
+        }
         let binaries = cluster.ensure_set_up(&binaries, progress).await?;
         let (server, port) = run(&binaries, &options, &folder, &cluster, options.port).await?;
         Ok(Self {
@@ -167,7 +171,7 @@ async fn run(
 
     let mut attempt = 1;
     loop {
-        let port = folder.choose_port(asked_port)?;
+        let port = folder.choose_port(asked_port, NAME)?;
         let mut server = Supervised::launch(Launch {
             name: NAME,
             program: binaries.bin_dir().join("postgres"),

@@ -45,6 +45,9 @@ pub struct AccountFailing {
     pub account: Key,
     /// What happened and what to do.
     pub problem: Problem,
+    /// Whether nothing has worked yet with the account's present settings, so that they are the likely reason.
+    #[serde(default)]
+    pub is_unproved: bool,
 }
 event!(AccountFailing, "account.failing", account);
 

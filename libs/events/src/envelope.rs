@@ -2,12 +2,13 @@ use mailmesh_domain::EventId;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_path_to_error::Segment;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::subject;
+use crate::{subject, wording};
 
 /// Header names and values, in order.
 pub type Headers = Vec<(String, String)>;
@@ -53,7 +54,7 @@ pub(crate) use {command, event};
 
 /// An event in CloudEvents binary mode, ready to be published.
 #[derive(Debug, Clone)]
-pub struct Encoded {
+pub struct EncodedEvent {
     /// The subject, without the configured prefix.
     pub subject: String,
     /// The CloudEvents id; also the `Nats-Msg-Id`.
@@ -140,7 +141,7 @@ pub fn encode<E: Event>(
     id: EventId,
     source: &str,
     at: OffsetDateTime,
-) -> Result<Encoded, serde_json::Error> {
+) -> Result<EncodedEvent, serde_json::Error> {
     let key = event.key();
     let moment = at.format(&Rfc3339).unwrap_or_default();
     let id = id.to_string();
@@ -157,7 +158,7 @@ pub fn encode<E: Event>(
         let value = utf8_percent_encode(value, HEADER_VALUE).to_string();
         (name.to_owned(), value)
     });
-    Ok(Encoded {
+    Ok(EncodedEvent {
         subject: subject::of_event(E::NAME, &key),
         payload: serde_json::to_vec(event)?,
         headers: headers.into(),
@@ -232,13 +233,14 @@ fn decode<T: DeserializeOwned>(
 /// A body sent without headers may still be an envelope: no command has a field `specversion`.
 fn looks_structured(payload: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
-    struct Probe {
+    struct StructuredMarker {
         specversion: Option<serde::de::IgnoredAny>,
     }
     payload
         .windows(13)
         .any(|window| window == b"\"specversion\"")
-        && serde_json::from_slice::<Probe>(payload).is_ok_and(|probe| probe.specversion.is_some())
+        && serde_json::from_slice::<StructuredMarker>(payload)
+            .is_ok_and(|probe| probe.specversion.is_some())
 }
 
 fn decode_structured<T: DeserializeOwned>(
@@ -301,7 +303,7 @@ fn header(headers: &Headers, name: &str) -> Option<String> {
 fn not_an_object() -> DecodeError {
     DecodeError::Field {
         path: String::new(),
-        message: "expected an object".to_owned(),
+        message: "must be an object".to_owned(),
     }
 }
 
@@ -327,17 +329,13 @@ fn read_slice<T: DeserializeOwned>(payload: &[u8], is_strict: bool) -> Result<T,
     let value = T::deserialize(serde_ignored::Deserializer::new(tracked, &mut note));
     let value = value.map_err(|error| {
         let is_malformed = error.is_syntax() || error.is_eof();
-        if is_malformed && serde_json::from_slice::<IgnoredAny>(payload).is_err() {
-            return not_json(&error);
+        if !is_malformed {
+            return field_at_fault(&track.path(), &without_position(&error));
         }
-        DecodeError::Field {
-            path: tidy(&track.path().to_string()),
-            // serde_json calls a number bad syntax where one of several words is expected.
-            message: if is_malformed {
-                "expected a string".to_owned()
-            } else {
-                without_position(&error)
-            },
+        match serde_json::from_slice::<Value>(payload) {
+            Err(_) => not_json(&error),
+            // serde_json calls a number bad syntax where one of several words is wanted.
+            Ok(whole) => wrong_word::<T>(whole, &track.path(), is_strict),
         }
     })?;
     match unknown {
@@ -347,6 +345,50 @@ fn read_slice<T: DeserializeOwned>(payload: &[u8], is_strict: bool) -> Result<T,
             Ok(value)
         }
     }
+}
+
+fn field_at_fault(path: &serde_path_to_error::Path, message: &str) -> DecodeError {
+    DecodeError::Field {
+        path: tidy(&path.to_string()),
+        message: wording::in_words(message),
+    }
+}
+
+/// Reads again with a word that cannot be one of those that are wanted, for the reader to name them.
+fn wrong_word<T: DeserializeOwned>(
+    mut whole: Value,
+    path: &serde_path_to_error::Path,
+    is_strict: bool,
+) -> DecodeError {
+    let otherwise = field_at_fault(path, "expected a string");
+    let Some(value) = find_mut(&mut whole, path).filter(|value| !value.is_string()) else {
+        return otherwise;
+    };
+    *value = Value::from("");
+    match read_slice::<T>(whole.to_string().as_bytes(), is_strict) {
+        Err(DecodeError::Field { path, message }) if path == otherwise.field() => {
+            let message = message.strip_suffix(", not \"\"").unwrap_or(&message);
+            DecodeError::Field {
+                path,
+                message: message.to_owned(),
+            }
+        }
+        _ => otherwise,
+    }
+}
+
+fn find_mut<'a>(whole: &'a mut Value, path: &serde_path_to_error::Path) -> Option<&'a mut Value> {
+    let mut value = whole;
+    for segment in path {
+        value = match segment {
+            Segment::Seq { index } => value.get_mut(*index)?,
+            Segment::Map { key } => value.get_mut(key)?,
+            // Within an option, or a type around another.
+            Segment::Unknown => value,
+            Segment::Enum { .. } => return None,
+        };
+    }
+    Some(value)
 }
 
 /// `attachments.0.content` and `to[1]` both become `attachments[0].content`, `to[1]`; options leave `?`.

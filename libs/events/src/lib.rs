@@ -19,11 +19,12 @@ mod problem;
 pub mod schema;
 pub mod subject;
 pub mod token;
+mod wording;
 
 pub use address::{AddressInput, MailAddress, Recipients};
 pub use contract::{COMMAND_NAMES, EVENT_NAMES};
 pub use envelope::{
-    CloudEvent, Command, DecodeError, Encoded, Event, Headers, decode_command, decode_event,
+    CloudEvent, Command, DecodeError, EncodedEvent, Event, Headers, decode_command, decode_event,
     encode, read_json,
 };
 pub use problem::Problem;

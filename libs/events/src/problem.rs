@@ -1,4 +1,6 @@
-use mailmesh_domain::{MustAct, Responsibility, Verdict, VerdictKind};
+use mailmesh_domain::{
+    FailureCause, History, MustAct, Responsibility, Verdict, VerdictKind, responsibility,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,44 +27,51 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// Describes a failure with the verdict that was passed on it.
-    pub fn new(what: impl Into<String>, verdict: Verdict) -> Self {
-        Self {
-            what: what.into(),
-            code: None,
-            kind: verdict.kind,
-            must_act: verdict.who,
-            also_must_act: None,
-            action: default_action(verdict).to_owned(),
-            mail: String::new(),
-        }
+    /// Describes a failure of work that goes on, or went on a moment ago.
+    pub fn new(what: impl Into<String>, cause: FailureCause) -> Self {
+        Self::decided(what, &responsibility(cause, History::WORKS))
     }
 
     /// Describes a failure with what was decided on it.
     pub fn decided(what: impl Into<String>, decided: &Responsibility) -> Self {
         Self {
+            what: what.into(),
+            code: None,
+            kind: decided.verdict.kind,
+            must_act: decided.verdict.who,
             also_must_act: decided.also,
             action: decided.action.to_owned(),
-            ..Self::new(what, decided.verdict)
+            mail: String::new(),
+        }
+    }
+
+    /// Returns the verdict that was passed, without the remote side's hint.
+    pub const fn verdict(&self) -> Verdict {
+        Verdict {
+            kind: self.kind,
+            who: self.must_act,
+            retry_after: None,
+        }
+    }
+
+    /// Returns what happened with the remote side's code, which stands there once, and without a full stop.
+    pub fn what_with_code(&self) -> String {
+        let what = self.what.trim_end_matches('.');
+        match &self.code {
+            Some(code) if !what.contains(code.as_str()) => format!("{what} ({code})"),
+            _ => what.to_owned(),
         }
     }
 
     /// Returns whether a new sign-in by the mailbox's owner is, or may be, the cure.
     pub fn offers_sign_in(&self) -> bool {
-        [Some(self.must_act), self.also_must_act].contains(&Some(MustAct::MailboxOwner))
+        self.kind == VerdictKind::NeedsSignIn || self.also_must_act == Some(MustAct::MailboxOwner)
     }
 
     /// Adds the remote side's own code.
     #[must_use]
     pub fn with_code(mut self, code: Option<String>) -> Self {
         self.code = code;
-        self
-    }
-
-    /// Says what the person who must act should do.
-    #[must_use]
-    pub fn with_action(mut self, action: impl Into<String>) -> Self {
-        self.action = action.into();
         self
     }
 
@@ -74,20 +83,19 @@ impl Problem {
     }
 }
 
-const fn default_action(verdict: Verdict) -> &'static str {
-    match (verdict.kind, verdict.who) {
-        (VerdictKind::NeedsSignIn, _) => "Sign in again for this account.",
-        (VerdictKind::Transient | VerdictKind::Throttled, _) => {
-            "Nothing: it is tried again by itself."
-        }
-        (_, MustAct::TenantAdministrator) => {
-            "Ask the administrator of the provider's tenant to change the setting named here."
-        }
-        (_, MustAct::MailboxOwner) => "Ask the mailbox owner to correct it.",
-        (_, MustAct::Administrator) => "Correct the account or client configuration.",
-        (VerdictKind::Permanent, MustAct::Nobody) => {
-            "Trying again would not help: correct what is named here, and send it as a new mail."
-        }
-        (_, MustAct::Nobody) => "Nothing.",
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_that_was_told_is_not_told_again() {
+        let told = |what: &str| {
+            Problem::new(what, FailureCause::Unknown)
+                .with_code(Some("535 5.7.8".to_owned()))
+                .what_with_code()
+        };
+
+        assert_eq!(told("refused with 535 5.7.8."), "refused with 535 5.7.8");
+        assert_eq!(told("refused."), "refused (535 5.7.8)");
     }
 }

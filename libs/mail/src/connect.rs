@@ -1,12 +1,12 @@
 use futures_util::future::BoxFuture;
-use mailmesh_domain::{Direction, MustAct, Protocol, Verdict};
+use mailmesh_domain::{Direction, FailureCause, Protocol};
 
 use crate::imap::{ImapLimits, ImapSource, Session};
 use crate::pop3::{Pop3Limits, Pop3Source};
 use crate::smtp::SmtpTransport;
 use crate::source::{Farewell, MailSource};
 use crate::source_error::SourceError;
-use crate::transport::{Failure, MailTransport, Scope, TransportSettings};
+use crate::transport::{MailTransport, Scope, TransportFailure, TransportSettings};
 use crate::{Credentials, Server};
 
 /// A mail server, and what is wanted of it.
@@ -49,8 +49,8 @@ pub fn connect_sent<'a>(
     credentials: &'a Credentials,
 ) -> BoxFuture<'a, Result<Option<Box<dyn MailSource>>, SourceError>> {
     Box::pin(async move {
-        // POP3 shows the inbox alone; a session would lock it for nothing.
-        if endpoint.protocol == Protocol::Pop3 {
+        // A session of POP3 would lock the inbox for nothing (RFC 1939 §4).
+        if !endpoint.protocol.has_folders() {
             return Ok(None);
         }
         let mut source = connect_source(endpoint, credentials).await?;
@@ -67,7 +67,7 @@ pub fn connect_transport<'a>(
     endpoint: &'a Endpoint,
     credentials: &'a Credentials,
     settings: &'a TransportSettings,
-) -> BoxFuture<'a, Result<Box<dyn MailTransport>, Failure>> {
+) -> BoxFuture<'a, Result<Box<dyn MailTransport>, TransportFailure>> {
     Box::pin(async move {
         match endpoint.protocol {
             Protocol::Smtp => {
@@ -80,8 +80,7 @@ pub fn connect_transport<'a>(
     })
 }
 
-fn cannot_send(protocol: Protocol) -> Failure {
+fn cannot_send(protocol: Protocol) -> TransportFailure {
     let what = format!("{protocol} reads mail and sends none");
-    let verdict = Verdict::needs_administrator(MustAct::Administrator);
-    Failure::new(what, verdict, Scope::Account)
+    TransportFailure::new(what, FailureCause::ProtocolUnfit, Scope::Account)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::FailureCause;
 use mailmesh_secrets::{ExposeSecret as _, SecretString};
 
 use crate::server_text::shorten;
@@ -47,9 +47,9 @@ impl Credentials {
 }
 
 impl InvalidCredentials {
-    /// Returns what the failure means: somebody has to change a setting.
-    pub const fn verdict(self) -> Verdict {
-        Verdict::needs_administrator(MustAct::Administrator)
+    /// Returns what the failure is caused by, as far as it decides who must act.
+    pub const fn failure_cause(self) -> FailureCause {
+        FailureCause::CredentialsUnusable
     }
 }
 

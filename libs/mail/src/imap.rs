@@ -13,6 +13,7 @@
 mod capability;
 mod change;
 mod command;
+mod concern;
 mod error;
 mod fetch;
 mod folder;
@@ -31,12 +32,14 @@ mod sequence;
 mod session;
 mod sign_in;
 mod size;
+mod slice;
 mod source;
 mod verdict;
 mod wire;
 
 pub use capability::{Capabilities, Capability};
-pub use error::{ImapError, Mechanism, Refusal, Stage};
+pub(crate) use concern::{concern, mail_evidence};
+pub use error::{ImapError, Mechanism, RefusalStatus, Stage};
 pub use fetch::ImapFetchReport;
 pub use folder::{SelectMode, SelectedFolder};
 pub use guard::GuardError;

@@ -12,7 +12,7 @@
 //! tampered with, and certificates that do not check. Knows no accounts, bus or SQL: servers and
 //! credentials are passed in, mails are handed out.
 
-pub mod advice;
+mod concern;
 mod connect;
 pub mod connection;
 pub mod credentials;
@@ -29,6 +29,7 @@ mod spoken;
 pub mod tls;
 pub mod transport;
 
+pub use concern::{Concern, MailEvidence};
 pub use connect::{Endpoint, connect_sent, connect_source, connect_transport};
 pub use connection::{ConnectError, MailStream, Server};
 pub use credentials::{Credentials, InvalidCredentials};
@@ -36,6 +37,6 @@ pub use pipelining::PipeliningRecord;
 pub use probe::{Probe, ProbeCheck, ProbeError, ProbeStep, probe};
 pub use server_text::ServerText;
 pub use source::MailSource;
-pub use source_error::{Concern, MailEvidence, SourceError};
+pub use source_error::SourceError;
 pub use tls::{TlsError, client_config};
 pub use transport::MailTransport;

@@ -14,7 +14,6 @@ mod body;
 mod build;
 mod charset;
 mod clean;
-mod cursor;
 mod date;
 mod draft;
 mod encoded_word;
@@ -31,14 +30,15 @@ mod parsed;
 mod part;
 mod quoted;
 mod received;
+mod scanner;
 mod transfer;
 
-pub use address::{AddressProblem, Envelope, Mailbox};
+pub use address::{AddressProblem, Envelope, NamedAddress};
 pub use build::build;
 pub use draft::{
     BuildContext, BuildError, BuildLimits, Built, Draft, DraftAttachment, DraftCalendar,
     FieldProblem,
 };
 pub use parse::{attachment, parse, parse_beginning};
-pub use parsed::{Attachment, AttachmentContent, InlineText, ParseProblem, Parsed};
+pub use parsed::{AttachmentContent, InlineText, ParseProblem, ParsedAttachment, ParsedMail};
 pub(crate) use received::received_at;

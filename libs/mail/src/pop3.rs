@@ -5,6 +5,7 @@
 //! Exchange shows other headers there than in the mail. Every wait, line and listing is bounded.
 
 mod capability;
+mod concern;
 mod connect;
 mod error;
 mod limit;
@@ -15,6 +16,7 @@ mod reply;
 mod retrieval;
 mod session;
 mod sign_in;
+mod slice;
 mod source;
 mod stage;
 mod unstuff;
@@ -22,8 +24,9 @@ mod verdict;
 mod wire;
 
 pub use capability::Capabilities;
+pub(crate) use concern::{concern, mail_evidence};
 pub use error::Pop3Error;
 pub use limit::{Pop3Limits, Pop3Timeouts};
-pub use reply::Refusal;
+pub use reply::ErrReply;
 pub use source::Pop3Source;
 pub use stage::{Mechanism, Stage};

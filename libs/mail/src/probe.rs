@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailmesh_domain::{Direction, Verdict, VerdictKind};
+use mailmesh_domain::{Diagnosis, Direction, FailureCause, Verdict};
 use tokio::time::{Instant, timeout_at};
 
 use crate::Credentials;
@@ -56,7 +56,7 @@ pub async fn probe(
     folders: &[String],
     limit: Duration,
 ) -> Probe {
-    let mut attempt = Attempt {
+    let mut attempt = ProbeRun {
         limit,
         deadline: Instant::now() + limit,
         checks: Vec::new(),
@@ -70,13 +70,13 @@ pub async fn probe(
     }
 }
 
-struct Attempt {
+struct ProbeRun {
     limit: Duration,
     deadline: Instant,
     checks: Vec<ProbeCheck>,
 }
 
-impl Attempt {
+impl ProbeRun {
     async fn read(&mut self, endpoint: &Endpoint, credentials: &Credentials, folders: &[String]) {
         let connecting = connect_source(endpoint, credentials);
         let Some(mut source) = self.check(ProbeStep::SignIn, connecting).await else {
@@ -131,13 +131,18 @@ impl Probe {
 }
 
 impl ProbeError {
-    /// Returns what the failure means and who must act.
-    pub fn verdict(&self) -> Verdict {
+    /// Returns what the failure is caused by, and the server's hint on when to come back.
+    pub fn diagnosis(&self) -> Diagnosis {
         match self {
-            Self::Source(error) => error.verdict(),
-            Self::Transport(error) => error.verdict(),
-            Self::TimedOut { .. } => Verdict::transient(),
+            Self::Source(error) => error.diagnosis(),
+            Self::Transport(error) => error.diagnosis(),
+            Self::TimedOut { .. } => FailureCause::ServerSilent.into(),
         }
+    }
+
+    /// Returns what the failure means and who must act, as long as nobody is to be told of it.
+    pub fn verdict(&self) -> Verdict {
+        self.diagnosis().verdict()
     }
 
     /// Returns the server's response code, for people to look up.
@@ -151,27 +156,5 @@ impl ProbeError {
             ) => Some(reply.status()),
             Self::Transport(_) | Self::TimedOut { .. } => None,
         }
-    }
-
-    /// Returns what whoever must act should do.
-    pub fn advice(&self) -> &'static str {
-        let own = match self {
-            Self::Source(error) => error.advice(),
-            Self::Transport(error) => error.advice(),
-            Self::TimedOut { .. } => Some(
-                "It is tried again by itself. If it stays, check host, port and encryption of the account, and whether a firewall is between.",
-            ),
-        };
-        own.unwrap_or_else(|| match self.verdict().kind {
-            VerdictKind::Transient | VerdictKind::Throttled => {
-                "Nothing: it is tried again by itself."
-            }
-            VerdictKind::NeedsSignIn => {
-                "Check that the account's protocol is switched on for this mailbox, and that the scopes of the client configuration cover it. If both are so, sign in again for this account."
-            }
-            VerdictKind::Permanent | VerdictKind::NeedsAdministrator | VerdictKind::Unknown => {
-                "Check host, port, encryption, ca_pem and folder of the account, and that the mailbox allows this protocol. It is tried again by itself."
-            }
-        })
     }
 }

@@ -18,7 +18,7 @@ use crate::source_error::SourceError;
 
 /// How a source finds out what is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listing {
+pub enum ListingKind {
     /// It lists what lies after an ordinal, so that one cursor says what was received.
     AfterOrdinal,
     /// It lists the whole mailbox each time, so that the caller keeps the set of what it has seen.
@@ -54,18 +54,10 @@ pub struct ListedMail {
     pub bytes: Option<u64>,
 }
 
-/// Returns whether so many bytes may be taken for all of a mail of this claimed size. Where not, a further, empty answer
-/// proves the end.
-///
-/// Servers estimate, Exchange among them. There are others that answer with no more than they like, mostly with a round
-/// number of bytes: the end of such a mail may be near.
-pub fn is_about(claimed: Option<u64>, read: u64) -> bool {
-    let Some(claimed) = claimed else {
-        return false;
-    };
-    let missing = claimed.saturating_sub(read);
-    let is_round = read.is_multiple_of(1_000) || read.is_multiple_of(1_024);
-    missing == 0 || (!is_round && missing <= (read / 64).saturating_add(256))
+/// Returns whether a mail of this announced size may have ended after so many bytes, where nothing more came when it was asked
+/// for as a whole. An eighth is more than servers that estimate were seen to be wrong by, and less than a mail that was cut.
+pub(crate) const fn is_near(announced: u64, read: u64) -> bool {
+    announced.saturating_sub(read) <= announced / 8 + 16
 }
 
 /// The mail with the highest ordinal up to some other.
@@ -125,7 +117,7 @@ pub enum PostAction {
 
 /// When a post-action takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Applied {
+pub enum PostActionEffect {
     /// It is done.
     Now,
     /// The server does it once the session has ended well; a later listing shows whether it did.
@@ -145,7 +137,7 @@ pub enum Farewell {
 /// closed for good.
 pub trait MailSource: fmt::Debug + Send {
     /// Returns how the source finds out what is new.
-    fn listing(&self) -> Listing;
+    fn listing(&self) -> ListingKind;
 
     /// Returns whether the session is kept while nothing happens. If not, close it after each look: it keeps others out.
     fn stays_open(&self) -> bool;
@@ -208,8 +200,9 @@ pub trait MailSource: fmt::Debug + Send {
         mails: &'a mpsc::Sender<FetchedMail>,
     ) -> BoxFuture<'a, Result<FetchReport, SourceError>>;
 
-    /// Fetches up to `bytes` of one mail from `offset` on. None prove that it ends there; fewer do so if they agree with its
-    /// size, as there are servers that answer with no more than they like. Slices are asked for in ascending order; a
+    /// Fetches up to `bytes` of one mail from `offset` on. None prove that it ends there; fewer do so if its announced size
+    /// is reached, as there are servers that answer with no more than they like. A mail that ends well before that is an
+    /// error, once it was asked for in each way there is. Slices are asked for in ascending order; a
     /// source that can only read from the beginning passes over what lies before.
     fn fetch_slice(
         &mut self,
@@ -238,7 +231,7 @@ pub trait MailSource: fmt::Debug + Send {
         &'a mut self,
         ordinals: &'a [u64],
         action: &'a PostAction,
-    ) -> BoxFuture<'a, Result<Applied, SourceError>>;
+    ) -> BoxFuture<'a, Result<PostActionEffect, SourceError>>;
 
     /// Opens the folder of sent mail for reading; `false` if there is none, or none that can be searched.
     fn open_sent(&mut self) -> BoxFuture<'_, Result<bool, SourceError>>;

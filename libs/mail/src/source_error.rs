@@ -1,36 +1,8 @@
-use mailmesh_domain::{MustAct, Protocol, Verdict, VerdictKind};
+use mailmesh_domain::{Diagnosis, FailureCause, Protocol, Verdict};
 
-use crate::advice;
-use crate::imap::{ImapError, Stage};
+use crate::concern::{Concern, MailEvidence};
+use crate::imap::{self, ImapError};
 use crate::pop3::{self, Pop3Error};
-
-/// What a failure concerns, and so what else need not be tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Concern {
-    /// This mail.
-    Mail,
-    /// This folder; others of the account go on.
-    Folder,
-    /// This session; another may work.
-    Session,
-    /// Everything of the account.
-    Account,
-    /// Everything that goes to this server.
-    Host,
-}
-
-/// How much a failure says against the mail that was asked for alone when it happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MailEvidence {
-    /// Nothing: it is about something else.
-    None,
-    /// Little: the connection was lost, or the server calls itself unavailable, over this mail or by chance.
-    Weak,
-    /// The server has the mail and cannot show it, or what it shows cannot be read.
-    Strong,
-    /// It will never be different.
-    Certain,
-}
 
 /// Why a mailbox could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -60,22 +32,27 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// Returns what the failure means and who must act.
-    pub fn verdict(&self) -> Verdict {
+    /// Returns what the failure is caused by, and the server's hint on when to come back.
+    pub fn diagnosis(&self) -> Diagnosis {
         match self {
-            Self::Imap(error) => error.verdict(),
-            Self::Pop3(error) => error.verdict(),
-            Self::MailUnreadable => Verdict::unknown(),
-            Self::MailTooSlow | Self::KeepsChanging => Verdict::transient(),
-            Self::CannotRead { .. } => Verdict::permanent(MustAct::Administrator),
+            Self::Imap(error) => error.diagnosis(),
+            Self::Pop3(error) => error.diagnosis(),
+            Self::MailUnreadable => FailureCause::Unknown.into(),
+            Self::MailTooSlow | Self::KeepsChanging => FailureCause::Transient.into(),
+            Self::CannotRead { .. } => FailureCause::ProtocolUnfit.into(),
         }
+    }
+
+    /// Returns what the failure means and who must act, as long as nobody is to be told of it.
+    pub fn verdict(&self) -> Verdict {
+        self.diagnosis().verdict()
     }
 
     /// Returns what the failure concerns.
     pub fn concern(&self) -> Concern {
         match self {
-            Self::Imap(error) => concern_of_imap(error),
-            Self::Pop3(error) => concern_of_pop3(error),
+            Self::Imap(error) => imap::concern(error),
+            Self::Pop3(error) => pop3::concern(error),
             Self::MailUnreadable => Concern::Mail,
             Self::MailTooSlow => Concern::Session,
             Self::KeepsChanging => Concern::Folder,
@@ -86,8 +63,8 @@ impl SourceError {
     /// Returns what the failure says against a mail that was asked for alone.
     pub fn evidence_against_mail(&self) -> MailEvidence {
         match self {
-            Self::Imap(error) => imap_evidence(error),
-            Self::Pop3(error) => pop3_evidence(error),
+            Self::Imap(error) => imap::mail_evidence(error),
+            Self::Pop3(error) => pop3::mail_evidence(error),
             Self::MailUnreadable => MailEvidence::Strong,
             Self::MailTooSlow => MailEvidence::Weak,
             Self::KeepsChanging | Self::CannotRead { .. } => MailEvidence::None,
@@ -137,150 +114,5 @@ impl SourceError {
             Self::Pop3(error) => error.code(),
             _ => None,
         }
-    }
-
-    /// Returns what to do, where the failure itself suggests more than its verdict.
-    pub const fn advice(&self) -> Option<&'static str> {
-        match self {
-            Self::Imap(error) => advice_of_imap(error),
-            Self::Pop3(error) => error.advice(),
-            _ => None,
-        }
-    }
-
-    /// Returns whether nothing answered where the server should be.
-    pub const fn is_unreached(&self) -> bool {
-        match self {
-            Self::Imap(ImapError::Connect(error)) | Self::Pop3(Pop3Error::Connect(error)) => {
-                error.is_unreached()
-            }
-            _ => false,
-        }
-    }
-}
-
-const fn advice_of_imap(error: &ImapError) -> Option<&'static str> {
-    match error {
-        ImapError::Connect(error) => Some(advice::of_connect(error)),
-        ImapError::OtherProtocol { .. } => Some(advice::OTHER_PROTOCOL),
-        ImapError::NoMechanism => Some(advice::NO_MECHANISM),
-        ImapError::SignInRefused { mechanism, .. } if !mechanism.is_oauth2() => {
-            Some(advice::WRONG_PASSWORD)
-        }
-        ImapError::Refused {
-            stage: Stage::Select,
-            ..
-        } => Some(advice::WRONG_FOLDER),
-        // A port that wants TLS from the first byte waits for it in silence.
-        ImapError::TimedOut {
-            stage: Stage::Greeting,
-        } => Some(
-            "It is tried again by itself. If it stays, check the account's port and encryption: port 993 wants tls, port 143 starttls.",
-        ),
-        _ => None,
-    }
-}
-
-fn concern_of_imap(error: &ImapError) -> Concern {
-    match error {
-        ImapError::MailGone | ImapError::MailUnreadable => Concern::Mail,
-        // A throttle, a token at its end or a refusal of the whole mailbox names the folder only by chance.
-        ImapError::Refused {
-            stage: Stage::Select,
-            ..
-        } => match error.verdict().kind {
-            VerdictKind::Throttled | VerdictKind::Transient | VerdictKind::NeedsSignIn => {
-                Concern::Session
-            }
-            VerdictKind::Permanent | VerdictKind::NeedsAdministrator | VerdictKind::Unknown
-                if error.verdict().who != MustAct::TenantAdministrator =>
-            {
-                Concern::Folder
-            }
-            _ => Concern::Account,
-        },
-        ImapError::NoUidValidity { .. } | ImapError::KeepsChanging | ImapError::NoFolder => {
-            Concern::Folder
-        }
-        ImapError::SignInRefused { .. } | ImapError::NoMechanism | ImapError::Credentials(_) => {
-            Concern::Account
-        }
-        ImapError::Connect(_)
-        | ImapError::OtherProtocol { .. }
-        | ImapError::StartTlsTampered
-        | ImapError::PreAuthBeforeTls
-        | ImapError::TimedOut {
-            stage: Stage::Greeting,
-        } => Concern::Host,
-        _ => Concern::Session,
-    }
-}
-
-fn imap_evidence(error: &ImapError) -> MailEvidence {
-    if error.is_token_stale() {
-        return MailEvidence::None;
-    }
-    match error {
-        ImapError::Excess { .. } | ImapError::MailUnreadable => MailEvidence::Strong,
-        ImapError::Unsupported { .. } => MailEvidence::Certain,
-        // A throttle or a permission says nothing of the mail. An outage may be the mail's: there are servers that end
-        // the session, or call themselves unavailable, over a mail they cannot read.
-        ImapError::Refused { .. } | ImapError::Unreadable { .. } | ImapError::Bye { .. } => {
-            match error.verdict().kind {
-                VerdictKind::Unknown | VerdictKind::Permanent => MailEvidence::Strong,
-                VerdictKind::Transient => MailEvidence::Weak,
-                _ => MailEvidence::None,
-            }
-        }
-        ImapError::ConnectionLost { .. } | ImapError::TimedOut { .. } => MailEvidence::Weak,
-        _ => MailEvidence::None,
-    }
-}
-
-fn concern_of_pop3(error: &Pop3Error) -> Concern {
-    match error {
-        Pop3Error::MailGone | Pop3Error::MailUnreadable => Concern::Mail,
-        Pop3Error::ListingEmpty | Pop3Error::NoSuchFolder | Pop3Error::NoFolder => Concern::Folder,
-        Pop3Error::Credentials(_)
-        | Pop3Error::TokenTooLong { .. }
-        | Pop3Error::MechanismRefused { .. }
-        | Pop3Error::SignInRefused { .. }
-        | Pop3Error::Unsupported { .. } => Concern::Account,
-        Pop3Error::Connect(_)
-        | Pop3Error::OtherProtocol { .. }
-        | Pop3Error::StartTlsTampered
-        | Pop3Error::Refused {
-            stage: pop3::Stage::Greeting | pop3::Stage::StartTls,
-            ..
-        }
-        | Pop3Error::TimedOut {
-            stage: pop3::Stage::Greeting,
-        } => Concern::Host,
-        // There is one folder, so what forbids it forbids the account.
-        Pop3Error::Refused {
-            stage: pop3::Stage::Status | pop3::Stage::List,
-            ..
-        } if !error.verdict().is_retryable() => Concern::Account,
-        _ => Concern::Session,
-    }
-}
-
-fn pop3_evidence(error: &Pop3Error) -> MailEvidence {
-    if error.is_token_stale() {
-        return MailEvidence::None;
-    }
-    match error {
-        Pop3Error::MailUnreadable => MailEvidence::Strong,
-        // A server may end the session, or call itself unavailable, over a mail that it cannot read.
-        Pop3Error::Refused {
-            stage: pop3::Stage::Retrieve,
-            ..
-        } if error.verdict().kind == VerdictKind::Transient => MailEvidence::Weak,
-        Pop3Error::ConnectionLost { .. }
-        | Pop3Error::TimedOut { .. }
-        | Pop3Error::Excess { .. }
-        | Pop3Error::Unreadable { .. }
-        | Pop3Error::Unsolicited { .. } => MailEvidence::Weak,
-        _ => MailEvidence::None,
     }
 }

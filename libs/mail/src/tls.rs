@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::FailureCause;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
@@ -37,9 +37,9 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    /// Returns what the failure means: somebody has to change a setting.
-    pub const fn verdict(&self) -> Verdict {
-        Verdict::needs_administrator(MustAct::Administrator)
+    /// Returns what the failure is caused by, as far as it decides who must act.
+    pub const fn failure_cause(&self) -> FailureCause {
+        FailureCause::AuthorityUnusable
     }
 }
 

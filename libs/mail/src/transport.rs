@@ -2,13 +2,13 @@
 //!
 //! A mail goes out in two steps, because one of them cannot be taken back. Whatever fails while it is **prepared** leaves
 //! it surely unsent. From the **commit** on (SMTP: the final dot; Graph and Gmail: the POST) the provider may have it,
-//! and a lost reply leaves it [`Committed::Uncertain`]: only the transport knows which failures are which.
+//! and a lost reply leaves it [`CommitResult::Uncertain`]: only the transport knows which failures are which.
 
 use std::fmt;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use mailmesh_domain::{Verdict, VerdictKind};
+use mailmesh_domain::{Diagnosis, Verdict, VerdictKind};
 use tokio::time::Instant;
 
 use crate::message::Envelope;
@@ -38,39 +38,34 @@ pub enum FailureDetail {
     NotTried,
     /// The access token was refused: refresh it once, and if that one is refused too, sign in anew.
     TokenRefused,
-    /// Nothing answered where the server should be.
-    Unreached,
     /// The server had the content when it refused, so that the mail itself may be the reason.
     ContentRefused,
 }
 
 /// Why something surely was not sent, or is not known to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct TransportFailure {
     /// What happened, with the server's own words: for people, and not for logs, as servers name addresses.
     pub what: String,
     /// The server's code, fit for logs.
     pub code: Option<String>,
-    /// What it means and who must act.
-    pub verdict: Verdict,
+    /// What it is caused by, and when the server said to come back.
+    pub diagnosis: Diagnosis,
     /// What it concerns.
     pub scope: Scope,
     /// What else is known of it.
     pub detail: FailureDetail,
-    /// What whoever must act should do, where the failure itself suggests more than its verdict.
-    pub advice: Option<&'static str>,
 }
 
-impl Failure {
+impl TransportFailure {
     /// Makes a failure that no reply of a server tells more of.
-    pub fn new(what: impl Into<String>, verdict: Verdict, scope: Scope) -> Self {
+    pub fn new(what: impl Into<String>, diagnosis: impl Into<Diagnosis>, scope: Scope) -> Self {
         Self {
             what: what.into(),
             code: None,
-            verdict,
+            diagnosis: diagnosis.into(),
             scope,
             detail: FailureDetail::None,
-            advice: None,
         }
     }
 
@@ -88,28 +83,33 @@ impl Failure {
         self
     }
 
-    /// Adds what is to be done.
-    #[must_use]
-    pub const fn with_advice(mut self, advice: Option<&'static str>) -> Self {
-        self.advice = advice;
-        self
+    /// Returns what it means and who must act, as long as nobody is to be told of it.
+    pub fn verdict(&self) -> Verdict {
+        self.diagnosis.verdict()
     }
 
     /// Returns whether the server is in trouble, whatever the mail and the account.
-    pub const fn is_of_host(&self) -> bool {
+    pub fn is_of_host(&self) -> bool {
         matches!(self.scope, Scope::Host)
             && matches!(
-                self.verdict.kind,
+                self.verdict().kind,
                 VerdictKind::Transient | VerdictKind::Unknown
             )
     }
 
     /// Returns whether the account cannot send, whatever the mail.
-    pub const fn concerns_account(&self) -> bool {
+    pub fn concerns_account(&self) -> bool {
         matches!(
-            self.verdict.kind,
+            self.verdict().kind,
             VerdictKind::Throttled | VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator
         )
+    }
+}
+
+impl RecipientRefusal {
+    /// Returns what it means and who must act.
+    pub fn verdict(&self) -> Verdict {
+        self.diagnosis.verdict()
     }
 }
 
@@ -134,8 +134,8 @@ impl RecipientResult {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecipientRefusal {
     pub code: String,
-    /// What it means and who must act.
-    pub verdict: Verdict,
+    /// What it is caused by, and when the server said to come back.
+    pub diagnosis: Diagnosis,
     /// What it concerns: rarely more than this recipient.
     pub scope: Scope,
     /// Only the number of recipients was too high: the rest may be sent at once in another mail.
@@ -153,7 +153,7 @@ pub enum Preparation<'a> {
 
 /// Result of a commit.
 #[derive(Debug, Clone)]
-pub enum Committed {
+pub enum CommitResult {
     /// The server took the mail for those recipients that it accepted.
     Accepted {
         recipients: Vec<RecipientResult>,
@@ -161,13 +161,13 @@ pub enum Committed {
         reply: String,
     },
     /// The mail is surely unsent.
-    Unsent(Failure),
+    Unsent(TransportFailure),
     /// The provider may have it.
     Uncertain {
         /// Each recipient's result: those that were refused surely have no copy.
         recipients: Vec<RecipientResult>,
         /// Why it is not known.
-        failure: Failure,
+        failure: TransportFailure,
     },
 }
 
@@ -178,7 +178,7 @@ pub trait PreparedMail: fmt::Debug + Send {
 
     /// Commits the mail and waits for the provider's answer. Once `deadline` is over, it lets the mail go unsent: the
     /// clock is looked at right before each try to hand over what cannot be taken back.
-    fn commit_before<'a>(self: Box<Self>, deadline: Instant) -> BoxFuture<'a, Committed>
+    fn commit_before<'a>(self: Box<Self>, deadline: Instant) -> BoxFuture<'a, CommitResult>
     where
         Self: 'a;
 
@@ -195,7 +195,7 @@ pub trait MailTransport: fmt::Debug + Send {
         &'a mut self,
         envelope: &'a Envelope,
         raw: &'a [u8],
-    ) -> BoxFuture<'a, Result<Preparation<'a>, Failure>>;
+    ) -> BoxFuture<'a, Result<Preparation<'a>, TransportFailure>>;
 
     /// Returns whether another mail can be sent.
     fn is_reusable(&self) -> bool;

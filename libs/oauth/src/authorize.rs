@@ -42,8 +42,8 @@ pub struct AuthorizeRequest<'a> {
     pub login_hint: Option<&'a str>,
 }
 
-// What the protocol decides; neither the client's extra parameters nor the URL may change them.
-const RESERVED: [&str; 9] = [
+/// What the protocol decides; neither the client's extra parameters nor the URL may change them.
+pub const RESERVED_PARAMETERS: [&str; 9] = [
     "response_type",
     "client_id",
     "redirect_uri",
@@ -61,6 +61,7 @@ pub fn authorize_url(
     client: &Client,
     request: &AuthorizeRequest<'_>,
 ) -> Url {
+    // RFC 9700 §2.1.1 recommends PKCE for confidential clients, too.
     let mut extra = vec![
         ("code_challenge", request.challenge),
         ("code_challenge_method", "S256"),
@@ -75,7 +76,8 @@ pub fn authorize_url(
             .filter_map(|(name, value)| Some((name, value?))),
     );
     for (name, value) in &client.extra_authorize {
-        let is_taken = RESERVED.contains(&name.as_str()) || extra.iter().any(|(n, _)| n == name);
+        let is_taken =
+            RESERVED_PARAMETERS.contains(&name.as_str()) || extra.iter().any(|(n, _)| n == name);
         if !is_taken {
             extra.push((name, value));
         }
@@ -97,7 +99,8 @@ pub fn authorize_url(
 // a parameter given twice is an error at most providers.
 fn without(authorize: &Url, taken: &[(&str, &str)]) -> Url {
     let mut url = authorize.clone();
-    let is_taken = |name: &str| RESERVED.contains(&name) || taken.iter().any(|(n, _)| *n == name);
+    let is_taken =
+        |name: &str| RESERVED_PARAMETERS.contains(&name) || taken.iter().any(|(n, _)| *n == name);
     let kept: Vec<(String, String)> = authorize
         .query_pairs()
         .filter(|(name, _)| !is_taken(name))

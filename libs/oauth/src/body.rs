@@ -77,9 +77,20 @@ pub(crate) fn is_disguised_error(body: &[u8]) -> bool {
     let has_token =
         matches!(fields.get("access_token"), Some(Value::String(token)) if !token.is_empty());
     !has_token
-        && ERROR_FIELDS
-            .into_iter()
-            .any(|name| fields.get(name).is_some_and(is_said))
+        && (says_failure(&fields)
+            || ERROR_FIELDS
+                .into_iter()
+                .any(|name| fields.get(name).is_some_and(is_said)))
+}
+
+/// Envelopes of services say only whether it went well, and why not beside it.
+fn says_failure(fields: &Map<String, Value>) -> bool {
+    let is_denied = |name| fields.get(name) == Some(&Value::Bool(false));
+    let status = fields.get("status").and_then(Value::as_str);
+    let is_failure = |status: &str| {
+        ["error", "fail", "failed", "failure"].contains(&status.to_ascii_lowercase().as_str())
+    };
+    is_denied("success") || is_denied("ok") || status.is_some_and(is_failure)
 }
 
 fn is_said(value: &Value) -> bool {
@@ -154,6 +165,13 @@ mod tests {
             (r#"{"errcode":40001,"errmsg":"invalid credential"}"#, true),
             (r#"{"error_description":"no"}"#, true),
             (r#"{"access_token":"","error":"no"}"#, true),
+            (
+                r#"{"success":false,"message":"Refresh token revoked"}"#,
+                true,
+            ),
+            (r#"{"status":"error","code":401}"#, true),
+            (r#"{"status":"ok","ok":true,"success":true}"#, false),
+            (r#"{"access_token":"t","success":false}"#, false),
             (r#"{"access_token":null,"error":"no"}"#, true),
             (r#"{"access_token":"t","error":"no"}"#, false),
             (r#"{"access_token":"t"}"#, false),

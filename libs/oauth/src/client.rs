@@ -10,6 +10,7 @@ use oauth2::{
 use url::Url;
 
 use crate::endpoints::Endpoints;
+use crate::scope::missing_scopes;
 use crate::signer::Signer;
 use crate::wire::WireTokens;
 
@@ -27,8 +28,8 @@ pub struct Client {
     pub redirect_uri: Url,
     /// What is asked for.
     pub scopes: Vec<String>,
-    /// What is asked for besides where an account of the mailbox is read by POP3.
-    pub pop3_scopes: Vec<String>,
+    /// What is asked for besides where an account of the mailbox speaks the protocol.
+    pub protocol_scopes: Vec<(Protocol, Vec<String>)>,
     /// Whether scopes are sent again on refresh: Microsoft wants them, Google does not.
     pub refresh_sends_scopes: bool,
     /// The claim that names the mailbox; the usual ones when absent.
@@ -69,8 +70,13 @@ impl Client {
     #[must_use]
     pub fn for_protocols(&self, protocols: &[Protocol]) -> Self {
         let mut client = self.clone();
-        if protocols.contains(&Protocol::Pop3) {
-            client.scopes.extend(self.pop3_scopes.iter().cloned());
+        for (_, scopes) in self
+            .protocol_scopes
+            .iter()
+            .filter(|(protocol, _)| protocols.contains(protocol))
+        {
+            let missing = missing_scopes(scopes, &client.scopes);
+            client.scopes.extend(missing);
         }
         client
     }

@@ -31,13 +31,16 @@ pub(crate) fn no_key_set(issuer: &Url) -> OAuthError {
 }
 
 /// A provider's metadata, with whether it must name a key set.
-pub(crate) struct Found {
+pub(crate) struct DiscoveredMetadata {
     pub(crate) endpoints: Endpoints,
     pub(crate) needs_keys: bool,
 }
 
 /// Finds the metadata, and leaves to the caller whether the key set is known from elsewhere.
-pub(crate) async fn find(http: &HttpClient, issuer: &Url) -> Result<Found, OAuthError> {
+pub(crate) async fn find(
+    http: &HttpClient,
+    issuer: &Url,
+) -> Result<DiscoveredMetadata, OAuthError> {
     if let Some(asked) = issuer_of_document(issuer) {
         return read(http, issuer, &asked).await;
     }
@@ -45,6 +48,7 @@ pub(crate) async fn find(http: &HttpClient, issuer: &Url) -> Result<Found, OAuth
     let openid = with_path(issuer, &format!("{path}{OPENID}"));
     match read(http, &openid, issuer).await {
         Err(error) if may_be_elsewhere(&error) => {
+            // RFC 8414 §3.1 inserts its part before the issuer's path; OpenID Connect Discovery §4 appends it.
             let oauth = with_path(issuer, &format!("{OAUTH}{path}"));
             // The first error is kept when the second try finds nothing either.
             match read(http, &oauth, issuer).await {
@@ -58,13 +62,18 @@ pub(crate) async fn find(http: &HttpClient, issuer: &Url) -> Result<Found, OAuth
 
 fn may_be_elsewhere(error: &OAuthError) -> bool {
     match error {
+        // 429 and 5xx say nothing of where the document lies.
         OAuthError::Refused(refusal) => matches!(refusal.status, Some(400..=428 | 430..=499)),
         OAuthError::Redirected { .. } | OAuthError::Unreadable { .. } => true,
         _ => false,
     }
 }
 
-async fn read(http: &HttpClient, document: &Url, asked: &Url) -> Result<Found, OAuthError> {
+async fn read(
+    http: &HttpClient,
+    document: &Url,
+    asked: &Url,
+) -> Result<DiscoveredMetadata, OAuthError> {
     let metadata = http.get(Operation::Discover, document, None).await?;
     let text = |name| metadata.get(name).and_then(Value::as_str);
     let answered = text("issuer").ok_or(incomplete("no issuer"))?;
@@ -95,7 +104,7 @@ async fn read(http: &HttpClient, document: &Url, asked: &Url) -> Result<Found, O
             .and_then(Value::as_bool)
             .unwrap_or_default(),
     };
-    Ok(Found {
+    Ok(DiscoveredMetadata {
         endpoints,
         needs_keys,
     })

@@ -1,6 +1,6 @@
 use std::error::Error as StdError;
 
-use mailmesh_domain::{FailureCause, History, MustAct, Responsibility, Verdict, responsibility};
+use mailmesh_domain::{FailureCause, History, Responsibility, Verdict, responsibility};
 
 use crate::id_token::error::IdTokenError;
 use crate::operation::Operation;
@@ -107,65 +107,31 @@ impl OAuthError {
 
     /// Returns what the failure means, who must act and what to do, given how the grant fared.
     pub fn responsibility(&self, history: History) -> Responsibility {
-        let administrator = |verdict, action| Responsibility {
-            verdict,
-            also: None,
-            action,
-        };
-        let correct = Verdict::needs_administrator(MustAct::Administrator);
         match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } => {
-                responsibility(FailureCause::Transient, history)
-            }
-            Self::TooLarge { .. } | Self::Redirected { .. } | Self::Unreadable { .. } => {
-                responsibility(FailureCause::NoProvider, history)
-            }
-            Self::Untrusted { .. } => administrator(
-                Verdict::unknown(),
-                "Check the provider's URL. If its certificate comes from a private authority, add that authority's certificate to the configuration.",
-            ),
-            Self::Unprotected { .. } => administrator(
-                correct,
-                "Use https URLs in the client configuration; http is accepted for this machine only.",
-            ),
-            Self::NotPublic { .. } => administrator(
-                correct,
-                "Allow the network with the setting network.allow, or name the URL in the client configuration, if the provider is meant to be there; else correct the issuer.",
-            ),
-            Self::NoEndpoints => administrator(
-                correct,
-                "Give the client configuration an issuer, or an authorisation and a token endpoint.",
-            ),
-            Self::TokenEndpointMoved { .. } => {
-                responsibility(FailureCause::TokenEndpointMoved, history)
-            }
-            Self::GrantFromElsewhere { .. } => {
-                responsibility(FailureCause::GrantFromElsewhere, history)
-            }
-            Self::NoKeySet { .. } => administrator(
-                correct,
-                "Correct the issuer in the client configuration, or give it the provider's key set as jwks_url: without one no id token can be checked.",
-            ),
-            Self::OtherIssuer { .. } => administrator(
-                correct,
-                "Correct the issuer or base URL in the client configuration: it must be the one that the provider's metadata names.",
-            ),
-            Self::NoMailbox { .. } => administrator(
-                correct,
-                "Have the client configuration ask for the scopes openid and email, and give it the issuer, or userinfo_url where the endpoints are named one by one: many providers tell the address there only. Or name the claim that holds it as identity_claim. An email that the provider calls unverified does not count.",
-            ),
-            Self::MixedUp => Responsibility {
-                verdict: Verdict::needs_sign_in(),
-                also: Some(MustAct::Administrator),
-                action: "Sign in once more. If it happens again, tell the administrator.",
-            },
-            Self::Unsigned { .. } => responsibility(FailureCause::KeyRefused, history),
             Self::Refused(refusal) => refusal.responsibility(history),
-            Self::IdToken(error) => Responsibility {
-                verdict: error.verdict(),
-                also: None,
-                action: error.action(),
-            },
+            other => responsibility(other.failure_cause(), history),
+        }
+    }
+
+    fn failure_cause(&self) -> FailureCause {
+        match self {
+            Self::Refused(refusal) => refusal.failure_cause(),
+            Self::Unreachable { .. } | Self::TimedOut { .. } => FailureCause::ProviderNotReached,
+            Self::TooLarge { .. } | Self::Redirected { .. } | Self::Unreadable { .. } => {
+                FailureCause::NoProvider
+            }
+            Self::Untrusted { .. } => FailureCause::ProviderUntrusted,
+            Self::Unprotected { .. } => FailureCause::UrlInClear,
+            Self::NotPublic { .. } => FailureCause::UrlNotAllowed,
+            Self::NoEndpoints => FailureCause::NoEndpoints,
+            Self::TokenEndpointMoved { .. } => FailureCause::TokenEndpointMoved,
+            Self::GrantFromElsewhere { .. } => FailureCause::GrantFromElsewhere,
+            Self::NoKeySet { .. } => FailureCause::NoKeySet,
+            Self::OtherIssuer { .. } => FailureCause::OtherIssuer,
+            Self::NoMailbox { .. } => FailureCause::NoMailbox,
+            Self::MixedUp => FailureCause::MixedUp,
+            Self::Unsigned { .. } => FailureCause::KeyRefused,
+            Self::IdToken(error) => error.failure_cause(),
         }
     }
 
@@ -188,18 +154,12 @@ impl OAuthError {
     /// Returns whether the client configuration itself is refused, so that every grant of it fails
     /// alike and none of them is to blame.
     pub fn concerns_client(&self) -> bool {
-        matches!(
-            self,
-            Self::TokenEndpointMoved { .. } | Self::Unsigned { .. }
-        ) || self
-            .refusal()
-            .is_some_and(|refusal| refusal.cause().concerns_client())
+        self.failure_cause().concerns_client()
     }
 
     /// Returns whether providers that do not keep to RFC 6749 §5.2 say this of a grant that has ended.
     pub fn may_be_dead_grant(&self) -> bool {
-        self.refusal()
-            .is_some_and(|refusal| refusal.cause().may_be_dead_grant())
+        self.failure_cause().may_be_dead_grant()
     }
 
     pub(crate) const fn unreadable(operation: Operation, problem: &'static str) -> Self {

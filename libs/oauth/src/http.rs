@@ -99,6 +99,7 @@ impl HttpClient {
         let mut builder = reqwest::Client::builder()
             .dns_resolver(Arc::clone(&resolver))
             .user_agent(concat!("mailmesh/", env!("CARGO_PKG_VERSION")))
+            // A 307 would have codes, tokens and secrets sent on to wherever it points.
             .redirect(reqwest::redirect::Policy::none())
             // A refresh sent twice may cost the whole family of tokens: trying again is decided above.
             .retry(reqwest::retry::never())

@@ -30,9 +30,11 @@ pub(crate) async fn verify(
     let token = token.expose_secret();
     let header =
         jsonwebtoken::decode_header(token).map_err(|_| refused(IdTokenError::Algorithm))?;
+    // RFC 7515 §4.1.11: what is critical and not understood must be refused.
     if header.crit.is_some() {
         return Err(refused(IdTokenError::Malformed));
     }
+    // RFC 8725 §2.1: the public key, which anybody has, would be taken for an HMAC secret.
     if header.alg.family() == AlgorithmFamily::Hmac {
         return Err(refused(IdTokenError::Algorithm));
     }
@@ -126,6 +128,7 @@ fn check_audience(claims: &Claims, client_id: &str) -> Result<(), IdTokenError> 
         Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
     };
+    // OpenID Connect Core 3.1.3.7 (4), (5): with several audiences `azp` names the one that it is for.
     let party = claims.get("azp").and_then(Value::as_str);
     let is_party = party.map_or(audiences.len() == 1, |party| party == client_id);
     if audiences.contains(&client_id) && is_party {

@@ -69,9 +69,8 @@ pub fn identify<'a>(
                 }
                 identity(&signed, Some(&userinfo), client).map(Some)
             }
-            (Some(claims), None) | (None, Some(claims)) => {
-                identity(&claims, None, client).map(Some)
-            }
+            (Some(claims), None) => identity(&claims, None, client).map(Some),
+            (None, Some(claims)) => identity_of_userinfo(&claims, client).map(Some),
             (None, None) if must_name_mailbox(client) => Err(no_mailbox(client)),
             (None, None) => Ok(None),
         }
@@ -113,6 +112,19 @@ async fn ask_userinfo(
     }
 }
 
+/// Whoever is asked who signed in must say so: an answer that names no mailbox, or only one that is not verified, is no
+/// reason to give the sign-in to any.
+fn identity_of_userinfo(claims: &Claims, client: &Client) -> Result<Identity, OAuthError> {
+    match identity(claims, None, client) {
+        Ok(found) if found.address.is_none() => Err(no_mailbox(client)),
+        Err(OAuthError::IdToken(IdTokenError::Subject)) => Err(OAuthError::unreadable(
+            Operation::Userinfo,
+            "answer has neither sub nor id",
+        )),
+        other => other,
+    }
+}
+
 fn identity(
     signed: &Claims,
     userinfo: Option<&Claims>,
@@ -145,7 +157,10 @@ fn plain_id(claims: &Claims) -> Option<String> {
 
 /// `all` is what is known of the person: an address that any of it calls unverified counts nowhere.
 fn find_address(claims: &Claims, all: &[&Claims], client: &Client) -> Option<(String, String)> {
-    let text = |name: &str| claims.get(name)?.as_str().filter(|text| !text.is_empty());
+    let text = |name: &str| {
+        let text = claims.get(name)?.as_str()?.trim();
+        Some(text).filter(|text| !text.is_empty())
+    };
     if let Some(claim) = &client.identity_claim {
         return Some((claim.clone(), text(claim)?.to_owned()));
     }

@@ -23,6 +23,13 @@ pub(crate) async fn find_keys(
             return Ok(keys);
         }
     }
+    let keys = fetch_keys(http, url).await?;
+    http.keys.put(url, keys.clone());
+    Ok(with_id(&keys, key_id))
+}
+
+/// Reads the key set, whatever is cached of it.
+pub(crate) async fn fetch_keys(http: &HttpClient, url: &Url) -> Result<Arc<[Jwk]>, OAuthError> {
     let document = http.get(Operation::FetchKeys, url, None).await?;
     let keys = document
         .get("keys")
@@ -32,13 +39,9 @@ pub(crate) async fn find_keys(
             "answer is no key set",
         ))?;
     // One key of a kind that nobody here knows must not spoil the others.
-    let keys: Arc<[Jwk]> = keys
-        .iter()
-        .take(MOST_KEYS)
-        .filter_map(|key| serde_json::from_value(key.clone()).ok())
-        .collect();
-    http.keys.put(url, keys.clone());
-    Ok(with_id(&keys, key_id))
+    let readable = keys.iter().take(MOST_KEYS);
+    let readable = readable.filter_map(|key| serde_json::from_value(key.clone()).ok());
+    Ok(readable.collect())
 }
 
 fn with_id(keys: &[Jwk], key_id: Option<&str>) -> Vec<Jwk> {

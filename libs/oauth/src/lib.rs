@@ -19,6 +19,7 @@ mod app_token;
 mod authorize;
 mod body;
 mod cause;
+mod check;
 mod client;
 mod client_key;
 mod discovery;
@@ -45,7 +46,10 @@ mod token;
 mod wire;
 
 pub use app_token::{request_for_client, request_for_mailbox};
-pub use authorize::{AuthorizeRequest, Pkce, authorize_url, check_issuer_parameter};
+pub use authorize::{
+    AuthorizeRequest, Pkce, RESERVED_PARAMETERS, authorize_url, check_issuer_parameter,
+};
+pub use check::check_provider;
 pub use client::Client;
 pub use client_key::{ClientKey, ClientKeyError, ServiceAccount};
 pub use discovery::discover;

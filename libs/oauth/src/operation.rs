@@ -19,6 +19,8 @@ pub enum Operation {
     Userinfo,
     /// Reading the provider's signing keys.
     FetchKeys,
+    /// Asking the token endpoint for nothing, to see whether it is one.
+    TokenEndpoint,
 }
 
 impl fmt::Display for Operation {
@@ -31,6 +33,7 @@ impl fmt::Display for Operation {
             Self::ClientCredentials | Self::JwtBearer => "token request",
             Self::Userinfo => "userinfo request",
             Self::FetchKeys => "key set request",
+            Self::TokenEndpoint => "token endpoint check",
         })
     }
 }

@@ -35,7 +35,6 @@ pub struct MailServer {
     pub protocol: Protocol,
     /// Its name.
     pub host: &'static str,
-    /// Its port.
     pub port: u16,
     /// How the connection is protected.
     pub encryption: Encryption,
@@ -48,11 +47,11 @@ pub struct Defaults {
     pub endpoints: Option<Endpoints>,
     /// How the client proves itself.
     pub auth: TokenEndpointAuth,
-    /// Scopes for inbound accounts that read by IMAP, with those that name the person.
+    /// Scopes for inbound accounts, with those that name the person.
     pub inbound_scopes: Vec<String>,
-    /// Scopes for inbound accounts that read by POP3, with those that name the person. Not asked for with the others: a
-    /// tenant's administrator consents to each.
-    pub pop3_scopes: Vec<String>,
+    /// The same for accounts of protocols that need others. They are not asked for with the others: a tenant's administrator
+    /// consents to each.
+    pub protocol_scopes: Vec<(Protocol, Vec<String>)>,
     /// Scopes for outbound accounts, with those that name the person.
     pub outbound_scopes: Vec<String>,
     /// Further parameters of the authorise URL.
@@ -173,7 +172,7 @@ fn google() -> Defaults {
         auth: TokenEndpointAuth::ClientSecretPost,
         inbound_scopes: scopes.clone(),
         // One scope serves all protocols.
-        pop3_scopes: scopes.clone(),
+        protocol_scopes: vec![(Protocol::Pop3, scopes.clone())],
         outbound_scopes: scopes,
         // Without these a second sign-in yields no refresh token.
         extra_authorize: vec![pair("access_type", "offline"), pair("prompt", "consent")],
@@ -226,7 +225,7 @@ fn microsoft(base_url: Option<&Url>) -> Defaults {
         endpoints: microsoft_endpoints(base_url),
         auth: TokenEndpointAuth::ClientSecretPost,
         inbound_scopes: scopes("IMAP.AccessAsUser.All"),
-        pop3_scopes: scopes("POP.AccessAsUser.All"),
+        protocol_scopes: vec![(Protocol::Pop3, scopes("POP.AccessAsUser.All"))],
         outbound_scopes: scopes("SMTP.Send"),
         extra_authorize: Vec::new(),
         // Without them the new token may be for another resource than mail.
@@ -271,7 +270,7 @@ fn custom() -> Defaults {
         endpoints: None,
         auth: TokenEndpointAuth::ClientSecretBasic,
         inbound_scopes: owned(["openid", "email", "offline_access"]),
-        pop3_scopes: owned(["openid", "email", "offline_access"]),
+        protocol_scopes: Vec::new(),
         outbound_scopes: owned(["openid", "email", "offline_access"]),
         extra_authorize: Vec::new(),
         refresh_sends_scopes: false,

@@ -33,7 +33,6 @@ const MOST_HTTP_CLIENTS: usize = 256;
 pub struct Provider {
     /// The way to it.
     pub http: HttpClient,
-    /// Its endpoints.
     pub endpoints: Endpoints,
     /// Our registration, its secret opened.
     pub client: Client,
@@ -71,11 +70,11 @@ pub struct Providers {
     keep: Duration,
     addresses: AddressRule,
     https: Mutex<HashMap<Trust, HttpClient>>,
-    known: Mutex<HashMap<ClientConfigurationId, Known>>,
+    known: Mutex<HashMap<ClientConfigurationId, CachedProvider>>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct CachedProvider {
     configured_at: OffsetDateTime,
     believed_until: Instant,
     provider: Arc<Provider>,
@@ -95,10 +94,7 @@ pub enum ProviderError {
     Profile(#[from] UnknownProfile),
     /// A stored URL is none.
     #[error("{field} is no URL")]
-    BadUrl {
-        /// The field.
-        field: &'static str,
-    },
+    BadUrl { field: &'static str },
     /// The private CA cannot be used.
     #[error("the HTTP client cannot be set up")]
     Http(#[from] HttpSetupError),
@@ -157,7 +153,7 @@ impl Providers {
             }
             match (self.find(registered).await, known) {
                 (Ok(provider), _) => {
-                    let found = Known {
+                    let found = CachedProvider {
                         configured_at: registered.changed_at,
                         believed_until: Instant::now() + self.keep,
                         provider: Arc::clone(&provider),

@@ -66,7 +66,7 @@ impl ProviderRefusal {
                 names.find_map(|name| nested(name, CODE_CHARACTERS))
             })
             .or_else(|| {
-                let mut names = ["error", "error_code", "errorCode", "errcode"].into_iter();
+                let mut names = ["error", "error_code", "errorCode", "errcode", "code"].into_iter();
                 names.find_map(|name| clean(&spelled(body.get(name)?), secrets, CODE_CHARACTERS))
             });
         Self {
@@ -105,7 +105,7 @@ impl ProviderRefusal {
 
     /// Returns what the refusal means, who must act and what to do, given how the grant fared.
     pub fn responsibility(&self, history: History) -> Responsibility {
-        let cause = self.cause();
+        let cause = self.failure_cause();
         let mut decided = responsibility(cause, history);
         let pause = matches!(cause, FailureCause::Locked).then_some(LOCKED_FOR);
         decided.verdict.retry_after = self.retry_after.or(pause);
@@ -121,7 +121,10 @@ impl ProviderRefusal {
             .or_else(|| self.status.map(|status| format!("HTTP {status}")))
     }
 
-    pub(crate) fn cause(&self) -> FailureCause {
+    pub(crate) fn failure_cause(&self) -> FailureCause {
+        if self.operation == Operation::Discover && matches!(self.status, Some(400..=407 | 410)) {
+            return FailureCause::NoMetadata;
+        }
         // An overloaded server's body proves nothing about a grant, so the status comes first.
         let known = self
             .status
@@ -142,8 +145,18 @@ impl ProviderRefusal {
             {
                 FailureCause::RefusedOtherwise
             }
+            // Documents are there or not: no word of theirs needs to be looked up.
+            (None, Operation::Discover | Operation::FetchKeys | Operation::TokenEndpoint) => {
+                FailureCause::NoProvider
+            }
             (None, _) => FailureCause::Unknown,
         }
+    }
+
+    /// Returns whether only a token endpoint answers so.
+    pub(crate) fn is_of_token_endpoint(&self) -> bool {
+        let is_overloaded = self.status.and_then(cause::of_status).is_some();
+        !is_overloaded && self.is_about_the_request()
     }
 
     /// Returns whether the token endpoint itself refused what was sent: other statuses without a word of OAuth come from

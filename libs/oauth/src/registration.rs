@@ -9,7 +9,6 @@ use crate::endpoints::Endpoints;
 use crate::error::OAuthError;
 use crate::http::HttpClient;
 use crate::profile::{Defaults, Profile};
-use crate::scope::missing_scopes;
 use crate::signer::Signer;
 
 /// What an administrator registered of a client, and what of the provider.
@@ -174,7 +173,6 @@ impl Registration {
             !given.any(|(other, _)| other == name)
         });
         // The others steer the protocol, and are the administrator's to leave out.
-        let pop3_scopes = missing_scopes(&defaults.pop3_scopes, &self.scopes);
         Client {
             client_id: self.client_id.clone(),
             client_secret: self.client_secret.clone(),
@@ -182,7 +180,7 @@ impl Registration {
             auth,
             redirect_uri: redirect_uri.clone(),
             scopes: self.scopes.clone(),
-            pop3_scopes,
+            protocol_scopes: defaults.protocol_scopes,
             refresh_sends_scopes: defaults.refresh_sends_scopes,
             identity_claim: self.identity_claim.clone(),
             extra_authorize: kept.chain(self.extra_authorize.iter().cloned()).collect(),

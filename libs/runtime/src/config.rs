@@ -6,18 +6,20 @@
 
 mod environment;
 mod error;
+mod faults;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
-use figment::providers::{Format, Toml};
-use figment::value::Value;
+use figment::providers::{Format, Serialized, Toml};
+use figment::value::{Dict, Value};
 use serde::de::DeserializeOwned;
 
 use environment::Variable;
 use error::PREFIX;
 pub use error::{ConfigError, ConfigSource};
+pub use faults::ConfigFaults;
 
 /// The sections of the runtime itself, known to every process.
 const OWN_SECTIONS: [&str; 3] = ["telemetry", "ops", "shutdown"];
@@ -100,16 +102,16 @@ impl Loader {
         self
     }
 
-    /// Loads `T`; may be called for several types.
+    /// Loads `T`; may be called for several types. The error tells all that is wrong.
     pub fn load<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        let figment = self.merged()?;
-        self.check_sections(&figment)?;
-        // Lossy: variables are text, and become numbers only where a number is wanted.
-        let loaded = figment.extract_lossy();
-        loaded.map_err(|error| ConfigError::of(error, &figment))
+        let mut faults = ConfigFaults::default();
+        let figment = self.merged(&mut faults)?;
+        self.check_sections(&figment, &mut faults)?;
+        let loaded = extract(&figment, &mut faults);
+        faults.finish(loaded)
     }
 
-    fn merged(&self) -> Result<Figment, ConfigError> {
+    fn merged(&self, faults: &mut ConfigFaults) -> Result<Figment, ConfigError> {
         let mut figment = Figment::new();
         for defaults in &self.defaults {
             figment = figment.merge(Toml::string(defaults));
@@ -125,22 +127,59 @@ impl Loader {
             if self.other_variables.contains(name) {
                 continue;
             }
-            let variable = Variable::new(name, value, &self.sections)?;
-            figment = figment.merge(variable);
+            if let Some(variable) = faults.note(Variable::new(name, value, &self.sections)) {
+                figment = figment.merge(variable);
+            }
         }
         Ok(figment)
     }
 
-    fn check_sections(&self, figment: &Figment) -> Result<(), ConfigError> {
+    fn check_sections(
+        &self,
+        figment: &Figment,
+        faults: &mut ConfigFaults,
+    ) -> Result<(), ConfigError> {
         let found: Result<BTreeMap<String, Value>, figment::Error> = figment.extract();
         let found = found.map_err(|error| ConfigError::of(error, figment))?;
-        match found.keys().find(|name| !self.sections.contains(*name)) {
-            None => Ok(()),
-            Some(name) => {
-                let known: Vec<&str> = self.sections.iter().map(String::as_str).collect();
-                Err(ConfigError::unknown(name.clone(), figment, &known))
-            }
+        let known: Vec<&str> = self.sections.iter().map(String::as_str).collect();
+        for name in found.keys().filter(|name| !self.sections.contains(*name)) {
+            let unknown = ConfigError::unknown(name.clone(), figment, &known);
+            faults.note::<()>(Err(unknown));
         }
+        Ok(())
+    }
+}
+
+/// Reads all, with each setting that is at fault left out in turn, as the reader stops at the first.
+fn extract<T: DeserializeOwned>(figment: &Figment, faults: &mut ConfigFaults) -> Option<T> {
+    let mut current = figment.clone();
+    for _ in 0..faults::MOST {
+        // Lossy: variables are text, and become numbers only where a number is wanted.
+        let error = match current.extract_lossy() {
+            Ok(loaded) => return Some(loaded),
+            Err(error) => error,
+        };
+        let fault = ConfigError::of(error, figment);
+        let key = fault.key().map(str::to_owned);
+        faults.note::<()>(Err(fault));
+        current = without(&current, &key?)?;
+    }
+    None
+}
+
+fn without(figment: &Figment, key: &str) -> Option<Figment> {
+    let mut settings: Dict = figment.extract().ok()?;
+    remove(&mut settings, key)?;
+    Some(Figment::from(Serialized::defaults(settings)))
+}
+
+fn remove(settings: &mut Dict, key: &str) -> Option<Value> {
+    let Some((section, rest)) = key.split_once('.') else {
+        return settings.remove(key);
+    };
+    match settings.get_mut(section)? {
+        Value::Dict(_, inner) => remove(inner, rest),
+        _ => None,
     }
 }
 

@@ -24,14 +24,14 @@ mod signal;
 pub mod telemetry;
 
 pub use check::Checks;
-pub use config::{ConfigError, Loader};
+pub use config::{ConfigError, ConfigFaults, Loader};
 pub use exit::{Unavailable, code, exit_code_of};
 pub use lifecycle::{ExitReport, Lifecycle};
 pub use listen::{ListenError, listen};
 pub use ops::{OpsServer, OpsSettings};
 pub use run::{RuntimeSettings, ShutdownSettings, run, start};
 pub use serve::{ServeLimits, serve};
-pub use telemetry::{LOG_CONTEXT, LogFormat, Telemetry, TelemetryError, TelemetrySettings};
+pub use telemetry::{LogFormat, Telemetry, TelemetryError, TelemetrySettings, account_span};
 
 /// Makes aws-lc-rs the one TLS provider of the process. Calling it again does nothing.
 pub fn install_crypto_provider() {

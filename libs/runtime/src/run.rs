@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tracing::{error, info};
 
-use crate::config::{ConfigError, Loader};
+use crate::config::{ConfigError, ConfigFaults, Loader};
 use crate::exit::{code, exit_code_of};
 use crate::lifecycle::Lifecycle;
 use crate::ops::{OpsServer, OpsSettings};
@@ -102,12 +102,17 @@ fn load<C: DeserializeOwned>(
     loader: &Loader,
     check: impl FnOnce(&C) -> Result<(), ConfigError>,
 ) -> Result<(RuntimeSettings, C), ConfigError> {
-    let settings: RuntimeSettings = loader.load()?;
-    let checked = settings.telemetry.validate();
-    checked.map_err(|source| ConfigError::invalid("telemetry", source))?;
-    let config = loader.load()?;
-    check(&config)?;
-    Ok((settings, config))
+    let mut faults = ConfigFaults::default();
+    let settings: Option<RuntimeSettings> = faults.note(loader.load());
+    if let Some(settings) = &settings {
+        let checked = settings.telemetry.validate();
+        faults.note(checked.map_err(|source| ConfigError::invalid("telemetry", source)));
+    }
+    let config: Option<C> = faults.note(loader.load());
+    if let Some(config) = &config {
+        faults.note(check(config));
+    }
+    faults.finish(settings.zip(config))
 }
 
 async fn live(

@@ -70,7 +70,7 @@ pub fn serve(
     stop: CancellationToken,
 ) -> BoxFuture<'static, io::Result<()>> {
     Box::pin(async move {
-        let server = Server {
+        let server = HttpServer {
             listener,
             places: Arc::new(Semaphore::new(limits.connections)),
             peers: Peers::new(limits.connections_per_peer),
@@ -109,16 +109,16 @@ async fn limit_header(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-struct Server {
+struct HttpServer {
     listener: TcpListener,
     places: Arc<Semaphore>,
     peers: Peers,
 }
 
-type Place = (OwnedSemaphorePermit, PeerPlace);
+type ConnectionPermits = (OwnedSemaphorePermit, PeerPlace);
 
-impl Server {
-    async fn accept(&self) -> (TcpStream, Place) {
+impl HttpServer {
+    async fn accept(&self) -> (TcpStream, ConnectionPermits) {
         loop {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
                 std::future::pending::<()>().await;
@@ -155,7 +155,7 @@ async fn answer(
     stream: TcpStream,
     app: Router,
     limits: ServeLimits,
-    (place, stop): (Place, CancellationToken),
+    (place, stop): (ConnectionPermits, CancellationToken),
 ) {
     let socket = TimedSocket::new(stream, limits.idle_timeout, limits.stall_timeout);
     let connection = http1::Builder::new()

@@ -2,6 +2,7 @@
 
 mod json;
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use opentelemetry::global;
@@ -14,7 +15,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use prometheus::Registry;
 use serde::Deserialize;
 use tracing::level_filters::LevelFilter;
-use tracing::{Metadata, Subscriber};
+use tracing::{Metadata, Span, Subscriber, error_span};
 use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -191,7 +192,13 @@ fn is_allowed(metadata: &Metadata<'_>) -> bool {
 
 /// Target of spans that say in log lines whom the work is for. They live as long as a task or a worker and are no part of a
 /// trace: all that an account ever does would be one.
-pub const LOG_CONTEXT: &str = "mailmesh_context";
+pub(crate) const LOG_CONTEXT: &str = "mailmesh_context";
+
+/// Makes the span in which work on an account is logged, so that each line carries the account's id and key.
+pub fn account_span(id: impl Display, key: impl Display) -> Span {
+    // As an error, since a filter that keeps warnings alone would else take both from them.
+    error_span!(target: LOG_CONTEXT, parent: None, "account", account.id = %id, account.key = %key)
+}
 
 fn is_traced(metadata: &Metadata<'_>) -> bool {
     is_allowed(metadata) && metadata.target() != LOG_CONTEXT

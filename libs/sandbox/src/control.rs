@@ -42,7 +42,7 @@ use serde_json::{Value, json};
 
 use crate::Addresses;
 use crate::mailbox::MailStoreError;
-use crate::oauth::{InvalidRedirectUri, Provider, SigningKeyError};
+use crate::oauth::{InvalidRedirectUri, ProviderState, SigningKeyError};
 
 /// Larger than any mail a provider takes.
 const BODY_BYTES: usize = 64 * 1024 * 1024;
@@ -50,7 +50,7 @@ const BODY_BYTES: usize = 64 * 1024 * 1024;
 /// What the control API works on.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    pub(crate) provider: Arc<Provider>,
+    pub(crate) provider: Arc<ProviderState>,
     pub(crate) addresses: Addresses,
     pub(crate) ca_pem: String,
 }

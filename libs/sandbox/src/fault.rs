@@ -207,10 +207,10 @@ pub struct UnknownPoint {
 /// The faults that wait; clones share them.
 #[derive(Clone)]
 pub struct FaultBook {
-    shared: Arc<Shared>,
+    shared: Arc<FaultBookState>,
 }
 
-struct Shared {
+struct FaultBookState {
     live: AtomicUsize,
     rules: Mutex<Rules>,
     cleared: watch::Sender<u64>,
@@ -226,7 +226,7 @@ impl FaultBook {
     /// Makes an empty book.
     pub fn new() -> Self {
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(FaultBookState {
                 live: AtomicUsize::new(0),
                 rules: Mutex::new(Rules::default()),
                 cleared: watch::Sender::new(0),

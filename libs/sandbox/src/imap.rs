@@ -28,8 +28,8 @@ use crate::mailbox::Mailbox;
 use crate::server::site::Site;
 use crate::server::wire::{ConnectionEnd, Strike, Wire};
 use crate::settings::Personality;
-use answer::{Answer, Trouble};
-use flow::Received;
+use answer::{CommandAnswer, CommandProblem};
+use flow::ReceivedCommand;
 use parse::Parser;
 use view::View;
 
@@ -39,13 +39,13 @@ const FAILED_SIGN_INS: u8 = 3;
 struct Session {
     site: Arc<Site>,
     wire: Option<Wire>,
-    account: Option<Account>,
+    account: Option<SignedInMailbox>,
     view: Option<View>,
     failed_sign_ins: u8,
 }
 
 /// Who is signed in.
-struct Account {
+struct SignedInMailbox {
     mailbox: Arc<Mailbox>,
     /// The mailbox's epoch at sign-in; another one now means that this session is over.
     epoch: u64,
@@ -53,7 +53,7 @@ struct Account {
     is_connected: bool,
 }
 
-impl Account {
+impl SignedInMailbox {
     fn is_expired(&self) -> bool {
         self.mailbox.epoch() != self.epoch
     }
@@ -98,8 +98,8 @@ impl Session {
                 wire.rest();
             }
             match flow::read_command(wire).await? {
-                Received::Command(text) => self.obey(text).await?,
-                Received::TooLong { tag } => {
+                ReceivedCommand::Command(text) => self.obey(text).await?,
+                ReceivedCommand::TooLong { tag } => {
                     wire.say(format_args!("{tag} BAD [TOOBIG] Command too long\r\n"));
                 }
             }
@@ -149,7 +149,11 @@ impl Session {
             self.wire()?.put(b"* BAD Not a command\r\n");
             return Ok(());
         };
-        if self.account.as_ref().is_some_and(Account::is_expired) {
+        if self
+            .account
+            .as_ref()
+            .is_some_and(SignedInMailbox::is_expired)
+        {
             return self.expire().await;
         }
         let is_by_uid = name == "UID";
@@ -160,9 +164,11 @@ impl Session {
         };
         let answer = match self.dispatch(&tag, &name, is_by_uid, &mut parser).await {
             Ok(answer) => answer,
-            Err(Trouble::Malformed) => Answer::Bad("Cannot understand the arguments".into()),
-            Err(Trouble::NotSelected) => Answer::Bad("No mailbox selected".into()),
-            Err(Trouble::Ended(ended)) => return Err(ended),
+            Err(CommandProblem::Malformed) => {
+                CommandAnswer::Bad("Cannot understand the arguments".into())
+            }
+            Err(CommandProblem::NotSelected) => CommandAnswer::Bad("No mailbox selected".into()),
+            Err(CommandProblem::Ended(ended)) => return Err(ended),
         };
         // RFC 3501 7.4.1: no EXPUNGE while a command with sequence numbers may be on its way.
         let may_expunge = is_by_uid || !matches!(name.as_str(), "FETCH" | "STORE" | "SEARCH");
@@ -170,14 +176,19 @@ impl Session {
         self.finish(&tag, &name, answer)
     }
 
-    fn finish(&mut self, tag: &str, name: &str, answer: Answer) -> Result<(), ConnectionEnd> {
+    fn finish(
+        &mut self,
+        tag: &str,
+        name: &str,
+        answer: CommandAnswer,
+    ) -> Result<(), ConnectionEnd> {
         let wire = self.wire()?;
         match answer {
-            Answer::Done => wire.say(format_args!("{tag} OK {name} completed\r\n")),
-            Answer::Ok(text) => wire.say(format_args!("{tag} OK {text}\r\n")),
-            Answer::No(text) => wire.say(format_args!("{tag} NO {text}\r\n")),
-            Answer::Bad(text) => wire.say(format_args!("{tag} BAD {text}\r\n")),
-            Answer::Sent => {}
+            CommandAnswer::Done => wire.say(format_args!("{tag} OK {name} completed\r\n")),
+            CommandAnswer::Ok(text) => wire.say(format_args!("{tag} OK {text}\r\n")),
+            CommandAnswer::No(text) => wire.say(format_args!("{tag} NO {text}\r\n")),
+            CommandAnswer::Bad(text) => wire.say(format_args!("{tag} BAD {text}\r\n")),
+            CommandAnswer::Sent => {}
         }
         Ok(())
     }
@@ -188,19 +199,19 @@ impl Session {
         name: &str,
         is_by_uid: bool,
         parser: &mut Parser,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<CommandAnswer, CommandProblem> {
         match name {
             "CAPABILITY" => {
                 let capabilities = self.capabilities();
                 self.wire()?
                     .say(format_args!("* CAPABILITY {capabilities}\r\n"));
-                return Ok(Answer::Done);
+                return Ok(CommandAnswer::Done);
             }
-            "NOOP" | "CHECK" => return Ok(Answer::Done),
+            "NOOP" | "CHECK" => return Ok(CommandAnswer::Done),
             "ID" => {
                 self.wire()?
                     .put(b"* ID (\"name\" \"mailmesh-sandbox\")\r\n");
-                return Ok(Answer::Done);
+                return Ok(CommandAnswer::Done);
             }
             "LOGOUT" => return self.log_out(tag).await,
             _ => {}
@@ -224,12 +235,12 @@ impl Session {
         tag: &str,
         name: &str,
         parser: &mut Parser,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<CommandAnswer, CommandProblem> {
         match name {
             "STARTTLS" => self.start_tls(tag).await,
             "AUTHENTICATE" => self.authenticate(tag, parser).await,
             "LOGIN" => self.log_in(tag, parser).await,
-            _ => Ok(Answer::Bad("Sign in first".into())),
+            _ => Ok(CommandAnswer::Bad("Sign in first".into())),
         }
     }
 
@@ -239,27 +250,27 @@ impl Session {
         name: &str,
         is_by_uid: bool,
         parser: &mut Parser,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<CommandAnswer, CommandProblem> {
         if let Some(point) = point_of(name)
             && self.strike(point, tag).await? == Strike::Answered
         {
-            return Ok(Answer::Sent);
+            return Ok(CommandAnswer::Sent);
         }
         match name {
             "NAMESPACE" => {
                 self.wire()?.put(b"* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
-                Ok(Answer::Done)
+                Ok(CommandAnswer::Done)
             }
             "ENABLE" => {
                 self.wire()?.put(b"* ENABLED\r\n");
-                Ok(Answer::Done)
+                Ok(CommandAnswer::Done)
             }
             "LIST" | "LSUB" => self.list(name, parser),
             "STATUS" => self.status(parser),
             "CREATE" => self.create(parser),
             "RENAME" => self.rename(parser),
             "DELETE" => self.delete(parser),
-            "SUBSCRIBE" | "UNSUBSCRIBE" => Ok(Answer::Done),
+            "SUBSCRIBE" | "UNSUBSCRIBE" => Ok(CommandAnswer::Done),
             "SELECT" => self.select(parser, false),
             "EXAMINE" => self.select(parser, true),
             "CLOSE" => self.close(true),
@@ -272,11 +283,11 @@ impl Session {
             "STORE" => self.store(is_by_uid, parser),
             "COPY" => self.copy(is_by_uid, parser),
             "MOVE" => self.move_mails(is_by_uid, parser),
-            _ => Ok(Answer::Bad("Unknown command".into())),
+            _ => Ok(CommandAnswer::Bad("Unknown command".into())),
         }
     }
 
-    async fn log_out(&mut self, tag: &str) -> Result<Answer, Trouble> {
+    async fn log_out(&mut self, tag: &str) -> Result<CommandAnswer, CommandProblem> {
         if self.strike("imap.logout", tag).await? == Strike::Passed {
             self.wire()?.say(format_args!(
                 "* BYE Logging out\r\n{tag} OK LOGOUT completed\r\n"

@@ -6,6 +6,7 @@
 //! Refuses to listen on anything but loopback unless [`Settings::reachable_by_others`] says so: everybody who
 //! reaches it may read every mailbox, deliver mail and issue tokens.
 
+mod certificate;
 pub mod control;
 pub mod fault;
 mod host;
@@ -18,10 +19,10 @@ mod sandbox;
 mod server;
 mod settings;
 mod smtp;
-mod tls;
 mod token;
 mod visitor;
 
+pub use certificate::{CertificateError, TlsAuthority};
 pub use fault::{Fault, FaultBook, FaultRule};
 pub use host::HostError;
 pub use mailbox::{
@@ -32,6 +33,5 @@ pub use oauth::{InvalidRedirectUri, MailboxCounts, OAuthCounters, SigningKeyErro
 pub use sandbox::{Addresses, Sandbox, SandboxError};
 pub use server::{MailAddresses, MailParts, MailServerError, SandboxMailServer};
 pub use settings::{ApplicationSettings, ClientSettings, MailboxSettings, Personality, Settings};
-pub use tls::{TlsAuthority, TlsError};
 pub use token::{GrantRequest, RefreshRefusal, TokenBook, TokenHolder, TokenRefusal, TokenSet};
 pub use visitor::{LastPage, VisitError, Visitor};

@@ -33,7 +33,7 @@ pub(crate) use folder_list::{
     create_folder, delete_folder, find_folder, find_folder_mut, rename_folder,
 };
 pub use imap_quirks::ImapQuirks;
-pub(crate) use maildrop::{Maildrop, MaildropRefusal};
+pub(crate) use maildrop::{MaildropRefusal, MaildropState};
 pub use maildrop::{Pop3Quirks, UidlKind};
 pub use record::{FolderState, StoredMail, Submission};
 
@@ -54,7 +54,7 @@ pub(crate) struct Mailbox {
     /// Grows when live sessions must end.
     epoch: AtomicU64,
     sign_ins: AtomicU64,
-    maildrop: Mutex<Maildrop>,
+    maildrop: Mutex<MaildropState>,
     imap_quirks: Mutex<ImapQuirks>,
 }
 
@@ -64,7 +64,7 @@ impl Mailbox {
     }
 
     /// Never locked together with the folders.
-    pub(crate) fn maildrop(&self) -> MutexGuard<'_, Maildrop> {
+    pub(crate) fn maildrop(&self) -> MutexGuard<'_, MaildropState> {
         self.maildrop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

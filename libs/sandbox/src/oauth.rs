@@ -36,7 +36,7 @@ pub(crate) use client::ClientBook;
 pub use client::InvalidRedirectUri;
 pub(crate) use code::CodeBook;
 pub(crate) use consent::ConsentBook;
-pub(crate) use counter::Counters;
+pub(crate) use counter::AtomicCounters;
 pub use counter::{MailboxCounts, OAuthCounters};
 pub(crate) use key::SigningKey;
 pub use key::SigningKeyError;
@@ -50,7 +50,7 @@ use crate::token::TokenBook;
 const TENANT_ID: &str = "5a9db0c7-51de-4b6f-9f0e-0d0000000001";
 
 /// Everything the handlers share.
-pub(crate) struct Provider {
+pub(crate) struct ProviderState {
     pub(crate) personality: Personality,
     pub(crate) auto_consent: bool,
     pub(crate) ask_password: bool,
@@ -63,11 +63,11 @@ pub(crate) struct Provider {
     pub(crate) applications: ApplicationBook,
     pub(crate) codes: CodeBook,
     pub(crate) consents: ConsentBook,
-    pub(crate) counters: Counters,
+    pub(crate) counters: AtomicCounters,
     pub(crate) key: SigningKey,
 }
 
-impl Provider {
+impl ProviderState {
     /// Returns a stable, opaque name of the mailbox's owner.
     fn subject(&self, address: &str) -> String {
         let seed = format!("subject:{}", address.to_ascii_lowercase());
@@ -121,7 +121,7 @@ impl Provider {
     }
 }
 
-impl fmt::Debug for Provider {
+impl fmt::Debug for ProviderState {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Provider")
@@ -132,7 +132,7 @@ impl fmt::Debug for Provider {
 }
 
 /// Builds the authorisation server without opening a socket.
-pub(crate) fn router(provider: Arc<Provider>) -> Router {
+pub(crate) fn router(provider: Arc<ProviderState>) -> Router {
     let mut router = Router::new()
         .route("/.well-known/openid-configuration", get(metadata::show))
         .route(

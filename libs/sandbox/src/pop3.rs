@@ -21,7 +21,7 @@ use crate::server::bytes::trim_line_end;
 use crate::server::site::Site;
 use crate::server::wire::{ConnectionEnd, Strike, Wire};
 use crate::settings::Personality;
-use session::{Opened, Session};
+use session::{OpenMaildrop, Session};
 
 /// RFC 4954's bound for a response, and room for the command before it.
 const LINE_BYTES: usize = 12_288 + 512;
@@ -112,7 +112,7 @@ async fn after_sign_in(session: &mut Session, verb: &str, rest: &str) -> Result<
     }
 }
 
-fn is_expired(opened: &Opened) -> bool {
+fn is_expired(opened: &OpenMaildrop) -> bool {
     opened.lock.mailbox.epoch() != opened.epoch
 }
 
@@ -195,7 +195,7 @@ async fn quit(session: &mut Session) -> Result<(), ConnectionEnd> {
         return Err(ConnectionEnd::ByUs);
     }
     let mut address = None;
-    if let Some(Opened { lock, listing, .. }) = session.opened.take() {
+    if let Some(OpenMaildrop { lock, listing, .. }) = session.opened.take() {
         address = Some(lock.mailbox.address.clone());
         let committed = find_folder_mut(&mut lock.mailbox.folders(), "INBOX")
             .is_some_and(|folder| listing.commit(folder));

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
+use crate::certificate::{CertificateError, TlsAuthority};
 use crate::control::{self, Desk};
 use crate::fault::FaultBook;
 use crate::fault::http::{CutSwitch, honour_cuts};
@@ -21,10 +22,11 @@ use crate::host::{self, HostError};
 use crate::mailbox::{MailStore, MailStoreError};
 use crate::oauth::SigningKeyError;
 use crate::oauth::listener::FrontDoor;
-use crate::oauth::{self, ClientBook, InvalidRedirectUri, OAuthCounters, Provider, SigningKey};
+use crate::oauth::{
+    self, ClientBook, InvalidRedirectUri, OAuthCounters, ProviderState, SigningKey,
+};
 use crate::server::{MailAddresses, MailParts, MailServerError, SandboxMailServer};
 use crate::settings::{ApplicationSettings, ClientSettings, Settings};
-use crate::tls::{TlsAuthority, TlsError};
 use crate::token::TokenBook;
 
 /// Requests in hand may end; whoever holds a connection longer loses it.
@@ -49,7 +51,7 @@ pub enum SandboxError {
     Mail(#[source] MailServerError),
     /// No certificate could be made.
     #[error("cannot make the certificates")]
-    Tls(#[source] TlsError),
+    Tls(#[source] CertificateError),
     /// No key for id tokens could be made.
     #[error("cannot make the key for id tokens")]
     Key(#[source] SigningKeyError),
@@ -86,7 +88,7 @@ pub struct Addresses {
 pub struct Sandbox {
     addresses: Addresses,
     tls: TlsAuthority,
-    provider: Arc<Provider>,
+    provider: Arc<ProviderState>,
     mail_server: SandboxMailServer,
     web: JoinSet<()>,
     stop: DropGuard,
@@ -218,7 +220,7 @@ fn make_provider(
     settings: &Settings,
     clock: Arc<dyn Clock>,
     base_url: String,
-) -> Result<Provider, SandboxError> {
+) -> Result<ProviderState, SandboxError> {
     let clients = ClientBook::default();
     for client in &settings.clients {
         clients
@@ -242,7 +244,7 @@ fn make_provider(
         settings.personality,
         settings.access_token_seconds,
     );
-    Ok(Provider {
+    Ok(ProviderState {
         personality: settings.personality,
         auto_consent: settings.auto_consent,
         ask_password: settings.ask_password,
@@ -255,7 +257,7 @@ fn make_provider(
         applications,
         codes: oauth::CodeBook::default(),
         consents: oauth::ConsentBook::default(),
-        counters: oauth::Counters::default(),
+        counters: oauth::AtomicCounters::default(),
         key: SigningKey::generate().map_err(SandboxError::Key)?,
     })
 }

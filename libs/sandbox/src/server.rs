@@ -16,10 +16,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::certificate::TlsAuthority;
 use crate::fault::FaultBook;
 use crate::mailbox::MailStore;
 use crate::settings::Settings;
-use crate::tls::TlsAuthority;
 use crate::token::TokenBook;
 use site::{Level, Site};
 use wire::{Stream, Wire};

@@ -81,10 +81,10 @@ impl fmt::Debug for TokenSet {
 /// Every token the provider ever gave; clones share it.
 #[derive(Clone)]
 pub struct TokenBook {
-    shared: Arc<Shared>,
+    shared: Arc<TokenBookState>,
 }
 
-struct Shared {
+struct TokenBookState {
     clock: Arc<dyn Clock>,
     personality: Personality,
     access_seconds: AtomicU64,
@@ -95,7 +95,7 @@ impl TokenBook {
     /// Makes an empty book.
     pub fn new(clock: Arc<dyn Clock>, personality: Personality, access_seconds: u64) -> Self {
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(TokenBookState {
                 clock,
                 personality,
                 access_seconds: AtomicU64::new(access_seconds),

@@ -13,9 +13,7 @@ const INFO: &[u8] = b"mailmesh seal v1";
 /// Where a sealed secret belongs; it opens nowhere else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealContext {
-    /// The table.
     pub table: &'static str,
-    /// The column.
     pub column: &'static str,
     /// The row's id.
     pub row: [u8; 16],

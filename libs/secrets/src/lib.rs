@@ -26,4 +26,4 @@ pub use proof::EventProofKeys;
 pub use sealed::{KeyId, NotSealed, SealedSecret};
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 pub use settings::{KeySettings, KeysError, read_secret};
-pub use token::{random_token, sha256, verify_hash};
+pub use token::{Sha256Writer, random_token, sha256, verify_hash};

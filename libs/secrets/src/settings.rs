@@ -20,14 +20,10 @@ pub struct KeySettings {
 pub enum KeysError {
     /// Neither the value nor its file is given.
     #[error("{setting} is not set")]
-    Missing {
-        /// The setting.
-        setting: &'static str,
-    },
+    Missing { setting: &'static str },
     /// The file cannot be read.
     #[error("cannot read {}, named by {setting}", path.display())]
     Read {
-        /// The setting.
         setting: &'static str,
         /// The file.
         path: PathBuf,
@@ -36,13 +32,21 @@ pub enum KeysError {
         source: std::io::Error,
     },
     /// The file does not hold a key.
-    #[error("{} holds no key; make one with: mailmesh keys", path.display())]
+    #[error("{} holds no key; restore it from its copy (`mailmesh keys` makes one for a new mesh)", path.display())]
     Content {
         /// The file.
         path: PathBuf,
         /// Why.
         #[source]
         source: KeyFileError,
+    },
+    /// What the public key seals, none of the private ones opens.
+    #[error("{} holds none of the keys that {} opens with: both come from the same `mailmesh keys`", sealing.display(), opening.display())]
+    Pair {
+        /// The file of the public key.
+        sealing: PathBuf,
+        /// The file of the private keys.
+        opening: PathBuf,
     },
 }
 
@@ -73,6 +77,25 @@ impl KeySettings {
         SealingKey::parse(text.expose_secret()).map_err(|source| KeysError::Content {
             path: path.to_owned(),
             source,
+        })
+    }
+
+    /// Checks that what the public key seals can be opened, where both files are named.
+    ///
+    /// # Errors
+    /// When one of the files cannot be read, or they belong to different keys.
+    pub fn check_pair(&self) -> Result<(), KeysError> {
+        let (Some(opening), Some(sealing)) = (&self.opening_key_file, &self.sealing_key_file)
+        else {
+            return Ok(());
+        };
+        let key_id = self.sealing_key()?.key_id();
+        if self.opening_keys()?.key_ids().contains(&key_id) {
+            return Ok(());
+        }
+        Err(KeysError::Pair {
+            sealing: sealing.clone(),
+            opening: opening.clone(),
         })
     }
 }

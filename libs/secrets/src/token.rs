@@ -1,3 +1,5 @@
+use std::io::{self, Write};
+
 use aws_lc_rs::{constant_time, digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,6 +23,39 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     hash
+}
+
+/// Makes a SHA-256 of what is written to it, which need not be in memory as a whole.
+#[expect(
+    missing_debug_implementations,
+    reason = "what was hashed may be secret"
+)]
+pub struct Sha256Writer(digest::Context);
+
+impl Sha256Writer {
+    /// Returns the hash of all that was written.
+    pub fn finish(self) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(self.0.finish().as_ref());
+        hash
+    }
+}
+
+impl Default for Sha256Writer {
+    fn default() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+}
+
+impl Write for Sha256Writer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Returns whether `hash` is the SHA-256 of `token`, in time that does not depend on either.

@@ -8,11 +8,11 @@ use mailmesh_domain::{
     AccountId, AfterReceive, ApiKeyId, Authorisation, ClientConfigurationId, Direction, Encryption,
     GrantId, Key, Protocol,
 };
-use mailmesh_secrets::{SealContext, SealedSecret};
+use mailmesh_secrets::SealContext;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx};
+use crate::{RowSecret, StoreError, Tx};
 pub use delete::{delete, remove_deleted};
 pub use lookup::{
     count_by_client, find_for_update, find_grant, find_key_by_mail, has_known_server,
@@ -52,8 +52,8 @@ pub struct Account {
     pub authorisation: Authorisation,
     /// The login, usually the mailbox's address.
     pub login: String,
-    /// The password, sealed.
-    pub password: Option<SealedSecret>,
+    /// The password; read only by functions for services that sign in.
+    pub password: RowSecret,
     /// The OAuth client.
     pub client_configuration_id: Option<ClientConfigurationId>,
     /// The API key, not an administrator's, that gave the account its login: only a sign-in for an account of that key is
@@ -79,7 +79,8 @@ pub struct Account {
     pub max_connections: u32,
     /// The private CA of the server, in PEM.
     pub ca_pem: Option<String>,
-    /// Counts up with every change.
+    /// Counts up with every change. What is seen of an account is recorded with it, so that it counts only until what decides
+    /// whether the server lets the account in is changed.
     pub revision: i64,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
@@ -152,35 +153,61 @@ pub async fn insert(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// `$changed` says of the password whether it is another; what it is can't be compared, as it is sealed anew each time.
+macro_rules! update {
+    ($changed:literal, $password:literal) => {
+        concat!(
+            "UPDATE accounts
+             SET key = $2, name = $3, is_enabled = $4, direction = $5, protocol = $6, host = $7,
+                 port = $8, encryption = $9, authorisation = $10, login = $11,
+                 client_configuration_id = $13, grant_id = $14, from_addresses = $15, folders = $16,
+                 receive_existing = $17, poll_interval_seconds = $18, after_receive = $19,
+                 move_to = $20, max_connections = $21, ca_pem = $22, updated_at = $23,
+                 delete_after_days = $25, is_host_trusted = $26,
+                 signs_in_for = $27, revision = revision + 1,
+                 connection_revision = CASE
+                     WHEN (direction, protocol, host, port, encryption, authorisation, login,
+                           client_configuration_id, grant_id, ca_pem, folders, after_receive, move_to)
+                          IS DISTINCT FROM ($5, $6, $7, $8, $9, $10, $11, $13, $14, $22, $16, $19, $20)
+                          OR ",
+            $changed,
+            "
+                     THEN revision + 1 ELSE connection_revision END",
+            $password
+        )
+    };
+}
+
 /// Stores a changed account and counts its revision up.
 ///
 /// # Errors
 /// [`StoreError::RowGone`] when it was deleted or changed since it was read: else a sign-in that
 /// came between would lose its grant.
 pub async fn update(tx: &mut Tx, account: &Account) -> Result<(), StoreError> {
-    row::write(
-        tx,
-        account,
-        "UPDATE accounts
-         SET key = $2, name = $3, is_enabled = $4, direction = $5, protocol = $6, host = $7,
-             port = $8, encryption = $9, authorisation = $10, login = $11, password_sealed = $12,
-             client_configuration_id = $13, grant_id = $14, from_addresses = $15, folders = $16,
-             receive_existing = $17, poll_interval_seconds = $18, after_receive = $19,
-             move_to = $20, max_connections = $21, ca_pem = $22, updated_at = $23,
-             delete_after_days = $25, is_host_trusted = $26,
-             signs_in_for = $27, revision = revision + 1
-         WHERE account_id = $1 AND revision = $24",
-        "update an account",
-    )
-    .await
+    let statement = match account.password {
+        // COALESCE would read the column. Each parameter must stand somewhere.
+        RowSecret::Unread => {
+            update!(
+                "false",
+                " WHERE account_id = $1 AND revision = $24 AND $12::bytea IS NULL"
+            )
+        }
+        RowSecret::Absent | RowSecret::Sealed(_) => {
+            update!(
+                "$12 IS NOT NULL OR has_password",
+                ", password_sealed = $12 WHERE account_id = $1 AND revision = $24"
+            )
+        }
+    };
+    row::write(tx, account, statement, "update an account").await
 }
 
-/// Finds an account by key.
+/// Finds an account by key, without its password.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn find_by_key(tx: &mut Tx, key: &Key) -> Result<Option<Account>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE key = $1"))
+    let row: Option<Row> = sqlx::query_as(select_without_password!("WHERE key = $1"))
         .bind(key.as_str())
         .fetch_optional(tx.connection())
         .await
@@ -188,7 +215,7 @@ pub async fn find_by_key(tx: &mut Tx, key: &Key) -> Result<Option<Account>, Stor
     row.map(TryFrom::try_from).transpose()
 }
 
-/// Lists accounts by key.
+/// Lists all accounts by key, with their passwords.
 ///
 /// # Errors
 /// When the database fails.
@@ -200,7 +227,7 @@ pub async fn list(tx: &mut Tx) -> Result<Vec<Account>, StoreError> {
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 
-/// Lists a page of the accounts in the order of their keys, those behind `after`.
+/// Lists a page of the accounts in the order of their keys, those behind `after`, without their passwords.
 ///
 /// # Errors
 /// When the database fails.
@@ -211,7 +238,7 @@ pub async fn list_page(
     limit: i64,
 ) -> Result<Vec<Account>, StoreError> {
     let among: Option<Vec<&str>> = among.map(|keys| keys.iter().map(Key::as_str).collect());
-    let rows: Vec<Row> = sqlx::query_as(select!(
+    let rows: Vec<Row> = sqlx::query_as(select_without_password!(
         "WHERE key > $1 AND ($3::text[] IS NULL OR key = ANY ($3)) ORDER BY key LIMIT $2"
     ))
     .bind(after.map_or("", Key::as_str))
@@ -223,7 +250,7 @@ pub async fn list_page(
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 
-/// Loads many accounts in one statement; those that are gone are missing.
+/// Loads many accounts in one statement, with their passwords; those that are gone are missing.
 ///
 /// # Errors
 /// When the database fails.
@@ -293,8 +320,15 @@ pub async fn list_keys_by_grant(tx: &mut Tx, grant: GrantId) -> Result<Vec<Key>,
         .collect())
 }
 
+fn protocols_with_folders() -> Vec<&'static str> {
+    let protocols = Protocol::ALL
+        .iter()
+        .filter(|protocol| protocol.has_folders());
+    protocols.map(|protocol| protocol.as_str()).collect()
+}
+
 /// Finds an inbound account of the mailbox that an account sends from: one that shares its grant, or
-/// its login and client. POP3 shows no sent mail and comes last.
+/// its login and client. One whose protocol has no folders shows no sent mail, and comes last.
 ///
 /// # Errors
 /// When the database fails.
@@ -306,7 +340,7 @@ pub async fn find_inbound_of(
         "WHERE direction = 'inbound'
            AND (grant_id = $1
                 OR (lower(login) = lower($2) AND client_configuration_id IS NOT DISTINCT FROM $3))
-         ORDER BY protocol = 'pop3', is_enabled DESC, created_at LIMIT 1"
+         ORDER BY protocol = ANY($4) DESC, is_enabled DESC, created_at LIMIT 1"
     ))
     .bind(account.grant_id.map(GrantId::as_uuid))
     .bind(&account.login)
@@ -315,6 +349,7 @@ pub async fn find_inbound_of(
             .client_configuration_id
             .map(ClientConfigurationId::as_uuid),
     )
+    .bind(protocols_with_folders())
     .fetch_optional(tx.connection())
     .await
     .map_err(StoreError::query("find the inbound account of a mailbox"))?;
@@ -333,7 +368,8 @@ pub async fn attach_grant(
     now: OffsetDateTime,
 ) -> Result<Vec<Key>, StoreError> {
     let keys: Vec<String> = sqlx::query_scalar(
-        "UPDATE accounts a SET grant_id = $2, revision = a.revision + 1, updated_at = $3
+        "UPDATE accounts a SET grant_id = $2, revision = a.revision + 1,
+             connection_revision = a.revision + 1, updated_at = $3
          FROM accounts signed_in
          WHERE signed_in.account_id = $1 AND a.authorisation = 'oauth2'
            AND (a.account_id = $1

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use mailmesh_domain::{AccountId, AccountState, Flow, MustAct, Verdict};
+use mailmesh_domain::{AccountId, AccountState, FailureCause, Flow, History, responsibility};
 use mailmesh_events::Problem;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -25,7 +25,7 @@ pub struct AccountStatus {
     pub unreported: Option<Problem>,
     /// When the state last changed.
     pub changed_at: OffsetDateTime,
-    /// When the server last proved that it knows us.
+    /// When the server last proved that it knows us, with the present settings.
     pub proved_at: Option<OffsetDateTime>,
 }
 
@@ -46,6 +46,8 @@ struct Row {
     replica_problem: Option<Value>,
     changed_at: OffsetDateTime,
     proved_at: Option<OffsetDateTime>,
+    /// The settings were changed since the state was recorded.
+    is_outdated: bool,
 }
 
 impl TryFrom<Row> for AccountStatus {
@@ -80,17 +82,22 @@ impl TryFrom<Row> for AccountStatus {
                     proved_at: row.proved_at,
                 });
             }
+            // A sign-in has happened since; the service has not been there yet.
+            None if own == AccountState::SignInNeeded => (AccountState::Active, None),
+            // So has a change of the settings: the problem may be mended.
+            None if row.is_outdated => (AccountState::Active, None),
             // There is nobody who could.
             None if own == AccountState::SignInRequired && flow.is_some_and(Flow::is_app) => {
                 (AccountState::Failing, of.json("problem", row.problem)?)
             }
-            // A sign-in has happened since; the service has not been there yet.
-            None if own == AccountState::SignInNeeded => (AccountState::Active, None),
             None => (own, of.json("problem", row.problem)?),
         };
         // What is known to fail stays so; only what would be shown as working needs somebody who has seen it.
         let (state, unreported) = match (state, reported) {
             (AccountState::Active, Some(why)) => (AccountState::Unknown, Some(why)),
+            (AccountState::Active, None) if row.proved_at.is_none() => {
+                (AccountState::Unproved, None)
+            }
             (state, _) => (state, None),
         };
         Ok(Self {
@@ -107,38 +114,30 @@ impl TryFrom<Row> for AccountStatus {
 fn first_token() -> Problem {
     Problem::new(
         "The first token of the mailbox is being fetched.",
-        Verdict::transient(),
+        FailureCause::Transient,
     )
 }
 
 impl Row {
     /// Returns why nobody can say at present how the account fares.
     fn report(&self, of: &RowOf<Uuid>) -> Result<Option<Problem>, StoreError> {
-        let verdict = Verdict {
-            who: MustAct::Administrator,
-            ..Verdict::transient()
-        };
-        let problem = match self.doubt.as_deref() {
-            Some("unserved") => Problem::new(
+        let (what, cause) = match self.doubt.as_deref() {
+            Some("unserved") => (
                 format!(
                     "No replica of {} has written to the database within {SILENT_AFTER_SECONDS} s.",
                     self.service
                 ),
-                verdict,
-            )
-            .with_action(format!(
-                "See that {} runs and that its Postgres takes writes.",
-                self.service
-            )),
+                FailureCause::NotServed,
+            ),
             Some("hindered") => return of.json("replica_problem", self.replica_problem.clone()),
-            Some(_) => Problem::new(
-                "The server has not confirmed the folders for several poll intervals.",
-                verdict,
-            )
-            .with_action("See the log of inbound-fetcher for this account."),
+            Some(_) => (
+                "The server has not confirmed the folders for several poll intervals.".to_owned(),
+                FailureCause::NotConfirmed,
+            ),
             None => return Ok(None),
         };
-        Ok(Some(problem))
+        let decided = responsibility(cause, History::WORKS);
+        Ok(Some(Problem::decided(what, &decided)))
     }
 }
 
@@ -165,8 +164,12 @@ pub async fn list_by_ids(tx: &mut Tx, ids: &[AccountId]) -> Result<Vec<AccountSt
                      WHEN a.direction = 'inbound' AND s.proved_at < clock_timestamp() - greatest(
                          make_interval(secs => $3), 5 * make_interval(secs => a.poll_interval_seconds))
                      THEN 'unproved' END AS doubt,
-                s.changed_at, s.proved_at
-         FROM account_status s
+                s.changed_at, s.proved_at, s.state_revision < s.connection_revision AS is_outdated
+         FROM (
+             SELECT account_id, state, problem, changed_at, state_revision, connection_revision,
+                    CASE WHEN proved_revision >= connection_revision THEN proved_at END AS proved_at
+             FROM account_status JOIN accounts USING (account_id)
+         ) s
          JOIN accounts a ON a.account_id = s.account_id
          JOIN (
              SELECT served.direction, served.service, EXISTS (
@@ -195,6 +198,26 @@ pub async fn list_by_ids(tx: &mut Tx, ids: &[AccountId]) -> Result<Vec<AccountSt
 pub struct StoredState {
     pub state: AccountState,
     pub problem: Option<Problem>,
+    /// The account has other settings since.
+    pub is_outdated: bool,
+}
+
+/// A state to record.
+#[derive(Debug, Clone, Copy)]
+pub struct SeenState<'a> {
+    pub state: AccountState,
+    pub problem: Option<&'a Problem>,
+    /// Revision of the account that it was seen under.
+    pub revision: i64,
+}
+
+/// A moment at which a server proved that it knows an account.
+#[derive(Debug, Clone, Copy)]
+pub struct SeenProof {
+    pub account_id: AccountId,
+    /// Revision of the account that was used.
+    pub revision: i64,
+    pub at: OffsetDateTime,
 }
 
 /// Loads what the services have recorded of many accounts, whatever their grants say.
@@ -206,14 +229,15 @@ pub async fn list_stored(
     ids: &[AccountId],
 ) -> Result<Vec<(AccountId, StoredState)>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
-    let rows: Vec<(Uuid, String, Option<Value>)> = sqlx::query_as(
-        "SELECT account_id, state, problem FROM account_status WHERE account_id = ANY($1)",
+    let rows: Vec<(Uuid, String, Option<Value>, bool)> = sqlx::query_as(
+        "SELECT account_id, state, problem, state_revision < connection_revision
+         FROM account_status JOIN accounts USING (account_id) WHERE account_id = ANY($1)",
     )
     .bind(ids)
     .fetch_all(tx.connection())
     .await
     .map_err(StoreError::query("load recorded states"))?;
-    let stored = rows.into_iter().map(|(id, state, problem)| {
+    let stored = rows.into_iter().map(|(id, state, problem, is_outdated)| {
         let of = RowOf {
             table: "account_status",
             id,
@@ -221,21 +245,23 @@ pub async fn list_stored(
         let stored = StoredState {
             state: of.parse("state", &state)?,
             problem: of.json("problem", problem)?,
+            is_outdated,
         };
         Ok((AccountId::from_uuid(id), stored))
     });
     stored.collect()
 }
 
-/// Finds which of many accounts have worked at some time.
+/// Finds which of many accounts have worked with their present settings.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn list_proved(tx: &mut Tx, ids: &[AccountId]) -> Result<HashSet<AccountId>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
     let proved: Vec<Uuid> = sqlx::query_scalar(
-        "SELECT account_id FROM account_status
-         WHERE account_id = ANY($1) AND proved_at IS NOT NULL",
+        "SELECT account_id FROM account_status JOIN accounts USING (account_id)
+         WHERE account_id = ANY($1) AND proved_at IS NOT NULL
+           AND proved_revision >= connection_revision",
     )
     .bind(ids)
     .fetch_all(tx.connection())
@@ -247,52 +273,60 @@ pub async fn list_proved(tx: &mut Tx, ids: &[AccountId]) -> Result<HashSet<Accou
 /// What came of recording an account's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateWrite {
-    /// The lease is another's by now, or the account is gone. Nothing was written.
+    /// The lease is another's by now, or the account has other settings or is gone. Nothing was written.
     NotOwner,
     /// The state is as it was; its problem may be another.
     Same,
     /// The state was another.
-    Changed { was: AccountState },
+    Changed {
+        was: AccountState,
+        /// The account has worked with its present settings.
+        has_worked: bool,
+    },
 }
 
-/// Records an account's state, if the lease is still held by this term.
+/// Records an account's state, if the lease is still held by this term and the account has no other settings since.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn set_state(
     tx: &mut Tx,
     term: &LeaseTerm,
-    state: AccountState,
-    problem: Option<&Problem>,
+    seen: SeenState<'_>,
     now: OffsetDateTime,
 ) -> Result<StateWrite, StoreError> {
     let operation = StoreError::query("record an account's state");
     // The shared lock keeps the lease where it is until this transaction ends: without it, who takes the account over could
     // write between the look and the commit, and be overwritten. Acquiring skips locked leases and so does not wait.
-    let before: Option<String> = sqlx::query_scalar(
+    let before: Option<(String, bool)> = sqlx::query_as(
         "WITH own AS (
              SELECT account_id FROM account_leases
              WHERE account_id = $1 AND replica_id = $2 AND generation = $3 FOR SHARE
          ), before AS (
-             SELECT s.account_id, s.state FROM account_status s JOIN own USING (account_id)
+             SELECT s.account_id, s.state,
+                    s.proved_at IS NOT NULL AND s.proved_revision >= a.connection_revision
+                        AS has_worked
+             FROM account_status s JOIN own USING (account_id)
+             JOIN accounts a ON a.account_id = s.account_id AND a.connection_revision <= $7
              FOR UPDATE OF s
          )
          UPDATE account_status s
-         SET state = $4, problem = $5,
+         SET state = $4, problem = $5, state_revision = greatest(s.state_revision, $7),
              changed_at = CASE WHEN s.state = $4 THEN s.changed_at ELSE $6 END
          FROM before WHERE s.account_id = before.account_id
-         RETURNING before.state",
+         RETURNING before.state, before.has_worked",
     )
     .bind(term.account_id.as_uuid())
     .bind(term.replica_id.as_uuid())
     .bind(term.generation)
-    .bind(state.as_str())
-    .bind(to_json(problem))
+    .bind(seen.state.as_str())
+    .bind(to_json(seen.problem))
     .bind(now)
+    .bind(seen.revision)
     .fetch_optional(tx.connection())
     .await
     .map_err(&operation)?;
-    let Some(before) = before else {
+    let Some((before, has_worked)) = before else {
         return Ok(StateWrite::NotOwner);
     };
     let of = RowOf {
@@ -300,30 +334,33 @@ pub async fn set_state(
         id: term.account_id,
     };
     let was: AccountState = of.parse("state", &before)?;
-    Ok(if was == state {
+    Ok(if was == seen.state {
         StateWrite::Same
     } else {
-        StateWrite::Changed { was }
+        StateWrite::Changed { was, has_worked }
     })
 }
 
-/// Records when servers last proved that they know us, for many accounts in one statement.
+/// Records when servers last proved that they know us, for many accounts in one statement. A proof of settings that were
+/// changed since is none.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn set_proved(
-    tx: &mut Tx,
-    proofs: &[(AccountId, OffsetDateTime)],
-) -> Result<(), StoreError> {
-    let ids: Vec<Uuid> = proofs.iter().map(|(id, _)| id.as_uuid()).collect();
-    let moments: Vec<OffsetDateTime> = proofs.iter().map(|(_, at)| *at).collect();
+pub async fn set_proved(tx: &mut Tx, proofs: &[SeenProof]) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = proofs.iter().map(|one| one.account_id.as_uuid()).collect();
+    let revisions: Vec<i64> = proofs.iter().map(|one| one.revision).collect();
+    let moments: Vec<OffsetDateTime> = proofs.iter().map(|one| one.at).collect();
     sqlx::query(
         // A replica that was frozen may bring an older proof than its successor's.
-        "UPDATE account_status s SET proved_at = greatest(s.proved_at, p.at)
-         FROM unnest($1::uuid[], $2::timestamptz[]) AS p (account_id, at)
+        "UPDATE account_status s
+         SET proved_at = greatest(s.proved_at, p.at),
+             proved_revision = greatest(s.proved_revision, p.revision)
+         FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) AS p (account_id, revision, at)
+         JOIN accounts a ON a.account_id = p.account_id AND a.connection_revision <= p.revision
          WHERE s.account_id = p.account_id",
     )
     .bind(ids)
+    .bind(revisions)
     .bind(moments)
     .execute(tx.connection())
     .await

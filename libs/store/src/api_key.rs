@@ -126,6 +126,26 @@ pub async fn find_by_hash(
     row.map(ApiKey::try_from).transpose()
 }
 
+/// Returns when a key that was not revoked has expired; none if it has not, or there is none.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_expiry(
+    tx: &mut Tx,
+    hash: &[u8; 32],
+    now: OffsetDateTime,
+) -> Result<Option<OffsetDateTime>, StoreError> {
+    sqlx::query_scalar(
+        "SELECT expires_at FROM api_keys
+         WHERE key_hash = $1 AND revoked_at IS NULL AND expires_at <= $2",
+    )
+    .bind(hash.as_slice())
+    .bind(now)
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("find the expiry of an API key"))
+}
+
 /// Lists all keys, revoked ones included.
 ///
 /// # Errors

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use mailmesh_domain::{ClientConfigurationId, Flow, Key, TokenEndpointAuth};
 use mailmesh_events::Problem;
-use mailmesh_secrets::{SealContext, SealedSecret};
+use mailmesh_secrets::SealContext;
 use serde_json::Value;
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::convert::{RowOf, sealed_bytes, to_json};
-use crate::{StoreError, Tx};
+use crate::convert::{RowOf, one_row, to_json};
+use crate::{RowSecret, StoreError, Tx};
 
 /// One OAuth client.
 #[derive(Debug, Clone)]
@@ -27,10 +27,10 @@ pub struct ClientConfiguration {
     pub flow: Flow,
     /// The client id that the provider gave.
     pub client_id: String,
-    /// The client secret, sealed; none for a public client.
-    pub client_secret: Option<SealedSecret>,
-    /// What it signs with, sealed: a private key in PEM, or a service account's JSON key.
-    pub private_key: Option<SealedSecret>,
+    /// The client secret; absent for a public client.
+    pub client_secret: RowSecret,
+    /// What it signs with: a private key in PEM, or a service account's JSON key.
+    pub private_key: RowSecret,
     /// The certificate that is registered for the private key.
     pub certificate_pem: Option<String>,
     /// The origin of the token endpoint that the secret is sent to; absent before its first use.
@@ -86,6 +86,10 @@ impl ClientConfiguration {
     }
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "columns, independent of each other"
+)]
 #[derive(sqlx_macros::FromRow)]
 struct Row {
     client_configuration_id: Uuid,
@@ -95,7 +99,9 @@ struct Row {
     flow: String,
     client_id: String,
     client_secret_sealed: Option<Vec<u8>>,
+    has_client_secret: bool,
     private_key_sealed: Option<Vec<u8>>,
+    has_private_key: bool,
     certificate_pem: Option<String>,
     token_origin: Option<String>,
     token_endpoint_auth: Option<String>,
@@ -132,8 +138,14 @@ impl TryFrom<Row> for ClientConfiguration {
             profile: row.profile,
             flow: of.parse("flow", &row.flow)?,
             client_id: row.client_id,
-            client_secret: of.sealed("client_secret_sealed", row.client_secret_sealed)?,
-            private_key: of.sealed("private_key_sealed", row.private_key_sealed)?,
+            client_secret: RowSecret::of_columns(
+                row.has_client_secret,
+                of.sealed("client_secret_sealed", row.client_secret_sealed)?,
+            ),
+            private_key: RowSecret::of_columns(
+                row.has_private_key,
+                of.sealed("private_key_sealed", row.private_key_sealed)?,
+            ),
             certificate_pem: row.certificate_pem,
             token_origin: row.token_origin,
             token_endpoint_auth: auth
@@ -164,13 +176,25 @@ impl TryFrom<Row> for ClientConfiguration {
 }
 
 macro_rules! select {
-    ($rest:literal) => {
+    ($secrets:literal, $rest:literal) => {
         concat!(
-            "SELECT client_configuration_id, key, name, profile, flow, client_id, client_secret_sealed,
-                    private_key_sealed, certificate_pem, token_origin, token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
+            "SELECT client_configuration_id, key, name, profile, flow, client_id, ",
+            $secrets,
+            ", has_client_secret, has_private_key, certificate_pem, token_origin, token_endpoint_auth,
+                    issuer, authorize_url, token_url, userinfo_url, jwks_url,
                     scopes, identity_claim, extra_authorize_parameters, ca_pem,
                     is_redirect_shared, is_inbound, is_outbound, refusal, created_at, updated_at
              FROM client_configurations ",
+            $rest
+        )
+    };
+}
+
+/// For a role that may not read secrets and keys, sealed as they are.
+macro_rules! select_without_secret {
+    ($rest:literal) => {
+        select!(
+            "NULL::bytea AS client_secret_sealed, NULL::bytea AS private_key_sealed",
             $rest
         )
     };
@@ -197,26 +221,43 @@ pub async fn insert(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), Sto
     .await
 }
 
+macro_rules! update {
+    ($secrets:literal, $unread:literal) => {
+        concat!(
+            "UPDATE client_configurations
+             SET key = $2, name = $3, profile = $4, client_id = $5,
+                 token_endpoint_auth = $7, issuer = $8, authorize_url = $9, token_url = $10,
+                 userinfo_url = $11, jwks_url = $12, scopes = $13,
+                 identity_claim = $14, extra_authorize_parameters = $15, ca_pem = $16,
+                 is_inbound = $17, is_outbound = $18, updated_at = $19, token_origin = $20,
+                 is_redirect_shared = $21, certificate_pem = $23, refusal = NULL",
+            $secrets,
+            " WHERE client_configuration_id = $1 AND flow = $24 AND ",
+            $unread
+        )
+    };
+}
+
 /// Stores a changed one; a refusal by the provider is forgotten, since the cause may be mended.
 ///
 /// # Errors
 /// [`StoreError::RowGone`] when it was deleted meanwhile.
 pub async fn update(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), StoreError> {
-    write(
-        tx,
-        client,
-        "UPDATE client_configurations
-         SET key = $2, name = $3, profile = $4, client_id = $5, client_secret_sealed = $6,
-             token_endpoint_auth = $7, issuer = $8, authorize_url = $9, token_url = $10,
-             userinfo_url = $11, jwks_url = $12, scopes = $13,
-             identity_claim = $14, extra_authorize_parameters = $15, ca_pem = $16,
-             is_inbound = $17, is_outbound = $18, updated_at = $19, token_origin = $20,
-             is_redirect_shared = $21, private_key_sealed = $22, certificate_pem = $23,
-             refusal = NULL
-         WHERE client_configuration_id = $1 AND flow = $24",
-        "update a client configuration",
-    )
-    .await
+    // COALESCE would read the columns. Each parameter must stand somewhere.
+    let is_unread = |secret: &RowSecret| *secret == RowSecret::Unread;
+    let statement = match (
+        is_unread(&client.client_secret),
+        is_unread(&client.private_key),
+    ) {
+        (true, true) => update!("", "$6::bytea IS NULL AND $22::bytea IS NULL"),
+        (true, false) => update!(", private_key_sealed = $22", "$6::bytea IS NULL"),
+        (false, true) => update!(", client_secret_sealed = $6", "$22::bytea IS NULL"),
+        (false, false) => update!(
+            ", client_secret_sealed = $6, private_key_sealed = $22",
+            "true"
+        ),
+    };
+    write(tx, client, statement, "update a client configuration").await
 }
 
 async fn write(
@@ -231,7 +272,7 @@ async fn write(
         .bind(&client.name)
         .bind(&client.profile)
         .bind(&client.client_id)
-        .bind(sealed_bytes(client.client_secret.as_ref()))
+        .bind(client.client_secret.bytes())
         .bind(client.token_endpoint_auth.map(TokenEndpointAuth::as_str))
         .bind(&client.issuer)
         .bind(&client.authorize_url)
@@ -247,31 +288,28 @@ async fn write(
         .bind(client.updated_at)
         .bind(&client.token_origin)
         .bind(client.is_redirect_shared)
-        .bind(sealed_bytes(client.private_key.as_ref()))
+        .bind(client.private_key.bytes())
         .bind(&client.certificate_pem)
         .bind(client.flow.as_str())
         .execute(tx.connection())
         .await
         .map_err(StoreError::query(operation))?;
-    if done.rows_affected() == 1 {
-        return Ok(());
-    }
-    Err(StoreError::RowGone { operation })
+    one_row(&done, operation)
 }
 
-/// Lists all, by key.
+/// Lists all, by key, without their secrets.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn list(tx: &mut Tx) -> Result<Vec<ClientConfiguration>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(select!("ORDER BY key"))
+    let rows: Vec<Row> = sqlx::query_as(select_without_secret!("ORDER BY key"))
         .fetch_all(tx.connection())
         .await
         .map_err(StoreError::query("list client configurations"))?;
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 
-/// Finds one by key.
+/// Finds one by key, without its secret.
 ///
 /// # Errors
 /// When the database fails.
@@ -279,7 +317,7 @@ pub async fn find_by_key(
     tx: &mut Tx,
     key: &Key,
 ) -> Result<Option<ClientConfiguration>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE key = $1"))
+    let row: Option<Row> = sqlx::query_as(select_without_secret!("WHERE key = $1"))
         .bind(key.as_str())
         .fetch_optional(tx.connection())
         .await
@@ -287,7 +325,7 @@ pub async fn find_by_key(
     row.map(TryFrom::try_from).transpose()
 }
 
-/// Finds one by key, locking it until the transaction ends.
+/// Finds one by key, without its secret, locking it until the transaction ends.
 ///
 /// # Errors
 /// When the database fails.
@@ -295,7 +333,7 @@ pub async fn find_for_update(
     tx: &mut Tx,
     key: &Key,
 ) -> Result<Option<ClientConfiguration>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE key = $1 FOR UPDATE"))
+    let row: Option<Row> = sqlx::query_as(select_without_secret!("WHERE key = $1 FOR UPDATE"))
         .bind(key.as_str())
         .fetch_optional(tx.connection())
         .await
@@ -303,7 +341,7 @@ pub async fn find_for_update(
     row.map(TryFrom::try_from).transpose()
 }
 
-/// Finds one by id.
+/// Finds one by id, with its secret.
 ///
 /// # Errors
 /// When the database fails.
@@ -311,11 +349,33 @@ pub async fn find(
     tx: &mut Tx,
     id: ClientConfigurationId,
 ) -> Result<Option<ClientConfiguration>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE client_configuration_id = $1"))
-        .bind(id.as_uuid())
-        .fetch_optional(tx.connection())
-        .await
-        .map_err(StoreError::query("find a client configuration"))?;
+    let row: Option<Row> = sqlx::query_as(select!(
+        "client_secret_sealed, private_key_sealed",
+        "WHERE client_configuration_id = $1"
+    ))
+    .bind(id.as_uuid())
+    .fetch_optional(tx.connection())
+    .await
+    .map_err(StoreError::query("find a client configuration"))?;
+    row.map(TryFrom::try_from).transpose()
+}
+
+/// As [`find`], without the secret.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_without_secret(
+    tx: &mut Tx,
+    id: ClientConfigurationId,
+) -> Result<Option<ClientConfiguration>, StoreError> {
+    let row: Option<Row> =
+        sqlx::query_as(select_without_secret!("WHERE client_configuration_id = $1"))
+            .bind(id.as_uuid())
+            .fetch_optional(tx.connection())
+            .await
+            .map_err(StoreError::query(
+                "find a client configuration without its secret",
+            ))?;
     row.map(TryFrom::try_from).transpose()
 }
 

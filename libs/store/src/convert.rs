@@ -6,9 +6,18 @@ use std::str::FromStr;
 use mailmesh_secrets::SealedSecret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sqlx::postgres::PgQueryResult;
 use sqlx::types::Json;
 
 use crate::StoreError;
+
+/// Checks that an update of one row has hit it.
+pub(crate) fn one_row(done: &PgQueryResult, operation: &'static str) -> Result<(), StoreError> {
+    if done.rows_affected() == 1 {
+        return Ok(());
+    }
+    Err(StoreError::RowGone { operation })
+}
 
 /// Names the row that a value was read from.
 #[derive(Debug, Clone, Copy)]

@@ -41,7 +41,7 @@ pub enum StoreError {
     },
     /// A migration failed.
     #[error("cannot migrate the database")]
-    Migrate(#[source] sqlx_migrate::Failure),
+    Migrate(#[source] sqlx_migrate::MigrateFailure),
     /// A stored value is none that this release knows.
     #[error("row {id} of {table} has a bad {column}")]
     BadRow {
@@ -59,7 +59,7 @@ pub(crate) mod sqlx_migrate {
     /// The migration engine's own words.
     #[derive(Debug, thiserror::Error)]
     #[error(transparent)]
-    pub struct Failure(#[from] sqlx::migrate::MigrateError);
+    pub struct MigrateFailure(#[from] sqlx::migrate::MigrateError);
 }
 
 impl StoreError {

@@ -16,7 +16,7 @@ use crate::{StoreError, Tx};
 
 pub use app::{AppLogin, find_flow, list_logins_without_grant, start_app_grant};
 pub use refresh::{
-    Claiming, ClientShares, NewTokens, claim, claim_due, next_due_at, postpone, record_failure,
+    ClaimRules, ClientShares, NewTokens, claim, claim_due, next_due_at, postpone, record_failure,
     record_refresh, resume_client, resume_corrected, set_due,
 };
 pub use summary::{GrantSummary, list_summaries};
@@ -40,9 +40,7 @@ pub struct Grant {
     pub state: GrantState,
     /// Why not, if not.
     pub problem: Option<Problem>,
-    /// The access token, sealed.
     pub access_token: SealedSecret,
-    /// The refresh token, sealed.
     pub refresh_token: Option<SealedSecret>,
     /// Counts up with every stored access token.
     pub generation: i64,

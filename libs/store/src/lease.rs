@@ -70,6 +70,8 @@ pub async fn acquire(
     direction: Direction,
     limit: i64,
 ) -> Result<Vec<AccountId>, StoreError> {
+    // SKIP LOCKED: replicas that look at once take different accounts, and none waits for another. Who is dead is told by the
+    // database's clock, since the replicas' own differ.
     // The holders are found by skipping through the index: of the accounts that somebody alive
     // holds nothing is read.
     let ids: Vec<Uuid> = sqlx::query_scalar(

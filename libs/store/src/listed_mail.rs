@@ -15,5 +15,5 @@ pub use absence::{finish_gone_post_actions, forget_absent, note_listing};
 pub use known::{FetchedEntry, adopt_known};
 pub use listing::ListingEntry;
 pub use overlap::{find_passed_over, has_known_position};
-pub use record::{mark_existing, record, record_absent};
+pub use record::{mark_existing, record};
 pub use unseen::find_unseen;

@@ -12,7 +12,7 @@ pub use cursor::{
 };
 pub(crate) use forget::void_cursors;
 pub use known::{
-    FoundMail, adopt_renamed, has_failed, is_known, list_folders_of_epoch, renumber_known,
+    FoundMail, adopt_renamed, had_content, has_failed, list_folders_of_epoch, renumber_known,
 };
 pub use post_action::{
     DuePostAction, demand_post_actions, finish_post_actions, forget_gone, list_post_actions,

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{StoreError, Tx};
-pub use accept::{Accepted, NewOutboundMail, insert, is_recorded};
+pub use accept::{AcceptResult, NewOutboundMail, insert, is_recorded};
 use block::show_blocks;
 pub use block::{Block, QueuePlace, block, is_news, list_untold, set_told, unblock};
 pub use body::drop_bodies;
@@ -28,7 +28,7 @@ pub use cancel::{
 };
 pub use list::{QueueSize, list, measure_queue};
 pub use outcome::{Outcome, record_outcomes, resolve_uncertain};
-pub use recover::{Recovered, recover, recover_lost};
+pub use recover::{RecoveredAttempts, recover, recover_lost};
 use row::{Row, columns};
 pub use uncertain::{UncertainMail, claim_uncertain, list_known};
 

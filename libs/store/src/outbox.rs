@@ -1,7 +1,7 @@
 //! `outbox`: events of committed changes, on their way to the bus.
 
 use mailmesh_domain::ReplicaId;
-use mailmesh_events::{Encoded, Headers};
+use mailmesh_events::{EncodedEvent, Headers};
 use serde_json::Value;
 use sqlx::types::Json;
 use time::OffsetDateTime;
@@ -18,7 +18,7 @@ pub const MOST_IN_FLIGHT: i64 = 500;
 pub struct OutboxRow {
     /// Counts up in the order of insertion.
     pub id: i64,
-    pub event: Encoded,
+    pub event: EncodedEvent,
     /// When it was committed, by its replica's clock.
     pub created_at: OffsetDateTime,
     /// A replica that died may have published it.
@@ -43,7 +43,7 @@ struct Row {
 pub async fn insert(
     tx: &mut Tx,
     replica: ReplicaId,
-    events: &[Encoded],
+    events: &[EncodedEvent],
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
     if events.is_empty() {
@@ -56,6 +56,7 @@ pub async fn insert(
         .iter()
         .map(|event| event.payload.as_slice())
         .collect();
+    // The relay publishes in the order of ids, which are given in the order of insertion.
     sqlx::query(
         "INSERT INTO outbox (replica_id, subject, event_id, headers, payload, created_at)
          SELECT $1, e.subject, e.event_id, e.headers, e.payload, $6
@@ -84,9 +85,12 @@ pub async fn list(
     replica: ReplicaId,
     limit: i64,
 ) -> Result<Vec<OutboxRow>, StoreError> {
+    // A range in place of an equation leaves the order to idx_outbox_replica_id. By the primary key, which Postgres prefers for
+    // the first few of an equation, all that other replicas have waiting before them would be read.
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT outbox_id, subject, event_id, headers, payload, created_at, may_be_stored FROM outbox
-         WHERE replica_id = $1 AND refused_at IS NULL ORDER BY outbox_id LIMIT $2",
+         WHERE replica_id BETWEEN $1 AND $1 AND refused_at IS NULL
+         ORDER BY replica_id, outbox_id LIMIT $2",
     )
     .bind(replica.as_uuid())
     .bind(limit)
@@ -103,7 +107,7 @@ fn from_row(row: Row) -> Result<OutboxRow, StoreError> {
     };
     Ok(OutboxRow {
         id: row.outbox_id,
-        event: Encoded {
+        event: EncodedEvent {
             subject: row.subject,
             id: row.event_id,
             headers: of.json("headers", Some(row.headers))?.unwrap_or_default(),
@@ -154,7 +158,7 @@ pub async fn adopt(
     limit: i64,
 ) -> Result<u64, StoreError> {
     let own = Json([["ce-source", source]]);
-    // The owners are found by skipping through the index: of a long outbox nothing else is read.
+    // The owners are found by skipping through the index: of a long outbox nothing else is read. Ranges as in `list`.
     let done = sqlx::query(
         "WITH RECURSIVE owner AS (
              (SELECT replica_id FROM outbox ORDER BY replica_id LIMIT 1)
@@ -168,12 +172,14 @@ pub async fn adopt(
                  SELECT 1 FROM replicas r WHERE r.replica_id = owner.replica_id
                    AND r.seen_at > clock_timestamp() - make_interval(secs => $2))
              -- All rows of a replica are of one service: the first one tells.
-             AND (SELECT o.headers FROM outbox o WHERE o.replica_id = owner.replica_id
-                  ORDER BY o.outbox_id LIMIT 1) @> $5
+             AND (SELECT o.headers FROM outbox o
+                  WHERE o.replica_id BETWEEN owner.replica_id AND owner.replica_id
+                  ORDER BY o.replica_id, o.outbox_id LIMIT 1) @> $5
          ), heritage AS (
              SELECT dead.replica_id, theirs.outbox_id, theirs.refused_at FROM dead CROSS JOIN LATERAL (
-                 SELECT o.outbox_id, o.refused_at FROM outbox o WHERE o.replica_id = dead.replica_id
-                 ORDER BY o.outbox_id LIMIT $3 FOR UPDATE SKIP LOCKED
+                 SELECT o.outbox_id, o.refused_at FROM outbox o
+                 WHERE o.replica_id BETWEEN dead.replica_id AND dead.replica_id
+                 ORDER BY o.replica_id, o.outbox_id LIMIT $3 FOR UPDATE SKIP LOCKED
              ) theirs
              ORDER BY theirs.outbox_id LIMIT $3
          ), placed AS (

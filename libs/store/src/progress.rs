@@ -18,14 +18,7 @@ pub async fn record(
     mails: &[&ReceivedMail],
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
-    if !mails.is_empty() {
-        mailbox::insert(tx, mails, now).await?;
-    }
-    let unordered = unordered(mails);
-    if !unordered.is_empty() {
-        listed_mail::record(tx, &unordered, now).await?;
-    }
-    Ok(())
+    insert(tx, mails, None, now).await
 }
 
 /// Records mails whose events an earlier owner published. That they stand where their events say is not proved: a mail with
@@ -38,21 +31,24 @@ pub async fn record_read_back(
     mails: &[&ReceivedMail],
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
+    insert(tx, mails, Some(now), now).await
+}
+
+async fn insert(
+    tx: &mut Tx,
+    mails: &[&ReceivedMail],
+    absent_since: Option<OffsetDateTime>,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
     if !mails.is_empty() {
         mailbox::insert(tx, mails, now).await?;
     }
-    let unordered = unordered(mails);
+    let is_unordered = |mail: &&ReceivedMail| mail.position.ordinal().is_none();
+    let unordered: Vec<_> = mails.iter().copied().filter(is_unordered).collect();
     if !unordered.is_empty() {
-        listed_mail::record_absent(tx, &unordered, now).await?;
+        listed_mail::record(tx, &unordered, absent_since, now).await?;
     }
     Ok(())
-}
-
-fn unordered<'a>(mails: &[&'a ReceivedMail]) -> Vec<&'a ReceivedMail> {
-    let mails = mails.iter().copied();
-    mails
-        .filter(|mail| mail.position.ordinal().is_none())
-        .collect()
 }
 
 /// A mail that cannot be read, as its session lists it.

@@ -1,4 +1,4 @@
-//! The sealed columns of all tables, for who seals them anew under another key.
+//! The sealed columns of all tables, for who seals them anew under another key, or asks whether a key opens them.
 //!
 //! `sign_ins.verifier_sealed` is not among them: it ends after a quarter of an hour.
 
@@ -54,6 +54,19 @@ macro_rules! statements {
                 " LIMIT $2"
             ),
             concat!(
+                "SELECT ",
+                $id,
+                ", ",
+                $column,
+                " FROM ",
+                $table,
+                " WHERE ",
+                $column,
+                " IS NOT NULL ORDER BY ",
+                $id,
+                " DESC LIMIT $1"
+            ),
+            concat!(
                 "UPDATE ",
                 $table,
                 " SET ",
@@ -92,7 +105,7 @@ impl SealedColumn {
         }
     }
 
-    const fn statements(self) -> (&'static str, &'static str) {
+    const fn statements(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::ClientSecret => statements!(
                 "client_configurations",
@@ -121,13 +134,35 @@ pub async fn list(
     after: Option<[u8; 16]>,
     limit: i64,
 ) -> Result<Vec<StoredSecret>, StoreError> {
-    let (select, _) = column.statements();
+    let (select, _, _) = column.statements();
     let rows: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(select)
         .bind(Uuid::from_bytes(after.unwrap_or_default()))
         .bind(limit)
         .fetch_all(tx.connection())
         .await
         .map_err(StoreError::query("list sealed secrets"))?;
+    read(column, rows)
+}
+
+/// Lists the secrets of the rows of a column that were made last, newest first.
+///
+/// # Errors
+/// When the database fails or a row holds no sealed secret.
+pub async fn list_newest(
+    tx: &mut Tx,
+    column: SealedColumn,
+    limit: i64,
+) -> Result<Vec<StoredSecret>, StoreError> {
+    let (_, select, _) = column.statements();
+    let rows: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(select)
+        .bind(limit)
+        .fetch_all(tx.connection())
+        .await
+        .map_err(StoreError::query("list the newest sealed secrets"))?;
+    read(column, rows)
+}
+
+fn read(column: SealedColumn, rows: Vec<(Uuid, Vec<u8>)>) -> Result<Vec<StoredSecret>, StoreError> {
     rows.into_iter()
         .map(|(id, bytes)| {
             let context = column.context(id);
@@ -151,7 +186,7 @@ pub async fn replace(
     secret: &StoredSecret,
     sealed_anew: &SealedSecret,
 ) -> Result<bool, StoreError> {
-    let (_, update) = column.statements();
+    let (_, _, update) = column.statements();
     let done = sqlx::query(update)
         .bind(Uuid::from_bytes(secret.context.row))
         .bind(secret.sealed.as_bytes())

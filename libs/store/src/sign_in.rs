@@ -5,7 +5,7 @@ use mailmesh_secrets::{SealContext, SealedSecret};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::convert::RowOf;
+use crate::convert::{RowOf, one_row};
 use crate::{StoreError, Tx};
 
 /// A consent under way, as the callback needs it.
@@ -148,10 +148,7 @@ pub async fn start(
     .execute(tx.connection())
     .await
     .map_err(StoreError::query(operation))?;
-    if done.rows_affected() == 1 {
-        return Ok(());
-    }
-    Err(StoreError::RowGone { operation })
+    one_row(&done, operation)
 }
 
 #[derive(sqlx_macros::FromRow)]

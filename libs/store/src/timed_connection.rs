@@ -60,7 +60,7 @@ impl StatementTimeout {
     }
 
     fn note(&self, error: &sqlx::Error) {
-        if doubt_by(error) == Doubt::All {
+        if doubt_by(error) == SuspectConnections::All {
             self.suspect_all();
         }
     }
@@ -134,42 +134,44 @@ impl<'c> TimedConnection<'c> {
 fn is_unfinished<T>(answer: &Result<T, sqlx::Error>) -> bool {
     match answer {
         Ok(_) => false,
-        Err(error @ sqlx::Error::Database(_)) => doubt_by(error) != Doubt::None,
+        Err(error @ sqlx::Error::Database(_)) => doubt_by(error) != SuspectConnections::None,
         Err(_) => true,
     }
 }
 
 /// Which connections a failure makes unusable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doubt {
+enum SuspectConnections {
     None,
     This,
     All,
 }
 
-fn doubt_by(error: &sqlx::Error) -> Doubt {
+fn doubt_by(error: &sqlx::Error) -> SuspectConnections {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) => Doubt::All,
-        sqlx::Error::Database(error) => error.code().map_or(Doubt::None, |code| doubt_of(&code)),
-        _ => Doubt::None,
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) => SuspectConnections::All,
+        sqlx::Error::Database(error) => error
+            .code()
+            .map_or(SuspectConnections::None, |code| doubt_of(&code)),
+        _ => SuspectConnections::None,
     }
 }
 
 /// By SQLSTATE (Postgres documentation, appendix A).
-fn doubt_of(code: &str) -> Doubt {
+fn doubt_of(code: &str) -> SuspectConnections {
     match code {
         // Read-only transaction: opened during a fail-over, or to a server that is not the primary any more. Such a session
         // stays as it is when the server becomes writable.
         // 57P01 to 57P04: shut down by the administrator or after a crash, not ready, its database dropped.
-        "25006" | "57P01" | "57P02" | "57P03" | "57P04" => Doubt::All,
+        "25006" | "57P01" | "57P02" | "57P03" | "57P04" => SuspectConnections::All,
         // This session was idle for too long, in a transaction or outside of one; or (0A000, 26000) a statement was prepared
         // before a migration, or by way of a pooler that lost it.
-        "25P03" | "25P04" | "57P05" | "0A000" | "26000" => Doubt::This,
+        "25P03" | "25P04" | "57P05" | "0A000" | "26000" => SuspectConnections::This,
         // Connection exceptions.
-        _ if code.starts_with("08") => Doubt::All,
+        _ if code.starts_with("08") => SuspectConnections::All,
         // Neither 53300 (too many connections) nor 55P03 and 57014 (a lock or a statement that took too long) say anything of
         // the connections that stand.
-        _ => Doubt::None,
+        _ => SuspectConnections::None,
     }
 }
 
@@ -257,25 +259,25 @@ mod tests {
     #[test]
     fn state_of_the_server_casts_doubt_on_connections_and_a_refused_statement_does_not() {
         for (code, doubt) in [
-            ("25006", Doubt::All),
-            ("57P01", Doubt::All),
-            ("57P02", Doubt::All),
-            ("57P03", Doubt::All),
-            ("57P04", Doubt::All),
-            ("08006", Doubt::All),
-            ("08P01", Doubt::All),
-            ("25P03", Doubt::This),
-            ("25P04", Doubt::This),
-            ("57P05", Doubt::This),
-            ("0A000", Doubt::This),
-            ("26000", Doubt::This),
-            ("53300", Doubt::None),
-            ("53100", Doubt::None),
-            ("55P03", Doubt::None),
-            ("57014", Doubt::None),
-            ("40001", Doubt::None),
-            ("23505", Doubt::None),
-            ("42501", Doubt::None),
+            ("25006", SuspectConnections::All),
+            ("57P01", SuspectConnections::All),
+            ("57P02", SuspectConnections::All),
+            ("57P03", SuspectConnections::All),
+            ("57P04", SuspectConnections::All),
+            ("08006", SuspectConnections::All),
+            ("08P01", SuspectConnections::All),
+            ("25P03", SuspectConnections::This),
+            ("25P04", SuspectConnections::This),
+            ("57P05", SuspectConnections::This),
+            ("0A000", SuspectConnections::This),
+            ("26000", SuspectConnections::This),
+            ("53300", SuspectConnections::None),
+            ("53100", SuspectConnections::None),
+            ("55P03", SuspectConnections::None),
+            ("57014", SuspectConnections::None),
+            ("40001", SuspectConnections::None),
+            ("23505", SuspectConnections::None),
+            ("42501", SuspectConnections::None),
         ] {
             assert_eq!(doubt_of(code), doubt, "{code}");
         }

@@ -15,16 +15,14 @@ pub struct Api {
 
 /// What the API answered.
 #[derive(Debug, Clone)]
-pub struct Answer {
-    /// The status.
+pub struct ApiResponse {
     pub status: u16,
-    /// The headers.
     pub headers: HeaderMap,
     /// The body.
     pub text: String,
 }
 
-impl Answer {
+impl ApiResponse {
     /// Returns the body; null when it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
@@ -96,7 +94,7 @@ impl Api {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<ApiResponse> {
         let mut request = self.request(method, path);
         if let Some(body) = body {
             request = request.json(body);
@@ -118,9 +116,9 @@ impl Api {
     /// # Errors
     ///
     /// Fails when nothing was answered.
-    pub async fn send(&self, request: RequestBuilder) -> anyhow::Result<Answer> {
+    pub async fn send(&self, request: RequestBuilder) -> anyhow::Result<ApiResponse> {
         let answer = request.send().await?;
-        Ok(Answer {
+        Ok(ApiResponse {
             status: answer.status().as_u16(),
             headers: answer.headers().clone(),
             text: answer.text().await?,

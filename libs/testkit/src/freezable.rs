@@ -4,7 +4,7 @@ use anyhow::{Context, anyhow};
 use mailmesh_runtime::Lifecycle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::running::Running;
+use crate::running::RunningReplica;
 
 /// One replica of a service on a thread of its own, which can be frozen as a stopped process or a
 /// paused machine is: heartbeat, leases and all.
@@ -22,7 +22,7 @@ struct Order {
 
 /// While this lives, the replica does nothing at all.
 #[derive(Debug)]
-pub struct Frozen(
+pub struct FrozenReplica(
     #[expect(dead_code, reason = "held for what its drop does")] std::sync::mpsc::SyncSender<()>,
 );
 
@@ -44,13 +44,13 @@ impl Freezable {
     }
 
     /// Freezes it, and returns once it is.
-    pub async fn freeze(&self) -> anyhow::Result<Frozen> {
+    pub async fn freeze(&self) -> anyhow::Result<FrozenReplica> {
         let (begun, is_begun) = oneshot::channel();
         let (hold, thaw) = std::sync::mpsc::sync_channel(1);
         let order = Order { begun, thaw };
         self.orders.send(order).await.ok().context("it has ended")?;
         is_begun.await?;
-        Ok(Frozen(hold))
+        Ok(FrozenReplica(hold))
     }
 
     /// Stops it, and fails if it did not end well.
@@ -61,7 +61,7 @@ impl Freezable {
     }
 }
 
-impl Frozen {
+impl FrozenReplica {
     /// Lets the replica go on; it does not know that it did nothing.
     pub fn thaw(self) {
         drop(self);
@@ -72,7 +72,7 @@ async fn obey<S: FnOnce(&Lifecycle)>(
     build: impl AsyncFnOnce() -> anyhow::Result<S>,
     mut orders: mpsc::Receiver<Order>,
 ) -> anyhow::Result<()> {
-    let running = Running::start(build().await?);
+    let running = RunningReplica::start(build().await?);
     while let Some(order) = orders.recv().await {
         order.begun.send(()).ok();
         // Blocks the only thread of this runtime, and so everything of the replica.

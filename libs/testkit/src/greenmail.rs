@@ -37,7 +37,7 @@ pub struct GreenMail {
     host: String,
     ports: GreenMailPorts,
     http: reqwest::Client,
-    _running: Running,
+    _running: GreenMailGuard,
 }
 
 /// Where each protocol listens; those with TLS are self-signed, and none speaks STARTTLS.
@@ -62,12 +62,10 @@ pub struct GreenMailPorts {
 /// A mail as GreenMail keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct StoredMail {
-    /// Its UID.
     pub uid: String,
     /// Its Message-ID.
     #[serde(rename = "Message-ID")]
     pub message_id: Option<String>,
-    /// Its subject.
     pub subject: Option<String>,
     /// The whole mail, with the headers that the server added.
     #[serde(rename = "mimeMessage")]
@@ -76,7 +74,7 @@ pub struct StoredMail {
 
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for what their drop does")]
-enum Running {
+enum GreenMailGuard {
     Process(Supervised, Supervised),
     Container(Container),
 }
@@ -102,7 +100,7 @@ impl GreenMail {
             host: container.host.clone(),
             ports,
             http,
-            _running: Running::Container(container),
+            _running: GreenMailGuard::Container(container),
         })
     }
 
@@ -138,7 +136,7 @@ impl GreenMail {
             host,
             ports,
             http,
-            _running: Running::Process(process, tidy),
+            _running: GreenMailGuard::Process(process, tidy),
         })
     }
 

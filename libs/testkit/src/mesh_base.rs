@@ -3,14 +3,17 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use mailmesh_bus::{Bus, BusSettings, Outgoing, Stored, StreamSettings};
+use mailmesh_bus::{Bus, BusSettings, Outgoing, StoredMessage, StreamSettings};
 use mailmesh_domain::{AccountState, Clock, GrantId, Key, ReplicaId};
 use mailmesh_events::{Event, Problem, decode_event};
-use mailmesh_secrets::{OpeningKeys, SecretString};
+use mailmesh_secrets::{ExposeSecret, OpeningKeys, SecretString};
 use mailmesh_store::account::{self, Account};
+use mailmesh_store::account_status::{SeenProof, SeenState};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant};
-use mailmesh_store::{Database, DatabaseSettings, Tx, account_status, lease, outbox, replica};
+use mailmesh_store::{
+    Database, DatabaseSettings, ServiceRole, Tx, account_status, lease, outbox, replica,
+};
 
 use crate::servers::{TestServers, execute_at, fresh_prefix};
 use crate::wait::eventually;
@@ -19,7 +22,7 @@ mod row;
 mod sql;
 mod stream;
 
-pub use row::{MailHost, Tokens, use_grant};
+pub use row::{GrantTokens, MailHost, use_grant};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -57,17 +60,35 @@ impl MeshAddress {
         Self { postgres_url, bus }
     }
 
-    /// Connects; also from another thread than the one that made the address.
+    /// Connects as the tables' owner.
     pub async fn connect(&self) -> anyhow::Result<(Database, Bus)> {
-        let database = Database::connect(&DatabaseSettings {
-            url: self.postgres_url.clone(),
-            max_connections: 8,
-            acquire_timeout: Duration::from_secs(20),
-            ca_file: None,
-        })
-        .await?;
+        let database = connect(self.postgres_url.clone()).await?;
         Ok((database, Bus::connect(&self.bus).await?))
     }
+
+    /// Connects with the rights of a service; also from another thread than the one that made the address.
+    pub async fn connect_as(&self, service: ServiceRole) -> anyhow::Result<(Database, Bus)> {
+        let database = self.database_as(service).await?;
+        Ok((database, Bus::connect(&self.bus).await?))
+    }
+
+    /// Connects to the database with the rights of a service: a statement that it may not run fails in its tests.
+    pub async fn database_as(&self, service: ServiceRole) -> anyhow::Result<Database> {
+        let url = self.postgres_url.expose_secret();
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let role = service.name();
+        connect(format!("{url}{separator}options[role]={role}").into()).await
+    }
+}
+
+async fn connect(url: SecretString) -> anyhow::Result<Database> {
+    let settings = DatabaseSettings {
+        url,
+        max_connections: 8,
+        acquire_timeout: Duration::from_secs(20),
+        ca_file: None,
+    };
+    Ok(Database::connect(&settings).await?)
 }
 
 /// What every service of a mesh needs, and a test with it: database, bus, keys and clock. No
@@ -76,9 +97,7 @@ impl MeshAddress {
 pub struct MeshBase {
     /// Where it is.
     pub address: MeshAddress,
-    /// The database.
     pub database: Database,
-    /// The bus.
     pub bus: Bus,
     /// What seals and opens secrets.
     pub keys: OpeningKeys,
@@ -114,6 +133,12 @@ impl MeshBase {
     /// Returns what stands before every stream and subject of this mesh.
     pub fn prefix(&self) -> &str {
         &self.address.bus.prefix
+    }
+
+    /// Connects to the database with the rights of a service, and to the bus.
+    pub async fn connections_of(&self, service: ServiceRole) -> anyhow::Result<(Database, Bus)> {
+        let database = self.address.database_as(service).await?;
+        Ok((database, self.bus.clone()))
     }
 
     /// Begins a transaction.
@@ -163,6 +188,15 @@ impl MeshBase {
         self.execute(&statements).await
     }
 
+    /// Makes what a replica records when a server has let an account in so long ago.
+    pub fn proof(&self, account: &Account, age: Duration) -> SeenProof {
+        SeenProof {
+            account_id: account.id,
+            revision: account.revision,
+            at: self.clock.now() - age,
+        }
+    }
+
     /// Records an account's state as a replica does that takes the account over.
     pub async fn set_account_state(
         &self,
@@ -177,7 +211,13 @@ impl MeshBase {
         let terms = lease::list_terms(&mut tx, id, &[account.id]).await?;
         let term = terms.first().context("the account is held by another")?;
         let now = self.clock.now();
-        account_status::set_state(&mut tx, term, state, problem, now).await?;
+        let revision = account.revision;
+        let seen = SeenState {
+            state,
+            problem,
+            revision,
+        };
+        account_status::set_state(&mut tx, term, seen, now).await?;
         lease::release(&mut tx, id, &[account.id]).await?;
         replica::remove(&mut tx, id).await?;
         Ok(tx.commit().await?)
@@ -248,12 +288,16 @@ impl MeshBase {
     }
 
     /// Returns what `EVENTS` holds on a subject.
-    pub async fn stored(&self, subject: &str) -> anyhow::Result<Vec<Stored>> {
+    pub async fn stored(&self, subject: &str) -> anyhow::Result<Vec<StoredMessage>> {
         Ok(self.bus.read_back(subject, 0)?.collect_all().await?)
     }
 
     /// Waits until the outbox is empty and `EVENTS` holds exactly so many on a subject.
-    pub async fn published(&self, subject: &str, count: usize) -> anyhow::Result<Vec<Stored>> {
+    pub async fn published(
+        &self,
+        subject: &str,
+        count: usize,
+    ) -> anyhow::Result<Vec<StoredMessage>> {
         self.until_published().await?;
         eventually(&format!("{count} of {subject}"), async || {
             let found = self.stored(subject).await?;

@@ -23,9 +23,24 @@ pub async fn own_nats(folder: &TestFolder) -> anyhow::Result<Nats> {
 ///
 /// Fails with what to install when it cannot be started.
 pub async fn own_nats_with(folder: &TestFolder, extra_config: &str) -> anyhow::Result<Nats> {
-    let binary = find_nats(&Locator::new(Cache::of_user()), &tell).await;
     let mut options = NatsOptions::new(folder.path().join("nats"));
     extra_config.clone_into(&mut options.extra_config);
+    start_nats(options).await
+}
+
+/// As [`own_nats`], for messages of up to so many bytes.
+///
+/// # Errors
+///
+/// Fails with what to install when it cannot be started.
+pub async fn own_nats_for(folder: &TestFolder, max_payload_bytes: u32) -> anyhow::Result<Nats> {
+    let mut options = NatsOptions::new(folder.path().join("nats"));
+    options.max_payload_bytes = max_payload_bytes;
+    start_nats(options).await
+}
+
+async fn start_nats(options: NatsOptions) -> anyhow::Result<Nats> {
+    let binary = find_nats(&Locator::new(Cache::of_user()), &tell).await;
     let nats = Nats::start(binary.map_err(with_hint)?, options).await;
     nats.map_err(with_hint)
 }

@@ -8,11 +8,11 @@ const GRACE: Duration = Duration::from_mins(1);
 
 /// One replica of a service, in this process; it is abandoned with this value.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningReplica {
     lifecycle: Lifecycle,
 }
 
-impl Running {
+impl RunningReplica {
     /// Starts a replica whose life cycle is its own.
     pub fn start(start: impl FnOnce(&Lifecycle)) -> Self {
         let lifecycle = Lifecycle::new("replica");
@@ -41,7 +41,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningReplica {
     fn drop(&mut self) {
         drop(self.lifecycle.abandon());
     }

@@ -11,7 +11,6 @@ use crate::container::is_engine_there;
 pub enum ServerKind {
     /// Both were named by a URL.
     Given,
-    /// In containers.
     Containers,
     /// As child processes.
     Processes,

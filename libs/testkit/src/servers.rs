@@ -24,13 +24,13 @@ pub struct TestServers {
     nats_url: String,
     databases: Databases,
     greenmail: OnceCell<Result<GreenMail, String>>,
-    _running: Vec<Running>,
+    _running: Vec<ServerGuard>,
 }
 
 /// Whatever must live as long as the servers.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for what their drop does")]
-pub(crate) enum Running {
+pub(crate) enum ServerGuard {
     Nats(Nats),
     Postgres(Postgres),
     Container(Container),

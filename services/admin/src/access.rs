@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::Span;
 
+use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
-use crate::state::{App, SharedApp};
 
 pub(crate) const KEY_PREFIX: &str = "mm_";
 const KEY_BYTES: usize = 32;
@@ -28,7 +28,7 @@ pub(crate) fn new_key() -> (SecretString, [u8; 32]) {
 }
 
 /// The key is looked up by its hash, so that how long it takes says nothing about the key.
-async fn key_of(parts: &Parts, app: &App) -> Result<Arc<ApiKey>, ApiError> {
+async fn key_of(parts: &Parts, app: &ServiceContext) -> Result<Arc<ApiKey>, ApiError> {
     let header = parts.headers.get(header::AUTHORIZATION);
     let text = header.and_then(|value| value.to_str().ok());
     let (scheme, key) = text
@@ -44,7 +44,12 @@ async fn key_of(parts: &Parts, app: &App) -> Result<Arc<ApiKey>, ApiError> {
     }
     let mut tx = app.begin().await?;
     let found = api_key::find_by_hash(&mut tx, &hash, now).await?;
-    let key = Arc::new(found.ok_or(ApiError::Unauthorized)?);
+    let Some(found) = found else {
+        // Nobody but its holder can name the hash.
+        let expired_at = api_key::find_expiry(&mut tx, &hash, now).await?;
+        return Err(expired_at.map_or(ApiError::Unauthorized, |at| ApiError::Expired { at }));
+    };
+    let key = Arc::new(found);
     if api_key::record_use(&mut tx, key.id, USE_RECORDED_EVERY, now).await? {
         tx.commit().await?;
     }
@@ -98,12 +103,12 @@ macro_rules! callers {
             }
         }
 
-        impl FromRequestParts<SharedApp> for $name {
+        impl FromRequestParts<SharedContext> for $name {
             type Rejection = ApiError;
 
             async fn from_request_parts(
                 parts: &mut Parts,
-                app: &SharedApp,
+                app: &SharedContext,
             ) -> Result<Self, ApiError> {
                 let key = key_of(parts, app).await?;
                 // Every line that is logged for this request tells who asked.

@@ -6,9 +6,9 @@ mod input;
 mod server;
 mod validate;
 mod view;
-mod watching;
+mod watch_settings;
 
 pub(crate) use destination::{HostContext, check_destination, check_login, trust_host};
-pub(crate) use input::{AccountContext, AccountInput};
+pub(crate) use input::{AccountInput, MergeContext};
 pub(crate) use validate::validate;
-pub(crate) use view::{AccountView, load_views};
+pub(crate) use view::{AccountView, hide_network_of_mail, load_views};

@@ -5,30 +5,18 @@ mod credentials;
 use std::collections::BTreeMap;
 
 use mailmesh_domain::{ClientConfigurationId, Flow, Key, TokenEndpointAuth};
+use mailmesh_oauth::RESERVED_PARAMETERS;
 use mailmesh_oauth::profile::Profile;
-use mailmesh_secrets::{SealedSecret, SealingKey};
+use mailmesh_secrets::SealingKey;
+use mailmesh_store::RowSecret;
 use mailmesh_store::client_configuration::ClientConfiguration;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use url::Url;
 
 use self::credentials::NewCredentials;
-
 use crate::error::ApiError;
 use crate::field::{Faults, Field, SecretText};
-
-/// Parameters that the protocol itself sets.
-const RESERVED_PARAMETERS: [&str; 9] = [
-    "response_type",
-    "client_id",
-    "redirect_uri",
-    "scope",
-    "state",
-    "nonce",
-    "code_challenge",
-    "code_challenge_method",
-    "request_uri",
-];
 
 /// A creation or a change.
 #[derive(Debug, Default, Deserialize)]
@@ -215,19 +203,14 @@ fn merge_directions(input: &ClientInput, current: Option<&ClientConfiguration>) 
 fn kept_credentials(
     input: &ClientInput,
     current: Option<&ClientConfiguration>,
-) -> (Option<SealedSecret>, Option<SealedSecret>) {
-    let kept = |given: &Field<SecretText>, stored: Option<SealedSecret>| {
-        stored.filter(|_| matches!(given, Field::Absent))
+) -> (RowSecret, RowSecret) {
+    let kept = |given: &Field<SecretText>, of: fn(&ClientConfiguration) -> &RowSecret| {
+        let stored = current.filter(|_| matches!(given, Field::Absent)).map(of);
+        stored.cloned().unwrap_or(RowSecret::Absent)
     };
     (
-        kept(
-            &input.client_secret,
-            current.and_then(|c| c.client_secret.clone()),
-        ),
-        kept(
-            &input.private_key,
-            current.and_then(|c| c.private_key.clone()),
-        ),
+        kept(&input.client_secret, |client| &client.client_secret),
+        kept(&input.private_key, |client| &client.private_key),
     )
 }
 
@@ -308,10 +291,11 @@ fn check(client: &ClientConfiguration, has_new_proof: bool, faults: &mut Faults)
     } else if client.client_id.is_empty() {
         faults.add("client_id", "is required: the provider's console shows it");
     } else {
+        faults.placeholder("client_id", &client.client_id);
         faults.text("client_id", &client.client_id, 1000);
     }
     check_endpoints(client, faults);
-    let has_proof = has_new_proof || client.client_secret.is_some() || client.private_key.is_some();
+    let has_proof = has_new_proof || client.client_secret.is_set() || client.private_key.is_set();
     let needs_secret = matches!(
         client.token_endpoint_auth,
         Some(TokenEndpointAuth::ClientSecretBasic | TokenEndpointAuth::ClientSecretPost)
@@ -351,6 +335,8 @@ fn check_scopes(scopes: &[String], faults: &mut Faults) {
                 format!("scopes[{index}]"),
                 "must be one scope, without spaces, quotes or backslashes",
             );
+        } else {
+            faults.placeholder(format!("scopes[{index}]"), scope);
         }
     }
 }
@@ -387,6 +373,7 @@ fn check_endpoints(client: &ClientConfiguration, faults: &mut Faults) {
     ];
     for (path, url) in urls {
         if let Some(url) = url {
+            faults.placeholder(path, url);
             faults.url(path, url);
         }
     }

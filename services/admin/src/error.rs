@@ -9,6 +9,7 @@ use mailmesh_events::DecodeError;
 use mailmesh_secrets::SealError;
 use mailmesh_store::StoreError;
 use serde::Serialize;
+use time::OffsetDateTime;
 use tracing::{error, warn};
 
 use crate::raw_body::RawBodyError;
@@ -29,6 +30,8 @@ pub(crate) enum ApiError {
     NotJson(String),
     #[error("the API key is missing or not valid")]
     Unauthorized,
+    #[error("the API key has expired")]
+    Expired { at: OffsetDateTime },
     #[error("the API key's role does not suffice")]
     Forbidden { needed: Role },
     #[error("the API key may not read raw mail")]
@@ -47,6 +50,8 @@ pub(crate) enum ApiError {
     TooLarge { limit_bytes: usize },
     #[error("the body was not received")]
     Incomplete,
+    #[error("the body came too slowly")]
+    TooSlow,
     #[error("the body has another media type than JSON")]
     UnsupportedMediaType,
     #[error("the database failed")]
@@ -110,7 +115,8 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Invalid(_) | Self::NotJson(_) | Self::Incomplete => StatusCode::BAD_REQUEST,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Unauthorized | Self::Expired { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } | Self::ForAdministrators(_) | Self::NoRawMail => {
                 StatusCode::FORBIDDEN
             }
@@ -135,7 +141,8 @@ impl ApiError {
         match self {
             Self::Invalid(_) => "invalid_request",
             Self::NotJson(_) => "not_json",
-            Self::Unauthorized => "unauthorized",
+            Self::TooSlow => "too_slow",
+            Self::Unauthorized | Self::Expired { .. } => "unauthorized",
             Self::Forbidden { .. } | Self::ForAdministrators(_) | Self::NoRawMail => "forbidden",
             Self::NotFound { .. } | Self::UnknownPath => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -168,13 +175,13 @@ impl ApiError {
                 "The API key is missing or not valid.".to_owned(),
                 "Send the header `Authorization: Bearer mm_…`. The first key was printed, or written to admin.first_key_file, at the first start; an administrator makes others with POST /v1/api-keys, and `mailmesh api-key create` on the host makes one in place of a key that was lost.".to_owned(),
             ),
+            Self::Expired { at } => (
+                format!("The API key has expired on {}.", at.date()),
+                "Use another key. An administrator makes one with POST /v1/api-keys; `mailmesh api-key create` on the host makes one as well.".to_owned(),
+            ),
             Self::Forbidden { needed } => (
                 "The role of this API key does not allow that.".to_owned(),
                 format!("Use a key with the role {needed}."),
-            ),
-            Self::NoRawMail => (
-                "This API key may not read raw mails and their attachments.".to_owned(),
-                "Use a key that an administrator has made with raw_mail.".to_owned(),
             ),
             Self::ForAdministrators(_) => (
                 "Only an administrator may set these fields so; nothing was changed.".to_owned(),
@@ -206,16 +213,24 @@ impl ApiError {
                 "Send the header `Content-Type: application/json`.".to_owned(),
             ),
             _ => {
-                let (message, action) = self.tell_of_ours();
+                let (message, action) = self.explain_plainly();
                 (message.to_owned(), action.to_owned())
             }
         };
         (message, action)
     }
 
-    /// The same for what is not the caller's fault.
-    const fn tell_of_ours(&self) -> (&'static str, &'static str) {
+    /// The same, where the words are always the same, and for what is not the caller's fault.
+    const fn explain_plainly(&self) -> (&'static str, &'static str) {
         match self {
+            Self::NoRawMail => (
+                "This API key may not read raw mails and their attachments.",
+                "Use a key that an administrator has made with raw_mail.",
+            ),
+            Self::TooSlow => (
+                "The body was not received in time; nothing was changed.",
+                "Send the request again, over a faster connection.",
+            ),
             Self::Store(StoreError::RowGone { .. }) => (
                 "It was changed or deleted meanwhile.",
                 "Read it again, then decide.",
@@ -271,50 +286,14 @@ impl From<DecodeError> for ApiError {
             DecodeError::NotJson { line, column } => {
                 Self::NotJson(format!("line {line}, column {column}"))
             }
-            DecodeError::Field { path, message } if path.is_empty() => {
-                let is_whole = message.contains("struct") || message == "expected an object";
-                let message = if is_whole {
-                    "must be a JSON object"
-                } else {
-                    message
-                };
-                Self::of_field("", message)
+            DecodeError::Field { path, message }
+                if path.is_empty() && message.starts_with("must be an object") =>
+            {
+                Self::of_field("", "must be a JSON object")
             }
-            DecodeError::Field { path, message } => Self::of_field(path, plain(message)),
             other => Self::of_field(other.field(), other.to_string()),
         }
     }
-}
-
-/// The JSON reader names Rust's types.
-fn plain(message: &str) -> String {
-    let message = message
-        .replace("expected i64", "expected a whole number")
-        .replace("expected a sequence", "expected a list")
-        .replace("expected a map", "expected an object")
-        .replace("string or map", "text");
-    // "invalid type: integer `5`, expected a string" is read by people who know no reader.
-    let Some((found, wanted)) = message
-        .strip_prefix("invalid type: ")
-        .and_then(|rest| rest.rsplit_once(", expected "))
-    else {
-        return message;
-    };
-    let found = found.split_whitespace().next().unwrap_or_default();
-    let found = match found {
-        "integer" | "floating" => "a number",
-        "boolean" => "true or false",
-        "string" => "a text",
-        "sequence" => "a list",
-        "map" => "an object",
-        _ => "something else",
-    };
-    let wanted = match wanted {
-        "a string" | "text" => "a text",
-        "a boolean" => "true or false",
-        other => other,
-    };
-    format!("must be {wanted}, not {found}")
 }
 
 impl IntoResponse for ApiError {

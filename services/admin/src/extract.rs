@@ -1,6 +1,7 @@
 //! Extractors whose refusals are ours.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use bytes::Bytes;
@@ -10,26 +11,31 @@ use mailmesh_domain::Key;
 use mailmesh_events::{DecodeError, read_json};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
+use crate::context::SharedContext;
 use crate::error::ApiError;
 use crate::field::Faults;
-use crate::state::SharedApp;
 
 /// Larger than any configuration with its certificates.
 pub(crate) const BODY_LIMIT_BYTES: usize = 1024 * 1024;
+
+/// Less than a request as a whole may take: that ran out without a word on whether anything was done.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A JSON body, and the fields that have another type than they must: they are told with all other faults.
 #[derive(Debug)]
 pub(crate) struct JsonBody<T>(pub(crate) T, pub(crate) Faults);
 
-impl<T: DeserializeOwned> FromRequest<SharedApp> for JsonBody<T> {
+impl<T: DeserializeOwned> FromRequest<SharedContext> for JsonBody<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, app: &SharedContext) -> Result<Self, ApiError> {
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
-        let body = Bytes::from_request(request, app).await;
+        let body = timeout(BODY_TIMEOUT, Bytes::from_request(request, app)).await;
+        let body = body.map_err(|_| ApiError::TooSlow)?;
         let body = body.map_err(|refusal| match refusal.status() {
             StatusCode::PAYLOAD_TOO_LARGE => ApiError::TooLarge {
                 limit_bytes: BODY_LIMIT_BYTES,
@@ -84,10 +90,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 #[derive(Debug)]
 pub(crate) struct PathKey(pub(crate) Key);
 
-impl FromRequestParts<SharedApp> for PathKey {
+impl FromRequestParts<SharedContext> for PathKey {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &SharedContext) -> Result<Self, ApiError> {
         let PathId(key) = PathId::<String>::from_request_parts(parts, app).await?;
         let key = Key::try_new(key);
         key.map(Self)
@@ -99,10 +105,10 @@ impl FromRequestParts<SharedApp> for PathKey {
 #[derive(Debug)]
 pub(crate) struct PathId<T>(pub(crate) T);
 
-impl<T: FromStr> FromRequestParts<SharedApp> for PathId<T> {
+impl<T: FromStr> FromRequestParts<SharedContext> for PathId<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &SharedContext) -> Result<Self, ApiError> {
         let unknown = || ApiError::NotFound { what: "id" };
         let Path(text) = Path::<String>::from_request_parts(parts, app)
             .await
@@ -113,12 +119,12 @@ impl<T: FromStr> FromRequestParts<SharedApp> for PathId<T> {
 
 /// The parameters behind the question mark, in order.
 #[derive(Debug)]
-pub(crate) struct Parameters(pub(crate) Vec<(String, String)>);
+pub(crate) struct QueryParameters(pub(crate) Vec<(String, String)>);
 
-impl FromRequestParts<SharedApp> for Parameters {
+impl FromRequestParts<SharedContext> for QueryParameters {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &SharedApp) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, app: &SharedContext) -> Result<Self, ApiError> {
         let query = Query::<Vec<(String, String)>>::from_request_parts(parts, app).await;
         let Query(pairs) =
             query.map_err(|_| ApiError::of_field("", "the query is not readable"))?;

@@ -49,7 +49,7 @@ impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The reader's own error would repeat the value.
         let text = String::deserialize(deserializer);
-        let text = text.map_err(|_| D::Error::custom("expected a string"))?;
+        let text = text.map_err(|_| D::Error::custom("must be a text"))?;
         Ok(Self(SecretString::from(text)))
     }
 }
@@ -95,6 +95,22 @@ impl Faults {
         }
     }
 
+    /// Checks that a value was put where documentation has a placeholder.
+    pub(crate) fn placeholder(&mut self, path: impl Display, text: &str) {
+        if let Some(found) = find_placeholder(text) {
+            let message = format!("holds the placeholder {found}: put your own value in its place");
+            self.add(path, message);
+        }
+    }
+
+    /// As [`Faults::placeholder`], for a secret, which may hold any characters.
+    pub(crate) fn secret_placeholder(&mut self, path: impl Display, text: &str) {
+        if find_placeholder(text).is_some_and(|found| found.len() == text.trim().len()) {
+            let message = "is a placeholder of the documentation: put your own value in its place";
+            self.add(path, message);
+        }
+    }
+
     /// Checks a number's bounds and returns it.
     pub(crate) fn number(&mut self, path: &str, value: i64, least: i64, most: i64) -> u32 {
         if !(least..=most).contains(&value) {
@@ -106,7 +122,7 @@ impl Faults {
     /// Checks a URL that secrets are sent to.
     pub(crate) fn url(&mut self, path: &str, text: &str) {
         match Url::parse(text) {
-            Err(error) => self.add(path, format!("is no URL: {error}")),
+            Err(_) => self.add(path, "must be a whole URL that begins with https://"),
             Ok(url) if !mailmesh_oauth::is_protected(&url) => {
                 self.add(
                     path,
@@ -134,9 +150,75 @@ impl Faults {
     }
 }
 
+/// Finds `…`, `<tenant>`, `{tenant}`, and a whole value such as `...` or `YOUR_CLIENT_ID`.
+fn find_placeholder(text: &str) -> Option<&str> {
+    let whole = text.trim();
+    let is_dots = !whole.is_empty() && whole.chars().all(|character| character == '.');
+    let is_yours = ["your_", "your-", "your "].iter().any(|start| {
+        let found = whole.get(..start.len());
+        found.is_some_and(|found| found.eq_ignore_ascii_case(start))
+    });
+    if is_dots || is_yours {
+        return Some(whole);
+    }
+    let ellipsis = text.find('…');
+    let ellipsis = ellipsis.and_then(|at| text.get(at..at + '…'.len_utf8()));
+    ellipsis
+        .or_else(|| find_bracketed(text, '<', '>'))
+        .or_else(|| find_bracketed(text, '{', '}'))
+}
+
+fn find_bracketed(text: &str, open: char, close: char) -> Option<&str> {
+    let rest = text.get(text.find(open)?..)?;
+    let found = rest.get(..=rest.find(close)?)?;
+    let name = found.trim_matches([open, close]);
+    let is_name = |character: char| character.is_alphanumeric() || "-_. ".contains(character);
+    (!name.is_empty() && name.chars().all(is_name)).then_some(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn placeholders_are_told_from_values() {
+        for (text, found) in [
+            ("…", "…"),
+            ("4711….apps.googleusercontent.com", "…"),
+            ("...", "..."),
+            ("https://login.microsoftonline.com/<tenant>/", "<tenant>"),
+            (
+                "https://login.microsoftonline.com/{tenant-id}/v2.0",
+                "{tenant-id}",
+            ),
+            ("YOUR_CLIENT_ID", "YOUR_CLIENT_ID"),
+            ("your-client-id.apps", "your-client-id.apps"),
+        ] {
+            assert_eq!(find_placeholder(text), Some(found), "{text}");
+        }
+        for text in [
+            "",
+            "4711.apps.googleusercontent.com",
+            "https://login.microsoftonline.com/common/",
+            "https://yourcompany.example.com/",
+            "a<b",
+            "{}",
+        ] {
+            assert_eq!(find_placeholder(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_a_placeholder_as_a_whole_alone() {
+        let refused = |text: &str| {
+            let mut faults = Faults::default();
+            faults.secret_placeholder("client_secret", text);
+            faults.finish().is_err()
+        };
+
+        assert!(refused("…") && refused("<secret>"));
+        assert!(!refused("a<b>c…") && !refused("GOCSPX-1"));
+    }
 
     #[test]
     fn so_many_faults_are_reported_and_no_more() {

@@ -20,6 +20,7 @@ mod access;
 mod account;
 mod client_configuration;
 mod config;
+mod context;
 mod error;
 mod extract;
 mod field;
@@ -30,7 +31,6 @@ mod page;
 mod raw_body;
 mod routes;
 mod service;
-mod state;
 
 pub use config::Config;
 pub use made_key::{NewKey, make_key};

@@ -1,5 +1,7 @@
 //! Raw mails as their rows know them: whoever may write to `MAIL_RAW` must not put words into a mail that is read here.
 
+use std::fmt::Display;
+
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use mailmesh_accounts::Replica;
@@ -15,7 +17,7 @@ pub(crate) enum RawBodyError {
     #[error("the mail's hash cannot be read")]
     Store(#[from] StoreError),
     #[error("the mail cannot be read")]
-    Raw(#[from] RawError),
+    Raw(#[source] RawError),
     #[error("the stored content is not what was recorded of the mail")]
     Exchanged,
 }
@@ -99,13 +101,28 @@ pub(crate) fn check_whole(
     check(id, expected, &sha256(raw))
 }
 
+impl From<RawError> for RawBodyError {
+    /// Our own chunks say which they are: one that does not has been put in the place of one.
+    fn from(error: RawError) -> Self {
+        let RawError::BadChunk { mail_id, .. } = &error else {
+            return Self::Raw(error);
+        };
+        tell_exchanged(mail_id);
+        Self::Exchanged
+    }
+}
+
 fn check(id: MailId, expected: Option<[u8; 32]>, actual: &[u8]) -> Result<(), RawBodyError> {
     if expected.is_none_or(|expected| expected.as_slice() == actual) {
         return Ok(());
     }
+    tell_exchanged(&id);
+    Err(RawBodyError::Exchanged)
+}
+
+fn tell_exchanged(id: &dyn Display) {
     error!(
         mail.id = %id,
         "The mail's stored content is not what was recorded of it: somebody else writes to MAIL_RAW"
     );
-    Err(RawBodyError::Exchanged)
 }

@@ -22,15 +22,15 @@ use tower_http::trace::TraceLayer;
 use tracing::field::Empty;
 use tracing::{Span, info_span};
 
+use crate::context::SharedContext;
 use crate::error::ApiError;
 use crate::extract::BODY_LIMIT_BYTES;
 use crate::page;
-use crate::state::SharedApp;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Returns the whole service, without opening a socket.
-pub(crate) fn router(app: SharedApp) -> Router {
+pub(crate) fn router(app: SharedContext) -> Router {
     let clients = get(client_configuration::list).post(client_configuration::create);
     let client = get(client_configuration::read)
         .patch(client_configuration::change)

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::state::{App, SharedApp};
+use crate::context::{ServiceContext, SharedContext};
 use crate::{Config, made_key, routes};
 
 /// How long open requests may go on once the process stops.
@@ -22,7 +22,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The admin service, listening but not yet answering.
 #[derive(Debug)]
 pub struct Service {
-    app: SharedApp,
+    app: SharedContext,
     listener: TcpListener,
     address: SocketAddr,
     first_key: Option<SecretString>,
@@ -52,7 +52,7 @@ impl Service {
             .await
             .context("the first API key cannot be made")?;
         Ok(Self {
-            app: App::new(replica, public, key, connections.network.clone()),
+            app: ServiceContext::new(replica, public, key, connections.network.clone()),
             listener,
             address,
             first_key,

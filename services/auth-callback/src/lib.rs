@@ -23,17 +23,16 @@
 //! refresh token. No URL, redirect or text of a page is taken from a request: results travel to the
 //! clean URL in a cookie that only this service can open, so any replica can show them.
 
-mod app;
 mod config;
+mod context;
 mod cookie;
+mod failure;
 mod metric;
-mod obstacle;
 mod page;
-mod proof;
+mod probe;
 mod routes;
 mod service;
 mod sign_in;
-mod state;
 mod storing;
 
 pub use config::Config;

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use mailmesh_domain::{MustAct, SignInId};
+use mailmesh_domain::{FailureCause, History, MustAct, Responsibility, SignInId, responsibility};
 use mailmesh_secrets::{
     ExposeSecret, OpeningKeys, SealContext, SealedSecret, SecretString, sha256,
 };
@@ -51,7 +51,7 @@ pub(crate) struct Page {
 
 #[derive(Template)]
 #[template(path = "page.html")]
-struct Shown<'a> {
+struct PageTemplate<'a> {
     page: &'a Page,
     style: &'static str,
 }
@@ -89,9 +89,21 @@ impl Page {
     }
 
     #[must_use]
-    pub(crate) fn act(mut self, who: MustAct, action: impl Into<String>) -> Self {
-        self.must_act = Some(who);
-        self.action = Some(action.into());
+    pub(crate) fn act(mut self, decided: &Responsibility) -> Self {
+        self.must_act = Some(decided.verdict.who);
+        self.action = Some(decided.action.to_owned());
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn act_on(self, cause: FailureCause) -> Self {
+        self.act(&responsibility(cause, History::NEW))
+    }
+
+    /// Says what is to follow the action.
+    #[must_use]
+    pub(crate) fn then(mut self, next: &str) -> Self {
+        self.action = self.action.map(|action| format!("{action} {next}"));
         self
     }
 
@@ -140,7 +152,7 @@ fn context(id: SignInId) -> SealContext {
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
-        let shown = Shown {
+        let shown = PageTemplate {
             page: &self,
             style: STYLE,
         };
@@ -181,7 +193,7 @@ mod tests {
     #[test]
     fn what_a_provider_says_is_escaped() {
         let page = Page::new(400, Tone::Bad, "No", "<script>alert(1)</script>");
-        let html = Shown {
+        let html = PageTemplate {
             page: &page,
             style: STYLE,
         }

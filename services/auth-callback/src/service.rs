@@ -13,9 +13,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::app::app;
 use crate::config::Config;
-use crate::state::App;
+use crate::context::ServiceContext;
+use crate::routes::app;
 
 const NAME: &str = "auth-callback";
 /// After which silence a connection is closed; longer than a request may take.
@@ -31,7 +31,7 @@ const DELIVERY: Duration = Duration::from_millis(500);
 /// One replica of the service that browsers reach.
 #[derive(Debug)]
 pub struct Service {
-    app: Arc<App>,
+    app: Arc<ServiceContext>,
     membership: Membership,
     listener: TcpListener,
     address: SocketAddr,
@@ -64,7 +64,7 @@ impl Service {
             .await
             .context("cannot announce the auth callback")?;
         Ok(Self {
-            app: Arc::new(App::new(
+            app: Arc::new(ServiceContext::new(
                 replica,
                 keys,
                 public,
@@ -99,7 +99,7 @@ impl Service {
 }
 
 async fn serve_until(
-    state: Arc<App>,
+    state: Arc<ServiceContext>,
     listener: TcpListener,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {

@@ -9,18 +9,19 @@ use mailmesh_oauth::{
     exchange_code, identify, missing_scopes,
 };
 use mailmesh_secrets::SecretString;
-use mailmesh_store::Tx;
 use mailmesh_store::account::{self, Account};
+use mailmesh_store::account_status::{self, SeenProof};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::sign_in::SignIn;
+use mailmesh_store::{StoreError, Tx};
 use std::sync::Arc;
 use tokio::time::timeout;
-use tracing::{error, info, warn};
+use tracing::{Span, error, field, info, warn};
 
-use crate::obstacle::Obstacle;
+use crate::context::ServiceContext;
+use crate::failure::SignInFailure;
 use crate::page::Page;
-use crate::proof;
-use crate::state::App;
+use crate::probe::{self, ProbeResult};
 use crate::storing::{Consent, store};
 
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
@@ -36,33 +37,56 @@ pub(crate) struct ProviderAnswer {
 }
 
 /// Ends a sign-in whose state and browser were checked, and says how.
-pub(crate) async fn finish(app: &App, sign_in: &SignIn, answer: ProviderAnswer) -> Page {
+pub(crate) async fn finish(app: &ServiceContext, sign_in: &SignIn, answer: ProviderAnswer) -> Page {
     let stored = match accept(app, sign_in, answer).await {
         Ok(stored) => stored,
-        Err(obstacle) => {
-            app.metrics.count(obstacle.kind());
-            log(&obstacle);
-            return obstacle.page();
+        Err(failure) => {
+            app.metrics.count(failure.kind());
+            log(&failure);
+            return failure.page();
         }
     };
     let (account, access_token) = stored;
     info!("A mailbox was connected");
-    let proof = proof::prove(&app.replica.servers, &account, access_token).await;
+    let proof = probe::prove(&app.replica.servers, &account, access_token).await;
     app.metrics.count(proof.kind());
+    if matches!(proof, ProbeResult::Worked)
+        && let Err(error) = record_proof(app, &account).await
+    {
+        warn!(
+            error = &error as &dyn std::error::Error,
+            "The account's proof was not recorded; its first work proves it"
+        );
+    }
     proof.page(&account)
 }
 
+/// An outbound account may have nothing to send for long.
+async fn record_proof(app: &ServiceContext, account: &Account) -> Result<(), StoreError> {
+    let proof = SeenProof {
+        account_id: account.id,
+        // Storing the grant was the change after the one that was read; any other since may be of what was tried.
+        revision: account.revision + 1,
+        at: app.replica.clock.now(),
+    };
+    let mut tx = app.replica.database.begin().await?;
+    account_status::set_proved(&mut tx, &[proof]).await?;
+    tx.commit().await
+}
+
 async fn accept(
-    app: &App,
+    app: &ServiceContext,
     sign_in: &SignIn,
     answer: ProviderAnswer,
-) -> Result<(Account, SecretString), Obstacle> {
+) -> Result<(Account, SecretString), SignInFailure> {
     let mut tx = app.replica.database.begin().await?;
     let (account, client) = load_account(&mut tx, sign_in.account_id).await?;
+    Span::current().record("account.id", field::display(account.id));
+    Span::current().record("account.key", field::display(&account.key));
     let protocols = account::list_protocols(&mut tx, &account).await?;
     drop(tx);
     if sign_in.client != Some((client.id, client.updated_at)) {
-        return Err(Obstacle::OtherClient);
+        return Err(SignInFailure::OtherClient);
     }
     // RFC 9700 §4.4.2.2: an answer at the redirect URI of one provider was not meant for another.
     let own_key = (!client.is_redirect_shared).then_some(client.key.as_str());
@@ -75,7 +99,7 @@ async fn accept(
         let description = answer.description.as_deref();
         return Err(OAuthError::from_authorization_answer(error, description).into());
     }
-    let code = answer.code.ok_or(Obstacle::NoCode)?;
+    let code = answer.code.ok_or(SignInFailure::NoCode)?;
     let verifier = app
         .keys
         .open(&sign_in.verifier, &SignIn::verifier_context(sign_in.id))?;
@@ -89,7 +113,7 @@ async fn accept(
     let tokens = exchange_code(http, endpoints, registered, &code, &verifier).await?;
     let scopes = missing_scopes(&registered.scopes, &tokens.scopes);
     if !scopes.is_empty() {
-        return Err(Obstacle::MissingScopes { scopes });
+        return Err(SignInFailure::MissingScopes { scopes });
     }
     let identity = identify_twice(app, &provider, &tokens, &sign_in.nonce).await?;
     check_mailbox(&account, identity.as_ref())?;
@@ -110,23 +134,23 @@ async fn accept(
 pub(crate) async fn load_account(
     tx: &mut Tx,
     id: AccountId,
-) -> Result<(Account, ClientConfiguration), Obstacle> {
+) -> Result<(Account, ClientConfiguration), SignInFailure> {
     let account = account::list_without_passwords(tx, &[id]).await?.pop();
     let account = account
         .filter(|account| account.authorisation == Authorisation::OAuth2)
-        .ok_or(Obstacle::NothingToSignIn)?;
+        .ok_or(SignInFailure::NothingToSignIn)?;
     let client = account
         .client_configuration_id
-        .ok_or(Obstacle::NothingToSignIn)?;
+        .ok_or(SignInFailure::NothingToSignIn)?;
     let client = client_configuration::find(tx, client).await?;
     // A link from before the account was given a client that needs no person.
     let client = client.filter(|client| !client.flow.is_app());
-    Ok((account, client.ok_or(Obstacle::NothingToSignIn)?))
+    Ok((account, client.ok_or(SignInFailure::NothingToSignIn)?))
 }
 
 /// The code is spent and the tokens are good: one bad moment of the key server must not cost them.
 async fn identify_twice(
-    app: &App,
+    app: &ServiceContext,
     provider: &Provider,
     tokens: &TokenAnswer,
     nonce: &str,
@@ -146,7 +170,7 @@ async fn identify_twice(
     }
 }
 
-fn check_mailbox(account: &Account, identity: Option<&Identity>) -> Result<(), Obstacle> {
+fn check_mailbox(account: &Account, identity: Option<&Identity>) -> Result<(), SignInFailure> {
     let Some((identity, address)) =
         identity.and_then(|identity| Some((identity, identity.address.as_ref()?)))
     else {
@@ -155,7 +179,7 @@ fn check_mailbox(account: &Account, identity: Option<&Identity>) -> Result<(), O
     if address.to_lowercase() == account.login.to_lowercase() {
         return Ok(());
     }
-    Err(Obstacle::OtherMailbox {
+    Err(SignInFailure::OtherMailbox {
         expected: account.login.clone(),
         signed_in: address.clone(),
         claim: identity.claim.clone(),
@@ -163,9 +187,9 @@ fn check_mailbox(account: &Account, identity: Option<&Identity>) -> Result<(), O
 }
 
 pub(crate) async fn provider_of(
-    app: &App,
+    app: &ServiceContext,
     client: &ClientConfiguration,
-) -> Result<Arc<Provider>, Obstacle> {
+) -> Result<Arc<Provider>, SignInFailure> {
     let mut registered = open_registration(client, &app.keys, &app.replica.clock)?;
     if !client.is_redirect_shared {
         registered.redirect_uri = Some(app.public.own_redirect_uri(client.key.as_str()));
@@ -180,9 +204,9 @@ pub(crate) async fn provider_of(
 }
 
 /// Ours are errors, the visitor's and the provider's are warnings.
-pub(crate) fn log(obstacle: &Obstacle) {
-    let (kind, error) = (obstacle.kind(), obstacle as &dyn std::error::Error);
-    if obstacle.is_ours() {
+pub(crate) fn log(failure: &SignInFailure) {
+    let (kind, error) = (failure.kind(), failure as &dyn std::error::Error);
+    if failure.is_ours() {
         error!(kind, error, "A sign-in failed");
     } else {
         warn!(kind, error, "A sign-in was stopped");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailmesh_domain::{AccountState, GrantId, GrantState, Key};
-use mailmesh_events::Encoded;
+use mailmesh_events::EncodedEvent;
 use mailmesh_events::account::AccountAuthenticated;
 use mailmesh_events::token::TokenRefreshed;
 use mailmesh_oauth::{Identity, TokenAnswer, access_expires_at, refresh_due_at};
@@ -16,8 +16,8 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::obstacle::Obstacle;
-use crate::state::App;
+use crate::context::ServiceContext;
+use crate::failure::SignInFailure;
 
 /// Without a refresh token a grant is only worth storing if it lasts.
 const SHORTEST_WITHOUT_REFRESH: Duration = Duration::from_hours(24);
@@ -39,7 +39,10 @@ pub(crate) struct Consent<'a> {
 
 /// Stores a consent, or says why it is not worth it. The code is spent: one bad moment of the database
 /// must not cost the tokens.
-pub(crate) async fn store(app: &App, consent: &Consent<'_>) -> Result<(), Obstacle> {
+pub(crate) async fn store(
+    app: &ServiceContext,
+    consent: &Consent<'_>,
+) -> Result<(), SignInFailure> {
     let started = Instant::now();
     let mut unsure = None;
     loop {
@@ -58,10 +61,10 @@ pub(crate) async fn store(app: &App, consent: &Consent<'_>) -> Result<(), Obstac
     }
 }
 
-const fn may_pass(obstacle: &Obstacle) -> bool {
+const fn may_pass(failure: &SignInFailure) -> bool {
     matches!(
-        obstacle,
-        Obstacle::Store(
+        failure,
+        SignInFailure::Store(
             StoreError::Connect(_)
                 | StoreError::Query { .. }
                 // Two sign-ins of one person ended at once: the second finds the row of the first.
@@ -72,10 +75,10 @@ const fn may_pass(obstacle: &Obstacle) -> bool {
 
 /// `unsure` is what a commit of unknown outcome may have stored, once there was one.
 async fn try_store(
-    app: &App,
+    app: &ServiceContext,
     consent: &Consent<'_>,
     unsure: &mut Option<(GrantId, i64)>,
-) -> Result<(), Obstacle> {
+) -> Result<(), SignInFailure> {
     let Consent {
         account,
         client,
@@ -83,6 +86,7 @@ async fn try_store(
         ..
     } = consent;
     let now = app.replica.clock.now();
+    // Without an identity the login that was asked for is all that says whose grant it is.
     let subject = identity.map_or(account.login.as_str(), |identity| &identity.subject);
     let mut tx = app.replica.database.begin().await?;
     let replaced = grant::lock_accounts(&mut tx, account.id).await?;
@@ -114,12 +118,12 @@ async fn try_store(
 }
 
 fn new_grant(
-    app: &App,
+    app: &ServiceContext,
     consent: &Consent<'_>,
     subject: &str,
     before: Option<&Grant>,
     now: OffsetDateTime,
-) -> Result<Grant, Obstacle> {
+) -> Result<Grant, SignInFailure> {
     let Consent {
         account,
         client,
@@ -166,11 +170,11 @@ fn new_grant(
 
 /// Google gives a refresh token with the first consent only, so that of an earlier sign-in is kept.
 fn refresh_token(
-    app: &App,
+    app: &ServiceContext,
     consent: &Consent<'_>,
     id: GrantId,
     before: Option<&Grant>,
-) -> Result<Option<SealedSecret>, Obstacle> {
+) -> Result<Option<SealedSecret>, SignInFailure> {
     let tokens = consent.tokens;
     if let Some(token) = &tokens.refresh_token {
         let key = app.keys.sealing_key();
@@ -188,14 +192,18 @@ fn refresh_token(
         .expires_in
         .is_some_and(|life| life >= SHORTEST_WITHOUT_REFRESH);
     if kept.is_none() && !is_lasting {
-        return Err(Obstacle::NoRefreshToken {
+        return Err(SignInFailure::NoRefreshToken {
             is_asked: consent.asks_offline_access,
         });
     }
     Ok(kept)
 }
 
-fn events(app: &App, grant: &Grant, keys: Vec<Key>) -> Result<Vec<Encoded>, Obstacle> {
+fn events(
+    app: &ServiceContext,
+    grant: &Grant,
+    keys: Vec<Key>,
+) -> Result<Vec<EncodedEvent>, SignInFailure> {
     let refreshed = TokenRefreshed {
         grant_id: grant.id,
         generation: grant.generation,

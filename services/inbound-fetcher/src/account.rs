@@ -9,9 +9,9 @@ use mailmesh_store::grant::Grant;
 use tracing::{debug, warn};
 
 use crate::account_context::AccountContext;
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::standby::{self, Pause, Waited};
+use crate::context::ServiceContext;
+use crate::failure::WatchFailure;
+use crate::standby::{self, Pause, WaitEnd};
 use crate::token_refusal::TokenRefusals;
 use crate::watch::{FolderWatch, Look};
 
@@ -50,15 +50,18 @@ pub(crate) struct Worker {
 
 impl Worker {
     pub(crate) fn new(
-        context: Arc<Context>,
+        context: Arc<ServiceContext>,
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> Self {
-        let recorded = RecordedState::new(snapshot.term, snapshot.state, Arc::clone(&signals));
-        let owner = AccountContext::new(context, (snapshot.account, snapshot.term), signals);
+        let recorded = RecordedState::new(&snapshot, Arc::clone(&signals));
+        let good_after = Duration::from_secs(context.settings.good_session_seconds);
+        let is_app = snapshot.history().is_app;
+        let settings = (snapshot.account, snapshot.term);
+        let owner = AccountContext::new(context, settings, is_app, signals);
         Self {
             owner: Box::new(owner),
-            watch: Box::new(FolderWatch::new(snapshot.cursors)),
+            watch: Box::new(FolderWatch::new(snapshot.cursors, good_after)),
             grant: snapshot.grant.map(Box::new),
             recorded,
             refusals: TokenRefusals::default(),
@@ -91,7 +94,7 @@ impl Worker {
     async fn connect(&mut self) -> State {
         let (replica, account) = (&self.owner.context.replica, &self.owner.account);
         if let Err(error) = self.recorded.repeat(replica, account).await {
-            return self.fail(Failure::Store(error)).await;
+            return self.fail(WatchFailure::Store(error)).await;
         }
         let known = self.grant.take().map(|grant| *grant);
         let refused = self.refusals.generation();
@@ -110,7 +113,7 @@ impl Worker {
             Err(CredentialsError::TokenOver { generation, .. }) => {
                 return State::WaitingForToken { generation };
             }
-            Err(error) => return self.fail(Failure::Credentials(error)).await,
+            Err(error) => return self.fail(WatchFailure::Credentials(error)).await,
         };
         let source = tokio::select! {
             () = self.owner.stop.cancelled() => return State::Stopped,
@@ -118,18 +121,18 @@ impl Worker {
         };
         match (source, generation) {
             (Ok(source), _) => State::Watching(source),
-            (Err(Failure::Source(error)), Some(generation)) if error.is_token_refused() => {
-                self.refuse(Failure::Source(error), generation).await
+            (Err(WatchFailure::Source(error)), Some(generation)) if error.is_token_refused() => {
+                self.refuse(WatchFailure::Source(error), generation).await
             }
             (Err(failure), _) => self.fail(failure).await,
         }
     }
 
     /// Counts a refusal of the access token itself.
-    async fn refuse(&mut self, failure: Failure, generation: i64) -> State {
+    async fn refuse(&mut self, failure: WatchFailure, generation: i64) -> State {
         self.refusals.note(generation);
         if self.refusals.is_persistent() {
-            let problem = failure.problem_of_tokens();
+            let problem = failure.problem_of_tokens(self.owner.is_app);
             let (context, account) = (&self.owner.context, &self.owner.account);
             let state = AccountState::SignInRequired;
             self.recorded
@@ -182,6 +185,7 @@ impl Worker {
 
     async fn succeed(&mut self) {
         self.refusals = TokenRefusals::default();
+        self.has_worked = true;
         let problem = self.watch.problem();
         let state = match &problem {
             Some(_) => AccountState::Failing,
@@ -195,7 +199,7 @@ impl Worker {
     }
 
     /// Decides what a failure means for the account, and how long to stay away.
-    async fn fail(&mut self, failure: Failure) -> State {
+    async fn fail(&mut self, failure: WatchFailure) -> State {
         if self.owner.stop.is_cancelled() {
             return State::Stopped;
         }
@@ -205,7 +209,8 @@ impl Worker {
         // Looks that succeeded prove nothing while each session ends soon after.
         let early_ends = self.watch.early_ends();
         let failures = self.owner.count_failure();
-        if let Failure::Source(error) = &failure
+        // Gmail and Exchange end a session with its token, after about an hour: no failure, unless it happens twice in a row.
+        if let WatchFailure::Source(error) = &failure
             && error.is_token_stale()
             && failures == 1
             && early_ends <= 1
@@ -214,7 +219,6 @@ impl Worker {
         }
         let (context, account) = (&self.owner.context, &self.owner.account);
         warn!(
-            account.id = %account.id,
             failures,
             error = &failure as &dyn std::error::Error,
             "The account is not watched for a while"
@@ -224,12 +228,7 @@ impl Worker {
         let is_lasting = !verdict.is_retryable();
         let is_told = is_lasting || failures >= settings.failures_to_report;
         if is_told && !failure.is_of_mesh() {
-            let has_worked = self.has_worked || self.owner.signals.proved_at().is_some();
-            let problem = if has_worked {
-                failure.problem(verdict)
-            } else {
-                failure.problem_at_first(verdict)
-            };
+            let problem = failure.problem(self.owner.history(self.has_worked));
             let state = AccountState::Failing;
             self.recorded
                 .set(&context.replica, account, state, Some(&problem))
@@ -242,23 +241,23 @@ impl Worker {
     }
 }
 
-fn after(waited: Waited) -> State {
+fn after(waited: WaitEnd) -> State {
     match waited {
-        Waited::Stopped => State::Stopped,
-        Waited::Over => State::Connecting,
+        WaitEnd::Stopped => State::Stopped,
+        WaitEnd::Over => State::Connecting,
     }
 }
 
 async fn sign_in(
     owner: &AccountContext,
     credentials: &Credentials,
-) -> Result<Box<dyn MailSource>, Failure> {
+) -> Result<Box<dyn MailSource>, WatchFailure> {
     let (account, servers) = (&owner.account, &owner.context.replica.servers);
     let endpoint = servers.endpoint_of(account)?;
     let connecting = servers.permit_connect(endpoint.direction, &endpoint.server.host);
     let _permit = connecting.await;
     let source = connect_source(&endpoint, credentials).await?;
-    debug!(account.id = %account.id, "Signed in");
+    debug!("Signed in");
     Ok(source)
 }
 

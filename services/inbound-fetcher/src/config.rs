@@ -5,6 +5,8 @@ use mailmesh_domain::Direction;
 use mailmesh_secrets::OpeningKeys;
 use serde::Deserialize;
 
+use crate::retention::Retention;
+
 /// What the service is built with.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -34,6 +36,8 @@ pub struct Settings {
     pub backoff_milliseconds: u64,
     /// Upper bound of that wait, exceeded only by a longer hint of the server.
     pub backoff_limit_seconds: u64,
+    /// Life after which a session counts as a success; servers that end each one sooner are signed in to ever less often.
+    pub good_session_seconds: u64,
     /// Failures in a row that may pass by themselves until the account is reported as failing; lasting ones are at once.
     pub failures_to_report: u32,
     /// Maximum duration of one IDLE command; a shorter poll interval ends it earlier.
@@ -45,6 +49,12 @@ pub struct Settings {
     /// Wait until `token.refresh` is published again for a token that has not come; it doubles up to a minute. Also the
     /// interval of looking in the database for tokens whose hint was lost.
     pub token_wait_seconds: u64,
+    /// Days after which a mail that a whole listing (POP3) does not show is gone; a server may list a part of a mailbox for
+    /// a while. As in getmail.
+    pub keep_absent_days: u32,
+    /// Days after which a mail that is gone, or that the account moved or deleted, is forgotten: a backup that is restored
+    /// later shows it as new.
+    pub keep_gone_days: u32,
     /// Grace period of the workers after the stop; those still running are aborted.
     pub stop_seconds: u64,
 }
@@ -60,12 +70,15 @@ impl Default for Settings {
             quarantine_attempts: 3,
             backoff_milliseconds: 2_000,
             backoff_limit_seconds: 300,
+            good_session_seconds: 60,
             failures_to_report: 3,
             // RFC 2177 has IDLE begun anew every 29 minutes; NAT gateways drop silent connections earlier, unnoticed.
             idle_limit_seconds: 300,
             check_seconds: 30,
             proof_seconds: 30,
             token_wait_seconds: 5,
+            keep_absent_days: 30,
+            keep_gone_days: 365,
             stop_seconds: 10,
         }
     }
@@ -74,13 +87,13 @@ impl Default for Settings {
 /// A setting is out of its range.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("inbound_fetcher.{setting} must be {range}")]
-pub struct SettingsError {
+pub struct ConfigProblem {
     pub setting: &'static str,
     pub range: &'static str,
 }
 
 /// Name and range of a setting, and whether its value is in the range.
-type Check = (&'static str, &'static str, bool);
+type RangeCheck = (&'static str, &'static str, bool);
 
 const AT_LEAST_1: &str = "at least 1";
 
@@ -88,16 +101,16 @@ impl Settings {
     /// Checks the settings against their ranges and each other.
     ///
     /// # Errors
-    /// [`SettingsError`] for the first one that is out of range.
-    pub fn validate(&self) -> Result<(), SettingsError> {
+    /// [`ConfigProblem`] for the first one that is out of range.
+    pub fn validate(&self) -> Result<(), ConfigProblem> {
         let mut checks = self.check_rates().into_iter().chain(self.check_sizes());
         let failed = checks.find(|(_, _, is_good)| !is_good);
         failed.map_or(Ok(()), |(setting, range, _)| {
-            Err(SettingsError { setting, range })
+            Err(ConfigProblem { setting, range })
         })
     }
 
-    fn check_rates(&self) -> [Check; 6] {
+    fn check_rates(&self) -> [RangeCheck; 9] {
         [
             (
                 "quarantine_attempts",
@@ -108,6 +121,13 @@ impl Settings {
                 "large_mail_seconds",
                 AT_LEAST_1,
                 self.large_mail_seconds >= 1,
+            ),
+            ("keep_absent_days", AT_LEAST_1, self.keep_absent_days >= 1),
+            ("keep_gone_days", AT_LEAST_1, self.keep_gone_days >= 1),
+            (
+                "backoff_limit_seconds",
+                AT_LEAST_1,
+                self.backoff_limit_seconds >= 1,
             ),
             ("check_seconds", AT_LEAST_1, self.check_seconds >= 1),
             ("proof_seconds", AT_LEAST_1, self.proof_seconds >= 1),
@@ -124,7 +144,7 @@ impl Settings {
         ]
     }
 
-    fn check_sizes(&self) -> [Check; 5] {
+    fn check_sizes(&self) -> [RangeCheck; 5] {
         let slice_bytes = usize::try_from(self.slice_bytes).unwrap_or(usize::MAX);
         let idle_seconds = self.idle_limit_seconds;
         [
@@ -162,6 +182,14 @@ impl Settings {
             check_every: Duration::from_secs(self.check_seconds),
             look_for_tokens_every: Duration::from_secs(self.token_wait_seconds),
             finish_within: Duration::from_secs(self.stop_seconds),
+        }
+    }
+
+    pub(crate) const fn retention(&self) -> Retention {
+        const DAY: u64 = 24 * 3_600;
+        Retention {
+            absent: Duration::from_secs(DAY * self.keep_absent_days as u64),
+            gone: Duration::from_secs(DAY * self.keep_gone_days as u64),
         }
     }
 

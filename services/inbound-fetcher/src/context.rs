@@ -9,7 +9,7 @@ use crate::recorder::RecorderHandle;
 
 /// Shared by all workers.
 #[derive(Debug)]
-pub(crate) struct Context {
+pub(crate) struct ServiceContext {
     pub(crate) replica: Replica,
     pub(crate) settings: Settings,
     pub(crate) credentials: AccountCredentials,
@@ -20,7 +20,7 @@ pub(crate) struct Context {
     pub(crate) proofs: EventProofKeys,
 }
 
-impl Context {
+impl ServiceContext {
     pub(crate) fn now(&self) -> OffsetDateTime {
         self.replica.clock.now()
     }

@@ -1,14 +1,15 @@
 use mailmesh_accounts::{CredentialsError, EndpointError};
 use mailmesh_bus::{FenceError, PublishError, ReadError};
-use mailmesh_domain::{ErrorChain, MustAct, Verdict};
+use mailmesh_domain::{
+    Diagnosis, ErrorChain, FailureCause, History, Responsibility, Verdict, responsibility,
+};
 use mailmesh_events::{DecodeError, Problem};
 use mailmesh_mail::SourceError;
-use mailmesh_mail::advice::{CHECK_HOST, CHECK_SCOPES};
 use mailmesh_store::StoreError;
 
 /// Why an attempt to watch an account ended.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub(crate) enum WatchFailure {
     #[error("the mail server failed")]
     Source(#[from] SourceError),
     #[error("no folder can be received: {names}")]
@@ -43,17 +44,22 @@ pub(crate) enum Failure {
     Stopping,
 }
 
-impl Failure {
+impl WatchFailure {
+    /// Returns what the failure means, as long as nobody is to be told of it.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
-            Self::Source(error) | Self::Folders { source: error, .. } => error.verdict(),
-            Self::Endpoint(error) => error.verdict(),
             Self::Credentials(error) => error.verdict(),
+            other => other.diagnosis().verdict(),
+        }
+    }
+
+    fn diagnosis(&self) -> Diagnosis {
+        match self {
+            Self::Source(error) | Self::Folders { source: error, .. } => error.diagnosis(),
+            Self::Endpoint(error) => error.failure_cause().into(),
+            Self::Decode(_) => FailureCause::EventUnreadable.into(),
             // NATS or Postgres, or a full stream: transient, and the administrator's to solve if it lasts.
-            _ => Verdict {
-                who: MustAct::Administrator,
-                ..Verdict::transient()
-            },
+            _ => FailureCause::MeshFailed.into(),
         }
     }
 
@@ -86,40 +92,33 @@ impl Failure {
         }
     }
 
-    /// Describes the failure of an account that has never worked: what seems to pass may be a setting.
-    pub(crate) fn problem_at_first(&self, verdict: Verdict) -> Problem {
-        let is_unreached = matches!(self, Self::Source(error) if error.is_unreached());
-        if !is_unreached {
-            return self.problem(verdict);
-        }
-        self.problem(Verdict::needs_administrator(MustAct::Administrator))
-            .with_action(CHECK_HOST)
-    }
-
     /// Describes the failure of an account whose fresh tokens are refused, although the sign-in works: it ends with another
     /// sign-in, and that is in vain before the administrator has looked at the scopes.
-    pub(crate) fn problem_of_tokens(&self) -> Problem {
-        let verdict = Verdict {
-            who: MustAct::Administrator,
-            ..Verdict::needs_sign_in()
+    pub(crate) fn problem_of_tokens(&self, is_app: bool) -> Problem {
+        let history = History {
+            is_app,
+            ..History::WORKS
         };
-        self.problem(verdict).with_action(CHECK_SCOPES)
+        self.described(&responsibility(FailureCause::FreshTokensRefused, history))
     }
 
     /// Describes the failure for the account's state and its event.
-    pub(crate) fn problem(&self, verdict: Verdict) -> Problem {
-        let (what, error) = match self {
-            Self::Source(error) => (ErrorChain(error).to_string(), error),
-            Self::Folders { source, .. } => (ErrorChain(self).to_string(), source),
-            _ => return Problem::new(ErrorChain(self).to_string(), verdict).with_mail(SAFE),
-        };
-        let problem = Problem::new(what, verdict)
-            .with_code(error.code().map(ToOwned::to_owned))
-            .with_mail(SAFE);
-        match error.advice() {
-            Some(advice) => problem.with_action(advice),
-            None => problem,
+    pub(crate) fn problem(&self, history: History) -> Problem {
+        match self {
+            Self::Credentials(error) => error.problem().with_mail(SAFE),
+            other => other.described(&other.diagnosis().responsibility(history)),
         }
+    }
+
+    fn described(&self, decided: &Responsibility) -> Problem {
+        let (what, code) = match self {
+            Self::Source(error) => (ErrorChain(error).to_string(), error.code()),
+            Self::Folders { source, .. } => (ErrorChain(self).to_string(), source.code()),
+            _ => (ErrorChain(self).to_string(), None),
+        };
+        Problem::decided(what, decided)
+            .with_code(code.map(ToOwned::to_owned))
+            .with_mail(SAFE)
     }
 }
 

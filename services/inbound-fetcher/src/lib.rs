@@ -25,54 +25,34 @@
 //!
 //! Refuses to guess: if the account's events cannot be read back, nothing is published.
 //!
-//! The parts, each of which owns its state: `account` connects and decides on failures; `watch` looks into folders and
-//! waits; `progress` knows what of each was received and what is new, by `cursor`, `reconcile` and `known` for sources that
-//! list what lies after an ordinal, by `seen_set` for those that list their whole mailbox;
-//! `receive` fetches, stores, publishes and records through `publish`; `poison` counts what a mail breaks. None of
-//! them knows a protocol.
+//! The parts, each of which owns its state and has its own rooms in a folder of its name: `account` connects and decides on
+//! failures; `watch` looks into folders and waits; `progress` knows what of each was received and what is new, by `cursor`,
+//! `reconcile` and `known_mail` for sources that list what lies after an ordinal, by `seen_set` for those that list their whole
+//! mailbox; `ownership` takes the fence and reads back; `receive` fetches, stores, publishes and records through `publish`, and
+//! counts in `poison` what a mail breaks. None of them knows a protocol.
 
 mod account;
 mod account_context;
 mod budget;
 mod config;
 mod context;
-mod control_fetch;
-mod cursor;
-mod failed_folder;
 mod failure;
-mod intake;
-mod known;
-mod large;
+mod liveness;
 mod mail_id;
 mod metric;
-mod newest;
-mod numbering;
 mod open_folder;
 mod ownership;
-mod pipeline;
-mod plan;
-mod poison;
-mod position;
 mod post_action;
 mod prepare;
 mod progress;
-mod proof;
-mod publish;
-mod published_index;
-mod push;
-mod quarantine;
-mod read_back;
-mod read_event;
 mod receive;
-mod reconcile;
 mod recorder;
 mod retention;
-mod seen_set;
 mod service;
 mod standby;
 mod token_refusal;
 mod watch;
 mod work;
 
-pub use config::{Config, Settings, SettingsError};
+pub use config::{Config, ConfigProblem, Settings};
 pub use service::Service;

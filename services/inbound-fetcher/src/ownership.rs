@@ -1,4 +1,8 @@
-use mailmesh_bus::{Fence, Stored, StreamKind};
+mod published_index;
+pub(crate) mod read_back;
+mod read_event;
+
+use mailmesh_bus::{Fence, StoredMessage, StreamKind};
 use mailmesh_store::account::Account;
 use mailmesh_store::event_mark::{self, EventMark};
 use mailmesh_store::event_proof;
@@ -8,11 +12,11 @@ use mailmesh_store::progress;
 use time::OffsetDateTime;
 use tracing::{error, info, instrument};
 
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::published_index::PublishedIndex;
-use crate::read_back::ReadBackEvents;
-use crate::read_event::{Doubt, EventReader, ReadEvent};
+use self::published_index::PublishedIndex;
+use self::read_back::ReadBackEvents;
+use self::read_event::{EventReader, ReadEvent, UntrustedEvent};
+use crate::context::ServiceContext;
+use crate::failure::WatchFailure;
 
 /// The right to publish an account's mails, and what is known to be published.
 #[derive(Debug)]
@@ -36,7 +40,7 @@ impl Ownership {
 
 /// What taking an account over gives.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct OwnedAccount {
     pub(crate) ownership: Ownership,
     pub(crate) cursors: Vec<Cursor>,
     /// Mails were published that nobody had recorded.
@@ -47,10 +51,10 @@ pub(crate) struct Taken {
 /// beyond it. From then on nobody else can publish, and nothing that was published is unknown.
 #[instrument(name = "own.account", skip_all, fields(account.id = %account.id))]
 pub(crate) async fn take(
-    context: &Context,
+    context: &ServiceContext,
     account: &Account,
     term: &LeaseTerm,
-) -> Result<Taken, Failure> {
+) -> Result<OwnedAccount, WatchFailure> {
     check_lease(context, term).await?;
     let bus = &context.replica.bus;
     let fence = bus.take_fence(account.key.as_str()).await?;
@@ -93,9 +97,9 @@ pub(crate) async fn take(
         found += note_batch(context, &cursors, &mut ownership, mails).await?;
     }
     if found > 0 {
-        info!(account.id = %account.id, mails = found, "Read back published mails");
+        info!(mails = found, "Read back published mails");
     }
-    Ok(Taken {
+    Ok(OwnedAccount {
         ownership,
         cursors,
         has_read_back: found > 0,
@@ -115,41 +119,39 @@ fn last_recorded(mark: EventMark, stream_created_at: OffsetDateTime, last: u64) 
 }
 
 /// An owner that was frozen and replaced would else take the fence away from its successor as it wakes.
-async fn check_lease(context: &Context, term: &LeaseTerm) -> Result<(), Failure> {
+async fn check_lease(context: &ServiceContext, term: &LeaseTerm) -> Result<(), WatchFailure> {
     let mut tx = context.replica.database.begin().await?;
     let terms = lease::list_terms(&mut tx, term.replica_id, &[term.account_id]).await?;
     tx.commit().await?;
     if terms.contains(term) {
         Ok(())
     } else {
-        Err(Failure::NotOwner)
+        Err(WatchFailure::NotOwner)
     }
 }
 
 /// Returns the account's mails of a batch, each with the sequence of its event. What poses as one is told and left out: the
 /// mail behind it is published, if there is one.
 fn read_batch(
-    context: &Context,
+    context: &ServiceContext,
     account: &Account,
     reader: &EventReader<'_>,
-    batch: &[Stored],
+    batch: &[StoredMessage],
 ) -> Vec<(u64, ReceivedMail)> {
     let mut mails = Vec::with_capacity(batch.len());
     for stored in batch {
         match reader.read(account.id, account.after_receive, stored) {
             ReadEvent::Mail(mail) => mails.push((stored.sequence, *mail)),
             ReadEvent::Other => {}
-            ReadEvent::SetAside(doubt) => set_aside(context, account, stored, doubt),
+            ReadEvent::SetAside(doubt) => set_aside(context, stored, doubt),
         }
     }
     mails
 }
 
-fn set_aside(context: &Context, account: &Account, stored: &Stored, doubt: Doubt) {
+fn set_aside(context: &ServiceContext, stored: &StoredMessage, doubt: UntrustedEvent) {
     context.metrics.count_set_aside();
     error!(
-        account.id = %account.id,
-        account.key = %account.key,
         event.stream = StreamKind::Events.name(),
         event.sequence = stored.sequence,
         error = &doubt as &dyn std::error::Error,
@@ -158,11 +160,11 @@ fn set_aside(context: &Context, account: &Account, stored: &Stored, doubt: Doubt
 }
 
 async fn note_batch(
-    context: &Context,
+    context: &ServiceContext,
     cursors: &[Cursor],
     ownership: &mut Ownership,
     mut mails: Vec<(u64, ReceivedMail)>,
-) -> Result<usize, Failure> {
+) -> Result<usize, WatchFailure> {
     for (sequence, mail) in &mut mails {
         let epoch = mail.position.epoch();
         let cursor = cursors

@@ -1,17 +1,19 @@
 use std::time::Duration;
 
-use mailmesh_domain::{AfterReceive, MailId, Position};
+use mailmesh_domain::{
+    AfterReceive, FailureCause, History, MailId, Position, VerdictKind, responsibility,
+};
 use mailmesh_events::Problem;
 use mailmesh_mail::SourceError;
-use mailmesh_mail::source::{Applied, PostAction};
+use mailmesh_mail::source::{PostAction, PostActionEffect};
 use mailmesh_store::StoreError;
 use mailmesh_store::account::Account;
 use mailmesh_store::mailbox::{self, DuePostAction, ReceivedMail};
 use tokio::time::Instant;
 
 use crate::config::Settings;
-use crate::context::Context;
-use crate::failure::Failure;
+use crate::context::ServiceContext;
+use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
 
 /// Maximum due mails per query.
@@ -50,7 +52,7 @@ enum Backlog {
 
 /// Outcome of a request to the server.
 #[derive(Debug)]
-enum Answer {
+enum PostActionResult {
     Done,
     /// A later listing shows whether it was done.
     AtClose,
@@ -59,7 +61,7 @@ enum Answer {
 
 /// A refusal by the server that has not been overcome.
 #[derive(Debug)]
-struct Refusal {
+struct PendingRefusal {
     /// Refusals in a row.
     count: u32,
     /// None once it is tried again.
@@ -72,7 +74,7 @@ struct Refusal {
 #[derive(Debug, Default)]
 pub(crate) struct PostActions {
     backlog: Backlog,
-    refusal: Option<Box<Refusal>>,
+    refusal: Option<Box<PendingRefusal>>,
     look_at: Option<Instant>,
 }
 
@@ -125,7 +127,10 @@ impl PostActions {
     }
 
     /// Does what was left undone in the open folder, if the server may be asked.
-    pub(crate) async fn catch_up(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+    pub(crate) async fn catch_up(
+        &mut self,
+        folder: &mut OpenFolder<'_>,
+    ) -> Result<(), WatchFailure> {
         if !self.is_due() {
             return Ok(());
         }
@@ -139,7 +144,7 @@ impl PostActions {
         &mut self,
         folder: &mut OpenFolder<'_>,
         due: &[Due],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         // What is left on the server for some days is found once they are over.
         let is_later = folder.owner.account.delete_after_days.is_some();
         if is_later || due.is_empty() || !self.may_try() {
@@ -160,11 +165,11 @@ impl PostActions {
         self.backlog != Backlog::Empty && self.may_try()
     }
 
-    fn note(&mut self, answer: Answer, settings: &Settings) {
+    fn note(&mut self, answer: PostActionResult, settings: &Settings) {
         match answer {
-            Answer::Done => {}
-            Answer::AtClose => self.backlog = Backlog::AtClose,
-            Answer::Refused(error) => self.refuse(&error, settings),
+            PostActionResult::Done => {}
+            PostActionResult::AtClose => self.backlog = Backlog::AtClose,
+            PostActionResult::Refused(error) => self.refuse(&error, settings),
         }
     }
 
@@ -181,14 +186,21 @@ impl PostActions {
         let delay = settings.backoff().after_or(count, hint);
         let problem = if !verdict.is_retryable() || count >= settings.failures_to_report {
             let what = format!("Received mails cannot be marked, moved or deleted: {error}.");
-            let problem = Problem::new(what, verdict)
+            // Its code alone does not tell a folder that is not there from one that is closed: the setting is named.
+            let decided = match verdict.kind {
+                VerdictKind::Transient | VerdictKind::Throttled => {
+                    error.diagnosis().responsibility(History::WORKS)
+                }
+                _ => responsibility(FailureCause::PostActionRefused, History::WORKS),
+            };
+            let problem = Problem::decided(what, &decided)
                 .with_code(error.code().map(ToOwned::to_owned))
                 .with_mail("Mail is received; it stays where it is on the server.");
             Some(problem)
         } else {
             before.and_then(|refusal| refusal.problem)
         };
-        self.refusal = Some(Box::new(Refusal {
+        self.refusal = Some(Box::new(PendingRefusal {
             count,
             retry_at: Some(Instant::now() + delay),
             problem,
@@ -197,7 +209,7 @@ impl PostActions {
 }
 
 /// Does what is due in the open folder, as far as the server lets it.
-async fn catch_up(folder: &mut OpenFolder<'_>) -> Result<Answer, Failure> {
+async fn catch_up(folder: &mut OpenFolder<'_>) -> Result<PostActionResult, WatchFailure> {
     let (context, account) = (&folder.owner.context, &folder.owner.account);
     loop {
         let mut tx = context.replica.database.begin().await?;
@@ -219,10 +231,10 @@ async fn catch_up(folder: &mut OpenFolder<'_>) -> Result<Answer, Failure> {
         }
         tx.commit().await?;
         if rows.is_empty() {
-            return Ok(Answer::Done);
+            return Ok(PostActionResult::Done);
         }
         match run(folder, &due).await? {
-            Answer::Done => {}
+            PostActionResult::Done => {}
             other => return Ok(other),
         }
     }
@@ -233,24 +245,24 @@ fn position_of(account: &Account, due: &DuePostAction) -> Option<Position> {
 }
 
 /// Marks, moves or deletes recorded mails on the server.
-async fn run(folder: &mut OpenFolder<'_>, due: &[Due]) -> Result<Answer, Failure> {
+async fn run(folder: &mut OpenFolder<'_>, due: &[Due]) -> Result<PostActionResult, WatchFailure> {
     if due.is_empty() {
-        return Ok(Answer::Done);
+        return Ok(PostActionResult::Done);
     }
     let action = action_of(&folder.owner.account);
     let is_gone = matches!(action, Some(PostAction::MoveTo(_) | PostAction::Delete));
     if let Some(action) = action {
         let ordinals: Vec<u64> = due.iter().map(|due| due.ordinal).collect();
         match folder.source.apply(&ordinals, &action).await {
-            Ok(Applied::Now) => {}
-            Ok(Applied::AtClose) => return Ok(Answer::AtClose),
+            Ok(PostActionEffect::Now) => {}
+            Ok(PostActionEffect::AtClose) => return Ok(PostActionResult::AtClose),
             // The mail itself is received; it stays in its folder until the setting is corrected.
-            Err(error) if error.is_session_usable() => return Ok(Answer::Refused(error)),
+            Err(error) if error.is_session_usable() => return Ok(PostActionResult::Refused(error)),
             Err(error) => return Err(error.into()),
         }
     }
     finish(&folder.owner.context, due, is_gone).await?;
-    Ok(Answer::Done)
+    Ok(PostActionResult::Done)
 }
 
 fn action_of(account: &Account) -> Option<PostAction> {
@@ -262,7 +274,7 @@ fn action_of(account: &Account) -> Option<PostAction> {
     }
 }
 
-async fn finish(context: &Context, due: &[Due], is_gone: bool) -> Result<(), StoreError> {
+async fn finish(context: &ServiceContext, due: &[Due], is_gone: bool) -> Result<(), StoreError> {
     let mails: Vec<MailId> = due.iter().map(|due| due.mail_id).collect();
     let mut tx = context.replica.database.begin().await?;
     if is_gone {

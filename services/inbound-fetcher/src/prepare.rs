@@ -2,8 +2,8 @@ use bytes::Bytes;
 use mailmesh_bus::{Outgoing, RawMails, trace};
 use mailmesh_domain::{EventId, Position};
 use mailmesh_events::mail::{Attachment, Header, MailReceived, Origin, RawMail, Truncated};
-use mailmesh_events::{Encoded, MailAddress, subject};
-use mailmesh_mail::message::{InlineText, Mailbox, Parsed, parse, parse_beginning};
+use mailmesh_events::{EncodedEvent, MailAddress, subject};
+use mailmesh_mail::message::{InlineText, NamedAddress, ParsedMail, parse, parse_beginning};
 use mailmesh_mail::source::{FetchedMail, ListedMail};
 use mailmesh_store::mailbox::{FoundMail, ReceivedMail};
 use time::OffsetDateTime;
@@ -56,7 +56,7 @@ impl WholeMail {
 
 /// A mail that is ready to be published and recorded.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct PreparedEvent {
     pub(crate) event: Outgoing,
     pub(crate) record: ReceivedMail,
     /// Shared with the fetched mail, not a copy.
@@ -69,7 +69,7 @@ pub(crate) async fn prepare(
     folder: &str,
     mail: WholeMail,
     source: &str,
-) -> Result<Prepared, serde_json::Error> {
+) -> Result<PreparedEvent, serde_json::Error> {
     let record = record_of(owner, folder, &mail);
     let raw = mail.head.clone();
     let is_whole = length(&mail.head) == mail.bytes;
@@ -85,10 +85,10 @@ pub(crate) async fn prepare(
         headers,
         payload: encoded.payload.into(),
     };
-    Ok(Prepared { event, record, raw })
+    Ok(PreparedEvent { event, record, raw })
 }
 
-async fn parse_apart(head: Bytes, is_whole: bool) -> Parsed {
+async fn parse_apart(head: Bytes, is_whole: bool) -> ParsedMail {
     let parse = if is_whole { parse } else { parse_beginning };
     if head.len() < PARSE_APART_BYTES {
         tokio::task::consume_budget().await;
@@ -118,7 +118,7 @@ fn record_of(owner: &AccountContext, folder: &str, mail: &WholeMail) -> Received
 fn event_of(
     owner: &AccountContext,
     mail: WholeMail,
-    parsed: Parsed,
+    parsed: ParsedMail,
     record: &ReceivedMail,
 ) -> MailReceived {
     let is_head_only = length(&mail.head) < mail.bytes;
@@ -181,7 +181,7 @@ fn encode_bounded(
     id: EventId,
     source: &str,
     now: OffsetDateTime,
-) -> Result<Encoded, serde_json::Error> {
+) -> Result<EncodedEvent, serde_json::Error> {
     let cuts = [
         Truncated::Html,
         Truncated::Headers,
@@ -211,18 +211,18 @@ fn is_cut(text: Option<&InlineText>) -> bool {
     text.is_some_and(|text| text.truncated)
 }
 
-fn addresses(mailboxes: Vec<Mailbox>) -> Vec<MailAddress> {
+fn addresses(mailboxes: Vec<NamedAddress>) -> Vec<MailAddress> {
     mailboxes.into_iter().map(address).collect()
 }
 
-fn address(mailbox: Mailbox) -> MailAddress {
+fn address(mailbox: NamedAddress) -> MailAddress {
     MailAddress {
         name: mailbox.name,
         address: mailbox.address,
     }
 }
 
-fn attachment(found: mailmesh_mail::message::Attachment) -> Attachment {
+fn attachment(found: mailmesh_mail::message::ParsedAttachment) -> Attachment {
     Attachment {
         part: found.part,
         filename: found.filename,

@@ -2,31 +2,39 @@
 //! or the set of what was seen. The only place that asks which; all others find what is new, ask whether a mail is known,
 //! and record it through here.
 
+mod cursor;
+mod known_mail;
+mod newest;
+mod numbering;
+mod position;
+mod reconcile;
+mod seen_set;
+
 use std::collections::HashSet;
 
 use mailmesh_bus::Fence;
-use mailmesh_mail::source::{ListedMail, Listing};
+use mailmesh_events::Problem;
+use mailmesh_mail::source::{ListedMail, ListingKind};
 use mailmesh_store::mailbox::{Cursor, ReceivedMail};
 
+use self::known_mail::find_published;
+use self::position::Positions;
+use self::seen_set::SeenSet;
 use crate::account_context::AccountContext;
-use crate::failure::Failure;
-use crate::known::{self, find_published};
+use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
-use crate::position::Positions;
 use crate::prepare::WholeMail;
 use crate::recorder::{Receipt, Record};
-use crate::seen_set::SeenSet;
-use crate::{cursor, reconcile};
 
 /// How far an account's folders were received, and the right to publish what is new. It outlives sessions.
 #[derive(Debug)]
 pub(crate) struct MailboxProgress {
     positions: Positions,
-    form: Remembered,
+    form: SeenRecord,
 }
 
 #[derive(Debug)]
-enum Remembered {
+enum SeenRecord {
     Cursor,
     Seen(Box<SeenSet>),
 }
@@ -35,28 +43,28 @@ impl MailboxProgress {
     pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
         Self {
             positions: Positions::new(cursors),
-            form: Remembered::Cursor,
+            form: SeenRecord::Cursor,
         }
     }
 
-    /// Forgets what an earlier session has shown of the folders' numbering.
-    pub(crate) fn begin_session(&mut self) {
-        self.positions.begin_session();
+    /// Forgets what an earlier session has shown of the folders' numbering; of these it could not read mails.
+    pub(crate) fn begin_session(&mut self, failing: Vec<String>) {
+        self.positions.begin_session(failing);
     }
 
     /// Opens a folder, before it is asked what is new in it.
-    pub(crate) async fn open(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+    pub(crate) async fn open(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
         match (folder.source.listing(), &mut self.form) {
-            (Listing::AfterOrdinal, form) => {
-                *form = Remembered::Cursor;
+            (ListingKind::AfterOrdinal, form) => {
+                *form = SeenRecord::Cursor;
                 cursor::open(folder, &mut self.positions).await
             }
-            (Listing::Whole, Remembered::Seen(seen)) => {
+            (ListingKind::Whole, SeenRecord::Seen(seen)) => {
                 seen.open();
                 Ok(())
             }
-            (Listing::Whole, form) => {
-                *form = Remembered::Seen(Box::default());
+            (ListingKind::Whole, form) => {
+                *form = SeenRecord::Seen(Box::default());
                 Ok(())
             }
         }
@@ -65,9 +73,9 @@ impl MailboxProgress {
     /// Returns whether stored positions lead to their mails before what is new was received.
     pub(crate) fn is_settled(&self, folder: &str) -> bool {
         match &self.form {
-            Remembered::Cursor => cursor::is_settled(&self.positions, folder),
+            SeenRecord::Cursor => cursor::is_settled(&self.positions, folder),
             // An id may name another mail by now, which only its content tells.
-            Remembered::Seen(_) => false,
+            SeenRecord::Seen(_) => false,
         }
     }
 
@@ -76,10 +84,10 @@ impl MailboxProgress {
     pub(crate) async fn list_new(
         &mut self,
         folder: &mut OpenFolder<'_>,
-    ) -> Result<Vec<ListedMail>, Failure> {
+    ) -> Result<Vec<ListedMail>, WatchFailure> {
         match &mut self.form {
-            Remembered::Cursor => cursor::list_new(folder, &mut self.positions).await,
-            Remembered::Seen(seen) => seen.list_new(folder, &mut self.positions).await,
+            SeenRecord::Cursor => cursor::list_new(folder, &mut self.positions).await,
+            SeenRecord::Seen(seen) => seen.list_new(folder, &mut self.positions).await,
         }
     }
 
@@ -89,7 +97,7 @@ impl MailboxProgress {
         owner: &AccountContext,
         folder: &str,
         ordinal: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         match self.record(owner, folder, ordinal, Vec::new()).await {
             Some(receipt) => self.settle(receipt).await,
             None => Ok(()),
@@ -97,11 +105,11 @@ impl MailboxProgress {
     }
 
     /// Notes that nothing new is left in the open folder.
-    pub(crate) async fn finish(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+    pub(crate) async fn finish(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
         let positions = &mut self.positions;
         match &mut self.form {
-            Remembered::Seen(seen) => seen.finish(folder).await?,
-            Remembered::Cursor => {
+            SeenRecord::Seen(seen) => seen.finish(folder).await?,
+            SeenRecord::Cursor => {
                 cursor::forget_impossible(folder, positions);
                 // What was published beyond the cursor and is listed no more was removed meanwhile.
                 if let Some(ordinal) = positions.last_published(folder.name) {
@@ -121,13 +129,13 @@ impl MailboxProgress {
         owner: &AccountContext,
         folder: &str,
         mails: &[WholeMail],
-    ) -> Result<HashSet<u64>, Failure> {
+    ) -> Result<HashSet<u64>, WatchFailure> {
         let mut known = match &mut self.form {
-            Remembered::Cursor => {
+            SeenRecord::Cursor => {
                 self.positions.note_read(folder, mails);
-                known::find_known(owner, &mut self.positions, folder, mails).await?
+                known_mail::find_known(owner, &mut self.positions, folder, mails).await?
             }
-            Remembered::Seen(seen) => seen.find_known(owner, folder, mails).await?,
+            SeenRecord::Seen(seen) => seen.find_known(owner, folder, mails).await?,
         };
         let unknown = mails.iter().filter(|mail| !known.contains(&mail.ordinal));
         let published = find_published(owner, &mut self.positions, folder, unknown).await?;
@@ -149,10 +157,10 @@ impl MailboxProgress {
         is_complete: bool,
     ) {
         match &self.form {
-            Remembered::Cursor => self.positions.note_published(folder, sequences),
+            SeenRecord::Cursor => self.positions.note_published(folder, sequences),
             // Recorded with their sequence. Of a batch that failed one may lie in the stream without our knowing.
-            Remembered::Seen(_) if is_complete => self.positions.note_covered(sequences),
-            Remembered::Seen(_) => {}
+            SeenRecord::Seen(_) if is_complete => self.positions.note_covered(sequences),
+            SeenRecord::Seen(_) => {}
         }
     }
 
@@ -166,9 +174,9 @@ impl MailboxProgress {
         mails: Vec<ReceivedMail>,
     ) -> Option<Receipt> {
         let cursor = match &self.form {
-            Remembered::Cursor => self.positions.advance(folder, reached),
+            SeenRecord::Cursor => self.positions.advance(folder, reached),
             // Ordinals of such sources hold for one session only; the mails' rows record what was seen.
-            Remembered::Seen(_) => None,
+            SeenRecord::Seen(_) => None,
         };
         if mails.is_empty() && cursor.is_none() {
             return None;
@@ -183,13 +191,13 @@ impl MailboxProgress {
     }
 
     /// Waits until what was handed over is durable.
-    pub(crate) async fn settle(&mut self, receipt: Receipt) -> Result<(), Failure> {
+    pub(crate) async fn settle(&mut self, receipt: Receipt) -> Result<(), WatchFailure> {
         if receipt.wait().await.is_some() {
             return Ok(());
         }
         // What is known in memory is ahead of the database: it is read again with the fence.
         self.positions.disown();
-        Err(Failure::NotRecorded)
+        Err(WatchFailure::NotRecorded)
     }
 
     pub(crate) fn fence(&self) -> Option<&Fence> {
@@ -209,16 +217,24 @@ impl MailboxProgress {
     /// Returns whether a session need not look for what an earlier owner left undone, as one did.
     pub(crate) fn has_looked(&self) -> bool {
         match &self.form {
-            Remembered::Cursor => false,
-            Remembered::Seen(seen) => seen.has_looked(),
+            SeenRecord::Cursor => false,
+            SeenRecord::Seen(seen) => seen.has_looked(),
         }
     }
 
     /// Returns whether the next session may list what this one did not.
     pub(crate) fn may_have_more(&self) -> bool {
         match &self.form {
-            Remembered::Cursor => false,
-            Remembered::Seen(seen) => seen.may_have_more(),
+            SeenRecord::Cursor => false,
+            SeenRecord::Seen(seen) => seen.may_have_more(),
+        }
+    }
+
+    /// Returns what is wrong with how the source names its mails.
+    pub(crate) fn problem(&self, poll_seconds: u32) -> Option<Problem> {
+        match &self.form {
+            SeenRecord::Cursor => None,
+            SeenRecord::Seen(seen) => seen.problem(poll_seconds),
         }
     }
 }

@@ -1,3 +1,12 @@
+mod control_fetch;
+mod large;
+mod mail_buffer;
+mod pipeline;
+mod plan;
+mod poison;
+mod publish;
+mod quarantine;
+
 use std::collections::VecDeque;
 
 use mailmesh_accounts::MemoryPermit;
@@ -6,18 +15,16 @@ use mailmesh_mail::source::{FetchReport, ListedMail};
 use tokio::sync::mpsc;
 use tracing::instrument;
 
+use self::control_fetch::ControlFetch;
+use self::mail_buffer::{BufferedMail, MailBuffer, UNSIZED_MAILS};
+use self::plan::{FetchPlan, FetchPlanner, SIZED_MAILS};
+use self::poison::{PoisonTracker, SingleFetch};
+use self::publish::Publisher;
 use crate::account_context::AccountContext;
-use crate::control_fetch::ControlFetch;
-use crate::failure::Failure;
-use crate::intake::{Held, Intake, UNSIZED_MAILS};
-use crate::large;
+use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
-use crate::pipeline;
-use crate::plan::{FetchPlan, FetchPlanner, SIZED_MAILS};
-use crate::poison::{PoisonTracker, SingleFetch};
 use crate::post_action::{Due, PostActions};
 use crate::progress::MailboxProgress;
-use crate::publish::Publisher;
 
 /// One mail comes in, one is handed over, one waits for its share of what is ready.
 const ON_THE_WAY: usize = 3;
@@ -31,7 +38,7 @@ pub(crate) struct Receiver {
 
 /// Some mails of a folder that are fetched together.
 #[derive(Debug)]
-struct Batch<'a> {
+struct FetchBatch<'a> {
     publisher: Publisher<'a>,
     /// Maximum mails per command.
     most: usize,
@@ -47,6 +54,11 @@ impl Receiver {
         self.planner.forget_refusal();
     }
 
+    /// Returns the folders whose mails failed to be read last.
+    pub(crate) fn failing_folders(&self) -> Vec<String> {
+        self.poison.folders()
+    }
+
     /// Receives mails before and between which nothing else is new, in the order of their ordinals, and does what is to be
     /// done with them on the server.
     pub(crate) async fn receive(
@@ -55,7 +67,7 @@ impl Receiver {
         progress: &mut MailboxProgress,
         post: &mut PostActions,
         mails: &[ListedMail],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         let owner = folder.owner;
         let settings = &owner.context.settings;
         for window in mails.chunks(SIZED_MAILS) {
@@ -63,7 +75,7 @@ impl Receiver {
             let mut rest = window;
             while !rest.is_empty() {
                 if owner.stop.is_cancelled() {
-                    return Err(Failure::Stopping);
+                    return Err(WatchFailure::Stopping);
                 }
                 let most = plan
                     .count(rest, settings.slice_bytes)
@@ -85,7 +97,7 @@ impl Receiver {
         &mut self,
         folder: &mut OpenFolder<'_>,
         mails: &[ListedMail],
-    ) -> Result<FetchPlan, Failure> {
+    ) -> Result<FetchPlan, WatchFailure> {
         if self.poison.fetches_individually(folder.name) {
             return Ok(FetchPlan::default());
         }
@@ -100,12 +112,12 @@ impl Receiver {
         folder: &mut OpenFolder<'_>,
         publisher: Publisher<'_>,
         slice_bytes: u32,
-    ) -> Result<Vec<Due>, Failure> {
+    ) -> Result<Vec<Due>, WatchFailure> {
         let control = match publisher.only_mail() {
             Some(mail) => self.poison.control(folder, mail).await?,
             None => ControlFetch::Inconclusive,
         };
-        let mut batch = Batch {
+        let mut batch = FetchBatch {
             publisher,
             most: usize::MAX,
             slice_bytes,
@@ -130,29 +142,29 @@ impl Receiver {
     async fn fetch_pending(
         &mut self,
         folder: &mut OpenFolder<'_>,
-        batch: &mut Batch<'_>,
-    ) -> Result<(), Failure> {
+        batch: &mut FetchBatch<'_>,
+    ) -> Result<(), WatchFailure> {
         let ordinals = batch.publisher.pending(batch.most);
         let slice_bytes = batch.slice_bytes;
         let context = &folder.owner.context;
         let room = make_room(folder.owner, ordinals.len(), slice_bytes).await?;
-        // The intake counts bytes; the channel only hands over.
+        // The buffer counts bytes; the channel only hands over.
         let (sender, receiver) = mpsc::channel(1);
-        let mut intake = Intake::new(receiver, &context.budget);
+        let mut buffer = MailBuffer::new(receiver, &context.budget);
         let source = &mut *folder.source;
         let fetching = async {
             let report = source.fetch(&ordinals, slice_bytes, &sender).await;
             drop(sender);
             report
         };
-        let publishing = pipeline::take_in(&mut batch.publisher, &mut intake);
+        let publishing = pipeline::take_in(&mut batch.publisher, &mut buffer);
         let (report, published) = tokio::join!(fetching, publishing);
         drop(room);
-        if intake.has_discarded() {
+        if buffer.has_discarded() {
             // The sizes were not what the server claimed, or memory is short.
             batch.most = UNSIZED_MAILS;
         }
-        let behind = intake.into_behind();
+        let behind = buffer.into_behind();
         published?;
         let report = self.judge_report(batch, &ordinals, report).await?;
         self.receive_behind(folder, batch, behind).await?;
@@ -165,10 +177,10 @@ impl Receiver {
     /// Looks at what did not come. A mail that was asked for alone answers for the failure.
     async fn judge_report(
         &mut self,
-        batch: &mut Batch<'_>,
+        batch: &mut FetchBatch<'_>,
         ordinals: &[u64],
         report: Result<FetchReport, SourceError>,
-    ) -> Result<FetchReport, Failure> {
+    ) -> Result<FetchReport, WatchFailure> {
         let error = match report {
             Ok(report) if report.unreadable.is_empty() => return Ok(report),
             Ok(_) => SourceError::MailUnreadable,
@@ -189,9 +201,9 @@ impl Receiver {
     async fn receive_behind(
         &mut self,
         folder: &mut OpenFolder<'_>,
-        batch: &mut Batch<'_>,
-        mut behind: VecDeque<Held>,
-    ) -> Result<(), Failure> {
+        batch: &mut FetchBatch<'_>,
+        mut behind: VecDeque<BufferedMail>,
+    ) -> Result<(), WatchFailure> {
         while let Some(first) = behind.pop_front() {
             if first.mail.is_complete {
                 let mut held = vec![first];
@@ -205,10 +217,12 @@ impl Receiver {
             let receiving = large::receive(folder, &mut batch.publisher, first);
             match Box::pin(receiving).await {
                 Ok(()) => {}
-                Err(Failure::Source(error)) if error.is_mail_gone() => {
+                Err(WatchFailure::Source(error)) if error.is_mail_gone() => {
                     batch.publisher.leave_out(ordinal);
                 }
-                Err(Failure::Source(error)) => self.count_failure(batch, ordinal, error).await?,
+                Err(WatchFailure::Source(error)) => {
+                    self.count_failure(batch, ordinal, error).await?;
+                }
                 Err(other) => return Err(other),
             }
         }
@@ -218,10 +232,10 @@ impl Receiver {
     /// Counts a failure of one mail; goes on behind it if that quarantines it and the session can.
     async fn count_failure(
         &mut self,
-        batch: &mut Batch<'_>,
+        batch: &mut FetchBatch<'_>,
         ordinal: u64,
         error: SourceError,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         let Some(mail) = batch.publisher.find_listed(ordinal) else {
             return Err(error.into());
         };
@@ -252,7 +266,7 @@ async fn make_room(
     owner: &AccountContext,
     mails: usize,
     slice_bytes: u32,
-) -> Result<MemoryPermit, Failure> {
+) -> Result<MemoryPermit, WatchFailure> {
     let slice_bytes = usize::try_from(slice_bytes).unwrap_or(usize::MAX);
     let bytes = slice_bytes.saturating_mul(mails.min(ON_THE_WAY));
     let (budget, host) = (&owner.context.budget, owner.account.host());
@@ -264,7 +278,7 @@ async fn make_room(
         }
     };
     tokio::select! {
-        () = owner.stop.cancelled() => Err(Failure::Stopping),
+        () = owner.stop.cancelled() => Err(WatchFailure::Stopping),
         share = taking => Ok(share),
     }
 }

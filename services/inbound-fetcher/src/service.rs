@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::budget::Budget;
 use crate::config::Config;
-use crate::context::Context;
+use crate::context::ServiceContext;
+use crate::liveness;
 use crate::metric::Metrics;
-use crate::proof;
 use crate::recorder::recorder;
 use crate::retention;
 use crate::work::InboundWork;
@@ -68,7 +68,8 @@ impl Service {
         } = self;
         let (recorder, recorder_handle) = recorder(replica.clone());
         let host = config.settings.host();
-        let context = Arc::new(Context {
+        let retention = config.settings.retention();
+        let context = Arc::new(ServiceContext {
             budget: Budget::new(config.settings.memory_bytes),
             metrics: Metrics::new(),
             proofs,
@@ -83,7 +84,7 @@ impl Service {
         let records = lifecycle.child_after("records", &work);
         let members = lifecycle.child_after("mesh", &records);
 
-        let proving = proof::record_until(
+        let proving = liveness::record_until(
             Arc::clone(&context),
             Arc::clone(&registry),
             records.stop_token(),
@@ -91,7 +92,7 @@ impl Service {
         records.spawn("proofs", proving);
         // Ends when the last one that records has: what it was given is written.
         records.spawn("received-mails", recorder.run(CancellationToken::new()));
-        let forgetting = retention::run(replica.clone(), work.stop_token());
+        let forgetting = retention::run(replica.clone(), retention, work.stop_token());
         work.spawn("retention", forgetting);
         let inbound = Arc::new(InboundWork { context });
         let hosting = AccountHost::run(replica, inbound, host, registry, work.stop_token());

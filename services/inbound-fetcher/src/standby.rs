@@ -15,7 +15,7 @@ const TOKEN_WAIT_LIMIT: Duration = Duration::from_mins(1);
 
 /// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waited {
+pub(crate) enum WaitEnd {
     /// The account is to be given up.
     Stopped,
     /// The account may be connected.
@@ -32,31 +32,31 @@ pub(crate) struct Pause {
 }
 
 /// Waits between two sessions for the time, a wake-up or the stop.
-pub(crate) async fn pause(owner: &AccountContext, pause: Pause) -> Waited {
-    if rest(owner, pause.least).await == Waited::Stopped {
-        return Waited::Stopped;
+pub(crate) async fn pause(owner: &AccountContext, pause: Pause) -> WaitEnd {
+    if rest(owner, pause.least).await == WaitEnd::Stopped {
+        return WaitEnd::Stopped;
     }
     tokio::select! {
-        () = owner.stop.cancelled() => Waited::Stopped,
-        () = owner.signals.wake.notified() => Waited::Over,
-        () = tokio::time::sleep(pause.most.saturating_sub(pause.least)) => Waited::Over,
+        () = owner.stop.cancelled() => WaitEnd::Stopped,
+        () = owner.signals.wake.notified() => WaitEnd::Over,
+        () = tokio::time::sleep(pause.most.saturating_sub(pause.least)) => WaitEnd::Over,
     }
 }
 
 /// Waits for a time or the stop; a hint must not cut the wait short that a server asked for.
-pub(crate) async fn rest(owner: &AccountContext, delay: Duration) -> Waited {
+pub(crate) async fn rest(owner: &AccountContext, delay: Duration) -> WaitEnd {
     tokio::select! {
-        () = owner.stop.cancelled() => Waited::Stopped,
-        () = tokio::time::sleep(delay) => Waited::Over,
+        () = owner.stop.cancelled() => WaitEnd::Stopped,
+        () = tokio::time::sleep(delay) => WaitEnd::Over,
     }
 }
 
 /// Waits for a wake-up or the stop. The host looks for tokens that came without a hint.
-pub(crate) async fn await_sign_in(owner: &AccountContext, generation: Option<i64>) -> Waited {
+pub(crate) async fn await_sign_in(owner: &AccountContext, generation: Option<i64>) -> WaitEnd {
     owner.signals.wait_for_newer(generation, true);
     let waited = tokio::select! {
-        () = owner.stop.cancelled() => Waited::Stopped,
-        () = owner.signals.wake.notified() => Waited::Over,
+        () = owner.stop.cancelled() => WaitEnd::Stopped,
+        () = owner.signals.wake.notified() => WaitEnd::Over,
     };
     owner.signals.wait_for_newer(None, false);
     waited
@@ -68,7 +68,7 @@ pub(crate) async fn await_token(
     grant_id: GrantId,
     generation: i64,
     refusals: &mut TokenRefusals,
-) -> Waited {
+) -> WaitEnd {
     owner.signals.wait_for_newer(Some(generation), false);
     let waited = if refusals.is_persistent() {
         sit_out(owner, refusals).await
@@ -79,7 +79,7 @@ pub(crate) async fn await_token(
     waited
 }
 
-async fn ask_until_newer(owner: &AccountContext, grant_id: GrantId, generation: i64) -> Waited {
+async fn ask_until_newer(owner: &AccountContext, grant_id: GrantId, generation: i64) -> WaitEnd {
     let context = &owner.context;
     let base = Duration::from_secs(context.settings.token_wait_seconds);
     let backoff = Backoff::new(base, TOKEN_WAIT_LIMIT);
@@ -92,8 +92,8 @@ async fn ask_until_newer(owner: &AccountContext, grant_id: GrantId, generation: 
         asked += 1;
         let pause = backoff.after(asked);
         tokio::select! {
-            () = owner.stop.cancelled() => return Waited::Stopped,
-            () = owner.signals.wake.notified() => return Waited::Over,
+            () = owner.stop.cancelled() => return WaitEnd::Stopped,
+            () = owner.signals.wake.notified() => return WaitEnd::Over,
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -101,15 +101,15 @@ async fn ask_until_newer(owner: &AccountContext, grant_id: GrantId, generation: 
 
 /// Waits without publishing `token.refresh`: fresh tokens were refused too, so asking for more would only load the
 /// provider's token endpoint.
-async fn sit_out(owner: &AccountContext, refusals: &mut TokenRefusals) -> Waited {
+async fn sit_out(owner: &AccountContext, refusals: &mut TokenRefusals) -> WaitEnd {
     tokio::select! {
-        () = owner.stop.cancelled() => Waited::Stopped,
+        () = owner.stop.cancelled() => WaitEnd::Stopped,
         // A sign-in, or a token that was due anyway.
-        () = owner.signals.wake.notified() => Waited::Over,
+        () = owner.signals.wake.notified() => WaitEnd::Over,
         () = tokio::time::sleep(spread(REFUSED_RETRY)) => {
             // The refusal may have been the server's fault, so the token is tried again at long intervals.
             refusals.allow_again();
-            Waited::Over
+            WaitEnd::Over
         }
     }
 }

@@ -1,3 +1,6 @@
+mod failed_folder;
+mod push;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +12,13 @@ use mailmesh_mail::{Concern, MailEvidence, MailSource, SourceError};
 use mailmesh_store::mailbox::Cursor;
 use tracing::warn;
 
+use self::failed_folder::FailedFolders;
+use self::push::{PushTrust, SessionEnd};
 use crate::account_context::AccountContext;
-use crate::failed_folder::FailedFolders;
-use crate::failure::Failure;
+use crate::failure::WatchFailure;
 use crate::open_folder::OpenFolder;
 use crate::post_action::PostActions;
 use crate::progress::MailboxProgress;
-use crate::push::{PushTrust, SessionEnd};
 use crate::receive::Receiver;
 use crate::standby::Pause;
 
@@ -37,13 +40,13 @@ pub(crate) enum Look {
 }
 
 impl FolderWatch {
-    pub(crate) fn new(cursors: Vec<Cursor>) -> Self {
+    pub(crate) fn new(cursors: Vec<Cursor>, good_after: Duration) -> Self {
         Self {
             progress: MailboxProgress::new(cursors),
             receiver: Receiver::default(),
             post: PostActions::default(),
             failed: FailedFolders::default(),
-            push: PushTrust::new(),
+            push: PushTrust::new(good_after),
         }
     }
 
@@ -61,7 +64,9 @@ impl FolderWatch {
 
     /// Returns what is to be known of an account all of whose mail is received.
     pub(crate) fn notice(&self, owner: &AccountContext) -> Option<Problem> {
-        self.push.problem(owner.account.poll_interval_seconds)
+        let seconds = owner.account.poll_interval_seconds;
+        let of_push = self.push.problem(seconds);
+        of_push.or_else(|| self.progress.problem(seconds))
     }
 
     /// Notes that a session ended in a look which was not its first.
@@ -80,10 +85,10 @@ impl FolderWatch {
         owner: &AccountContext,
         source: &mut dyn MailSource,
         look: Look,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         if look == Look::First {
             self.push.begin_session();
-            self.progress.begin_session();
+            self.progress.begin_session(self.receiver.failing_folders());
         }
         let is_first = look == Look::First && !self.progress.has_looked();
         if is_first && owner.opens_for_changes() {
@@ -111,7 +116,7 @@ impl FolderWatch {
         }
         if let (true, Some(source)) = (working.is_empty(), failure) {
             let names = self.failed.names();
-            return Err(Failure::Folders { names, source });
+            return Err(WatchFailure::Folders { names, source });
         }
         if is_catching_up && self.failed.is_empty() {
             self.post.end();
@@ -144,13 +149,15 @@ impl FolderWatch {
         &mut self,
         owner: &AccountContext,
         source: &mut dyn MailSource,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         let limit = self.failed.next_try().unwrap_or(Duration::MAX);
         if self.post.is_fresh() || limit.is_zero() {
             return Ok(());
         }
         let poll = Duration::from_secs(u64::from(owner.account.poll_interval_seconds.max(1)));
         let push = Duration::from_secs(owner.context.settings.idle_limit_seconds);
+        // RFC 2177 allows to idle for 29 minutes. NATs and servers drop connections sooner and in silence, which shows only once
+        // something is sent.
         let limits = WaitLimits {
             push: spread(poll.min(push)).min(limit),
             poll: spread(poll).min(limit),
@@ -178,20 +185,20 @@ impl FolderWatch {
     fn keep_out(
         &mut self,
         folder: &mut OpenFolder<'_>,
-        looked: Result<(), Failure>,
-    ) -> Result<Option<SourceError>, Failure> {
+        looked: Result<(), WatchFailure>,
+    ) -> Result<Option<SourceError>, WatchFailure> {
         let error = match looked {
             Ok(()) => {
                 self.failed.note_success(folder.name);
                 return Ok(None);
             }
-            Err(Failure::Source(error)) => error,
+            Err(WatchFailure::Source(error)) => error,
             Err(other) => return Err(other),
         };
         let (account, settings) = (&folder.owner.account, &folder.owner.context.settings);
         let is_only = account.folders.len() == 1;
         if is_only && error.concern() == Concern::Folder {
-            return Err(Failure::Folders {
+            return Err(WatchFailure::Folders {
                 names: format!("{:?}", folder.name),
                 source: error,
             });
@@ -205,7 +212,6 @@ impl FolderWatch {
             return Err(error.into());
         }
         warn!(
-            account.id = %account.id,
             error = &error as &dyn Error,
             "A folder is not received for a while"
         );
@@ -218,7 +224,7 @@ impl FolderWatch {
         owner: &AccountContext,
         source: &mut dyn MailSource,
         working: &[&str],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         let mut failure = None;
         for name in working {
             let mut folder = OpenFolder {
@@ -235,7 +241,7 @@ impl FolderWatch {
         failure.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    async fn open_and_receive(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+    async fn open_and_receive(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
         self.progress.open(folder).await?;
         // What came to it while the others were looked into is no change after this opening.
         self.receive(folder).await
@@ -246,7 +252,7 @@ impl FolderWatch {
         &mut self,
         folder: &mut OpenFolder<'_>,
         is_open: bool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), WatchFailure> {
         if !is_open {
             self.progress.open(folder).await?;
         }
@@ -262,7 +268,7 @@ impl FolderWatch {
     }
 
     /// Receives what is new in the open folder.
-    async fn receive(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+    async fn receive(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
         let received = self.receive_all(folder).await;
         if self.progress.take_read_back() && folder.owner.opens_for_changes() {
             self.post.find_backlog();
@@ -270,11 +276,11 @@ impl FolderWatch {
         received
     }
 
-    async fn receive_all(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), Failure> {
+    async fn receive_all(&mut self, folder: &mut OpenFolder<'_>) -> Result<(), WatchFailure> {
         let (owner, progress) = (folder.owner, &mut self.progress);
         loop {
             if owner.stop.is_cancelled() {
-                return Err(Failure::Stopping);
+                return Err(WatchFailure::Stopping);
             }
             let mails = progress.list_new(folder).await?;
             let Some(last) = mails.last().map(|mail| mail.ordinal) else {

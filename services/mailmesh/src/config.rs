@@ -51,7 +51,7 @@ pub(crate) struct Config {
 /// Server URLs that were configured, so that `up` starts only the others.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Given {
+pub(crate) struct GivenServers {
     nats: GivenUrl,
     postgres: GivenUrl,
 }
@@ -63,7 +63,7 @@ struct GivenUrl {
     url_file: Option<String>,
 }
 
-impl Given {
+impl GivenServers {
     pub(crate) const fn has_nats(&self) -> bool {
         self.nats.url.is_some()
     }

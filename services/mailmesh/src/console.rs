@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use futures_util::future::LocalBoxFuture;
+use mailmesh_domain::ErrorChain;
 use mailmesh_runtime::exit_code_of;
 
 /// Writes one line to standard output. A closed pipe is no failure.
@@ -57,7 +58,7 @@ pub(crate) fn finish_with(
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
-    warn(format!("error: {error:#}"));
+    warn(format!("error: {}", ErrorChain(error.as_ref())));
     if let Some(hint) = advice(&error) {
         warn(format!("hint: {hint}"));
     }

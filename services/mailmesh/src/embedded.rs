@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use mailmesh_bus::MESH_ACCOUNT;
 use mailmesh_embedded::{
     Cache, EmbeddedError, Locator, Nats, NatsOptions, Postgres, PostgresOptions, find_nats,
     find_postgres,
@@ -14,7 +15,7 @@ use mailmesh_runtime::{Lifecycle, Unavailable};
 use mailmesh_secrets::SecretString;
 use mailmesh_store::PostgresSettings;
 
-use crate::config::{Config, Given};
+use crate::config::{Config, GivenServers};
 use crate::console::warn;
 use crate::nats_lock::NatsLock;
 
@@ -92,6 +93,8 @@ fn hint(error: &EmbeddedError, takes_urls: bool) -> String {
             format!("{hint}; or set {variable} to a {server} that runs already")
         }
         EmbeddedError::Fetched { .. } => format!("{hint} (--cache)"),
+        EmbeddedError::PortTaken { server: NATS, .. } => format!("{hint} (--nats-port)"),
+        EmbeddedError::PortTaken { .. } => format!("{hint} (--postgres-port)"),
         _ => hint,
     }
 }
@@ -108,7 +111,7 @@ pub(crate) struct Ports {
 
 /// Data folder of a mesh, and the sources and ports of its servers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct EmbeddedSettings<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) ports: Ports,
     pub(crate) servers: &'a Source,
@@ -125,11 +128,11 @@ pub(crate) struct Servers {
 
 /// Starts the servers that were not given, both at once, and puts their URLs into the configuration.
 pub(crate) async fn start(
-    place: Place<'_>,
-    given: &Given,
+    place: EmbeddedSettings<'_>,
+    given: &GivenServers,
     config: &mut Config,
 ) -> anyhow::Result<Servers> {
-    let Place {
+    let EmbeddedSettings {
         folder,
         ports,
         servers: source,
@@ -177,6 +180,7 @@ async fn start_nats(
     let mut options = NatsOptions::new(folder);
     options.port = ports.nats;
     options.extra_config = users;
+    options.account = Some(MESH_ACCOUNT.to_owned());
     if options.port == 0 && ports.prefers_usual && is_new && is_free(NATS_PORT) {
         options.port = NATS_PORT;
         match Nats::start(binary.clone(), options.clone()).await {

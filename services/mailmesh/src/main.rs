@@ -7,6 +7,7 @@ mod console;
 mod credentials;
 mod embedded;
 mod event_stream;
+mod key_check;
 mod mesh;
 mod nats_lock;
 mod service_logins;
@@ -32,7 +33,7 @@ struct Cli {
     #[command(flatten)]
     config: ConfigArguments,
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 /// Where the configuration is.
@@ -44,7 +45,7 @@ pub(crate) struct ConfigArguments {
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum CliCommand {
     /// Run the HTTP API and the operators' page.
     Admin,
     /// Run the service that receives the answers of sign-ins.
@@ -91,25 +92,25 @@ fn main() -> ExitCode {
         Err(error) => return not_parsed(&error),
     };
     match command {
-        Command::Admin => service::run(service::Kind::Admin, &config),
-        Command::AuthCallback => service::run(service::Kind::AuthCallback, &config),
-        Command::TokenRefresh => service::run(service::Kind::TokenRefresh, &config),
-        Command::InboundFetcher => service::run(service::Kind::InboundFetcher, &config),
-        Command::OutboundSender => service::run(service::Kind::OutboundSender, &config),
-        Command::Up(arguments) => up::run(&config, &arguments),
-        Command::Demo(arguments) => demo::run(&arguments),
-        Command::Migrate(arguments) => migrate::run(&config, arguments),
-        Command::Provision => provision::run(&config),
-        Command::NatsUsers => nats_users::run(&config),
-        Command::Credentials(arguments) => make_credentials::run(&arguments),
-        Command::Keys(arguments) => keys::run(&arguments),
-        Command::Reseal => reseal::run(&config),
-        Command::ApiKey(arguments) => api_key::run(&config, arguments),
-        Command::Send(arguments) => send::run(&config, arguments),
-        Command::Tail(arguments) => tail::run(&config, arguments),
-        Command::Doctor => doctor::run(&config),
-        Command::Sandbox(arguments) => sandbox::run(&config, arguments),
-        Command::Healthcheck(arguments) => healthcheck::run(&config, &arguments),
+        CliCommand::Admin => service::run(service::Kind::Admin, &config),
+        CliCommand::AuthCallback => service::run(service::Kind::AuthCallback, &config),
+        CliCommand::TokenRefresh => service::run(service::Kind::TokenRefresh, &config),
+        CliCommand::InboundFetcher => service::run(service::Kind::InboundFetcher, &config),
+        CliCommand::OutboundSender => service::run(service::Kind::OutboundSender, &config),
+        CliCommand::Up(arguments) => up::run(&config, &arguments),
+        CliCommand::Demo(arguments) => demo::run(&arguments),
+        CliCommand::Migrate(arguments) => migrate::run(&config, arguments),
+        CliCommand::Provision => provision::run(&config),
+        CliCommand::NatsUsers => nats_users::run(&config),
+        CliCommand::Credentials(arguments) => make_credentials::run(&arguments),
+        CliCommand::Keys(arguments) => keys::run(&arguments),
+        CliCommand::Reseal => reseal::run(&config),
+        CliCommand::ApiKey(arguments) => api_key::run(&config, arguments),
+        CliCommand::Send(arguments) => send::run(&config, arguments),
+        CliCommand::Tail(arguments) => tail::run(&config, arguments),
+        CliCommand::Doctor => doctor::run(&config),
+        CliCommand::Sandbox(arguments) => sandbox::run(&config, arguments),
+        CliCommand::Healthcheck(arguments) => healthcheck::run(&config, &arguments),
     }
 }
 

@@ -11,6 +11,7 @@ use mailmesh_store::{PostgresSettings, ServiceRole};
 
 use crate::config::Config;
 use crate::embedded::services_ended;
+use crate::key_check;
 
 /// One of the five services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Kind {
 
 /// What a started service reports to the terminal.
 #[derive(Debug, Default)]
-pub(crate) struct Started {
+pub(crate) struct StartReport {
     /// Where the service answers HTTP, if it does.
     pub(crate) address: Option<std::net::SocketAddr>,
     /// The first administrator's key, if it was made just now.
@@ -121,10 +122,13 @@ pub(crate) async fn start(
     config: &Config,
     connections: &Connections,
     lifecycle: &Lifecycle,
-) -> anyhow::Result<Started> {
+) -> anyhow::Result<StartReport> {
     // admin, alone in its process, has no key to prove with: nothing acts on what it tells.
     let proving = match config.opening_keys() {
-        Ok(keys) => Some(connections.clone().with_event_proofs(&keys)?),
+        Ok(keys) => {
+            key_check::log(&connections.database, &keys, kind).await;
+            Some(connections.clone().with_event_proofs(&keys)?)
+        }
         Err(_) => None,
     };
     let on = Foundation {
@@ -143,14 +147,14 @@ pub(crate) async fn start(
 }
 
 impl Foundation<'_> {
-    async fn admin(self) -> anyhow::Result<Started> {
+    async fn admin(self) -> anyhow::Result<StartReport> {
         let key = self.config.sealing_key()?;
         let settings = self.config.admin.clone();
         let public = self.config.public()?.clone();
         let service =
             mailmesh_admin::Service::build(settings, public, key, self.connections, self.clock)
                 .await?;
-        let started = Started {
+        let started = StartReport {
             address: Some(service.address()),
             first_key: service.first_key(),
         };
@@ -158,7 +162,7 @@ impl Foundation<'_> {
         Ok(started)
     }
 
-    async fn auth_callback(self) -> anyhow::Result<Started> {
+    async fn auth_callback(self) -> anyhow::Result<StartReport> {
         let (public, keys) = (self.config.public()?.clone(), self.config.opening_keys()?);
         let service = mailmesh_auth_callback::Service::build(
             self.config.auth_callback.clone(),
@@ -170,13 +174,13 @@ impl Foundation<'_> {
         .await?;
         let address = Some(service.address());
         service.start(&self.lifecycle);
-        Ok(Started {
+        Ok(StartReport {
             address,
-            ..Started::default()
+            ..StartReport::default()
         })
     }
 
-    async fn token_refresh(self) -> anyhow::Result<Started> {
+    async fn token_refresh(self) -> anyhow::Result<StartReport> {
         let (public, keys) = (self.config.public()?.clone(), self.config.opening_keys()?);
         let settings = self.config.token_refresh.clone();
         mailmesh_token_refresh::Service::build(
@@ -188,10 +192,10 @@ impl Foundation<'_> {
         )
         .await?
         .start(&self.lifecycle);
-        Ok(Started::default())
+        Ok(StartReport::default())
     }
 
-    async fn inbound_fetcher(self) -> anyhow::Result<Started> {
+    async fn inbound_fetcher(self) -> anyhow::Result<StartReport> {
         let settings = mailmesh_inbound_fetcher::Config {
             settings: self.config.inbound_fetcher.clone(),
             keys: self.config.opening_keys()?,
@@ -199,10 +203,10 @@ impl Foundation<'_> {
         mailmesh_inbound_fetcher::Service::build(settings, self.connections, self.clock)
             .await?
             .start(&self.lifecycle);
-        Ok(Started::default())
+        Ok(StartReport::default())
     }
 
-    async fn outbound_sender(self) -> anyhow::Result<Started> {
+    async fn outbound_sender(self) -> anyhow::Result<StartReport> {
         let (settings, keys) = (
             self.config.outbound_sender.clone(),
             self.config.opening_keys()?,
@@ -210,6 +214,6 @@ impl Foundation<'_> {
         mailmesh_outbound_sender::Service::build(settings, keys, self.connections, self.clock)
             .await?
             .start(&self.lifecycle);
-        Ok(Started::default())
+        Ok(StartReport::default())
     }
 }

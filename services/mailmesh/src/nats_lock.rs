@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mailmesh_bus::{BusSettings, BusinessScope, NatsUser, Permissions, users_config};
+use mailmesh_bus::{BusSettings, BusinessScope, BusinessSystem, NatsUser, accounts_config};
 use mailmesh_secrets::{ExposeSecret, SecretString};
 
 use crate::credentials;
@@ -30,23 +30,22 @@ impl NatsLock {
         })
     }
 
-    /// Returns what the server's configuration says of its users.
+    /// Returns what the server's configuration says of its accounts and users.
     pub(crate) fn config(&self, prefix: &str) -> String {
-        let scope = BusinessScope::Everything;
-        users_config(&[
-            NatsUser {
-                comment: "The five services, in one process.".to_owned(),
-                name: SERVICES.to_owned(),
-                password: quoted(&self.services),
-                permissions: None,
-            },
-            NatsUser {
-                comment: "Business systems, whose address `mailmesh up` prints.".to_owned(),
-                name: CLIENTS.to_owned(),
-                password: quoted(&self.clients),
-                permissions: Some(Permissions::of_business(&scope, prefix, CLIENTS_INBOX)),
-            },
-        ])
+        let services = NatsUser {
+            comment: "The five services, in one process.".to_owned(),
+            name: SERVICES.to_owned(),
+            password: quoted(&self.services),
+            permissions: None,
+        };
+        let clients = BusinessSystem {
+            comment: "Business systems, whose address `mailmesh up` prints.",
+            name: CLIENTS,
+            password: &quoted(&self.clients),
+            scope: BusinessScope::Everything,
+            inbox_prefix: CLIENTS_INBOX,
+        };
+        accounts_config(prefix, &[services], &[clients])
     }
 
     /// Makes the settings those of the services at this server, such as `nats://127.0.0.1:4222`.

@@ -2,9 +2,9 @@
 
 mod circuit_breaker;
 mod connect;
+mod connection_pool;
 mod connection_scaler;
 mod connection_task;
-mod connections;
 mod prefetcher;
 mod progress;
 mod queue;
@@ -13,20 +13,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_accounts::{CredentialsError, RecordedState, WorkerSignals};
-use mailmesh_domain::{AccountState, GrantState, VerdictKind};
-use mailmesh_mail::transport::Failure;
+use mailmesh_domain::{AccountState, GrantState, History, VerdictKind};
+use mailmesh_mail::transport::TransportFailure;
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, grant};
+use time::OffsetDateTime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::access::{of_credentials, of_endpoint};
-use crate::shared::Shared;
+use crate::context::ServiceContext;
+use crate::failure::credentials::{of_credentials, of_endpoint};
 use circuit_breaker::{CircuitBreaker, Permission, Trip};
-use connect::{NotOpened, Token, open};
+use connect::{NotOpened, TokenGeneration, open};
+use connection_pool::ConnectionPool;
 use connection_task::ConnectionExit;
-use connections::Connections;
 use prefetcher::Prefetcher;
 use queue::AccountQueue;
 
@@ -38,25 +39,25 @@ const MAX_FED: usize = 16;
 /// Sends the mail of one account for as long as this replica holds it.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    shared: Arc<Shared>,
+    context: Arc<ServiceContext>,
     account: Arc<Account>,
     signals: Arc<WorkerSignals>,
     recorded: RecordedState,
     stop: CancellationToken,
     queue: AccountQueue,
     prefetcher: Prefetcher,
-    connections: Connections,
+    connections: ConnectionPool,
     breaker: CircuitBreaker,
-    standing: Standing,
+    standing: RecordedStanding,
     /// Its row says that it fails, of before this worker: it signs in although no mail waits.
     must_prove: bool,
     /// The token last signed in with.
-    token: Option<Token>,
+    token: Option<TokenGeneration>,
 }
 
 /// Account state as this worker has recorded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum RecordedStanding {
     /// Nothing recorded; it may be blocked for an obstacle that is gone.
     Fresh,
     /// Its block was lifted. Its row may still hold a problem.
@@ -67,11 +68,11 @@ enum Standing {
 
 impl Worker {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        context: Arc<ServiceContext>,
         account: Arc<Account>,
         signals: Arc<WorkerSignals>,
         recorded: RecordedState,
-        has_worked: bool,
+        history: History,
     ) -> Self {
         let stored = signals.recorded();
         let is_failing = stored.is_some_and(|stored| stored.state == AccountState::Failing);
@@ -79,24 +80,24 @@ impl Worker {
         // The queue keeps the connections busy while the next mails are claimed.
         let most = usize::try_from(account.max_connections).unwrap_or(1);
         let (feed, jobs) = mpsc::channel(CLAIM_PER_CONNECTION * most.clamp(1, MAX_FED));
-        let breaker = CircuitBreaker::new(account.authorisation, has_worked);
+        let breaker = CircuitBreaker::new(account.authorisation, history);
         Self {
-            queue: AccountQueue::new(Arc::clone(&shared), Arc::clone(&account)),
-            prefetcher: Prefetcher::new(&shared, feed),
-            connections: Connections::new(
-                Arc::clone(&shared),
+            queue: AccountQueue::new(Arc::clone(&context), Arc::clone(&account)),
+            prefetcher: Prefetcher::new(&context, feed),
+            connections: ConnectionPool::new(
+                Arc::clone(&context),
                 Arc::clone(&account),
                 jobs,
                 breaker.progress(),
                 stop.clone(),
             ),
-            shared,
+            context,
             account,
             signals,
             recorded,
             stop,
             breaker,
-            standing: Standing::Fresh,
+            standing: RecordedStanding::Fresh,
             must_prove: is_failing,
             token: None,
         }
@@ -127,7 +128,6 @@ impl Worker {
             // Boxed, so that the futures of ten thousand waiting accounts do not include it.
             if let Err(error) = Box::pin(self.work()).await {
                 warn!(
-                    account.id = %self.account.id,
                     error = &error as &dyn std::error::Error,
                     "Mail waits for the database; it is tried again"
                 );
@@ -135,24 +135,32 @@ impl Worker {
                     self.requeue_waiting().await;
                 }
             }
+            self.note_awaited_token();
         }
         self.finish().await;
     }
 
+    /// Has the host wake this worker for a token whose event was lost.
+    fn note_awaited_token(&self) {
+        let generation = self.breaker.awaited().map(|(_, generation)| generation);
+        let is_patient = self.breaker.needs_person();
+        self.signals.wait_for_newer(generation, is_patient);
+    }
+
     /// Returns how long nothing is to be done unless something happens.
     fn look_again(&self) -> Option<Duration> {
-        let of_breaker = self.breaker.look_again(self.shared.replica.clock.now())?;
+        let of_breaker = self.breaker.look_again(self.context.replica.clock.now())?;
         let telling = self.queue.tell_again();
         Some(telling.map_or(of_breaker, |pause| pause.min(of_breaker)))
     }
 
     /// Claims what is due, unless the account cannot send or enough is claimed.
     async fn work(&mut self) -> Result<(), StoreError> {
-        if self.standing == Standing::Fresh {
+        if self.standing == RecordedStanding::Fresh {
             self.queue.unblock().await?;
-            self.standing = Standing::Resumed;
+            self.standing = RecordedStanding::Resumed;
         }
-        let replica = &self.shared.replica;
+        let replica = &self.context.replica;
         self.recorded.repeat(replica, &self.account).await?;
         if std::mem::take(&mut self.must_prove) && self.may_send().await? {
             // What its row says may be of settings that were corrected; mail may not come for long.
@@ -199,7 +207,7 @@ impl Worker {
             self.record_active().await?;
             self.breaker.close();
         }
-        let now = self.shared.replica.clock.now();
+        let now = self.context.replica.clock.now();
         let has_connections = !self.connections.is_empty();
         match self.breaker.permission(now, has_connections) {
             Permission::Send => Ok(true),
@@ -210,7 +218,7 @@ impl Worker {
                     return self.open_first().await;
                 }
                 if let Some((grant, generation)) = self.breaker.token_to_ask_for() {
-                    let credentials = &self.shared.credentials;
+                    let credentials = &self.context.credentials;
                     credentials.ask_for_token(grant, generation).await;
                 }
                 Ok(false)
@@ -218,14 +226,16 @@ impl Worker {
         }
     }
 
-    /// Returns whether the grant has a newer token, is refused, or is gone.
-    async fn has_other_token(&self, (id, generation): Token) -> Result<bool, StoreError> {
-        let mut tx = self.shared.replica.database.begin().await?;
+    /// Returns whether the grant has a newer token, is refused since then or is so no longer, or is gone.
+    async fn has_other_token(&self, (id, generation): TokenGeneration) -> Result<bool, StoreError> {
+        let is_refused = self.breaker.is_grant_refused();
+        let mut tx = self.context.replica.database.begin().await?;
         let grants = grant::list_by_ids(&mut tx, &[id]).await?;
         tx.commit().await?;
-        Ok(grants
-            .first()
-            .is_none_or(|grant| grant.generation > generation || grant.state != GrantState::Active))
+        Ok(grants.first().is_none_or(|grant| {
+            let is_active = grant.state == GrantState::Active;
+            grant.generation > generation || is_active == is_refused
+        }))
     }
 
     /// Opens the first connection before any mail is claimed, so that an account that cannot sign in
@@ -233,10 +243,10 @@ impl Worker {
     async fn open_first(&mut self) -> Result<bool, StoreError> {
         let refused = self.breaker.refused_generation();
         let opened = tokio::select! {
-            opened = open(&self.shared, &self.account, refused) => opened,
+            opened = open(&self.context, &self.account, refused) => opened,
             () = self.stop.cancelled() => return Ok(false),
         };
-        let now = self.shared.replica.clock.now();
+        let now = self.context.replica.clock.now();
         let trip = match opened {
             Ok((transport, token)) => {
                 self.token = token;
@@ -251,11 +261,14 @@ impl Worker {
                     grant_id,
                     generation,
                 } => Trip::token_over((grant_id, generation), now),
+                CredentialsError::GrantRefused { generation, .. } => {
+                    self.grant_refused(&error, generation, now)
+                }
                 other => Trip::denied(of_credentials(&other), now),
             },
             Err(NotOpened::Failed { failure, token }) => {
                 self.token = token;
-                self.breaker.fail(&failure, token, &self.shared.retry, now)
+                self.breaker.fail(&failure, token, &self.context.retry, now)
             }
         };
         self.trip(trip).await?;
@@ -264,7 +277,7 @@ impl Worker {
 
     /// Records that the account works, and lifts its block.
     async fn record_sign_in(&mut self) -> Result<(), StoreError> {
-        if self.standing != Standing::Active {
+        if self.standing != RecordedStanding::Active {
             self.queue.unblock().await?;
             if !self.breaker.is_long_strained() {
                 self.record_active().await?;
@@ -275,24 +288,24 @@ impl Worker {
     }
 
     async fn record_active(&mut self) -> Result<(), StoreError> {
-        let replica = &self.shared.replica;
+        let replica = &self.context.replica;
         self.recorded.set_active(replica, &self.account).await?;
-        self.standing = Standing::Active;
+        self.standing = RecordedStanding::Active;
         Ok(())
     }
 
     async fn take_exit(&mut self, exit: ConnectionExit) {
-        let now = self.shared.replica.clock.now();
+        let now = self.context.replica.clock.now();
         let trip = match exit {
             ConnectionExit::Done => None,
             ConnectionExit::NotOpened(failure) if !self.connections.is_empty() => {
-                debug!(account.id = %self.account.id, code = failure.code, "No further connection");
+                debug!(code = failure.code, "No further connection");
                 let rest = self.rest_before_scaling(&failure);
                 self.connections.record_refusal(rest);
                 None
             }
             ConnectionExit::Blocked(failure) | ConnectionExit::NotOpened(failure) => {
-                let retry = &self.shared.retry;
+                let retry = &self.context.retry;
                 Some(self.breaker.fail(&failure, self.token, retry, now))
             }
             ConnectionExit::Strained(failure) => self.breaker.strain(&failure, now),
@@ -301,17 +314,16 @@ impl Worker {
         self.stop_connections().await;
         if let Err(error) = self.trip(trip).await {
             warn!(
-                account.id = %self.account.id,
                 error = &error as &dyn std::error::Error,
                 "The account's state was not recorded"
             );
         }
     }
 
-    fn rest_before_scaling(&self, failure: &Failure) -> Duration {
-        match failure.verdict.kind {
-            VerdictKind::Transient => failure.verdict.retry_after.unwrap_or_default(),
-            _ => self.shared.retry.rest_after(failure.verdict),
+    fn rest_before_scaling(&self, failure: &TransportFailure) -> Duration {
+        match failure.verdict().kind {
+            VerdictKind::Transient => failure.diagnosis.retry_after.unwrap_or_default(),
+            _ => self.context.retry.rest_after(failure.verdict()),
         }
     }
 
@@ -320,10 +332,10 @@ impl Worker {
     async fn trip(&mut self, trip: Trip) -> Result<(), StoreError> {
         let trip = self.look_at_grant(trip).await?;
         // Before the row is written: a commit whose answer is lost may have left the problem there.
-        if self.standing == Standing::Active {
-            self.standing = Standing::Resumed;
+        if self.standing == RecordedStanding::Active {
+            self.standing = RecordedStanding::Resumed;
         }
-        let replica = &self.shared.replica;
+        let replica = &self.context.replica;
         if let Some(problem) = trip.problem() {
             if let Some(state) = trip.report {
                 self.recorded
@@ -331,14 +343,13 @@ impl Worker {
                     .await?;
             }
             info!(
-                account.id = %self.account.id,
                 kind = ?problem.kind,
                 code = problem.code,
                 "Account cannot send for now"
             );
         }
         if let Some((grant, generation)) = trip.ask {
-            let credentials = &self.shared.credentials;
+            let credentials = &self.context.credentials;
             credentials.ask_for_token(grant, generation).await;
         }
         self.breaker.trip(trip);
@@ -350,15 +361,28 @@ impl Worker {
         let Some((_, generation)) = trip.ask else {
             return Ok(trip);
         };
-        let credentials = &self.shared.credentials;
+        let credentials = &self.context.credentials;
         let opened = credentials.open(&self.account, None, Some(generation));
         match opened.await {
             Err(CredentialsError::Store(error)) => Err(error),
-            Err(error @ CredentialsError::GrantRefused { .. }) => {
-                let now = self.shared.replica.clock.now();
-                Ok(Trip::denied(of_credentials(&error), now))
+            Err(error @ CredentialsError::GrantRefused { generation, .. }) => {
+                let now = self.context.replica.clock.now();
+                Ok(self.grant_refused(&error, generation, now))
             }
             Ok(_) | Err(_) => Ok(trip),
+        }
+    }
+
+    fn grant_refused(
+        &self,
+        error: &CredentialsError,
+        generation: i64,
+        now: OffsetDateTime,
+    ) -> Trip {
+        let problem = of_credentials(error);
+        match self.account.grant_id {
+            Some(id) => Trip::grant_refused(problem, (id, generation), now),
+            None => Trip::denied(problem, now),
         }
     }
 

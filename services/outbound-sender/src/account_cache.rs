@@ -7,6 +7,7 @@ use mailmesh_domain::Key;
 use mailmesh_events::account::AccountChanged;
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::{Database, StoreError};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -67,10 +68,11 @@ impl AccountCache {
         Ok(found)
     }
 
-    /// Forgets an account as soon as a hint says that it has changed, until `stop`.
+    /// Forgets an account as soon as a hint says that it has changed, until `stop`. Tells when one `is_deleted`.
     pub(crate) async fn forget_changed(
         &self,
         mut changed: EventSubscription<AccountChanged>,
+        is_deleted: Arc<Notify>,
         stop: CancellationToken,
     ) {
         loop {
@@ -80,6 +82,9 @@ impl AccountCache {
             };
             let Some(event) = event else { return };
             self.lock().remove(&event.account);
+            if event.is_deleted {
+                is_deleted.notify_one();
+            }
         }
     }
 

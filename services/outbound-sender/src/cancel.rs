@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::cancel_event::outcome_event;
-use crate::handlers::Intake;
+use crate::handlers::CommandHandler;
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Maximum cancels of one transaction.
@@ -57,7 +57,10 @@ async fn settle(replica: &Replica) -> Result<(), SettleError> {
         return Ok(());
     }
     // Asked before the mails are looked for: what is acknowledged by now is in the table by then.
-    let progress = replica.bus.work_queue_progress(Intake::CONSUMER).await?;
+    let progress = replica
+        .bus
+        .work_queue_progress(CommandHandler::CONSUMER)
+        .await?;
     let now = replica.clock.now();
     let mut tx = replica.database.begin().await?;
     let kept = outbound_mail::claim_cancels(&mut tx, BATCH, now).await?;

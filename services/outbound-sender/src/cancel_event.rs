@@ -1,7 +1,7 @@
 use mailmesh_accounts::Replica;
 use mailmesh_domain::{EventId, Key, OutboundState};
 use mailmesh_events::mail::{MailCancelled, MailRejected, RejectedCommand};
-use mailmesh_events::{Encoded, Event, encode};
+use mailmesh_events::{EncodedEvent, Event, encode};
 use mailmesh_store::outbound_mail::{CancelRequest, CancelResult, OutboundMail};
 use tracing::{error, info};
 
@@ -11,7 +11,7 @@ pub(crate) fn outcome_event(
     account: &Key,
     request: &CancelRequest,
     result: &CancelResult,
-) -> Option<Encoded> {
+) -> Option<EncodedEvent> {
     let refusal = |mail: Option<&OutboundMail>, reason: &str| {
         let given = mail.and_then(OutboundMail::given_key);
         info!(
@@ -62,7 +62,7 @@ fn encode_outcome<E: Event>(
     replica: &Replica,
     request: &CancelRequest,
     event: &E,
-) -> Option<Encoded> {
+) -> Option<EncodedEvent> {
     let (id, now) = (EventId::from_uuid(request.event_id), replica.clock.now());
     match encode(event, id, &replica.source(), now) {
         Ok(encoded) => Some(encoded),

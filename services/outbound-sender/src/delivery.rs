@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::FailureCause;
 use mailmesh_mail::message::Envelope;
 use mailmesh_mail::transport::{
-    Committed, Failure, FailureDetail, MailTransport, Preparation, PreparedMail, Scope,
+    CommitResult, FailureDetail, MailTransport, Preparation, PreparedMail, Scope, TransportFailure,
 };
 use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::time::Instant;
 
 use crate::decide::AttemptResult;
-use crate::recorder::{Entry, RecorderHandle};
+use crate::recorder::{RecorderHandle, StageEntry};
 
 /// Longest standstill of this process before a commit. Others take over after ten seconds without a
 /// heartbeat, may not find the mail in the Sent folder, and then send it again.
@@ -19,7 +19,7 @@ const MAX_STANDSTILL: Duration = Duration::from_secs(5);
 
 /// Result of one delivery on one connection.
 #[derive(Debug)]
-pub(crate) enum Delivered {
+pub(crate) enum DeliveryResult {
     /// To be recorded.
     Ended(AttemptResult),
     /// Another replica has taken the mail over: there is nothing of ours to record.
@@ -29,7 +29,7 @@ pub(crate) enum Delivered {
 }
 
 /// The database knows that the mail may be committed.
-struct Entered<'a>(Box<dyn PreparedMail + 'a>);
+struct CommittablePreparation<'a>(Box<dyn PreparedMail + 'a>);
 
 /// Sends one mail to the recipients that still wait.
 pub(crate) async fn deliver(
@@ -37,51 +37,59 @@ pub(crate) async fn deliver(
     recorder: &RecorderHandle,
     mail: &OutboundMail,
     raw: &[u8],
-) -> Delivered {
+) -> DeliveryResult {
     let waiting = mail.recipients.iter().filter(|one| one.accepted.is_none());
     let waiting = waiting.map(|one| one.address.as_str());
     let envelope = match Envelope::try_new(Some(&mail.envelope_from), waiting) {
         Ok(envelope) => envelope,
         Err(error) => {
-            return Delivered::Ended(AttemptResult::Failed(unsendable(&error.to_string())));
+            return DeliveryResult::Ended(AttemptResult::Failed(unsendable(
+                &error.to_string(),
+                FailureCause::MailUnsendable,
+            )));
         }
     };
     let prepared = match transport.prepare(&envelope, raw).await {
         Ok(Preparation::Ready(prepared)) => prepared,
         Ok(Preparation::Refused(results)) => {
-            return Delivered::Ended(AttemptResult::Refused(results));
+            return DeliveryResult::Ended(AttemptResult::Refused(results));
         }
         Err(failure) if failure.detail == FailureDetail::NotTried => {
-            return Delivered::ConnectionGone;
+            return DeliveryResult::ConnectionGone;
         }
-        Err(failure) => return Delivered::Ended(AttemptResult::Failed(failure)),
+        Err(failure) => return DeliveryResult::Ended(AttemptResult::Failed(failure)),
     };
     let asked_at = Instant::now();
     match recorder.enter_committing(mail.id, mail.attempts).await {
-        Entry::Entered if asked_at.elapsed() > MAX_STANDSTILL => {
+        StageEntry::Entered if asked_at.elapsed() > MAX_STANDSTILL => {
             prepared.abandon().await;
-            Delivered::Ended(AttemptResult::Unattempted)
+            DeliveryResult::Ended(AttemptResult::Unattempted)
         }
-        Entry::Entered => commit(Entered(prepared), asked_at + MAX_STANDSTILL).await,
-        Entry::TakenOver => {
-            prepared.abandon().await;
-            Delivered::TakenOver
+        StageEntry::Entered => {
+            commit(CommittablePreparation(prepared), asked_at + MAX_STANDSTILL).await
         }
-        Entry::NotRecorded => {
+        StageEntry::TakenOver => {
             prepared.abandon().await;
-            Delivered::Ended(AttemptResult::Unattempted)
+            DeliveryResult::TakenOver
+        }
+        StageEntry::NotRecorded => {
+            prepared.abandon().await;
+            DeliveryResult::Ended(AttemptResult::Unattempted)
         }
     }
 }
 
-async fn commit(Entered(prepared): Entered<'_>, deadline: Instant) -> Delivered {
-    Delivered::Ended(match prepared.commit_before(deadline).await {
-        Committed::Accepted { recipients, reply } => AttemptResult::Accepted {
+async fn commit(
+    CommittablePreparation(prepared): CommittablePreparation<'_>,
+    deadline: Instant,
+) -> DeliveryResult {
+    DeliveryResult::Ended(match prepared.commit_before(deadline).await {
+        CommitResult::Accepted { recipients, reply } => AttemptResult::Accepted {
             results: recipients,
             reply,
         },
-        Committed::Unsent(failure) => AttemptResult::Failed(failure),
-        Committed::Uncertain {
+        CommitResult::Unsent(failure) => AttemptResult::Failed(failure),
+        CommitResult::Uncertain {
             recipients,
             failure,
         } => AttemptResult::Uncertain {
@@ -92,13 +100,12 @@ async fn commit(Entered(prepared): Entered<'_>, deadline: Instant) -> Delivered 
 }
 
 /// Failure of a mail that no server could accept.
-pub(crate) fn unsendable(why: &str) -> Failure {
+pub(crate) fn unsendable(why: &str, cause: FailureCause) -> TransportFailure {
     let what = format!("The mail cannot be sent: {why}");
-    let verdict = Verdict::permanent(MustAct::Administrator);
-    Failure::new(what, verdict, Scope::Message)
+    TransportFailure::new(what, cause, Scope::Message)
 }
 
-pub(crate) fn hung_up() -> Failure {
+pub(crate) fn hung_up() -> TransportFailure {
     let what = "The server hangs up right after the sign-in";
-    Failure::new(what, Verdict::transient(), Scope::Host)
+    TransportFailure::new(what, FailureCause::Transient, Scope::Host)
 }

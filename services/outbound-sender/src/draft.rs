@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mailmesh_events::mail::{OutgoingAttachment, SendMail};
 use mailmesh_events::{AddressInput, Recipients};
-use mailmesh_mail::message::{Draft, DraftAttachment, DraftCalendar, Mailbox};
+use mailmesh_mail::message::{Draft, DraftAttachment, DraftCalendar, NamedAddress};
 use mailmesh_store::account::Account;
 
 pub(crate) use address::read_addresses;
@@ -40,13 +40,15 @@ pub(crate) fn make(command: SendMail, account: &Account) -> Result<Draft, Refusa
 }
 
 /// The author must be one of the account's; without one it is the account's first.
-fn check_from(given: Option<AddressInput>, account: &Account) -> Result<Mailbox, Refusal> {
+fn check_from(given: Option<AddressInput>, account: &Account) -> Result<NamedAddress, Refusal> {
     let own = account.from_addresses.iter();
-    let own: Vec<Mailbox> = own.filter_map(|text| Mailbox::parse(text).ok()).collect();
+    let own: Vec<NamedAddress> = own
+        .filter_map(|text| NamedAddress::parse(text).ok())
+        .collect();
     let Some(given) = given else {
         let default = own.into_iter().next();
         return default
-            .or_else(|| Mailbox::parse(&account.login).ok())
+            .or_else(|| NamedAddress::parse(&account.login).ok())
             .ok_or_else(|| Refusal::new("from", "is missing, and the account has no address"));
     };
     let given = as_given(given).check("from")?;
@@ -59,9 +61,9 @@ fn check_from(given: Option<AddressInput>, account: &Account) -> Result<Mailbox,
     Err(Refusal::new("from", "is not an address of the account"))
 }
 
-fn as_given(address: AddressInput) -> Mailbox {
+fn as_given(address: AddressInput) -> NamedAddress {
     match address {
-        AddressInput::Text(address) => Mailbox {
+        AddressInput::Text(address) => NamedAddress {
             name: None,
             address,
         },
@@ -69,7 +71,7 @@ fn as_given(address: AddressInput) -> Mailbox {
     }
 }
 
-fn mailboxes(recipients: Recipients) -> Vec<Mailbox> {
+fn mailboxes(recipients: Recipients) -> Vec<NamedAddress> {
     recipients.0.into_iter().map(as_given).collect()
 }
 

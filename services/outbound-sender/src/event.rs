@@ -4,7 +4,7 @@ use mailmesh_accounts::Replica;
 use mailmesh_bus::trace;
 use mailmesh_domain::{AttemptStage, Key};
 use mailmesh_events::mail::{MailDeferred, MailFailed, MailSent, MailUncertain, RecipientOutcome};
-use mailmesh_events::{Encoded, Event, Problem};
+use mailmesh_events::{EncodedEvent, Event, Problem};
 use mailmesh_store::outbound_mail::{OutboundMail, Outcome};
 use time::OffsetDateTime;
 use tracing::error;
@@ -18,7 +18,7 @@ pub(crate) fn encode_kind(
     mail: &OutboundMail,
     outcome: &Outcome,
     kind: MailEventKind,
-) -> Vec<Encoded> {
+) -> Vec<EncodedEvent> {
     let recipients = recipients(outcome);
     let encoded = match kind {
         MailEventKind::Sent => encode(
@@ -68,7 +68,7 @@ pub(crate) fn encode_parked(
     mail: &OutboundMail,
     next: Option<OffsetDateTime>,
     problem: &Problem,
-) -> Vec<Encoded> {
+) -> Vec<EncodedEvent> {
     let waiting = mail.recipients.iter().filter(|one| one.accepted.is_none());
     let recipients = waiting.map(mailmesh_store::outbound_mail::Recipient::outcome);
     encode_deferral(
@@ -88,7 +88,7 @@ fn encode_deferral(
     next_attempt_at: Option<OffsetDateTime>,
     problem: Problem,
     recipients: Vec<RecipientOutcome>,
-) -> Vec<Encoded> {
+) -> Vec<EncodedEvent> {
     let event = MailDeferred {
         mail_id: mail.id,
         account: account.clone(),
@@ -108,7 +108,7 @@ pub(crate) fn encode_uncertain(
     account: &Key,
     mail: &OutboundMail,
     problem: Problem,
-) -> Vec<Encoded> {
+) -> Vec<EncodedEvent> {
     let event = MailUncertain {
         mail_id: mail.id,
         account: account.clone(),
@@ -122,7 +122,7 @@ pub(crate) fn encode_uncertain(
 }
 
 /// Encodes any event. One that cannot be written as JSON would be logged and left out; our types always can.
-pub(crate) fn encode<E: Event>(replica: &Replica, event: &E) -> Vec<Encoded> {
+pub(crate) fn encode<E: Event>(replica: &Replica, event: &E) -> Vec<EncodedEvent> {
     match replica.encode(event) {
         Ok(encoded) => vec![encoded],
         Err(error) => {
@@ -136,7 +136,7 @@ pub(crate) fn encode<E: Event>(replica: &Replica, event: &E) -> Vec<Encoded> {
     }
 }
 
-fn traced(mail: &OutboundMail, mut encoded: Vec<Encoded>) -> Vec<Encoded> {
+fn traced(mail: &OutboundMail, mut encoded: Vec<EncodedEvent>) -> Vec<EncodedEvent> {
     for event in &mut encoded {
         trace::inject(&mut event.headers);
         let is_traced = event
@@ -164,5 +164,7 @@ fn is_waiting(outcome: &Outcome, address: &str) -> bool {
 
 fn problem(outcome: &Outcome) -> Problem {
     let problem = outcome.problem.clone();
-    problem.unwrap_or_else(|| Problem::new("unknown", mailmesh_domain::Verdict::unknown()))
+    problem.unwrap_or_else(|| {
+        crate::failure::problem_from("unknown", mailmesh_domain::FailureCause::Unknown)
+    })
 }

@@ -9,14 +9,14 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::context::ServiceContext;
 use crate::metric;
-use crate::shared::Shared;
 
 const EVERY: Duration = Duration::from_secs(15);
 /// Maximum mails counted, so that a look costs the same however long a queue is.
 const MOST: i64 = 100_000;
 
-pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+pub(crate) async fn run(context: Arc<ServiceContext>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut counts = BTreeMap::new();
@@ -25,7 +25,7 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = look(&shared, &mut counts).await {
+        if let Err(error) = look(&context, &mut counts).await {
             debug!(
                 error = &error as &dyn std::error::Error,
                 "The queue was not measured"
@@ -34,9 +34,12 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
-async fn look(shared: &Shared, counts: &mut BTreeMap<&'static str, u64>) -> Result<(), StoreError> {
-    let accounts = shared.registry.list();
-    let replica = &shared.replica;
+async fn look(
+    context: &ServiceContext,
+    counts: &mut BTreeMap<&'static str, u64>,
+) -> Result<(), StoreError> {
+    let accounts = context.registry.list();
+    let replica = &context.replica;
     let mut tx = replica.database.begin().await?;
     let queue = outbound_mail::measure_queue(&mut tx, &accounts, MOST).await?;
     let held = account_status::list_by_ids(&mut tx, &accounts).await?;

@@ -4,14 +4,14 @@
 mod account_name;
 mod cancel_mail;
 mod command;
+mod command_handler;
 mod command_writer;
 mod failed_computations;
-mod intake;
 mod send_mail;
 mod spread;
 
 pub(crate) use command::named_mail;
-pub(crate) use intake::Intake;
+pub(crate) use command_handler::CommandHandler;
 
 #[cfg(test)]
 mod tests;

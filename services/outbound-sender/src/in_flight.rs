@@ -11,11 +11,11 @@ type Attempt = (MailId, i32);
 /// among them is orphaned, and is ended by the recovery.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
-    attempts: Mutex<HashMap<Attempt, Guarded>>,
+    attempts: Mutex<HashMap<Attempt, GuardedAttempt>>,
 }
 
 #[derive(Debug)]
-struct Guarded {
+struct GuardedAttempt {
     account: AccountId,
     guards: u32,
 }
@@ -32,7 +32,7 @@ impl InFlight {
     pub(crate) fn guard(self: &Arc<Self>, mail: &OutboundMail) -> InFlightGuard {
         let attempt = (mail.id, mail.attempts);
         let mut attempts = self.lock();
-        let guarded = attempts.entry(attempt).or_insert(Guarded {
+        let guarded = attempts.entry(attempt).or_insert(GuardedAttempt {
             account: mail.account_id,
             guards: 0,
         });
@@ -69,7 +69,7 @@ impl InFlight {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, Guarded>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, GuardedAttempt>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@ use mailmesh_store::outbound_mail::OutboundMail;
 use crate::in_flight::InFlightGuard;
 
 #[derive(Debug)]
-pub(crate) struct Claimed {
+pub(crate) struct ClaimedMail {
     pub(crate) mail: OutboundMail,
     pub(crate) guard: InFlightGuard,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Job {
     _room: MemoryPermit,
 }
 
-impl Claimed {
+impl ClaimedMail {
     pub(crate) fn into_job(self, raw: Bytes, room: MemoryPermit) -> Job {
         Job {
             mail: self.mail,
@@ -31,8 +31,8 @@ impl Claimed {
 }
 
 impl Job {
-    pub(crate) fn into_claimed(self) -> Claimed {
-        Claimed {
+    pub(crate) fn into_claimed(self) -> ClaimedMail {
+        ClaimedMail {
             mail: self.mail,
             guard: self.guard,
         }

@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::handlers::{Intake, named_mail};
+use crate::handlers::{CommandHandler, named_mail};
 
 const EVERY: Duration = Duration::from_mins(10);
 /// Maximum commands looked at per interval; the next one goes on behind them.
@@ -55,7 +55,10 @@ pub(crate) async fn run(replica: Replica, stop: CancellationToken) {
 }
 
 async fn remove(replica: &Replica, resume_at: &mut u64) -> Result<usize, LeftoverError> {
-    let progress = replica.bus.work_queue_progress(Intake::CONSUMER).await?;
+    let progress = replica
+        .bus
+        .work_queue_progress(CommandHandler::CONSUMER)
+        .await?;
     let Some(progress) = progress else {
         return Ok(0);
     };

@@ -17,24 +17,25 @@
 //! mail that is too large. A mail's id begins with the moment at which the stream stored the
 //! command, so that ids sort by age, and a command that comes twice is the same mail.
 
-mod access;
 mod account;
 mod account_cache;
 mod cancel;
 mod cancel_event;
 mod config;
+mod context;
 mod decide;
+mod deleted_account;
 mod delivery;
 mod draft;
 mod due;
 mod event;
+mod failure;
 mod gauge;
 mod handlers;
 mod in_flight;
 mod job;
 mod leftover;
 mod metric;
-mod problem;
 mod raw_cache;
 mod recorder;
 mod recovery;
@@ -44,7 +45,6 @@ mod retry_policy;
 mod sample;
 mod sent_folder;
 mod service;
-mod shared;
 mod uncertain;
 mod work;
 

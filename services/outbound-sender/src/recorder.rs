@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mailmesh_accounts::{GroupCommit, GroupHandle, Replica};
 use mailmesh_domain::MailId;
-use mailmesh_events::Encoded;
+use mailmesh_events::EncodedEvent;
 use mailmesh_runtime::Lifecycle;
 use mailmesh_store::outbound_mail::{self, Outcome};
 use mailmesh_store::{StoreError, outbox};
@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use crate::decide::MailEventKind;
 use crate::in_flight::{InFlight, InFlightGuard};
 use crate::metric;
-pub(crate) use stage::Entry;
+pub(crate) use stage::StageEntry;
 use stage::StageWrite;
 
 const QUEUE: usize = 1_024;
@@ -31,17 +31,17 @@ const LAST_TRIES: u32 = 10;
 
 /// An outcome and the events that tell of it, recorded together or not at all.
 #[derive(Debug)]
-pub(crate) struct Recorded {
+pub(crate) struct OutcomeRecord {
     pub(crate) outcome: Outcome,
-    pub(crate) events: Vec<Encoded>,
+    pub(crate) events: Vec<EncodedEvent>,
     /// What the events tell of.
     pub(crate) kind: Option<MailEventKind>,
 }
 
 /// An outcome that waits for the database, and the guard of its attempt.
 #[derive(Debug)]
-struct Waiting {
-    recorded: Recorded,
+struct QueuedOutcome {
+    recorded: OutcomeRecord,
     _guard: Option<InFlightGuard>,
 }
 
@@ -50,20 +50,20 @@ struct Waiting {
 pub(crate) struct RecorderHandle {
     in_flight: Arc<InFlight>,
     stages: GroupHandle<StageWrite>,
-    outcomes: mpsc::Sender<Waiting>,
+    outcomes: mpsc::Sender<QueuedOutcome>,
 }
 
 impl RecorderHandle {
     /// Records that an attempt is about to commit.
-    pub(crate) async fn enter_committing(&self, mail: MailId, attempt: i32) -> Entry {
+    pub(crate) async fn enter_committing(&self, mail: MailId, attempt: i32) -> StageEntry {
         let receipt = self.stages.add((mail, attempt)).await;
-        receipt.wait().await.unwrap_or(Entry::NotRecorded)
+        receipt.wait().await.unwrap_or(StageEntry::NotRecorded)
     }
 
     /// Records an outcome some time soon; it is tried until it succeeds.
-    pub(crate) async fn record(&self, recorded: Recorded) {
+    pub(crate) async fn record(&self, recorded: OutcomeRecord) {
         let (mail, attempt) = (recorded.outcome.mail_id, recorded.outcome.attempt);
-        let waiting = Waiting {
+        let waiting = QueuedOutcome {
             _guard: self.in_flight.guard_again(mail, attempt),
             recorded,
         };
@@ -84,9 +84,9 @@ pub(crate) struct Recorder {
 #[derive(Debug)]
 struct Outcomes {
     replica: Replica,
-    requests: mpsc::Receiver<Waiting>,
+    requests: mpsc::Receiver<QueuedOutcome>,
     /// What the database did not take yet.
-    pending: Vec<Waiting>,
+    pending: Vec<QueuedOutcome>,
 }
 
 impl Recorder {
@@ -168,7 +168,7 @@ impl Outcomes {
         let outcomes: Vec<Outcome> = pending().map(|recorded| recorded.outcome.clone()).collect();
         let mut tx = self.replica.database.begin().await?;
         let settled = outbound_mail::record_outcomes(&mut tx, &outcomes, now).await?;
-        let events: Vec<Encoded> = pending()
+        let events: Vec<EncodedEvent> = pending()
             .filter(|recorded| settled.contains(&recorded.outcome.mail_id))
             .flat_map(|recorded| recorded.events.iter().cloned())
             .collect();

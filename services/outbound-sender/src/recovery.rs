@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_accounts::Replica;
-use mailmesh_domain::{AccountId, Key, Verdict};
-use mailmesh_events::{Encoded, Problem};
-use mailmesh_store::outbound_mail::Recovered;
+use mailmesh_domain::{AccountId, FailureCause, Key};
+use mailmesh_events::{EncodedEvent, Problem};
+use mailmesh_store::outbound_mail::RecoveredAttempts;
 use mailmesh_store::{StoreError, Tx, account, outbound_mail, outbox};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::context::{ServiceContext, wake_holders};
 use crate::event;
+use crate::failure::{problem_from, uncertain_mail};
 use crate::metric;
-use crate::problem::{DECIDE, uncertain_mail};
-use crate::shared::{Shared, wake_holders};
 
 /// Interval of looking for orphaned attempts.
 const RECOVER_EVERY: Duration = Duration::from_secs(5);
@@ -26,16 +26,16 @@ const LOST_AFTER: Duration = Duration::from_mins(2);
 const LOOK_AFTER_RELEASE: Duration = Duration::from_mins(4);
 
 /// Recovers again and again until `stop`.
-pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+pub(crate) async fn run(context: Arc<ServiceContext>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(RECOVER_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
-            () = shared.recover_soon.notified() => {}
+            () = context.recover_soon.notified() => {}
         }
-        if let Err(error) = recover(&shared).await {
+        if let Err(error) = recover(&context).await {
             warn!(
                 error = &error as &dyn std::error::Error,
                 "Attempts that were left behind wait for the database"
@@ -45,8 +45,8 @@ pub(crate) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 }
 
 /// Ends what is left behind on the accounts that this replica works on, or did a short while ago.
-async fn recover(shared: &Shared) -> Result<(), StoreError> {
-    let registry = &shared.registry;
+async fn recover(context: &ServiceContext) -> Result<(), StoreError> {
+    let registry = &context.registry;
     let ids = registry.list();
     // Other replicas end only attempts of dead ones, so ours are ended here.
     let ours: Vec<AccountId> = ids
@@ -57,11 +57,11 @@ async fn recover(shared: &Shared) -> Result<(), StoreError> {
     if ours.is_empty() {
         return Ok(());
     }
-    let replica = &shared.replica;
+    let replica = &context.replica;
     let now = replica.clock.now();
     let problem = left_behind();
-    let busy = shared.in_flight.accounts();
-    let in_flight = shared.in_flight.list();
+    let busy = context.in_flight.accounts();
+    let in_flight = context.in_flight.list();
     let lost = (now - LOST_AFTER, now);
     let mut tx = replica.database.begin().await?;
     let others = outbound_mail::recover(&mut tx, &ids, replica.id, &problem, now).await?;
@@ -87,9 +87,9 @@ async fn recover(shared: &Shared) -> Result<(), StoreError> {
 async fn events_of(
     replica: &Replica,
     tx: &mut Tx,
-    recovered: &[Recovered],
+    recovered: &[RecoveredAttempts],
     problem: &Problem,
-) -> Result<Vec<Encoded>, StoreError> {
+) -> Result<Vec<EncodedEvent>, StoreError> {
     let requeued: usize = recovered.iter().map(|each| each.requeued.len()).sum();
     let uncertain = || recovered.iter().flat_map(|each| &each.uncertain);
     if requeued + uncertain().count() > 0 {
@@ -116,5 +116,5 @@ async fn events_of(
 
 fn left_behind() -> Problem {
     let what = "The process that sent the mail ended before it had the server's final reply";
-    Problem::new(what, Verdict::unknown()).with_action(DECIDE)
+    problem_from(what, FailureCause::MailUncertain)
 }

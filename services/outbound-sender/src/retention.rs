@@ -1,4 +1,4 @@
-//! Removes what is left of deleted accounts. Deletes finished mail after the retention of idempotency keys, and the raw content of sent mail long before that: in
+//! Deletes finished mail after the retention of idempotency keys, and the raw content of sent mail long before that: in
 //! `MAIL_RAW` it would take the space of mail that is to be sent and received.
 
 use std::sync::Arc;
@@ -8,14 +8,14 @@ use futures_util::{StreamExt, stream};
 use mailmesh_accounts::Replica;
 use mailmesh_bus::RawMails;
 use mailmesh_domain::MailId;
-use mailmesh_store::{StoreError, account, outbound_mail};
+use mailmesh_store::{StoreError, outbound_mail};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::shared::raw_name;
+use crate::context::raw_name;
 
 const EVERY: Duration = Duration::from_mins(10);
 const BATCH: i64 = 500;
@@ -50,12 +50,6 @@ pub(crate) async fn run(
                 break;
             }
         }
-        while let Some(count) = log(remove_deleted(&replica).await) {
-            info!(rows = count, "A part of a deleted account was removed");
-            if stop.is_cancelled() {
-                break;
-            }
-        }
         while let Some(count) = log(forget(&replica, &raws, keep).await) {
             info!(mails = count, "Mail that has ended was forgotten");
             if is_last(count) || stop.is_cancelled() {
@@ -86,14 +80,6 @@ async fn drop_bodies(
     tx.commit().await?;
     delete_raws(raws, &ids).await;
     Ok(ids.len())
-}
-
-async fn remove_deleted(replica: &Replica) -> Result<usize, StoreError> {
-    let mut tx = replica.database.begin().await?;
-    let removed = account::remove_deleted(&mut tx).await?;
-    tx.commit().await?;
-    let removed = removed.unwrap_or_default();
-    Ok(usize::try_from(removed).unwrap_or(usize::MAX))
 }
 
 async fn forget(replica: &Replica, raws: &RawMails, keep: Duration) -> Result<usize, StoreError> {

@@ -27,7 +27,7 @@ pub(crate) fn account() -> Account {
         is_host_trusted: true,
         authorisation: Authorisation::Password,
         login: "support@example.com".into(),
-        password: None,
+        password: mailmesh_store::RowSecret::Absent,
         client_configuration_id: None,
         grant_id: None,
         signs_in_for: None,

@@ -9,11 +9,12 @@ use std::time::Duration;
 use mailmesh_domain::OutboundState;
 use mailmesh_mail::source::{Farewell, MailSource};
 use mailmesh_mail::{SourceError, connect_sent};
+use mailmesh_runtime::account_span;
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, account, outbound_mail};
 use tracing::info;
 
-use crate::shared::Shared;
+use crate::context::ServiceContext;
 
 /// Time limit for opening a Sent folder, and for each lookup in it.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -54,8 +55,11 @@ impl SentFolder {
     ///
     /// # Errors
     /// When the database fails. A server that fails shows in the lookups.
-    pub(crate) async fn open(shared: &Shared, outbound: &Account) -> Result<Self, StoreError> {
-        let mut tx = shared.replica.database.begin().await?;
+    pub(crate) async fn open(
+        context: &ServiceContext,
+        outbound: &Account,
+    ) -> Result<Self, StoreError> {
+        let mut tx = context.replica.database.begin().await?;
         let inbound = account::find_inbound_of(&mut tx, outbound).await?;
         let (id, sent) = (Some(outbound.id), Some(OutboundState::Sent));
         let known = outbound_mail::list(&mut tx, id, sent, None, CONTROL_CANDIDATES).await?;
@@ -70,16 +74,17 @@ impl SentFolder {
         let control = control.map_or(ControlMail::Known(false), |mail| {
             ControlMail::Unasked(mail.message_id)
         });
-        let opening = tokio::time::timeout(LIMIT, enter(shared, &inbound));
+        let opening = tokio::time::timeout(LIMIT, enter(context, &inbound));
         Ok(Self(match opening.await {
             Ok(Some(Ok(Some(source)))) => State::Open { source, control },
             Ok(Some(Ok(None))) => State::Unknown,
             Ok(Some(Err(error))) => {
-                info!(
-                    account.id = %inbound.id,
-                    error = &error as &dyn std::error::Error,
-                    "The Sent folder could not be read"
-                );
+                account_span(inbound.id, &inbound.key).in_scope(|| {
+                    info!(
+                        error = &error as &dyn std::error::Error,
+                        "The Sent folder could not be read"
+                    );
+                });
                 State::Failed
             }
             Ok(None) | Err(_) => State::Failed,
@@ -120,12 +125,12 @@ impl SentFolder {
 
 /// Opens a session in the Sent folder, if there is one. Returns none when the account cannot sign in now.
 async fn enter(
-    shared: &Shared,
+    context: &ServiceContext,
     inbound: &Account,
 ) -> Option<Result<Option<Box<dyn MailSource>>, SourceError>> {
-    let servers = &shared.replica.servers;
+    let servers = &context.replica.servers;
     let endpoint = servers.endpoint_of(inbound).ok()?;
-    let opened = shared.credentials.open(inbound, None, None).await;
+    let opened = context.credentials.open(inbound, None, None).await;
     let credentials = opened.ok()?.credentials;
     let connecting = servers.permit_connect(endpoint.direction, &endpoint.server.host);
     let _permit = connecting.await;

@@ -15,13 +15,14 @@ use tokio::sync::Notify;
 
 use crate::account_cache::AccountCache;
 use crate::config::Config;
-use crate::handlers::Intake;
+use crate::context::{OUTBOUND_DUE, ServiceContext};
+use crate::deleted_account;
+use crate::handlers::CommandHandler;
 use crate::in_flight::InFlight;
 use crate::raw_cache::RawCache;
 use crate::recorder::Recorder;
 use crate::retention;
 use crate::retry_policy::RetryPolicy;
-use crate::shared::{OUTBOUND_DUE, Shared};
 use crate::uncertain::UncertainResolver;
 use crate::work::OutboundWork;
 use crate::{cancel, due, gauge, leftover, recovery};
@@ -44,7 +45,7 @@ pub struct Service {
     replica: Replica,
     membership: Membership,
     config: Arc<Config>,
-    shared: Arc<Shared>,
+    context: Arc<ServiceContext>,
     recorder: Recorder,
     accounts: Arc<AccountCache>,
     due_hints: Subscription,
@@ -71,7 +72,7 @@ impl Service {
         let config = Arc::new(config);
         let in_flight = Arc::new(InFlight::default());
         let (recorder, handle) = Recorder::new(replica.clone(), Arc::clone(&in_flight));
-        let shared = Shared {
+        let context = ServiceContext {
             retry: RetryPolicy::of(&config),
             transport: config.transport(),
             recorder: handle,
@@ -90,7 +91,7 @@ impl Service {
         Ok(Self {
             accounts: Arc::new(AccountCache::new(replica.database.clone())),
             unknown: Key::try_new("unknown").context("the key of no account")?,
-            shared: Arc::new(shared),
+            context: Arc::new(context),
             membership,
             recorder,
             replica,
@@ -115,25 +116,32 @@ impl Service {
 
         let stop = work.stop_token();
         let is_full = Arc::new(Notify::new());
-        let intake = Arc::new(Intake {
+        let handler = Arc::new(CommandHandler {
             replica: self.replica.clone(),
             config: Arc::clone(&self.config),
             accounts: Arc::clone(&self.accounts),
-            registry: Arc::clone(&self.shared.registry),
-            raws: Arc::clone(&self.shared.raws),
+            registry: Arc::clone(&self.context.registry),
+            raws: Arc::clone(&self.context.raws),
             is_full: Arc::clone(&is_full),
             unknown: self.unknown,
             failed: Arc::default(),
         });
         let (bus, consuming) = (self.replica.bus.clone(), stop.clone());
         work.spawn("commands", async move {
-            let consumed = bus.consume(intake, Intake::settings(), consuming).await;
+            let consumed = bus
+                .consume(handler, CommandHandler::settings(), consuming)
+                .await;
             consumed.context("cannot take commands in")
         });
         let (accounts, changed) = (self.accounts, self.changed);
-        let forgetting = stop.clone();
+        let (forgetting, is_deleted) = (stop.clone(), Arc::new(Notify::new()));
+        let deleted =
+            deleted_account::run(self.replica.clone(), Arc::clone(&is_deleted), stop.clone());
+        work.spawn("deleted-accounts", deleted);
         work.spawn("account-cache", async move {
-            accounts.forget_changed(changed, forgetting).await;
+            accounts
+                .forget_changed(changed, is_deleted, forgetting)
+                .await;
         });
         let cancelling = cancel::run(self.replica.clone(), stop.clone());
         work.spawn("cancels", cancelling);
@@ -141,14 +149,14 @@ impl Service {
         work.spawn("leftover-commands", removing);
         let retaining = retention::run(self.replica, self.config, is_full, stop);
         work.spawn("retention", retaining);
-        send(self.shared, self.due_hints, &work);
+        send(self.context, self.due_hints, &work);
     }
 }
 
 /// Starts what works on the mails that were taken in.
-fn send(shared: Arc<Shared>, due_hints: Subscription, work: &Lifecycle) {
+fn send(context: Arc<ServiceContext>, due_hints: Subscription, work: &Lifecycle) {
     let outbound = Arc::new(OutboundWork {
-        shared: Arc::clone(&shared),
+        context: Arc::clone(&context),
     });
     let host = HostSettings {
         direction: Direction::Outbound,
@@ -156,16 +164,16 @@ fn send(shared: Arc<Shared>, due_hints: Subscription, work: &Lifecycle) {
         look_for_tokens_every: LOOK_FOR_TOKENS_EVERY,
         finish_within: FINISH,
     };
-    let (replica, registry) = (shared.replica.clone(), Arc::clone(&shared.registry));
+    let (replica, registry) = (context.replica.clone(), Arc::clone(&context.registry));
     let stop = work.stop_token();
     let hosting = AccountHost::run(replica, outbound, host, registry, stop.clone());
     work.spawn("accounts", hosting);
-    let waking = due::run(Arc::clone(&shared), due_hints, stop.clone());
+    let waking = due::run(Arc::clone(&context), due_hints, stop.clone());
     work.spawn("due", waking);
-    let recovering = recovery::run(Arc::clone(&shared), stop.clone());
+    let recovering = recovery::run(Arc::clone(&context), stop.clone());
     work.spawn("recovery", recovering);
-    let measuring = gauge::run(Arc::clone(&shared), stop.clone());
+    let measuring = gauge::run(Arc::clone(&context), stop.clone());
     work.spawn("queue-gauges", measuring);
-    let resolving = UncertainResolver::default().run(shared, stop);
+    let resolving = UncertainResolver::default().run(context, stop);
     work.spawn("uncertain", resolving);
 }

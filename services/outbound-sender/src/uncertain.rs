@@ -14,9 +14,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::context::ServiceContext;
 use crate::decide::{Decision, assume_sent, held, send_again};
 use crate::sent_folder::{SentFolder, SentLookup};
-use crate::shared::Shared;
 
 /// Maximum accounts visited at once, and maximum mails claimed at once for all of them.
 const PARALLEL: usize = 50;
@@ -54,8 +54,8 @@ struct Visit {
 impl UncertainResolver {
     /// Runs until `stop`, apart from the workers: servers may be slow to answer. Each account has its
     /// own visit, so that a server which does not answer keeps no other account waiting.
-    pub(crate) async fn run(self, shared: Arc<Shared>, stop: CancellationToken) {
-        let shared = &*shared;
+    pub(crate) async fn run(self, context: Arc<ServiceContext>, stop: CancellationToken) {
+        let context = &*context;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut busy = HashSet::new();
@@ -71,13 +71,13 @@ impl UncertainResolver {
             }
             let claimed = tokio::select! {
                 () = stop.cancelled() => return,
-                claimed = claim(shared, &busy) => claimed,
+                claimed = claim(context, &busy) => claimed,
             };
             match claimed {
                 Ok(claimed) => {
                     for visit in claimed {
                         busy.insert(visit.account.id);
-                        visits.push(self.visit(shared, visit));
+                        visits.push(self.visit(context, visit));
                     }
                 }
                 Err(error) => log_store_error(&error),
@@ -87,13 +87,13 @@ impl UncertainResolver {
     }
 
     /// Looks for all due mails of an account in one session of its mailbox.
-    async fn visit(&self, shared: &Shared, visit: Visit) -> AccountId {
+    async fn visit(&self, context: &ServiceContext, visit: Visit) -> AccountId {
         let account = &visit.account;
-        match SentFolder::open(shared, account).await {
+        match SentFolder::open(context, account).await {
             Ok(mut folder) => {
                 for uncertain in &visit.mails {
                     let lookup = folder.look_up(&uncertain.mail.message_id).await;
-                    self.decide(shared, account, uncertain, lookup).await;
+                    self.decide(context, account, uncertain, lookup).await;
                 }
                 folder.close().await;
             }
@@ -104,7 +104,7 @@ impl UncertainResolver {
 
     async fn decide(
         &self,
-        shared: &Shared,
+        context: &ServiceContext,
         account: &Account,
         uncertain: &UncertainMail,
         lookup: SentLookup,
@@ -113,12 +113,14 @@ impl UncertainResolver {
         let attempt = (mail.id, mail.attempts);
         let counts = self.counts_of(attempt);
         // Until then the reply or the copy may still come, perhaps to a replica that was taken for dead.
-        let is_early = uncertain.since_commit < shared.retry.silence_is_over_after();
-        let (retry, now) = (&shared.retry, shared.replica.clock.now());
+        let is_early = uncertain.since_commit < context.retry.silence_is_over_after();
+        let (retry, now) = (&context.retry, context.replica.clock.now());
         let policy = match lookup {
             SentLookup::Found => {
                 let sent = assume_sent(mail, "found in the Sent folder", retry, now);
-                return self.record_decision(shared, account, uncertain, sent).await;
+                return self
+                    .record_decision(context, account, uncertain, sent)
+                    .await;
             }
             SentLookup::Absent if is_early || counts.absent + 1 < ABSENT_LOOKUPS => {
                 info!(mail.id = %mail.id, "Not in the Sent folder; it is looked for again");
@@ -138,7 +140,7 @@ impl UncertainResolver {
             UncertainPolicy::AssumeSent => assume_sent(mail, "assumed sent", retry, now),
             UncertainPolicy::Hold => held(mail, retry, now),
         };
-        self.record_decision(shared, account, uncertain, decision)
+        self.record_decision(context, account, uncertain, decision)
             .await;
     }
 
@@ -154,7 +156,7 @@ impl UncertainResolver {
 
     async fn record_decision(
         &self,
-        shared: &Shared,
+        context: &ServiceContext,
         account: &Account,
         uncertain: &UncertainMail,
         decision: Decision,
@@ -167,7 +169,7 @@ impl UncertainResolver {
             "Uncertain mail decided"
         );
         self.lock().remove(&(mail.id, mail.attempts));
-        shared.record(&account.key, mail, decision).await;
+        context.record(&account.key, mail, decision).await;
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Attempt, (Instant, LookupCounts)>> {
@@ -176,15 +178,18 @@ impl UncertainResolver {
 }
 
 /// Claims what is due on accounts that are not being visited; it comes due again by itself.
-async fn claim(shared: &Shared, busy: &HashSet<AccountId>) -> Result<Vec<Visit>, StoreError> {
-    let mut accounts = shared.registry.list();
+async fn claim(
+    context: &ServiceContext,
+    busy: &HashSet<AccountId>,
+) -> Result<Vec<Visit>, StoreError> {
+    let mut accounts = context.registry.list();
     accounts.retain(|id| !busy.contains(id));
     if accounts.is_empty() {
         return Ok(Vec::new());
     }
-    let replica = &shared.replica;
+    let replica = &context.replica;
     let now = replica.clock.now();
-    let until = now + shared.retry.look_after();
+    let until = now + context.retry.look_after();
     let limit = i64::try_from(PARALLEL - busy.len()).unwrap_or_default();
     let mut tx = replica.database.begin().await?;
     let due = outbound_mail::claim_uncertain(&mut tx, &accounts, now, until, limit).await?;

@@ -3,37 +3,42 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use mailmesh_accounts::{AccountSnapshot, AccountWork, RecordedState, WorkerSignals};
 use mailmesh_domain::AccountId;
-use mailmesh_runtime::LOG_CONTEXT;
+use mailmesh_runtime::account_span;
 use mailmesh_store::StoreError;
-use tracing::{Instrument, info_span};
+use mailmesh_store::account::Account;
+use tracing::Span;
 
 use crate::account::Worker;
+use crate::context::ServiceContext;
 use crate::due::wake_waiting;
-use crate::shared::Shared;
 
 /// Makes the workers of outbound accounts.
 #[derive(Debug)]
 pub(crate) struct OutboundWork {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) context: Arc<ServiceContext>,
 }
 
 impl AccountWork for OutboundWork {
+    fn log_span(&self, account: &Account) -> Span {
+        account_span(account.id, &account.key)
+    }
+
     fn worker(
         &self,
         snapshot: AccountSnapshot,
         signals: Arc<WorkerSignals>,
     ) -> BoxFuture<'static, ()> {
-        let recorded = RecordedState::new(snapshot.term, snapshot.state, Arc::clone(&signals));
+        let recorded = RecordedState::new(&snapshot, Arc::clone(&signals));
+        let history = snapshot.history();
         let account = Arc::new(snapshot.account);
-        let span = info_span!(target: LOG_CONTEXT, parent: None, "account", account.id = %account.id, account.key = %account.key);
         let worker = Worker::new(
-            Arc::clone(&self.shared),
+            Arc::clone(&self.context),
             account,
             signals,
             recorded,
-            snapshot.has_worked,
+            history,
         );
-        Box::pin(worker.run().instrument(span))
+        Box::pin(worker.run())
     }
 
     fn workers_started<'a>(
@@ -41,7 +46,7 @@ impl AccountWork for OutboundWork {
         accounts: &'a [AccountId],
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         // Their last holder may have died.
-        self.shared.recover_soon.notify_one();
-        Box::pin(wake_waiting(&self.shared, accounts))
+        self.context.recover_soon.notify_one();
+        Box::pin(wake_waiting(&self.context, accounts))
     }
 }

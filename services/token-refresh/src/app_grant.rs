@@ -27,7 +27,7 @@ pub(crate) async fn start(refresher: &Refresher) {
 
 async fn try_start(refresher: &Refresher) -> Result<usize, StoreError> {
     // Accounts are locked before grants, as everywhere; so this is no part of the transaction that claims grants.
-    let mut tx = refresher.replica.database.begin().await?;
+    let mut tx = refresher.context.replica.database.begin().await?;
     let logins = grant::list_logins_without_grant(&mut tx, AT_ONCE).await?;
     for login in &logins {
         start_one(refresher, &mut tx, login).await?;
@@ -37,9 +37,9 @@ async fn try_start(refresher: &Refresher) -> Result<usize, StoreError> {
 }
 
 async fn start_one(refresher: &Refresher, tx: &mut Tx, login: &AppLogin) -> Result<(), StoreError> {
-    let clock = &*refresher.replica.clock;
+    let clock = &*refresher.context.replica.clock;
     let id = GrantId::generate(clock);
-    let key = refresher.keys.sealing_key();
+    let key = refresher.context.keys.sealing_key();
     let no_token = key.seal(&SecretString::from(""), &Grant::access_context(id));
     let no_token = match no_token {
         Ok(no_token) => no_token,

@@ -31,13 +31,13 @@ pub(crate) struct ClientLimiter {
 #[derive(Debug, Default)]
 struct ClientState {
     in_flight: usize,
-    outcome: Option<Outcome>,
+    outcome: Option<LastAnswer>,
     probed: Option<(OffsetDateTime, Instant)>,
 }
 
 /// What the provider's last answer was.
 #[derive(Debug, Clone, Copy)]
-enum Outcome {
+enum LastAnswer {
     Answered(Instant),
     Failed(Instant),
 }
@@ -79,13 +79,13 @@ impl ClientLimiter {
 
     /// Notes that the provider has answered, be it by a refusal.
     pub(crate) fn note_answer(&self, client: ClientConfigurationId) {
-        let outcome = Outcome::Answered(Instant::now());
+        let outcome = LastAnswer::Answered(Instant::now());
         self.lock().entry(client).or_default().outcome = Some(outcome);
     }
 
     /// Notes that the provider did not answer, or only that it cannot.
     pub(crate) fn note_failure(&self, client: ClientConfigurationId) {
-        let outcome = Outcome::Failed(Instant::now());
+        let outcome = LastAnswer::Failed(Instant::now());
         self.lock().entry(client).or_default().outcome = Some(outcome);
     }
 
@@ -99,7 +99,7 @@ impl ClientLimiter {
             let is_proved = state.is_proved();
             let share = match state.outcome {
                 _ if is_proved => self.per_client,
-                Some(Outcome::Failed(_)) => 1,
+                Some(LastAnswer::Failed(_)) => 1,
                 _ => untried,
             };
             let free = share.saturating_sub(state.in_flight);
@@ -151,12 +151,12 @@ impl ClientLimiter {
 
 impl ClientState {
     fn is_proved(&self) -> bool {
-        matches!(self.outcome, Some(Outcome::Answered(at)) if at.elapsed() < PROVED_FOR)
+        matches!(self.outcome, Some(LastAnswer::Answered(at)) if at.elapsed() < PROVED_FOR)
     }
 
     const fn tried_at(&self) -> Option<Instant> {
         match self.outcome {
-            Some(Outcome::Answered(at) | Outcome::Failed(at)) => Some(at),
+            Some(LastAnswer::Answered(at) | LastAnswer::Failed(at)) => Some(at),
             None => None,
         }
     }

@@ -1,14 +1,13 @@
 use std::time::Duration;
 
 use mailmesh_domain::{
-    ErrorChain, FailureCause, History, MustAct, Responsibility, Verdict, VerdictKind,
-    responsibility,
+    ErrorChain, FailureCause, History, Responsibility, VerdictKind, responsibility,
 };
 use mailmesh_events::Problem;
 use mailmesh_oauth::{OAuthError, ProviderError};
 use mailmesh_secrets::{OpenError, SealError};
 
-const MAIL: &str = "No mail is lost: inbound mail stays on the server, outbound mail waits.";
+const MAIL: &str = "No mail is lost: it flows for as long as the present access token is valid; after that inbound mail stays on the server, and outbound mail waits.";
 
 /// Why a grant was not refreshed.
 #[derive(Debug, thiserror::Error)]
@@ -33,37 +32,19 @@ pub(crate) enum RefreshFailure {
 impl RefreshFailure {
     /// Returns what the failure means, who must act and what to do, given how the grant fared.
     pub(crate) fn responsibility(&self, history: History) -> Responsibility {
-        match self {
-            Self::OAuth(error) => error.responsibility(history),
-            Self::Provider(ProviderError::Discovery(error)) => of_discovery(error, history),
+        let cause = match self {
+            Self::OAuth(error) => return error.responsibility(history),
+            Self::Provider(ProviderError::Discovery(error)) => return of_discovery(error, history),
             // Another replica may have the key; nothing is wrong with the grant or its client.
-            Self::Provider(ProviderError::Secret(_)) => administrator(
-                Verdict::unknown(),
-                "Give this service the key that the client secret was sealed for and start it anew; if that is lost, store the client secret again.",
-            ),
-            Self::Open(_) => Responsibility {
-                also: Some(MustAct::MailboxOwner),
-                ..administrator(
-                    Verdict::unknown(),
-                    "Give this service the key that the token was sealed for and start it anew; if that is lost, the mailbox needs a new sign-in.",
-                )
-            },
-            Self::Seal(_) => administrator(
-                Verdict::unknown(),
-                "Give this service the keys of its configuration and start it anew.",
-            ),
-            Self::Provider(_) => administrator(
-                Verdict::needs_administrator(MustAct::Administrator),
-                "Correct the client configuration: the field named here.",
-            ),
-            Self::DiscoveryTimedOut { .. } => responsibility(FailureCause::Transient, history),
-            Self::NoRefreshToken { is_asked: false } => {
-                responsibility(FailureCause::OfflineAccessNotAsked, history)
-            }
-            Self::NoRefreshToken { is_asked: true } => {
-                responsibility(FailureCause::NoRefreshToken, history)
-            }
-        }
+            Self::Provider(ProviderError::Secret(_)) => FailureCause::ClientSecretSealed,
+            Self::Open(_) => FailureCause::RefreshTokenSealed,
+            Self::Seal(_) => FailureCause::NoSealingKey,
+            Self::Provider(_) => FailureCause::ClientFieldUnusable,
+            Self::DiscoveryTimedOut { .. } => FailureCause::ProviderNotReached,
+            Self::NoRefreshToken { is_asked: false } => FailureCause::OfflineAccessNotAsked,
+            Self::NoRefreshToken { is_asked: true } => FailureCause::NoRefreshToken,
+        };
+        responsibility(cause, history)
     }
 
     /// Returns whether it is not known whether the grant is dead.
@@ -107,16 +88,10 @@ fn of_discovery(error: &OAuthError, history: History) -> Responsibility {
     decided
 }
 
-const fn administrator(verdict: Verdict, action: &'static str) -> Responsibility {
-    Responsibility {
-        verdict,
-        also: None,
-        action,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use mailmesh_domain::MustAct;
+
     use super::*;
 
     #[test]

@@ -22,6 +22,7 @@
 mod app_grant;
 mod client_limiter;
 mod config;
+mod context;
 mod decide;
 mod failure;
 mod handlers;

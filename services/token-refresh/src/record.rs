@@ -8,7 +8,7 @@ use mailmesh_events::account::{
     AccountAuthenticated, AccountFailing, AccountRecovered, AccountSignInRequired, ClientRefused,
 };
 use mailmesh_events::token::{TokenRefreshFailed, TokenRefreshed};
-use mailmesh_events::{Encoded, Event, Problem};
+use mailmesh_events::{EncodedEvent, Event, Problem};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant, NewTokens};
 use mailmesh_store::{StoreError, Tx, account, outbox};
@@ -16,8 +16,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::context::ServiceContext;
 use crate::decide::{RefreshDecision, is_told};
-use crate::refresh::{Refresher, spread_of};
 
 /// How long new tokens are held in memory while the database is away.
 const HOLD_LIMIT: Duration = Duration::from_mins(10);
@@ -28,27 +28,32 @@ const HOLD_PAUSE: Duration = Duration::from_millis(500);
 const MOST_ACCOUNTS: usize = 100;
 
 /// A failed refresh, judged.
-pub(crate) struct Failed {
+pub(crate) struct FailedRefresh {
     pub(crate) problem: Problem,
     /// Every grant of the client configuration fails alike.
     pub(crate) concerns_client: bool,
     pub(crate) decision: RefreshDecision,
 }
 
-impl Refresher {
+/// Writes what became of one refresh.
+pub(crate) struct RefreshRecord<'a> {
+    pub(crate) context: &'a ServiceContext,
+    pub(crate) grant: &'a Grant,
+    pub(crate) client: &'a ClientConfiguration,
+}
+
+impl RefreshRecord<'_> {
     /// Stores new tokens. With rotation they are the only ones that work, so a database that is
     /// away is waited for.
     pub(crate) async fn store(
         &self,
-        grant: &Grant,
-        client: &ClientConfiguration,
         tokens: &NewTokens,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
         let started = Instant::now();
         let mut stopped: Option<Instant> = None;
         loop {
-            let error = match self.try_store(grant, client, tokens).await {
+            let error = match self.try_store(tokens).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -68,25 +73,21 @@ impl Refresher {
         }
     }
 
-    async fn try_store(
-        &self,
-        grant: &Grant,
-        client: &ClientConfiguration,
-        tokens: &NewTokens,
-    ) -> Result<(), StoreError> {
-        let now = self.replica.clock.now();
-        let mut tx = self.replica.database.begin().await?;
+    async fn try_store(&self, tokens: &NewTokens) -> Result<(), StoreError> {
+        let (grant, client) = (self.grant, self.client);
+        let now = self.context.replica.clock.now();
+        let mut tx = self.context.replica.database.begin().await?;
         let stored =
             grant::record_refresh(&mut tx, grant.id, grant.generation, tokens, now).await?;
         let Some(generation) = stored else {
             // A sign-in has replaced it, or an earlier commit went through after all.
-            self.metrics.count("overtaken");
+            self.context.metrics.count("overtaken");
             return Ok(());
         };
         if client.token_origin.is_none() {
             client_configuration::bind_token_origin(&mut tx, client, &tokens.token_origin).await?;
         }
-        let mut events = Events::new(&self.replica);
+        let mut events = Events::new(&self.context.replica);
         events.push(&TokenRefreshed {
             grant_id: grant.id,
             generation,
@@ -113,22 +114,18 @@ impl Refresher {
             info!(client.key = %client.key, resumed, "A client configuration is accepted again");
         }
         events.commit(tx).await?;
-        self.metrics.count("refreshed");
+        self.context.metrics.count("refreshed");
         info!(generation, "A grant was refreshed");
         Ok(())
     }
 
     /// Records a failure, unless the row is no longer the one that was sent.
-    pub(crate) async fn record_failure(
-        &self,
-        grant: &Grant,
-        client: &ClientConfiguration,
-        failed: &Failed,
-    ) -> Result<(), StoreError> {
-        let now = self.replica.clock.now();
+    pub(crate) async fn failure(&self, failed: &FailedRefresh) -> Result<(), StoreError> {
+        let (grant, client) = (self.grant, self.client);
+        let now = self.context.replica.clock.now();
         let problem = &failed.problem;
-        let mut tx = self.replica.database.begin().await?;
-        if !self.still_claims(&mut tx, grant).await? {
+        let mut tx = self.context.replica.database.begin().await?;
+        if !self.still_claims(&mut tx).await? {
             return Ok(());
         }
         let (state, after, outcome) = match failed.decision {
@@ -152,7 +149,7 @@ impl Refresher {
             ..grant.clone()
         };
         let is_changed = after.account_state() != grant.account_state();
-        let mut events = Events::new(&self.replica);
+        let mut events = Events::new(&self.context.replica);
         if is_told(grant.failures) || is_changed {
             let mut accounts = account::list_keys_by_grant(&mut tx, grant.id).await?;
             accounts.truncate(MOST_ACCOUNTS);
@@ -170,47 +167,50 @@ impl Refresher {
             tell_accounts(&mut tx, &mut events, &after).await?;
         }
         events.commit(tx).await?;
-        self.metrics.count(outcome);
+        self.context.metrics.count(outcome);
         Ok(())
     }
 
     /// Locks the grant's row and returns whether it is still the one that was claimed: a replica that was frozen must write
     /// nothing over what its successor has found.
-    async fn still_claims(&self, tx: &mut Tx, grant: &Grant) -> Result<bool, StoreError> {
-        let current = grant::claim(tx, grant.id, self.replica.id).await?;
+    async fn still_claims(&self, tx: &mut Tx) -> Result<bool, StoreError> {
+        let grant = self.grant;
+        let current = grant::claim(tx, grant.id, self.context.replica.id).await?;
         let is_ours = current.is_some_and(|current| current.generation == grant.generation);
         if !is_ours {
-            self.metrics.count("overtaken");
+            self.context.metrics.count("overtaken");
             info!("A failed refresh is not recorded: the grant has new tokens or another holder");
         }
         Ok(is_ours)
     }
 
     /// Lets a grant wait whose client configuration is known to be refused.
-    pub(crate) async fn wait_for_client(
-        &self,
-        grant: &Grant,
-        client: &ClientConfiguration,
-    ) -> Result<(), StoreError> {
-        let now = self.replica.clock.now();
-        let after = self.config.slow_probe();
+    pub(crate) async fn wait_for_client(&self) -> Result<(), StoreError> {
+        let (grant, client) = (self.grant, self.client);
+        let now = self.context.replica.clock.now();
+        let after = self.context.config.slow_probe();
         let due_at = now + after + jitter(after, spread_of(grant));
-        let mut tx = self.replica.database.begin().await?;
-        if !self.still_claims(&mut tx, grant).await? {
+        let mut tx = self.context.replica.database.begin().await?;
+        if !self.still_claims(&mut tx).await? {
             return Ok(());
         }
         // It may have been corrected or accepted since it was loaded: this process may have been frozen in between.
         let present = client_configuration::find(&mut tx, client.id).await?;
         let refusal = present.filter(|present| present.updated_at == client.updated_at);
         let Some(problem) = &refusal.and_then(|present| present.refusal) else {
-            grant::postpone(&mut tx, grant.id, self.replica.id, now).await?;
+            grant::postpone(&mut tx, grant.id, self.context.replica.id, now).await?;
             return tx.commit().await;
         };
         grant::record_failure(&mut tx, grant, GrantState::Suspended, problem, due_at, now).await?;
         tx.commit().await?;
-        self.metrics.count("waiting_for_client");
+        self.context.metrics.count("waiting_for_client");
         Ok(())
     }
+}
+
+/// Grants that were stored in the same moment differ in the random end of their ids.
+pub(crate) fn spread_of(grant: &Grant) -> u8 {
+    grant.id.as_uuid().as_bytes().last().copied().unwrap_or(0)
 }
 
 async fn tell_accounts(
@@ -227,7 +227,12 @@ async fn tell_accounts(
             AccountState::SignInRequired => {
                 events.push(&AccountSignInRequired { account, problem });
             }
-            _ => events.push(&AccountFailing { account, problem }),
+            _ => events.push(&AccountFailing {
+                account,
+                problem,
+                // Of the mail server, token-refresh knows nothing.
+                is_unproved: false,
+            }),
         }
     }
     if state == AccountState::SignInRequired {
@@ -270,7 +275,7 @@ fn jitter(after: Duration, spread: u8) -> Duration {
 /// Events of one transaction.
 struct Events<'a> {
     replica: &'a Replica,
-    encoded: Vec<Encoded>,
+    encoded: Vec<EncodedEvent>,
 }
 
 impl<'a> Events<'a> {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use mailmesh_accounts::{Replica, open_registration};
+use mailmesh_accounts::open_registration;
 use mailmesh_domain::{Flow, History, Protocol};
-use mailmesh_oauth::{OAuthError, Provider, Providers, Registration, TokenAnswer, missing_scopes};
-use mailmesh_secrets::{OpeningKeys, SecretString};
+use mailmesh_oauth::{OAuthError, Provider, Registration, TokenAnswer, missing_scopes};
+use mailmesh_secrets::SecretString;
 use mailmesh_store::StoreError;
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant, NewTokens};
@@ -13,12 +13,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, instrument, warn};
 
-use crate::client_limiter::ClientLimiter;
-use crate::config::Config;
+use crate::context::ServiceContext;
 use crate::decide::{Situation, decide, history_of};
 use crate::failure::RefreshFailure;
-use crate::metric::Metrics;
-use crate::record::Failed;
+use crate::record::{FailedRefresh, RefreshRecord, spread_of};
 
 /// Two requests of twenty seconds at most, cut short: the claim must outlast this and the refresh.
 const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
@@ -26,15 +24,10 @@ const DISCOVERY_LIMIT: Duration = Duration::from_secs(25);
 /// to twenty seconds of it.
 const CLAIM_IS_SAFE_FOR: Duration = Duration::from_secs(50);
 
-/// What all refreshes share.
+/// Refreshes grants that this replica has claimed.
 #[derive(Debug)]
 pub(crate) struct Refresher {
-    pub(crate) config: Config,
-    pub(crate) replica: Replica,
-    pub(crate) keys: OpeningKeys,
-    pub(crate) providers: Providers,
-    pub(crate) clients: ClientLimiter,
-    pub(crate) metrics: Metrics,
+    pub(crate) context: ServiceContext,
 }
 
 impl Refresher {
@@ -48,7 +41,7 @@ impl Refresher {
     ) {
         if let Err(error) = self.try_refresh(&grant, claimed_at, stop).await {
             // The claim ends by itself, and any replica tries again.
-            self.metrics.count("not_recorded");
+            self.context.metrics.count("not_recorded");
             error!(
                 error = &error as &dyn std::error::Error,
                 "What became of a refresh could not be recorded"
@@ -68,15 +61,28 @@ impl Refresher {
         if stop.is_cancelled() {
             return self.put_off(grant, Duration::ZERO).await;
         }
-        if client.refusal.is_some() && !self.clients.may_probe(client.id, client.updated_at) {
-            return self.wait_for_client(grant, &client).await;
+        if client.refusal.is_some() && !self.context.clients.may_probe(client.id, client.updated_at)
+        {
+            return self.record(grant, &client).wait_for_client().await;
         }
         let asked = self.ask_provider(grant, &client, claimed_at, stop).await;
         self.note_provider(&client, &asked);
         match asked {
-            Ok(Some(tokens)) => self.store(grant, &client, &tokens, stop).await,
+            Ok(Some(tokens)) => self.record(grant, &client).store(&tokens, stop).await,
             Ok(None) => self.put_off(grant, Duration::ZERO).await,
             Err(failure) => self.fail(grant, &client, &failure).await,
+        }
+    }
+
+    const fn record<'a>(
+        &'a self,
+        grant: &'a Grant,
+        client: &'a ClientConfiguration,
+    ) -> RefreshRecord<'a> {
+        RefreshRecord {
+            context: &self.context,
+            grant,
+            client,
         }
     }
 
@@ -94,14 +100,14 @@ impl Refresher {
                     .verdict
                     .is_retryable() =>
             {
-                self.clients.note_failure(client.id);
+                self.context.clients.note_failure(client.id);
             }
-            Ok(Some(_)) | Err(_) => self.clients.note_answer(client.id),
+            Ok(Some(_)) | Err(_) => self.context.clients.note_answer(client.id),
         }
     }
 
     async fn load_client(&self, grant: &Grant) -> Result<Option<ClientConfiguration>, StoreError> {
-        let mut tx = self.replica.database.begin().await?;
+        let mut tx = self.context.replica.database.begin().await?;
         client_configuration::find(&mut tx, grant.client_configuration_id).await
     }
 
@@ -114,13 +120,13 @@ impl Refresher {
         claimed_at: Instant,
         stop: &CancellationToken,
     ) -> Result<Option<NewTokens>, RefreshFailure> {
-        let registered = open_registration(row, &self.keys, &self.replica.clock)?;
+        let registered = open_registration(row, &self.context.keys, &self.context.replica.clock)?;
         let held = self.open_held(grant, &registered.registration)?;
         let limit = DISCOVERY_LIMIT;
         let found = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(None),
-            found = timeout(limit, self.providers.get(&registered)) => found,
+            found = timeout(limit, self.context.providers.get(&registered)) => found,
         };
         let provider = found.map_err(|_| RefreshFailure::DiscoveryTimedOut { limit })??;
         if claimed_at.elapsed() > CLAIM_IS_SAFE_FOR {
@@ -149,7 +155,8 @@ impl Refresher {
             let is_asked = registration.asks_offline_access();
             return Err(RefreshFailure::NoRefreshToken { is_asked });
         };
-        let opened = self.keys.open(sealed, &Grant::refresh_context(grant.id));
+        let context = Grant::refresh_context(grant.id);
+        let opened = self.context.keys.open(sealed, &context);
         opened.map(Held::RefreshToken).map_err(RefreshFailure::Open)
     }
 
@@ -159,8 +166,8 @@ impl Refresher {
         answer: &TokenAnswer,
         token_origin: String,
     ) -> Result<NewTokens, RefreshFailure> {
-        let now = self.replica.clock.now();
-        let key = self.keys.sealing_key();
+        let now = self.context.replica.clock.now();
+        let key = self.context.keys.sealing_key();
         let access = key.seal(&answer.access_token, &Grant::access_context(grant.id));
         let refresh = answer.refresh_token.as_ref();
         let refresh = refresh.map(|token| key.seal(token, &Grant::refresh_context(grant.id)));
@@ -188,9 +195,9 @@ impl Refresher {
     }
 
     async fn put_off(&self, grant: &Grant, by: Duration) -> Result<(), StoreError> {
-        let due_at = self.replica.clock.now() + by;
-        let mut tx = self.replica.database.begin().await?;
-        grant::postpone(&mut tx, grant.id, self.replica.id, due_at).await?;
+        let due_at = self.context.replica.clock.now() + by;
+        let mut tx = self.context.replica.database.begin().await?;
+        grant::postpone(&mut tx, grant.id, self.context.replica.id, due_at).await?;
         tx.commit().await
     }
 
@@ -201,7 +208,7 @@ impl Refresher {
         client: &ClientConfiguration,
         failure: &RefreshFailure,
     ) -> Result<(), StoreError> {
-        let now = self.replica.clock.now();
+        let now = self.context.replica.clock.now();
         let token_left = Duration::try_from(grant.access_expires_at - now).unwrap_or_default();
         if matches!(failure, RefreshFailure::NoRefreshToken { .. }) && !token_left.is_zero() {
             return self.put_off(grant, token_left).await;
@@ -212,19 +219,19 @@ impl Refresher {
             token_left,
             is_unclear: failure.is_unclear(),
         };
-        let decision = decide(&decided, situation, &self.config);
+        let decision = decide(&decided, situation, &self.context.config);
         info!(
             error = failure as &dyn std::error::Error,
             ?decision,
             failures = grant.failures,
             "A refresh failed"
         );
-        let failed = Failed {
+        let failed = FailedRefresh {
             problem: failure.problem(&decided),
             concerns_client: failure.concerns_client(),
             decision,
         };
-        self.record_failure(grant, client, &failed).await
+        self.record(grant, client).failure(&failed).await
     }
 }
 
@@ -252,7 +259,7 @@ async fn request(
     match held {
         Held::RefreshToken(token) => {
             endpoints.check_grant_origin(grant.token_origin.as_deref())?;
-            let client = &client.for_protocols(&[Protocol::Pop3]);
+            let client = &client.for_protocols(Protocol::ALL);
             let asked = still_granted(&client.scopes, &grant.scopes);
             mailmesh_oauth::refresh(http, endpoints, client, token, &asked).await
         }
@@ -266,11 +273,6 @@ async fn request(
 /// As an account writes it, where that is known.
 fn login_of(grant: &Grant) -> &str {
     grant.address.as_deref().unwrap_or(&grant.subject)
-}
-
-/// Grants that were stored in the same moment differ in the random end of their ids.
-pub(crate) fn spread_of(grant: &Grant) -> u8 {
-    grant.id.as_uuid().as_bytes().last().copied().unwrap_or(0)
 }
 
 /// Returns the scopes to ask for again: a scope that was added to the configuration since needs a

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mailmesh_domain::{ClientConfigurationId, GrantId};
 use mailmesh_store::StoreError;
-use mailmesh_store::grant::{self, Claiming, ClientShares, Grant};
+use mailmesh_store::grant::{self, ClaimRules, ClientShares, Grant};
 use tokio::sync::Notify;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ pub(crate) async fn run(refresher: Arc<Refresher>, wake: Arc<Notify>, stop: Canc
     loop {
         if Instant::now() >= start_at {
             app_grant::start(&scheduler.refresher).await;
-            start_at = Instant::now() + scheduler.refresher.config.poll();
+            start_at = Instant::now() + scheduler.refresher.context.config.poll();
         }
         if Instant::now() >= count_at {
             scheduler.count_stuck().await;
@@ -67,7 +67,7 @@ struct Scheduler {
 impl Scheduler {
     /// Claims and starts as much as there is room for; returns how long to wait for more.
     async fn fill(&mut self, stop: &CancellationToken) -> Duration {
-        let config = &self.refresher.config;
+        let config = &self.refresher.context.config;
         let poll = config.poll();
         let room = config.max_in_flight.saturating_sub(self.tasks.len());
         if room == 0 {
@@ -90,7 +90,7 @@ impl Scheduler {
         for grant in due {
             let (id, refresher) = (grant.id, Arc::clone(&self.refresher));
             let client = grant.client_configuration_id;
-            refresher.clients.begin(client);
+            refresher.context.clients.begin(client);
             let stop = stop.clone();
             let task = async move { refresher.refresh(grant, claimed_at, &stop).await };
             let handle = self.tasks.spawn(task);
@@ -101,12 +101,12 @@ impl Scheduler {
     }
 
     async fn claim(&self, room: usize) -> Result<(Vec<Grant>, Duration), StoreError> {
-        let replica = &self.refresher.replica;
+        let replica = &self.refresher.context.replica;
         let now = replica.clock.now();
         // Such a claim may have ended while its new tokens wait for the database.
         let except: Vec<GrantId> = self.under_way.values().map(|(id, _)| *id).collect();
-        let allowance = self.refresher.clients.allowance();
-        let claiming = Claiming {
+        let allowance = self.refresher.context.clients.allowance();
+        let claiming = ClaimRules {
             replica: replica.id,
             claim_for: CLAIM,
             except: &except,
@@ -122,7 +122,7 @@ impl Scheduler {
         let none = |(id, _): &(ClientConfigurationId, i64)| (*id, 0);
         let proved = allowance.proved.iter().map(none);
         let named: Vec<_> = proved.chain(allowance.unproved.iter().copied()).collect();
-        let claiming = Claiming {
+        let claiming = ClaimRules {
             shares: ClientShares {
                 named: &named,
                 others: allowance.unknown,
@@ -140,7 +140,7 @@ impl Scheduler {
             .chain(&allowance.unproved)
             .copied()
             .collect();
-        let claiming = Claiming {
+        let claiming = ClaimRules {
             shares: ClientShares {
                 named: &named,
                 others: allowance.unknown,
@@ -157,13 +157,13 @@ impl Scheduler {
 
     async fn count_stuck(&mut self) {
         let counted = async {
-            let mut tx = self.refresher.replica.database.begin().await?;
+            let mut tx = self.refresher.context.replica.database.begin().await?;
             grant::count_stuck(&mut tx).await
         };
         let counted = counted.await;
         self.takeover.note(&counted);
         match counted {
-            Ok(counts) => self.refresher.metrics.show_stuck(&counts),
+            Ok(counts) => self.refresher.context.metrics.show_stuck(&counts),
             Err(error) => warn!(
                 error = &error as &dyn std::error::Error,
                 "Grants that are stuck cannot be counted"
@@ -184,7 +184,7 @@ impl Scheduler {
             }
         };
         if let Some((_, client)) = self.under_way.remove(&id) {
-            self.refresher.clients.end(client);
+            self.refresher.context.clients.end(client);
         }
     }
 }

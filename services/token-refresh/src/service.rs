@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::client_limiter::ClientLimiter;
 use crate::config::Config;
+use crate::context::ServiceContext;
 use crate::handlers::refresh_token;
 use crate::metric::Metrics;
 use crate::refresh::Refresher;
@@ -44,7 +45,7 @@ impl Service {
             .await
             .context("cannot announce the token refresh")?;
         let questions = refresh_token::subscribe(&replica).await?;
-        let refresher = Refresher {
+        let context = ServiceContext {
             clients: ClientLimiter::new(
                 config.max_in_flight,
                 config.max_in_flight_per_client,
@@ -59,7 +60,7 @@ impl Service {
             keys,
         };
         Ok(Self {
-            refresher: Arc::new(refresher),
+            refresher: Arc::new(Refresher { context }),
             membership,
             questions,
         })
@@ -76,7 +77,7 @@ impl Service {
         // The membership relays the outbox, to which refreshes add until their end.
         let members = lifecycle.child_after("mesh", &work);
         let (wake, stop) = (Arc::new(Notify::new()), work.stop_token());
-        let replica = refresher.replica.clone();
+        let replica = refresher.context.replica.clone();
         let asked = refresh_token::run(replica, questions, Arc::clone(&wake), stop.clone());
         work.spawn("questions", asked);
         work.spawn("schedule", schedule::run(refresher, wake, stop));

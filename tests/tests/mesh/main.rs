@@ -13,6 +13,8 @@ mod flow;
 #[cfg(test)]
 mod frozen;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod outage;

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mailmesh_mail::message::{self, Parsed};
+use mailmesh_mail::message::{self, ParsedMail};
 use mailmesh_sandbox::Settings as SandboxSettings;
 use mailmesh_testkit::{GreenMail, StoredMail, eventually};
 use mailmesh_tests::{GreenMailbox, Leftovers, SeenEvent, Service, World, WorldSettings};
@@ -141,7 +141,7 @@ async fn sends(world: &mut World, mailbox: &GreenMailbox) {
     for name in ["to", "cc", "bcc"] {
         let arrived = arrived(mailbox.server, &address(name), 1).await;
         let raw = arrived[0].raw.as_bytes();
-        let parsed: Parsed = message::parse(raw);
+        let parsed: ParsedMail = message::parse(raw);
         assert_eq!(parsed.subject.as_deref(), Some("Ihre Bestellung – grün"));
         assert_eq!(
             parsed.message_id.as_deref(),

@@ -1,7 +1,10 @@
 //! Servers on which everybody has a user of their own.
 
 use anyhow::Context;
-use mailmesh_bus::{AccountScope, BusinessScope, NatsUser, Permissions, ServiceUser, users_config};
+use mailmesh_bus::{
+    AccountScope, BusinessScope, BusinessSystem, NatsUser, Permissions, ServiceUser,
+    accounts_config,
+};
 use mailmesh_embedded::{Nats, Postgres};
 use mailmesh_secrets::ExposeSecret;
 use mailmesh_store::{Database, DatabaseSettings, ServiceRole};
@@ -16,7 +19,7 @@ pub(crate) const DESK: &str = "desk";
 pub(crate) const CLIENTS: &str = "clients";
 pub(crate) const OPERATOR: &str = "operator";
 /// The test itself, which may do everything.
-const TESTER: &str = "tester";
+pub(crate) const TESTER: &str = "tester";
 
 pub(crate) struct Servers {
     pub(crate) nats: Nats,
@@ -31,8 +34,7 @@ impl Servers {
         let folder = TestFolder::new("locked")?;
         let postgres = own_postgres(&folder).await?;
         let mut address = MeshAddress::on("", postgres.url());
-        let users = users(&address.bus.prefix);
-        let nats = own_nats_with(&folder, &users_config(&users)).await?;
+        let nats = own_nats_with(&folder, &accounts(&address.bus.prefix)).await?;
         address.bus.url = url(&nats, TESTER);
         let owner = database(&address).await?;
         owner.grant_roles().await?;
@@ -98,32 +100,37 @@ async fn database(address: &MeshAddress) -> anyhow::Result<Database> {
     Ok(Database::connect(&settings).await?)
 }
 
-fn users(prefix: &str) -> Vec<NatsUser> {
+fn accounts(prefix: &str) -> String {
+    let password = format!("\"{PASSWORD}\"");
     let user = |name: &str, permissions: Option<Permissions>| NatsUser {
         comment: String::new(),
         name: name.to_owned(),
-        password: format!("\"{PASSWORD}\""),
+        password: password.clone(),
         permissions,
     };
+    let operator = Permissions::of_operator(prefix, &inbox(OPERATOR));
+    let mut mesh = vec![user(TESTER, None), user(OPERATOR, Some(operator))];
+    for service in ServiceUser::ALL {
+        let (name, inbox) = (service.name(), inbox(service.name()));
+        let rights = Permissions::of_service(service, prefix, &inbox);
+        mesh.push(user(name, Some(rights)));
+    }
     let scope = AccountScope {
         sends_from: &["support-out"],
         receives_for: &["support"],
         consumers: &["desk"],
     };
-    let desk = BusinessScope::Accounts(scope);
-    let desk = Permissions::of_business(&desk, prefix, &inbox(DESK));
-    let clients = Permissions::of_business(&BusinessScope::Everything, prefix, &inbox(CLIENTS));
-    let operator = Permissions::of_operator(prefix, &inbox(OPERATOR));
-    let mut users = vec![
-        user(TESTER, None),
-        user(DESK, Some(desk)),
-        user(CLIENTS, Some(clients)),
-        user(OPERATOR, Some(operator)),
+    let (desk_inbox, clients_inbox) = (inbox(DESK), inbox(CLIENTS));
+    let system = |name, scope, inbox_prefix| BusinessSystem {
+        comment: "",
+        name,
+        password: &password,
+        scope,
+        inbox_prefix,
+    };
+    let systems = [
+        system(DESK, BusinessScope::Accounts(scope), &desk_inbox),
+        system(CLIENTS, BusinessScope::Everything, &clients_inbox),
     ];
-    for service in ServiceUser::ALL {
-        let (name, inbox) = (service.name(), inbox(service.name()));
-        let rights = Permissions::of_service(service, prefix, &inbox);
-        users.push(user(name, Some(rights)));
-    }
-    users
+    accounts_config(prefix, &mesh, &systems)
 }

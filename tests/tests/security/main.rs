@@ -5,4 +5,10 @@ mod business;
 #[cfg(test)]
 mod locked;
 #[cfg(test)]
+mod promised;
+#[cfg(test)]
+mod reply;
+#[cfg(test)]
 mod services;
+#[cfg(test)]
+mod user;

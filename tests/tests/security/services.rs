@@ -1,5 +1,7 @@
 use mailmesh_bus::{Bus, BusSettings, StreamError};
 use mailmesh_domain::Key;
+use mailmesh_sandbox::Visitor;
+use mailmesh_store::sealed::{self, SealedColumn};
 use mailmesh_store::{account, api_key, client_configuration, grant, mailbox, outbound_mail};
 use mailmesh_testkit::eventually;
 use mailmesh_tests::{Leftovers, SeenEvent, Service, World, WorldSettings};
@@ -28,6 +30,20 @@ async fn receive(world: &mut World, address: &str) -> Vec<SeenEvent> {
         world.sandbox.mail().deliver(address, raw.into()).unwrap();
     }
     world.events.wait("mail.received", None, 2).await.unwrap()
+}
+
+/// A sign-in as an owner does it, and once more the link that was used up by it.
+async fn sign_in_again(world: &World, account: &str, address: &str) {
+    let link = world.sign_in_link(account).await.unwrap();
+    let mut visitor = Visitor::try_new(None).unwrap();
+    let signed_in = visitor.sign_in(&link, address, true).await.unwrap();
+    assert_eq!(signed_in.status, 200, "{}", signed_in.html);
+
+    let used = Visitor::try_new(None).unwrap().get(&link).await.unwrap();
+
+    let status = used.status().as_u16();
+    let html = used.text().await.unwrap();
+    assert!(status < 500 && html.contains("connected"), "{html}");
 }
 
 /// What admin reads, with the raw mail by direct get.
@@ -64,6 +80,7 @@ async fn each_service_does_its_work_with_its_own_user_and_role() {
     // admin, auth-callback.
     let mailbox = world.connect_sandbox("support").await.unwrap();
     world.active(&mailbox.inbound).await.unwrap();
+    sign_in_again(&world, &mailbox.inbound, &mailbox.address).await;
     // token-refresh, asked by both others.
     world.sandbox.tokens().expire_access(&mailbox.address);
     let mail_store = world.sandbox.mail();
@@ -83,8 +100,8 @@ async fn each_service_does_its_work_with_its_own_user_and_role() {
     let refreshed = world.events.named("token.refreshed", None).await.unwrap();
     assert_eq!(
         refreshed.len(),
-        2,
-        "one for the sign-in, one for the refresh"
+        3,
+        "one for each sign-in, one for the refresh"
     );
     read_as_admin(&world, received[1].text("mail_id")).await;
     // A service that starts again reads back with the same rights.
@@ -152,7 +169,6 @@ async fn a_role_reads_and_writes_only_what_its_service_needs() {
 
     let callback = servers.database_of(Service::AuthCallback).await.unwrap();
     refused!(callback, async |tx| account::list(tx).await);
-    refused!(callback, async |tx| account::find_by_key(tx, &key).await);
     refused!(callback, async |tx| api_key::list(tx).await);
     refused!(callback, async |tx| mailbox::list_cursors(tx, &[]).await);
     refused!(callback, async |tx| outbound_mail::next_due(tx, &[]).await);
@@ -165,11 +181,15 @@ async fn a_role_reads_and_writes_only_what_its_service_needs() {
     refused!(admin, async |tx| grant::list_by_ids(tx, &[]).await);
     let mut tx = admin.begin().await.unwrap();
     grant::list_summaries(&mut tx, &[]).await.unwrap();
-    account::list(&mut tx).await.unwrap();
+    account::find_by_key(&mut tx, &key).await.unwrap();
+    client_configuration::list(&mut tx).await.unwrap();
     drop(tx);
+    for column in SealedColumn::ALL {
+        refused!(admin, async |tx| sealed::list(tx, column, None, 1).await);
+    }
 
     let refresh = servers.database_of(Service::TokenRefresh).await.unwrap();
-    refused!(refresh, async |tx| account::find_by_key(tx, &key).await);
+    refused!(refresh, async |tx| account::list(tx).await);
     refused!(refresh, async |tx| api_key::list(tx).await);
     refused!(refresh, async |tx| outbound_mail::next_due(tx, &[]).await);
 

@@ -4,7 +4,7 @@ use mailmesh_bus::{Bus, EventSubscription};
 use mailmesh_domain::{GrantId, Key};
 use mailmesh_events::Event;
 use mailmesh_events::account::{AccountAuthenticated, AccountChanged};
-use mailmesh_events::token::TokenRefreshed;
+use mailmesh_events::token::{TokenRefreshFailed, TokenRefreshed};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::warn;
 
@@ -20,7 +20,8 @@ const GATHER: Duration = Duration::from_millis(100);
 pub(super) enum Input {
     AccountChanged(Key),
     AccountAuthenticated(Key),
-    TokenRefreshed(GrantId),
+    /// The grant has a newer token, or none can be had.
+    GrantChanged(GrantId),
     LookDue,
     CheckDue,
     TokensDue,
@@ -32,6 +33,7 @@ pub(super) struct Inputs {
     changed: Option<EventSubscription<AccountChanged>>,
     authenticated: Option<EventSubscription<AccountAuthenticated>>,
     refreshed: Option<EventSubscription<TokenRefreshed>>,
+    not_refreshed: Option<EventSubscription<TokenRefreshFailed>>,
     look: Interval,
     check: Interval,
     tokens: Interval,
@@ -44,6 +46,7 @@ impl Inputs {
             changed: subscribe(bus).await,
             authenticated: subscribe(bus).await,
             refreshed: subscribe(bus).await,
+            not_refreshed: subscribe(bus).await,
             look: ticks(LOOK_EVERY),
             check: ticks(settings.check_every),
             tokens: ticks(settings.look_for_tokens_every),
@@ -56,7 +59,8 @@ impl Inputs {
             event = next_event(&mut self.changed) => Input::AccountChanged(event.account),
             // A sign-in gives the account its grant.
             event = next_event(&mut self.authenticated) => Input::AccountAuthenticated(event.account),
-            event = next_event(&mut self.refreshed) => Input::TokenRefreshed(event.grant_id),
+            event = next_event(&mut self.refreshed) => Input::GrantChanged(event.grant_id),
+            event = next_event(&mut self.not_refreshed) => Input::GrantChanged(event.grant_id),
             _ = self.look.tick() => {
                 self.is_look_soon = false;
                 Input::LookDue

@@ -2,11 +2,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mailmesh_domain::{AccountId, GrantId, Key};
+use mailmesh_domain::{AccountId, GrantId, GrantState, Key};
 use mailmesh_store::account_status::StoredState;
+use mailmesh_store::grant::Grant;
 use time::OffsetDateTime;
 use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::released::RecentlyReleased;
 use crate::WorkerSignals;
@@ -32,8 +34,8 @@ pub struct WorkerRegistry {
 #[derive(Debug, Default)]
 struct State {
     held: HashSet<AccountId>,
-    workers: HashMap<AccountId, Running>,
-    tasks: HashMap<Id, AccountId>,
+    workers: HashMap<AccountId, RunningWorker>,
+    tasks: HashMap<Id, (AccountId, Span)>,
     /// Their workers panicked: started again at once they could panic in an endless loop.
     panicked: HashSet<AccountId>,
     released: RecentlyReleased,
@@ -41,8 +43,9 @@ struct State {
 
 /// One worker, as the host sees it.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct RunningWorker {
     pub(super) key: Key,
+    pub(super) span: Span,
     pub(super) grant_id: Option<GrantId>,
     pub(super) revision: i64,
     pub(super) signals: Arc<WorkerSignals>,
@@ -57,6 +60,8 @@ pub(super) struct Running {
 pub struct WorkerView<'a> {
     pub id: AccountId,
     pub key: &'a Key,
+    /// Revision of the account that it works with.
+    pub revision: i64,
     /// When this replica began to work on it.
     pub started_at: OffsetDateTime,
     /// When its server last confirmed its state.
@@ -96,6 +101,7 @@ impl WorkerRegistry {
             visitor(WorkerView {
                 id: *id,
                 key: &worker.key,
+                revision: worker.revision,
                 started_at: worker.started_at,
                 proved_at: worker.signals.proved_at(),
             });
@@ -215,16 +221,24 @@ impl WorkerRegistry {
         self.lock().held.contains(&id)
     }
 
-    pub(super) fn add(&self, id: AccountId, worker: Running) {
+    pub(super) fn add(&self, id: AccountId, worker: RunningWorker) {
         let mut state = self.lock();
-        state.tasks.insert(worker.abort.id(), id);
+        let span = worker.span.clone();
+        state.tasks.insert(worker.abort.id(), (id, span));
         state.workers.insert(id, worker);
     }
 
-    /// Notes that a worker's task has ended; returns its account.
-    pub(super) fn remove(&self, task: Id, has_panicked: bool) -> Option<AccountId> {
+    /// Returns the span in which to log about an account that is worked on.
+    pub(super) fn span(&self, id: AccountId) -> Span {
+        let state = self.lock();
+        let worker = state.workers.get(&id);
+        worker.map_or_else(Span::none, |worker| worker.span.clone())
+    }
+
+    /// Notes that a worker's task has ended; returns its account, and the span in which to log about it.
+    pub(super) fn remove(&self, task: Id, has_panicked: bool) -> Option<(AccountId, Span)> {
         let mut state = self.lock();
-        let id = state.tasks.remove(&task)?;
+        let (id, span) = state.tasks.remove(&task)?;
         let worker = state.workers.get(&id);
         // A worker that was detached ends beside its successor.
         if worker.is_some_and(|worker| worker.abort.id() == task) {
@@ -233,7 +247,7 @@ impl WorkerRegistry {
                 state.panicked.insert(id);
             }
         }
-        Some(id)
+        Some((id, span))
     }
 
     pub(super) fn find_by_key(&self, key: &Key) -> Option<AccountId> {
@@ -262,12 +276,15 @@ impl WorkerRegistry {
         true
     }
 
-    /// Lists the grants that workers wait for, and the generation that each cannot use.
-    pub(super) fn awaited_grants(&self, with_patient: bool) -> Vec<(GrantId, i64)> {
+    /// Lists the grants that workers wait for.
+    pub(super) fn awaited_grants(&self, with_patient: bool) -> Vec<AwaitedGrant> {
         let state = self.lock();
         let awaited = state.workers.values().filter_map(|worker| {
-            let refused = worker.signals.refused_generation(with_patient)?;
-            Some((worker.grant_id?, refused))
+            Some(AwaitedGrant {
+                id: worker.grant_id?,
+                refused_generation: worker.signals.refused_generation(with_patient)?,
+                is_patient: worker.signals.is_patient(),
+            })
         });
         awaited.collect()
     }
@@ -279,6 +296,23 @@ impl WorkerRegistry {
                 worker.signals.wake.notify_one();
             }
         }
+    }
+}
+
+/// A grant whose token a worker cannot use.
+#[derive(Debug)]
+pub(super) struct AwaitedGrant {
+    pub(super) id: GrantId,
+    refused_generation: i64,
+    /// A person is waited for already.
+    is_patient: bool,
+}
+
+impl AwaitedGrant {
+    /// Returns whether the wait is over: there is another token, or from now on a person is waited for.
+    pub(super) fn has_ended(&self, grant: &Grant) -> bool {
+        grant.generation > self.refused_generation
+            || (!self.is_patient && grant.state != GrantState::Active)
     }
 }
 
@@ -296,7 +330,7 @@ impl State {
     }
 }
 
-impl Running {
+impl RunningWorker {
     fn stop(&mut self) {
         self.signals.stop.cancel();
         self.stopping_since.get_or_insert_with(Instant::now);

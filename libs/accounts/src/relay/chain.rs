@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// What became of events that follow each other.
 #[derive(Debug, Default)]
-pub(crate) struct Published {
+pub(crate) struct ChainResult {
     /// Stored by the bus.
     pub(crate) stored: Vec<i64>,
     /// Refused for good.
@@ -34,8 +34,12 @@ pub(crate) fn by_key(rows: Vec<OutboxRow>) -> Vec<Vec<OutboxRow>> {
 
 /// Publishes the events of each chain in their order, up to the first that must wait. Chains go side by side, so that the
 /// bus has many messages at once to store together. Nothing is begun after the deadline: the rows may be another replica's.
-pub(crate) async fn publish(bus: &Bus, chains: &[Vec<OutboxRow>], deadline: Instant) -> Published {
-    let mut published = Published::default();
+pub(crate) async fn publish(
+    bus: &Bus,
+    chains: &[Vec<OutboxRow>],
+    deadline: Instant,
+) -> ChainResult {
+    let mut published = ChainResult::default();
     let mut waiting: Vec<_> = chains
         .iter()
         .map(|chain| chain.chunk_by(is_in_flight_with))
@@ -75,12 +79,12 @@ fn outgoing(row: &OutboxRow) -> Outgoing {
     }
 }
 
-impl Published {
+impl ChainResult {
     /// Takes in what became of a run; says whether what follows it may go on.
     fn take(
         &mut self,
         run: &[OutboxRow],
-        answers: &mut impl Iterator<Item = Result<mailmesh_bus::Published, PublishError>>,
+        answers: &mut impl Iterator<Item = Result<mailmesh_bus::PublishReceipt, PublishError>>,
     ) -> bool {
         let mut may_go_on = true;
         for (row, answer) in run.iter().zip(answers) {
@@ -111,14 +115,14 @@ impl Published {
 
 #[cfg(test)]
 mod tests {
-    use mailmesh_events::Encoded;
+    use mailmesh_events::EncodedEvent;
 
     use super::*;
 
     fn row((id, subject): (i64, &str)) -> OutboxRow {
         OutboxRow {
             id,
-            event: Encoded {
+            event: EncodedEvent {
                 subject: subject.to_owned(),
                 id: id.to_string(),
                 headers: Vec::new(),

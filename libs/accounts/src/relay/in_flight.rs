@@ -6,7 +6,7 @@ use mailmesh_bus::{Bus, ReadError};
 use mailmesh_store::outbox::OutboxRow;
 use time::{Duration, OffsetDateTime};
 
-use super::chain::Published;
+use super::chain::ChainResult;
 
 /// Difference between the clocks of a replica and of NATS that is allowed for.
 const CLOCK_MARGIN: Duration = Duration::minutes(5);
@@ -16,11 +16,11 @@ const PARALLEL: usize = 16;
 /// Rows of this process that may be stored by the bus although they are in the outbox: the answer was lost, or the row was not
 /// deleted. The server recognises a repetition for the duplicate window only, and an outage may outlast it.
 #[derive(Debug, Default)]
-pub(super) struct InFlight {
+pub(super) struct InFlightRows {
     rows: Mutex<HashSet<i64>>,
 }
 
-impl InFlight {
+impl InFlightRows {
     /// Returns which rows the stream holds already. Only those are looked for that this process, or the dead one that it took
     /// them over from, may have published before.
     pub(super) async fn find_stored(
@@ -70,7 +70,7 @@ impl InFlight {
     }
 
     /// Forgets the rows that were entered and surely not stored.
-    pub(super) fn leave_unsent(&self, entered: &[i64], published: &Published) {
+    pub(super) fn leave_unsent(&self, entered: &[i64], published: &ChainResult) {
         let mut sent = self.lock();
         let kept: HashSet<i64> = published.possibly_stored().collect();
         for id in entered.iter().filter(|id| !kept.contains(id)) {

@@ -11,10 +11,12 @@ use mailmesh_accounts::{
 };
 use mailmesh_domain::{AccountId, Direction};
 use mailmesh_events::account::AccountChanged;
+use mailmesh_store::account::Account;
 use mailmesh_testkit::eventually;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::world::World;
 
@@ -66,6 +68,10 @@ impl Idlers {
 struct IdleWork(Arc<Idlers>);
 
 impl AccountWork for IdleWork {
+    fn log_span(&self, _: &Account) -> Span {
+        Span::none()
+    }
+
     fn worker(
         &self,
         snapshot: AccountSnapshot,

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::watch;
 use tracing::{debug, error, info, warn};
 
+use super::denial::Denial;
 use crate::cause::NatsCause;
 use crate::delay::jittered;
 use crate::settings::{BusCredentials, BusSettings, BusSettingsError};
@@ -50,6 +51,7 @@ pub(crate) enum NatsClientError {
 pub(crate) struct ConnectionWatch {
     link: Arc<watch::Sender<ConnectionState>>,
     is_quiet: Arc<AtomicBool>,
+    denied: Arc<watch::Sender<Option<Denial>>>,
 }
 
 impl ConnectionWatch {
@@ -57,6 +59,7 @@ impl ConnectionWatch {
         Self {
             link: Arc::new(watch::Sender::new(ConnectionState::default())),
             is_quiet: Arc::default(),
+            denied: Arc::new(watch::Sender::new(None)),
         }
     }
 
@@ -72,6 +75,30 @@ impl ConnectionWatch {
 
     pub(crate) fn now(&self) -> ConnectionState {
         *self.link.borrow()
+    }
+
+    fn note_server_error(&self, error: &ServerError, inbox_prefix: &str) {
+        let Some(denial) = Denial::of(error, inbox_prefix) else {
+            warn!(%error, "NATS server reports an error");
+            return;
+        };
+        error!(
+            denied = %denial,
+            action = denial.action(),
+            "NATS refuses this user a right"
+        );
+        self.denied.send_replace(Some(denial));
+    }
+
+    /// Waits until the server refuses a right, or has refused one.
+    pub(crate) async fn denied(&self) -> Denial {
+        let mut denied = self.denied.subscribe();
+        let found = denied.wait_for(Option::is_some).await;
+        match found.ok().and_then(|denial| denial.clone()) {
+            Some(denial) => denial,
+            // Its sender lives in this.
+            None => std::future::pending().await,
+        }
     }
 
     pub(crate) fn silence(&self) {
@@ -102,7 +129,7 @@ impl ConnectionWatch {
         });
     }
 
-    fn note(&self, event: &Event) {
+    fn note(&self, event: &Event, inbox_prefix: &str) {
         match event {
             Event::Connected => {
                 self.mark_up();
@@ -125,25 +152,12 @@ impl ConnectionWatch {
             }
             Event::LameDuckMode => info!("NATS server is shutting down, another will be used"),
             // Whoever waits for the answer only sees a time-out.
-            Event::ServerError(error) if is_denial(error) => error!(
-                denied = %error,
-                "NATS refuses this user a right: see docs/permissions.md"
-            ),
-            Event::ServerError(error) => warn!(%error, "NATS server reports an error"),
+            Event::ServerError(error) => self.note_server_error(error, inbox_prefix),
             Event::ClientError(error) if self.is_quiet() => debug!(%error, "NATS client fails"),
             Event::ClientError(error) => warn!(%error, "NATS client reports an error"),
             Event::Draining => {}
         }
     }
-}
-
-fn is_denial(error: &ServerError) -> bool {
-    const VIOLATION: &str = "permissions violation";
-    let ServerError::Other(text) = error else {
-        return false;
-    };
-    let start = text.get(..VIOLATION.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(VIOLATION))
 }
 
 /// Lives in the client's event callback, and so exactly as long as the client's task.
@@ -198,6 +212,7 @@ async fn options(
     state: ConnectionWatch,
 ) -> Result<ConnectOptions, BusSettingsError> {
     let guard = ClientEndGuard(state);
+    let inbox_prefix = settings.inbox_prefix.clone();
     let mut options = ConnectOptions::new()
         .name(&settings.client_name)
         .custom_inbox_prefix(&settings.inbox_prefix)
@@ -210,7 +225,7 @@ async fn options(
         })
         .event_callback(move |event| {
             let ClientEndGuard(state) = &guard;
-            state.note(&event);
+            state.note(&event, &inbox_prefix);
             std::future::ready(())
         });
     if let Some(path) = &settings.tls_ca_file {
@@ -260,24 +275,4 @@ fn unreadable(path: &Path, source: std::io::Error) -> BusSettingsError {
 
 pub(crate) fn reconnect_delay(failures: u32) -> Duration {
     jittered(failures, Duration::from_millis(50), Duration::from_secs(4))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn denied_rights_are_told_from_other_errors() {
-        let other = |text: &str| ServerError::Other(text.to_owned());
-
-        assert!(is_denial(&other(
-            "Permissions Violation for Publish to \"a\""
-        )));
-        assert!(is_denial(&other(
-            "permissions violation for subscription to \"a\""
-        )));
-        assert!(!is_denial(&other("Maximum Payload Violation")));
-        assert!(!is_denial(&other("ä")));
-        assert!(!is_denial(&ServerError::AuthorizationViolation));
-    }
 }

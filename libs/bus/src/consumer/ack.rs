@@ -8,7 +8,7 @@ use tracing::{debug, error, warn};
 
 use super::context::ConsumerContext;
 use super::dead_letter::DeadLetter;
-use super::handler::{Action, Delivery, HandlerError};
+use super::handler::{Delivery, FailureAction, HandlerError};
 use crate::header::from_map;
 use crate::metric;
 
@@ -72,7 +72,8 @@ impl PendingAck {
             ),
             Err(_) => return None,
         };
-        let message = message.message;
+        let mut message = message.message;
+        message.payload = alone(message.payload);
         let delivery = Delivery {
             subject: inner.prefix.strip(&message.subject).to_owned(),
             headers: from_map(message.headers.as_ref()),
@@ -93,6 +94,10 @@ impl PendingAck {
         Some((delivery, pending))
     }
 
+    pub(super) fn bytes(&self) -> usize {
+        self.payload.len()
+    }
+
     pub(super) fn is_delivered_too_often(&self, context: &ConsumerContext) -> bool {
         self.attempt > context.settings.max_attempts
     }
@@ -110,8 +115,10 @@ impl PendingAck {
                     return self.confirm(context, Bytes::from_static(b"+ACK")).await;
                 }
                 WorkOutcome::Failed(HandlerError { action, source }) => match action {
-                    Action::Retry { after } => return self.retry(context, source, after).await,
-                    Action::DeadLetter { reason } => source.context(reason),
+                    FailureAction::Retry { after } => {
+                        return self.retry(context, source, after).await;
+                    }
+                    FailureAction::DeadLetter { reason } => source.context(reason),
                 },
                 WorkOutcome::Panicked => {
                     return self
@@ -186,6 +193,7 @@ impl PendingAck {
     /// Sends an answer and waits until the server has it: only then the message cannot come again.
     async fn confirm(&self, context: &ConsumerContext, answer: Bytes) {
         for _ in 0..ACK_TRIES {
+            // Plain acknowledgements are fire and forget: one that is lost means another delivery after ack_wait.
             let request = Request::new()
                 .payload(answer.clone())
                 .timeout(Some(ACK_TIMEOUT));
@@ -209,6 +217,16 @@ impl PendingAck {
     pub(super) async fn signal_progress(&self, context: &ConsumerContext) {
         send_unconfirmed(context, &self.reply, Bytes::from_static(b"+WPI")).await;
     }
+}
+
+/// Moves a large payload out of the connection's read buffer. That grows by doubling and is kept whole by each slice of it, so
+/// that a message would take up to twice its size for as long as it is in hand.
+fn alone(payload: Bytes) -> Bytes {
+    const LARGE_BYTES: usize = 256 * 1024;
+    if payload.len() < LARGE_BYTES {
+        return payload;
+    }
+    Bytes::copy_from_slice(&payload)
 }
 
 /// Asks the server to deliver a message again after the delay.

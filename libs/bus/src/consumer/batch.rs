@@ -14,7 +14,7 @@ use tracing::{Instrument, error, info, info_span, warn};
 use super::ack::{PendingAck, WorkOutcome, redeliver};
 use super::context::ConsumerContext;
 use super::handler::{Delivery, Handler};
-use super::pull::{Pull, PullError, Pulled};
+use super::pull::{Pull, PullError, PullResult};
 use super::unreadable_scan::UnreadableScan;
 use crate::delay::jittered;
 use crate::metric;
@@ -158,7 +158,9 @@ async fn pump_into<'a, H: Handler>(
     (working, settling): (&mut Working<'a>, &mut Settling<'a>),
 ) -> Option<PullError> {
     let most = context.settings.max_in_hand;
+    let most_bytes = context.settings.max_batch_bytes;
     let mut turns = Turns::default();
+    let mut in_hand_bytes = 0;
     loop {
         if let Err(error) = ask(pull, most).await {
             return Some(error);
@@ -168,22 +170,27 @@ async fn pump_into<'a, H: Handler>(
             () = context.stop.cancelled() => return None,
             Some(()) = settling.next() => continue,
             Some(worked) = working.next() => {
+                in_hand_bytes -= worked.iter().map(|(pending, _)| pending.bytes()).sum::<usize>();
                 settling.push(settle_all(context, worked).boxed());
                 continue;
             }
-            pulled = pull.next(), if working.len() < IN_HAND => match pulled {
-                Ok(Pulled::Message(message)) => message,
-                Ok(Pulled::RequestEnded) => { *failures = 0; continue; }
+            pulled = pull.next(), if working.len() < IN_HAND && in_hand_bytes < most_bytes => match pulled {
+                Ok(PullResult::Message(message)) => message,
+                Ok(PullResult::RequestEnded) => { *failures = 0; continue; }
                 Err(error) => return Some(error),
             },
         };
         *failures = 0;
-        let limits = (most, context.settings.max_batch_bytes);
-        let (batch, ended) = gather(pull, first, limits).await;
-        let pending_acks = batch
+        let (batch, ended) = gather(pull, first, (most, most_bytes)).await;
+        let batch = batch
             .into_iter()
             .filter_map(|message| PendingAck::split(context, message));
-        working.push(work(context, handler, pending_acks.collect(), turns.take()).boxed());
+        let batch: Vec<(Delivery, PendingAck)> = batch.collect();
+        in_hand_bytes += batch
+            .iter()
+            .map(|(_, pending)| pending.bytes())
+            .sum::<usize>();
+        working.push(work(context, handler, batch, turns.take()).boxed());
         if ended.is_some() {
             return ended;
         }

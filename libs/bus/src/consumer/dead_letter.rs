@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::context::ConsumerContext;
 use crate::header::{Headers, printable};
 use crate::publish::error::PublishError;
-use crate::publish::message::{Outgoing, Published};
+use crate::publish::message::{Outgoing, PublishReceipt};
 
 const REASON_BYTES: usize = 2_000;
 const SUBJECT_BYTES: usize = 1_000;
@@ -19,7 +19,10 @@ pub(super) struct DeadLetter<'a> {
 
 impl DeadLetter<'_> {
     /// Stores the message with the reason; without its body if both together exceed the server's `max_payload`.
-    pub(super) async fn store(self, context: &ConsumerContext) -> Result<Published, PublishError> {
+    pub(super) async fn store(
+        self,
+        context: &ConsumerContext,
+    ) -> Result<PublishReceipt, PublishError> {
         let letter = self.into_outgoing(context);
         let stored = context.bus.publish(letter.clone()).await;
         if !matches!(stored, Err(PublishError::TooLarge { .. })) {

@@ -42,11 +42,11 @@ pub struct Delivery {
 
 /// Why a message was not handled, and whether it is retried or dead-lettered.
 pub struct HandlerError {
-    pub(super) action: Action,
+    pub(super) action: FailureAction,
     pub(super) source: anyhow::Error,
 }
 
-pub(super) enum Action {
+pub(super) enum FailureAction {
     Retry { after: Option<Duration> },
     DeadLetter { reason: String },
 }
@@ -55,7 +55,7 @@ impl HandlerError {
     /// Has the message delivered again after the schedule's next delay.
     pub fn retry(source: impl Into<anyhow::Error>) -> Self {
         Self {
-            action: Action::Retry { after: None },
+            action: FailureAction::Retry { after: None },
             source: source.into(),
         }
     }
@@ -63,7 +63,7 @@ impl HandlerError {
     /// Moves the message to the dead letters: no attempt would ever succeed.
     pub fn dead_letter(reason: impl Into<String>, source: impl Into<anyhow::Error>) -> Self {
         Self {
-            action: Action::DeadLetter {
+            action: FailureAction::DeadLetter {
                 reason: reason.into(),
             },
             source: source.into(),
@@ -73,7 +73,7 @@ impl HandlerError {
     /// Replaces the schedule's delay, as by a server's own hint; has no effect on a dead letter.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
-        if let Action::Retry { after } = &mut self.action {
+        if let FailureAction::Retry { after } = &mut self.action {
             *after = Some(delay);
         }
         self
@@ -83,8 +83,8 @@ impl HandlerError {
 impl fmt::Debug for HandlerError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let action = match &self.action {
-            Action::Retry { after } => format!("retry after {after:?}"),
-            Action::DeadLetter { reason } => format!("dead letter: {reason}"),
+            FailureAction::Retry { after } => format!("retry after {after:?}"),
+            FailureAction::DeadLetter { reason } => format!("dead letter: {reason}"),
         };
         formatter
             .debug_struct("HandlerError")

@@ -57,7 +57,7 @@ struct OpenRequest {
 }
 
 /// What came of waiting.
-pub(super) enum Pulled {
+pub(super) enum PullResult {
     Message(Message),
     /// A request ended; another may be made.
     RequestEnded,
@@ -172,7 +172,7 @@ impl Pull {
     }
 
     /// Waits for the next message. Nothing is lost when the wait is given up half-way.
-    pub(super) async fn next(&mut self) -> Result<Pulled, PullError> {
+    pub(super) async fn next(&mut self) -> Result<PullResult, PullError> {
         loop {
             let is_asked = !self.requests.is_empty();
             let silence = tokio::time::sleep_until(self.heard_at + SILENCE);
@@ -194,7 +194,7 @@ impl Pull {
     pub(super) fn next_waiting(&mut self) -> Result<Option<Message>, PullError> {
         while let Some(message) = self.subscriber.next().now_or_never() {
             let message = message.ok_or(PullError::Closed)?;
-            if let Some(Pulled::Message(message)) = self.sort(message)? {
+            if let Some(PullResult::Message(message)) = self.sort(message)? {
                 return Ok(Some(message));
             }
         }
@@ -214,20 +214,26 @@ impl Pull {
         left
     }
 
-    fn sort(&mut self, message: Message) -> Result<Option<Pulled>, PullError> {
+    fn sort(&mut self, message: Message) -> Result<Option<PullResult>, PullError> {
         let status = message.status.map_or(0, |status| status.as_u16());
         if !self.is_status(&message) {
             self.take_one();
-            return Ok(Some(Pulled::Message(message)));
+            return Ok(Some(PullResult::Message(message)));
         }
         match status {
+            // A heartbeat.
             100 => Ok(None),
-            404 | 408 => Ok(self.end_request(&message).then_some(Pulled::RequestEnded)),
+            // 404: nothing to deliver; 408: the request expired.
+            404 | 408 => Ok(self
+                .end_request(&message)
+                .then_some(PullResult::RequestEnded)),
             409 if message.description.as_deref() == Some(BATCH_COMPLETED) => Ok(None),
             409 if message.description.as_deref() == Some(TOO_MANY_BYTES) => {
                 let ended = self.request_of(&message);
                 self.is_next_large |= ended.is_some_and(|request| request.is_fresh);
-                Ok(self.end_request(&message).then_some(Pulled::RequestEnded))
+                Ok(self
+                    .end_request(&message)
+                    .then_some(PullResult::RequestEnded))
             }
             _ => Err(PullError::Ended {
                 status,

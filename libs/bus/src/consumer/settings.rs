@@ -23,7 +23,8 @@ pub struct ConsumerSettings {
     pub start_at: StartAt,
     /// Maximum messages of one batch; two batches may be in flight.
     pub max_in_hand: usize,
-    /// Maximum bytes of one batch, which one message may exceed. What the server sends ahead is bounded by it, too.
+    /// Maximum bytes of one batch, which one message may exceed; a second batch waits for one that has so many. What the
+    /// server sends ahead is bounded by it, too.
     pub max_batch_bytes: usize,
     /// Time without acknowledgement or progress signal after which the server delivers a message again.
     pub ack_wait: Duration,

@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 
 use super::context::ConsumerContext;
 use super::dead_letter::DeadLetter;
-use crate::api::{self, ApiError, StoredJson};
+use crate::api::{self, JetStreamApiError, StoredJson};
 use crate::metric;
 use crate::publish::error::PublishError;
 use crate::readable::{self, Unreadable};
@@ -29,7 +29,7 @@ pub(super) struct UnreadableScan {
 #[derive(Debug, thiserror::Error)]
 enum ScanError {
     #[error(transparent)]
-    Asking(#[from] ApiError),
+    Asking(#[from] JetStreamApiError),
     #[error("a message in the answer is not base64")]
     Base64(#[from] base64::DecodeError),
     #[error("an unreadable message was not deleted")]

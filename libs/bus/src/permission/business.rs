@@ -3,12 +3,13 @@ use crate::stream::StreamKind;
 use crate::subject::Prefix;
 
 /// Outcomes of a mail that was to be sent.
-const OUTCOMES: [&str; 6] = [
+const OUTCOMES: [&str; 7] = [
     "mail.sent",
     "mail.deferred",
     "mail.failed",
     "mail.uncertain",
     "mail.rejected",
+    "mail.repeated",
     "mail.cancelled",
 ];
 /// What becomes of a mailbox that is read.
@@ -52,13 +53,12 @@ pub(super) fn rights(
         BusinessScope::Everything => everything(&mut rights),
         BusinessScope::Accounts(scope) => accounts(&mut rights, scope),
     }
-    rights.granted
+    rights.finish()
 }
 
 fn everything(rights: &mut Rights<'_>) {
     rights.publish(&["mail.send", "mail.send.*", "mail.cancel", "mail.cancel.*"]);
-    let account = ["$JS.API.INFO", "$JS.API.STREAM.NAMES"];
-    rights.granted.publish.extend(account.map(str::to_owned));
+    rights.api_of_account(&["INFO", "STREAM.NAMES"]);
     rights.api("STREAM.INFO", StreamKind::Events, "");
     for call in ["CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE"] {
         rights.api(call, StreamKind::Events, ".>");
@@ -85,5 +85,52 @@ fn accounts(rights: &mut Rights<'_>, scope: &AccountScope<'_>) {
     }
     for consumer in scope.consumers {
         rights.consume(StreamKind::Events, consumer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailmesh_events::EVENT_NAMES;
+
+    use super::*;
+
+    /// Of grants, and of what administrators do: no business system's that is scoped to accounts.
+    const OF_OPERATORS: [&str; 5] = [
+        "token.refreshed",
+        "token.refresh_failed",
+        "account.authenticated",
+        "account.changed",
+        "client.refused",
+    ];
+
+    #[test]
+    fn every_event_is_for_senders_for_readers_or_for_operators_alone() {
+        let mut sorted = [
+            &OUTCOMES[..],
+            &OF_MAILBOX[..],
+            &OF_ACCOUNT[..],
+            &OF_OPERATORS[..],
+        ]
+        .concat();
+        sorted.sort_unstable();
+        let mut all = EVENT_NAMES.to_vec();
+        all.sort_unstable();
+
+        assert_eq!(sorted, all);
+    }
+
+    #[test]
+    fn an_event_of_an_account_that_sends_and_receives_is_heard_once() {
+        let scope = AccountScope {
+            sends_from: &["*"],
+            receives_for: &["a", "*"],
+            consumers: &[],
+        };
+
+        let granted = rights(&BusinessScope::Accounts(scope), &Prefix::new(""), "_INBOX");
+
+        let failing = granted.subscribe.iter();
+        let failing: Vec<_> = failing.filter(|each| each.contains("failing")).collect();
+        assert_eq!(failing, ["account.failing.*"]);
     }
 }

@@ -2,7 +2,7 @@ use mailmesh_events::EVENT_NAMES;
 use mailmesh_events::subject::of_event;
 
 use crate::stream::StreamKind;
-use crate::subject::Prefix;
+use crate::subject::{Prefix, matches};
 
 /// Subjects that a NATS user may publish and subscribe to; all others are denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,12 @@ pub struct Permissions {
 /// Collects rights, with the prefix of the mesh before each subject and stream.
 pub(super) struct Rights<'a> {
     prefix: &'a Prefix,
-    pub(super) granted: Permissions,
+    granted: Permissions,
+}
+
+/// Returns the subjects on which answers come.
+pub(super) fn inbox_of(inbox_prefix: &str) -> String {
+    format!("{inbox_prefix}.>")
 }
 
 impl<'a> Rights<'a> {
@@ -24,8 +29,16 @@ impl<'a> Rights<'a> {
             prefix,
             granted: Permissions {
                 publish: Vec::new(),
-                subscribe: vec![format!("{inbox_prefix}.>")],
+                subscribe: vec![inbox_of(inbox_prefix)],
             },
+        }
+    }
+
+    /// Returns what was granted, each right once: an event that is imported by two of them would come twice.
+    pub(super) fn finish(self) -> Permissions {
+        Permissions {
+            publish: without_covered(&self.granted.publish),
+            subscribe: without_covered(&self.granted.subscribe),
         }
     }
 
@@ -46,6 +59,12 @@ impl<'a> Rights<'a> {
         self.publish(&subjects);
     }
 
+    /// Calls of the JetStream API that name no stream.
+    pub(super) fn api_of_account(&mut self, calls: &[&str]) {
+        let subjects = calls.iter().map(|call| format!("$JS.API.{call}"));
+        self.granted.publish.extend(subjects);
+    }
+
     /// One call of the JetStream API on a stream, such as `STREAM.INFO`; `rest` follows the stream's name.
     pub(super) fn api(&mut self, call: &str, stream: StreamKind, rest: &str) {
         let stream = self.prefix.stream(stream.name());
@@ -53,10 +72,11 @@ impl<'a> Rights<'a> {
         self.granted.publish.push(subject);
     }
 
-    /// Reading raw mails by their ids.
+    /// Reading raw mails by their ids, and from the leader what a replica does not have.
     pub(super) fn read_raw(&mut self) {
         let rest = format!(".{}", self.prefix.subject("raw.>"));
         self.api("DIRECT.GET", StreamKind::MailRaw, &rest);
+        self.api("STREAM.MSG.GET", StreamKind::MailRaw, "");
     }
 
     /// Taking messages from a durable consumer that is there, and answering for them.
@@ -79,6 +99,18 @@ impl<'a> Rights<'a> {
             self.subscribe(&[bare, keyed]);
         }
     }
+}
+
+fn without_covered(subjects: &[String]) -> Vec<String> {
+    let is_covered = |(index, subject): (usize, &String)| {
+        subjects.iter().enumerate().any(|(other, filter)| {
+            other != index && matches(filter, subject) && (filter != subject || other < index)
+        })
+    };
+    let kept = subjects.iter().enumerate();
+    kept.filter(|each| !is_covered(*each))
+        .map(|(_, subject)| subject.clone())
+        .collect()
 }
 
 impl Permissions {

@@ -9,8 +9,9 @@ const SENDER: &str = "outbound-sender-send-mail";
 /// Wakes senders; not stored.
 const OUTBOUND_DUE: &str = "outbound.due";
 /// What the host of accounts listens to.
-const ACCOUNT_HINTS: [&str; 3] = [
+const ACCOUNT_HINTS: [&str; 4] = [
     "token.refreshed",
+    "token.refresh_failed",
     "account.changed",
     "account.authenticated",
 ];
@@ -72,7 +73,7 @@ pub(super) fn rights(service: ServiceUser, prefix: &Prefix, inbox_prefix: &str) 
         ServiceUser::InboundFetcher => inbound_fetcher(&mut rights),
         ServiceUser::OutboundSender => outbound_sender(&mut rights),
     }
-    rights.granted
+    rights.finish()
 }
 
 fn admin(rights: &mut Rights<'_>) {

@@ -8,26 +8,24 @@ pub struct NatsUser {
     pub name: String,
     /// As it is written there: a quoted text, or a variable such as `$ADMIN_PASSWORD`.
     pub password: String,
-    /// None for a user that may do everything.
+    /// None for a user that may do everything in its account.
     pub permissions: Option<Permissions>,
 }
 
-/// Returns the `authorization` block with these users; everybody else is refused.
-pub fn users_config(users: &[NatsUser]) -> String {
-    let mut text = String::from("authorization {\n  users: [\n");
-    for user in users {
-        for line in user.comment.lines() {
-            text.extend(["    # ", line, "\n"]);
+impl NatsUser {
+    pub(super) fn to_config(&self, indent: &str) -> String {
+        let mut text = String::new();
+        for line in self.comment.lines() {
+            text.extend([indent, "# ", line, "\n"]);
         }
-        let NatsUser { name, password, .. } = user;
-        text.push_str("    {\n");
-        text.extend(["      user: \"", name, "\"\n"]);
-        text.extend(["      password: ", password, "\n"]);
-        if let Some(permissions) = &user.permissions {
-            text.push_str(&permissions.to_config("      "));
+        let Self { name, password, .. } = self;
+        text.extend([indent, "{\n"]);
+        text.extend([indent, "  user: \"", name, "\"\n"]);
+        text.extend([indent, "  password: ", password, "\n"]);
+        if let Some(permissions) = &self.permissions {
+            text.push_str(&permissions.to_config(&format!("{indent}  ")));
         }
-        text.push_str("    }\n");
+        text.extend([indent, "}\n"]);
+        text
     }
-    text.push_str("  ]\n}\n");
-    text
 }

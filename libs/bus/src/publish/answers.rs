@@ -3,12 +3,12 @@ use async_nats::jetstream::context::{PublishError as ClientError, PublishErrorKi
 use async_nats::jetstream::publish::PublishAck;
 
 use super::error::{PublishError, refused};
-use super::message::{PreparedMessage, Published};
+use super::message::{PreparedMessage, PublishReceipt};
 use super::plan::{IndexedMessage, PublishStep};
 use crate::cause::{NatsCause, jetstream_error};
 use crate::metric;
 
-pub(super) type PublishResult = Result<Published, PublishError>;
+pub(super) type PublishResult = Result<PublishReceipt, PublishError>;
 
 /// Sent, and waiting for the server's acknowledgement.
 pub(super) enum AwaitingAck {
@@ -91,7 +91,7 @@ impl PublishAnswers {
     pub(super) fn take(&mut self, waiting: AwaitingAck, ack: Result<PublishAck, ClientError>) {
         match (waiting, ack) {
             (AwaitingAck::One { index, .. }, Ok(ack)) => {
-                let published = Published {
+                let published = PublishReceipt {
                     sequence: ack.sequence,
                     is_duplicate: ack.duplicate,
                 };
@@ -113,7 +113,7 @@ impl PublishAnswers {
         }
         let first = (ack.sequence + 1).saturating_sub(count);
         for (message, sequence) in messages.iter().zip(first..) {
-            let published = Published {
+            let published = PublishReceipt {
                 sequence,
                 is_duplicate: false,
             };

@@ -19,7 +19,7 @@ pub struct Outgoing {
 
 /// The server's acknowledgement that a message is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Published {
+pub struct PublishReceipt {
     pub sequence: u64,
     /// Whether the same message id was stored before; then nothing was added.
     pub is_duplicate: bool,

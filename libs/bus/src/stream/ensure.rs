@@ -2,7 +2,8 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use async_nats::jetstream::context::{
-    CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, RequestError, RequestErrorKind,
+    CreateStreamError, CreateStreamErrorKind, GetStreamError, GetStreamErrorKind, RequestError,
+    RequestErrorKind,
 };
 use async_nats::jetstream::stream::Config;
 use async_nats::jetstream::{self, ErrorCode};
@@ -12,7 +13,6 @@ use tracing::{info, warn};
 
 use crate::cause::{NatsCause, jetstream_error};
 use crate::connection::{Bus, reconnect_delay};
-use crate::settings::StreamSettings;
 
 use super::error::StreamError;
 use super::kind::StreamKind;
@@ -82,13 +82,12 @@ impl Bus {
                 Ok(())
             }
             Err(error) => {
-                let failed = Failed::of(&error.kind());
-                let source = NatsCause::from(error);
-                Err(match failed {
-                    Failed::NoRoom => no_room(kind, stream, &inner.settings.streams, source),
-                    Failed::Unanswered => StreamError::Unanswered { stream, source },
-                    Failed::Refused => StreamError::Update { stream, source },
-                })
+                Err(
+                    self.not_ensured(kind, stream, error, |stream, source| StreamError::Update {
+                        stream,
+                        source,
+                    }),
+                )
             }
         }
     }
@@ -131,14 +130,33 @@ impl Bus {
                 Ok(())
             }
             Err(error) => {
-                let failed = Failed::of(&error.kind());
-                let source = NatsCause::from(error);
-                Err(match failed {
-                    Failed::NoRoom => no_room(kind, stream, &inner.settings.streams, source),
-                    Failed::Unanswered => StreamError::Unanswered { stream, source },
-                    Failed::Refused => StreamError::Create { stream, source },
-                })
+                Err(
+                    self.not_ensured(kind, stream, error, |stream, source| StreamError::Create {
+                        stream,
+                        source,
+                    }),
+                )
             }
+        }
+    }
+
+    fn not_ensured(
+        &self,
+        kind: StreamKind,
+        stream: String,
+        error: CreateStreamError,
+        refused: fn(String, NatsCause) -> StreamError,
+    ) -> StreamError {
+        let failure = EnsureFailure::of(&error.kind());
+        let source = NatsCause::from(error);
+        match failure {
+            EnsureFailure::NoRoom => StreamError::NoRoom {
+                stream,
+                max_bytes: kind.limits(&self.inner.settings.streams).0,
+                source,
+            },
+            EnsureFailure::Unanswered => StreamError::Unanswered { stream, source },
+            EnsureFailure::Refused => refused(stream, source),
         }
     }
 }
@@ -161,13 +179,13 @@ pub(super) fn is_without_jetstream(error: &GetStreamError) -> bool {
 }
 
 /// Why a stream was not made or changed.
-enum Failed {
+enum EnsureFailure {
     NoRoom,
     Unanswered,
     Refused,
 }
 
-impl Failed {
+impl EnsureFailure {
     fn of(kind: &CreateStreamErrorKind) -> Self {
         let error = match kind {
             CreateStreamErrorKind::JetStream(error) => error,
@@ -188,18 +206,5 @@ impl Failed {
             503 | 504 => Self::Unanswered,
             _ => Self::Refused,
         }
-    }
-}
-
-fn no_room(
-    kind: StreamKind,
-    stream: String,
-    settings: &StreamSettings,
-    source: NatsCause,
-) -> StreamError {
-    StreamError::NoRoom {
-        stream,
-        max_bytes: kind.limits(settings).0,
-        source,
     }
 }

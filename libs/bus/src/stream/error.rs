@@ -56,6 +56,28 @@ pub enum StreamError {
 }
 
 impl StreamError {
+    /// Says what whoever runs the servers should do.
+    pub const fn action(&self) -> &'static str {
+        match self {
+            Self::NoJetStream { .. } => {
+                "Start nats-server with JetStream (nats-server -js), or enable it for the account of this user; if it had JetStream before, free room on its disk and restart it."
+            }
+            Self::NoRoom { .. } => {
+                "Lower the sizes in [nats.streams], or raise the server's max_file_store or the account's limit."
+            }
+            Self::Unanswered { .. } => {
+                "Nothing if it passes within a minute; else see that enough servers of the NATS cluster run."
+            }
+            Self::NotProvisioned { .. } => "Make the streams with: mailmesh provision",
+            Self::Read { .. } | Self::Create { .. } => {
+                "Do what the server's answer says; its log says more."
+            }
+            Self::Update { .. } => {
+                "Set [nats.streams] to what the stream has, or delete the stream once it is read: mailmesh makes it again."
+            }
+        }
+    }
+
     /// Says whether it may pass by itself. A server that was just started has no JetStream yet, and one of a cluster that just
     /// came up knows of no other that has room.
     pub(super) const fn may_pass(&self) -> bool {

@@ -144,6 +144,7 @@ impl StreamKind {
         config.allow_direct = true;
         config.allow_atomic_publish |= self.takes_batches();
         if self == Self::Events {
+            // For fences: one message an account, which outlives the stream's max age.
             config.allow_message_ttl = true;
             config.allow_rollup = true;
             // Three tokens: an event `<a>.<b>.<key>` is republished on `<a>.<b>`; a fence has two and is not.

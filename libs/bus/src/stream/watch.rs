@@ -40,12 +40,8 @@ impl Bus {
     async fn restore(&self, kind: StreamKind, stream: &'static str) -> Option<BusFault> {
         match self.ensure_stream(kind).await {
             Ok(()) => {
-                metric::restored(stream);
-                error!(
-                    stream,
-                    lost = kind.loss(),
-                    "A stream was gone and was made again: mail may have been lost"
-                );
+                self.inner.creations.forget(kind);
+                report_loss(kind);
                 None
             }
             Err(error) => {
@@ -62,7 +58,13 @@ impl Bus {
         let name = self.inner.prefix.stream(stream);
         let answer = timeout(ANSWER, nats.jetstream.get_stream(&name)).await;
         let error = match answer {
-            Ok(Ok(_)) => return None,
+            Ok(Ok(found)) => {
+                // Another replica or a person has made it again.
+                if self.inner.creations.note(kind, found.cached_info().created) {
+                    report_loss(kind);
+                }
+                return None;
+            }
             Err(_) => return Some(BusFault::StreamSilent { stream }),
             Ok(Err(error)) => error,
         };
@@ -76,4 +78,14 @@ impl Bus {
             _ => BusFault::StreamSilent { stream },
         })
     }
+}
+
+fn report_loss(kind: StreamKind) {
+    let stream = kind.name();
+    metric::restored(stream);
+    error!(
+        stream,
+        lost = kind.loss(),
+        "A stream was gone and was made again: mail may have been lost"
+    );
 }

@@ -1,8 +1,11 @@
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use mailmesh_bus::{NewRawMail, RawError};
+use mailmesh_bus::{BusSettings, NewRawMail, RawError};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
-use crate::world::{bus, bus_with, plain_client, settings, url};
+use crate::world::{Background, background, bus, bus_with, plain_client, settings, url};
 
 const MIB: usize = 1024 * 1024;
 
@@ -165,4 +168,61 @@ fn pattern(size: usize) -> Bytes {
         .map(|index| u8::try_from(index % 251).unwrap_or(0))
         .collect::<Vec<u8>>()
         .into()
+}
+
+/// Answers each direct get of raw mails as a replica does that has nothing of them.
+async fn lagging_replica(settings: &BusSettings) -> Result<Background<Result<()>>> {
+    let jetstream = async_nats::jetstream::new(plain_client().await?);
+    let stream = format!("{}_MAIL_RAW", settings.prefix);
+    let mut config = jetstream.get_stream(&stream).await?.cached_info().clone();
+    // The server's own answer would come as well.
+    config.config.allow_direct = false;
+    jetstream.update_stream(config.config).await?;
+
+    let server = url()?;
+    let address = server.trim_start_matches("nats://");
+    let mut socket = BufReader::new(TcpStream::connect(address).await?);
+    let subject = format!("$JS.API.DIRECT.GET.{stream}.>");
+    let hello =
+        format!("CONNECT {{\"headers\":true,\"verbose\":false}}\r\nSUB {subject} 1\r\nPING\r\n");
+    socket.write_all(hello.as_bytes()).await?;
+    let (is_ready, ready) = oneshot::channel();
+    let mut is_ready = Some(is_ready);
+    let answering = background(async move {
+        let mut line = String::new();
+        while socket.read_line(&mut line).await? > 0 {
+            // MSG <subject> <sid> <reply> <bytes>
+            if let Some(reply) = line
+                .strip_prefix("MSG ")
+                .and_then(|text| text.split(' ').nth(2))
+            {
+                let head = "NATS/1.0 404 Message Not Found\r\n\r\n";
+                let size = head.len();
+                let answer = format!("HPUB {reply} {size} {size}\r\n{head}\r\n");
+                socket.write_all(answer.as_bytes()).await?;
+            } else if line.starts_with("PONG") {
+                is_ready.take().map(|ready| ready.send(()));
+            }
+            line.clear();
+        }
+        Ok(())
+    });
+    ready.await?;
+    Ok(answering)
+}
+
+#[tokio::test]
+async fn mail_that_a_replica_does_not_have_yet_is_read_from_the_leader() -> Result<()> {
+    let settings = settings(&url()?);
+    let raw = bus_with(&settings).await?.raw_mails();
+    let stored = mail("m", 2 * MIB);
+    raw.put(stored.clone()).await?;
+    let _replica = lagging_replica(&settings).await?;
+
+    let found = raw.get_sized("m", 2 * MIB).await?;
+    let gone = raw.get_sized("gone", MIB).await?;
+
+    assert!(found.is_some_and(|bytes| bytes == stored.bytes));
+    assert_eq!(gone, None);
+    Ok(())
 }

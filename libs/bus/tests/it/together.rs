@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use async_nats::jetstream::stream::Config;
 use futures_util::StreamExt;
-use mailmesh_bus::{Bus, BusSettings, Outgoing, PublishError, Published};
+use mailmesh_bus::{Bus, BusSettings, Outgoing, PublishError, PublishReceipt};
 
 use crate::world::{bus, bus_with, left, outgoing, plain_client, settings, url};
 
@@ -14,7 +14,7 @@ fn numbered(range: std::ops::Range<usize>, body: &[u8]) -> Vec<Outgoing> {
     each.collect()
 }
 
-fn sequences(answers: Vec<Result<Published, PublishError>>) -> Result<Vec<u64>> {
+fn sequences(answers: Vec<Result<PublishReceipt, PublishError>>) -> Result<Vec<u64>> {
     let each = answers.into_iter().map(|answer| Ok(answer?.sequence));
     each.collect()
 }

@@ -14,10 +14,20 @@ async fn start(scratch: &Scratch) -> anyhow::Result<Nats> {
 
 /// Sends one request and returns the reply's payload.
 async fn request(nats: &Nats, subject: &str, payload: &str) -> anyhow::Result<String> {
+    request_as(nats, "", subject, payload).await
+}
+
+/// As [`request`], with more in what the client says of itself.
+async fn request_as(
+    nats: &Nats,
+    login: &str,
+    subject: &str,
+    payload: &str,
+) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", nats.port())).await?;
     let length = payload.len();
     let text = format!(
-        "CONNECT {{\"verbose\":false}}\r\nSUB inbox 1\r\nPUB {subject} inbox {length}\r\n{payload}\r\n"
+        "CONNECT {{\"verbose\":false{login}}}\r\nSUB inbox 1\r\nPUB {subject} inbox {length}\r\n{payload}\r\n"
     );
     stream.write_all(text.as_bytes()).await?;
     let mut lines = BufReader::new(stream).lines();
@@ -74,6 +84,31 @@ async fn a_stopped_server_comes_back_on_its_port_with_its_data() {
 
     assert_eq!(again.url(), url);
     assert!(has_the_message(&again).await.unwrap());
+}
+
+#[tokio::test]
+async fn streams_of_a_folder_without_accounts_move_to_the_account_once() {
+    let scratch = Scratch::new().unwrap();
+    let mut nats = start(&scratch).await.unwrap();
+    create_stream_with_one_message(&nats).await.unwrap();
+    nats.stop().await;
+    drop(nats);
+    let mut options = NatsOptions::new(scratch.path());
+    options.account = Some("KEEPER".to_owned());
+    options.extra_config =
+        "accounts { KEEPER: { jetstream: enabled, users: [{ user: a, password: b }] } }\n"
+            .to_owned();
+    let binary = find_nats(&locator(), &Silent).await.unwrap();
+
+    let mut nats = Nats::start(binary, options).await.unwrap();
+    let login = ",\"user\":\"a\",\"pass\":\"b\"";
+    let info = async |nats: &Nats| request_as(nats, login, "$JS.API.STREAM.INFO.KEPT", "").await;
+    assert!(info(&nats).await.unwrap().contains("\"messages\":1"));
+    let stored = request_as(&nats, login, "kept.two", "hello").await;
+    assert!(stored.unwrap().contains("\"seq\":2"));
+
+    nats.restart().await.unwrap();
+    assert!(info(&nats).await.unwrap().contains("\"messages\":2"));
 }
 
 #[tokio::test]

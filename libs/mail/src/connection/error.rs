@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{Diagnosis, FailureCause, Verdict};
 use rustls::CertificateError;
 
 /// How far a connection attempt came.
@@ -119,34 +119,31 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// Returns what the failure means and who must act.
-    pub const fn verdict(&self) -> Verdict {
+    /// Returns what the failure is caused by, as far as it decides who must act.
+    pub const fn failure_cause(&self) -> FailureCause {
         match self {
-            Self::TokenInClear
-            | Self::PasswordInClear
-            | Self::InvalidHost
-            | Self::NotPublic
-            | Self::Certificate { .. }
-            | Self::NotTls { .. } => Verdict::needs_administrator(MustAct::Administrator),
+            Self::TokenInClear | Self::PasswordInClear => FailureCause::SecretInClear,
+            Self::InvalidHost => FailureCause::HostInvalid,
+            Self::NotPublic => FailureCause::NetworkNotAllowed,
+            Self::Certificate { problem, .. } => match problem {
+                CertificateProblem::WrongHost => FailureCause::CertificateOfOtherHost,
+                CertificateProblem::UnknownAuthority => FailureCause::CertificateAuthority,
+                _ => FailureCause::CertificateInvalid,
+            },
+            Self::NotTls { .. } => FailureCause::NotTls,
             Self::Resolve { .. }
             | Self::NoAddress
             | Self::Tcp { .. }
-            | Self::TimedOut { .. }
-            | Self::Handshake { .. } => Verdict::transient(),
+            | Self::TimedOut {
+                stage: ConnectStage::Resolve | ConnectStage::Tcp,
+            } => FailureCause::HostNotReached,
+            Self::TimedOut { .. } | Self::Handshake { .. } => FailureCause::TlsFailed,
         }
     }
 
-    /// Returns whether nothing answered where the server should be.
-    pub const fn is_unreached(&self) -> bool {
-        matches!(
-            self,
-            Self::Resolve { .. }
-                | Self::NoAddress
-                | Self::Tcp { .. }
-                | Self::TimedOut {
-                    stage: ConnectStage::Resolve | ConnectStage::Tcp
-                }
-        )
+    /// Returns what the failure means and who must act, as long as nobody is to be told of it.
+    pub fn verdict(&self) -> Verdict {
+        Diagnosis::new(self.failure_cause()).verdict()
     }
 
     /// Distinguishes a refused certificate and a port without TLS from a broken connection.

@@ -7,6 +7,7 @@ use super::session::Session;
 impl Session {
     /// Marks mails as read.
     pub async fn mark_seen(&mut self, uids: &[u32]) -> Result<(), ImapError> {
+        // RFC 3501 §6.4.6: without SILENT the server answers with the new flags of each mail.
         self.for_sets(uids, Stage::Store, |set| {
             format!(r"UID STORE {set} +FLAGS.SILENT (\Seen)")
         })
@@ -19,6 +20,7 @@ impl Session {
     /// only way left would also remove what others have marked.
     pub async fn move_to(&mut self, uids: &[u32], folder: &str) -> Result<(), ImapError> {
         let target = quote_mailbox(folder);
+        // RFC 6851. Gmail and Exchange announce it only after the sign-in.
         if self.capabilities().has(Capability::Move) {
             return self
                 .for_sets(uids, Stage::Move, |set| format!("UID MOVE {set} {target}"))
@@ -42,6 +44,7 @@ impl Session {
     }
 
     fn need_uid_expunge(&self) -> Result<(), ImapError> {
+        // RFC 4315 §2.1: EXPUNGE alone removes whatever is marked, by whomever.
         if self.capabilities().has(Capability::UidPlus) {
             return Ok(());
         }

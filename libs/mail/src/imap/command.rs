@@ -3,8 +3,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::error::{ImapError, Refusal, Stage};
-use super::reply::{Outcome, Reply, Status};
+use super::error::{ImapError, RefusalStatus, Stage};
+use super::folder::read_uid_validity;
+use super::reply::{Reply, Status, StatusResponse};
 use super::session::Session;
 use crate::ServerText;
 
@@ -14,14 +15,18 @@ const MOST_IDLE_TALK: u32 = 100_000;
 
 /// A command under way.
 #[derive(Debug, Clone)]
-pub(super) struct Running {
+pub(super) struct RunningCommand {
     pub(super) stage: Stage,
     pub(super) tag: String,
 }
 
 impl Session {
     /// Runs a command whose data does not matter.
-    pub(super) async fn run(&mut self, stage: Stage, command: &str) -> Result<Outcome, ImapError> {
+    pub(super) async fn run(
+        &mut self,
+        stage: Stage,
+        command: &str,
+    ) -> Result<StatusResponse, ImapError> {
         self.run_with(stage, command, |_| {}).await
     }
 
@@ -31,14 +36,14 @@ impl Session {
         stage: Stage,
         command: &str,
         mut on_reply: impl FnMut(Reply) + Send,
-    ) -> Result<Outcome, ImapError> {
+    ) -> Result<StatusResponse, ImapError> {
         let deadline = Instant::now() + self.command_limit(stage);
         let running = self.start(stage, command).await?;
         loop {
             let reply = self.next_reply(stage, deadline).await?;
             match self.settle(&running, reply) {
-                Settled::Done(outcome) => return outcome,
-                Settled::Data(reply) => on_reply(reply),
+                MatchedReply::Done(outcome) => return outcome,
+                MatchedReply::Data(reply) => on_reply(reply),
             }
         }
     }
@@ -49,7 +54,7 @@ impl Session {
         &mut self,
         stage: Stage,
         command: &str,
-    ) -> Result<Running, ImapError> {
+    ) -> Result<RunningCommand, ImapError> {
         self.close_body().await?;
         if !std::mem::take(&mut self.is_ready) {
             return Err(ImapError::Closed);
@@ -59,7 +64,7 @@ impl Session {
         let tag = format!("A{}", self.last_tag);
         let line = format!("{tag} {command}\r\n");
         self.send(stage, line.as_bytes()).await?;
-        Ok(Running { stage, tag })
+        Ok(RunningCommand { stage, tag })
     }
 
     pub(super) async fn send(&mut self, stage: Stage, bytes: &[u8]) -> Result<(), ImapError> {
@@ -70,18 +75,18 @@ impl Session {
     }
 
     /// Distinguishes the end of a command from its data.
-    pub(super) fn settle(&mut self, running: &Running, reply: Reply) -> Settled {
+    pub(super) fn settle(&mut self, running: &RunningCommand, reply: Reply) -> MatchedReply {
         match reply {
             Reply::Tagged { tag, outcome } if tag == running.tag => {
                 self.is_ready = true;
-                Settled::Done(check(running.stage, outcome))
+                MatchedReply::Done(check(running.stage, outcome))
             }
             // A tag that we did not send: replies can no longer be matched to commands.
-            Reply::Tagged { outcome, .. } => Settled::Done(Err(ImapError::Unreadable {
+            Reply::Tagged { outcome, .. } => MatchedReply::Done(Err(ImapError::Unreadable {
                 stage: running.stage,
                 text: outcome.text,
             })),
-            other => Settled::Data(other),
+            other => MatchedReply::Data(other),
         }
     }
 
@@ -135,6 +140,8 @@ impl Session {
     /// Records what untagged replies and response codes report of the folder, the server, or the session's end.
     fn take_note(&mut self, stage: Stage, reply: Reply) -> Result<Reply, ImapError> {
         match &reply {
+            // RFC 3501 §7.1.5: may come at any moment. Its text is all that tells why, as Exchange's
+            // `Session invalidated - AccessTokenExpired`.
             Reply::Status(outcome) if outcome.status == Status::Bye && stage != Stage::Logout => {
                 self.is_ready = false;
                 return Err(ImapError::Bye {
@@ -166,6 +173,10 @@ impl Session {
         }
         if let Some(folder) = self.folder.as_mut() {
             folder.take_note(&reply);
+            if folder.is_renumbered {
+                self.is_ready = false;
+                return Err(ImapError::Renumbered);
+            }
         }
         Ok(reply)
     }
@@ -174,6 +185,7 @@ impl Session {
 /// Returns whether a reply brings neither what was asked for nor what is waited for. Changes of flags are no news to us.
 const fn has_no_effect(stage: Stage, reply: &Reply) -> bool {
     match reply {
+        // Dovecot says `* OK Still here` every two minutes of IDLE.
         Reply::Status(_) | Reply::Other | Reply::Recent => true,
         Reply::Fetch(_) | Reply::BrokenFetch { .. } => {
             !matches!(stage, Stage::Fetch | Stage::Search)
@@ -182,7 +194,7 @@ const fn has_no_effect(stage: Stage, reply: &Reply) -> bool {
     }
 }
 
-impl super::session::OpenFolder {
+impl super::session::FolderUpdates {
     fn take_note(&mut self, reply: &Reply) {
         match reply {
             Reply::Exists(exists) => {
@@ -196,6 +208,11 @@ impl super::session::OpenFolder {
                 self.expunged += 1;
                 self.has_changed = true;
             }
+            Reply::Status(outcome) | Reply::Tagged { outcome, .. } => {
+                let told = outcome.argument("UIDVALIDITY").and_then(read_uid_validity);
+                self.is_renumbered |=
+                    told.is_some() && self.uid_validity.is_some() && told != self.uid_validity;
+            }
             Reply::Vanished => {
                 self.expunged += 1;
                 self.has_changed = true;
@@ -207,17 +224,17 @@ impl super::session::OpenFolder {
 
 /// What a reply was to the command under way.
 #[derive(Debug)]
-pub(super) enum Settled {
-    Done(Result<Outcome, ImapError>),
+pub(super) enum MatchedReply {
+    Done(Result<StatusResponse, ImapError>),
     Data(Reply),
 }
 
 /// Turns a tagged `NO` or `BAD` into an error.
-fn check(stage: Stage, outcome: Outcome) -> Result<Outcome, ImapError> {
+fn check(stage: Stage, outcome: StatusResponse) -> Result<StatusResponse, ImapError> {
     let refusal = match outcome.status {
         Status::Ok | Status::PreAuth => return Ok(outcome),
-        Status::No | Status::Bye => Refusal::No,
-        Status::Bad => Refusal::Bad,
+        Status::No | Status::Bye => RefusalStatus::No,
+        Status::Bad => RefusalStatus::Bad,
     };
     Err(ImapError::Refused {
         stage,

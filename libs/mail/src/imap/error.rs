@@ -72,14 +72,14 @@ impl fmt::Display for Stage {
 
 /// The word with which a command was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RefusalStatus {
     /// The command failed.
     No,
     /// The command was not understood; some servers answer so to refused sign-ins, too.
     Bad,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for RefusalStatus {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::No => "NO",
@@ -131,18 +131,6 @@ impl fmt::Display for Brackets<'_> {
     }
 }
 
-/// A value that was not understood.
-struct Told<'a>(Option<&'a ServerText>);
-
-impl fmt::Display for Told<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(text) => write!(formatter, ": {text} is no number of up to 64 bits"),
-            None => Ok(()),
-        }
-    }
-}
-
 /// Why an IMAP session could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum ImapError {
@@ -163,7 +151,7 @@ pub enum ImapError {
     SignInRefused {
         /// How it was tried.
         mechanism: Mechanism,
-        refusal: Refusal,
+        refusal: RefusalStatus,
         code: Option<String>,
         text: ServerText,
         /// The `status` of the challenge with which bearer tokens are refused.
@@ -177,7 +165,7 @@ pub enum ImapError {
     Refused {
         /// The command.
         stage: Stage,
-        refusal: Refusal,
+        refusal: RefusalStatus,
         code: Option<String>,
         text: ServerText,
     },
@@ -225,11 +213,11 @@ pub enum ImapError {
     #[error("the server skipped the sign-in before TLS could begin")]
     PreAuthBeforeTls,
     /// Neither the opening nor STATUS tells a UIDVALIDITY, so that UIDs mean nothing in the next session (RFC 3501 §2.3.1.1).
-    #[error("the server tells no UIDVALIDITY of the folder{}", Told(told.as_ref()))]
-    NoUidValidity {
-        /// What it tells in its place.
-        told: Option<ServerText>,
-    },
+    #[error("the server tells no UIDVALIDITY of the folder")]
+    NoUidValidity,
+    /// UIDs that were listed may mean other mails: the folder has to be opened again.
+    #[error("the server gave the open folder another UIDVALIDITY")]
+    Renumbered,
     /// The folder changed faster than it could be looked through.
     #[error("the folder kept changing while it was searched")]
     KeepsChanging,
@@ -241,6 +229,9 @@ pub enum ImapError {
     /// The server has the mail and cannot show it, or what it shows cannot be read.
     #[error("the server could not show the mail")]
     MailUnreadable,
+    /// The server says that the mail is larger, also when all of it is asked for.
+    #[error("the server announces {announced} bytes of the mail and sends {came}")]
+    MailCutShort { announced: u64, came: u64 },
     #[error("no folder is open")]
     NoFolder,
     /// The search term holds characters that cannot be searched for.

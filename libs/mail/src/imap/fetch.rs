@@ -1,16 +1,15 @@
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::command::Settled;
+use super::command::MatchedReply;
 use super::error::{ImapError, Stage};
 use super::reply::{BodyValue, FetchReply, Reply};
 use super::sequence::{UidSet, uid_sets};
 use super::session::Session;
 use super::verdict::is_partial_fetch;
-use crate::source::{FetchedMail, is_about};
+use crate::source::{FetchedMail, is_near};
 
 /// Which of the mails that were asked for did not come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,82 +56,6 @@ impl Session {
         Ok(())
     }
 
-    /// Fetches `bytes` of one mail from `offset` on; fewer mean that the mail ends there.
-    ///
-    /// # Errors
-    ///
-    /// A mail that is gone, or was never there, gives [`ImapError::MailGone`].
-    pub async fn fetch_slice(
-        &mut self,
-        uid: u32,
-        offset: u64,
-        bytes: u32,
-    ) -> Result<Bytes, ImapError> {
-        if self.folder.is_none() {
-            return Err(ImapError::NoFolder);
-        }
-        if let Some(slice) = self.go_on_with_body(uid, offset, bytes).await? {
-            return Ok(slice);
-        }
-        self.expect_bodies(bytes);
-        // `BODY[]` would set `\Seen` (RFC 3501 §6.4.5).
-        let command = format!("UID FETCH {uid} (UID BODY.PEEK[]<{offset}.{bytes}>)");
-        let fetched = self.fetch_one(&command, uid).await;
-        self.wire.set_bounds(self.limits.bounds());
-        let Some(fetched) = fetched? else {
-            // The server sends all of it.
-            let slice = self.go_on_with_body(uid, offset, bytes).await?;
-            return slice.ok_or(ImapError::MailUnreadable);
-        };
-        let body = match fetched {
-            Some(body) => body,
-            None if self.search_uids(&[uid]).await?.is_empty() => return Err(ImapError::MailGone),
-            None => BodyValue::Nil,
-        };
-        match body {
-            BodyValue::Nil => Err(ImapError::MailUnreadable),
-            BodyValue::Bytes {
-                bytes: body,
-                origin,
-            } => cut(&body, origin.unwrap_or_default(), offset, bytes),
-        }
-    }
-
-    /// Returns none if the server sends a body that is larger than what was asked for, which is open then.
-    async fn fetch_one(
-        &mut self,
-        command: &str,
-        uid: u32,
-    ) -> Result<Option<Option<BodyValue>>, ImapError> {
-        let running = self.start(Stage::Fetch, command).await?;
-        let deadline = Instant::now() + self.limits.timeouts.fetch_mail;
-        let mut body = None;
-        loop {
-            let reply = match self.next_fetched(deadline).await {
-                Err(error) => {
-                    self.open_body(&running, error, &[uid], 0).await?;
-                    return Ok(None);
-                }
-                Ok(reply) => reply,
-            };
-            match self.settle(&running, reply) {
-                Settled::Done(outcome) => {
-                    let done = outcome.map(drop).or_else(forgive_partial);
-                    return done.map(|()| Some(body));
-                }
-                Settled::Data(Reply::Fetch(fetched)) if fetched.uid == Some(uid) => {
-                    body = fetched.body.or(body).or(Some(BodyValue::Nil));
-                }
-                Settled::Data(Reply::BrokenFetch { uid: found })
-                    if found.is_none_or(|found| found == uid) =>
-                {
-                    body = body.or(Some(BodyValue::Nil));
-                }
-                Settled::Data(_) => {}
-            }
-        }
-    }
-
     async fn fetch_sets(
         &mut self,
         uids: &[u32],
@@ -141,11 +64,12 @@ impl Session {
     ) -> Result<ImapFetchReport, ImapError> {
         let mut report = ImapFetchReport::default();
         for set in uid_sets(uids) {
+            // The range bounds the memory; RFC822.SIZE cannot, as Exchange only estimates it.
             let command = format!(
                 "UID FETCH {} (UID RFC822.SIZE INTERNALDATE FLAGS BODY.PEEK[]<0.{slice_bytes}>)",
                 set.text
             );
-            let mut batch = Batch::new(&set, slice_bytes);
+            let mut batch = PendingFetch::new(&set, slice_bytes, self.has_estimates);
             self.fetch_batch(&command, &mut batch, mails).await?;
             if self.open_body.is_some() {
                 break;
@@ -158,10 +82,11 @@ impl Session {
     async fn fetch_batch(
         &mut self,
         command: &str,
-        batch: &mut Batch,
+        batch: &mut PendingFetch,
         mails: &mpsc::Sender<FetchedMail>,
     ) -> Result<(), ImapError> {
         let running = self.start(Stage::Fetch, command).await?;
+        // A limit on the whole command would cut long batches off for ever at the same place.
         let mut deadline = Instant::now() + self.limits.timeouts.fetch_mail;
         loop {
             let reply = match self.next_fetched(deadline).await {
@@ -179,35 +104,36 @@ impl Session {
                 Ok(reply) => reply,
             };
             match self.settle(&running, reply) {
-                Settled::Done(outcome) => {
+                MatchedReply::Done(outcome) => {
                     return outcome.map(drop).or_else(forgive_partial);
                 }
-                Settled::Data(Reply::Fetch(fetched)) => {
+                MatchedReply::Data(Reply::Fetch(fetched)) => {
                     if let Some(mail) = batch.take(fetched) {
                         mails.send(mail).await.map_err(|_| ImapError::NotTaken)?;
                         deadline = Instant::now() + self.limits.timeouts.fetch_mail;
                     }
                 }
-                Settled::Data(Reply::BrokenFetch { uid }) => batch.note_broken(uid),
-                Settled::Data(_) => {}
+                MatchedReply::Data(Reply::BrokenFetch { uid }) => batch.note_broken(uid),
+                MatchedReply::Data(_) => {}
             }
         }
     }
 
-    async fn next_fetched(&mut self, deadline: Instant) -> Result<Reply, ImapError> {
+    pub(super) async fn next_fetched(&mut self, deadline: Instant) -> Result<Reply, ImapError> {
         let silence = self.limits.timeouts.silence;
         self.next_reply_within(Stage::Fetch, deadline, silence)
             .await
     }
 
-    fn expect_bodies(&mut self, slice_bytes: u32) {
+    pub(super) fn expect_bodies(&mut self, slice_bytes: u32) {
         let slice_bytes = usize::try_from(slice_bytes).unwrap_or(usize::MAX);
         let bounds = self.limits.bounds_with_body(slice_bytes);
         self.wire.set_bounds(bounds);
     }
 }
 
-fn forgive_partial(error: ImapError) -> Result<(), ImapError> {
+pub(super) fn forgive_partial(error: ImapError) -> Result<(), ImapError> {
+    // Exchange ends a FETCH with `NO … Some of the requested messages no longer exist` after those that do.
     if is_partial_fetch(&error) {
         Ok(())
     } else {
@@ -215,35 +141,25 @@ fn forgive_partial(error: ImapError) -> Result<(), ImapError> {
     }
 }
 
-/// Cuts out what was asked for: a server that ignores the range sends the whole.
-fn cut(body: &Bytes, origin: u64, offset: u64, bytes: u32) -> Result<Bytes, ImapError> {
-    let before = offset.checked_sub(origin).ok_or(ImapError::Unsupported {
-        capability: "partial fetch",
-    })?;
-    let start = usize::try_from(before)
-        .unwrap_or(usize::MAX)
-        .min(body.len());
-    let most = usize::try_from(bytes).unwrap_or(usize::MAX);
-    let end = start.saturating_add(most).min(body.len());
-    Ok(body.slice(start..end))
-}
-
 /// The mails of one command that are still to come.
 #[derive(Debug)]
-struct Batch {
+struct PendingFetch {
     pending: BTreeSet<u32>,
     unreadable: BTreeSet<u32>,
     has_nameless: bool,
     slice_bytes: usize,
+    /// The server's sizes are known to be estimates.
+    has_estimates: bool,
 }
 
-impl Batch {
-    fn new(set: &UidSet, slice_bytes: u32) -> Self {
+impl PendingFetch {
+    fn new(set: &UidSet, slice_bytes: u32, has_estimates: bool) -> Self {
         Self {
             pending: set.uids.iter().copied().collect(),
             unreadable: BTreeSet::new(),
             has_nameless: false,
             slice_bytes: usize::try_from(slice_bytes).unwrap_or(usize::MAX),
+            has_estimates,
         }
     }
 
@@ -267,11 +183,19 @@ impl Batch {
             bytes: size,
             received_at: fetched.internal_date,
             flags: fetched.flags,
-            // Exactly one slice may be all of it or not, whatever the server calls it; so may less, as there are servers
-            // that answer with no more than they like.
-            is_complete: body.len() != self.slice_bytes && is_about(size, length),
+            is_complete: body.len() != self.slice_bytes && self.is_end(size, length),
             body,
         })
+    }
+
+    /// Returns whether a mail ends here without a further question. Exactly one slice may be all of it or not, whatever the
+    /// server calls it; so may less, as there are servers that answer with no more than they like, mostly a round number.
+    fn is_end(&self, size: Option<u64>, read: u64) -> bool {
+        let Some(size) = size else {
+            return false;
+        };
+        let is_round = read.is_multiple_of(1_000) || read.is_multiple_of(1_024);
+        read >= size || (self.has_estimates && !is_round && is_near(size, read))
     }
 
     fn note_broken(&mut self, uid: Option<u32>) {

@@ -4,9 +4,8 @@ use super::capability::Capability;
 use super::error::{ImapError, Stage};
 use super::listed_folder::ListedFolder;
 use super::name::quote_mailbox;
-use super::reply::{Outcome, Reply};
-use super::session::{OpenFolder, Session};
-use crate::ServerText;
+use super::reply::{Reply, StatusResponse};
+use super::session::{FolderUpdates, Session};
 
 /// Whether a folder is opened for changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,17 +33,15 @@ pub struct SelectedFolder {
 
 /// What a server told of a folder while it was opened.
 #[derive(Debug, Default)]
-struct Told {
+struct OpeningResponses {
     uid_validity: Option<u64>,
-    /// A UIDVALIDITY that is no number.
-    unreadable: Option<ServerText>,
     uid_next: Option<u32>,
     exists: Option<u32>,
     highest_modseq: Option<u64>,
     is_read_only: bool,
 }
 
-impl Told {
+impl OpeningResponses {
     fn take_note(&mut self, reply: &Reply) {
         match reply {
             Reply::Exists(count) => self.exists = Some(*count),
@@ -57,25 +54,37 @@ impl Told {
         }
     }
 
-    fn take_codes(&mut self, outcome: &Outcome) {
+    fn take_codes(&mut self, outcome: &StatusResponse) {
         self.take_uid_validity(outcome.argument("UIDVALIDITY"));
         self.take_uid_next(outcome.argument("UIDNEXT"));
         self.highest_modseq = outcome.number("HIGHESTMODSEQ").or(self.highest_modseq);
     }
 
     fn take_uid_validity(&mut self, told: Option<&str>) {
-        let Some(text) = told else { return };
-        // 32 bits and not 0 by RFC 9051 §9; as it is only compared, whatever number a server gives is good enough.
-        match text.trim().parse() {
-            Ok(number) => self.uid_validity = Some(number),
-            Err(_) => self.unreadable = Some(ServerText::new(text.as_bytes())),
-        }
+        self.uid_validity = told.and_then(read_uid_validity).or(self.uid_validity);
     }
 
     fn take_uid_next(&mut self, told: Option<&str>) {
         let number = told.and_then(|text| text.trim().parse().ok());
         self.uid_next = number.filter(|next| *next > 0).or(self.uid_next);
     }
+}
+
+/// Reads a UIDVALIDITY: 32 bits and not 0 by RFC 9051 §9; as it is only compared, whatever a server gives is good enough. What
+/// is no number stands for one that no server counts up to.
+pub(super) fn read_uid_validity(told: &str) -> Option<u64> {
+    let text = told.trim().trim_matches('"').trim();
+    if text.is_empty() {
+        return None;
+    }
+    let number = text.parse().unwrap_or_else(|_| {
+        let hash = mailmesh_secrets::sha256(text.as_bytes());
+        let first = hash.iter().take(8);
+        let bits = first.fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
+        // Exact in JSON, whose numbers have 53 bits at many readers.
+        bits >> 11
+    });
+    Some(number)
 }
 
 impl Session {
@@ -92,18 +101,16 @@ impl Session {
             }
             if told.uid_validity.is_none() && mode == SelectMode::ReadOnly {
                 // There are servers that tell it at SELECT alone. What only reads changes nothing there either.
-                let again = self.open_folder(folder, SelectMode::ReadWrite).await?;
-                told = Told {
-                    is_read_only: true,
-                    unreadable: again.unreadable.or(told.unreadable),
-                    ..again
-                };
+                told = self.open_folder(folder, SelectMode::ReadWrite).await?;
+                told.is_read_only = true;
             }
             let Some(uid_validity) = told.uid_validity else {
                 self.folder = None;
-                let told = told.unreadable;
-                return Err(ImapError::NoUidValidity { told });
+                return Err(ImapError::NoUidValidity);
             };
+            if let Some(folder) = &mut self.folder {
+                folder.uid_validity = Some(uid_validity);
+            }
             Ok(SelectedFolder {
                 uid_validity,
                 uid_next: told.uid_next,
@@ -114,7 +121,11 @@ impl Session {
         })
     }
 
-    async fn open_folder(&mut self, folder: &str, mode: SelectMode) -> Result<Told, ImapError> {
+    async fn open_folder(
+        &mut self,
+        folder: &str,
+        mode: SelectMode,
+    ) -> Result<OpeningResponses, ImapError> {
         let verb = match mode {
             SelectMode::ReadOnly => "EXAMINE",
             SelectMode::ReadWrite => "SELECT",
@@ -122,17 +133,21 @@ impl Session {
         let command = format!("{verb} {}", quote_mailbox(folder));
         // RFC 3501 §6.3.1: SELECT closes the open folder, also if it fails.
         self.folder = None;
-        let mut told = Told::default();
+        let mut told = OpeningResponses::default();
         let outcome = self
             .run_with(Stage::Select, &command, |reply| told.take_note(&reply))
             .await?;
         told.take_codes(&outcome);
         told.is_read_only = mode == SelectMode::ReadOnly || outcome.argument("READ-ONLY").is_some();
-        self.folder = Some(OpenFolder::new(told.exists, told.uid_next));
+        self.folder = Some(FolderUpdates::new(told.exists, told.uid_next));
         Ok(told)
     }
 
-    async fn ask_status(&mut self, folder: &str, told: &mut Told) -> Result<(), ImapError> {
+    async fn ask_status(
+        &mut self,
+        folder: &str,
+        told: &mut OpeningResponses,
+    ) -> Result<(), ImapError> {
         let name = quote_mailbox(folder);
         let command = format!("STATUS {name} (UIDVALIDITY UIDNEXT)");
         let asked = self
@@ -150,6 +165,7 @@ impl Session {
         let offered = self.capabilities();
         if offered.has(Capability::SpecialUse) && offered.has(Capability::ListExtended) {
             match self.list(r#"LIST "" "*" RETURN (SPECIAL-USE)"#).await {
+                // Builds of Exchange differ in which forms of LIST they take.
                 Err(ImapError::Refused { .. }) => {}
                 other => return other,
             }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::command::{Running, Settled};
+use super::command::{MatchedReply, RunningCommand};
 use super::error::{ImapError, Stage};
 use super::reply::Reply;
 use super::session::Session;
@@ -45,6 +45,7 @@ impl Session {
         if self.folder.is_none() {
             return Err(ImapError::NoFolder);
         }
+        // Yahoo and AOL have none.
         if !self.capabilities().has_idle() {
             return Err(ImapError::Unsupported { capability: "IDLE" });
         }
@@ -71,14 +72,14 @@ impl Session {
     }
 
     /// Waits for `+`. What is pushed before it is kept like any other change.
-    async fn await_consent(&mut self, running: &Running) -> Result<(), ImapError> {
+    async fn await_consent(&mut self, running: &RunningCommand) -> Result<(), ImapError> {
         let deadline = Instant::now() + self.command_limit(Stage::Idle);
         loop {
             let reply = self.next_reply(Stage::Idle, deadline).await?;
             match self.settle(running, reply) {
-                Settled::Done(outcome) => return Err(refused(outcome.err())),
-                Settled::Data(Reply::Continue(_)) => return Ok(()),
-                Settled::Data(_) => {}
+                MatchedReply::Done(outcome) => return Err(refused(outcome.err())),
+                MatchedReply::Data(Reply::Continue(_)) => return Ok(()),
+                MatchedReply::Data(_) => {}
             }
         }
     }
@@ -86,7 +87,7 @@ impl Session {
     /// Returns `None` if the server ended the waiting without being asked.
     async fn wait_for_change(
         &mut self,
-        running: &Running,
+        running: &RunningCommand,
         until: Instant,
         mut wake: Pin<&mut (impl Future<Output = ()> + Send)>,
     ) -> Result<Option<IdleEnd>, ImapError> {
@@ -100,7 +101,7 @@ impl Session {
                 () = sleep_until(until) => return Ok(Some(IdleEnd::TimeUp)),
                 reply = self.next_reply(Stage::Idle, until + FAR) => reply?,
             };
-            if let Settled::Done(outcome) = self.settle(running, reply) {
+            if let MatchedReply::Done(outcome) = self.settle(running, reply) {
                 self.wire.set_idle(false);
                 return outcome.map(|_| None);
             }
@@ -108,13 +109,14 @@ impl Session {
         Ok(Some(IdleEnd::Changed))
     }
 
-    async fn end_idle(&mut self, running: &Running) -> Result<(), ImapError> {
+    async fn end_idle(&mut self, running: &RunningCommand) -> Result<(), ImapError> {
         self.wire.set_idle(false);
         let deadline = Instant::now() + self.command_limit(Stage::Idle);
+        // RFC 2177: without a tag; the tagged reply to IDLE follows.
         self.send(Stage::Idle, b"DONE\r\n").await?;
         loop {
             let reply = self.next_reply(Stage::Idle, deadline).await?;
-            if let Settled::Done(outcome) = self.settle(running, reply) {
+            if let MatchedReply::Done(outcome) = self.settle(running, reply) {
                 return outcome.map(drop);
             }
         }
@@ -144,7 +146,7 @@ async fn pause(until: Instant, wake: Pin<&mut (impl Future<Output = ()> + Send)>
 fn refused(error: Option<ImapError>) -> ImapError {
     error.unwrap_or(ImapError::Refused {
         stage: Stage::Idle,
-        refusal: super::Refusal::No,
+        refusal: super::RefusalStatus::No,
         code: None,
         text: crate::ServerText::default(),
     })

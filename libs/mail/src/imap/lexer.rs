@@ -64,6 +64,11 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Returns whether nothing is left of the line: [`Self::next`] also ends where the grammar does.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rest.trim_ascii().is_empty()
+    }
+
     /// Skips the rest of a value whose first token was taken; a list with all that is nested in it.
     pub(super) fn skip_value(&mut self, first: Token<'_>) -> Option<()> {
         if first != Token::Open {

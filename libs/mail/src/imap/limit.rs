@@ -63,6 +63,14 @@ impl ImapLimits {
         self.bounds_with_body(0)
     }
 
+    /// Returns the bounds under which a body of any length is read piece by piece.
+    pub(super) const fn bounds_without_literal(&self) -> Bounds {
+        Bounds {
+            literal: 0,
+            ..self.bounds()
+        }
+    }
+
     /// Returns the bounds while bodies of up to `body_bytes` are expected.
     pub(super) const fn bounds_with_body(&self, body_bytes: usize) -> Bounds {
         let literal_bytes = if body_bytes > self.literal_bytes {

@@ -1,7 +1,7 @@
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
 
-use super::command::{Running, Settled};
+use super::command::{MatchedReply, RunningCommand};
 use super::error::{ImapError, Stage};
 use super::guard::GuardError;
 use super::reply::{BodyValue, FetchReply, Reply};
@@ -20,7 +20,7 @@ impl Session {
     /// the range, `slice_bytes` are read and the rest stays open. Any other failure is returned as it is.
     pub(super) async fn open_body(
         &mut self,
-        running: &Running,
+        running: &RunningCommand,
         error: ImapError,
         asked: &[u32],
         slice_bytes: usize,
@@ -42,6 +42,7 @@ impl Session {
         let uid = fetched.uid.or(only).filter(|uid| asked.contains(uid));
         let uid = uid.ok_or(error)?;
         let mut body = OpenBody::new(&running.tag, uid, announced);
+        body.announced = fetched.size.map(u64::from);
         let bytes = self.read_body(&mut body, slice_bytes).await?;
         fetched.uid = Some(uid);
         fetched.body = Some(BodyValue::Bytes {
@@ -49,6 +50,7 @@ impl Session {
             origin: None,
         });
         self.open_body = Some(body);
+        self.has_broken_ranges = true;
         Ok(fetched)
     }
 
@@ -129,7 +131,7 @@ impl Session {
     /// Passes over all that answers the command after the body. Other mails of it are asked for again.
     async fn finish_body(&mut self, body: &mut OpenBody) -> Result<(), ImapError> {
         let deadline = self.body_deadline();
-        let running = Running {
+        let running = RunningCommand {
             stage: Stage::Fetch,
             tag: body.tag.clone(),
         };
@@ -145,7 +147,7 @@ impl Session {
             match next {
                 Ok(None) => is_tail = false,
                 Ok(Some(reply)) => {
-                    body.is_over = matches!(self.settle(&running, reply), Settled::Done(_));
+                    body.is_over = matches!(self.settle(&running, reply), MatchedReply::Done(_));
                 }
                 Err(ImapError::Excess {
                     source: GuardError::LiteralTooLarge { announced, .. },

@@ -3,23 +3,25 @@ use bytes::Bytes;
 use super::capability::Capabilities;
 use super::lexer::{Lexer, Token};
 use super::listed_folder::ListedFolder;
+use crate::ServerText;
 
 mod fetch;
 mod folder_status;
+mod search;
 mod status;
 
 pub(super) use fetch::{BodyValue, FetchReply};
 pub(super) use folder_status::FolderStatus;
-pub(super) use status::{Outcome, Status};
+pub(super) use status::{Status, StatusResponse};
 
 /// One response of the server, as far as we have a use for it.
 #[derive(Debug)]
 pub(super) enum Reply {
     Tagged {
         tag: String,
-        outcome: Outcome,
+        outcome: StatusResponse,
     },
-    Status(Outcome),
+    Status(StatusResponse),
     Continue(Bytes),
     Capability(Capabilities),
     Exists(u32),
@@ -31,7 +33,10 @@ pub(super) enum Reply {
     BrokenFetch {
         uid: Option<u32>,
     },
+    /// The UIDs of SEARCH or ESEARCH.
     Search(Vec<u32>),
+    /// One of them that fits no grammar: what it found is not known.
+    BrokenSearch(ServerText),
     List(ListedFolder),
     FolderStatus(FolderStatus),
     /// Data that we did not ask for or do not understand; the RFC wants it skipped.
@@ -58,7 +63,7 @@ fn trim(bytes: &[u8]) -> &[u8] {
 fn tagged(bytes: &[u8]) -> Option<Reply> {
     let space = bytes.iter().position(|byte| *byte == b' ')?;
     let (tag, rest) = bytes.split_at_checked(space)?;
-    let outcome = Outcome::read(rest)?;
+    let outcome = StatusResponse::read(rest)?;
     Some(Reply::Tagged {
         tag: String::from_utf8_lossy(tag).into_owned(),
         outcome,
@@ -66,7 +71,7 @@ fn tagged(bytes: &[u8]) -> Option<Reply> {
 }
 
 fn untagged(frame: &Bytes, rest: &[u8]) -> Reply {
-    if let Some(outcome) = Outcome::read(rest) {
+    if let Some(outcome) = StatusResponse::read(rest) {
         return Reply::Status(outcome);
     }
     let mut lexer = Lexer::new(rest);
@@ -74,7 +79,12 @@ fn untagged(frame: &Bytes, rest: &[u8]) -> Reply {
         Some(Token::Atom(word)) if word.first().is_some_and(u8::is_ascii_digit) => {
             numbered(frame, Token::Atom(word), lexer)
         }
-        Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"SEARCH") => search(lexer),
+        Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"SEARCH") => {
+            found(frame, search::read_search(lexer))
+        }
+        Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"ESEARCH") => {
+            found(frame, search::read_esearch(lexer))
+        }
         Some(Token::Atom(word)) if word.eq_ignore_ascii_case(b"LIST") => {
             ListedFolder::read(frame).map_or(Reply::Other, Reply::List)
         }
@@ -106,9 +116,11 @@ fn numbered(frame: &Bytes, number: Token<'_>, mut lexer: Lexer<'_>) -> Reply {
     }
 }
 
-fn search(mut lexer: Lexer<'_>) -> Reply {
-    let numbers = std::iter::from_fn(|| lexer.next()?.number::<u32>());
-    Reply::Search(numbers.filter(|uid| *uid > 0).collect())
+fn found(frame: &Bytes, uids: Option<Vec<u32>>) -> Reply {
+    uids.map_or_else(
+        || Reply::BrokenSearch(ServerText::new(frame)),
+        Reply::Search,
+    )
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::error::{ImapError, Stage};
 use super::name::quote;
 use super::reply::Reply;
 use super::sequence::uid_sets;
-use super::session::{OpenFolder, Session};
+use super::session::{FolderUpdates, Session};
 use crate::ServerText;
 
 /// Maximum UIDs that one call returns and one command asks for.
@@ -40,11 +40,10 @@ impl Session {
         let Some(first) = last_uid.checked_add(1) else {
             return Ok(Vec::new());
         };
-        // There are servers that refuse to search an empty folder.
-        if folder.is_empty() {
+        if folder.is_empty_from(first) {
             return Ok(Vec::new());
         }
-        if is_answer_small(folder, first) {
+        if folder.is_empty() || is_answer_small(folder, first) {
             match self.search_after(first).await {
                 // There are servers that refuse a set of which nothing exists.
                 Err(error) if folder.is_counted && is_about_the_set(&error) => {}
@@ -81,11 +80,15 @@ impl Session {
         if value.is_empty() || !is_printable(value) || !is_printable(header) {
             return Err(ImapError::InvalidSearchTerm);
         }
-        if self.folder.ok_or(ImapError::NoFolder)?.is_empty() {
+        let folder = self.folder.ok_or(ImapError::NoFolder)?;
+        if folder.is_empty_from(1) {
             return Ok(Vec::new());
         }
         let command = format!("UID SEARCH HEADER {} {}", quote(header), quote(value));
-        self.search(&command).await
+        match self.search(&command).await {
+            Err(error) if folder.is_empty() && is_about_the_set(&error) => Ok(Vec::new()),
+            other => other,
+        }
     }
 
     /// Returns which of these the folder has, ascending.
@@ -111,22 +114,27 @@ impl Session {
         let most = self.limits.line_bytes;
         let mut uids = Vec::new();
         let mut is_too_much = false;
-        self.run_with(Stage::Search, command, |reply| {
-            if let Reply::Search(found) = reply {
+        let mut broken = None;
+        self.run_with(Stage::Search, command, |reply| match reply {
+            Reply::Search(found) => {
                 is_too_much |= uids.len() + found.len() > most;
                 if !is_too_much {
                     uids.extend(found);
                 }
             }
+            Reply::BrokenSearch(line) => broken = Some(line),
+            _ => {}
         })
         .await?;
-        if is_too_much {
+        // Taken for an answer that finds nothing, it would stay unnoticed for ever.
+        if is_too_much || broken.is_some() {
             self.is_ready = false;
             return Err(ImapError::Unreadable {
                 stage: Stage::Search,
-                text: ServerText::default(),
+                text: broken.unwrap_or_default(),
             });
         }
+        // RFC 3501 §7.2.5 prescribes no order.
         uids.sort_unstable();
         uids.dedup();
         Ok(uids)
@@ -161,6 +169,7 @@ impl Session {
             match self.uids_at(middle, middle).await?.first() {
                 Some(uid) if *uid >= first => high = middle,
                 Some(_) => low = middle + 1,
+                // FETCH of a mail that is gone answers with nothing, which is no error.
                 None => return Ok(None),
             }
         }
@@ -170,20 +179,27 @@ impl Session {
     /// Returns the UIDs at positions `from` to `to`, ascending.
     async fn uids_at(&mut self, from: u32, to: u32) -> Result<Vec<u32>, ImapError> {
         let mut uids = Vec::new();
+        let mut is_broken = false;
         self.run_with(
             Stage::Search,
             &format!("FETCH {from}:{to} (UID)"),
-            |reply| {
-                if let Reply::Fetch(fetched) = reply
-                    && (from..=to).contains(&fetched.sequence)
-                    && let Some(uid) = fetched.uid
-                    && uids.len() <= WINDOW as usize
-                {
-                    uids.push(uid);
+            |reply| match reply {
+                Reply::Fetch(fetched) if (from..=to).contains(&fetched.sequence) => {
+                    uids.extend(fetched.uid.filter(|_| uids.len() <= WINDOW as usize));
                 }
+                Reply::BrokenFetch { .. } => is_broken = true,
+                _ => {}
             },
         )
         .await?;
+        if is_broken {
+            // It is of a mail that would be passed over.
+            self.is_ready = false;
+            return Err(ImapError::Unreadable {
+                stage: Stage::Search,
+                text: ServerText::default(),
+            });
+        }
         uids.sort_unstable();
         uids.dedup();
         Ok(uids)
@@ -191,7 +207,7 @@ impl Session {
 }
 
 /// Whether a plain search can answer with no more than about one window.
-fn is_answer_small(folder: OpenFolder, first: u32) -> bool {
+fn is_answer_small(folder: FolderUpdates, first: u32) -> bool {
     let is_gap_small = folder
         .uid_next
         // One below what was received says nothing of how much there is.

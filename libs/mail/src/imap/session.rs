@@ -15,9 +15,13 @@ pub struct Session {
     pub(super) wire: Wire,
     pub(super) limits: ImapLimits,
     pub(super) capabilities: Option<Capabilities>,
-    pub(super) folder: Option<OpenFolder>,
+    pub(super) folder: Option<FolderUpdates>,
     pub(super) open_body: Option<OpenBody>,
     pub(super) last_tag: u32,
+    /// The server has answered a question for a part of a mail with something else.
+    pub(super) has_broken_ranges: bool,
+    /// A mail was whole although its announced size is another.
+    pub(super) has_estimates: bool,
     /// Replies to the command under way that had no effect.
     pub(super) idle_talk: u32,
     /// No command is under way and nothing has broken.
@@ -35,6 +39,10 @@ pub(super) struct OpenBody {
     pub(super) left: u64,
     /// The command was answered to its end.
     pub(super) is_over: bool,
+    /// No range was asked for, so that the mail ends where this does.
+    pub(super) is_asked_whole: bool,
+    /// The mail's size as the server tells it.
+    pub(super) announced: Option<u64>,
 }
 
 impl OpenBody {
@@ -45,17 +53,23 @@ impl OpenBody {
             offset: 0,
             left: bytes,
             is_over: false,
+            is_asked_whole: false,
+            announced: None,
         }
     }
 }
 
 /// What we know of the open folder beyond its opening.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OpenFolder {
+pub(super) struct FolderUpdates {
     pub(super) exists: u32,
     /// The server told how many there are.
     pub(super) is_counted: bool,
     pub(super) uid_next: Option<u32>,
+    /// Under which it was opened.
+    pub(super) uid_validity: Option<u64>,
+    /// The server has told another since.
+    pub(super) is_renumbered: bool,
     /// Changed since the last report to the caller.
     pub(super) has_changed: bool,
     /// Mails removed since the opening; sequence numbers shift with each.
@@ -66,7 +80,7 @@ pub(super) struct OpenFolder {
     pub(super) has_unlisted: bool,
 }
 
-impl OpenFolder {
+impl FolderUpdates {
     pub(super) fn new(exists: Option<u32>, uid_next: Option<u32>) -> Self {
         let is_counted = exists.is_some();
         let exists = exists.unwrap_or_default();
@@ -82,6 +96,12 @@ impl OpenFolder {
     /// Returns whether there is nothing to ask for.
     pub(super) const fn is_empty(&self) -> bool {
         self.is_counted && self.exists == 0
+    }
+
+    /// Returns whether there is nothing to ask for from this UID on. There are servers that refuse to search an empty folder,
+    /// and others that call one empty which is not: UIDNEXT may contradict.
+    pub(super) fn is_empty_from(&self, first: u32) -> bool {
+        self.is_empty() && self.uid_next.is_none_or(|next| next <= first)
     }
 
     /// Returns how many mails came since the last look, and begins another.
@@ -102,6 +122,8 @@ impl Session {
             capabilities: None,
             folder: None,
             open_body: None,
+            has_broken_ranges: false,
+            has_estimates: false,
             last_tag: 0,
             idle_talk: 0,
             is_ready: true,

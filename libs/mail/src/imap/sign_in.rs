@@ -6,11 +6,11 @@ use mailmesh_secrets::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 use super::capability::{Capabilities, Capability};
-use super::command::Settled;
-use super::error::{ImapError, Mechanism, Refusal, Stage};
+use super::command::MatchedReply;
+use super::error::{ImapError, Mechanism, RefusalStatus, Stage};
 use super::limit::ImapLimits;
 use super::name::quote;
-use super::reply::{Outcome, Reply, Status};
+use super::reply::{Reply, Status, StatusResponse};
 use super::session::Session;
 use crate::credentials::{oauthbearer, plain, refusal_status, xoauth2};
 use crate::spoken::spoken;
@@ -46,6 +46,7 @@ impl Session {
                 }
                 session = session.start_tls(server).await?;
             }
+            // RFC 3501 §7.1: many servers send the list with the greeting, and then need not be asked.
             if session.capabilities.is_none() {
                 session.run(Stage::Capability, "CAPABILITY").await?;
             }
@@ -124,6 +125,7 @@ impl Session {
                 login,
                 access_token,
             } => {
+                // The standard first (RFC 7628). Gmail and Yahoo offer both, Exchange and Yandex XOAUTH2 alone.
                 if offered.has(Capability::AuthOAuthBearer) {
                     let blob = oauthbearer(login, &server.host, server.port, access_token)
                         .map_err(ImapError::Credentials)?;
@@ -150,6 +152,7 @@ impl Session {
         password: &SecretString,
     ) -> Result<(), ImapError> {
         let blob = plain(login, password).map_err(ImapError::Credentials)?;
+        // RFC 3501 §6.2.3: where LOGINDISABLED is announced, LOGIN must not be sent.
         let may_log_in = !offered.has(Capability::LoginDisabled);
         if offered.has(Capability::AuthPlain) {
             let result = self.authenticate(Mechanism::Plain, &blob).await;
@@ -194,6 +197,7 @@ impl Session {
         blob: &SecretString,
     ) -> Result<(), ImapError> {
         let stage = Stage::SignIn;
+        // RFC 4959: an initial response is for servers that announce SASL-IR; GreenMail takes no other form.
         let is_inline = self.capabilities().has(Capability::SaslIr);
         let command = SecretString::from(if is_inline {
             format!("AUTHENTICATE {mechanism} {}", blob.expose_secret())
@@ -208,20 +212,21 @@ impl Session {
         loop {
             let reply = self.next_reply(stage, deadline).await?;
             match self.settle(&running, reply) {
-                Settled::Done(outcome) => {
+                MatchedReply::Done(outcome) => {
                     return outcome.map(drop).map_err(|error| {
                         sign_in_refused(error, mechanism, exchange.challenge_status)
                     });
                 }
-                Settled::Data(Reply::Continue(challenge)) => match exchange.answer(&challenge) {
-                    Some(Answer::Blob) => {
+                MatchedReply::Data(Reply::Continue(challenge)) => match exchange.answer(&challenge)
+                {
+                    Some(ChallengeResponse::Blob) => {
                         let line = SecretString::from(format!("{}\r\n", blob.expose_secret()));
                         self.send(stage, line.expose_secret().as_bytes()).await?;
                     }
-                    Some(Answer::Acknowledge(line)) => self.send(stage, line).await?,
+                    Some(ChallengeResponse::Acknowledge(line)) => self.send(stage, line).await?,
                     None => return Err(ImapError::TimedOut { stage }),
                 },
-                Settled::Data(_) => {}
+                MatchedReply::Data(_) => {}
             }
         }
     }
@@ -231,7 +236,7 @@ impl Session {
             return Ok(());
         }
         match self.run(Stage::Id, ID).await {
-            Ok(Outcome { .. }) => Ok(()),
+            Ok(StatusResponse { .. }) => Ok(()),
             // ID is optional: its refusal does not end the session.
             Err(error) if error.is_session_healthy() => Ok(()),
             Err(error) => Err(error),
@@ -257,7 +262,7 @@ struct Exchange {
 }
 
 #[derive(Debug)]
-enum Answer {
+enum ChallengeResponse {
     Blob,
     Acknowledge(&'static [u8]),
 }
@@ -273,7 +278,7 @@ impl Exchange {
     }
 
     /// Returns what a challenge is to be answered with; `None` if it is one too many.
-    fn answer(&mut self, challenge: &[u8]) -> Option<Answer> {
+    fn answer(&mut self, challenge: &[u8]) -> Option<ChallengeResponse> {
         self.challenges += 1;
         if self.challenges > MOST_CHALLENGES {
             return None;
@@ -281,11 +286,13 @@ impl Exchange {
         // An empty challenge to a response that went inline: the server ignored it and asks.
         if !self.is_blob_sent || (self.challenges == 1 && challenge.is_empty()) {
             self.is_blob_sent = true;
-            return Some(Answer::Blob);
+            return Some(ChallengeResponse::Blob);
         }
         // The error challenge; the server waits for an answer before it says NO.
         self.challenge_status = refusal_status(challenge);
-        Some(Answer::Acknowledge(match self.mechanism {
+        Some(ChallengeResponse::Acknowledge(match self.mechanism {
+            // RFC 7628 §3.2.3: a lone 0x01. Google wants an empty line for XOAUTH2; `*` gives the exchange up
+            // (RFC 3501 §6.2.2).
             Mechanism::OAuthBearer => b"AQ==\r\n",
             Mechanism::XOAuth2 => b"\r\n",
             Mechanism::Plain | Mechanism::Login => b"*\r\n",
@@ -308,7 +315,7 @@ fn sign_in_refused(
             mechanism,
             // A refused bearer token may be tagged BAD after its challenge was acknowledged.
             refusal: if challenge_status.is_some() {
-                Refusal::No
+                RefusalStatus::No
             } else {
                 refusal
             },

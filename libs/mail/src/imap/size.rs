@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use super::command::Settled;
+use super::command::MatchedReply;
 use super::error::{ImapError, Stage};
 use super::reply::Reply;
 use super::sequence::uid_sets;
@@ -44,14 +44,14 @@ impl Session {
                 .next_reply_within(Stage::Fetch, deadline, silence)
                 .await?;
             match self.settle(&running, reply) {
-                Settled::Done(Err(error)) if is_partial_fetch(&error) => return Ok(()),
-                Settled::Done(outcome) => return outcome.map(drop),
-                Settled::Data(Reply::Fetch(fetched)) => {
+                MatchedReply::Done(Err(error)) if is_partial_fetch(&error) => return Ok(()),
+                MatchedReply::Done(outcome) => return outcome.map(drop),
+                MatchedReply::Data(Reply::Fetch(fetched)) => {
                     if let (Some(uid), Some(size)) = (fetched.uid, fetched.size) {
                         note(uid, size);
                     }
                 }
-                Settled::Data(_) => {}
+                MatchedReply::Data(_) => {}
             }
         }
     }

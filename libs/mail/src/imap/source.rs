@@ -12,8 +12,8 @@ use super::folder::SelectMode;
 use super::idle::IdleEnd;
 use super::session::Session;
 use crate::source::{
-    Applied, Farewell, FetchReport, FetchedMail, FolderAccess, HighestMail, ListedMail, Listing,
-    MailSource, OpenedFolder, PostAction, WaitLimits,
+    Farewell, FetchReport, FetchedMail, FolderAccess, HighestMail, ListedMail, ListingKind,
+    MailSource, OpenedFolder, PostAction, PostActionEffect, WaitLimits,
 };
 use crate::source_error::SourceError;
 
@@ -109,19 +109,23 @@ impl ImapSource {
         Ok(())
     }
 
-    async fn act(&mut self, uids: &[u32], action: &PostAction) -> Result<Applied, SourceError> {
+    async fn act(
+        &mut self,
+        uids: &[u32],
+        action: &PostAction,
+    ) -> Result<PostActionEffect, SourceError> {
         match action {
             PostAction::MarkSeen => self.session.mark_seen(uids).await?,
             PostAction::MoveTo(folder) => self.session.move_to(uids, folder).await?,
             PostAction::Delete => self.session.delete(uids).await?,
         }
-        Ok(Applied::Now)
+        Ok(PostActionEffect::Now)
     }
 }
 
 impl MailSource for ImapSource {
-    fn listing(&self) -> Listing {
-        Listing::AfterOrdinal
+    fn listing(&self) -> ListingKind {
+        ListingKind::AfterOrdinal
     }
 
     fn stays_open(&self) -> bool {
@@ -235,7 +239,7 @@ impl MailSource for ImapSource {
         &'a mut self,
         ordinals: &'a [u64],
         action: &'a PostAction,
-    ) -> BoxFuture<'a, Result<Applied, SourceError>> {
+    ) -> BoxFuture<'a, Result<PostActionEffect, SourceError>> {
         Box::pin(async move { self.act(&uids(ordinals), action).await })
     }
 

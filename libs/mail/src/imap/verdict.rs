@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict, VerdictKind};
+use mailmesh_domain::{Diagnosis, FailureCause, Verdict, VerdictKind};
 
-use super::error::{ImapError, Refusal, Stage};
+use super::error::{ImapError, RefusalStatus, Stage};
 
 /// Upper bound of a server's own backoff hint.
 const LONGEST_BACKOFF: Duration = Duration::from_mins(15);
@@ -17,13 +17,23 @@ enum TokenState {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Judgement {
-    verdict: Verdict,
+    diagnosis: Diagnosis,
     token: TokenState,
 }
 
-const fn fine(verdict: Verdict) -> Judgement {
+impl Judgement {
+    fn verdict(self) -> Verdict {
+        self.diagnosis.verdict()
+    }
+}
+
+const fn fine(cause: FailureCause) -> Judgement {
+    of(Diagnosis::new(cause))
+}
+
+const fn of(diagnosis: Diagnosis) -> Judgement {
     Judgement {
-        verdict,
+        diagnosis,
         token: TokenState::NotAtFault,
     }
 }
@@ -34,73 +44,113 @@ const TEXTS: &[(&str, Judgement)] = &[
     // licence, too many connections, and twice a fault of the service: bounded tries, then a person.
     (
         "user is authenticated but not connected",
-        fine(Verdict {
-            who: MustAct::TenantAdministrator,
-            ..Verdict::unknown()
-        }),
+        fine(FailureCause::MailboxNotConnected),
     ),
     // Exchange, as BYE in IDLE or as the tagged end of SELECT and SEARCH.
     ("accesstokenexpired", STALE),
     // Gmail ends a session with its token, after about an hour.
     ("session expired, please login again", STALE),
     // Exchange, without the hint that is read apart.
-    ("request is throttled", fine(Verdict::throttled(None))),
-    // Gmail: `NO [ALERT] Too many simultaneous connections. (Failure)`, 15 per account.
+    ("request is throttled", fine(FailureCause::Throttled)),
+    // Gmail: `NO [ALERT] Too many simultaneous connections. (TransportFailure)`, 15 per account.
     (
         "too many simultaneous connections",
-        fine(Verdict::throttled(Some(Duration::from_mins(1)))),
+        of(Diagnosis::new(FailureCause::Throttled).after(Duration::from_mins(1))),
     ),
     // Gmail's daily bandwidth, when the code is missing.
     (
         "exceeded command or bandwidth limits",
-        fine(Verdict::throttled(None)),
+        fine(FailureCause::Throttled),
     ),
     // Gmail: the user has switched IMAP off.
     (
         "not enabled for imap use",
-        fine(Verdict::needs_administrator(MustAct::MailboxOwner)),
+        fine(FailureCause::ProtocolSwitchedOff),
     ),
     // Gmail, for passwords of accounts with two-step verification.
     (
         "application-specific password required",
-        fine(Verdict::needs_administrator(MustAct::MailboxOwner)),
+        fine(FailureCause::AppPasswordWanted),
     ),
     // Exchange: `Server Unavailable. 15`, often without a proper tag.
-    ("server unavailable", fine(Verdict::transient())),
+    ("server unavailable", fine(FailureCause::Transient)),
 ];
 
 const STALE: Judgement = Judgement {
-    verdict: Verdict::transient(),
+    diagnosis: Diagnosis::new(FailureCause::Transient),
     token: TokenState::Stale,
 };
 
 impl ImapError {
-    /// Returns what the failure means and who must act.
-    pub fn verdict(&self) -> Verdict {
-        match self {
-            Self::Connect(error) => error.verdict(),
-            Self::Credentials(error) => error.verdict(),
-            Self::SignInRefused { .. } | Self::Refused { .. } | Self::Bye { .. } => {
-                self.judge().verdict
-            }
-            Self::Unreadable { .. } => self.judge().verdict,
+    /// Returns what the failure is caused by, and the server's hint on when to come back.
+    pub fn diagnosis(&self) -> Diagnosis {
+        let cause = match self {
+            Self::Refused {
+                stage: Stage::Select,
+                ..
+            } => return self.of_folder(),
+            Self::SignInRefused { .. }
+            | Self::Refused { .. }
+            | Self::Bye { .. }
+            | Self::Unreadable { .. } => return self.of_reply(),
+            Self::Connect(error) => error.failure_cause(),
+            Self::Credentials(error) => error.failure_cause(),
+            // A port that wants TLS from the first byte waits for it in silence.
+            Self::TimedOut {
+                stage: Stage::Greeting,
+            } => FailureCause::ServerSilent,
             Self::ConnectionLost { .. }
             | Self::TimedOut { .. }
             | Self::TalksOnly { .. }
             | Self::KeepsChanging
+            | Self::Renumbered
             | Self::NotTaken
-            | Self::Closed => Verdict::transient(),
-            Self::Excess { .. } | Self::MailUnreadable => Verdict::unknown(),
-            Self::NoMechanism
-            | Self::OtherProtocol { .. }
-            | Self::StartTlsTampered
-            | Self::PreAuthBeforeTls => Verdict::needs_administrator(MustAct::Administrator),
-            Self::NoUidValidity { .. }
+            | Self::Closed => FailureCause::Transient,
+            Self::Excess { .. } | Self::MailUnreadable | Self::MailCutShort { .. } => {
+                FailureCause::ServerFault
+            }
+            Self::NoMechanism => FailureCause::NoMechanism,
+            Self::OtherProtocol { .. } => FailureCause::OtherProtocol,
+            Self::StartTlsTampered | Self::PreAuthBeforeTls => FailureCause::TlsTampered,
+            Self::NoUidValidity
             | Self::Unsupported { .. }
             | Self::NoFolder
             | Self::MailGone
-            | Self::InvalidSearchTerm => Verdict::permanent(MustAct::Administrator),
+            | Self::InvalidSearchTerm => FailureCause::ServerUnfit,
+        };
+        cause.into()
+    }
+
+    /// What a server answers to a command that it should know, behind the sign-in, no setting of an account explains.
+    fn of_reply(&self) -> Diagnosis {
+        let judged = self.judge().diagnosis;
+        let is_signed_in = match self {
+            Self::Refused { stage, .. } | Self::Unreadable { stage, .. } => matches!(
+                stage,
+                Stage::Select | Stage::Search | Stage::Fetch | Stage::Noop | Stage::Idle
+            ),
+            _ => false,
+        };
+        if is_signed_in && judged.cause == FailureCause::Unknown {
+            FailureCause::ServerFault.into()
+        } else {
+            judged
         }
+    }
+
+    /// Servers refuse a folder that is not there in words of their own, most without a code.
+    fn of_folder(&self) -> Diagnosis {
+        let judged = self.judge().diagnosis;
+        match judged.cause {
+            FailureCause::Unknown => FailureCause::FolderRefused.into(),
+            FailureCause::ServerUnfit => FailureCause::NoSuchFolder.into(),
+            _ => judged,
+        }
+    }
+
+    /// Returns what the failure means and who must act, as long as nobody is to be told of it.
+    pub fn verdict(&self) -> Verdict {
+        self.diagnosis().verdict()
     }
 
     /// Returns whether the access token was refused: refresh it once, and if that one is refused too, sign in anew.
@@ -129,9 +179,9 @@ impl ImapError {
         };
         let is_reason_known = judge_reply(code.as_deref(), text.as_str()).is_some();
         match refusal {
-            Refusal::Bad => code.is_none() && !is_reason_known,
+            RefusalStatus::Bad => code.is_none() && !is_reason_known,
             // RFC 9051 §6.2.2 lets a server refuse a mechanism with NO, as it refuses credentials.
-            Refusal::No => {
+            RefusalStatus::No => {
                 let text = text.as_str().to_ascii_lowercase();
                 code.as_deref() == Some("CANNOT") || text.contains("unsupported authentication")
             }
@@ -152,7 +202,7 @@ impl ImapError {
                 ..
             } => judge_reply(code.as_deref(), text.as_str()).is_none_or(|judgement| {
                 // A refusal that concerns more than IDLE shows again at the next poll.
-                let kind = judgement.verdict.kind;
+                let kind = judgement.verdict().kind;
                 matches!(
                     kind,
                     VerdictKind::Permanent | VerdictKind::NeedsAdministrator
@@ -168,10 +218,11 @@ impl ImapError {
             self,
             Self::Refused { .. }
                 | Self::Unsupported { .. }
-                | Self::NoUidValidity { .. }
+                | Self::NoUidValidity
                 | Self::NoFolder
                 | Self::MailGone
                 | Self::MailUnreadable
+                | Self::MailCutShort { .. }
                 | Self::KeepsChanging
                 | Self::InvalidSearchTerm
         )
@@ -198,32 +249,31 @@ impl ImapError {
             } => judge_reply(code.as_deref(), text.as_str())
                 .unwrap_or_else(|| judge_sign_in(mechanism.is_oauth2(), *refusal, code.as_deref())),
             Self::Refused { code, text, .. } => judge_reply(code.as_deref(), text.as_str())
-                .unwrap_or_else(|| fine(Verdict::unknown())),
+                .unwrap_or_else(|| fine(FailureCause::Unknown)),
             Self::Bye { code, text, .. } => judge_reply(code.as_deref(), text.as_str())
-                .unwrap_or_else(|| fine(Verdict::transient())),
+                .unwrap_or_else(|| fine(FailureCause::Transient)),
             Self::Unreadable { text, .. } => {
-                judge_reply(None, text.as_str()).unwrap_or_else(|| fine(Verdict::unknown()))
+                judge_reply(None, text.as_str()).unwrap_or_else(|| fine(FailureCause::Unknown))
             }
-            _ => fine(Verdict::unknown()),
+            _ => fine(FailureCause::Unknown),
         }
     }
 }
 
 /// Exchange refuses tokens with a bare `NO AUTHENTICATE failed.`, Gmail with a code.
-fn judge_sign_in(is_oauth2: bool, refusal: Refusal, code: Option<&str>) -> Judgement {
+fn judge_sign_in(is_oauth2: bool, refusal: RefusalStatus, code: Option<&str>) -> Judgement {
     let is_about_credentials = matches!(
         (refusal, code),
-        (_, Some("AUTHENTICATIONFAILED" | "EXPIRED")) | (Refusal::No, None | Some("ALERT"))
+        (_, Some("AUTHENTICATIONFAILED" | "EXPIRED")) | (RefusalStatus::No, None | Some("ALERT"))
     );
     match (is_about_credentials, is_oauth2, refusal) {
         (true, true, _) => Judgement {
-            verdict: Verdict::needs_sign_in(),
+            diagnosis: FailureCause::TokenRefused.into(),
             token: TokenState::Refused,
         },
-        (true, false, _) | (false, _, Refusal::Bad) => {
-            fine(Verdict::needs_administrator(MustAct::Administrator))
-        }
-        (false, _, Refusal::No) => fine(Verdict::unknown()),
+        (true, false, _) => fine(FailureCause::PasswordRefused),
+        (false, _, RefusalStatus::Bad) => fine(FailureCause::SignInUnfit),
+        (false, _, RefusalStatus::No) => fine(FailureCause::Unknown),
     }
 }
 
@@ -231,27 +281,24 @@ fn judge_sign_in(is_oauth2: bool, refusal: Refusal, code: Option<&str>) -> Judge
 fn judge_reply(code: Option<&str>, text: &str) -> Option<Judgement> {
     let text = text.to_ascii_lowercase();
     if let Some(delay) = backoff(&text) {
-        return Some(fine(Verdict::throttled(Some(delay))));
+        return Some(of(Diagnosis::new(FailureCause::Throttled).after(delay)));
     }
     if let Some((_, judgement)) = TEXTS.iter().find(|(known, _)| text.contains(known)) {
         return Some(*judgement);
     }
-    let verdict = match code? {
-        "UNAVAILABLE" | "INUSE" | "SERVERBUG" | "EXPUNGEISSUED" => Verdict::transient(),
+    Some(fine(match code? {
+        "UNAVAILABLE" | "INUSE" | "SERVERBUG" | "EXPUNGEISSUED" => FailureCause::Transient,
         // Gmail means bandwidth by OVERQUOTA, and we never store.
-        "OVERQUOTA" | "LIMIT" | "THROTTLED" => Verdict::throttled(None),
-        "AUTHORIZATIONFAILED" | "PRIVACYREQUIRED" | "NONEXISTENT" | "TRYCREATE" => {
-            Verdict::needs_administrator(MustAct::Administrator)
-        }
-        "NOPERM" | "CONTACTADMIN" => Verdict::needs_administrator(MustAct::TenantAdministrator),
+        "OVERQUOTA" | "LIMIT" | "THROTTLED" => FailureCause::Throttled,
+        "AUTHORIZATIONFAILED" => FailureCause::LoginNotAllowed,
+        "PRIVACYREQUIRED" => FailureCause::SignInUnfit,
+        "NONEXISTENT" | "TRYCREATE" => FailureCause::NoSuchFolder,
+        "NOPERM" | "CONTACTADMIN" => FailureCause::TenantForbids,
         // Gmail wants the owner to pass a check in the browser.
-        "WEBALERT" => Verdict::needs_administrator(MustAct::MailboxOwner),
-        "CANNOT" | "CLIENTBUG" | "CORRUPTION" | "ALREADYEXISTS" => {
-            Verdict::permanent(MustAct::Administrator)
-        }
+        "WEBALERT" => FailureCause::BrowserCheckWanted,
+        "CANNOT" | "CLIENTBUG" | "CORRUPTION" | "ALREADYEXISTS" => FailureCause::ServerUnfit,
         _ => return None,
-    };
-    Some(fine(verdict))
+    }))
 }
 
 /// Exchange: `BAD Request is throttled. Suggested Backoff Time: 92415 milliseconds`.
@@ -270,7 +317,7 @@ fn backoff(text: &str) -> Option<Duration> {
 pub(super) fn is_partial_fetch(error: &ImapError) -> bool {
     matches!(
         error,
-        ImapError::Refused { refusal: Refusal::No, text, .. }
+        ImapError::Refused { refusal: RefusalStatus::No, text, .. }
             if text.as_str().to_ascii_lowercase().contains("no longer exist")
     )
 }

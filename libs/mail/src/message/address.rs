@@ -11,7 +11,7 @@ const MAX_WRITTEN: usize = 4 * 254;
 
 /// A mail address with the name shown beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mailbox {
+pub struct NamedAddress {
     /// The display name.
     pub name: Option<String>,
     /// The address, such as `jane@example.com`.
@@ -200,7 +200,7 @@ mod tests {
             ("a@[IPv6:2001:db8::1]", None, "a@[IPv6:2001:db8::1]"),
             ("o'neil+x=y@b.c", None, "o'neil+x=y@b.c"),
         ] {
-            let mailbox = Mailbox::parse(text).unwrap();
+            let mailbox = NamedAddress::parse(text).unwrap();
             assert_eq!(mailbox.name.as_deref(), name, "{text}");
             assert_eq!(mailbox.address, address, "{text}");
         }
@@ -210,7 +210,7 @@ mod tests {
     fn addresses_of_rfc_5321_are_read_where_lettre_refuses_them() {
         for text in [r#""a b"@example.com"#, "a@[192.0.2.1]"] {
             assert!(text.parse::<lettre::message::Mailbox>().is_err());
-            assert_eq!(Mailbox::parse(text).unwrap().address, text);
+            assert_eq!(NamedAddress::parse(text).unwrap().address, text);
         }
     }
 
@@ -242,28 +242,28 @@ mod tests {
             "a@192.0.2.1]",
         ] {
             assert_eq!(
-                Mailbox::parse(text),
+                NamedAddress::parse(text),
                 Err(AddressProblem::Malformed),
                 "{text}"
             );
         }
         let long = format!("a@{}.example", "b.".repeat(130));
-        assert_eq!(Mailbox::parse(&long), Err(AddressProblem::Malformed));
+        assert_eq!(NamedAddress::parse(&long), Err(AddressProblem::Malformed));
         let long = format!("{}@b.c", "a".repeat(251));
-        assert_eq!(Mailbox::parse(&long), Err(AddressProblem::Malformed));
+        assert_eq!(NamedAddress::parse(&long), Err(AddressProblem::Malformed));
         let long = format!("a@{}.example", "ü".repeat(1_000_000));
-        assert_eq!(Mailbox::parse(&long), Err(AddressProblem::Malformed));
+        assert_eq!(NamedAddress::parse(&long), Err(AddressProblem::Malformed));
         let notification = format!("reply+{}@b.c", "a".repeat(100));
-        assert!(Mailbox::parse(&notification).is_ok());
+        assert!(NamedAddress::parse(&notification).is_ok());
         for text in ["a@b.c\r\nRCPT TO:<x@y.z>", "a\0@b.c", "J\n <a@b.c>"] {
             assert_eq!(
-                Mailbox::parse(text),
+                NamedAddress::parse(text),
                 Err(AddressProblem::ControlCharacter),
                 "{text}"
             );
         }
         assert_eq!(
-            Mailbox::parse("zoë@b.c"),
+            NamedAddress::parse("zoë@b.c"),
             Err(AddressProblem::NonAsciiLocalPart)
         );
     }

@@ -3,18 +3,18 @@
 mod token;
 
 use self::token::{Token, Tokens};
-use super::address::{Mailbox, canonical_address, canonical_local_part};
+use super::address::{NamedAddress, canonical_address, canonical_local_part};
 use super::encoded_word::header_text;
 
 /// Reads an unfolded value and hands each mailbox to `take` until that returns false.
 ///
 /// An address that cannot be sent to is left empty, and its text is the name where there is none. One without a domain
 /// stays, as that of a program on the same host.
-pub(super) fn read(value: &[u8], take: impl FnMut(Mailbox) -> bool) {
-    let mut reader = Reader {
+pub(super) fn read(value: &[u8], take: impl FnMut(NamedAddress) -> bool) {
+    let mut reader = ListReader {
         take,
         is_stopped: false,
-        entry: Entry::default(),
+        entry: ListEntry::default(),
         pending: Vec::new(),
     };
     let mut tokens = Tokens::new(value);
@@ -26,6 +26,13 @@ pub(super) fn read(value: &[u8], take: impl FnMut(Mailbox) -> bool) {
             Token::Open => reader.open(token::angle(&mut tokens)),
             Token::Close => {}
             Token::Comment(comment) => reader.entry.comment = Some(comment),
+            // Programs that show a mail's header write `Ann [mailto:a@b.c]`, and people copy it.
+            Token::Literal(literal) if reader.entry.words.last() != Some(&Token::At) => {
+                match address_in_brackets(literal) {
+                    Some(address) => reader.open(address),
+                    None => reader.entry.push(token),
+                }
+            }
             other => reader.entry.push(other),
         }
         if reader.is_stopped {
@@ -36,9 +43,22 @@ pub(super) fn read(value: &[u8], take: impl FnMut(Mailbox) -> bool) {
     reader.flush_pending();
 }
 
+fn address_in_brackets(literal: &[u8]) -> Option<String> {
+    let inner = std::str::from_utf8(literal).ok()?;
+    let inner = inner.trim_matches(['[', ']']).trim();
+    let address = inner.strip_prefix("mailto:").unwrap_or(inner);
+    (address.contains('@') && canonical_address(address).is_ok()).then(|| address.to_owned())
+}
+
+/// Characters without a width, which come along with what is copied from pages.
+const INVISIBLE: [char; 9] = [
+    '\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{200e}', '\u{200f}', '\u{2060}', '\u{feff}',
+    '\u{202c}',
+];
+
 /// What stands between two separators.
 #[derive(Debug, Default)]
-struct Entry<'a> {
+struct ListEntry<'a> {
     words: Vec<Token<'a>>,
     angle: Option<String>,
     /// Words behind the angle brackets.
@@ -46,7 +66,7 @@ struct Entry<'a> {
     comment: Option<&'a [u8]>,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> ListEntry<'a> {
     fn push(&mut self, token: Token<'a>) {
         if self.angle.is_some() {
             self.after.push(token);
@@ -61,20 +81,20 @@ const MAX_PENDING: usize = 3;
 
 /// Words before a comma, which may be the beginning of a name: `Example, Ann <ann@example.org>`.
 #[derive(Debug)]
-struct Pending {
+struct PendingWords {
     name: String,
     /// The same as an address without a domain.
     address: Option<String>,
 }
 
-struct Reader<'a, F> {
+struct ListReader<'a, F> {
     take: F,
     is_stopped: bool,
-    entry: Entry<'a>,
-    pending: Vec<Pending>,
+    entry: ListEntry<'a>,
+    pending: Vec<PendingWords>,
 }
 
-impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
+impl<F: FnMut(NamedAddress) -> bool> ListReader<'_, F> {
     fn open(&mut self, address: String) {
         if self.entry.angle.is_some() {
             // No comma between two mailboxes: what stands between them names the second.
@@ -93,7 +113,7 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
         if is_address || self.entry.angle.is_some() {
             self.end_entry(false);
         } else {
-            self.entry = Entry::default();
+            self.entry = ListEntry::default();
         }
     }
 
@@ -151,7 +171,7 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
                 self.give_pending(first);
             }
             let name = words;
-            self.pending.push(Pending { name, address });
+            self.pending.push(PendingWords { name, address });
             return;
         }
         self.flush_pending();
@@ -171,7 +191,7 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
         }
     }
 
-    fn give_pending(&mut self, pending: Pending) {
+    fn give_pending(&mut self, pending: PendingWords) {
         match pending.address {
             Some(address) => self.give(None, address),
             None => self.give(Some(pending.name), String::new()),
@@ -181,11 +201,11 @@ impl<F: FnMut(Mailbox) -> bool> Reader<'_, F> {
     fn give(&mut self, name: Option<String>, address: String) {
         let name = name.filter(|name| !name.is_empty());
         let mailbox = if is_kept(&address) {
-            Mailbox { name, address }
+            NamedAddress { name, address }
         } else {
             without_address(name, &address)
         };
-        if mailbox != Mailbox::default() && !self.is_stopped {
+        if mailbox != NamedAddress::default() && !self.is_stopped {
             self.is_stopped = !(self.take)(mailbox);
         }
     }
@@ -197,26 +217,30 @@ fn is_kept(address: &str) -> bool {
 }
 
 /// Looks for the address in what was written in its place, or as a name: within quotes, or in an encoded word.
-fn without_address(name: Option<String>, address: &str) -> Mailbox {
+fn without_address(name: Option<String>, address: &str) -> NamedAddress {
     let written = match &name {
         Some(name) if address.is_empty() => name.clone(),
         _ => address.to_owned(),
     };
-    let marks = |character: char| character.is_whitespace() || "'\"`.,;<>".contains(character);
+    let marks = |character: char| {
+        character.is_whitespace()
+            || "'\"`.,;<>".contains(character)
+            || INVISIBLE.contains(&character)
+    };
     let bare = written.trim_matches(marks);
     if canonical_address(bare).is_ok() {
         let name = name.filter(|name| *name != written);
-        return Mailbox {
+        return NamedAddress {
             name,
             address: bare.to_owned(),
         };
     }
-    match Mailbox::parse(&written) {
-        Ok(found) if found.name.is_some() => Mailbox {
+    match NamedAddress::parse(&written) {
+        Ok(found) if found.name.is_some() => NamedAddress {
             name: name.filter(|name| *name != written).or(found.name),
             address: found.address,
         },
-        _ => Mailbox {
+        _ => NamedAddress {
             name: name.or(Some(written).filter(|text| !text.is_empty())),
             address: String::new(),
         },
@@ -224,10 +248,10 @@ fn without_address(name: Option<String>, address: &str) -> Mailbox {
 }
 
 /// A name, if there is one, and an address.
-type Named = (Option<String>, String);
+type NamedPair = (Option<String>, String);
 
 /// Finds addresses without angle brackets; words before one name it. Returns the words behind the last as well.
-fn bare(words: &[Token<'_>]) -> (Vec<Named>, String) {
+fn bare(words: &[Token<'_>]) -> (Vec<NamedPair>, String) {
     let mut found = Vec::new();
     let mut before: Vec<Token<'_>> = Vec::new();
     for chunk in token::chunks(words) {

@@ -18,9 +18,9 @@ use time::format_description::well_known::Rfc2822;
 use self::check::{check_text, foreign_message_id, message_id};
 use self::custom::add_custom;
 use self::header::{mailboxes, unstructured};
-use self::people::People;
+use self::people::DraftAddresses;
 use self::structured::folded;
-use super::address::Mailbox;
+use super::address::NamedAddress;
 use super::draft::{BuildContext, BuildError, Built, Draft, FieldProblem};
 
 /// RFC 5322 wants the middle of a long thread trimmed.
@@ -31,7 +31,7 @@ const MAX_GIVEN_REFERENCES: usize = 1_000;
 /// Builds a mail, or names the field that forbids it. The same draft in the same context is the same
 /// octets, so that a mail which is stored again, in several parts, is never a mixture of two.
 pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError> {
-    let people = People::check(draft, context)?;
+    let people = DraftAddresses::check(draft, context)?;
     let message_id = message_id("message_id", &context.message_id)?;
 
     let mut headers = originators(&people, context)?;
@@ -42,7 +42,7 @@ pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError>
     let head = headers.to_string();
 
     check_attachments(draft, context)?;
-    let body = body::lay_out(draft, &message_id)?.formatted();
+    let body = body::lay_out(draft, &message_id)?;
     let size = head.len() + body.len();
     if size > context.limits.max_bytes {
         let limit = context.limits.max_bytes;
@@ -51,10 +51,9 @@ pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError>
             FieldProblem::TooLarge { limit },
         ));
     }
-    // lettre's buffer has grown by doubling; what is kept until it is stored should not be twice its size.
     let mut raw = Vec::with_capacity(size);
     raw.extend_from_slice(head.as_bytes());
-    raw.extend_from_slice(&body);
+    body.write_to(&mut raw);
     Ok(Built {
         raw: Bytes::from(raw),
         message_id,
@@ -62,7 +61,7 @@ pub fn build(draft: &Draft, context: &BuildContext) -> Result<Built, BuildError>
     })
 }
 
-fn originators(people: &People, context: &BuildContext) -> Result<Headers, BuildError> {
+fn originators(people: &DraftAddresses, context: &BuildContext) -> Result<Headers, BuildError> {
     // lettre's `Date` forgets the time zone, and panics outside of the years 1970 to 9999.
     let date = context
         .date
@@ -70,7 +69,7 @@ fn originators(people: &People, context: &BuildContext) -> Result<Headers, Build
         .map_err(|_| BuildError::new("date", FieldProblem::InvalidDate))?;
     let mut headers = Headers::with_capacity(16);
     headers.insert_raw(HeaderValue::new(field::Date::name(), date));
-    let lists: [(HeaderName, &[Mailbox]); 5] = [
+    let lists: [(HeaderName, &[NamedAddress]); 5] = [
         (field::From::name(), std::slice::from_ref(&people.from)),
         (field::Sender::name(), people.sender.as_slice()),
         (field::ReplyTo::name(), &people.reply_to),
@@ -97,7 +96,8 @@ fn add_subject_and_thread(
         .in_reply_to
         .as_deref()
         .map(|id| foreign_message_id("in_reply_to", id))
-        .transpose()?;
+        .transpose()?
+        .flatten();
     if draft.references.len() > MAX_GIVEN_REFERENCES {
         let limit = MAX_GIVEN_REFERENCES;
         return Err(BuildError::new(
@@ -109,7 +109,9 @@ fn add_subject_and_thread(
         .references
         .iter()
         .enumerate()
-        .map(|(index, id)| foreign_message_id(&format!("references[{index}]"), id))
+        .filter_map(|(index, id)| {
+            foreign_message_id(&format!("references[{index}]"), id).transpose()
+        })
         .collect::<Result<Vec<_>, _>>()?;
     if let Some(parent) = parent {
         insert_ids(headers, field::InReplyTo::name(), "in_reply_to", &parent)?;

@@ -59,7 +59,7 @@ fn decode(octets: &[u8], charset: Option<Charset>) -> String {
         Some(Charset::Iso2022Kr) => in_encoding(EUC_KR, &shifted::iso_2022(octets)),
         Some(Charset::Iso2022Cn) => in_encoding(GBK, &shifted::iso_2022(octets)),
         Some(Charset::Hz) => in_encoding(GBK, &shifted::hz(octets)),
-        Some(Charset::Utf7) => unicode::utf_7(octets),
+        Some(Charset::Utf7) if octets.is_ascii() => unicode::utf_7(octets),
         Some(Charset::Utf16(order)) if is_wide(octets) => unicode::utf_16(octets, order),
         Some(Charset::Utf32(order)) if is_wide(octets) => unicode::utf_32(octets, order),
         // Nothing is said, or what is said does not fit: some writers change the set and leave the label.
@@ -67,9 +67,10 @@ fn decode(octets: &[u8], charset: Option<Charset>) -> String {
     }
 }
 
-/// Returns whether octets can be characters of two or four octets each; ASCII without zeros is another set.
+/// Returns whether octets can be characters of two or four octets each. Without zeros, ASCII and UTF-8 are what they are:
+/// Word labels its UTF-8 `unicode`, and the HTML Standard reads a `<meta>` of UTF-16 as UTF-8.
 fn is_wide(octets: &[u8]) -> bool {
-    octets.contains(&0) || !octets.is_ascii()
+    octets.contains(&0) || std::str::from_utf8(octets).is_err()
 }
 
 fn in_known(encoding: &'static Encoding, octets: &[u8]) -> String {

@@ -4,7 +4,7 @@ mod zone;
 
 use time::{Date, Month, OffsetDateTime, Time};
 
-use super::cursor::Cursor;
+use super::scanner::Scanner;
 
 /// A longer value is no date.
 const MAX_DATE: usize = 512;
@@ -62,18 +62,28 @@ enum Calendar {
 
 /// Splits at white space and commas, and a time from what is written on to it, in lower case and without comments.
 fn words(value: &[u8]) -> Vec<String> {
-    let mut cursor = Cursor::new(value);
+    let mut scanner = Scanner::new(value);
     let mut words = Vec::new();
     loop {
-        cursor.skip_blank();
-        if cursor.peek().is_none() {
+        scanner.skip_blank();
+        if scanner.peek().is_none() {
             return words;
         }
-        let word = cursor.take_until(b" \t\r\n,;(\"");
+        let word = scanner.take_until(b" \t\r\n,;(\"\0");
         if word.is_empty() {
-            cursor.take(1);
-        } else {
-            let word = String::from_utf8_lossy(word).to_lowercase();
+            scanner.take(1);
+            continue;
+        }
+        let word = String::from_utf8_lossy(word).to_lowercase();
+        // RFC 5322 §4.3 allows white space and comments around the colons of a time.
+        let is_on_time = |last: &String| {
+            (last.ends_with(':') || word.starts_with(':'))
+                && last.starts_with(|first: char| first.is_ascii_digit())
+        };
+        if let Some(last) = words.pop_if(|last| is_on_time(last)) {
+            words.extend(parts(&format!("{last}{word}")).map(str::to_owned));
+        } else if !word.starts_with("=?") {
+            // The name of a zone beyond ASCII is encoded, and says no more than its offset.
             words.extend(parts(&word).map(str::to_owned));
         }
     }
@@ -99,8 +109,11 @@ fn parts(word: &str) -> impl Iterator<Item = &str> {
 
 fn calendar_date(words: &[String]) -> Option<(Calendar, &[String])> {
     match words {
-        [day, month, year, rest @ ..] if is_number(day) && is_month(month) => {
-            let date = to_date(year, to_month(month)?, day.parse().ok()?)?;
+        [day, month, year, rest @ ..]
+            if is_number(day.trim_end_matches('.')) && is_month(month) =>
+        {
+            let day = day.trim_end_matches('.').parse().ok()?;
+            let date = to_date(year, to_month(month)?, day)?;
             Some((Calendar::Whole(date), rest))
         }
         [month, day, rest @ ..] if is_month(month) => {

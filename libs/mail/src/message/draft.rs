@@ -4,23 +4,23 @@ use bytes::Bytes;
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::address::{AddressProblem, Envelope, Mailbox};
+use super::address::{AddressProblem, Envelope, NamedAddress};
 
 /// A mail to build. An address may hold `Name <a@b.c>` when its name is left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Draft {
     /// The author; the context's default when left out.
-    pub from: Option<Mailbox>,
+    pub from: Option<NamedAddress>,
     /// Who sends for the author; becomes the envelope's sender.
-    pub sender: Option<Mailbox>,
+    pub sender: Option<NamedAddress>,
     /// Where answers go.
-    pub reply_to: Vec<Mailbox>,
+    pub reply_to: Vec<NamedAddress>,
     /// Main recipients.
-    pub to: Vec<Mailbox>,
+    pub to: Vec<NamedAddress>,
     /// Recipients of a copy.
-    pub cc: Vec<Mailbox>,
+    pub cc: Vec<NamedAddress>,
     /// Recipients that appear in the envelope alone.
-    pub bcc: Vec<Mailbox>,
+    pub bcc: Vec<NamedAddress>,
     /// The subject line.
     pub subject: String,
     /// The body as plain text.
@@ -55,7 +55,6 @@ pub struct DraftAttachment {
     pub filename: String,
     /// The media type; `application/octet-stream` when left out.
     pub content_type: Option<String>,
-    /// The content.
     pub content: Bytes,
     /// The id by which the HTML body shows the file (`cid:<content_id>`); such a file is inline.
     pub content_id: Option<String>,
@@ -66,10 +65,9 @@ pub struct DraftAttachment {
 pub struct BuildContext {
     /// The `Message-ID`, the same on every attempt, with or without angle brackets.
     pub message_id: String,
-    /// The `Date`.
     pub date: OffsetDateTime,
     /// The author of drafts that name none.
-    pub default_from: Option<Mailbox>,
+    pub default_from: Option<NamedAddress>,
     /// What is too much.
     pub limits: BuildLimits,
 }
@@ -81,7 +79,6 @@ pub struct BuildLimits {
     pub max_bytes: usize,
     /// The recipients in to, cc and bcc together.
     pub max_recipients: usize,
-    /// The attachments.
     pub max_attachments: usize,
     /// The octets of one header value as it was given.
     pub max_header_bytes: usize,

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 /// A header field as it stands in the mail.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Field<'a> {
+pub(super) struct HeaderField<'a> {
     pub(super) name: &'a [u8],
     /// What follows the colon, with its folds.
     pub(super) value: &'a [u8],
 }
 
-impl Field<'_> {
+impl HeaderField<'_> {
     pub(super) fn is(&self, name: &str) -> bool {
         self.name.eq_ignore_ascii_case(name.as_bytes())
     }
@@ -32,7 +32,7 @@ impl Field<'_> {
 }
 
 /// Finds the fields of a head, and passes over lines that are none, such as the `From ` of mbox files.
-pub(super) fn fields(head: &[u8]) -> impl Iterator<Item = Field<'_>> {
+pub(super) fn fields(head: &[u8]) -> impl Iterator<Item = HeaderField<'_>> {
     let mut rest = head;
     std::iter::from_fn(move || {
         while !rest.is_empty() {
@@ -58,13 +58,13 @@ fn logical_line(octets: &[u8]) -> usize {
     end
 }
 
-fn read(line: &[u8]) -> Option<Field<'_>> {
+fn read(line: &[u8]) -> Option<HeaderField<'_>> {
     let colon = line.iter().position(|octet| *octet == b':')?;
     let (name, value) = line.split_at_checked(colon)?;
     // RFC 5322 §4.5: older writers left a space before the colon.
     let name = name.trim_ascii_end();
     let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
-    is_name.then_some(Field {
+    is_name.then_some(HeaderField {
         name,
         value: value.get(1..).unwrap_or_default(),
     })
@@ -97,13 +97,25 @@ fn is_empty(line: &[u8]) -> bool {
     line.iter().all(|octet| matches!(octet, b'\r' | b'\n'))
 }
 
-/// Ends lines that have nothing but a CR, as on old Macintoshes, with a LF.
+/// Ends lines that have nothing but a CR, as on old Macintoshes, with a LF. Servers on the way put fields with the usual line
+/// ends before them and one at the end; but the header of such a mail ends nowhere, and an empty line stands within it.
 pub(super) fn with_line_feeds(mail: &[u8]) -> Cow<'_, [u8]> {
-    if mail.contains(&b'\n') || !mail.contains(&b'\r') {
+    let is_ended = || mail.split_inclusive(|octet| *octet == b'\n').any(is_empty);
+    let has_hidden_end = || mail.windows(2).any(|pair| pair == b"\r\r");
+    let is_other = if mail.contains(&b'\n') {
+        !is_ended() && has_hidden_end()
+    } else {
+        mail.contains(&b'\r')
+    };
+    if !is_other {
         return Cow::Borrowed(mail);
     }
-    let octets = mail.iter();
-    let ended = octets.map(|octet| if *octet == b'\r' { b'\n' } else { *octet });
+    let ended = mail.iter().zip(mail.iter().skip(1).chain(Some(&0)));
+    let ended = ended.filter_map(|(octet, next)| match (octet, next) {
+        (b'\r', b'\n') => None,
+        (b'\r', _) => Some(b'\n'),
+        (other, _) => Some(*other),
+    });
     Cow::Owned(ended.collect())
 }
 
@@ -142,6 +154,27 @@ mod tests {
                 split_head(entity.as_bytes()),
                 (head.as_bytes(), body.as_bytes()),
                 "{entity}"
+            );
+        }
+    }
+
+    #[test]
+    fn lines_that_a_cr_ends_are_lines() {
+        for (mail, expected) in [
+            ("A: 1\rB: 2\r\rx\ry", Some("A: 1\nB: 2\n\nx\ny")),
+            (
+                "R: x\r\nA: 1\rB: 2\r\rx\r\n",
+                Some("R: x\nA: 1\nB: 2\n\nx\n"),
+            ),
+            ("A: 1\r\n\r\nx\r\ry", None),
+            ("A: 1\r\nB: 2\rC\r\n", None),
+            ("A: 1\r\r\n\r\r\nx", None),
+        ] {
+            let read = with_line_feeds(mail.as_bytes());
+            assert_eq!(
+                read.as_ref(),
+                expected.unwrap_or(mail).as_bytes(),
+                "{mail:?}"
             );
         }
     }

@@ -1,8 +1,8 @@
-use super::address::Mailbox;
+use super::address::NamedAddress;
 use super::clean::{clean_line, cut};
 use super::encoded_word::header_text;
-use super::field::{Field, fields};
-use super::parsed::Parsed;
+use super::field::{HeaderField, fields};
+use super::parsed::ParsedMail;
 use super::{address_list, date, message_id};
 
 pub(super) const MAX_FIELDS_BYTES: usize = 64 * 1024;
@@ -13,9 +13,9 @@ pub(super) const MAX_ADDRESS_BYTES: usize = 64 * 1024;
 const MAX_AUTO_SUBMITTED: usize = 100;
 
 /// Reads a mail's header fields.
-pub(super) fn read(head: &[u8]) -> Parsed {
-    let mut parsed = Parsed::default();
-    let mut people = People::default();
+pub(super) fn read(head: &[u8]) -> ParsedMail {
+    let mut parsed = ParsedMail::default();
+    let mut people = AddressCollector::default();
     let mut budget = MAX_FIELDS_BYTES;
     let mut has_date = false;
     for field in fields(head) {
@@ -23,7 +23,7 @@ pub(super) fn read(head: &[u8]) -> Parsed {
         read_thread(&mut parsed, &field);
         read_text(&mut parsed, &field);
         // Of two fields the first counts: servers and programs that add a second one put it behind.
-        if field.is("Date") && !has_date {
+        if field.is("Date") && !has_date && !field.value.trim_ascii().is_empty() {
             has_date = true;
             parsed.date = date::read(field.value);
         }
@@ -41,7 +41,7 @@ pub(super) fn read(head: &[u8]) -> Parsed {
     parsed
 }
 
-fn read_text(parsed: &mut Parsed, field: &Field<'_>) {
+fn read_text(parsed: &mut ParsedMail, field: &HeaderField<'_>) {
     if field.is("Subject") && parsed.subject.is_none() {
         let (subject, is_cut) = cut_text(field.value);
         parsed.headers_truncated |= is_cut;
@@ -55,7 +55,7 @@ fn read_text(parsed: &mut Parsed, field: &Field<'_>) {
     }
 }
 
-fn read_thread(parsed: &mut Parsed, field: &Field<'_>) {
+fn read_thread(parsed: &mut ParsedMail, field: &HeaderField<'_>) {
     if field.is("Message-ID") && parsed.message_id.is_none() {
         parsed.message_id = message_id::read(field.value).into_iter().next();
     } else if field.is("In-Reply-To") && parsed.in_reply_to.is_empty() {
@@ -65,7 +65,7 @@ fn read_thread(parsed: &mut Parsed, field: &Field<'_>) {
     }
 }
 
-fn read_people(parsed: &mut Parsed, people: &mut People, field: &Field<'_>) {
+fn read_people(parsed: &mut ParsedMail, people: &mut AddressCollector, field: &HeaderField<'_>) {
     if field.is("From") {
         people.add(&mut parsed.from, field);
     } else if field.is("Reply-To") {
@@ -93,13 +93,13 @@ fn cut_text(value: &[u8]) -> (String, bool) {
 
 /// Reads addresses up to a total, since each of them ends up in the event.
 #[derive(Default)]
-struct People {
+struct AddressCollector {
     used_bytes: usize,
     is_truncated: bool,
 }
 
-impl People {
-    fn add(&mut self, list: &mut Vec<Mailbox>, field: &Field<'_>) {
+impl AddressCollector {
+    fn add(&mut self, list: &mut Vec<NamedAddress>, field: &HeaderField<'_>) {
         address_list::read(&field.unfolded(), |mailbox| {
             self.used_bytes +=
                 mailbox.address.len() + mailbox.name.as_ref().map_or(0, String::len) + 16;

@@ -6,16 +6,16 @@ mod piece;
 use std::borrow::Cow;
 
 use self::piece::{Piece, cut};
-use super::address::{AddressProblem, Mailbox, canonical_address};
+use super::address::{AddressProblem, NamedAddress, canonical_address};
 use super::quoted::unescape;
 
-impl Mailbox {
+impl NamedAddress {
     /// Reads one address: `a@b.c`, `Name <a@b.c>`, `"Name, Sr." <a@b.c>` or `a@b.c (Name)`.
     pub fn parse(text: &str) -> Result<Self, AddressProblem> {
         read_mailbox(&cut(&without_tabs(text)?)?)
     }
 
-    /// Reads one or more addresses, as [`Mailbox::parse`] takes them, between commas, semicolons or both, and in groups
+    /// Reads one or more addresses, as [`NamedAddress::parse`] takes them, between commas, semicolons or both, and in groups
     /// (`Team: a@b.c, d@e.f;`).
     pub fn parse_list(text: &str) -> Result<Vec<Self>, AddressProblem> {
         let text = without_tabs(text)?;
@@ -76,7 +76,7 @@ fn is_group_name(pieces: &[Piece<'_>]) -> bool {
     pieces.iter().all(names_nobody) && !pieces.iter().all(Piece::is_blank)
 }
 
-fn read_mailbox(pieces: &[Piece<'_>]) -> Result<Mailbox, AddressProblem> {
+fn read_mailbox(pieces: &[Piece<'_>]) -> Result<NamedAddress, AddressProblem> {
     let is_angle = |piece: &Piece<'_>| matches!(piece, Piece::Angle(_));
     if let Some(at) = pieces.iter().position(is_angle) {
         let (name, rest) = pieces.split_at(at);
@@ -84,7 +84,7 @@ fn read_mailbox(pieces: &[Piece<'_>]) -> Result<Mailbox, AddressProblem> {
             return Err(AddressProblem::Malformed);
         };
         let remark = trailing_comment(rest)?;
-        return Ok(Mailbox {
+        return Ok(NamedAddress {
             name: name_of(name)?.or(remark),
             address: canonical_address(address.trim())?,
         });
@@ -99,7 +99,7 @@ fn read_mailbox(pieces: &[Piece<'_>]) -> Result<Mailbox, AddressProblem> {
             _ => return Err(AddressProblem::Malformed),
         }
     }
-    Ok(Mailbox {
+    Ok(NamedAddress {
         name: trailing_comment(rest)?,
         address: canonical_address(text.trim())?,
     })

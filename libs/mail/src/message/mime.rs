@@ -11,7 +11,7 @@ const MAX_PARTS: usize = 256;
 pub(super) struct Leaf<'a> {
     pub(super) head: PartHead,
     pub(super) body: &'a [u8],
-    place: Place,
+    place: PartRole,
 }
 
 impl Leaf<'_> {
@@ -24,9 +24,28 @@ impl Leaf<'_> {
         self.head.media_type == "text/html"
     }
 
+    /// Reads a mail that is nothing but text of a kind that is not known as plain text (RFC 2046 §4.1.4), unless it is data.
+    fn take_as_plain(&mut self) {
+        const DATA: [&str; 9] = [
+            "calendar",
+            "css",
+            "csv",
+            "directory",
+            "javascript",
+            "rtf",
+            "vcard",
+            "x-vcard",
+            "xml",
+        ];
+        let subtype = self.head.media_type.strip_prefix("text/");
+        if subtype.is_some_and(|subtype| subtype != "html" && !DATA.contains(&subtype)) {
+            "text/plain".clone_into(&mut self.head.media_type);
+        }
+    }
+
     /// Returns whether the part is one of the forms in which the mail says the same.
     pub(super) fn is_alternative(&self) -> bool {
-        self.place == Place::Alternative
+        self.place == PartRole::Alternative
     }
 
     /// Returns whether the part asks to be shown within the mail's text. In a `multipart/related` that is what parts are
@@ -35,14 +54,14 @@ impl Leaf<'_> {
         match self.head.disposition {
             Disposition::Inline => true,
             Disposition::Attachment => false,
-            Disposition::Unsaid => self.place == Place::Related && self.head.has_reference,
+            Disposition::Unsaid => self.place == PartRole::Related && self.head.has_reference,
         }
     }
 }
 
 /// What a part is to the mail.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Place {
+enum PartRole {
     #[default]
     Any,
     /// One of several forms of the same content.
@@ -51,7 +70,7 @@ enum Place {
     Related,
 }
 
-impl Place {
+impl PartRole {
     fn of_child(self, parent_type: &str, index: usize) -> Self {
         match parent_type {
             "multipart/alternative" => Self::Alternative,
@@ -75,18 +94,23 @@ pub(super) struct Tree<'a> {
 /// Splits a mail into its parts, in time proportional to its size.
 pub(super) fn walk(mail: &[u8]) -> Tree<'_> {
     let mut tree = Tree::default();
-    tree.visit(mail, "text/plain", Place::Any, 0);
+    tree.visit(mail, "text/plain", PartRole::Any, 0);
+    if let [only] = tree.leaves.as_mut_slice() {
+        only.take_as_plain();
+    }
     tree
 }
 
 impl<'a> Tree<'a> {
-    fn visit(&mut self, entity: &'a [u8], default_type: &str, place: Place, depth: usize) {
+    fn visit(&mut self, entity: &'a [u8], default_type: &str, place: PartRole, depth: usize) {
         if self.leaves.len() >= MAX_PARTS {
             self.is_truncated = true;
             return;
         }
         let (head, body) = split_head(entity);
-        let mut head = PartHead::read(head, default_type);
+        let mut texts = self.leaves.iter().filter(|leaf| leaf.is_text());
+        let text_set = texts.find_map(|leaf| leaf.head.charset.as_deref());
+        let mut head = PartHead::read(head, default_type, text_set);
         if head.media_type.starts_with("multipart/") {
             if depth >= MAX_DEPTH {
                 self.is_truncated = true;
@@ -102,7 +126,13 @@ impl<'a> Tree<'a> {
     }
 
     /// Returns whether there were any.
-    fn visit_parts(&mut self, head: &PartHead, body: &'a [u8], place: Place, depth: usize) -> bool {
+    fn visit_parts(
+        &mut self,
+        head: &PartHead,
+        body: &'a [u8],
+        place: PartRole,
+        depth: usize,
+    ) -> bool {
         let Some(boundary) = &head.boundary else {
             return false;
         };

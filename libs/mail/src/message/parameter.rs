@@ -2,8 +2,8 @@
 
 use super::charset::text;
 use super::clean::clean_line;
-use super::cursor::Cursor;
 use super::encoded_word::header_text;
+use super::scanner::Scanner;
 use super::transfer::hex_value;
 
 /// Parameters, and pieces of them, that are read of one field.
@@ -16,12 +16,12 @@ const VALUE_ENDS: &[u8] = b"; \t\r\n(";
 pub(super) struct Parameters {
     /// What stands before the first parameter, without comments and white space.
     pub(super) value: Vec<u8>,
-    pieces: Vec<Piece>,
+    pieces: Vec<ParameterSection>,
 }
 
 /// One `name=value`, or a part of a longer one: `name*0*=value`.
 #[derive(Debug)]
-struct Piece {
+struct ParameterSection {
     name: String,
     section: Option<u32>,
     /// Whether the value is percent-encoded.
@@ -31,7 +31,7 @@ struct Piece {
 
 /// A parameter's octets, and what is said of their character set.
 #[derive(Debug, Default)]
-struct Joined {
+struct ParameterOctets {
     octets: Vec<u8>,
     charset: Option<Vec<u8>>,
 }
@@ -39,28 +39,28 @@ struct Joined {
 impl Parameters {
     /// Reads an unfolded value as far as it goes.
     pub(super) fn read(value: &[u8]) -> Self {
-        let mut cursor = Cursor::new(value);
+        let mut scanner = Scanner::new(value);
         let mut read = Self {
-            value: leading(&mut cursor),
+            value: leading(&mut scanner),
             pieces: Vec::new(),
         };
         while read.pieces.len() < MAX_PARAMETERS {
-            cursor.skip_blank();
-            if cursor.peek().is_none() {
+            scanner.skip_blank();
+            if scanner.peek().is_none() {
                 break;
             }
-            let name = cursor.take_until(b"=; \t\r\n(");
-            cursor.skip_blank();
-            if cursor.peek() != Some(b'=') {
+            let name = scanner.take_until(b"=; \t\r\n(");
+            scanner.skip_blank();
+            if scanner.peek() != Some(b'=') {
                 // A word that is no parameter, or what separates two of them.
                 if name.is_empty() {
-                    cursor.take(1);
+                    scanner.take(1);
                 }
                 continue;
             }
-            cursor.take(1);
-            cursor.skip_blank();
-            read.pieces.push(Piece::new(name, &mut cursor));
+            scanner.take(1);
+            scanner.skip_blank();
+            read.pieces.push(ParameterSection::new(name, &mut scanner));
         }
         read
     }
@@ -70,8 +70,9 @@ impl Parameters {
         self.join(name).map(|joined| joined.octets)
     }
 
-    /// Returns a parameter as text of one line; `None` when it is blank.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    /// Returns a parameter as text of one line; `None` when it is blank. What nobody says the character set of, and is not
+    /// UTF-8, is read in `set`.
+    pub(super) fn text(&self, name: &str, set: Option<&str>) -> Option<String> {
         let joined = self.join(name)?;
         let text = match joined.charset {
             Some(charset) => {
@@ -82,30 +83,38 @@ impl Parameters {
             None if joined.octets.windows(2).any(|pair| pair == b"=?") => {
                 header_text(&joined.octets)
             }
-            None => clean_line(text(&joined.octets, None)),
+            None => {
+                let set = set.filter(|_| std::str::from_utf8(&joined.octets).is_err());
+                clean_line(text(&joined.octets, set))
+            }
         };
         Some(text).filter(|text| !text.trim().is_empty())
     }
 
-    fn join(&self, name: &str) -> Option<Joined> {
+    fn join(&self, name: &str) -> Option<ParameterOctets> {
         let pieces = || self.pieces.iter().filter(|piece| piece.name == name);
         if let Some(whole) = pieces().find(|piece| piece.section.is_none() && piece.is_extended) {
-            return Some(Joined::from_pieces(&[whole]));
+            let joined = ParameterOctets::from_pieces(&[whole]);
+            let is_alone = pieces().nth(1).is_none();
+            if is_alone || !joined.octets.trim_ascii().is_empty() {
+                return Some(joined);
+            }
         }
-        let mut parts: Vec<&Piece> = pieces().filter(|piece| piece.section.is_some()).collect();
+        let mut parts: Vec<&ParameterSection> =
+            pieces().filter(|piece| piece.section.is_some()).collect();
         if parts.is_empty() {
-            let plain = pieces().next()?;
-            return Some(Joined::from_plain(&plain.value));
+            let plain = pieces().find(|piece| !piece.is_extended)?;
+            return Some(ParameterOctets::from_plain(&plain.value));
         }
         parts.sort_by_key(|piece| piece.section);
         parts.dedup_by_key(|piece| piece.section);
-        Some(Joined::from_pieces(&parts))
+        Some(ParameterOctets::from_pieces(&parts))
     }
 }
 
-impl Joined {
+impl ParameterOctets {
     /// Joins octets before anything is decoded: writers part a value within a character.
-    fn from_pieces(pieces: &[&Piece]) -> Self {
+    fn from_pieces(pieces: &[&ParameterSection]) -> Self {
         let mut joined = Self::default();
         for (index, piece) in pieces.iter().enumerate() {
             let mut value = piece.value.as_slice();
@@ -169,25 +178,25 @@ fn push_percent_decoded(out: &mut Vec<u8>, value: &[u8]) {
 
 /// Takes what stands before the parameters. A blank ends it, as some writers forget the semicolon, but not one beside
 /// a slash.
-fn leading(cursor: &mut Cursor<'_>) -> Vec<u8> {
+fn leading(scanner: &mut Scanner<'_>) -> Vec<u8> {
     let mut value = Vec::new();
     loop {
-        cursor.skip_blank();
-        let goes_on = value.is_empty() || value.ends_with(b"/") || cursor.peek() == Some(b'/');
-        if !goes_on || matches!(cursor.peek(), None | Some(b';')) {
+        scanner.skip_blank();
+        let goes_on = value.is_empty() || value.ends_with(b"/") || scanner.peek() == Some(b'/');
+        if !goes_on || matches!(scanner.peek(), None | Some(b';')) {
             break;
         }
-        if let Some(quoted) = cursor.quoted() {
+        if let Some(quoted) = scanner.quoted() {
             value.extend_from_slice(quoted);
             continue;
         }
-        let word = cursor.clone().take_until(VALUE_ENDS);
+        let word = scanner.clone().take_until(VALUE_ENDS);
         if value.is_empty() && word.contains(&b'=') {
             // The field begins with a parameter.
             break;
         }
         // One octet of a parenthesis that is never closed.
-        value.extend_from_slice(cursor.take(word.len().max(1)));
+        value.extend_from_slice(scanner.take(word.len().max(1)));
     }
     while value.last() == Some(&b',') {
         value.pop();
@@ -195,9 +204,9 @@ fn leading(cursor: &mut Cursor<'_>) -> Vec<u8> {
     value
 }
 
-impl Piece {
-    /// Takes the value, before which `cursor` stands.
-    fn new(name: &[u8], cursor: &mut Cursor<'_>) -> Self {
+impl ParameterSection {
+    /// Takes the value, before which `scanner` stands.
+    fn new(name: &[u8], scanner: &mut Scanner<'_>) -> Self {
         let mut name = String::from_utf8_lossy(name).to_ascii_lowercase();
         let is_extended = name.ends_with('*');
         if is_extended {
@@ -212,13 +221,13 @@ impl Piece {
         }
         // Names of files hold spaces and parentheses, and many writers leave out their quotes.
         let is_name_of_file = matches!(name.as_str(), "filename" | "name");
-        let value = if let Some(quoted) = cursor.quoted() {
+        let value = if let Some(quoted) = scanner.quoted() {
             unescaped(quoted)
         } else if is_name_of_file {
-            let value = cursor.take_until(b";").trim_ascii();
+            let value = scanner.take_until(b";").trim_ascii();
             value.strip_prefix(b"\"").unwrap_or(value).to_vec()
         } else {
-            let value = cursor.take_until(VALUE_ENDS);
+            let value = scanner.take_until(VALUE_ENDS);
             let value = value.strip_prefix(b"\"").unwrap_or(value);
             let end = value
                 .iter()

@@ -3,23 +3,23 @@ use super::charset::lines_in_utf8;
 use super::field::{split_head, with_line_feeds, without_leading_lines};
 use super::head;
 use super::mime::{Leaf, walk};
-use super::parsed::{Attachment, AttachmentContent, ParseProblem, Parsed};
+use super::parsed::{AttachmentContent, ParseProblem, ParsedAttachment, ParsedMail};
 
 const MAX_HEAD: usize = 256 * 1024;
 
 /// Reads a mail as far as it goes.
 ///
 /// Takes some milliseconds for each megabyte: read large mails where blocking is allowed.
-pub fn parse(raw: &[u8]) -> Parsed {
+pub fn parse(raw: &[u8]) -> ParsedMail {
     read(raw, true)
 }
 
 /// Reads the beginning of a mail whose rest is not at hand: the size of the part that it ends in is not known.
-pub fn parse_beginning(raw: &[u8]) -> Parsed {
+pub fn parse_beginning(raw: &[u8]) -> ParsedMail {
     read(raw, false)
 }
 
-fn read(raw: &[u8], is_whole: bool) -> Parsed {
+fn read(raw: &[u8], is_whole: bool) -> ParsedMail {
     let mail = with_line_feeds(raw);
     let mail = without_leading_lines(&mail);
     let (head, _) = split_head(mail);
@@ -70,8 +70,8 @@ pub fn attachment(raw: &[u8], part: u32) -> Option<AttachmentContent> {
     })
 }
 
-fn describe(part: u32, leaf: &Leaf<'_>) -> Attachment {
-    Attachment {
+fn describe(part: u32, leaf: &Leaf<'_>) -> ParsedAttachment {
+    ParsedAttachment {
         part,
         filename: leaf.head.filename.clone(),
         content_type: leaf.head.media_type.clone(),

@@ -2,14 +2,14 @@ use bytes::Bytes;
 use thiserror::Error;
 use time::OffsetDateTime;
 
-use super::address::Mailbox;
+use super::address::NamedAddress;
 
 /// A received mail as far as it could be read. All text is without NUL.
 ///
 /// An address is one that a mail can be sent to; it is empty where the mail names none, and has no `@` where it names a
 /// mailbox on the host that wrote the mail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Parsed {
+pub struct ParsedMail {
     /// The `Message-ID` with its angle brackets.
     pub message_id: Option<String>,
     /// The `In-Reply-To` ids with their angle brackets.
@@ -17,20 +17,18 @@ pub struct Parsed {
     /// The `References` ids with their angle brackets.
     pub references: Vec<String>,
     /// The authors.
-    pub from: Vec<Mailbox>,
-    /// The `Sender`.
-    pub sender: Option<Mailbox>,
+    pub from: Vec<NamedAddress>,
+    pub sender: Option<NamedAddress>,
     /// Where answers should go.
-    pub reply_to: Vec<Mailbox>,
+    pub reply_to: Vec<NamedAddress>,
     /// The main recipients.
-    pub to: Vec<Mailbox>,
+    pub to: Vec<NamedAddress>,
     /// The recipients of a copy.
-    pub cc: Vec<Mailbox>,
+    pub cc: Vec<NamedAddress>,
     /// The recipients of a hidden copy, as far as the header names them.
-    pub bcc: Vec<Mailbox>,
+    pub bcc: Vec<NamedAddress>,
     /// The subject line.
     pub subject: Option<String>,
-    /// The `Date`.
     pub date: Option<OffsetDateTime>,
     /// All header fields in order, unfolded and decoded.
     pub headers: Vec<(String, String)>,
@@ -43,7 +41,7 @@ pub struct Parsed {
     /// The HTML body.
     pub html: Option<InlineText>,
     /// The other parts.
-    pub attachments: Vec<Attachment>,
+    pub attachments: Vec<ParsedAttachment>,
     /// Whether parts are missing from `attachments`.
     pub attachments_truncated: bool,
     /// The `Auto-Submitted` value in lower case (RFC 3834), such as `auto-replied`.
@@ -63,7 +61,7 @@ pub struct InlineText {
 
 /// A part that is not the mail's own text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
+pub struct ParsedAttachment {
     /// The part's number, for [`attachment`](super::attachment).
     pub part: u32,
     /// The file's name.
@@ -82,7 +80,7 @@ pub struct Attachment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachmentContent {
     /// What the list of parts says about it.
-    pub attachment: Attachment,
+    pub attachment: ParsedAttachment,
     /// The decoded content.
     pub content: Bytes,
 }

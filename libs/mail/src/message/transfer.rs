@@ -4,9 +4,8 @@ mod base64;
 mod quoted_printable;
 mod uuencode;
 
-use super::cursor::Cursor;
+use super::scanner::Scanner;
 
-pub(super) use self::base64::base64_value;
 pub(super) use self::quoted_printable::hex_value;
 
 /// How a part's octets are written.
@@ -22,7 +21,7 @@ pub(super) enum TransferEncoding {
 impl TransferEncoding {
     /// Reads the value of a `Content-Transfer-Encoding`; what nobody knows is taken as it is.
     pub(super) fn named(value: &[u8]) -> Self {
-        let word = Cursor::new(value).first_word();
+        let word = Scanner::new(value).first_word();
         let name: Vec<u8> = word
             .iter()
             .filter(|octet| octet.is_ascii_alphanumeric())

@@ -1,13 +1,12 @@
 use std::io;
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{Diagnosis, FailureCause, Verdict};
 use thiserror::Error;
 
-use super::reply::Refusal;
+use super::reply::ErrReply;
 use super::stage::{Mechanism, Stage};
-use super::verdict::{Judgement, TokenState, Tried, judge};
-use crate::advice;
+use super::verdict::{Judgement, RefusedStep, TokenState, judge};
 use crate::{ConnectError, InvalidCredentials};
 
 /// Why a POP3 session could not do what it was asked for.
@@ -28,31 +27,31 @@ pub enum Pop3Error {
         limit: usize,
     },
     /// The server does not sign in by this mechanism, and has not looked at the secret.
-    #[error("the server does not take {mechanism}:{} {}", Code(refusal), refusal.text)]
+    #[error("the server does not take {mechanism}:{} {}", CodePrefix(refusal), refusal.text)]
     MechanismRefused {
         /// What was tried.
         mechanism: Mechanism,
-        refusal: Refusal,
+        refusal: ErrReply,
         /// How long the server wants clients to wait between sign-ins.
         login_delay: Option<Duration>,
     },
     /// The server refused the sign-in.
-    #[error("the server refused the sign-in by {mechanism}:{} {}", Code(refusal), refusal.text)]
+    #[error("the server refused the sign-in by {mechanism}:{} {}", CodePrefix(refusal), refusal.text)]
     SignInRefused {
         /// How it was tried.
         mechanism: Mechanism,
-        refusal: Refusal,
+        refusal: ErrReply,
         /// The `status` of the challenge with which bearer tokens are refused.
         challenge_status: Option<String>,
         /// How long the server wants clients to wait between sign-ins.
         login_delay: Option<Duration>,
     },
     /// A command was refused; the session goes on.
-    #[error("the server refused while {stage}:{} {}", Code(refusal), refusal.text)]
+    #[error("the server refused while {stage}:{} {}", CodePrefix(refusal), refusal.text)]
     Refused {
         /// The command.
         stage: Stage,
-        refusal: Refusal,
+        refusal: ErrReply,
     },
     /// What answered speaks something else, so that port and protocol do not fit.
     #[error("the server speaks {spoken} on this port, not POP3")]
@@ -106,6 +105,12 @@ pub enum Pop3Error {
     /// The server lists the mail and refuses to show it.
     #[error("the server could not show the mail")]
     MailUnreadable,
+    /// The server lists the mail as larger, also when it is asked for once more.
+    #[error("the server announces {announced} bytes of the mail and sends {came}")]
+    MailCutShort { announced: u64, came: u64 },
+    /// It waits for us to take its `LF . LF` for the end of a mail, which RFC 1939 §3 has be `CRLF . CRLF`.
+    #[error("the server ends the lines of a mail with LF alone, so that its end is not known")]
+    BareLineFeeds,
     /// A mail was given up half-way, and what was left of it is too much to read past.
     #[error("a mail was not read to its end")]
     UnfinishedMail,
@@ -121,9 +126,9 @@ pub enum Pop3Error {
 }
 
 /// A response code as it is shown before the text.
-struct Code<'a>(&'a Refusal);
+struct CodePrefix<'a>(&'a ErrReply);
 
-impl std::fmt::Display for Code<'_> {
+impl std::fmt::Display for CodePrefix<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0.code {
             Some(code) => write!(formatter, " [{code}]"),
@@ -133,28 +138,43 @@ impl std::fmt::Display for Code<'_> {
 }
 
 impl Pop3Error {
-    /// Returns what the failure means and who must act.
-    pub fn verdict(&self) -> Verdict {
+    /// Returns what the failure is caused by, and the server's hint on when to come back.
+    pub fn diagnosis(&self) -> Diagnosis {
         if let Some(judgement) = self.judgement() {
-            return judgement.verdict;
+            return judgement.diagnosis;
         }
-        match self {
-            Self::Connect(error) => error.verdict(),
-            Self::Credentials(error) => error.verdict(),
+        let cause = match self {
+            Self::Connect(error) => error.failure_cause(),
+            Self::Credentials(error) => error.failure_cause(),
+            // A port that wants TLS from the first byte waits for it in silence.
+            Self::TimedOut {
+                stage: Stage::Greeting,
+            } => FailureCause::ServerSilent,
             Self::ConnectionLost { .. }
             | Self::TimedOut { .. }
             | Self::Unsolicited { .. }
             | Self::UnfinishedMail
             | Self::NotTaken
-            | Self::Closed => Verdict::transient(),
-            Self::TokenTooLong { .. }
-            | Self::OtherProtocol { .. }
-            | Self::StartTlsTampered
-            | Self::NoSuchFolder
-            | Self::Unsupported { .. } => Verdict::needs_administrator(MustAct::Administrator),
-            Self::MailGone | Self::NoFolder => Verdict::permanent(MustAct::Administrator),
-            _ => Verdict::unknown(),
-        }
+            | Self::Closed => FailureCause::Transient,
+            Self::TokenTooLong { .. } => FailureCause::TokenTooLong,
+            Self::OtherProtocol { .. } => FailureCause::OtherProtocol,
+            Self::StartTlsTampered => FailureCause::TlsTampered,
+            Self::NoSuchFolder => FailureCause::FolderBesideInbox,
+            Self::Unsupported { .. } => FailureCause::PostActionUnfit,
+            Self::MailGone | Self::NoFolder => FailureCause::ServerUnfit,
+            Self::BareLineFeeds => FailureCause::BareLineFeeds,
+            Self::Excess { .. }
+            | Self::Unreadable { .. }
+            | Self::MailCutShort { .. }
+            | Self::ListingEmpty => FailureCause::ServerFault,
+            _ => FailureCause::Unknown,
+        };
+        cause.into()
+    }
+
+    /// Returns what the failure means and who must act, as long as nobody is to be told of it.
+    pub fn verdict(&self) -> Verdict {
+        self.diagnosis().verdict()
     }
 
     /// Returns whether the access token was refused: refresh it once, and if that one is refused too, sign in anew.
@@ -177,6 +197,7 @@ impl Pop3Error {
                 | Self::Unsupported { .. }
                 | Self::MailGone
                 | Self::MailUnreadable
+                | Self::MailCutShort { .. }
                 | Self::NoFolder
         )
     }
@@ -185,31 +206,6 @@ impl Pop3Error {
     pub fn code(&self) -> Option<&str> {
         let (_, refusal, _) = self.refusal()?;
         refusal.code.as_deref()
-    }
-
-    /// Returns what to do, where the failure itself suggests more than its verdict.
-    pub const fn advice(&self) -> Option<&'static str> {
-        match self {
-            Self::TokenTooLong { .. } => Some(
-                "Microsoft's POP3 servers take no longer token since July 2025, and its length is Microsoft's: read the mailbox by IMAP.",
-            ),
-            Self::OtherProtocol { .. } => Some(advice::OTHER_PROTOCOL),
-            Self::Connect(error) => Some(advice::of_connect(error)),
-            Self::SignInRefused { mechanism, .. } if !mechanism.is_oauth2() => {
-                Some(advice::WRONG_PASSWORD)
-            }
-            Self::NoSuchFolder => Some("Set the account's folder to INBOX: POP3 shows no other."),
-            // A port that wants TLS from the first byte waits for it in silence.
-            Self::TimedOut {
-                stage: Stage::Greeting,
-            } => Some(
-                "It is tried again by itself. If it stays, check the account's port and encryption: port 995 wants tls, port 110 starttls.",
-            ),
-            Self::Unsupported { .. } => {
-                Some("Choose another setting for received mail: POP3 can keep it or delete it.")
-            }
-            _ => None,
-        }
     }
 
     fn has_token_state(&self, state: TokenState) -> bool {
@@ -222,20 +218,20 @@ impl Pop3Error {
         Some(judge(tried, refusal, login_delay))
     }
 
-    const fn refusal(&self) -> Option<(Tried, &Refusal, Option<Duration>)> {
+    const fn refusal(&self) -> Option<(RefusedStep, &ErrReply, Option<Duration>)> {
         match self {
-            Self::Refused { stage, refusal } => Some((Tried::Command(*stage), refusal, None)),
+            Self::Refused { stage, refusal } => Some((RefusedStep::Command(*stage), refusal, None)),
             Self::MechanismRefused {
                 refusal,
                 login_delay,
                 ..
-            } => Some((Tried::Mechanism, refusal, *login_delay)),
+            } => Some((RefusedStep::Mechanism, refusal, *login_delay)),
             Self::SignInRefused {
                 mechanism,
                 refusal,
                 login_delay,
                 ..
-            } => Some((Tried::SignIn(*mechanism), refusal, *login_delay)),
+            } => Some((RefusedStep::SignIn(*mechanism), refusal, *login_delay)),
             _ => None,
         }
     }

@@ -5,29 +5,35 @@ use super::capability::Capabilities;
 use super::error::Pop3Error;
 use super::limit::Pop3Limits;
 use super::maildrop::{Maildrop, Overflow};
-use super::reply::{Refusal, Reply};
+use super::reply::{ErrReply, Reply};
 use super::stage::Stage;
-use super::verdict::{Tried, judge};
+use super::verdict::{RefusedStep, judge};
 use super::wire::Wire;
 
 const STAGE: Stage = Stage::List;
 
 /// Reads the listing of the whole maildrop.
 #[derive(Debug)]
-pub(super) struct Listing<'a> {
+pub(super) struct ListingReader<'a> {
     pub(super) wire: &'a mut Wire,
     pub(super) offered: &'a Capabilities,
     pub(super) limits: &'a Pop3Limits,
 }
 
-impl Listing<'_> {
+impl ListingReader<'_> {
     /// Asks for ids and sizes; `claimed` is the number of mails in the reply to STAT, if it has one.
     pub(super) async fn read(mut self, claimed: Option<u32>) -> Result<Maildrop, Pop3Error> {
         let limits = self.limits;
         let mut maildrop = Maildrop::default();
-        let refusal = self
+        let mut refusal = self
             .lines("UIDL", |line| maildrop.add_uidl(line, limits))
             .await?;
+        if self.offered.has_uidl() && refusal.as_ref().is_some_and(is_unexplained) {
+            // What the server announces it may refuse by a fault of the moment; there are others that never know it.
+            refusal = self
+                .lines("UIDL", |line| maildrop.add_uidl(line, limits))
+                .await?;
+        }
         maildrop.order();
         match refusal {
             None if maildrop.entries().is_empty() => {}
@@ -37,7 +43,7 @@ impl Listing<'_> {
                     .await?;
                 maildrop.order();
             }
-            Some(refusal) if self.has_uidl(&refusal) => {
+            Some(refusal) if !is_unexplained(&refusal) => {
                 return Err(Pop3Error::Refused {
                     stage: STAGE,
                     refusal,
@@ -65,18 +71,11 @@ impl Listing<'_> {
         Ok(maildrop)
     }
 
-    /// UIDL is optional (RFC 1939 §7), and servers without it refuse it in different words; a refusal by a server that
-    /// announces UIDL has another reason.
-    fn has_uidl(&self, refusal: &Refusal) -> bool {
-        let kind = judge(Tried::Command(STAGE), refusal, None).verdict.kind;
-        self.offered.has_uidl() || kind != VerdictKind::Unknown
-    }
-
     async fn lines(
         &mut self,
         command: &str,
         mut add: impl FnMut(&[u8]) -> Result<(), Overflow>,
-    ) -> Result<Option<Refusal>, Pop3Error> {
+    ) -> Result<Option<ErrReply>, Pop3Error> {
         let timeouts = &self.limits.timeouts;
         let reply = self.wire.command(STAGE, command, timeouts.command).await?;
         match reply {
@@ -102,6 +101,13 @@ impl Listing<'_> {
             limit,
         }))
     }
+}
+
+/// UIDL is optional (RFC 1939 §7), and servers without it refuse it in different words. A refusal that tells a reason is no sign
+/// of that: taken for one, all mails would have to be read for their content.
+fn is_unexplained(refusal: &ErrReply) -> bool {
+    let verdict = judge(RefusedStep::Command(STAGE), refusal, None).verdict();
+    verdict.kind == VerdictKind::Unknown
 }
 
 /// Asks for the number of mails; `None` if what the server says is no number. The size beside it is wrong at many

@@ -5,7 +5,7 @@ const LONGEST_UIDL: usize = 255;
 
 /// A mail as the session numbers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct MaildropEntry {
     pub(super) number: u32,
     /// What LIST says, if that is a number at all.
     pub(super) bytes: Option<u64>,
@@ -29,20 +29,20 @@ pub(super) struct Overflow {
 /// The mails of the maildrop, ascending by number. They stay the same for as long as the session lasts.
 #[derive(Debug, Default)]
 pub(super) struct Maildrop {
-    entries: Vec<Entry>,
+    entries: Vec<MaildropEntry>,
     /// Those that UIDL left out.
-    unnamed: Vec<Entry>,
+    unnamed: Vec<MaildropEntry>,
     uidls: String,
     /// Indexes of the entries that have a unique id, ordered by it.
     by_uidl: Vec<u32>,
 }
 
 impl Maildrop {
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &[MaildropEntry] {
         &self.entries
     }
 
-    pub(super) fn uidl(&self, entry: &Entry) -> Option<&str> {
+    pub(super) fn uidl(&self, entry: &MaildropEntry) -> Option<&str> {
         let span = entry.uidl?;
         let end = span.start + usize::from(span.length);
         self.uidls.get(span.start..end)
@@ -64,6 +64,7 @@ impl Maildrop {
         let Some((number, rest)) = split_number(line) else {
             return Ok(());
         };
+        // RFC 1939 §7 allows `!` to `~`. What servers give beyond that tells mails apart as well, and is compared as it is.
         let uidl = std::str::from_utf8(rest)
             .ok()
             .filter(|text| (1..=LONGEST_UIDL).contains(&text.len()))
@@ -81,7 +82,7 @@ impl Maildrop {
                 limit: limits.uidl_bytes,
             });
         }
-        self.entries.push(Entry {
+        self.entries.push(MaildropEntry {
             number,
             bytes: None,
             uidl: span,
@@ -120,7 +121,7 @@ impl Maildrop {
                 limit: limits.mails,
             });
         }
-        self.unnamed.push(Entry {
+        self.unnamed.push(MaildropEntry {
             number,
             bytes,
             uidl: None,
@@ -131,7 +132,7 @@ impl Maildrop {
     /// Takes in a line of LIST where there are no unique ids.
     pub(super) fn add_nameless(&mut self, line: &[u8]) {
         if let Some((number, rest)) = split_number(line) {
-            self.entries.push(Entry {
+            self.entries.push(MaildropEntry {
                 number,
                 bytes: size(rest),
                 uidl: None,

@@ -1,6 +1,6 @@
 use mailmesh_domain::Position;
 
-use super::maildrop::{Entry, Maildrop};
+use super::maildrop::{Maildrop, MaildropEntry};
 use crate::source::ListedMail;
 
 /// Maximum mails that one call lists.
@@ -8,13 +8,13 @@ const PAGE: usize = 10_000;
 
 /// The listing, and the ordinal after which its numbers begin.
 #[derive(Debug)]
-pub(super) struct Numbering {
+pub(super) struct NumberedMaildrop {
     pub(super) base: u64,
     pub(super) maildrop: Maildrop,
 }
 
-impl Numbering {
-    pub(super) fn entry(&self, ordinal: u64) -> Option<&Entry> {
+impl NumberedMaildrop {
+    pub(super) fn entry(&self, ordinal: u64) -> Option<&MaildropEntry> {
         let place = ordinal.checked_sub(self.base)?.checked_sub(1)?;
         self.maildrop.entries().get(usize::try_from(place).ok()?)
     }
@@ -23,7 +23,7 @@ impl Numbering {
     pub(super) fn page(&self, ordinal: u64) -> Vec<ListedMail> {
         let passed = usize::try_from(ordinal.saturating_sub(self.base)).unwrap_or(usize::MAX);
         let entries = self.maildrop.entries().iter().enumerate();
-        let listed = |(index, entry): (usize, &Entry)| ListedMail {
+        let listed = |(index, entry): (usize, &MaildropEntry)| ListedMail {
             ordinal: self.ordinal(index),
             position: Position::Pop3 {
                 uidl: self.maildrop.uidl(entry).map(str::to_owned),

@@ -6,7 +6,7 @@ const CODE_CHARACTERS: usize = 40;
 
 /// What a server says with `-ERR`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ErrReply {
     /// The response code (RFC 2449 §8, RFC 3206), in capitals; most servers have none.
     pub code: Option<String>,
     pub text: ServerText,
@@ -17,7 +17,7 @@ pub struct Refusal {
 pub(super) enum Reply {
     /// `+OK`, with what follows.
     Ok(Vec<u8>),
-    Refused(Refusal),
+    Refused(ErrReply),
     /// `+`, with what follows: the server waits for a line of the sign-in.
     Continue(Vec<u8>),
 }
@@ -29,7 +29,7 @@ impl Reply {
             return Some(Self::Ok(rest.to_vec()));
         }
         if let Some(rest) = after_word(line, b"-ERR") {
-            return Some(Self::Refused(Refusal::parse(rest)));
+            return Some(Self::Refused(ErrReply::parse(rest)));
         }
         match line {
             [b'+'] => Some(Self::Continue(Vec::new())),
@@ -39,7 +39,7 @@ impl Reply {
     }
 }
 
-impl Refusal {
+impl ErrReply {
     fn parse(rest: &[u8]) -> Self {
         let bracketed = rest
             .strip_prefix(b"[")

@@ -2,7 +2,7 @@ use tokio::time::Instant;
 
 use super::error::Pop3Error;
 use super::limit::{Pop3Limits, Pop3Timeouts};
-use super::reply::{Refusal, Reply};
+use super::reply::{ErrReply, Reply};
 use super::stage::Stage;
 use super::unstuff::Unstuffer;
 use super::wire::{Patience, Wire};
@@ -16,6 +16,8 @@ pub(super) struct Retrieval {
     pub(super) ordinal: u64,
     /// How much of the mail was read.
     pub(super) offset: u64,
+    /// It was asked for once more, as it had ended too early.
+    pub(super) is_repeated: bool,
     unstuffer: Unstuffer,
 }
 
@@ -26,13 +28,14 @@ impl Retrieval {
         timeouts: &Pop3Timeouts,
         ordinal: u64,
         number: u32,
-    ) -> Result<Result<Self, Refusal>, Pop3Error> {
+    ) -> Result<Result<Self, ErrReply>, Pop3Error> {
         let stage = Stage::Retrieve;
         let command = format!("RETR {number}");
         match wire.command(stage, &command, timeouts.command).await? {
             Reply::Ok(_) => Ok(Ok(Self {
                 ordinal,
                 offset: 0,
+                is_repeated: false,
                 unstuffer: Unstuffer::default(),
             })),
             Reply::Refused(refusal) => Ok(Err(refusal)),

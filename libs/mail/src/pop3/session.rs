@@ -7,25 +7,27 @@ use tokio::time::timeout;
 use super::capability::Capabilities;
 use super::error::Pop3Error;
 use super::limit::Pop3Limits;
-use super::listing::{Listing, read_count};
-use super::maildrop::Entry;
-use super::numbering::Numbering;
-use super::reply::{Refusal, Reply};
+use super::listing::{ListingReader, read_count};
+use super::maildrop::MaildropEntry;
+use super::numbering::NumberedMaildrop;
+use super::reply::{ErrReply, Reply};
 use super::retrieval::Retrieval;
 use super::stage::Stage;
-use super::verdict::{Tried, judge};
+use super::verdict::{RefusedStep, judge};
 use super::wire::Wire;
 use crate::message::received_at;
 use crate::source::{FetchReport, FetchedMail, FolderAccess};
 
 /// A signed-in session. Usable between complete calls.
 pub(super) struct Session {
-    wire: Wire,
+    pub(super) wire: Wire,
     offered: Capabilities,
-    limits: Pop3Limits,
+    pub(super) limits: Pop3Limits,
     inbox: Option<Inbox>,
     /// A mail that is read slice by slice. Until its end the server takes no other command.
-    retrieval: Option<Retrieval>,
+    pub(super) retrieval: Option<Retrieval>,
+    /// A mail was whole although its listed size is another.
+    pub(super) has_estimates: bool,
     /// No call is under way and nothing has broken.
     is_ready: bool,
 }
@@ -34,11 +36,11 @@ struct Inbox {
     access: FolderAccess,
     /// What STAT says of the number of mails.
     claimed: Option<u32>,
-    numbering: Option<Numbering>,
+    numbering: Option<NumberedMaildrop>,
 }
 
 /// Why a mail did not come.
-enum Absence {
+pub(super) enum Absence {
     Gone,
     Unreadable,
 }
@@ -61,6 +63,7 @@ impl Session {
             limits,
             inbox: None,
             retrieval: None,
+            has_estimates: false,
             is_ready: true,
         }
     }
@@ -74,7 +77,7 @@ impl Session {
     }
 
     /// Returns the listing, once there is one.
-    pub(super) fn numbering(&self) -> Option<&Numbering> {
+    pub(super) fn numbering(&self) -> Option<&NumberedMaildrop> {
         self.inbox.as_ref()?.numbering.as_ref()
     }
 
@@ -97,7 +100,7 @@ impl Session {
     }
 
     /// Lists the maildrop, which is numbered from `ordinal` + 1 on if it was not listed before.
-    pub(super) async fn list(&mut self, ordinal: u64) -> Result<&Numbering, Pop3Error> {
+    pub(super) async fn list(&mut self, ordinal: u64) -> Result<&NumberedMaildrop, Pop3Error> {
         self.begin()?;
         let listed = self.list_once(ordinal).await;
         self.finish(listed)?;
@@ -107,13 +110,14 @@ impl Session {
     async fn list_once(&mut self, ordinal: u64) -> Result<(), Pop3Error> {
         self.end_retrieval().await?;
         let inbox = self.inbox.as_mut().ok_or(Pop3Error::NoFolder)?;
+        // RFC 1939 §4: the numbers, given when the maildrop was locked, hold for the session.
         if inbox.numbering.is_none() {
-            let listing = Listing {
+            let listing = ListingReader {
                 wire: &mut self.wire,
                 offered: &self.offered,
                 limits: &self.limits,
             };
-            inbox.numbering = Some(Numbering {
+            inbox.numbering = Some(NumberedMaildrop {
                 base: ordinal,
                 maildrop: listing.read(inbox.claimed).await?,
             });
@@ -121,7 +125,7 @@ impl Session {
         Ok(())
     }
 
-    /// Fetches mails one after the other, up to the first that is larger than one slice.
+    /// Fetches mails one after the other, up to the first that is larger than one slice, or smaller than it is listed.
     pub(super) async fn fetch(
         &mut self,
         ordinals: &[u64],
@@ -156,10 +160,11 @@ impl Session {
             let body = retrieval
                 .read(&mut self.wire, &self.limits.timeouts, length(slice_bytes))
                 .await?;
-            let is_complete = retrieval.is_ended();
+            let bytes = self.entry(ordinal).and_then(|entry| entry.bytes);
+            let is_complete = retrieval.is_ended() && self.is_end(bytes, retrieval.offset);
             let mail = FetchedMail {
                 ordinal,
-                bytes: self.entry(ordinal).and_then(|entry| entry.bytes),
+                bytes,
                 received_at: received_at(&body),
                 flags: Vec::new(),
                 body: body.into(),
@@ -172,51 +177,6 @@ impl Session {
             }
         }
         Ok(report)
-    }
-
-    pub(super) async fn fetch_slice(
-        &mut self,
-        ordinal: u64,
-        offset: u64,
-        bytes: u32,
-    ) -> Result<Vec<u8>, Pop3Error> {
-        self.begin()?;
-        let slice = self.read_slice(ordinal, offset, bytes).await;
-        self.finish(slice)
-    }
-
-    async fn read_slice(
-        &mut self,
-        ordinal: u64,
-        offset: u64,
-        bytes: u32,
-    ) -> Result<Vec<u8>, Pop3Error> {
-        let mut retrieval = self.retrieval_before(ordinal, offset).await?;
-        let timeouts = &self.limits.timeouts;
-        retrieval.pass_to(&mut self.wire, timeouts, offset).await?;
-        let slice = retrieval
-            .read(&mut self.wire, timeouts, length(bytes))
-            .await?;
-        self.retrieval = Some(retrieval);
-        Ok(slice)
-    }
-
-    /// Goes on with the open mail, or begins anew where that has passed the offset.
-    async fn retrieval_before(
-        &mut self,
-        ordinal: u64,
-        offset: u64,
-    ) -> Result<Retrieval, Pop3Error> {
-        let goes_on = |open: &mut Retrieval| open.ordinal == ordinal && open.offset <= offset;
-        if let Some(retrieval) = self.retrieval.take_if(goes_on) {
-            return Ok(retrieval);
-        }
-        self.end_retrieval().await?;
-        match self.retrieve(ordinal).await? {
-            Ok(retrieval) => Ok(retrieval),
-            Err(Absence::Gone) => Err(Pop3Error::MailGone),
-            Err(Absence::Unreadable) => Err(Pop3Error::MailUnreadable),
-        }
     }
 
     /// Marks mails as deleted; the server deletes them when it answers QUIT.
@@ -255,6 +215,7 @@ impl Session {
         let limit = self.limits.timeouts.quit;
         match timeout(limit, self.say_farewell()).await {
             Ok(Ok(Reply::Ok(_))) => {}
+            // RFC 1939 §6: `-ERR` if some marked mails were not removed; the next listing shows which.
             Ok(Ok(_)) => tracing::debug!("The server did not do all that was left to the end"),
             Ok(Err(error)) => tracing::debug!(
                 error = &error as &dyn std::error::Error,
@@ -272,7 +233,7 @@ impl Session {
         self.wire.command(Stage::Quit, "QUIT", limit).await
     }
 
-    fn begin(&mut self) -> Result<(), Pop3Error> {
+    pub(super) fn begin(&mut self) -> Result<(), Pop3Error> {
         if !self.is_ready {
             return Err(Pop3Error::Closed);
         }
@@ -280,7 +241,7 @@ impl Session {
         Ok(())
     }
 
-    fn finish<T>(&mut self, result: Result<T, Pop3Error>) -> Result<T, Pop3Error> {
+    pub(super) fn finish<T>(&mut self, result: Result<T, Pop3Error>) -> Result<T, Pop3Error> {
         self.is_ready = match &result {
             Ok(_) => true,
             Err(error) => error.is_session_healthy(),
@@ -288,23 +249,30 @@ impl Session {
         result
     }
 
-    fn entry(&self, ordinal: u64) -> Option<&Entry> {
+    pub(super) fn entry(&self, ordinal: u64) -> Option<&MaildropEntry> {
         self.numbering()?.entry(ordinal)
     }
 
-    async fn command(&mut self, stage: Stage, command: &str) -> Result<Reply, Pop3Error> {
+    pub(super) async fn command(
+        &mut self,
+        stage: Stage,
+        command: &str,
+    ) -> Result<Reply, Pop3Error> {
         let limit = self.limits.timeouts.command;
         self.wire.command(stage, command, limit).await
     }
 
-    async fn end_retrieval(&mut self) -> Result<(), Pop3Error> {
+    pub(super) async fn end_retrieval(&mut self) -> Result<(), Pop3Error> {
         match self.retrieval.take() {
             Some(mut retrieval) => retrieval.drain(&mut self.wire, &self.limits).await,
             None => Ok(()),
         }
     }
 
-    async fn retrieve(&mut self, ordinal: u64) -> Result<Result<Retrieval, Absence>, Pop3Error> {
+    pub(super) async fn retrieve(
+        &mut self,
+        ordinal: u64,
+    ) -> Result<Result<Retrieval, Absence>, Pop3Error> {
         let inbox = self.inbox.as_ref().ok_or(Pop3Error::NoFolder)?;
         let listed = inbox.numbering.as_ref();
         let Some(entry) = listed.and_then(|numbering| numbering.entry(ordinal)) else {
@@ -339,11 +307,11 @@ impl Session {
 }
 
 /// Not about the server, the session or its token.
-fn is_about_mail(stage: Stage, refusal: &Refusal) -> bool {
-    let verdict = judge(Tried::Command(stage), refusal, None).verdict;
+fn is_about_mail(stage: Stage, refusal: &ErrReply) -> bool {
+    let verdict = judge(RefusedStep::Command(stage), refusal, None).verdict();
     matches!(verdict.kind, VerdictKind::Unknown | VerdictKind::Permanent)
 }
 
-fn length(bytes: u32) -> usize {
+pub(super) fn length(bytes: u32) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -4,7 +4,7 @@ use mailmesh_secrets::{ExposeSecret as _, SecretString};
 
 use super::capability::Capabilities;
 use super::error::Pop3Error;
-use super::reply::{Refusal, Reply};
+use super::reply::{ErrReply, Reply};
 use super::stage::{Mechanism, Stage};
 use super::verdict::{is_form_refused, is_mechanism_refused};
 use super::wire::Wire;
@@ -202,7 +202,7 @@ impl SignInAttempt<'_> {
         Ok(reply)
     }
 
-    fn mechanism_refused(&self, mechanism: Mechanism, refusal: Refusal) -> Pop3Error {
+    fn mechanism_refused(&self, mechanism: Mechanism, refusal: ErrReply) -> Pop3Error {
         Pop3Error::MechanismRefused {
             mechanism,
             refusal,
@@ -213,7 +213,7 @@ impl SignInAttempt<'_> {
     fn refused(
         &self,
         mechanism: Mechanism,
-        refusal: Refusal,
+        refusal: ErrReply,
         challenge_status: Option<String>,
     ) -> Pop3Error {
         Pop3Error::SignInRefused {

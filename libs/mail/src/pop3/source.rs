@@ -13,8 +13,8 @@ use super::error::Pop3Error;
 use super::limit::Pop3Limits;
 use super::session::Session;
 use crate::source::{
-    Applied, Farewell, FetchReport, FetchedMail, FolderAccess, ListedMail, Listing, OpenedFolder,
-    PostAction, WaitLimits,
+    Farewell, FetchReport, FetchedMail, FolderAccess, ListedMail, ListingKind, OpenedFolder,
+    PostAction, PostActionEffect, WaitLimits,
 };
 use crate::{Credentials, MailSource, Server, SourceError};
 
@@ -56,8 +56,8 @@ impl Pop3Source {
 }
 
 impl MailSource for Pop3Source {
-    fn listing(&self) -> Listing {
-        Listing::Whole
+    fn listing(&self) -> ListingKind {
+        ListingKind::Whole
     }
 
     fn stays_open(&self) -> bool {
@@ -152,12 +152,12 @@ impl MailSource for Pop3Source {
         &'a mut self,
         ordinals: &'a [u64],
         action: &'a PostAction,
-    ) -> BoxFuture<'a, Result<Applied, SourceError>> {
+    ) -> BoxFuture<'a, Result<PostActionEffect, SourceError>> {
         Box::pin(async move {
             let action = match action {
                 PostAction::Delete => {
                     self.session.delete(ordinals).await?;
-                    return Ok(Applied::AtClose);
+                    return Ok(PostActionEffect::AtClose);
                 }
                 PostAction::MarkSeen => "mark mails as read",
                 PostAction::MoveTo(_) => "move mails",

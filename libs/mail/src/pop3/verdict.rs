@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::{Diagnosis, FailureCause, Verdict};
 
-use super::reply::Refusal;
+use super::reply::ErrReply;
 use super::stage::{Mechanism, Stage};
 
 /// A maildrop that a crashed session of ours holds is free once the server notices, from seconds to RFC 1939's ten minutes.
@@ -20,13 +20,19 @@ pub(super) enum TokenState {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Judgement {
-    pub(super) verdict: Verdict,
+    pub(super) diagnosis: Diagnosis,
     pub(super) token: TokenState,
+}
+
+impl Judgement {
+    pub(super) fn verdict(self) -> Verdict {
+        self.diagnosis.verdict()
+    }
 }
 
 /// What was tried when the server refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tried {
+pub(super) enum RefusedStep {
     /// A command.
     Command(Stage),
     /// A mechanism whose secret the server has not looked at.
@@ -35,46 +41,61 @@ pub(super) enum Tried {
     SignIn(Mechanism),
 }
 
-const fn fine(verdict: Verdict) -> Judgement {
+const fn fine(cause: FailureCause) -> Judgement {
+    of(Diagnosis::new(cause))
+}
+
+const fn of(diagnosis: Diagnosis) -> Judgement {
     Judgement {
-        verdict,
+        diagnosis,
         token: TokenState::NotAtFault,
     }
 }
 
 const STALE: Judgement = Judgement {
-    verdict: Verdict::transient(),
+    diagnosis: Diagnosis::new(FailureCause::Transient),
     token: TokenState::Stale,
 };
-const OWNER: Judgement = fine(Verdict::needs_administrator(MustAct::MailboxOwner));
-const ADMINISTRATOR: Judgement = fine(Verdict::needs_administrator(MustAct::Administrator));
-const TENANT: Judgement = fine(Verdict::needs_administrator(MustAct::TenantAdministrator));
+const LOCKED: Judgement = of(Diagnosis::new(FailureCause::Transient).after(LOCK_PAUSE));
 
 /// Replies whose meaning providers put in their text alone, or more exactly than in their code.
 const TEXTS: &[(&str, Judgement)] = &[
     // Gmail: the user has switched POP off.
-    ("not enabled for pop", OWNER),
+    (
+        "not enabled for pop",
+        fine(FailureCause::ProtocolSwitchedOff),
+    ),
     // Gmail, for passwords of accounts with two-step verification.
-    ("application-specific password required", OWNER),
-    ("web login required", OWNER),
+    (
+        "application-specific password required",
+        fine(FailureCause::AppPasswordWanted),
+    ),
+    ("web login required", fine(FailureCause::BrowserCheckWanted)),
     // Dovecot, for passwords over an unprotected connection.
-    ("plaintext authentication disallowed", ADMINISTRATOR),
+    (
+        "plaintext authentication disallowed",
+        fine(FailureCause::SignInUnfit),
+    ),
     // Exchange, of a client that speaks another protocol, or sends a longer line than it reads.
-    ("protocol error", ADMINISTRATOR),
+    ("protocol error", fine(FailureCause::SignInUnfit)),
     ("accesstokenexpired", STALE),
     ("session expired", STALE),
     // Gmail's daily bandwidth.
     (
         "exceeded command or bandwidth limits",
-        fine(Verdict::throttled(None)),
+        fine(FailureCause::Throttled),
     ),
     // Exchange, with a number.
-    ("server unavailable", fine(Verdict::transient())),
+    ("server unavailable", fine(FailureCause::Transient)),
 ];
 
 /// Returns what a refusal means: known texts first, then response codes, then, for the many servers without codes, words
 /// that mean something other than bad credentials.
-pub(super) fn judge(tried: Tried, refusal: &Refusal, login_delay: Option<Duration>) -> Judgement {
+pub(super) fn judge(
+    tried: RefusedStep,
+    refusal: &ErrReply,
+    login_delay: Option<Duration>,
+) -> Judgement {
     let text = refusal.text.as_str().to_ascii_lowercase();
     by_text(&text)
         .or_else(|| by_code(tried, refusal.code.as_deref(), login_delay))
@@ -83,7 +104,7 @@ pub(super) fn judge(tried: Tried, refusal: &Refusal, login_delay: Option<Duratio
 }
 
 /// Returns whether the server took the line's form, and not its content, amiss.
-pub(super) fn is_form_refused(refusal: &Refusal) -> bool {
+pub(super) fn is_form_refused(refusal: &ErrReply) -> bool {
     // Not "unknown" alone: Exchange speaks so of the user name.
     const FORMS: &[&str] = &[
         "syntax",
@@ -108,9 +129,10 @@ pub(super) fn is_form_refused(refusal: &Refusal) -> bool {
 
 /// Returns whether a refusal, given before the secret was looked at, is about the mechanism or its form, so that another may
 /// work.
-pub(super) fn is_mechanism_refused(refusal: &Refusal) -> bool {
+pub(super) fn is_mechanism_refused(refusal: &ErrReply) -> bool {
     let text = refusal.text.as_str().to_ascii_lowercase();
-    let is_reason_known = by_text(&text).is_some() || by_words(Tried::Mechanism, &text).is_some();
+    let is_reason_known =
+        by_text(&text).is_some() || by_words(RefusedStep::Mechanism, &text).is_some();
     is_form_refused(refusal) || (refusal.code.is_none() && !is_reason_known)
 }
 
@@ -119,31 +141,35 @@ fn by_text(text: &str) -> Option<Judgement> {
     known.map(|(_, judgement)| *judgement)
 }
 
-fn by_code(tried: Tried, code: Option<&str>, login_delay: Option<Duration>) -> Option<Judgement> {
+fn by_code(
+    tried: RefusedStep,
+    code: Option<&str>,
+    login_delay: Option<Duration>,
+) -> Option<Judgement> {
     Some(match code? {
         // RFC 2449 §8.1.2: the sign-in was good and the maildrop is locked, so the credentials are not at fault.
-        "IN-USE" => fine(Verdict::transient().after(LOCK_PAUSE)),
+        "IN-USE" => LOCKED,
         "LOGIN-DELAY" => throttled(login_delay),
-        "SYS/TEMP" => fine(Verdict::transient()),
+        "SYS/TEMP" => fine(FailureCause::Transient),
         // RFC 3206 §4: a permanent failure that needs the server's administrator.
         "SYS/PERM" => match tried {
-            Tried::Command(Stage::Retrieve | Stage::Delete) => {
-                fine(Verdict::permanent(MustAct::TenantAdministrator))
+            RefusedStep::Command(Stage::Retrieve | Stage::Delete) => {
+                fine(FailureCause::MailboxBroken)
             }
-            _ => TENANT,
+            _ => fine(FailureCause::TenantForbids),
         },
         "AUTH" => match tried {
             // A mechanism refused before the secret was sent is a matter of the server, not of these credentials.
-            Tried::Mechanism | Tried::Command(_) => ADMINISTRATOR,
-            Tried::SignIn(mechanism) => bad_credentials(mechanism),
+            RefusedStep::Mechanism | RefusedStep::Command(_) => fine(FailureCause::SignInUnfit),
+            RefusedStep::SignIn(mechanism) => bad_credentials(mechanism),
         },
         _ => return None,
     })
 }
 
 /// Whole words: "blocked" is not "locked".
-fn by_words(tried: Tried, text: &str) -> Option<Judgement> {
-    if matches!(tried, Tried::Command(Stage::Retrieve | Stage::Delete)) {
+fn by_words(tried: RefusedStep, text: &str) -> Option<Judgement> {
+    if matches!(tried, RefusedStep::Command(Stage::Retrieve | Stage::Delete)) {
         return None;
     }
     let has = |start: &str| {
@@ -153,35 +179,37 @@ fn by_words(tried: Tried, text: &str) -> Option<Judgement> {
     let is_lock = has("lock") || text.contains("in use") || text.contains("already open");
     // The account is locked by an administrator or a policy, not the maildrop by a session.
     if has("account") && has("lock") {
-        return Some(TENANT);
+        return Some(fine(FailureCause::AccountDisabled));
     }
     if is_lock || has("busy") {
-        return Some(fine(Verdict::transient().after(LOCK_PAUSE)));
+        return Some(LOCKED);
     }
     if text.contains("too many") {
         return Some(throttled(None));
     }
     let is_passing = text.contains("try again") || has("temporar") || text.contains("timed out");
-    is_passing.then_some(fine(Verdict::transient()))
+    is_passing.then_some(fine(FailureCause::Transient))
 }
 
-const fn by_what_was_tried(tried: Tried) -> Judgement {
+const fn by_what_was_tried(tried: RefusedStep) -> Judgement {
     match tried {
-        Tried::SignIn(mechanism) => bad_credentials(mechanism),
-        Tried::Mechanism | Tried::Command(Stage::StartTls) => ADMINISTRATOR,
-        Tried::Command(Stage::Greeting | Stage::Quit) => fine(Verdict::transient()),
-        Tried::Command(_) => fine(Verdict::unknown()),
+        RefusedStep::SignIn(mechanism) => bad_credentials(mechanism),
+        RefusedStep::Mechanism | RefusedStep::Command(Stage::StartTls) => {
+            fine(FailureCause::SignInUnfit)
+        }
+        RefusedStep::Command(Stage::Greeting | Stage::Quit) => fine(FailureCause::Transient),
+        RefusedStep::Command(_) => fine(FailureCause::Unknown),
     }
 }
 
 const fn bad_credentials(mechanism: Mechanism) -> Judgement {
     if mechanism.is_oauth2() {
         Judgement {
-            verdict: Verdict::needs_sign_in(),
+            diagnosis: Diagnosis::new(FailureCause::TokenRefused),
             token: TokenState::Refused,
         }
     } else {
-        ADMINISTRATOR
+        fine(FailureCause::PasswordRefused)
     }
 }
 
@@ -190,7 +218,7 @@ const fn throttled(delay: Option<Duration>) -> Judgement {
         Some(delay) => delay,
         None => THROTTLE_PAUSE,
     };
-    fine(Verdict::throttled(Some(delay)))
+    of(Diagnosis::new(FailureCause::Throttled).after(delay))
 }
 
 #[cfg(test)]

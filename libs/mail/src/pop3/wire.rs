@@ -135,6 +135,7 @@ impl Wire {
         deadline: Instant,
     ) -> Result<Option<BytesMut>, Pop3Error> {
         let mut line = self.line(stage, deadline).await?;
+        // RFC 1939 §3: a line that begins with a dot has one more.
         if line.first() == Some(&b'.') {
             line.advance(1);
             if line.is_empty() {
@@ -162,8 +163,13 @@ impl Wire {
                 return Ok(());
             }
             let pause = Instant::now() + patience.silence;
-            self.fill(Stage::Retrieve, pause.min(patience.deadline))
-                .await?;
+            let filled = self
+                .fill(Stage::Retrieve, pause.min(patience.deadline))
+                .await;
+            if matches!(filled, Err(Pop3Error::TimedOut { .. })) && ends_with_bare_lf(output) {
+                return Err(Pop3Error::BareLineFeeds);
+            }
+            filled?;
         }
     }
 
@@ -199,4 +205,16 @@ impl Wire {
             Err(source) => Err(Pop3Error::ConnectionLost { stage, source }),
         }
     }
+}
+
+/// Returns whether a mail after which nothing comes has ended for a server whose lines end in LF alone. It is no end to us, as
+/// a mail's author could write it.
+fn ends_with_bare_lf(mail: &[u8]) -> bool {
+    let Some(before) = mail
+        .strip_suffix(b".\r\n")
+        .or_else(|| mail.strip_suffix(b".\n"))
+    else {
+        return false;
+    };
+    before.ends_with(b"\n")
 }

@@ -66,6 +66,7 @@ async fn hello(wire: &mut Wire, settings: &SmtpSettings) -> Result<Capabilities,
     if reply.is_positive() {
         return Ok(Capabilities::read(&reply));
     }
+    // RFC 5321 §3.2: HELO to a server that does not know EHLO.
     if !matches!(reply.code(), 500 | 502 | 504) {
         return Err(SmtpError::refused(Phase::Hello, reply));
     }
@@ -86,6 +87,7 @@ async fn start_tls(
     server: &Server,
     settings: &SmtpSettings,
 ) -> Result<Wire, SmtpError> {
+    // RFC 3207 §6: a man in the middle can delete the line that announces it, so there is no going on in the clear.
     if !capabilities.has(Extension::StartTls) {
         return Err(SmtpError::StartTlsMissing);
     }

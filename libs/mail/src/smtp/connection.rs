@@ -5,7 +5,7 @@ use super::connect::connect;
 use super::error::SmtpError;
 use super::settings::{SmtpSettings, SmtpTimeouts};
 use super::verdict::Phase;
-use super::wire::{Pending, Wire};
+use super::wire::{PendingInput, Wire};
 use super::wire_error::WireError;
 use crate::pipelining::PipeliningRecord;
 use crate::{Credentials, Server};
@@ -36,6 +36,8 @@ pub struct Connection {
     pipelining: PipeliningRecord,
     pub(super) state: State,
     pub(super) mails: u32,
+    /// The server has refused a parameter of MAIL that it announces.
+    pub(super) refuses_parameters: bool,
 }
 
 impl Connection {
@@ -55,6 +57,7 @@ impl Connection {
                 pipelining: settings.pipelining.clone(),
                 state: State::Ready,
                 mails: 0,
+                refuses_parameters: false,
             })
         })
     }
@@ -124,6 +127,7 @@ impl Connection {
         if !reply.is_positive() {
             return Err(SmtpError::refused(Phase::Housekeeping, reply));
         }
+        // RFC 5321 §4.1.1.5: RSET drops the mail under way; NOOP changes nothing (§4.1.1.9).
         self.state = if command == "RSET" {
             State::Ready
         } else {
@@ -138,11 +142,11 @@ impl Connection {
             return Err(SmtpError::Unusable);
         }
         let pending = self.wire.pending().await;
-        if pending == Pending::Nothing {
+        if pending == PendingInput::Nothing {
             return Ok(());
         }
         self.state = State::Broken;
-        if pending == Pending::Closed {
+        if pending == PendingInput::Closed {
             return Err(SmtpError::ClosedWhileIdle);
         }
         match self.wire.reply(GOODBYE).await {

@@ -13,12 +13,12 @@ pub(super) fn is_wire_ready(raw: &[u8]) -> bool {
 ///
 /// A bare CR or LF before a dot is how mail is smuggled past servers that end lines differently, so none survives.
 #[derive(Debug)]
-pub(super) struct Stuffed<'a> {
+pub(super) struct DotStuffed<'a> {
     rest: &'a [u8],
     is_line_start: bool,
 }
 
-impl<'a> Stuffed<'a> {
+impl<'a> DotStuffed<'a> {
     pub(super) const fn new(raw: &'a [u8]) -> Self {
         Self {
             rest: raw,
@@ -69,7 +69,7 @@ mod tests {
 
     fn stuffed(raw: &[u8]) -> Vec<u8> {
         let (mut whole, mut block) = (Vec::new(), Vec::new());
-        let mut stuffed = Stuffed::new(raw);
+        let mut stuffed = DotStuffed::new(raw);
         loop {
             let is_more = stuffed.fill(&mut block);
             assert!(block.len() <= BLOCK + 2);

@@ -3,12 +3,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::connection::{Connection, State};
-use super::content::{BLOCK, Stuffed, is_wire_ready};
+use super::content::{BLOCK, DotStuffed, is_wire_ready};
 use super::error::{CommitError, SmtpError, UncertainCause};
 use super::reply::Reply;
-use super::transaction::{Transaction, left};
+use super::transaction::{Transaction, left, parameters};
 use super::verdict::Phase;
-use super::wire::Pending;
+use super::wire::PendingInput;
 use super::wire_error::WireError;
 use crate::message::Envelope;
 use crate::transport::RecipientResult;
@@ -20,19 +20,19 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub enum SmtpPreparation<'a> {
     /// The server has the content and waits for the dot.
-    Ready(Prepared<'a>),
+    Ready(PreparedDelivery<'a>),
     /// No recipient was accepted; nothing was sent and the connection can go on.
     Refused(Vec<RecipientResult>),
 }
 
 /// A mail that the server has but for its final dot. Dropped, it stays unsent and the connection unusable.
 #[derive(Debug)]
-pub struct Prepared<'a> {
+pub struct PreparedDelivery<'a> {
     connection: &'a mut Connection,
     recipients: Vec<RecipientResult>,
 }
 
-impl Prepared<'_> {
+impl PreparedDelivery<'_> {
     /// Returns each recipient's result; at least one is accepted.
     pub fn recipients(&self) -> &[RecipientResult] {
         &self.recipients
@@ -49,7 +49,7 @@ impl Prepared<'_> {
         self.commit_before(None).await
     }
 
-    /// As [`Prepared::commit`], but lets the mail go unsent once `latest` is over: the clock is looked
+    /// As [`PreparedDelivery::commit`], but lets the mail go unsent once `latest` is over: the clock is looked
     /// at right before each try to hand the dot to the system.
     pub async fn commit_before(self, latest: Option<Instant>) -> Result<Reply, CommitError> {
         let connection = self.connection;
@@ -75,11 +75,11 @@ impl Connection {
     /// Fails if the server has replied or closed the connection: before the dot it has not accepted the mail.
     async fn check_before_dot(&mut self) -> Result<(), CommitError> {
         match self.wire.pending().await {
-            Pending::Nothing => Ok(()),
-            Pending::Closed => Err(CommitError::Unsent {
+            PendingInput::Nothing => Ok(()),
+            PendingInput::Closed => Err(CommitError::Unsent {
                 source: WireError::Closed,
             }),
-            Pending::Input => match self.wire.reply(LAST_WORDS).await {
+            PendingInput::Input => match self.wire.reply(LAST_WORDS).await {
                 Ok(reply) if !reply.is_positive() => Err(CommitError::Refused { reply }),
                 Ok(_) => Err(CommitError::Unsent {
                     source: WireError::Unsolicited,
@@ -132,13 +132,19 @@ impl Connection {
         let must_reset = std::mem::replace(&mut self.state, State::Broken) == State::Open;
         self.mails = self.mails.saturating_add(1);
         let deadline = Instant::now() + self.timeouts.transaction;
-        let opened = Transaction::new(self, envelope, must_reset, deadline)
+        let mut opened = Transaction::new(self, envelope, must_reset, deadline)
             .open(raw)
             .await?;
-        let is_waiting = opened
-            .data
-            .as_ref()
-            .is_some_and(|reply| reply.code() == 354);
+        if opened.may_be_of_parameters()
+            && !self.refuses_parameters
+            && !parameters(&self.capabilities, raw).is_empty()
+        {
+            self.refuses_parameters = true;
+            opened = Transaction::new(self, envelope, true, deadline)
+                .open(raw)
+                .await?;
+        }
+        let is_waiting = opened.is_waiting();
         if !is_waiting {
             self.state = State::Open;
         }
@@ -158,7 +164,7 @@ impl Connection {
             }
             _ => {
                 self.send_content(raw, deadline).await?;
-                Ok(SmtpPreparation::Ready(Prepared {
+                Ok(SmtpPreparation::Ready(PreparedDelivery {
                     connection: self,
                     recipients: opened.results,
                 }))
@@ -184,7 +190,7 @@ impl Connection {
                 self.wire.write(block, limit()).await?;
             }
         } else {
-            let mut stuffed = Stuffed::new(raw);
+            let mut stuffed = DotStuffed::new(raw);
             let mut block = Vec::with_capacity(raw.len().min(BLOCK) + 64);
             let mut is_more = true;
             while is_more {

@@ -1,12 +1,11 @@
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, Verdict, VerdictKind};
+use mailmesh_domain::{Diagnosis, FailureCause, Verdict};
 use thiserror::Error;
 
 use super::reply::Reply;
-use super::verdict::{Phase, is_token_refused, judge};
+use super::verdict::{Phase, is_about_password, is_token_refused, judge};
 use super::wire_error::WireError;
-use crate::advice;
 use crate::transport::Scope;
 use crate::{ConnectError, InvalidCredentials};
 
@@ -73,33 +72,42 @@ impl SmtpError {
     pub(super) fn refused_sign_in(reply: Reply, is_oauth2: bool) -> Self {
         if is_oauth2 && is_token_refused(&reply) {
             Self::TokenRefused { reply }
-        } else if !is_oauth2 && judge(Phase::Auth, &reply).0.kind == VerdictKind::NeedsSignIn {
+        } else if !is_oauth2 && is_about_password(&reply) {
             Self::PasswordRefused { reply }
         } else {
             Self::refused(Phase::Auth, reply)
         }
     }
 
-    /// Returns what the failure means and who must act.
-    pub fn verdict(&self) -> Verdict {
-        match self {
-            Self::Connect { source } => source.verdict(),
-            Self::Credentials { source } => source.verdict(),
-            Self::Wire { source, .. } => source.verdict(),
-            Self::Refused { phase, reply } => judge(*phase, reply).0,
-            Self::TokenRefused { .. } => Verdict::needs_sign_in(),
-            // Gmail: a check in the browser, or a password for this application alone.
-            Self::PasswordRefused { reply } if reply.code() == 534 => {
-                Verdict::needs_administrator(MustAct::MailboxOwner)
+    /// Returns what the failure is caused by, and the server's hint on when to come back.
+    pub fn diagnosis(&self) -> Diagnosis {
+        let cause = match self {
+            Self::Refused { phase, reply } => return judge(*phase, reply).0,
+            Self::ClosedWhileIdle | Self::Unusable => {
+                return Diagnosis::new(FailureCause::Transient).after(Duration::ZERO);
             }
-            Self::PasswordRefused { .. }
-            | Self::InvalidEhloName
-            | Self::StartTlsMissing
-            | Self::StartTlsInjected
-            | Self::NoMechanism { .. } => Verdict::needs_administrator(MustAct::Administrator),
-            Self::TooLarge { .. } => Verdict::permanent(MustAct::Nobody),
-            Self::ClosedWhileIdle | Self::Unusable => Verdict::transient().after(Duration::ZERO),
-        }
+            Self::Connect { source } => source.failure_cause(),
+            Self::Credentials { source } => source.failure_cause(),
+            // A port that wants TLS from the first byte waits for it in silence.
+            Self::Wire {
+                phase: Phase::Greeting,
+                source: WireError::TimedOut,
+            } => FailureCause::ServerSilent,
+            Self::Wire { source, .. } => source.failure_cause(),
+            Self::TokenRefused { .. } => FailureCause::TokenRefused,
+            Self::PasswordRefused { .. } => FailureCause::PasswordRefused,
+            Self::InvalidEhloName => FailureCause::ClientNameInvalid,
+            Self::StartTlsMissing => FailureCause::NoStartTls,
+            Self::StartTlsInjected => FailureCause::TlsTampered,
+            Self::NoMechanism { .. } => FailureCause::NoMechanism,
+            Self::TooLarge { .. } => FailureCause::MailTooLarge,
+        };
+        cause.into()
+    }
+
+    /// Returns what the failure means and who must act, as long as nobody is to be told of it.
+    pub fn verdict(&self) -> Verdict {
+        self.diagnosis().verdict()
     }
 
     /// Returns what the failure concerns.
@@ -118,35 +126,6 @@ impl SmtpError {
     /// Returns whether a fresh access token may help; ask for one once, then believe the refusal.
     pub const fn is_token_refused(&self) -> bool {
         matches!(self, Self::TokenRefused { .. })
-    }
-
-    /// Returns what to do, where the failure itself suggests more than its verdict.
-    pub const fn advice(&self) -> Option<&'static str> {
-        match self {
-            Self::Connect { source } => Some(advice::of_connect(source)),
-            Self::Wire {
-                source: WireError::OtherProtocol { .. },
-                ..
-            } => Some(advice::OTHER_PROTOCOL),
-            // A port that wants TLS from the first byte waits for it in silence.
-            Self::Wire {
-                phase: Phase::Greeting,
-                source: WireError::TimedOut,
-            } => Some(
-                "It is tried again by itself. If it stays, check the account's port and encryption: port 465 wants tls, port 587 starttls.",
-            ),
-            Self::StartTlsMissing => Some(
-                "Set the account's encryption to tls, with port 465, or ask the server's operator for STARTTLS.",
-            ),
-            Self::NoMechanism { .. } => Some(advice::NO_MECHANISM),
-            Self::PasswordRefused { reply } if reply.code() != 534 => Some(advice::WRONG_PASSWORD),
-            _ => None,
-        }
-    }
-
-    /// Returns whether nothing answered where the server should be.
-    pub const fn is_unreached(&self) -> bool {
-        matches!(self, Self::Connect { source } if source.is_unreached())
     }
 
     /// Returns the server's reply, if it gave one.
@@ -198,13 +177,18 @@ impl CommitError {
         }
     }
 
-    /// Returns what the failure means and who must act. For an uncertain mail it does not say to try again.
-    pub fn verdict(&self) -> Verdict {
+    /// Returns what the failure is caused by, and the server's hint on when to come back.
+    pub fn diagnosis(&self) -> Diagnosis {
         match self {
             Self::Refused { reply } => judge(Phase::Content, reply).0,
-            Self::Unsent { source } => source.verdict(),
-            Self::Uncertain { .. } => Verdict::unknown(),
+            Self::Unsent { source } => source.failure_cause().into(),
+            Self::Uncertain { .. } => FailureCause::MailUncertain.into(),
         }
+    }
+
+    /// Returns what the failure means and who must act. For an uncertain mail it does not say to try again.
+    pub fn verdict(&self) -> Verdict {
+        self.diagnosis().verdict()
     }
 
     /// Returns what the failure concerns.

@@ -151,6 +151,7 @@ impl ReplyBuilder {
             _ => return Err(WireError::NotAReply),
         };
         let (is_last, text) = match rest {
+            // RFC 5321 §4.2: the space and the text are optional.
             [] => (true, rest),
             [b' ', text @ ..] => (true, text),
             [b'-', text @ ..] => (false, text),

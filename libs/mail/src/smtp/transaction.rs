@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::capability::Extension;
+use super::capability::{Capabilities, Extension};
 use super::connection::Connection;
 use super::error::SmtpError;
 use super::reply::Reply;
@@ -25,10 +25,25 @@ pub(super) struct Transaction<'a> {
 
 /// Replies to them.
 #[derive(Debug, Default)]
-pub(super) struct Opened {
+pub(super) struct TransactionReplies {
     pub(super) mail_refusal: Option<Reply>,
     pub(super) results: Vec<RecipientResult>,
     pub(super) data: Option<Reply>,
+}
+
+impl TransactionReplies {
+    /// Returns whether the server waits for the content.
+    pub(super) fn is_waiting(&self) -> bool {
+        let data = self.data.as_ref();
+        data.is_some_and(|reply| reply.code() == 354)
+    }
+
+    /// Returns whether MAIL may have been refused for what follows its address: there are servers that announce SIZE or
+    /// 8BITMIME and do not know their parameters (RFC 5321 §3.3 has them answer 555, and some say 501 or 504).
+    pub(super) fn may_be_of_parameters(&self) -> bool {
+        let refusal = self.mail_refusal.as_ref();
+        !self.is_waiting() && refusal.is_some_and(|reply| matches!(reply.code(), 501 | 504 | 555))
+    }
 }
 
 impl<'a> Transaction<'a> {
@@ -47,16 +62,11 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    pub(super) async fn open(mut self, raw: &[u8]) -> Result<Opened, SmtpError> {
-        let capabilities = &self.connection.capabilities;
-        if capabilities.size().is_some() {
-            self.parameters = format!(" SIZE={}", raw.len());
+    pub(super) async fn open(mut self, raw: &[u8]) -> Result<TransactionReplies, SmtpError> {
+        if !self.connection.refuses_parameters {
+            self.parameters = parameters(&self.connection.capabilities, raw);
         }
-        // Without 8BITMIME (RFC 6152) the octets are sent all the same, as mail programs do: most servers pass them on.
-        if capabilities.has(Extension::EightBitMime) && !raw.is_ascii() {
-            self.parameters.push_str(" BODY=8BITMIME");
-        }
-        let mut opened = Opened::default();
+        let mut opened = TransactionReplies::default();
         if self.connection.may_pipeline() {
             let opening = self.in_groups(&mut opened).await;
             if matches!(opening, Err(SmtpError::Wire { .. })) {
@@ -69,7 +79,7 @@ impl<'a> Transaction<'a> {
         Ok(opened)
     }
 
-    async fn in_groups(&mut self, opened: &mut Opened) -> Result<(), SmtpError> {
+    async fn in_groups(&mut self, opened: &mut TransactionReplies) -> Result<(), SmtpError> {
         let envelope = self.envelope;
         let mut groups = envelope.recipients().chunks(GROUP).peekable();
         let mut is_first = true;
@@ -82,6 +92,7 @@ impl<'a> Transaction<'a> {
                 self.queue_recipient(recipient);
             }
             if is_last {
+                // RFC 2920 §3.1: DATA may only be the last command of a group.
                 self.connection.wire.queue(&["DATA"]);
             }
             self.send().await?;
@@ -102,7 +113,7 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    async fn one_by_one(&mut self, opened: &mut Opened) -> Result<(), SmtpError> {
+    async fn one_by_one(&mut self, opened: &mut TransactionReplies) -> Result<(), SmtpError> {
         if self.must_reset {
             self.connection.wire.queue(&["RSET"]);
             self.send().await?;
@@ -121,6 +132,7 @@ impl<'a> Transaction<'a> {
             self.send().await?;
             self.read_recipient(opened, recipient).await?;
         }
+        // RFC 5321 §3.3: for no recipient a server answers 503 or 554, which says nothing of the mail.
         if opened.results.iter().any(RecipientResult::is_accepted) {
             self.connection.wire.queue(&["DATA"]);
             self.send().await?;
@@ -159,7 +171,7 @@ impl<'a> Transaction<'a> {
         Err(SmtpError::refused(Phase::Housekeeping, reply))
     }
 
-    async fn read_mail(&mut self, opened: &mut Opened) -> Result<(), SmtpError> {
+    async fn read_mail(&mut self, opened: &mut TransactionReplies) -> Result<(), SmtpError> {
         if self.must_reset {
             self.read_reset().await?;
         }
@@ -170,7 +182,7 @@ impl<'a> Transaction<'a> {
 
     async fn read_recipient(
         &mut self,
-        opened: &mut Opened,
+        opened: &mut TransactionReplies,
         recipient: &str,
     ) -> Result<(), SmtpError> {
         let reply = self.answer(Phase::Recipient).await?;
@@ -194,12 +206,25 @@ impl<'a> Transaction<'a> {
     }
 }
 
+/// Returns the parameters of MAIL.
+pub(super) fn parameters(capabilities: &Capabilities, raw: &[u8]) -> String {
+    let mut parameters = String::new();
+    if capabilities.size().is_some() {
+        parameters = format!(" SIZE={}", raw.len());
+    }
+    // Without 8BITMIME (RFC 6152) the octets are sent all the same, as mail programs do: most servers pass them on.
+    if capabilities.has(Extension::EightBitMime) && !raw.is_ascii() {
+        parameters.push_str(" BODY=8BITMIME");
+    }
+    parameters
+}
+
 fn result(recipient: &str, reply: &Reply) -> RecipientResult {
     let refusal = || {
-        let (verdict, scope) = judge(Phase::Recipient, reply);
+        let (diagnosis, scope) = judge(Phase::Recipient, reply);
         RecipientRefusal {
             code: reply.status(),
-            verdict,
+            diagnosis,
             scope,
             is_over_the_number: is_too_many_recipients(reply),
         }

@@ -7,15 +7,15 @@ use mailmesh_domain::ErrorChain;
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use super::delivery::{Prepared, SmtpPreparation};
+use super::delivery::{PreparedDelivery, SmtpPreparation};
 use super::error::{CommitError, SmtpError};
 use super::reply::Reply;
 use super::settings::{SmtpSettings, SmtpTimeouts};
 use super::verdict::Phase;
 use crate::message::Envelope;
 use crate::transport::{
-    Committed, Failure, FailureDetail, MailTransport, Preparation, PreparedMail, RecipientResult,
-    TransportSettings,
+    CommitResult, FailureDetail, MailTransport, Preparation, PreparedMail, RecipientResult,
+    TransportFailure, TransportSettings,
 };
 use crate::{Credentials, Server};
 
@@ -34,7 +34,7 @@ impl SmtpTransport {
         server: &'a Server,
         credentials: &'a Credentials,
         settings: &'a TransportSettings,
-    ) -> BoxFuture<'a, Result<Self, Failure>> {
+    ) -> BoxFuture<'a, Result<Self, TransportFailure>> {
         Box::pin(async move {
             let settings = SmtpSettings::from(settings);
             let connected = Connection::connect(server, credentials, &settings).await;
@@ -63,7 +63,7 @@ impl MailTransport for SmtpTransport {
         &'a mut self,
         envelope: &'a Envelope,
         raw: &'a [u8],
-    ) -> BoxFuture<'a, Result<Preparation<'a>, Failure>> {
+    ) -> BoxFuture<'a, Result<Preparation<'a>, TransportFailure>> {
         Box::pin(async move {
             match self.0.prepare(envelope, raw).await {
                 Ok(SmtpPreparation::Ready(prepared)) => Ok(Preparation::Ready(Box::new(prepared))),
@@ -82,12 +82,12 @@ impl MailTransport for SmtpTransport {
     }
 }
 
-impl PreparedMail for Prepared<'_> {
+impl PreparedMail for PreparedDelivery<'_> {
     fn recipients(&self) -> &[RecipientResult] {
         self.recipients()
     }
 
-    fn commit_before<'a>(self: Box<Self>, deadline: Instant) -> BoxFuture<'a, Committed>
+    fn commit_before<'a>(self: Box<Self>, deadline: Instant) -> BoxFuture<'a, CommitResult>
     where
         Self: 'a,
     {
@@ -95,15 +95,15 @@ impl PreparedMail for Prepared<'_> {
             let mut prepared = *self;
             let recipients = prepared.take_recipients();
             match prepared.commit_before(Some(deadline)).await {
-                Ok(reply) => Committed::Accepted {
+                Ok(reply) => CommitResult::Accepted {
                     recipients,
                     reply: reply.to_string(),
                 },
-                Err(error) if error.is_uncertain() => Committed::Uncertain {
+                Err(error) if error.is_uncertain() => CommitResult::Uncertain {
                     recipients,
                     failure: failure_of_commit(&error),
                 },
-                Err(error) => Committed::Unsent(failure_of_commit(&error)),
+                Err(error) => CommitResult::Unsent(failure_of_commit(&error)),
             }
         })
     }
@@ -116,31 +116,29 @@ impl PreparedMail for Prepared<'_> {
     }
 }
 
-fn failure_of(error: &SmtpError) -> Failure {
+fn failure_of(error: &SmtpError) -> TransportFailure {
     let detail = match error {
         SmtpError::ClosedWhileIdle | SmtpError::Unusable => FailureDetail::NotTried,
         SmtpError::TokenRefused { .. } => FailureDetail::TokenRefused,
-        error if error.is_unreached() => FailureDetail::Unreached,
         SmtpError::Refused {
             phase: Phase::Content,
             ..
         } => FailureDetail::ContentRefused,
         _ => FailureDetail::None,
     };
-    Failure::new(
+    TransportFailure::new(
         with_reply(error, error.reply()),
-        error.verdict(),
+        error.diagnosis(),
         error.scope(),
     )
     .with_code(error.reply().map(Reply::status))
     .with_detail(detail)
-    .with_advice(error.advice())
 }
 
-fn failure_of_commit(error: &CommitError) -> Failure {
-    Failure::new(
+fn failure_of_commit(error: &CommitError) -> TransportFailure {
+    TransportFailure::new(
         with_reply(error, error.reply()),
-        error.verdict(),
+        error.diagnosis(),
         error.scope(),
     )
     .with_code(error.reply().map(Reply::status))

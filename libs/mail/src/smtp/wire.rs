@@ -19,7 +19,7 @@ const MAX_LINE: usize = 4 * 1024;
 
 /// State of a connection on which nothing is expected.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Pending {
+pub(super) enum PendingInput {
     Nothing,
     Input,
     Closed,
@@ -140,19 +140,19 @@ impl Wire {
     }
 
     /// Looks, without waiting, whether the server spoke or hung up.
-    pub(super) async fn pending(&mut self) -> Pending {
+    pub(super) async fn pending(&mut self) -> PendingInput {
         if !self.input.is_empty() {
-            return Pending::Input;
+            return PendingInput::Input;
         }
         self.input.reserve(1024);
         // A time limit of zero would look only at what the runtime already knows; the yield lets it ask the system.
         tokio::select! {
             biased;
             read = self.stream.read_buf(&mut self.input) => match read {
-                Ok(1..) => Pending::Input,
-                Ok(0) | Err(_) => Pending::Closed,
+                Ok(1..) => PendingInput::Input,
+                Ok(0) | Err(_) => PendingInput::Closed,
             },
-            () = tokio::task::yield_now() => Pending::Nothing,
+            () = tokio::task::yield_now() => PendingInput::Nothing,
         }
     }
 

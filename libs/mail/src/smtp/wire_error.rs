@@ -1,6 +1,6 @@
 use std::io;
 
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::FailureCause;
 use thiserror::Error;
 
 /// A failure of the stream or of the reply syntax.
@@ -37,12 +37,12 @@ pub enum WireError {
 }
 
 impl WireError {
-    pub(super) const fn verdict(&self) -> Verdict {
+    pub(super) const fn failure_cause(&self) -> FailureCause {
         match self {
-            Self::Io { .. } | Self::Closed | Self::TimedOut => Verdict::transient(),
-            Self::OtherProtocol { .. } => Verdict::needs_administrator(MustAct::Administrator),
+            Self::Io { .. } | Self::Closed | Self::TimedOut => FailureCause::Transient,
+            Self::OtherProtocol { .. } => FailureCause::OtherProtocol,
             Self::LineTooLong | Self::ReplyTooLong | Self::NotAReply | Self::Unsolicited => {
-                Verdict::unknown()
+                FailureCause::Unknown
             }
         }
     }

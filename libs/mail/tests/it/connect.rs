@@ -48,7 +48,7 @@ async fn protocol_that_reads_mail_is_no_transport() {
         let connected = connect_transport(&endpoint, &Credentials::None, &settings).await;
 
         let failure = connected.unwrap_err();
-        assert_eq!(failure.verdict.kind, VerdictKind::NeedsAdministrator);
+        assert_eq!(failure.verdict().kind, VerdictKind::NeedsAdministrator);
         assert_eq!(
             failure.what,
             format!("{protocol} reads mail and sends none")

@@ -1,4 +1,5 @@
 mod change;
+mod end_of_mail;
 mod fetch;
 mod folder;
 mod idle;

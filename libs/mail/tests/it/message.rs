@@ -1,13 +1,13 @@
 use bytes::Bytes;
 use mailmesh_mail::message::{
-    BuildContext, BuildLimits, Draft, DraftAttachment, Mailbox, attachment, build, parse,
+    BuildContext, BuildLimits, Draft, DraftAttachment, NamedAddress, attachment, build, parse,
 };
 use time::macros::datetime;
 
 #[test]
 fn built_mail_is_read_back_as_it_was_meant() {
     let draft = Draft {
-        to: vec![Mailbox {
+        to: vec![NamedAddress {
             name: Some("Zoë, \"Q\"".into()),
             address: "zoe@bücher.example".into(),
         }],
@@ -59,7 +59,7 @@ fn built_mail_is_read_back_as_it_was_meant() {
 
 #[test]
 fn attached_mail_is_a_mail_to_who_reads_it() {
-    let recipient = Mailbox {
+    let recipient = NamedAddress {
         name: None,
         address: "a@example.com".into(),
     };
@@ -100,7 +100,7 @@ fn context() -> BuildContext {
     BuildContext {
         message_id: "<id@example.com>".into(),
         date: datetime!(2026-03-01 12:30:00 +1),
-        default_from: Some(Mailbox {
+        default_from: Some(NamedAddress {
             name: None,
             address: "Support <support@example.com>".into(),
         }),

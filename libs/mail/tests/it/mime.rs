@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use mailmesh_mail::message::{Mailbox, Parsed, parse};
+use mailmesh_mail::message::{NamedAddress, ParsedMail, parse};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -25,7 +25,7 @@ fn mails_from_the_field_are_read_as_people_meant_them() {
         let people = [&parsed.from, &parsed.reply_to, &parsed.to, &parsed.cc];
         for mailbox in people.into_iter().flatten().chain(&parsed.sender) {
             let is_remote = mailbox.address.contains('@');
-            if is_remote && Mailbox::parse(&mailbox.address).is_err() {
+            if is_remote && NamedAddress::parse(&mailbox.address).is_err() {
                 failures.push(format!("{name}: {} cannot be sent to", mailbox.address));
             }
         }
@@ -94,7 +94,7 @@ fn no_damage_to_a_mail_from_the_field_breaks_the_reader() {
             for mailbox in parsed.from.iter().chain(&parsed.to).chain(&parsed.cc) {
                 let is_remote = mailbox.address.contains('@');
                 assert!(
-                    !is_remote || Mailbox::parse(&mailbox.address).is_ok(),
+                    !is_remote || NamedAddress::parse(&mailbox.address).is_ok(),
                     "{mailbox:?}"
                 );
             }
@@ -104,7 +104,7 @@ fn no_damage_to_a_mail_from_the_field_breaks_the_reader() {
     assert!(started.elapsed() < Duration::from_mins(2));
 }
 
-fn compare(parsed: &Parsed, key: &str, value: &Value) -> (bool, String) {
+fn compare(parsed: &ParsedMail, key: &str, value: &Value) -> (bool, String) {
     if let Some(field) = key.strip_suffix('#') {
         let count = people(parsed, field).len();
         return (value.as_u64() == Some(count as u64), count.to_string());
@@ -127,7 +127,7 @@ fn compare(parsed: &Parsed, key: &str, value: &Value) -> (bool, String) {
     (is_right, found.to_string())
 }
 
-fn found(parsed: &Parsed, field: &str) -> Value {
+fn found(parsed: &ParsedMail, field: &str) -> Value {
     let files = || parsed.attachments.iter();
     match field {
         "text" => content(parsed.text.as_ref()),
@@ -160,7 +160,7 @@ fn found(parsed: &Parsed, field: &str) -> Value {
     }
 }
 
-fn people<'a>(parsed: &'a Parsed, field: &str) -> &'a [Mailbox] {
+fn people<'a>(parsed: &'a ParsedMail, field: &str) -> &'a [NamedAddress] {
     match field {
         "from" => &parsed.from,
         "to" => &parsed.to,

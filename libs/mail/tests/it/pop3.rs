@@ -1,4 +1,5 @@
 mod close;
+mod end_of_mail;
 mod fetch;
 mod hostile;
 mod listing;

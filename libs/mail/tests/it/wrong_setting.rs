@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mailmesh_domain::{Direction, Encryption, MustAct, Protocol, VerdictKind};
+use mailmesh_domain::{Direction, Encryption, History, MustAct, Protocol, VerdictKind};
 use mailmesh_mail::{Credentials, Endpoint, ProbeError, Server, client_config, probe};
 use mailmesh_secrets::SecretString;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -123,7 +123,8 @@ async fn each_wrong_setting_has_a_text_and_an_action_of_its_own() -> TestResult 
             let verdict = error.verdict();
             assert_eq!(verdict.kind, VerdictKind::NeedsAdministrator, "{error}");
             assert_eq!(verdict.who, MustAct::Administrator, "{error}");
-            texts.insert(error.advice(), error.to_string());
+            let action = error.diagnosis().responsibility(History::NEW).action;
+            texts.insert(action, error.to_string());
         }
         assert_eq!(texts.len(), failures.len(), "{protocol}: {texts:?}");
         let whats: std::collections::BTreeSet<&String> = texts.values().collect();

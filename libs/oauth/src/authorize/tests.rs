@@ -12,7 +12,7 @@ fn client() -> Client {
         auth: TokenEndpointAuth::ClientSecretBasic,
         redirect_uri: Url::parse("https://mesh.test/receiveTokenAuthentication.htm").unwrap(),
         scopes: vec!["openid".to_owned(), "https://mail.google.com/".to_owned()],
-        pop3_scopes: Vec::new(),
+        protocol_scopes: Vec::new(),
         refresh_sends_scopes: false,
         identity_claim: None,
         extra_authorize: Vec::new(),

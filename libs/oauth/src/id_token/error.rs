@@ -1,4 +1,4 @@
-use mailmesh_domain::{MustAct, Verdict};
+use mailmesh_domain::FailureCause;
 
 /// Why an id token was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,31 +39,14 @@ pub enum IdTokenError {
 }
 
 impl IdTokenError {
-    pub(crate) const fn verdict(self) -> Verdict {
+    pub(crate) const fn failure_cause(self) -> FailureCause {
         match self {
-            Self::Nonce | Self::Subject => Verdict::needs_sign_in(),
-            Self::UnknownKey => Verdict::unknown(),
-            _ => Verdict::needs_administrator(MustAct::Administrator),
-        }
-    }
-
-    pub(crate) const fn action(self) -> &'static str {
-        match self {
-            Self::Nonce | Self::Subject => {
-                "Sign in once more. If it happens again, tell the administrator."
-            }
-            Self::Missing => {
-                "Check the provider's URLs in the client configuration. If the provider knows no OpenID Connect, take openid out of the scopes and name userinfo_url and identity_claim instead."
-            }
-            Self::Expired | Self::NotYet => {
-                "Set the clock of this server: it and the provider's differ by more than two minutes."
-            }
-            Self::Issuer | Self::Audience => {
-                "Correct issuer, base URL or client id in the client configuration: the provider signs for others."
-            }
-            Self::Malformed | Self::Algorithm | Self::UnknownKey | Self::Signature => {
-                "Check the issuer and key set URL of the client configuration: what the provider signs does not fit the keys it publishes."
-            }
+            Self::Nonce | Self::Subject => FailureCause::MixedUp,
+            Self::Missing => FailureCause::NoIdToken,
+            Self::Expired | Self::NotYet => FailureCause::ClocksDiffer,
+            Self::Issuer | Self::Audience => FailureCause::IdTokenForOthers,
+            Self::Malformed | Self::Algorithm | Self::Signature => FailureCause::IdTokenForged,
+            Self::UnknownKey => FailureCause::IdTokenKeyUnknown,
         }
     }
 }

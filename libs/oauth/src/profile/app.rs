@@ -14,7 +14,7 @@ pub(super) fn google_service_account() -> Defaults {
         // The statement proves the client, too.
         auth: TokenEndpointAuth::PrivateKeyJwt,
         inbound_scopes: scopes.clone(),
-        pop3_scopes: scopes.clone(),
+        protocol_scopes: Vec::new(),
         outbound_scopes: scopes,
         extra_authorize: Vec::new(),
         documentation: "https://developers.google.com/identity/protocols/oauth2/service-account",
@@ -32,7 +32,7 @@ pub(super) fn microsoft_app_only(base_url: Option<&Url>) -> Defaults {
     let scopes = vec![format!("{resource}.default")];
     Defaults {
         inbound_scopes: scopes.clone(),
-        pop3_scopes: scopes.clone(),
+        protocol_scopes: Vec::new(),
         outbound_scopes: scopes,
         ..microsoft(base_url)
     }

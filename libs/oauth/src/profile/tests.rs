@@ -55,8 +55,11 @@ fn a_sovereign_cloud_brings_its_own_hosts() {
     let imap = "https://outlook.office365.us/IMAP.AccessAsUser.All";
     assert!(found.inbound_scopes.iter().any(|scope| scope == imap));
     let pop3 = "https://outlook.office365.us/POP.AccessAsUser.All";
-    assert!(found.pop3_scopes.iter().any(|scope| scope == pop3));
-    assert!(!found.pop3_scopes.iter().any(|scope| scope == imap));
+    let [(Protocol::Pop3, pop3_scopes)] = found.protocol_scopes.as_slice() else {
+        panic!("scopes of POP3 alone");
+    };
+    assert!(pop3_scopes.iter().any(|scope| scope == pop3));
+    assert!(!pop3_scopes.iter().any(|scope| scope == imap));
     let servers: Vec<(&str, u16)> = found
         .mail_servers
         .iter()
@@ -76,10 +79,12 @@ fn a_sovereign_cloud_brings_its_own_hosts() {
 fn known_providers_have_a_server_and_scopes_for_each_protocol() {
     let mail = "https://mail.google.com/";
     let google = Profile::Google.defaults(None);
-    assert!(google.pop3_scopes.iter().any(|scope| scope == mail));
+    let pop3 = (Protocol::Pop3, google.inbound_scopes.clone());
+    assert_eq!(google.protocol_scopes, [pop3]);
+    assert!(google.inbound_scopes.iter().any(|scope| scope == mail));
     for profile in [Profile::Google, Profile::Microsoft] {
         let found = profile.defaults(None);
-        for protocol in [Protocol::Imap, Protocol::Pop3, Protocol::Smtp] {
+        for &protocol in Protocol::ALL {
             let servers = found.mail_servers.iter();
             let of_protocol = servers.filter(|server| server.protocol == protocol);
             assert_eq!(of_protocol.count(), 1, "{profile:?} {protocol:?}");

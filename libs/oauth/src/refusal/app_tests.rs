@@ -110,7 +110,7 @@ fn google_says_one_word_of_different_faults_of_a_service_account() {
 
         let (refusal, decided) = judged(Operation::JwtBearer, status, &body);
 
-        assert_eq!(refusal.cause(), cause, "{error} {words}");
+        assert_eq!(refusal.failure_cause(), cause, "{error} {words}");
         assert_eq!(decided.verdict.kind, NeedsAdministrator, "{error} {words}");
         assert_eq!(decided.verdict.who, who, "{error} {words}");
         assert!(
@@ -205,7 +205,11 @@ fn microsofts_numbers_lead_to_whoever_can_mend_an_application() {
             (NeedsAdministrator, who),
             "{code}"
         );
-        assert_eq!(refusal.cause().concerns_client(), concerns_client, "{code}");
+        assert_eq!(
+            refusal.failure_cause().concerns_client(),
+            concerns_client,
+            "{code}"
+        );
         assert!(decided.action.contains(told), "{code}: {}", decided.action);
         assert_eq!(refusal.code(), Some(format!("AADSTS{code}")));
     }

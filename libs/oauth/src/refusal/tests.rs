@@ -133,7 +133,11 @@ fn microsoft_codes_are_judged() {
 
         let verdict = refusal.verdict();
         assert_eq!((verdict.kind, verdict.who), (kind, who), "{error} {code}");
-        assert_eq!(refusal.cause().concerns_client(), concerns_client, "{code}");
+        assert_eq!(
+            refusal.failure_cause().concerns_client(),
+            concerns_client,
+            "{code}"
+        );
         assert_eq!(refusal.code(), Some(format!("AADSTS{code}")));
         assert_eq!(refusal.correlation_id.as_deref(), Some("c0ffee"));
         assert_eq!(refusal.trace_id.as_deref(), Some("0f1e"));
@@ -292,7 +296,7 @@ fn a_refused_code_asks_for_a_new_start() {
     let exchange = refused(Operation::ExchangeCode, 400, body);
 
     assert_eq!(exchange.verdict().kind, NeedsSignIn);
-    assert_eq!(exchange.cause(), FailureCause::CodeSpent);
+    assert_eq!(exchange.failure_cause(), FailureCause::CodeSpent);
     assert_eq!(
         exchange.to_string(),
         "code exchange was refused: HTTP 400, invalid_grant"

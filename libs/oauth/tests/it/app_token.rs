@@ -142,11 +142,8 @@ async fn profiles_of_applications_know_their_endpoint_scopes_and_servers() {
         ),
     ] {
         let defaults = app_only.defaults(Some(&Url::parse(authority).unwrap()));
-        for scopes in [
-            defaults.inbound_scopes,
-            defaults.pop3_scopes,
-            defaults.outbound_scopes,
-        ] {
+        assert!(defaults.protocol_scopes.is_empty());
+        for scopes in [defaults.inbound_scopes, defaults.outbound_scopes] {
             assert_eq!(scopes, [scope]);
         }
         assert_eq!(defaults.mail_servers[0].host, mailbox);

@@ -213,7 +213,7 @@ pub(crate) fn client() -> Client {
         auth: TokenEndpointAuth::ClientSecretPost,
         redirect_uri: Url::parse("https://mesh.test/oauth/callback").unwrap(),
         scopes: owned(&["openid", "email", "mail"]),
-        pop3_scopes: Vec::new(),
+        protocol_scopes: Vec::new(),
         refresh_sends_scopes: false,
         identity_claim: None,
         extra_authorize: Vec::new(),

@@ -348,6 +348,8 @@ async fn userinfo_alone_names_the_person() {
             json(r#"{"sub":"s","email":"jo@example.test"}"#),
             json(r#"{"id":42,"email":"jo@example.test"}"#),
             json(r#"{"email":"jo@example.test"}"#),
+            json(r#"{"sub":"s","email":"jo@example.test","email_verified":false}"#),
+            json(r#"{"sub":"s","name":"Jo"}"#),
             status(403, ""),
         ],
     );
@@ -364,10 +366,12 @@ async fn userinfo_alone_names_the_person() {
         .unwrap()
         .unwrap();
     assert_eq!(older.subject, "42");
-    assert!(
-        who(&fake.endpoints(), &client, None).await.is_err(),
-        "nobody is named"
-    );
+    let nobody = who(&fake.endpoints(), &client, None).await.unwrap_err();
+    assert!(matches!(nobody, OAuthError::Unreadable { .. }), "{nobody}");
+    for _unverified_or_missing in 0..2 {
+        let unnamed = who(&fake.endpoints(), &client, None).await.unwrap_err();
+        assert!(matches!(unnamed, OAuthError::NoMailbox { .. }), "{unnamed}");
+    }
     assert_eq!(who(&fake.endpoints(), &client, None).await.unwrap(), None);
 }
 

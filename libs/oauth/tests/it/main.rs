@@ -5,6 +5,8 @@ mod app_token;
 #[cfg(test)]
 mod case;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod discovery;
 #[cfg(test)]
 mod fake;

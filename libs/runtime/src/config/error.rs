@@ -52,6 +52,9 @@ pub enum ConfigError {
         variable(key)
     )]
     Missing { key: String },
+    /// More than one of these.
+    #[error("{} settings are wrong: {}", faults.len(), listed(faults))]
+    Several { faults: Vec<Self> },
     /// A value that does not fit the others.
     #[error("{key} does not fit")]
     Invalid {
@@ -66,7 +69,6 @@ pub enum ConfigError {
 pub enum ConfigSource {
     /// Compiled in.
     Defaults,
-    /// A file.
     File(PathBuf),
     /// A variable of the environment.
     Variable(String),
@@ -89,6 +91,25 @@ impl ConfigError {
             key: key.to_owned(),
             source: source.into(),
         }
+    }
+
+    /// Returns the setting at fault, if it is there to be left out.
+    pub(super) fn key(&self) -> Option<&str> {
+        match self {
+            Self::Unknown { key, .. } | Self::Wrong { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Returns the error with its causes in one line.
+    pub(super) fn told(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
     }
 
     pub(super) fn unknown(key: String, figment: &Figment, known: &[&str]) -> Self {
@@ -119,10 +140,8 @@ impl ConfigError {
                 text: text.trim().to_owned(),
             },
             kind => {
-                let place = match error.metadata {
-                    Some(metadata) => place(Some(&metadata)),
-                    None => place_of(figment, &path),
-                };
+                let stated = figment.find_metadata(&path);
+                let place = place(stated.or(error.metadata.as_ref()));
                 Self::Wrong {
                     problem: problem(&path, kind),
                     key: path,
@@ -131,6 +150,11 @@ impl ConfigError {
             }
         }
     }
+}
+
+fn listed(faults: &[ConfigError]) -> String {
+    let told: Vec<String> = faults.iter().map(ConfigError::told).collect();
+    told.join("; ")
 }
 
 fn place_of(figment: &Figment, key: &str) -> ConfigSource {
@@ -148,6 +172,7 @@ fn place(metadata: Option<&figment::Metadata>) -> ConfigSource {
 fn problem(path: &str, kind: Kind) -> String {
     match kind {
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            let expected = expected_in_words(&expected);
             format!("expected {expected}, found {}", shown(path, &found))
         }
         Kind::UnknownVariant(found, known) => {
@@ -156,6 +181,39 @@ fn problem(path: &str, kind: Kind) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// The readers of values name their own types and errors.
+fn expected_in_words(expected: &str) -> &str {
+    match expected {
+        "a string" | "str" | "string or map" => "a text",
+        "a boolean" => "true or false",
+        "u8" => "a whole number from 0 to 255",
+        "u16" => "a whole number from 0 to 65535",
+        "u32" | "u64" | "usize" | "i64" => "a whole number",
+        "a sequence" => "a list",
+        "a map" => "a section",
+        "socket address" => "an address and port, such as 127.0.0.1:8025",
+        text if text.starts_with("struct ") => "a section",
+        text if is_of_url(text) => "a whole URL, such as https://mail.example.com",
+        text => text,
+    }
+}
+
+/// What the `url` crate says instead of what it wants.
+fn is_of_url(text: &str) -> bool {
+    const ERRORS: [&str; 9] = [
+        "empty host",
+        "invalid international domain name",
+        "invalid port number",
+        "invalid IPv4 address",
+        "invalid IPv6 address",
+        "invalid domain character",
+        "relative URL without a base",
+        "relative URL with a cannot-be-a-base base",
+        "a string representing an URL",
+    ];
+    ERRORS.contains(&text)
 }
 
 /// A secret that was put where its file's name belongs must not end in a log.

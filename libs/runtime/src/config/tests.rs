@@ -131,7 +131,7 @@ fn typo_in_a_section_is_refused_though_the_file_is_shared() {
 fn wrong_value_names_path_and_variable_and_what_was_expected() {
     assert_eq!(
         failure(&with("MAILMESH_NATS__REPLICAS", "many")),
-        "nats.replicas in variable MAILMESH_NATS__REPLICAS: expected u32, found \"many\""
+        "nats.replicas in variable MAILMESH_NATS__REPLICAS: expected a whole number, found \"many\""
     );
     assert_eq!(
         failure(&with("MAILMESH_NATS__REPLICA", "1")),
@@ -185,4 +185,26 @@ fn broken_and_absent_files_are_named() {
         "{text}"
     );
     assert!(failure(&absent).contains("/nonexistent/mailmesh.toml"));
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let (loader, path) = with_file(
+        "[nats]\nurl = \"x\"\nreplica = 3\n[natz]\nx = 1\n[limits]\nper_minute = \"many\"\n",
+    );
+    let loader = loader.variables([("MAILMESH_NATS_URL".to_owned(), "x".to_owned())]);
+
+    let text = failure(&loader);
+    std::fs::remove_file(&path).unwrap();
+
+    assert!(text.starts_with("4 settings are wrong: "), "{text}");
+    let file = path.display();
+    for part in [
+        "variable MAILMESH_NATS_URL is no setting".to_owned(),
+        format!("natz in {file} is no setting"),
+        format!("nats.replica in {file} is no setting"),
+        format!("limits.per_minute in {file}: expected a whole number"),
+    ] {
+        assert!(text.contains(&part), "{part} in {text}");
+    }
 }

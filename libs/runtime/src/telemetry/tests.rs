@@ -63,9 +63,9 @@ fn commands_of_mail_libraries_are_cut_whatever_the_filter_says() {
 #[test]
 fn json_line_carries_message_fields_and_those_of_its_spans() {
     let text = logged(&settings(LogFormat::Json, "info"), || {
-        let worker = tracing::info_span!(target: LOG_CONTEXT, "account", account.key = "support");
+        let worker = account_span("a", "support");
         let span = tracing::info_span!(parent: &worker, "handle.send_mail", mail.id = 7);
-        span.in_scope(|| tracing::info!(account.id = "a", "Mail sent"));
+        span.in_scope(|| tracing::info!("Mail sent"));
         tracing::debug!("not at this level");
     });
 
@@ -80,6 +80,15 @@ fn json_line_carries_message_fields_and_those_of_its_spans() {
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }
+}
+
+#[test]
+fn a_level_that_keeps_warnings_alone_keeps_their_account() {
+    let text = logged(&settings(LogFormat::Json, "warn"), || {
+        account_span("a", "support").in_scope(|| tracing::warn!("A mail was quarantined"));
+    });
+
+    assert!(text.contains("\"account.key\":\"support\""), "{text}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
-use super::mailbox::Place;
+use super::mailbox::FolderChoice;
 use super::{ControlError, Desk};
 use crate::mailbox::Flags;
 
@@ -22,7 +22,7 @@ pub(super) struct NewFlags {
 pub(super) async fn list(
     State(desk): State<Arc<Desk>>,
     Path(address): Path<String>,
-    Query(place): Query<Place>,
+    Query(place): Query<FolderChoice>,
 ) -> Result<Json<Value>, ControlError> {
     let mails = desk.provider.mail.list(&address, place.folder())?;
     let mails: Vec<Value> = mails
@@ -43,7 +43,7 @@ pub(super) async fn list(
 pub(super) async fn deliver(
     State(desk): State<Arc<Desk>>,
     Path(address): Path<String>,
-    Query(place): Query<Place>,
+    Query(place): Query<FolderChoice>,
     raw: Bytes,
 ) -> Result<(StatusCode, Json<Value>), ControlError> {
     let mail = &desk.provider.mail;
@@ -57,7 +57,7 @@ pub(super) async fn deliver(
 pub(super) async fn show(
     State(desk): State<Arc<Desk>>,
     Path((address, uid)): Path<(String, u32)>,
-    Query(place): Query<Place>,
+    Query(place): Query<FolderChoice>,
 ) -> Result<impl IntoResponse, ControlError> {
     let mails = desk.provider.mail.list(&address, place.folder())?;
     let found = mails.into_iter().find(|mail| mail.uid == uid);
@@ -68,7 +68,7 @@ pub(super) async fn show(
 pub(super) async fn set_flags(
     State(desk): State<Arc<Desk>>,
     Path((address, uid)): Path<(String, u32)>,
-    Query(place): Query<Place>,
+    Query(place): Query<FolderChoice>,
     Json(new): Json<NewFlags>,
 ) -> Result<StatusCode, ControlError> {
     let mut flags = Flags::default();
@@ -82,7 +82,7 @@ pub(super) async fn set_flags(
 pub(super) async fn remove(
     State(desk): State<Arc<Desk>>,
     Path((address, uid)): Path<(String, u32)>,
-    Query(place): Query<Place>,
+    Query(place): Query<FolderChoice>,
 ) -> Result<StatusCode, ControlError> {
     found(desk.provider.mail.remove(&address, place.folder(), uid)?)
 }

@@ -12,11 +12,11 @@ use crate::settings::MailboxSettings;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Place {
+pub(super) struct FolderChoice {
     folder: Option<String>,
 }
 
-impl Place {
+impl FolderChoice {
     pub(super) fn folder(&self) -> &str {
         self.folder.as_deref().unwrap_or("INBOX")
     }
@@ -81,7 +81,7 @@ pub(super) async fn set_password(
 pub(super) async fn reset_uid_validity(
     State(desk): State<Arc<Desk>>,
     Path(address): Path<String>,
-    Query(place): Query<Place>,
+    Query(place): Query<FolderChoice>,
 ) -> Result<Json<Value>, ControlError> {
     let mail = &desk.provider.mail;
     let uid_validity = mail.reset_uid_validity(&address, place.folder())?;

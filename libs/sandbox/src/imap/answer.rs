@@ -4,7 +4,7 @@ use super::parse::Malformed;
 use crate::server::wire::ConnectionEnd;
 
 /// How a command ends.
-pub(super) enum Answer {
+pub(super) enum CommandAnswer {
     /// `OK <command> completed`.
     Done,
     Ok(Cow<'static, str>),
@@ -15,19 +15,19 @@ pub(super) enum Answer {
 }
 
 /// Why a command has no answer of its own.
-pub(super) enum Trouble {
+pub(super) enum CommandProblem {
     Malformed,
     NotSelected,
     Ended(ConnectionEnd),
 }
 
-impl From<ConnectionEnd> for Trouble {
+impl From<ConnectionEnd> for CommandProblem {
     fn from(ended: ConnectionEnd) -> Self {
         Self::Ended(ended)
     }
 }
 
-impl From<Malformed> for Trouble {
+impl From<Malformed> for CommandProblem {
     fn from(_: Malformed) -> Self {
         Self::Malformed
     }

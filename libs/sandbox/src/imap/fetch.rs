@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use time::OffsetDateTime;
 
 use super::Session;
-use super::answer::{Answer, Trouble};
+use super::answer::{CommandAnswer, CommandProblem};
 use super::envelope::put_envelope;
 use super::item::{BodyItem, Item, parse_items};
 use super::moment::InternalDate;
@@ -24,7 +25,7 @@ struct Plan {
 }
 
 /// A mail on its way out, with its sequence number.
-struct Outgoing {
+struct FetchTarget {
     number: usize,
     mail: Mail,
     is_newly_seen: bool,
@@ -35,7 +36,7 @@ impl Session {
         &mut self,
         is_by_uid: bool,
         parser: &mut Parser,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<CommandAnswer, CommandProblem> {
         let sequence = parser.sequence()?;
         let mut items = parse_items(parser)?;
         if is_by_uid && !items.iter().any(|item| matches!(item, Item::Uid)) {
@@ -56,11 +57,15 @@ impl Session {
                 self.send(&outgoing, &plan).await?;
             }
         }
-        Ok(Answer::Done)
+        Ok(CommandAnswer::Done)
     }
 
     /// Looks the mails up; those that another session expunged are left out, which is no error.
-    fn collect(&mut self, places: &[usize], plan: &Plan) -> Result<Vec<Outgoing>, Trouble> {
+    fn collect(
+        &mut self,
+        places: &[usize],
+        plan: &Plan,
+    ) -> Result<Vec<FetchTarget>, CommandProblem> {
         let (mailbox, view, wire) = self.selected()?;
         let mut folders = mailbox.folders();
         let Some(folder) = view.find_mut(&mut folders) else {
@@ -84,7 +89,7 @@ impl Session {
                 Some(mail)
             };
             changed |= is_newly_seen;
-            found.extend(mail.map(|mail| Outgoing {
+            found.extend(mail.map(|mail| FetchTarget {
                 number: place + 1,
                 mail: mail.clone(),
                 is_newly_seen,
@@ -98,7 +103,7 @@ impl Session {
         Ok(found)
     }
 
-    async fn send(&mut self, outgoing: &Outgoing, plan: &Plan) -> Result<(), ConnectionEnd> {
+    async fn send(&mut self, outgoing: &FetchTarget, plan: &Plan) -> Result<(), ConnectionEnd> {
         if plan.has_body {
             self.site.store.count().imap_bodies.increase();
             if plan.quirks.broken.contains(&Some(outgoing.mail.uid)) {
@@ -117,7 +122,7 @@ impl Session {
     async fn send_badly(
         &mut self,
         fault: Fault,
-        outgoing: &Outgoing,
+        outgoing: &FetchTarget,
         plan: &Plan,
     ) -> Result<(), ConnectionEnd> {
         let site = Arc::clone(&self.site);
@@ -166,7 +171,7 @@ const fn as_body(item: &Item) -> Option<&BodyItem> {
 
 async fn put_mail(
     wire: &mut Wire,
-    outgoing: &Outgoing,
+    outgoing: &FetchTarget,
     plan: &Plan,
     may_share: bool,
 ) -> Result<(), ConnectionEnd> {
@@ -182,7 +187,11 @@ async fn put_mail(
             Item::Size => wire.say(format_args!("RFC822.SIZE {}", mail.raw.len())),
             Item::InternalDate => wire.say(format_args!(
                 "INTERNALDATE \"{}\"",
-                InternalDate(mail.received_at)
+                InternalDate(if plan.quirks.dates_alike {
+                    OffsetDateTime::UNIX_EPOCH
+                } else {
+                    mail.received_at
+                })
             )),
             Item::Envelope => put_envelope(&mut wire.output, &mail.raw),
             Item::Body(body) => {

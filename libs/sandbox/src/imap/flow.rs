@@ -6,7 +6,7 @@ use crate::server::wire::{ConnectionEnd, Wire};
 const LINE_BYTES: usize = 64 * 1_024;
 const LITERAL_BYTES: usize = 64 * 1_024 * 1_024;
 
-pub(super) enum Received {
+pub(super) enum ReceivedCommand {
     /// A whole command; its literals lie where they stood.
     Command(Bytes),
     TooLong {
@@ -15,7 +15,7 @@ pub(super) enum Received {
 }
 
 /// Reads one command with all its literals.
-pub(super) async fn read_command(wire: &mut Wire) -> Result<Received, ConnectionEnd> {
+pub(super) async fn read_command(wire: &mut Wire) -> Result<ReceivedCommand, ConnectionEnd> {
     let mut scanned = 0;
     loop {
         let rest = wire.input.get(scanned..).unwrap_or_default();
@@ -29,14 +29,14 @@ pub(super) async fn read_command(wire: &mut Wire) -> Result<Received, Connection
         let end = scanned + end + 1;
         let line = wire.input.get(scanned..end).unwrap_or_default();
         let Some((bytes, is_synchronizing)) = find_literal(line) else {
-            return Ok(Received::Command(wire.input.split_to(end).freeze()));
+            return Ok(ReceivedCommand::Command(wire.input.split_to(end).freeze()));
         };
         if bytes > LITERAL_BYTES {
             // A client that does not wait sends the literal anyway: nothing after it can be told apart.
             let tag = read_tag(&wire.input);
             if is_synchronizing {
                 wire.input.clear();
-                return Ok(Received::TooLong { tag });
+                return Ok(ReceivedCommand::TooLong { tag });
             }
             wire.say(format_args!("* BYE {tag} literal too large\r\n"));
             return Err(ConnectionEnd::ByUs);
@@ -54,10 +54,10 @@ pub(super) async fn read_command(wire: &mut Wire) -> Result<Received, Connection
     }
 }
 
-async fn skip_line(wire: &mut Wire) -> Result<Received, ConnectionEnd> {
+async fn skip_line(wire: &mut Wire) -> Result<ReceivedCommand, ConnectionEnd> {
     let tag = read_tag(&wire.input);
     wire.read_line(LINE_BYTES).await?;
-    Ok(Received::TooLong { tag })
+    Ok(ReceivedCommand::TooLong { tag })
 }
 
 fn read_tag(line: &[u8]) -> String {

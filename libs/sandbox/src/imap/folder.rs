@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::answer::{Answer, Trouble};
+use super::answer::{CommandAnswer, CommandProblem};
 use super::parse::Parser;
 use super::{Session, View};
 use crate::mailbox::{Flags, Folder, MailStoreError, Mailbox, find_folder};
@@ -12,12 +12,14 @@ const FLAGS: &str = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
 
 impl Session {
     /// Returns what a command on the selected folder works with.
-    pub(super) fn selected(&mut self) -> Result<(Arc<Mailbox>, &mut View, &mut Wire), Trouble> {
+    pub(super) fn selected(
+        &mut self,
+    ) -> Result<(Arc<Mailbox>, &mut View, &mut Wire), CommandProblem> {
         match (&self.account, &mut self.view, &mut self.wire) {
             (Some(account), Some(view), Some(wire)) => {
                 Ok((Arc::clone(&account.mailbox), view, wire))
             }
-            _ => Err(Trouble::NotSelected),
+            _ => Err(CommandProblem::NotSelected),
         }
     }
 
@@ -26,7 +28,11 @@ impl Session {
         Ok(Arc::clone(&account.mailbox))
     }
 
-    pub(super) fn list(&mut self, name: &str, parser: &mut Parser) -> Result<Answer, Trouble> {
+    pub(super) fn list(
+        &mut self,
+        name: &str,
+        parser: &mut Parser,
+    ) -> Result<CommandAnswer, CommandProblem> {
         let mut is_special_only = false;
         if parser.take(b'(') {
             while !parser.take(b')') {
@@ -39,7 +45,7 @@ impl Session {
         let wire = self.wire()?;
         if pattern.is_empty() {
             wire.say(format_args!("* {name} (\\Noselect) \"/\" \"\"\r\n"));
-            return Ok(Answer::Done);
+            return Ok(CommandAnswer::Done);
         }
         for folder in mailbox.folders().iter() {
             let special = folder.special_use.filter(|_| shows_special);
@@ -53,10 +59,10 @@ impl Session {
                 Quoted(&folder.name)
             ));
         }
-        Ok(Answer::Done)
+        Ok(CommandAnswer::Done)
     }
 
-    pub(super) fn status(&mut self, parser: &mut Parser) -> Result<Answer, Trouble> {
+    pub(super) fn status(&mut self, parser: &mut Parser) -> Result<CommandAnswer, CommandProblem> {
         let name = parser.string()?;
         parser.expect(b'(')?;
         let mut items = Vec::new();
@@ -66,28 +72,28 @@ impl Session {
         let mailbox = self.mailbox()?;
         let folders = mailbox.folders();
         let Some(folder) = find_folder(&folders, &name) else {
-            return Ok(Answer::No("[NONEXISTENT] Unknown mailbox".into()));
+            return Ok(CommandAnswer::No("[NONEXISTENT] Unknown mailbox".into()));
         };
         let mut values = String::new();
         for item in items {
-            let value = status_value(folder, &item).ok_or(Trouble::Malformed)?;
+            let value = status_value(folder, &item).ok_or(CommandProblem::Malformed)?;
             let separator = if values.is_empty() { "" } else { " " };
             // Writing into a String cannot fail.
             write!(values, "{separator}{item} {value}").ok();
         }
         self.wire()?
             .say(format_args!("* STATUS {} ({values})\r\n", Quoted(&name)));
-        Ok(Answer::Done)
+        Ok(CommandAnswer::Done)
     }
 
-    pub(super) fn create(&mut self, parser: &mut Parser) -> Result<Answer, Trouble> {
+    pub(super) fn create(&mut self, parser: &mut Parser) -> Result<CommandAnswer, CommandProblem> {
         let name = parser.string()?;
         let mailbox = self.mailbox()?;
         let created = self.site.store.create_folder(&mailbox.address, &name);
         Ok(answer_change(created))
     }
 
-    pub(super) fn rename(&mut self, parser: &mut Parser) -> Result<Answer, Trouble> {
+    pub(super) fn rename(&mut self, parser: &mut Parser) -> Result<CommandAnswer, CommandProblem> {
         let (name, new_name) = (parser.string()?, parser.string()?);
         let mailbox = self.mailbox()?;
         let store = &self.site.store;
@@ -95,7 +101,7 @@ impl Session {
         Ok(answer_change(renamed))
     }
 
-    pub(super) fn delete(&mut self, parser: &mut Parser) -> Result<Answer, Trouble> {
+    pub(super) fn delete(&mut self, parser: &mut Parser) -> Result<CommandAnswer, CommandProblem> {
         let name = parser.string()?;
         let mailbox = self.mailbox()?;
         let deleted = self.site.store.delete_folder(&mailbox.address, &name);
@@ -106,13 +112,13 @@ impl Session {
         &mut self,
         parser: &mut Parser,
         is_read_only: bool,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<CommandAnswer, CommandProblem> {
         let name = parser.string()?;
         self.view = None;
         let mailbox = self.mailbox()?;
         let folders = mailbox.folders();
         let Some(folder) = find_folder(&folders, &name) else {
-            return Ok(Answer::No("[NONEXISTENT] Unknown mailbox".into()));
+            return Ok(CommandAnswer::No("[NONEXISTENT] Unknown mailbox".into()));
         };
         let count = folder.mails().len();
         let (validity, next) = (folder.uid_validity, folder.uid_next);
@@ -130,14 +136,14 @@ impl Session {
             wire.say(format_args!("* OK [UNSEEN {}] First unseen\r\n", place + 1));
         }
         self.view = Some(View::open(folder, is_read_only));
-        Ok(Answer::Ok(if is_read_only {
+        Ok(CommandAnswer::Ok(if is_read_only {
             "[READ-ONLY] EXAMINE completed".into()
         } else {
             "[READ-WRITE] SELECT completed".into()
         }))
     }
 
-    pub(super) fn close(&mut self, expunges: bool) -> Result<Answer, Trouble> {
+    pub(super) fn close(&mut self, expunges: bool) -> Result<CommandAnswer, CommandProblem> {
         let (mailbox, view, _) = self.selected()?;
         if expunges && !view.is_read_only {
             let mut folders = mailbox.folders();
@@ -150,17 +156,19 @@ impl Session {
             }
         }
         self.view = None;
-        Ok(Answer::Done)
+        Ok(CommandAnswer::Done)
     }
 }
 
-fn answer_change(changed: Result<(), MailStoreError>) -> Answer {
+fn answer_change(changed: Result<(), MailStoreError>) -> CommandAnswer {
     match changed {
-        Ok(()) => Answer::Done,
-        Err(MailStoreError::AlreadyExists) => Answer::No("[ALREADYEXISTS] Mailbox exists".into()),
-        Err(MailStoreError::Inbox) => Answer::No("[CANNOT] INBOX stays".into()),
+        Ok(()) => CommandAnswer::Done,
+        Err(MailStoreError::AlreadyExists) => {
+            CommandAnswer::No("[ALREADYEXISTS] Mailbox exists".into())
+        }
+        Err(MailStoreError::Inbox) => CommandAnswer::No("[CANNOT] INBOX stays".into()),
         Err(MailStoreError::UnknownFolder | MailStoreError::UnknownMailbox) => {
-            Answer::No("[NONEXISTENT] Unknown mailbox".into())
+            CommandAnswer::No("[NONEXISTENT] Unknown mailbox".into())
         }
     }
 }

@@ -17,12 +17,12 @@ pub(super) fn header_length(raw: &[u8]) -> usize {
 }
 
 /// One header field: its name, and all its lines as they are.
-pub(super) struct Field<'a> {
+pub(super) struct HeaderField<'a> {
     pub(super) name: &'a [u8],
     lines: &'a [u8],
 }
 
-impl Field<'_> {
+impl HeaderField<'_> {
     /// Returns the value on one line.
     pub(super) fn value(&self) -> String {
         let value = self.lines.get(self.name.len() + 1..).unwrap_or_default();
@@ -32,11 +32,11 @@ impl Field<'_> {
 }
 
 /// Walks over the fields of a header.
-pub(super) struct Fields<'a> {
+pub(super) struct HeaderFields<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> HeaderFields<'a> {
     pub(super) fn of(raw: &'a [u8]) -> Self {
         Self {
             rest: raw.get(..header_length(raw)).unwrap_or_default(),
@@ -44,15 +44,15 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = Field<'a>;
+impl<'a> Iterator for HeaderFields<'a> {
+    type Item = HeaderField<'a>;
 
-    fn next(&mut self) -> Option<Field<'a>> {
+    fn next(&mut self) -> Option<HeaderField<'a>> {
         loop {
             let lines = take_field(&mut self.rest)?;
             if let Some(colon) = find_byte(b':', lines) {
                 let name = lines.get(..colon)?;
-                return Some(Field { name, lines });
+                return Some(HeaderField { name, lines });
             }
         }
     }
@@ -78,7 +78,7 @@ fn take_field<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 
 /// Returns the value of the first field of that name.
 pub(super) fn find_value(raw: &[u8], name: &str) -> Option<String> {
-    Fields::of(raw)
+    HeaderFields::of(raw)
         .find(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))
         .map(|field| field.value())
 }
@@ -86,7 +86,7 @@ pub(super) fn find_value(raw: &[u8], name: &str) -> Option<String> {
 /// Returns only the named fields, or only the others, and an empty line.
 pub(super) fn filter_fields(raw: &[u8], names: &[String], keeps_named: bool) -> Bytes {
     let mut kept = BytesMut::new();
-    for field in Fields::of(raw) {
+    for field in HeaderFields::of(raw) {
         let is_named = names
             .iter()
             .any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()));

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{Answer, Trouble};
-use super::{Account, Session};
+use super::answer::{CommandAnswer, CommandProblem};
+use super::{Session, SignedInMailbox};
 use crate::server::bytes::trim_line_end;
 use crate::server::site::Level;
 use crate::server::wire::{ConnectionEnd, Wire};
@@ -12,7 +12,7 @@ const STILL_HERE: Duration = Duration::from_mins(2);
 const INPUT_BYTES: usize = 1_024;
 
 impl Session {
-    pub(super) async fn idle(&mut self) -> Result<Answer, Trouble> {
+    pub(super) async fn idle(&mut self) -> Result<CommandAnswer, CommandProblem> {
         let site = Arc::clone(&self.site);
         let _level = Level::raise(&site.store.count().imap_idling);
         // Subscribed before the first report: what comes between the two is not missed.
@@ -25,7 +25,11 @@ impl Session {
         }
         loop {
             self.report_news(true)?;
-            if self.account.as_ref().is_some_and(Account::is_expired) {
+            if self
+                .account
+                .as_ref()
+                .is_some_and(SignedInMailbox::is_expired)
+            {
                 self.expire().await?;
             }
             let wire = self.wire()?;
@@ -51,10 +55,10 @@ fn say_still_here(wire: &mut Wire) {
     wire.put(b"* OK Still here\r\n");
 }
 
-fn finish(line: &[u8]) -> Answer {
+fn finish(line: &[u8]) -> CommandAnswer {
     if trim_line_end(line).eq_ignore_ascii_case(b"DONE") {
-        Answer::Ok("IDLE completed".into())
+        CommandAnswer::Ok("IDLE completed".into())
     } else {
-        Answer::Bad("Expected DONE".into())
+        CommandAnswer::Bad("Expected DONE".into())
     }
 }

@@ -2,8 +2,8 @@ use time::format_description::well_known::Rfc2822;
 use time::{Date, OffsetDateTime};
 
 use super::Session;
-use super::answer::{Answer, Trouble};
-use super::header::{Fields, find_value, header_length};
+use super::answer::{CommandAnswer, CommandProblem};
+use super::header::{HeaderFields, find_value, header_length};
 use super::moment::parse_date;
 use super::parse::{Malformed, Parser};
 use super::sequence::Sequence;
@@ -13,7 +13,7 @@ use crate::server::bytes::contains_ignoring_case;
 /// How deep keys may nest.
 const DEPTH: u8 = 16;
 
-enum Key {
+enum SearchKey {
     All,
     Nothing,
     Flag(u8),
@@ -50,12 +50,12 @@ impl Session {
         &mut self,
         is_by_uid: bool,
         parser: &mut Parser,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<CommandAnswer, CommandProblem> {
         let mut ahead = parser.clone();
         if ahead.word().is_ok_and(|word| word == "CHARSET") {
             let charset = ahead.string()?.to_ascii_uppercase();
             if !matches!(charset.as_str(), "UTF-8" | "US-ASCII") {
-                return Ok(Answer::No(
+                return Ok(CommandAnswer::No(
                     "[BADCHARSET (UTF-8 US-ASCII)] Unknown charset".into(),
                 ));
             }
@@ -65,7 +65,7 @@ impl Session {
         let (mailbox, view, wire) = self.selected()?;
         let folders = mailbox.folders();
         let Some(folder) = view.find(&folders) else {
-            return Ok(Answer::Done);
+            return Ok(CommandAnswer::Done);
         };
         let uids = view.uids();
         let count = u32::try_from(uids.len()).unwrap_or(u32::MAX);
@@ -85,19 +85,19 @@ impl Session {
             }
         }
         wire.put(b"\r\n");
-        Ok(Answer::Done)
+        Ok(CommandAnswer::Done)
     }
 }
 
-fn parse_keys(parser: &mut Parser, depth: u8) -> Result<Key, Malformed> {
+fn parse_keys(parser: &mut Parser, depth: u8) -> Result<SearchKey, Malformed> {
     let mut keys = vec![parse_key(parser, depth)?];
     while parser.peek().is_some_and(|byte| byte != b')') {
         keys.push(parse_key(parser, depth)?);
     }
-    Ok(Key::Every(keys))
+    Ok(SearchKey::Every(keys))
 }
 
-fn parse_key(parser: &mut Parser, depth: u8) -> Result<Key, Malformed> {
+fn parse_key(parser: &mut Parser, depth: u8) -> Result<SearchKey, Malformed> {
     let depth = depth.checked_sub(1).ok_or(Malformed)?;
     if parser.take(b'(') {
         let keys = parse_keys(parser, depth)?;
@@ -108,7 +108,7 @@ fn parse_key(parser: &mut Parser, depth: u8) -> Result<Key, Malformed> {
         .peek()
         .is_some_and(|byte| byte.is_ascii_digit() || byte == b'*')
     {
-        return Ok(Key::Numbers(parser.sequence()?));
+        return Ok(SearchKey::Numbers(parser.sequence()?));
     }
     let word = parser.word()?;
     if let Some(key) = parse_flag(&word) {
@@ -118,27 +118,27 @@ fn parse_key(parser: &mut Parser, depth: u8) -> Result<Key, Malformed> {
         return Ok(key);
     }
     Ok(match word.as_str() {
-        "ALL" | "OLD" => Key::All,
-        "NEW" | "RECENT" => Key::Nothing,
-        "UID" => Key::Uids(parser.sequence()?),
-        "KEYWORD" => Key::Keyword(parser.atom()?),
-        "UNKEYWORD" => Key::Not(Box::new(Key::Keyword(parser.atom()?))),
-        "HEADER" => Key::Header {
+        "ALL" | "OLD" => SearchKey::All,
+        "NEW" | "RECENT" => SearchKey::Nothing,
+        "UID" => SearchKey::Uids(parser.sequence()?),
+        "KEYWORD" => SearchKey::Keyword(parser.atom()?),
+        "UNKEYWORD" => SearchKey::Not(Box::new(SearchKey::Keyword(parser.atom()?))),
+        "HEADER" => SearchKey::Header {
             name: parser.string()?,
             value: parser.string()?,
         },
-        "FROM" | "TO" | "CC" | "BCC" | "SUBJECT" => Key::Header {
+        "FROM" | "TO" | "CC" | "BCC" | "SUBJECT" => SearchKey::Header {
             name: word,
             value: parser.string()?,
         },
-        "BODY" | "TEXT" => Key::Text {
+        "BODY" | "TEXT" => SearchKey::Text {
             is_body_only: word == "BODY",
             value: parser.string()?,
         },
-        "LARGER" => Key::Larger(to_size(parser.number()?)),
-        "SMALLER" => Key::Smaller(to_size(parser.number()?)),
-        "NOT" => Key::Not(Box::new(parse_key(parser, depth)?)),
-        "OR" => Key::Or(
+        "LARGER" => SearchKey::Larger(to_size(parser.number()?)),
+        "SMALLER" => SearchKey::Smaller(to_size(parser.number()?)),
+        "NOT" => SearchKey::Not(Box::new(parse_key(parser, depth)?)),
+        "OR" => SearchKey::Or(
             Box::new(parse_key(parser, depth)?),
             Box::new(parse_key(parser, depth)?),
         ),
@@ -150,12 +150,12 @@ fn to_size(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-fn parse_flag(word: &str) -> Option<Key> {
+fn parse_flag(word: &str) -> Option<SearchKey> {
     let (name, is_negated) = match word.strip_prefix("UN") {
         Some(name) if name != "KEYWORD" => (name, true),
         _ => (word, false),
     };
-    let flag = Key::Flag(match name {
+    let flag = SearchKey::Flag(match name {
         "SEEN" => Flags::SEEN,
         "ANSWERED" => Flags::ANSWERED,
         "FLAGGED" => Flags::FLAGGED,
@@ -164,13 +164,13 @@ fn parse_flag(word: &str) -> Option<Key> {
         _ => return None,
     });
     Some(if is_negated {
-        Key::Not(Box::new(flag))
+        SearchKey::Not(Box::new(flag))
     } else {
         flag
     })
 }
 
-fn parse_day(word: &str, parser: &mut Parser) -> Result<Option<Key>, Malformed> {
+fn parse_day(word: &str, parser: &mut Parser) -> Result<Option<SearchKey>, Malformed> {
     let (name, is_sent) = match word.strip_prefix("SENT") {
         Some(name) => (name, true),
         None => (word, false),
@@ -182,10 +182,10 @@ fn parse_day(word: &str, parser: &mut Parser) -> Result<Option<Key>, Malformed> 
         _ => return Ok(None),
     };
     let day = make(parse_date(&parser.string()?).ok_or(Malformed)?);
-    Ok(Some(Key::Day { day, is_sent }))
+    Ok(Some(SearchKey::Day { day, is_sent }))
 }
 
-impl Key {
+impl SearchKey {
     fn matches(&self, candidate: &Candidate<'_>) -> bool {
         let mail = candidate.mail;
         match self {
@@ -219,7 +219,7 @@ impl Key {
 }
 
 fn has_header(raw: &[u8], name: &str, value: &str) -> bool {
-    Fields::of(raw)
+    HeaderFields::of(raw)
         .filter(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))
         .any(|field| contains_ignoring_case(field.value().as_bytes(), value.as_bytes()))
 }

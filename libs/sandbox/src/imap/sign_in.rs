@@ -2,12 +2,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::answer::{Answer, Trouble};
+use super::answer::{CommandAnswer, CommandProblem};
 use super::parse::Parser;
-use super::{Account, FAILED_SIGN_INS, Session};
+use super::{FAILED_SIGN_INS, Session, SignedInMailbox};
 use crate::mailbox::Mailbox;
 use crate::server::bytes::trim_line_end;
-use crate::server::sasl::{self, Mechanism, Purpose, Refusal, SaslProof};
+use crate::server::sasl::{self, Mechanism, Purpose, SaslProof, SaslRefusal};
 use crate::server::wire::{ConnectionEnd, Strike};
 use crate::settings::Personality;
 
@@ -17,26 +17,26 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 const CLEAR_TEXT: &str = "[PRIVACYREQUIRED] Sign in over TLS only";
 
 impl Session {
-    pub(super) async fn start_tls(&mut self, tag: &str) -> Result<Answer, Trouble> {
+    pub(super) async fn start_tls(&mut self, tag: &str) -> Result<CommandAnswer, CommandProblem> {
         if self.wire()?.is_secure() {
-            return Ok(Answer::Bad("TLS is on already".into()));
+            return Ok(CommandAnswer::Bad("TLS is on already".into()));
         }
         if self.strike("imap.starttls", tag).await? == Strike::Answered {
-            return Ok(Answer::Sent);
+            return Ok(CommandAnswer::Sent);
         }
         let mut wire = self.wire.take().ok_or(ConnectionEnd::Broken)?;
         wire.say(format_args!("{tag} OK Begin TLS\r\n"));
         wire.flush().await?;
         let secured = tokio::time::timeout(HANDSHAKE, wire.start_tls(&self.site)).await;
         self.wire = Some(secured.map_err(|_| ConnectionEnd::ByUs)??);
-        Ok(Answer::Sent)
+        Ok(CommandAnswer::Sent)
     }
 
     pub(super) async fn authenticate(
         &mut self,
         tag: &str,
         parser: &mut Parser,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<CommandAnswer, CommandProblem> {
         let name = parser.word()?;
         let initial = if parser.is_at_end() {
             None
@@ -44,13 +44,15 @@ impl Session {
             Some(parser.astring()?)
         };
         if !self.wire()?.is_secure() {
-            return Ok(Answer::No(CLEAR_TEXT.into()));
+            return Ok(CommandAnswer::No(CLEAR_TEXT.into()));
         }
         let personality = self.site.personality;
         let mechanism = Mechanism::find(name.as_bytes())
             .filter(|it| *it != Mechanism::Login && it.is_offered(personality));
         let Some(mechanism) = mechanism else {
-            return Ok(Answer::No("Unsupported authentication mechanism".into()));
+            return Ok(CommandAnswer::No(
+                "Unsupported authentication mechanism".into(),
+            ));
         };
         let response = if let Some(response) = initial {
             response
@@ -59,7 +61,7 @@ impl Session {
             self.read_response().await?
         };
         if &*response == b"*" {
-            return Ok(Answer::Bad("Authentication cancelled".into()));
+            return Ok(CommandAnswer::Bad("Authentication cancelled".into()));
         }
         let proof =
             sasl::decode(&response).and_then(|decoded| sasl::read_proof(mechanism, &decoded));
@@ -70,14 +72,14 @@ impl Session {
         &mut self,
         tag: &str,
         parser: &mut Parser,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<CommandAnswer, CommandProblem> {
         let proof = SaslProof {
             user: parser.string()?,
             secret: parser.string()?,
             mechanism: Mechanism::Login,
         };
         if !self.wire()?.is_secure() {
-            return Ok(Answer::No(CLEAR_TEXT.into()));
+            return Ok(CommandAnswer::No(CLEAR_TEXT.into()));
         }
         self.settle(tag, Mechanism::Login, Ok(proof)).await
     }
@@ -92,8 +94,8 @@ impl Session {
         &mut self,
         tag: &str,
         mechanism: Mechanism,
-        proof: Result<SaslProof, Refusal>,
-    ) -> Result<Answer, Trouble> {
+        proof: Result<SaslProof, SaslRefusal>,
+    ) -> Result<CommandAnswer, CommandProblem> {
         let site = Arc::clone(&self.site);
         let user = proof.as_ref().ok().map(|proof| proof.user.clone());
         let strike = self
@@ -101,38 +103,42 @@ impl Session {
             .strike(&site, "imap.authenticate", user.as_deref(), tag)
             .await?;
         if strike == Strike::Answered {
-            return Ok(Answer::Sent);
+            return Ok(CommandAnswer::Sent);
         }
         let judged = proof.and_then(|proof| sasl::judge(&site, &proof, Purpose::Imap));
         match judged {
             Ok(mailbox) => Ok(self.welcome(mailbox, true)),
-            Err(Refusal::OtherMailbox) if site.personality == Personality::Microsoft => {
+            Err(SaslRefusal::OtherMailbox) if site.personality == Personality::Microsoft => {
                 match user.and_then(|user| site.store.find(&user)) {
                     Some(mailbox) => Ok(self.welcome(mailbox, false)),
-                    None => self.refuse(mechanism, Refusal::Invalid).await,
+                    None => self.refuse(mechanism, SaslRefusal::Invalid).await,
                 }
             }
             Err(refusal) => self.refuse(mechanism, refusal).await,
         }
     }
 
-    fn welcome(&mut self, mailbox: Arc<Mailbox>, is_connected: bool) -> Answer {
-        self.account = Some(Account {
+    fn welcome(&mut self, mailbox: Arc<Mailbox>, is_connected: bool) -> CommandAnswer {
+        self.account = Some(SignedInMailbox {
             epoch: mailbox.epoch(),
             mailbox,
             is_connected,
         });
         self.site.store.count().imap_sign_ins.increase();
         match self.site.personality {
-            Personality::Microsoft => Answer::Ok("AUTHENTICATE completed.".into()),
-            Personality::Google | Personality::Standard => Answer::Ok(Cow::Owned(format!(
+            Personality::Microsoft => CommandAnswer::Ok("AUTHENTICATE completed.".into()),
+            Personality::Google | Personality::Standard => CommandAnswer::Ok(Cow::Owned(format!(
                 "[CAPABILITY {}] Signed in",
                 self.capabilities()
             ))),
         }
     }
 
-    async fn refuse(&mut self, mechanism: Mechanism, refusal: Refusal) -> Result<Answer, Trouble> {
+    async fn refuse(
+        &mut self,
+        mechanism: Mechanism,
+        refusal: SaslRefusal,
+    ) -> Result<CommandAnswer, CommandProblem> {
         self.site.store.count().imap_refused.increase();
         self.failed_sign_ins += 1;
         if let Some(challenge) = sasl::challenge(self.site.personality, mechanism, refusal) {
@@ -144,7 +150,7 @@ impl Session {
             self.wire()?.put(b"* BYE Too many failed sign-ins\r\n");
             return Err(ConnectionEnd::ByUs.into());
         }
-        Ok(Answer::No(match self.site.personality {
+        Ok(CommandAnswer::No(match self.site.personality {
             Personality::Google => "[AUTHENTICATIONFAILED] Invalid credentials (Failure)".into(),
             Personality::Microsoft => "AUTHENTICATE failed.".into(),
             Personality::Standard => "[AUTHENTICATIONFAILED] Authentication failed".into(),

@@ -1,5 +1,5 @@
 use super::Session;
-use super::answer::{Answer, Trouble};
+use super::answer::{CommandAnswer, CommandProblem};
 use super::parse::Parser;
 use crate::mailbox::Flags;
 
@@ -17,7 +17,7 @@ impl Session {
         &mut self,
         is_by_uid: bool,
         parser: &mut Parser,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<CommandAnswer, CommandProblem> {
         let sequence = parser.sequence()?;
         let (change, is_silent) = match parser.item()?.as_str() {
             "FLAGS" => (Change::Replace, false),
@@ -26,16 +26,16 @@ impl Session {
             "+FLAGS.SILENT" => (Change::Add, true),
             "-FLAGS" => (Change::Remove, false),
             "-FLAGS.SILENT" => (Change::Remove, true),
-            _ => return Err(Trouble::Malformed),
+            _ => return Err(CommandProblem::Malformed),
         };
         let flags = parser.flags()?;
         let (mailbox, view, wire) = self.selected()?;
         if view.is_read_only {
-            return Ok(Answer::No(READ_ONLY.into()));
+            return Ok(CommandAnswer::No(READ_ONLY.into()));
         }
         let mut folders = mailbox.folders();
         let Some(folder) = view.find_mut(&mut folders) else {
-            return Ok(Answer::Done);
+            return Ok(CommandAnswer::Done);
         };
         // Other sessions' changes must be reported before this session's own count as reported.
         view.report(folder, false, &mut wire.output);
@@ -63,14 +63,14 @@ impl Session {
         view.mark_flags_seen(folder);
         drop(folders);
         mailbox.announce();
-        Ok(Answer::Done)
+        Ok(CommandAnswer::Done)
     }
 
     pub(super) fn expunge(
         &mut self,
         is_by_uid: bool,
         parser: &mut Parser,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<CommandAnswer, CommandProblem> {
         let chosen = if is_by_uid {
             Some(parser.sequence()?)
         } else {
@@ -78,7 +78,7 @@ impl Session {
         };
         let (mailbox, view, _) = self.selected()?;
         if view.is_read_only {
-            return Ok(Answer::No(READ_ONLY.into()));
+            return Ok(CommandAnswer::No(READ_ONLY.into()));
         }
         let largest = view.uids().last().copied().unwrap_or(0);
         let mut folders = mailbox.folders();
@@ -94,6 +94,6 @@ impl Session {
         if removed.is_some_and(|count| count > 0) {
             mailbox.announce();
         }
-        Ok(Answer::Done)
+        Ok(CommandAnswer::Done)
     }
 }

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use super::Session;
-use super::answer::{Answer, Trouble};
+use super::answer::{CommandAnswer, CommandProblem};
 use super::moment::parse_moment;
 use super::parse::Parser;
 use super::sequence::UidSet;
@@ -10,10 +10,14 @@ use crate::mailbox::{Flags, Mail, find_folder_mut};
 const TRY_CREATE: &str = "[TRYCREATE] Unknown mailbox";
 
 impl Session {
-    pub(super) fn copy(&mut self, is_by_uid: bool, parser: &mut Parser) -> Result<Answer, Trouble> {
+    pub(super) fn copy(
+        &mut self,
+        is_by_uid: bool,
+        parser: &mut Parser,
+    ) -> Result<CommandAnswer, CommandProblem> {
         Ok(match self.transfer(is_by_uid, parser, false)? {
-            None => Answer::No(TRY_CREATE.into()),
-            Some(code) => Answer::Ok(Cow::Owned(format!("{code}COPY completed"))),
+            None => CommandAnswer::No(TRY_CREATE.into()),
+            Some(code) => CommandAnswer::Ok(Cow::Owned(format!("{code}COPY completed"))),
         })
     }
 
@@ -21,14 +25,14 @@ impl Session {
         &mut self,
         is_by_uid: bool,
         parser: &mut Parser,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<CommandAnswer, CommandProblem> {
         match self.transfer(is_by_uid, parser, true)? {
-            None => Ok(Answer::No(TRY_CREATE.into())),
+            None => Ok(CommandAnswer::No(TRY_CREATE.into())),
             Some(code) => {
                 // RFC 6851 4.3: the code comes before the EXPUNGEs.
                 self.wire()?.say(format_args!("* OK {code}Moved\r\n"));
                 self.report_news(true)?;
-                Ok(Answer::Done)
+                Ok(CommandAnswer::Done)
             }
         }
     }
@@ -39,7 +43,7 @@ impl Session {
         is_by_uid: bool,
         parser: &mut Parser,
         is_move: bool,
-    ) -> Result<Option<String>, Trouble> {
+    ) -> Result<Option<String>, CommandProblem> {
         let sequence = parser.sequence()?;
         let name = parser.string()?;
         let (mailbox, view, _) = self.selected()?;
@@ -72,7 +76,7 @@ impl Session {
         Ok(Some(format!("[COPYUID {validity} {from} {to}] ")))
     }
 
-    pub(super) fn append(&mut self, parser: &mut Parser) -> Result<Answer, Trouble> {
+    pub(super) fn append(&mut self, parser: &mut Parser) -> Result<CommandAnswer, CommandProblem> {
         let name = parser.string()?;
         let flags = if parser.peek() == Some(b'(') {
             parser.flags()?
@@ -80,7 +84,7 @@ impl Session {
             Flags::default()
         };
         let received_at = if parser.peek() == Some(b'"') {
-            parse_moment(&parser.string()?).ok_or(Trouble::Malformed)?
+            parse_moment(&parser.string()?).ok_or(CommandProblem::Malformed)?
         } else {
             self.site.store.now()
         };
@@ -91,10 +95,10 @@ impl Session {
             (folder.uid_validity, uid)
         });
         let Some((validity, uid)) = appended else {
-            return Ok(Answer::No(TRY_CREATE.into()));
+            return Ok(CommandAnswer::No(TRY_CREATE.into()));
         };
         mailbox.announce();
-        Ok(Answer::Ok(Cow::Owned(format!(
+        Ok(CommandAnswer::Ok(Cow::Owned(format!(
             "[APPENDUID {validity} {uid}] APPEND completed"
         ))))
     }

@@ -7,6 +7,8 @@ pub struct ImapQuirks {
     pub answered_at_most: Option<usize>,
     /// UIDs of two mails over which a session ends: a body of them is announced and never comes.
     pub broken: [Option<u32>; 2],
+    /// Tells the same INTERNALDATE of all mails.
+    pub dates_alike: bool,
     /// Ends each session as soon as it idles, after it has consented.
     pub ends_idle: bool,
 }

@@ -15,6 +15,8 @@ pub enum UidlKind {
     Content,
     /// The number in the listing: the UIDL of a deleted mail is used again for the next.
     Number,
+    /// Another in each session.
+    Session,
     /// The server knows no UIDL.
     Missing,
 }
@@ -55,14 +57,14 @@ pub(crate) enum MaildropRefusal {
 
 /// What POP3 remembers of a mailbox between sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Maildrop {
+pub(crate) struct MaildropState {
     pub(crate) quirks: Arc<Pop3Quirks>,
     is_locked: bool,
     locked_until: Option<OffsetDateTime>,
     signed_in_at: Option<OffsetDateTime>,
 }
 
-impl Maildrop {
+impl MaildropState {
     /// Locks it for one session.
     pub(crate) fn lock(&mut self, now: OffsetDateTime) -> Result<(), MaildropRefusal> {
         if self.is_locked || self.locked_until.is_some_and(|until| now < until) {
@@ -97,16 +99,16 @@ mod tests {
 
     const START: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-    fn with(quirks: Pop3Quirks) -> Maildrop {
-        Maildrop {
+    fn with(quirks: Pop3Quirks) -> MaildropState {
+        MaildropState {
             quirks: Arc::new(quirks),
-            ..Maildrop::default()
+            ..MaildropState::default()
         }
     }
 
     #[test]
     fn a_maildrop_has_one_session_at_a_time() {
-        let mut maildrop = Maildrop::default();
+        let mut maildrop = MaildropState::default();
 
         assert_eq!(maildrop.lock(START), Ok(()));
         assert_eq!(maildrop.lock(START), Err(MaildropRefusal::InUse));

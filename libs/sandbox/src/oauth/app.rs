@@ -1,10 +1,10 @@
 //! Tokens that clients are given without any person.
 
 use super::failure::TokenFailure;
-use super::fields::Fields;
-use super::redeem::{Ending, fail_at};
+use super::fields::FormFields;
+use super::redeem::{TokenRequestEnd, fail_at};
 use super::statement::{self, Statement};
-use super::{Provider, is_shared_authority};
+use super::{ProviderState, is_shared_authority};
 use crate::settings::{ClientSettings, Personality};
 use crate::token::{GrantRequest, TokenSet};
 
@@ -15,11 +15,11 @@ const LONGEST_SECONDS: i64 = 60 * 60;
 
 /// Answers a client that asks in its own name (RFC 6749 §4.4).
 pub(super) async fn act_as_client(
-    provider: &Provider,
+    provider: &ProviderState,
     tenant: Option<&str>,
     client: &ClientSettings,
-    fields: &Fields,
-) -> Result<TokenSet, Ending> {
+    fields: &FormFields,
+) -> Result<TokenSet, TokenRequestEnd> {
     fail_at(provider, "oauth.token.client_credentials", None).await?;
     if tenant.is_some_and(is_shared_authority) {
         return Err(TokenFailure::SharedAuthority.into());
@@ -50,10 +50,10 @@ pub(super) async fn act_as_client(
 
 /// Answers a service account that acts for a mailbox (RFC 7523 §2.1), which needs no other proof.
 pub(super) async fn act_for_mailbox(
-    provider: &Provider,
+    provider: &ProviderState,
     tenant: Option<&str>,
-    fields: &Fields,
-) -> Result<TokenSet, Ending> {
+    fields: &FormFields,
+) -> Result<TokenSet, TokenRequestEnd> {
     let text = fields
         .get("assertion")
         .ok_or(TokenFailure::Missing("assertion"))?;

@@ -6,10 +6,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use url::Url;
 
-use super::Provider;
+use super::ProviderState;
 use super::code::Approval;
-use super::counter::Counters;
-use super::fields::Fields;
+use super::counter::AtomicCounters;
+use super::fields::FormFields;
 use crate::fault::Fault;
 use crate::fault::http::stumble;
 use crate::page::{ConsentPage, FailurePage, FormPostPage, MailboxChoice, ScopeChoice, render};
@@ -35,11 +35,11 @@ const CARRIED: &[&str] = &[
 struct Request<'a> {
     client: Arc<ClientSettings>,
     redirect_uri: &'a str,
-    fields: &'a Fields,
+    fields: &'a FormFields,
 }
 
 /// Why a request is answered without asking the owner.
-enum Refusal {
+enum AuthorizeRefusal {
     /// Shown here: the redirect URI cannot be trusted.
     Page { error: &'static str, text: String },
     /// Told to the client.
@@ -51,11 +51,11 @@ enum Refusal {
 
 /// Shows the page on which the owner chooses a mailbox and consents.
 pub(super) async fn show(
-    State(provider): State<Arc<Provider>>,
+    State(provider): State<Arc<ProviderState>>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    Counters::add(&provider.counters.authorisations);
-    let fields = Fields::parse(query.unwrap_or_default().as_bytes());
+    AtomicCounters::add(&provider.counters.authorisations);
+    let fields = FormFields::parse(query.unwrap_or_default().as_bytes());
     let hint = fields.get("login_hint");
     if let Some(response) = stumble(&provider.faults, "oauth.authorize", hint).await {
         return response;
@@ -73,7 +73,7 @@ pub(super) async fn show(
         return request.approve(&provider, address, request.scopes(&provider));
     }
     if fields.words("prompt").any(|word| word == "none") {
-        let refusal = Refusal::Client {
+        let refusal = AuthorizeRefusal::Client {
             error: "login_required",
             text: "The owner must sign in",
         };
@@ -83,8 +83,8 @@ pub(super) async fn show(
 }
 
 /// Takes the owner's decision.
-pub(super) async fn decide(State(provider): State<Arc<Provider>>, body: Bytes) -> Response {
-    let fields = Fields::parse(&body);
+pub(super) async fn decide(State(provider): State<Arc<ProviderState>>, body: Bytes) -> Response {
+    let fields = FormFields::parse(&body);
     let mailbox = fields.get("mailbox");
     if let Some(response) = stumble(&provider.faults, "oauth.consent", mailbox).await {
         return response;
@@ -96,7 +96,7 @@ pub(super) async fn decide(State(provider): State<Arc<Provider>>, body: Bytes) -
     if let Err(refusal) = request.check(&provider) {
         return request.refuse(&provider, &refusal);
     }
-    let denied = Refusal::Client {
+    let denied = AuthorizeRefusal::Client {
         error: "access_denied",
         text: "The owner declined",
     };
@@ -119,7 +119,7 @@ pub(super) async fn decide(State(provider): State<Arc<Provider>>, body: Bytes) -
 
 impl<'a> Request<'a> {
     /// Accepts a request whose client and redirect URI are known; anything else must not be redirected.
-    fn trust(provider: &Provider, fields: &'a Fields) -> Result<Self, Refusal> {
+    fn trust(provider: &ProviderState, fields: &'a FormFields) -> Result<Self, AuthorizeRefusal> {
         let client = fields
             .get("client_id")
             .and_then(|client_id| provider.clients.find(client_id));
@@ -133,7 +133,7 @@ impl<'a> Request<'a> {
                 Personality::Standard => ("invalid_client", "Unknown client."),
             };
             let text = text.to_owned();
-            return Err(Refusal::Page { error, text });
+            return Err(AuthorizeRefusal::Page { error, text });
         };
         let redirect_uri = fields.get("redirect_uri").unwrap_or_default();
         if !client.redirect_uris.iter().any(|uri| uri == redirect_uri) {
@@ -141,7 +141,7 @@ impl<'a> Request<'a> {
                 Personality::Microsoft => "AADSTS50011: ",
                 Personality::Google | Personality::Standard => "",
             };
-            return Err(Refusal::Page {
+            return Err(AuthorizeRefusal::Page {
                 error: "redirect_uri_mismatch",
                 text: format!(
                     "{code}The redirect URI '{redirect_uri}' is not registered for this client."
@@ -155,8 +155,8 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn check(&self, provider: &Provider) -> Result<(), Refusal> {
-        let refuse = |error, text| Err(Refusal::Client { error, text });
+    fn check(&self, provider: &ProviderState) -> Result<(), AuthorizeRefusal> {
+        let refuse = |error, text| Err(AuthorizeRefusal::Client { error, text });
         match self.fields.get("response_type") {
             Some("code") => {}
             Some(_) => return refuse("unsupported_response_type", "Only code is supported"),
@@ -186,7 +186,7 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
-    fn scopes(&self, provider: &Provider) -> Vec<String> {
+    fn scopes(&self, provider: &ProviderState) -> Vec<String> {
         let mut scopes: Vec<String> = Vec::new();
         for scope in self.fields.words("scope") {
             let scope = provider.canonical_scope(scope);
@@ -198,7 +198,7 @@ impl<'a> Request<'a> {
     }
 
     /// Returns the scopes the owner left ticked; a form without tick boxes consents to all.
-    fn granted(&self, provider: &Provider) -> Vec<String> {
+    fn granted(&self, provider: &ProviderState) -> Vec<String> {
         let mut scopes = self.scopes(provider);
         if self.fields.get("ticked").is_some() {
             let ticked: Vec<&str> = self.fields.get_all("granted").collect();
@@ -207,7 +207,7 @@ impl<'a> Request<'a> {
         scopes
     }
 
-    fn approve(&self, provider: &Provider, address: &str, scopes: Vec<String>) -> Response {
+    fn approve(&self, provider: &ProviderState, address: &str, scopes: Vec<String>) -> Response {
         let address = address.to_ascii_lowercase();
         let is_first = provider.consents.record(&self.client.client_id, &address);
         let offline = match provider.personality {
@@ -236,8 +236,8 @@ impl<'a> Request<'a> {
         self.send_back(provider, pairs)
     }
 
-    fn refuse(&self, provider: &Provider, refusal: &Refusal) -> Response {
-        let Refusal::Client { error, text } = refusal else {
+    fn refuse(&self, provider: &ProviderState, refusal: &AuthorizeRefusal) -> Response {
+        let AuthorizeRefusal::Client { error, text } = refusal else {
             return StatusCode::BAD_REQUEST.into_response();
         };
         let mut pairs = vec![("error", (*error).to_owned())];
@@ -254,7 +254,11 @@ impl<'a> Request<'a> {
         self.send_back(provider, pairs)
     }
 
-    fn send_back(&self, provider: &Provider, mut pairs: Vec<(&'static str, String)>) -> Response {
+    fn send_back(
+        &self,
+        provider: &ProviderState,
+        mut pairs: Vec<(&'static str, String)>,
+    ) -> Response {
         if let Some(state) = self.fields.get("state") {
             pairs.push(("state", state.to_owned()));
         }
@@ -285,7 +289,7 @@ impl<'a> Request<'a> {
         Redirect::to(url.as_str()).into_response()
     }
 
-    fn ask(&self, provider: &Provider, message: Option<&str>) -> Response {
+    fn ask(&self, provider: &ProviderState, message: Option<&str>) -> Response {
         let chosen = self.fields.get("mailbox").or(self.fields.get("login_hint"));
         let mailboxes = provider
             .mail
@@ -316,7 +320,7 @@ impl<'a> Request<'a> {
     }
 }
 
-impl Refusal {
+impl AuthorizeRefusal {
     fn into_page(self) -> Response {
         let (error, text) = match self {
             Self::Page { error, text } => (error, text),
@@ -328,6 +332,6 @@ impl Refusal {
     }
 }
 
-fn has_mailbox(provider: &Provider, address: &str) -> bool {
+fn has_mailbox(provider: &ProviderState, address: &str) -> bool {
     provider.mail.find(address).is_some()
 }

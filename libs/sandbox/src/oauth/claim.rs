@@ -1,6 +1,6 @@
 use serde_json::{Map, Value, json};
 
-use super::{Provider, TENANT_ID};
+use super::{ProviderState, TENANT_ID};
 use crate::fault::Fault;
 use crate::settings::{ClientSettings, Personality};
 use crate::token::TokenSet;
@@ -9,7 +9,7 @@ const ID_TOKEN_SECONDS: i64 = 3_600;
 
 /// Returns the claims about the owner that the scopes allow.
 pub(super) fn describe_owner(
-    provider: &Provider,
+    provider: &ProviderState,
     address: &str,
     scopes: &[String],
 ) -> Map<String, Value> {
@@ -34,7 +34,7 @@ pub(super) fn describe_owner(
 
 /// Returns the claims of an id token, as a fault may have changed them.
 pub(super) fn describe_sign_in(
-    provider: &Provider,
+    provider: &ProviderState,
     tenant: Option<&str>,
     client: &ClientSettings,
     tokens: &TokenSet,

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
 use super::failure::TokenFailure;
-use super::fields::Fields;
+use super::fields::FormFields;
 use crate::settings::ClientSettings;
 
 /// A redirect URI that no browser could follow.
@@ -75,7 +75,7 @@ impl ClientBook {
     pub(super) fn authenticate(
         &self,
         headers: &HeaderMap,
-        fields: &Fields,
+        fields: &FormFields,
     ) -> Result<Arc<ClientSettings>, TokenFailure> {
         let basic = headers
             .get("authorization")

@@ -22,7 +22,7 @@ pub(super) struct Approval {
     pub(super) offline: bool,
 }
 
-struct Code {
+struct IssuedCode {
     approval: Approval,
     expires_at: OffsetDateTime,
     /// The grant that came of it; a second use revokes that (RFC 6749 §4.1.2).
@@ -32,7 +32,7 @@ struct Code {
 /// The authorisation codes that were given out.
 #[derive(Default)]
 pub(crate) struct CodeBook {
-    codes: Mutex<HashMap<String, Code>>,
+    codes: Mutex<HashMap<String, IssuedCode>>,
 }
 
 /// Why a code yields nothing.
@@ -48,7 +48,7 @@ impl CodeBook {
     /// Gives out a code.
     pub(super) fn issue(&self, approval: Approval, now: OffsetDateTime) -> String {
         let text = random_text::<32>();
-        let code = Code {
+        let code = IssuedCode {
             approval,
             expires_at: now + LIFE,
             redeemed: None,

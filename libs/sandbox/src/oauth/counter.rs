@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// What the authorisation server did so far; events of one mailbox are counted under its address as well.
 #[derive(Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct AtomicCounters {
     pub(crate) token_requests: AtomicU64,
     pub(crate) authorisations: AtomicU64,
     pub(crate) userinfo_requests: AtomicU64,
@@ -50,7 +50,7 @@ pub struct OAuthCounters {
     pub mailboxes: BTreeMap<String, MailboxCounts>,
 }
 
-impl Counters {
+impl AtomicCounters {
     pub(crate) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::Relaxed);
     }

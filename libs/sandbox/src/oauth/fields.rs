@@ -1,7 +1,7 @@
 /// The parameters of a query or a form, in their order.
-pub(super) struct Fields(Vec<(String, String)>);
+pub(super) struct FormFields(Vec<(String, String)>);
 
-impl Fields {
+impl FormFields {
     pub(super) fn parse(encoded: &[u8]) -> Self {
         Self(
             url::form_urlencoded::parse(encoded)

@@ -7,21 +7,21 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::Provider;
-use super::counter::Counters;
+use super::ProviderState;
+use super::counter::AtomicCounters;
 use super::failure::TokenFailure;
-use super::fields::Fields;
+use super::fields::FormFields;
 use super::refuse::refuse;
 use crate::fault::http::stumble;
 
 /// Answers whether a token is active, and whose it is (RFC 7662).
 pub(super) async fn introspect(
-    State(provider): State<Arc<Provider>>,
+    State(provider): State<Arc<ProviderState>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    Counters::add(&provider.counters.introspections);
-    let fields = Fields::parse(&body);
+    AtomicCounters::add(&provider.counters.introspections);
+    let fields = FormFields::parse(&body);
     if let Some(response) = stumble(&provider.faults, "oauth.introspect", None).await {
         return response;
     }
@@ -34,7 +34,7 @@ pub(super) async fn introspect(
     }
 }
 
-fn describe(provider: &Provider, token: &str) -> Value {
+fn describe(provider: &ProviderState, token: &str) -> Value {
     let (holder, kind) = match provider.tokens.check_access(token) {
         Ok(holder) => (Some(holder), "Bearer"),
         Err(_) => (provider.tokens.check_refresh(token), "refresh_token"),

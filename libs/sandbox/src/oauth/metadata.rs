@@ -5,14 +5,14 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::counter::Counters;
-use super::{Provider, TENANT_ID, is_shared_authority};
+use super::counter::AtomicCounters;
+use super::{ProviderState, TENANT_ID, is_shared_authority};
 use crate::fault::http::stumble;
 use crate::settings::Personality;
 
 /// Answers both discovery documents; with a tenant in the path, Microsoft's.
 pub(super) async fn show(
-    State(provider): State<Arc<Provider>>,
+    State(provider): State<Arc<ProviderState>>,
     tenant: Option<Path<String>>,
 ) -> Response {
     if let Some(response) = stumble(&provider.faults, "oauth.discovery", None).await {
@@ -26,15 +26,15 @@ pub(super) async fn show(
 }
 
 /// Answers the key set.
-pub(super) async fn show_keys(State(provider): State<Arc<Provider>>) -> Response {
-    Counters::add(&provider.counters.key_requests);
+pub(super) async fn show_keys(State(provider): State<Arc<ProviderState>>) -> Response {
+    AtomicCounters::add(&provider.counters.key_requests);
     if let Some(response) = stumble(&provider.faults, "oauth.jwks", None).await {
         return response;
     }
     Json(provider.key.key_set()).into_response()
 }
 
-fn root_document(provider: &Provider) -> Value {
+fn root_document(provider: &ProviderState) -> Value {
     let base = &provider.base_url;
     let mut document = common_document(provider, base);
     if let Value::Object(fields) = &mut document {
@@ -53,7 +53,7 @@ fn root_document(provider: &Provider) -> Value {
     document
 }
 
-fn tenant_document(provider: &Provider, tenant: &str) -> Value {
+fn tenant_document(provider: &ProviderState, tenant: &str) -> Value {
     let base = &provider.base_url;
     let authority = format!("{base}/{tenant}/oauth2/v2.0");
     // The shared authorities name a template for an issuer, which clients must fill with the token's `tid`.
@@ -78,7 +78,7 @@ fn tenant_document(provider: &Provider, tenant: &str) -> Value {
     document
 }
 
-fn common_document(provider: &Provider, issuer: &str) -> Value {
+fn common_document(provider: &ProviderState, issuer: &str) -> Value {
     let base = &provider.base_url;
     json!({
         "issuer": issuer,

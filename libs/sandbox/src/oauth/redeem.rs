@@ -9,13 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use super::Provider;
+use super::ProviderState;
 use super::app;
 use super::claim::describe_sign_in;
 use super::code::{Approval, CodeRefusal};
-use super::counter::Counters;
+use super::counter::AtomicCounters;
 use super::failure::TokenFailure;
-use super::fields::Fields;
+use super::fields::FormFields;
 use super::refuse::{refuse, uncached};
 use super::statement;
 use crate::fault::http::stumble;
@@ -23,12 +23,12 @@ use crate::settings::{ClientSettings, Personality};
 use crate::token::{GrantRequest, TokenSet};
 
 /// How a token request ends other than with tokens.
-pub(super) enum Ending {
+pub(super) enum TokenRequestEnd {
     Refused(TokenFailure),
     Faulted(Response),
 }
 
-impl From<TokenFailure> for Ending {
+impl From<TokenFailure> for TokenRequestEnd {
     fn from(failure: TokenFailure) -> Self {
         Self::Refused(failure)
     }
@@ -36,31 +36,31 @@ impl From<TokenFailure> for Ending {
 
 /// The token endpoint.
 pub(super) async fn redeem(
-    State(provider): State<Arc<Provider>>,
+    State(provider): State<Arc<ProviderState>>,
     tenant: Option<Path<String>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    Counters::add(&provider.counters.token_requests);
+    AtomicCounters::add(&provider.counters.token_requests);
     let tenant = tenant.as_deref().map(String::as_str);
     match answer(&provider, tenant, &headers, &body).await {
         Ok(tokens) => uncached(Json(tokens)).into_response(),
-        Err(Ending::Refused(failure)) => refuse(&provider, failure),
-        Err(Ending::Faulted(response)) => response,
+        Err(TokenRequestEnd::Refused(failure)) => refuse(&provider, failure),
+        Err(TokenRequestEnd::Faulted(response)) => response,
     }
 }
 
 async fn answer(
-    provider: &Provider,
+    provider: &ProviderState,
     tenant: Option<&str>,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Value, Ending> {
+) -> Result<Value, TokenRequestEnd> {
     fail_at(provider, "oauth.token", None).await?;
     if !is_form(headers) {
         return Err(TokenFailure::NotAForm.into());
     }
-    let fields = Fields::parse(body);
+    let fields = FormFields::parse(body);
     if fields.get("grant_type") == Some(app::JWT_BEARER) {
         let tokens = app::act_for_mailbox(provider, tenant, &fields).await?;
         fail_at(provider, "oauth.after_token", Some(&tokens.address)).await?;
@@ -96,7 +96,7 @@ async fn answer(
     Ok(answer)
 }
 
-fn describe(provider: &Provider, tokens: &TokenSet) -> Value {
+fn describe(provider: &ProviderState, tokens: &TokenSet) -> Value {
     let mut answer = Map::new();
     let mut tell = |name: &str, value: Value| {
         answer.insert(name.to_owned(), value);
@@ -112,10 +112,10 @@ fn describe(provider: &Provider, tokens: &TokenSet) -> Value {
 }
 
 async fn exchange(
-    provider: &Provider,
+    provider: &ProviderState,
     client: &ClientSettings,
-    fields: &Fields,
-) -> Result<(TokenSet, Option<String>), Ending> {
+    fields: &FormFields,
+) -> Result<(TokenSet, Option<String>), TokenRequestEnd> {
     let code = fields.get("code").ok_or(TokenFailure::Missing("code"))?;
     let address = provider.codes.find_address(code);
     fail_at(provider, "oauth.token.code", address.as_deref()).await?;
@@ -152,7 +152,7 @@ async fn exchange(
 fn check_exchange(
     approval: &Approval,
     client: &ClientSettings,
-    fields: &Fields,
+    fields: &FormFields,
 ) -> Result<(), TokenFailure> {
     if approval.client_id != client.client_id {
         return Err(TokenFailure::CodeOfOtherClient);
@@ -180,10 +180,10 @@ fn check_exchange(
 }
 
 async fn refresh(
-    provider: &Provider,
+    provider: &ProviderState,
     client: &ClientSettings,
-    fields: &Fields,
-) -> Result<TokenSet, Ending> {
+    fields: &FormFields,
+) -> Result<TokenSet, TokenRequestEnd> {
     let token = fields
         .get("refresh_token")
         .ok_or(TokenFailure::Missing("refresh_token"))?;
@@ -202,12 +202,12 @@ async fn refresh(
 }
 
 async fn refresh_for(
-    provider: &Provider,
+    provider: &ProviderState,
     client: &ClientSettings,
-    fields: &Fields,
+    fields: &FormFields,
     token: &str,
     address: Option<&str>,
-) -> Result<TokenSet, Ending> {
+) -> Result<TokenSet, TokenRequestEnd> {
     fail_at(provider, "oauth.token.refresh", address).await?;
     let scopes: Vec<String> = fields
         .words("scope")
@@ -221,12 +221,12 @@ async fn refresh_for(
 }
 
 pub(super) async fn fail_at(
-    provider: &Provider,
+    provider: &ProviderState,
     point: &str,
     address: Option<&str>,
-) -> Result<(), Ending> {
+) -> Result<(), TokenRequestEnd> {
     match stumble(&provider.faults, point, address).await {
-        Some(response) => Err(Ending::Faulted(response)),
+        Some(response) => Err(TokenRequestEnd::Faulted(response)),
         None => Ok(()),
     }
 }

@@ -4,13 +4,13 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
-use super::Provider;
+use super::ProviderState;
 use super::failure::TokenFailure;
 use crate::settings::Personality;
 use crate::token::random_bytes;
 
 /// Answers a refusal as the provider does.
-pub(super) fn refuse(provider: &Provider, failure: TokenFailure) -> Response {
+pub(super) fn refuse(provider: &ProviderState, failure: TokenFailure) -> Response {
     let (status, body) = match provider.personality {
         Personality::Standard => {
             let (status, error) = failure.standard();
@@ -46,7 +46,7 @@ pub(super) fn refuse(provider: &Provider, failure: TokenFailure) -> Response {
 }
 
 /// Builds the body Entra answers failures with.
-fn microsoft_body(provider: &Provider, error: &str, code: u32, description: &str) -> Value {
+fn microsoft_body(provider: &ProviderState, error: &str, code: u32, description: &str) -> Value {
     let now = provider.clock.now();
     let timestamp = now.format(&Rfc3339).unwrap_or_default();
     let (trace_id, correlation_id) = (random_guid(), random_guid());

@@ -5,22 +5,22 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::Provider;
-use super::counter::Counters;
+use super::ProviderState;
+use super::counter::AtomicCounters;
 use super::failure::TokenFailure;
-use super::fields::Fields;
+use super::fields::FormFields;
 use super::refuse::refuse;
 use crate::fault::http::stumble;
 use crate::settings::Personality;
 
 /// Ends the grant behind a token (RFC 7009).
 pub(super) async fn revoke(
-    State(provider): State<Arc<Provider>>,
+    State(provider): State<Arc<ProviderState>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    Counters::add(&provider.counters.revocations);
-    let fields = Fields::parse(&body);
+    AtomicCounters::add(&provider.counters.revocations);
+    let fields = FormFields::parse(&body);
     let owner = fields
         .get("token")
         .and_then(|token| provider.tokens.find_owner(token));
@@ -35,9 +35,9 @@ pub(super) async fn revoke(
 }
 
 fn end_grant(
-    provider: &Provider,
+    provider: &ProviderState,
     headers: &HeaderMap,
-    fields: &Fields,
+    fields: &FormFields,
     owner: Option<&(String, String)>,
 ) -> Result<(), TokenFailure> {
     let token = fields.get("token").ok_or(TokenFailure::Missing("token"))?;

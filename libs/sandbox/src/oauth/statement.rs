@@ -11,9 +11,9 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::Provider;
+use super::ProviderState;
 use super::failure::TokenFailure;
-use super::fields::Fields;
+use super::fields::FormFields;
 use crate::settings::{ClientSettings, Personality};
 
 const JWT_PROOF: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -102,7 +102,7 @@ impl<'a> Statement<'a> {
 
 /// A statement for another receiver must not be of use here.
 pub(super) fn check_audience(
-    provider: &Provider,
+    provider: &ProviderState,
     tenant: Option<&str>,
     statement: &Statement<'_>,
 ) -> Result<(), TokenFailure> {
@@ -121,10 +121,10 @@ pub(super) fn check_audience(
 
 /// Returns the client that made a request: by what it signs where it has a key, else by its secret.
 pub(super) fn authenticate(
-    provider: &Provider,
+    provider: &ProviderState,
     tenant: Option<&str>,
     headers: &HeaderMap,
-    fields: &Fields,
+    fields: &FormFields,
 ) -> Result<Arc<ClientSettings>, TokenFailure> {
     let Some(text) = fields.get("client_assertion") else {
         let client = provider.clients.authenticate(headers, fields)?;

@@ -6,13 +6,16 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::claim::describe_owner;
-use super::counter::Counters;
-use super::{Provider, find_bearer};
+use super::counter::AtomicCounters;
+use super::{ProviderState, find_bearer};
 use crate::fault::http::stumble;
 
 /// Answers who owns an access token.
-pub(super) async fn show(State(provider): State<Arc<Provider>>, headers: HeaderMap) -> Response {
-    Counters::add(&provider.counters.userinfo_requests);
+pub(super) async fn show(
+    State(provider): State<Arc<ProviderState>>,
+    headers: HeaderMap,
+) -> Response {
+    AtomicCounters::add(&provider.counters.userinfo_requests);
     let holder = find_bearer(&headers).map(|token| provider.tokens.check_access(token));
     let address = match &holder {
         Some(Ok(holder)) => Some(holder.address.as_str()),

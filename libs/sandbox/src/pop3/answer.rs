@@ -1,7 +1,7 @@
 use bytes::BytesMut;
 
 use super::content::{ending, split_at_dots, top};
-use super::listing::Listing;
+use super::listing::SessionListing;
 use super::session::Session;
 use crate::fault::Fault;
 use crate::server::bytes::put;
@@ -163,7 +163,7 @@ pub(super) async fn reset(session: &mut Session) -> Result<(), ConnectionEnd> {
     session.reply("+OK")
 }
 
-fn listing(session: &mut Session) -> Result<&mut Listing, ConnectionEnd> {
+fn listing(session: &mut Session) -> Result<&mut SessionListing, ConnectionEnd> {
     let opened = session.opened.as_mut().ok_or(ConnectionEnd::Broken)?;
     Ok(&mut opened.listing)
 }

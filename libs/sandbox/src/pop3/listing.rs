@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -24,14 +25,18 @@ pub(super) struct ListedMessage {
     is_retrieved: bool,
 }
 
+static LISTINGS: AtomicU64 = AtomicU64::new(0);
+
 /// The mails of one session, numbered from 1.
-pub(super) struct Listing {
+pub(super) struct SessionListing {
+    /// Each session has another.
+    number: u64,
     uid_validity: u32,
     messages: Vec<ListedMessage>,
     quirks: Arc<Pop3Quirks>,
 }
 
-impl Listing {
+impl SessionListing {
     pub(super) fn open(folder: &Folder, quirks: Arc<Pop3Quirks>, selection: Selection) -> Self {
         let is_shown = |mail: &&Mail| {
             let is_hidden =
@@ -54,6 +59,7 @@ impl Listing {
             })
             .collect();
         Self {
+            number: LISTINGS.fetch_add(1, Ordering::Relaxed),
             uid_validity: folder.uid_validity,
             messages,
             quirks,
@@ -129,6 +135,7 @@ impl Listing {
                 format!("{:08x}{:08x}", self.uid_validity, message.uid)
             }
             UidlKind::Number => number.to_string(),
+            UidlKind::Session => format!("{}-{number}", self.number),
             UidlKind::Content => {
                 let mut text = String::with_capacity(64);
                 for byte in digest(&SHA256, &message.raw).as_ref() {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::listing::Listing;
+use super::listing::SessionListing;
 use crate::fault::Fault;
 use crate::mailbox::{MailStore, Mailbox, MaildropRefusal};
 use crate::server::site::Site;
@@ -17,15 +17,15 @@ pub(super) struct Session {
     /// The name that USER gave, until PASS proves it.
     pub(super) user: Option<String>,
     /// Dropped before the connection: who sees the end of the connection finds the maildrop unlocked.
-    pub(super) opened: Option<Opened>,
+    pub(super) opened: Option<OpenMaildrop>,
     pub(super) failed_sign_ins: u8,
     pub(super) wire: Option<Wire>,
 }
 
 /// The maildrop of a session that is signed in.
-pub(super) struct Opened {
+pub(super) struct OpenMaildrop {
     pub(super) lock: MaildropLock,
-    pub(super) listing: Listing,
+    pub(super) listing: SessionListing,
     /// The mailbox's epoch at sign-in; another one now means that this session is over.
     pub(super) epoch: u64,
 }

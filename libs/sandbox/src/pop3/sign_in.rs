@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use time::Duration;
 
-use super::listing::{Listing, Selection};
-use super::session::{MaildropLock, Opened, Session};
+use super::listing::{Selection, SessionListing};
+use super::session::{MaildropLock, OpenMaildrop, Session};
 use crate::mailbox::{Mailbox, MaildropRefusal, find_folder};
 use crate::server::bytes::trim_line_end;
-use crate::server::sasl::{self, Mechanism, Purpose, Refusal, SaslProof};
+use crate::server::sasl::{self, Mechanism, Purpose, SaslProof, SaslRefusal};
 use crate::server::wire::{ConnectionEnd, Strike};
 use crate::settings::Personality;
 
@@ -113,7 +113,7 @@ async fn read_response(session: &mut Session) -> Result<Vec<u8>, ConnectionEnd> 
 async fn settle(
     session: &mut Session,
     mechanism: Mechanism,
-    mut proof: Result<SaslProof, Refusal>,
+    mut proof: Result<SaslProof, SaslRefusal>,
 ) -> Result<(), ConnectionEnd> {
     let site = Arc::clone(&session.site);
     let is_recent =
@@ -161,9 +161,9 @@ fn open(
     };
     let folders = lock.mailbox.folders();
     let inbox = find_folder(&folders, "INBOX").ok_or(ConnectionEnd::Broken)?;
-    let listing = Listing::open(inbox, quirks, selection);
+    let listing = SessionListing::open(inbox, quirks, selection);
     drop(folders);
-    session.opened = Some(Opened {
+    session.opened = Some(OpenMaildrop {
         lock,
         listing,
         epoch,
@@ -189,7 +189,7 @@ fn refuse_maildrop(personality: Personality, refusal: MaildropRefusal) -> &'stat
 async fn refuse(
     session: &mut Session,
     mechanism: Mechanism,
-    refusal: Refusal,
+    refusal: SaslRefusal,
 ) -> Result<(), ConnectionEnd> {
     let personality = session.site.personality;
     session.site.store.count().pop3_refused.increase();

@@ -56,7 +56,7 @@ pub(crate) enum Purpose {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum SaslRefusal {
     /// Not a response of this mechanism.
     Malformed,
     /// The password or token opens nothing.
@@ -68,23 +68,23 @@ pub(crate) enum Refusal {
 }
 
 /// Reads a response in base64; a lone `=` stands for an empty one.
-pub(crate) fn decode(text: &[u8]) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn decode(text: &[u8]) -> Result<Vec<u8>, SaslRefusal> {
     if text == b"=" {
         return Ok(Vec::new());
     }
-    STANDARD.decode(text).map_err(|_| Refusal::Malformed)
+    STANDARD.decode(text).map_err(|_| SaslRefusal::Malformed)
 }
 
 /// Reads the decoded response of a mechanism that needs only one.
-pub(crate) fn read_proof(mechanism: Mechanism, response: &[u8]) -> Result<SaslProof, Refusal> {
-    let text = std::str::from_utf8(response).map_err(|_| Refusal::Malformed)?;
+pub(crate) fn read_proof(mechanism: Mechanism, response: &[u8]) -> Result<SaslProof, SaslRefusal> {
+    let text = std::str::from_utf8(response).map_err(|_| SaslRefusal::Malformed)?;
     let parts = match mechanism {
         Mechanism::XOauth2 => read_xoauth2(text),
         Mechanism::OauthBearer => read_oauthbearer(text),
         Mechanism::Plain => read_plain(text),
         Mechanism::Login => None,
     };
-    let (user, secret) = parts.ok_or(Refusal::Malformed)?;
+    let (user, secret) = parts.ok_or(SaslRefusal::Malformed)?;
     Ok(SaslProof {
         user,
         secret: secret.to_owned(),
@@ -124,31 +124,35 @@ pub(crate) fn judge(
     site: &Site,
     proof: &SaslProof,
     purpose: Purpose,
-) -> Result<Arc<Mailbox>, Refusal> {
+) -> Result<Arc<Mailbox>, SaslRefusal> {
     let mailbox = if proof.mechanism.is_bearer() {
         judge_token(site, proof, purpose)?
     } else {
         site.store
             .find(&proof.user)
             .filter(|mailbox| mailbox.is_password(&proof.secret))
-            .ok_or(Refusal::Invalid)?
+            .ok_or(SaslRefusal::Invalid)?
     };
     mailbox.count_sign_in();
     Ok(mailbox)
 }
 
-fn judge_token(site: &Site, proof: &SaslProof, purpose: Purpose) -> Result<Arc<Mailbox>, Refusal> {
+fn judge_token(
+    site: &Site,
+    proof: &SaslProof,
+    purpose: Purpose,
+) -> Result<Arc<Mailbox>, SaslRefusal> {
     let holder = site
         .tokens
         .check_access(&proof.secret)
-        .map_err(|_| Refusal::Invalid)?;
+        .map_err(|_| SaslRefusal::Invalid)?;
     if !allows(site.personality, &holder.scopes, purpose) {
-        return Err(Refusal::Scope);
+        return Err(SaslRefusal::Scope);
     }
     if !holder.opens(&proof.user) {
-        return Err(Refusal::OtherMailbox);
+        return Err(SaslRefusal::OtherMailbox);
     }
-    site.store.find(&proof.user).ok_or(Refusal::Invalid)
+    site.store.find(&proof.user).ok_or(SaslRefusal::Invalid)
 }
 
 /// Returns whether the scopes allow the protocol; the RFCs name no mail scope, so `Standard` asks for none.
@@ -172,7 +176,7 @@ fn allows(personality: Personality, scopes: &[String], purpose: Purpose) -> bool
 pub(crate) fn challenge(
     personality: Personality,
     mechanism: Mechanism,
-    refusal: Refusal,
+    refusal: SaslRefusal,
 ) -> Option<String> {
     if personality == Personality::Microsoft || !mechanism.is_bearer() {
         return None;
@@ -182,11 +186,13 @@ pub(crate) fn challenge(
         Personality::Microsoft | Personality::Standard => "mail",
     };
     let body = match (mechanism, refusal) {
-        (Mechanism::OauthBearer, Refusal::Scope) => {
+        (Mechanism::OauthBearer, SaslRefusal::Scope) => {
             json!({"status": "insufficient_scope", "scope": scope})
         }
         (Mechanism::OauthBearer, _) => json!({"status": "invalid_token", "scope": scope}),
-        (_, Refusal::Malformed) => json!({"status": "400", "schemes": "Bearer", "scope": scope}),
+        (_, SaslRefusal::Malformed) => {
+            json!({"status": "400", "schemes": "Bearer", "scope": scope})
+        }
         _ => json!({"status": "401", "schemes": "bearer mac", "scope": scope}),
     };
     Some(STANDARD.encode(body.to_string()))
@@ -217,7 +223,7 @@ mod tests {
     fn responses_without_the_final_separators_are_malformed() {
         let broken = read_proof(Mechanism::XOauth2, b"user=a\x01auth=Bearer abc\x01");
 
-        assert_eq!(broken.err(), Some(Refusal::Malformed));
+        assert_eq!(broken.err(), Some(SaslRefusal::Malformed));
     }
 
     #[test]

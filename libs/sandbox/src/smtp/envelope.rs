@@ -7,13 +7,13 @@ pub(super) struct Envelope {
     pub(super) allows_utf8: bool,
 }
 
-type Refusal = &'static str;
+type ReplyLine = &'static str;
 
-const SYNTAX: Refusal = "501 5.5.2 Syntax error in the address";
-const UNKNOWN_PARAMETER: Refusal = "555 5.5.4 Unknown parameter";
+const SYNTAX: ReplyLine = "501 5.5.2 Syntax error in the address";
+const UNKNOWN_PARAMETER: ReplyLine = "555 5.5.4 Unknown parameter";
 
 /// Reads what follows `MAIL `.
-pub(super) fn parse_sender(rest: &str, size_limit: usize) -> Result<Envelope, Refusal> {
+pub(super) fn parse_sender(rest: &str, size_limit: usize) -> Result<Envelope, ReplyLine> {
     let (sender, parameters) = parse_path(rest, "FROM:").ok_or(SYNTAX)?;
     let mut envelope = Envelope {
         sender: sender.to_owned(),
@@ -41,7 +41,7 @@ pub(super) fn parse_sender(rest: &str, size_limit: usize) -> Result<Envelope, Re
 }
 
 /// Reads what follows `RCPT `.
-pub(super) fn parse_recipient(rest: &str, allows_utf8: bool) -> Result<String, Refusal> {
+pub(super) fn parse_recipient(rest: &str, allows_utf8: bool) -> Result<String, ReplyLine> {
     let (recipient, parameters) = parse_path(rest, "TO:").ok_or(SYNTAX)?;
     if !parameters.trim().is_empty() {
         return Err(UNKNOWN_PARAMETER);
@@ -66,7 +66,7 @@ fn parse_path<'a>(rest: &'a str, keyword: &str) -> Option<(&'a str, &'a str)> {
 }
 
 /// Returns the local part of a plausible address.
-fn check_address(address: &str, allows_utf8: bool) -> Result<&str, Refusal> {
+fn check_address(address: &str, allows_utf8: bool) -> Result<&str, ReplyLine> {
     if !allows_utf8 && !address.is_ascii() {
         return Err("553 5.6.7 SMTPUTF8 is needed for this address");
     }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{LINE_BYTES, Session};
 use crate::server::bytes::trim_line_end;
-use crate::server::sasl::{self, Mechanism, Purpose, Refusal, SaslProof};
+use crate::server::sasl::{self, Mechanism, Purpose, SaslProof, SaslRefusal};
 use crate::server::wire::{ConnectionEnd, Strike};
 use crate::settings::Personality;
 
@@ -47,14 +47,14 @@ impl Session {
     async fn ask_for_login(
         &mut self,
         initial: &str,
-    ) -> Result<Result<SaslProof, Refusal>, ConnectionEnd> {
+    ) -> Result<Result<SaslProof, SaslRefusal>, ConnectionEnd> {
         let user = self.answer_or_ask(initial, "Username:").await?;
         let Ok(user) = user else {
-            return Ok(Err(Refusal::Malformed));
+            return Ok(Err(SaslRefusal::Malformed));
         };
         let password = self.answer_or_ask("", "Password:").await?;
         Ok(password.and_then(|password| {
-            let text = |bytes| String::from_utf8(bytes).map_err(|_| Refusal::Malformed);
+            let text = |bytes| String::from_utf8(bytes).map_err(|_| SaslRefusal::Malformed);
             Ok(SaslProof {
                 user: text(user)?,
                 secret: text(password)?,
@@ -68,26 +68,26 @@ impl Session {
         &mut self,
         initial: &str,
         question: &str,
-    ) -> Result<Result<Vec<u8>, Refusal>, ConnectionEnd> {
+    ) -> Result<Result<Vec<u8>, SaslRefusal>, ConnectionEnd> {
         if !initial.is_empty() {
             return Ok(sasl::decode(initial.as_bytes()));
         }
         self.ask(&STANDARD.encode(question)).await
     }
 
-    async fn ask(&mut self, question: &str) -> Result<Result<Vec<u8>, Refusal>, ConnectionEnd> {
+    async fn ask(&mut self, question: &str) -> Result<Result<Vec<u8>, SaslRefusal>, ConnectionEnd> {
         let wire = self.wire()?;
         wire.say(format_args!("334 {question}\r\n"));
         Ok(match wire.read_line(LINE_BYTES).await? {
             Some(line) => sasl::decode(trim_line_end(&line)),
-            None => Err(Refusal::Malformed),
+            None => Err(SaslRefusal::Malformed),
         })
     }
 
     async fn settle(
         &mut self,
         mechanism: Mechanism,
-        proof: Result<SaslProof, Refusal>,
+        proof: Result<SaslProof, SaslRefusal>,
     ) -> Result<(), ConnectionEnd> {
         let site = Arc::clone(&self.site);
         let user = proof.as_ref().ok().map(|proof| proof.user.clone());
@@ -112,14 +112,14 @@ impl Session {
         self.refuse(refusal)
     }
 
-    fn refuse(&mut self, refusal: Refusal) -> Result<(), ConnectionEnd> {
+    fn refuse(&mut self, refusal: SaslRefusal) -> Result<(), ConnectionEnd> {
         self.failed_sign_ins += 1;
         if self.failed_sign_ins >= FAILED_SIGN_INS {
             self.reply("421 4.7.0 Too many failed sign-ins")?;
             return Err(ConnectionEnd::ByUs);
         }
         self.reply(match (self.site.personality, refusal) {
-            (_, Refusal::Malformed) => "501 5.5.2 Cannot decode the response",
+            (_, SaslRefusal::Malformed) => "501 5.5.2 Cannot decode the response",
             (Personality::Google, _) => "535 5.7.8 Username and Password not accepted",
             (Personality::Microsoft, _) => "535 5.7.3 Authentication unsuccessful [SANDBOX]",
             (Personality::Standard, _) => "535 5.7.8 Authentication credentials invalid",

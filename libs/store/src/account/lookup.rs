@@ -2,15 +2,15 @@ use mailmesh_domain::{ApiKeyId, ClientConfigurationId, GrantId, Key, MailId, Pro
 use uuid::Uuid;
 
 use super::Account;
-use super::row::{Row, select};
+use super::row::{Row, select_without_password};
 use crate::{StoreError, Tx};
 
-/// Finds an account by key, locking it until the transaction ends.
+/// Finds an account by key, without its password, locking it until the transaction ends.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn find_for_update(tx: &mut Tx, key: &Key) -> Result<Option<Account>, StoreError> {
-    let row: Option<Row> = sqlx::query_as(select!("WHERE key = $1 FOR UPDATE"))
+    let row: Option<Row> = sqlx::query_as(select_without_password!("WHERE key = $1 FOR UPDATE"))
         .bind(key.as_str())
         .fetch_optional(tx.connection())
         .await
@@ -18,7 +18,7 @@ pub async fn find_for_update(tx: &mut Tx, key: &Key) -> Result<Option<Account>, 
     row.map(TryFrom::try_from).transpose()
 }
 
-/// Lists the accounts that use a client configuration, by key.
+/// Lists the accounts that use a client configuration, by key, without their passwords.
 ///
 /// # Errors
 /// When the database fails.
@@ -26,13 +26,15 @@ pub async fn list_by_client(
     tx: &mut Tx,
     client: ClientConfigurationId,
 ) -> Result<Vec<Account>, StoreError> {
-    let rows: Vec<Row> = sqlx::query_as(select!("WHERE client_configuration_id = $1 ORDER BY key"))
-        .bind(client.as_uuid())
-        .fetch_all(tx.connection())
-        .await
-        .map_err(StoreError::query(
-            "list the accounts of a client configuration",
-        ))?;
+    let rows: Vec<Row> = sqlx::query_as(select_without_password!(
+        "WHERE client_configuration_id = $1 ORDER BY key"
+    ))
+    .bind(client.as_uuid())
+    .fetch_all(tx.connection())
+    .await
+    .map_err(StoreError::query(
+        "list the accounts of a client configuration",
+    ))?;
     rows.into_iter().map(TryFrom::try_from).collect()
 }
 

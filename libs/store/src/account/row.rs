@@ -3,8 +3,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Account, ServerAddress};
-use crate::convert::{RowOf, sealed_bytes};
-use crate::{StoreError, Tx};
+use crate::convert::{RowOf, one_row};
+use crate::{RowSecret, StoreError, Tx};
 
 macro_rules! select {
     ($rest:literal) => {
@@ -24,7 +24,7 @@ macro_rules! select_as {
             "SELECT * FROM (SELECT account_id, key, name, is_enabled, direction, protocol, host, port, encryption,
                     authorisation, login, ",
             $password,
-            ", client_configuration_id, grant_id, signs_in_for,
+            ", has_password, client_configuration_id, grant_id, signs_in_for,
                     from_addresses, folders, receive_existing, poll_interval_seconds, is_host_trusted,
                     after_receive, delete_after_days, move_to, max_connections, ca_pem, revision, created_at, updated_at
              FROM accounts WHERE deleted_at IS NULL) AS accounts ",
@@ -34,6 +34,10 @@ macro_rules! select_as {
 }
 pub(super) use {select, select_as, select_without_password};
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "columns, independent of each other"
+)]
 #[derive(sqlx_macros::FromRow)]
 pub(super) struct Row {
     account_id: Uuid,
@@ -48,6 +52,7 @@ pub(super) struct Row {
     authorisation: String,
     login: String,
     password_sealed: Option<Vec<u8>>,
+    has_password: bool,
     client_configuration_id: Option<Uuid>,
     grant_id: Option<Uuid>,
     signs_in_for: Option<Uuid>,
@@ -93,7 +98,10 @@ impl TryFrom<Row> for Account {
             is_host_trusted: row.is_host_trusted,
             authorisation: of.parse("authorisation", &row.authorisation)?,
             login: row.login,
-            password: of.sealed("password_sealed", row.password_sealed)?,
+            password: RowSecret::of_columns(
+                row.has_password,
+                of.sealed("password_sealed", row.password_sealed)?,
+            ),
             client_configuration_id: row
                 .client_configuration_id
                 .map(ClientConfigurationId::from_uuid),
@@ -138,7 +146,7 @@ pub(super) async fn write(
         .bind(server.map(|server| server.encryption.as_str()))
         .bind(account.authorisation.as_str())
         .bind(&account.login)
-        .bind(sealed_bytes(account.password.as_ref()))
+        .bind(account.password.bytes())
         .bind(
             account
                 .client_configuration_id
@@ -161,8 +169,5 @@ pub(super) async fn write(
         .execute(tx.connection())
         .await
         .map_err(StoreError::query(operation))?;
-    if done.rows_affected() == 1 {
-        return Ok(());
-    }
-    Err(StoreError::RowGone { operation })
+    one_row(&done, operation)
 }

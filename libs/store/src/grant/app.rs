@@ -103,7 +103,8 @@ pub async fn start_app_grant(
     .await
     .map_err(&failed)?;
     let keys: Vec<String> = sqlx::query_scalar(
-        "UPDATE accounts a SET grant_id = g.grant_id, revision = a.revision + 1, updated_at = $3
+        "UPDATE accounts a SET grant_id = g.grant_id, revision = a.revision + 1,
+             connection_revision = a.revision + 1, updated_at = $3
          FROM grants g
          WHERE g.client_configuration_id = $1 AND g.subject = lower($2)
            AND a.client_configuration_id = $1 AND lower(a.login) = lower($2)

@@ -15,7 +15,6 @@ use crate::{StoreError, Tx};
 /// The tokens of a provider's answer to a refresh.
 #[derive(Debug, Clone)]
 pub struct NewTokens {
-    /// The access token, sealed.
     pub access_token: SealedSecret,
     /// The refresh token, sealed, when the provider sent a new one; else the old one stays.
     pub refresh_token: Option<SealedSecret>,
@@ -32,7 +31,7 @@ pub struct NewTokens {
 
 /// Which grants a replica may claim, besides those that nobody has claimed.
 #[derive(Debug, Clone, Copy)]
-pub struct Claiming<'a> {
+pub struct ClaimRules<'a> {
     pub replica: ReplicaId,
     /// How long its claims last.
     pub claim_for: Duration,
@@ -68,7 +67,7 @@ impl ClientShares<'_> {
     }
 }
 
-impl Claiming<'_> {
+impl ClaimRules<'_> {
     fn except(&self) -> Vec<Uuid> {
         self.except.iter().map(|id| id.as_uuid()).collect()
     }
@@ -81,7 +80,7 @@ impl Claiming<'_> {
 /// When the database fails.
 pub async fn claim_due(
     tx: &mut Tx,
-    claiming: &Claiming<'_>,
+    claiming: &ClaimRules<'_>,
     now: OffsetDateTime,
     limit: i64,
 ) -> Result<Vec<Grant>, StoreError> {
@@ -188,6 +187,7 @@ pub async fn record_refresh(
 ) -> Result<Option<i64>, StoreError> {
     // The claim is not asked for: an answer that came late is still newer than what is stored, and
     // with rotation it holds the only refresh token that works.
+    // Google's answers hold none: the old one stays.
     sqlx::query_scalar(
         "UPDATE grants
          SET access_token_sealed = $3,
@@ -227,6 +227,7 @@ pub async fn record_failure(
     due_at: OffsetDateTime,
     now: OffsetDateTime,
 ) -> Result<bool, StoreError> {
+    // Of tokens that a sign-in has stored meanwhile this failure says nothing.
     let done = sqlx::query(
         "UPDATE grants
          SET state = $3, problem = $4, refresh_due_at = $5, failures = failures + 1,
@@ -315,7 +316,7 @@ pub async fn resume_corrected(tx: &mut Tx, now: OffsetDateTime) -> Result<u64, S
 /// When the database fails.
 pub async fn next_due_at(
     tx: &mut Tx,
-    claiming: &Claiming<'_>,
+    claiming: &ClaimRules<'_>,
 ) -> Result<Option<OffsetDateTime>, StoreError> {
     sqlx::query_scalar(
         "SELECT min(due.refresh_due_at) FROM client_configurations c

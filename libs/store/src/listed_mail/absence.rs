@@ -93,7 +93,8 @@ pub async fn finish_gone_post_actions(
 }
 
 /// Forgets up to `limit` mails that have been absent since before a moment, of accounts that were reached after it: what
-/// was listed in part just before an account stood still for long must not come as new. Returns how many there were.
+/// was listed in part just before an account stood still for long must not come as new. What was received of them counts as
+/// gone since then, unless it is still listed; [`crate::mailbox::forget_gone`] removes it. Returns how many there were.
 ///
 /// # Errors
 /// When the database fails.
@@ -102,19 +103,31 @@ pub async fn forget_absent(
     before: OffsetDateTime,
     limit: i64,
 ) -> Result<u64, StoreError> {
-    let done = sqlx::query(
-        "DELETE FROM listed_mails WHERE listed_mail_id IN (
-             SELECT l.listed_mail_id FROM listed_mails l
-             JOIN account_status s ON s.account_id = l.account_id AND s.proved_at > $1
-             WHERE l.absent_since < $1
-             ORDER BY l.absent_since LIMIT $2 FOR UPDATE OF l SKIP LOCKED)",
+    let forgotten: i64 = sqlx::query_scalar(
+        "WITH forgotten AS (
+             DELETE FROM listed_mails WHERE listed_mail_id = ANY (ARRAY(
+                 SELECT l.listed_mail_id FROM listed_mails l
+                 JOIN account_status s ON s.account_id = l.account_id AND s.proved_at > $1
+                 WHERE l.absent_since < $1
+                 ORDER BY l.absent_since LIMIT $2 FOR UPDATE OF l SKIP LOCKED))
+             RETURNING account_id, sha256, mail_id, absent_since
+         ), gone AS (
+             UPDATE received_mails r SET gone_at = f.absent_since
+             FROM forgotten f
+             WHERE r.mail_id = f.mail_id AND r.gone_at IS NULL
+               AND NOT EXISTS (
+                   SELECT 1 FROM listed_mails l
+                   WHERE l.account_id = f.account_id AND l.sha256 = f.sha256
+                     AND l.mail_id = f.mail_id AND l.absent_since IS NULL)
+         )
+         SELECT count(*) FROM forgotten",
     )
     .bind(before)
     .bind(limit)
-    .execute(tx.connection())
+    .fetch_one(tx.connection())
     .await
     .map_err(StoreError::query("forget absent mails"))?;
-    Ok(done.rows_affected())
+    Ok(u64::try_from(forgotten).unwrap_or_default())
 }
 
 /// Makes all of an account's mails absent. Call [`crate::progress::void`].

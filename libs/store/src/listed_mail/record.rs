@@ -6,32 +6,12 @@ use crate::convert::to_bigint;
 use crate::mailbox::ReceivedMail;
 use crate::{StoreError, Tx};
 
-/// Records mails of many accounts in one statement. One that is recorded keeps its mail, and counts as listed again.
+/// Records mails of many accounts in one statement: as listed, so that one that is recorded counts as listed again, or as
+/// absent. One that is listed under an absent mail's id is fetched, and known if it has the same content.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn record(
-    tx: &mut Tx,
-    mails: &[&ReceivedMail],
-    now: OffsetDateTime,
-) -> Result<(), StoreError> {
-    insert(tx, mails, None, now).await
-}
-
-/// Records mails of many accounts as absent: one that is listed under such an id is fetched, and known if it has the same
-/// content. Those that are recorded stay as they are.
-///
-/// # Errors
-/// When the database fails.
-pub async fn record_absent(
-    tx: &mut Tx,
-    mails: &[&ReceivedMail],
-    now: OffsetDateTime,
-) -> Result<(), StoreError> {
-    insert(tx, mails, Some(now), now).await
-}
-
-async fn insert(
     tx: &mut Tx,
     mails: &[&ReceivedMail],
     absent_since: Option<OffsetDateTime>,

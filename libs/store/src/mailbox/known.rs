@@ -143,22 +143,19 @@ pub async fn has_failed(
     .map_err(StoreError::query("look for a mail that failed"))
 }
 
-/// Returns whether a mail was received from the folder at this position.
+/// Returns whether the mail that was received from the folder at this position had this content; none if none was.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn is_known(
+pub async fn had_content(
     tx: &mut Tx,
     account: AccountId,
     folder: &str,
     mail: &FoundMail,
-) -> Result<bool, StoreError> {
+) -> Result<Option<bool>, StoreError> {
     sqlx::query_scalar(
-        "SELECT EXISTS (
-             SELECT FROM received_mails
-             WHERE account_id = $1 AND sha256 = $5
-               AND folder = $2 AND epoch = $3 AND position = $4
-         )",
+        "SELECT bool_or(sha256 = $5) FROM received_mails
+         WHERE account_id = $1 AND folder = $2 AND epoch = $3 AND position = $4",
     )
     .bind(account.as_uuid())
     .bind(folder)

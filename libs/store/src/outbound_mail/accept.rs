@@ -43,7 +43,7 @@ pub struct NewOutboundMail {
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Accepted {
+pub enum AcceptResult {
     /// It is in the queue.
     New,
     /// The same request was accepted before, as this mail.
@@ -61,7 +61,7 @@ pub async fn insert(
     tx: &mut Tx,
     mails: &[NewOutboundMail],
     now: OffsetDateTime,
-) -> Result<Vec<Accepted>, StoreError> {
+) -> Result<Vec<AcceptResult>, StoreError> {
     let inserted: HashSet<Uuid> = write(tx, mails, now).await?.into_iter().collect();
     let holders = if inserted.len() == mails.len() {
         HashMap::new()
@@ -74,14 +74,14 @@ pub async fn insert(
         .map(|mail| {
             // The very same mail twice was inserted once.
             if inserted.contains(&mail.id.as_uuid()) && seen.insert(mail.id) {
-                return Ok(Accepted::New);
+                return Ok(AcceptResult::New);
             }
             let key = (mail.account_id.as_uuid(), mail.idempotency_key.clone());
             match holders.get(&key) {
                 Some((holder, hash)) if hash.as_slice() == mail.content_sha256 => {
-                    Ok(Accepted::Repeated(MailId::from_uuid(*holder)))
+                    Ok(AcceptResult::Repeated(MailId::from_uuid(*holder)))
                 }
-                Some((holder, _)) => Ok(Accepted::KeyTaken(MailId::from_uuid(*holder))),
+                Some((holder, _)) => Ok(AcceptResult::KeyTaken(MailId::from_uuid(*holder))),
                 None => Err(StoreError::RowGone {
                     operation: "find the mail that holds an idempotency key",
                 }),

@@ -143,6 +143,7 @@ pub async fn resolve_uncertain(
 }
 
 async fn lock_uncertain(tx: &mut Tx, id: MailId) -> Result<Option<OutboundMail>, StoreError> {
+    // FOR UPDATE would wait for attempts that are being inserted: their foreign key holds the row FOR KEY SHARE.
     let row: Option<Row> = sqlx::query_as(concat!(
         "SELECT ",
         columns!(),

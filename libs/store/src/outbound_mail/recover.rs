@@ -11,7 +11,7 @@ use crate::{StoreError, Tx};
 
 /// Attempts that were left behind.
 #[derive(Debug, Default)]
-pub struct Recovered {
+pub struct RecoveredAttempts {
     /// Back in the queue: surely unsent.
     pub requeued: Vec<AccountId>,
     /// Uncertain now: the provider may have them.
@@ -30,7 +30,7 @@ pub async fn recover(
     replica: ReplicaId,
     problem: &Problem,
     now: OffsetDateTime,
-) -> Result<Recovered, StoreError> {
+) -> Result<RecoveredAttempts, StoreError> {
     let accounts: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
     // Whoever records outcomes or stages locks many rows in an order of its own: what is locked now is
     // looked at again next time.
@@ -64,7 +64,7 @@ pub async fn recover_lost(
     in_hand: &[MailId],
     problem: &Problem,
     (started_before, now): (OffsetDateTime, OffsetDateTime),
-) -> Result<Recovered, StoreError> {
+) -> Result<RecoveredAttempts, StoreError> {
     let accounts: Vec<Uuid> = accounts.iter().map(|id| id.as_uuid()).collect();
     let in_hand: Vec<Uuid> = in_hand.iter().map(|id| id.as_uuid()).collect();
     let lost: Vec<LeftBehind> = sqlx::query_as(
@@ -92,9 +92,9 @@ async fn end(
     left: &[LeftBehind],
     problem: &Problem,
     now: OffsetDateTime,
-) -> Result<Recovered, StoreError> {
+) -> Result<RecoveredAttempts, StoreError> {
     if left.is_empty() {
-        return Ok(Recovered::default());
+        return Ok(RecoveredAttempts::default());
     }
     let (unsent, committing): (Vec<_>, Vec<_>) =
         left.iter().partition(|(_, stage)| stage == "started");
@@ -102,7 +102,7 @@ async fn end(
     let (unsent, committing) = (ids(unsent), ids(committing));
     close(tx, &unsent, "left_behind", now).await?;
     close(tx, &committing, "uncertain", now).await?;
-    Ok(Recovered {
+    Ok(RecoveredAttempts {
         requeued: requeue(tx, &unsent, now).await?,
         uncertain: doubt(tx, &committing, problem, now).await?,
     })

@@ -4,7 +4,7 @@ use mailmesh_domain::{
     Protocol, SystemClock,
 };
 use mailmesh_store::account::{self, Account};
-use mailmesh_store::{StoreError, Tx, account_status, client_configuration};
+use mailmesh_store::{RowSecret, StoreError, Tx, account_status, client_configuration};
 
 use crate::sample::{self, LATER, NOW};
 use crate::world::World;
@@ -22,8 +22,14 @@ async fn an_account_is_read_as_it_was_stored() -> Result<()> {
     let listed = account::list(&mut tx).await?;
     let by_ids = account::list_by_ids(&mut tx, &[other, nobody]).await?;
 
-    assert_eq!(format!("{found:?}"), format!("{:?}", Some(&stored)));
-    assert_eq!(found.unwrap().password, stored.password);
+    assert_eq!(format!("{:?}", listed[1]), format!("{stored:?}"));
+    assert_eq!(listed[1].password, stored.password);
+    assert_eq!(by_ids[0].password, stored.password);
+    let unread = account::Account {
+        password: RowSecret::Unread,
+        ..stored
+    };
+    assert_eq!(format!("{found:?}"), format!("{:?}", Some(&unread)));
     let keys: Vec<&str> = listed.iter().map(|account| account.key.as_str()).collect();
     assert_eq!(keys, ["billing", "support"]);
     assert_eq!(by_ids.len(), 1);
@@ -43,7 +49,7 @@ async fn each_change_counts_the_revision_up() -> Result<()> {
     account.delete_after_days = Some(7);
     account.protocol = Protocol::Pop3;
     account.move_to = None;
-    account.password = None;
+    account.password = RowSecret::Absent;
     account.updated_at = LATER;
     account::update(&mut tx, &account).await?;
 
@@ -52,6 +58,26 @@ async fn each_change_counts_the_revision_up() -> Result<()> {
     assert_eq!(format!("{found:?}"), format!("{:?}", Some(&account)));
     let revisions = account::list_revisions(&mut tx, &[account.id]).await?;
     assert_eq!(revisions, [(account.id, 2)]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_password_that_was_not_read_stays() -> Result<()> {
+    let world = World::new().await?;
+    let mut tx = world.database.begin().await?;
+    let stored = sample::account("support", Direction::Inbound)?;
+    account::insert(&mut tx, &stored).await?;
+    let mut unread = account::find_for_update(&mut tx, &stored.key)
+        .await?
+        .unwrap();
+
+    unread.name = "Renamed".to_owned();
+    account::update(&mut tx, &unread).await?;
+
+    let kept = account::list_by_ids(&mut tx, &[stored.id]).await?;
+    assert_eq!(unread.password, RowSecret::Unread);
+    assert_eq!(kept[0].password, stored.password);
+    assert_eq!(kept[0].name, "Renamed");
     Ok(())
 }
 
@@ -119,7 +145,7 @@ async fn oauth(
 ) -> Result<Account> {
     let mut account = sample::account(key, Direction::Inbound)?;
     account.authorisation = Authorisation::OAuth2;
-    account.password = None;
+    account.password = RowSecret::Absent;
     account.client_configuration_id = Some(client);
     login.clone_into(&mut account.login);
     account::insert(tx, &account).await?;

@@ -7,7 +7,7 @@ use mailmesh_domain::{
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, AppLogin, NewTokens};
-use mailmesh_store::{Tx, account_status};
+use mailmesh_store::{RowSecret, Tx, account_status};
 
 use crate::sample::{self, LATER, NOW};
 use crate::world::World;
@@ -29,7 +29,7 @@ async fn mailbox(
 ) -> Result<Account> {
     let mut account = sample::account(key, Direction::Inbound)?;
     account.authorisation = mailmesh_domain::Authorisation::OAuth2;
-    account.password = None;
+    account.password = RowSecret::Absent;
     account.client_configuration_id = Some(client);
     "Jo@corp.test".clone_into(&mut account.login);
     change(&mut account);
@@ -195,7 +195,7 @@ async fn keys_and_flow_of_a_client_are_kept() -> Result<()> {
         ..sample::client("app")?
     };
     client_configuration::insert(&mut tx, &stored).await?;
-    stored.private_key = Some(sample::sealed(21)?);
+    stored.private_key = RowSecret::Sealed(sample::sealed(21)?);
     stored.certificate_pem = None;
 
     client_configuration::update(&mut tx, &stored).await?;

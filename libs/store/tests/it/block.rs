@@ -1,5 +1,5 @@
 use anyhow::Result;
-use mailmesh_domain::{AccountId, MustAct, ReplicaId, Verdict};
+use mailmesh_domain::{AccountId, FailureCause, ReplicaId};
 use mailmesh_events::Problem;
 use mailmesh_store::Tx;
 use mailmesh_store::outbound_mail::{self, Block, OutboundMail};
@@ -38,7 +38,7 @@ async fn mail_of_a_blocked_account_is_shown_as_it_waits_and_stays_as_it_is() -> 
     let account = sample::held(&mut tx, "support", replica).await?;
     let mail = sample::outbound(account, "order-1");
     outbound_mail::insert(&mut tx, std::slice::from_ref(&mail), NOW).await?;
-    let problem = Problem::new("the sign-in ended", Verdict::needs_sign_in());
+    let problem = Problem::new("the sign-in ended", FailureCause::GrantDead);
 
     block(&mut tx, sample::replica(), account, &problem).await?;
     let of_a_stranger = outbound_mail::next_due(&mut tx, &[account]).await?;
@@ -64,8 +64,8 @@ async fn mail_of_a_blocked_account_is_shown_as_it_waits_and_stays_as_it_is() -> 
     Ok(())
 }
 
-fn of_code(verdict: Verdict, text: &str, code: &str) -> Problem {
-    Problem::new(text, verdict).with_code(Some(code.to_owned()))
+fn of_code(cause: FailureCause, text: &str, code: &str) -> Problem {
+    Problem::new(text, cause).with_code(Some(code.to_owned()))
 }
 
 #[tokio::test]
@@ -76,11 +76,11 @@ async fn reason_is_told_anew_only_when_somebody_has_something_else_to_do() -> Re
     let account = sample::held(&mut tx, "support", replica).await?;
     let mail = sample::outbound(account, "order-1");
     outbound_mail::insert(&mut tx, std::slice::from_ref(&mail), NOW).await?;
-    let administrator = Verdict::needs_administrator(MustAct::TenantAdministrator);
-    let (transient, throttled) = (Verdict::transient(), Verdict::throttled(None));
+    let administrator = FailureCause::TenantForbids;
+    let (transient, throttled) = (FailureCause::Transient, FailureCause::Throttled);
 
     let mut told = Vec::new();
-    for (verdict, text, code) in [
+    for (cause, text, code) in [
         (transient, "busy, session 1", "421 4.3.2"),
         (transient, "busy, session 2", "421 4.3.2"),
         (throttled, "full, session 3", "451 4.3.1"),
@@ -90,7 +90,7 @@ async fn reason_is_told_anew_only_when_somebody_has_something_else_to_do() -> Re
         (administrator, "switched off, host b", "535 5.7.139"),
         (administrator, "blocked", "550 5.1.8"),
     ] {
-        let problem = of_code(verdict, text, code);
+        let problem = of_code(cause, text, code);
         block(&mut tx, replica, account, &problem).await?;
         told.push(tell(&mut tx, account).await?.len());
         outbound_mail::unblock(&mut tx, account).await?;

@@ -1,7 +1,7 @@
 use anyhow::Result;
 use mailmesh_domain::{Authorisation, Direction, GrantId, GrantState, Key, SystemClock};
 use mailmesh_store::account::{self, Account};
-use mailmesh_store::{StoreError, grant};
+use mailmesh_store::{RowSecret, StoreError, grant};
 
 use crate::sample::{self, LATER, NOW};
 use crate::world::World;
@@ -104,7 +104,7 @@ async fn the_accounts_of_a_sign_in_are_locked_and_name_their_grants() -> Result<
     ] {
         let account = Account {
             authorisation: Authorisation::OAuth2,
-            password: None,
+            password: RowSecret::Absent,
             login: login.to_owned(),
             client_configuration_id: Some(client),
             grant_id: grant,

@@ -164,7 +164,7 @@ async fn recording_again_changes_nothing_and_many_at_once_may_be_one() -> Result
     recorded(&mut tx, account, &entry("a", 10), b"a").await?;
     let mail = sample::received(account, 1);
     let orphan = sample::received(AccountId::generate(&mailmesh_domain::SystemClock), 1);
-    listed_mail::record(&mut tx, &[&mail, &mail, &orphan], NOW).await?;
+    listed_mail::record(&mut tx, &[&mail, &mail, &orphan], None, NOW).await?;
     tx.commit().await?;
 
     let mails = "SELECT string_agg(mail_id::text, ' ' ORDER BY first_seen_at, listed_mail_id)
@@ -210,11 +210,11 @@ async fn absent_mails_are_forgotten_after_a_while_if_the_account_was_reached_sin
     note_listing(&mut tx, account, FOLDER, &listing, NOW).await?;
     // Absence is counted from the first listing that showed it.
     note_listing(&mut tx, account, FOLDER, &listing, LATER).await?;
-    account_status::set_proved(&mut tx, &[(account, LATER)]).await?;
+    account_status::set_proved(&mut tx, &[sample::proof(account, LATER)]).await?;
 
     let too_early = forget_absent(&mut tx, NOW, 10).await?;
     let unreached = forget_absent(&mut tx, LATER, 10).await?;
-    let proved = [(account, LATER + Duration::SECOND)];
+    let proved = [sample::proof(account, LATER + Duration::SECOND)];
     account_status::set_proved(&mut tx, &proved).await?;
     let mut forgotten = Vec::new();
     for _ in 0..3 {
@@ -225,6 +225,10 @@ async fn absent_mails_are_forgotten_after_a_while_if_the_account_was_reached_sin
     assert_eq!(forgotten, [2, 1, 0]);
     let left = find_unseen(&mut tx, account, FOLDER, &listing).await?;
     assert!(left.is_empty());
+    // What was received of them goes as long after they were gone as at IMAP.
+    let too_early = mailbox::forget_gone(&mut tx, NOW, 10).await?;
+    let gone = mailbox::forget_gone(&mut tx, LATER, 10).await?;
+    assert_eq!((too_early, gone), (0, 3));
     Ok(())
 }
 

@@ -128,7 +128,7 @@ async fn look(mailbox: &Mailbox) -> Result<()> {
     mailbox
         .check("record", FEW_ROWS, async |tx| {
             let mail = sample::received(account, 9);
-            Ok(listed_mail::record(tx, &[&mail], NOW).await?)
+            Ok(listed_mail::record(tx, &[&mail], None, NOW).await?)
         })
         .await?;
     absences(mailbox).await

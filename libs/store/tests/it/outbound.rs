@@ -1,7 +1,7 @@
 use anyhow::Result;
 use mailmesh_domain::{Direction, OutboundState, UncertainPolicy};
 use mailmesh_secrets::sha256;
-use mailmesh_store::outbound_mail::{self, Accepted};
+use mailmesh_store::outbound_mail::{self, AcceptResult};
 use mailmesh_store::{Database, StoreError};
 
 use crate::sample::{self, NOW};
@@ -18,7 +18,7 @@ async fn an_accepted_mail_is_queued_as_it_was_given() -> Result<()> {
 
     let accepted = outbound_mail::insert(&mut tx, std::slice::from_ref(&mail), NOW).await?;
 
-    assert_eq!(accepted, [Accepted::New]);
+    assert_eq!(accepted, [AcceptResult::New]);
     let found = outbound_mail::find(&mut tx, mail.id).await?.unwrap();
     assert_eq!(found.account_id, account);
     assert_eq!(found.given_key(), Some("order-1".to_owned()));
@@ -60,11 +60,11 @@ async fn a_repeated_request_is_told_from_another_with_its_key() -> Result<()> {
     let accepted = outbound_mail::insert(&mut tx, &requests, NOW).await?;
 
     let wanted = [
-        Accepted::Repeated(first.id),
-        Accepted::KeyTaken(first.id),
-        Accepted::New,
-        Accepted::New,
-        Accepted::Repeated(first.id),
+        AcceptResult::Repeated(first.id),
+        AcceptResult::KeyTaken(first.id),
+        AcceptResult::New,
+        AcceptResult::New,
+        AcceptResult::Repeated(first.id),
     ];
     assert_eq!(accepted, wanted);
     Ok(())
@@ -86,9 +86,9 @@ async fn of_one_key_twice_in_a_batch_the_first_is_new() -> Result<()> {
     let accepted = outbound_mail::insert(&mut tx, &batch, NOW).await?;
 
     let wanted = [
-        Accepted::New,
-        Accepted::Repeated(first.id),
-        Accepted::KeyTaken(first.id),
+        AcceptResult::New,
+        AcceptResult::Repeated(first.id),
+        AcceptResult::KeyTaken(first.id),
     ];
     assert_eq!(accepted, wanted);
     assert!(outbound_mail::find(&mut tx, first.id).await?.is_some());
@@ -99,7 +99,7 @@ async fn accept(database: &Database, mails: &[outbound_mail::NewOutboundMail]) -
     let mut tx = database.begin().await?;
     let accepted = outbound_mail::insert(&mut tx, mails, NOW).await?;
     tx.commit().await?;
-    let new = accepted.iter().filter(|each| **each == Accepted::New);
+    let new = accepted.iter().filter(|each| **each == AcceptResult::New);
     Ok(new.count())
 }
 

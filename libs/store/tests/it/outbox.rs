@@ -1,6 +1,6 @@
 use anyhow::Result;
 use mailmesh_domain::ReplicaId;
-use mailmesh_events::Encoded;
+use mailmesh_events::EncodedEvent;
 use mailmesh_store::outbox::{self, OutboxRow};
 use mailmesh_store::{Tx, replica};
 
@@ -9,9 +9,9 @@ use crate::world::World;
 
 const SOURCE: &str = "mailmesh/outbound-sender";
 
-fn event(id: &str) -> Encoded {
+fn event(id: &str) -> EncodedEvent {
     let headers = [("ce-id", id), ("ce-source", SOURCE)];
-    Encoded {
+    EncodedEvent {
         subject: "mail.sent.support".to_owned(),
         id: id.to_owned(),
         headers: headers
@@ -22,7 +22,7 @@ fn event(id: &str) -> Encoded {
 }
 
 async fn insert(tx: &mut Tx, replica: ReplicaId, ids: &[&str]) -> Result<()> {
-    let events: Vec<Encoded> = ids.iter().copied().map(event).collect();
+    let events: Vec<EncodedEvent> = ids.iter().copied().map(event).collect();
     Ok(outbox::insert(tx, replica, &events, NOW).await?)
 }
 

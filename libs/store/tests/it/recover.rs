@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 use mailmesh_domain::{Direction, MailId, OutboundState, ReplicaId};
-use mailmesh_store::outbound_mail::{self, OutboundMail, Recovered};
+use mailmesh_store::outbound_mail::{self, OutboundMail, RecoveredAttempts};
 use mailmesh_store::{Database, Tx, lease, replica, send_attempt};
 
 use crate::attempt::{Sending, load, sending, sent};
@@ -10,7 +10,7 @@ use crate::sample::{self, LATER, NOW};
 use crate::world::World;
 
 /// Another replica takes the account over and recovers what was left behind.
-async fn take_over(tx: &mut Tx, from: &Sending) -> Result<(ReplicaId, Recovered)> {
+async fn take_over(tx: &mut Tx, from: &Sending) -> Result<(ReplicaId, RecoveredAttempts)> {
     let heir = sample::replica();
     lease::release(tx, from.replica, &[from.account]).await?;
     lease::acquire(tx, heir, Direction::Outbound, 10).await?;

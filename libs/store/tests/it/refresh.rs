@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mailmesh_domain::{ClientConfigurationId, GrantState, ReplicaId};
-use mailmesh_store::grant::{self, Claiming, ClientShares, Grant, NewTokens};
+use mailmesh_store::grant::{self, ClaimRules, ClientShares, Grant, NewTokens};
 use mailmesh_store::{Database, Tx};
 use time::OffsetDateTime;
 
@@ -127,11 +127,11 @@ async fn a_claim_that_ended_is_left_alone_by_whoever_must_not_take_over() -> Res
     claim(&world.database, sample::replica()).await?;
     let_claims_end(&world).await?;
     let peaceful = sample::claiming(sample::replica());
-    let careful = Claiming {
+    let careful = ClaimRules {
         takes_over: false,
         ..peaceful
     };
-    let busy = Claiming {
+    let busy = ClaimRules {
         except: &[grant.id],
         ..peaceful
     };
@@ -333,7 +333,7 @@ async fn each_client_has_its_share_of_a_claim_however_many_are_due_at_another() 
     tx.commit().await?;
     // All of them are due before those of the other client.
     world.execute(&copies_of(&first, 100_000)).await?;
-    let by_share = |named, others| Claiming {
+    let by_share = |named, others| ClaimRules {
         shares: ClientShares { named, others },
         ..sample::claiming(sample::replica())
     };

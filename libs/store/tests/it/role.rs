@@ -3,7 +3,9 @@ use std::str::FromStr;
 use anyhow::{Context, Result, ensure};
 use mailmesh_domain::Direction;
 use mailmesh_secrets::ExposeSecret;
-use mailmesh_store::{Database, ServiceRole, account, event_proof, grant};
+use mailmesh_store::{
+    Database, RowSecret, ServiceRole, account, client_configuration, event_proof, grant, sealed,
+};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::sample;
@@ -67,10 +69,8 @@ async fn secrets_are_read_by_those_who_can_use_them() -> Result<()> {
     let world = World::new().await?;
     world.database.grant_roles().await?;
     let mut tx = world.database.begin().await?;
-    let client = sample::stored_client(&mut tx, "example").await?;
-    let stored = sample::stored_grant(&mut tx, client, "s-1").await?;
     let mut mailbox = sample::account("support", Direction::Inbound)?;
-    mailbox.password = Some(sample::sealed(3)?);
+    mailbox.password = RowSecret::Sealed(sample::sealed(3)?);
     account::insert(&mut tx, &mailbox).await?;
     tx.commit().await?;
 
@@ -79,13 +79,64 @@ async fn secrets_are_read_by_those_who_can_use_them() -> Result<()> {
     let found = account::list_without_passwords(&mut tx, &[mailbox.id]).await?;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].login, mailbox.login);
-    assert!(found[0].password.is_none());
+    assert_eq!(found[0].password, RowSecret::Unread);
     let refused = account::list_by_ids(&mut tx, &[mailbox.id]).await;
     assert!(
         format!("{refused:?}").contains("permission denied"),
         "{refused:?}"
     );
     drop(tx);
+
+    Ok(())
+}
+
+#[tokio::test]
+async fn admin_changes_rows_around_secrets_that_it_may_not_read() -> Result<()> {
+    let world = World::new().await?;
+    world.database.grant_roles().await?;
+    let admin = login(&world, ServiceRole::Admin).await?;
+
+    let mut tx = admin.begin().await?;
+    let mut client = sample::client("example")?;
+    client_configuration::insert(&mut tx, &client).await?;
+    let mut mailbox = sample::account("support", Direction::Inbound)?;
+    account::insert(&mut tx, &mailbox).await?;
+    for secret in [RowSecret::Unread, RowSecret::Sealed(sample::sealed(4)?)] {
+        client.client_secret = secret.clone();
+        client.private_key = secret.clone();
+        client_configuration::update(&mut tx, &client).await?;
+        mailbox.password = secret;
+        account::update(&mut tx, &mailbox).await?;
+        mailbox.revision += 1;
+    }
+    let mut found = account::list_page(&mut tx, None, None, 9).await?;
+    found.extend(account::find_by_key(&mut tx, &mailbox.key).await?);
+    found.extend(account::find_for_update(&mut tx, &mailbox.key).await?);
+    found.extend(account::list_without_passwords(&mut tx, &[mailbox.id]).await?);
+    tx.commit().await?;
+
+    assert_eq!(found.len(), 4);
+    assert!(found.iter().all(|row| row.password == RowSecret::Unread));
+    for column in sealed::SealedColumn::ALL {
+        let mut tx = admin.begin().await?;
+        let refused = sealed::list(&mut tx, column, None, 1).await;
+        let told = format!("{refused:?}");
+        ensure!(told.contains("permission denied"), "{column:?}: {told}");
+    }
+    let mut tx = world.database.begin().await?;
+    let stored = account::list_by_ids(&mut tx, &[mailbox.id]).await?;
+    assert_eq!(stored[0].password, mailbox.password);
+    Ok(())
+}
+
+#[tokio::test]
+async fn admin_reads_grants_without_their_tokens() -> Result<()> {
+    let world = World::new().await?;
+    world.database.grant_roles().await?;
+    let mut tx = world.database.begin().await?;
+    let client = sample::stored_client(&mut tx, "example").await?;
+    let stored = sample::stored_grant(&mut tx, client, "s-1").await?;
+    tx.commit().await?;
 
     let admin = login(&world, ServiceRole::Admin).await?;
     let mut tx = admin.begin().await?;

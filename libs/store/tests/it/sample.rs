@@ -2,20 +2,21 @@
 
 use anyhow::{Context, Result};
 use mailmesh_domain::{
-    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption, Flow,
-    GrantId, GrantState, Key, MailId, Position, Protocol, ReplicaId, SystemClock, UncertainPolicy,
-    Verdict,
+    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption,
+    FailureCause, Flow, GrantId, GrantState, Key, MailId, Position, Protocol, ReplicaId,
+    SystemClock, UncertainPolicy,
 };
 use mailmesh_events::Problem;
 use mailmesh_secrets::{SealedSecret, sha256};
 use mailmesh_store::account::{self, Account, ServerAddress};
+use mailmesh_store::account_status::SeenProof;
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
-use mailmesh_store::grant::{self, Claiming, ClientShares, Grant};
+use mailmesh_store::grant::{self, ClaimRules, ClientShares, Grant};
 use mailmesh_store::lease::{self, LeaseTerm};
 use mailmesh_store::listed_mail::ListingEntry;
 use mailmesh_store::mailbox::ReceivedMail;
 use mailmesh_store::outbound_mail::{NewOutboundMail, Recipient};
-use mailmesh_store::{Tx, progress};
+use mailmesh_store::{RowSecret, Tx, progress};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
@@ -31,7 +32,7 @@ pub(crate) fn mail_id() -> MailId {
 }
 
 pub(crate) fn problem() -> Problem {
-    Problem::new("the server did not answer", Verdict::transient())
+    Problem::new("the server did not answer", FailureCause::Transient)
 }
 
 /// Has a new replica take over an account that nobody holds.
@@ -73,7 +74,7 @@ pub(crate) fn account(key: &str, direction: Direction) -> Result<Account> {
         is_host_trusted: true,
         authorisation: Authorisation::Password,
         login: format!("{key}@example.com"),
-        password: Some(sealed(7)?),
+        password: RowSecret::Sealed(sealed(7)?),
         client_configuration_id: None,
         grant_id: None,
         signs_in_for: None,
@@ -116,8 +117,8 @@ pub(crate) fn client(key: &str) -> Result<ClientConfiguration> {
         profile: "custom".to_owned(),
         client_id: "client-1".to_owned(),
         flow: Flow::User,
-        client_secret: Some(sealed(9)?),
-        private_key: Some(sealed(8)?),
+        client_secret: RowSecret::Sealed(sealed(9)?),
+        private_key: RowSecret::Sealed(sealed(8)?),
         certificate_pem: None,
         token_endpoint_auth: None,
         issuer: Some("https://id.example.com".to_owned()),
@@ -145,8 +146,8 @@ pub(crate) async fn stored_client(tx: &mut Tx, key: &str) -> Result<ClientConfig
 
 /// A grant as a sign-in gives it, to be refreshed at `NOW`.
 /// What a replica may claim after a while of peace.
-pub(crate) fn claiming(replica: ReplicaId) -> Claiming<'static> {
-    Claiming {
+pub(crate) fn claiming(replica: ReplicaId) -> ClaimRules<'static> {
+    ClaimRules {
         replica,
         claim_for: std::time::Duration::from_mins(1),
         except: &[],
@@ -254,4 +255,13 @@ pub(crate) async fn recorded(
     };
     progress::record(tx, &[&mail], NOW).await?;
     Ok(mail.id)
+}
+
+/// A proof under the revision that [`stored`] gives.
+pub(crate) fn proof(account_id: AccountId, at: OffsetDateTime) -> SeenProof {
+    SeenProof {
+        account_id,
+        revision: 1,
+        at,
+    }
 }

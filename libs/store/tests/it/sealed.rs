@@ -1,6 +1,6 @@
 use anyhow::Result;
 use mailmesh_secrets::{OpeningKeys, SecretString};
-use mailmesh_store::sealed::{self, SealedColumn};
+use mailmesh_store::sealed::{self, SealedColumn, StoredSecret};
 
 use crate::sample;
 use crate::world::World;
@@ -32,5 +32,12 @@ async fn a_secret_is_replaced_unless_it_was_changed_meanwhile() -> Result<()> {
 
     let tokens = sealed::list(&mut tx, SealedColumn::AccessToken, None, 10).await?;
     assert_eq!(tokens.len(), 3);
+    let newest = sealed::list_newest(&mut tx, SealedColumn::AccessToken, 2).await?;
+    let rows = |secrets: &[StoredSecret]| -> Vec<[u8; 16]> {
+        secrets.iter().map(|secret| secret.context.row).collect()
+    };
+    let mut last = rows(&tokens[1..]);
+    last.reverse();
+    assert_eq!(rows(&newest), last);
     Ok(())
 }

@@ -7,6 +7,7 @@ use mailmesh_domain::{
 };
 use mailmesh_sandbox::Sandbox;
 use mailmesh_secrets::{ExposeSecret, SealContext, SealedSecret, SecretString};
+use mailmesh_store::RowSecret;
 use mailmesh_store::account::{Account, ServerAddress};
 use mailmesh_store::client_configuration::ClientConfiguration;
 use mailmesh_store::grant::Grant;
@@ -40,7 +41,7 @@ impl From<&Sandbox> for MailHost {
 
 /// The tokens of a grant, opened.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Tokens {
+pub struct GrantTokens {
     /// The access token.
     pub access: String,
     /// The refresh token.
@@ -50,7 +51,7 @@ pub struct Tokens {
 /// Lets an account sign in with a grant instead of a password.
 pub fn use_grant(account: &mut Account, client: ClientConfigurationId, grant: GrantId) {
     account.authorisation = Authorisation::OAuth2;
-    account.password = None;
+    account.password = RowSecret::Absent;
     account.client_configuration_id = Some(client);
     account.grant_id = Some(grant);
 }
@@ -69,8 +70,8 @@ impl MeshBase {
             profile: "custom".to_owned(),
             client_id: client_id.to_owned(),
             flow: Flow::User,
-            client_secret: None,
-            private_key: None,
+            client_secret: RowSecret::Absent,
+            private_key: RowSecret::Absent,
             certificate_pem: None,
             token_endpoint_auth: None,
             issuer: None,
@@ -123,7 +124,7 @@ impl MeshBase {
             is_host_trusted: true,
             authorisation: Authorisation::OAuth2,
             login: login.to_owned(),
-            password: None,
+            password: RowSecret::Absent,
             client_configuration_id: None,
             grant_id: None,
             signs_in_for: None,
@@ -154,7 +155,7 @@ impl MeshBase {
         let context = Account::password_context(account.id);
         Ok(Account {
             authorisation: Authorisation::Password,
-            password: Some(self.seal(password, &context)?),
+            password: RowSecret::Sealed(self.seal(password, &context)?),
             ..account
         })
     }
@@ -189,13 +190,13 @@ impl MeshBase {
     }
 
     /// Opens the tokens of a grant.
-    pub fn opened(&self, grant: &Grant) -> anyhow::Result<Tokens> {
+    pub fn opened(&self, grant: &Grant) -> anyhow::Result<GrantTokens> {
         let open = |sealed: &SealedSecret, context: SealContext| {
             let opened = self.keys.open(sealed, &context)?;
             anyhow::Ok(opened.expose_secret().to_owned())
         };
         let refresh = grant.refresh_token.as_ref();
-        Ok(Tokens {
+        Ok(GrantTokens {
             access: open(&grant.access_token, Grant::access_context(grant.id))?,
             refresh: refresh
                 .map(|sealed| open(sealed, Grant::refresh_context(grant.id)))
@@ -208,8 +209,9 @@ impl MeshBase {
         &self,
         id: ClientConfigurationId,
         secret: &str,
-    ) -> anyhow::Result<SealedSecret> {
-        self.seal(secret, &ClientConfiguration::secret_context(id))
+    ) -> anyhow::Result<RowSecret> {
+        let sealed = self.seal(secret, &ClientConfiguration::secret_context(id))?;
+        Ok(RowSecret::Sealed(sealed))
     }
 
     /// Seals a text for its place.

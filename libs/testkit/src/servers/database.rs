@@ -88,6 +88,10 @@ impl Databases {
             .migrate()
             .await
             .context("cannot migrate a fresh database")?;
+        database
+            .grant_roles()
+            .await
+            .context("cannot give the services their rights")?;
         // Nobody may be connected to a template while it is copied.
         database.close().await;
         Ok(name)

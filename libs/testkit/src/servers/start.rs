@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
 use super::database::Databases;
-use super::{Running, TestServers};
+use super::{ServerGuard, TestServers};
 use crate::container::ContainerSpec;
 use crate::server_kind::{ServerKind, containers_or_processes, tell, with_hint};
 use crate::tidy;
@@ -48,9 +48,9 @@ const POSTGRES: ContainerSpec = ContainerSpec {
     ],
 };
 
-struct Started<A> {
+struct StartedServer<A> {
     address: A,
-    running: Vec<Running>,
+    running: Vec<ServerGuard>,
 }
 
 pub(super) async fn start() -> anyhow::Result<TestServers> {
@@ -85,10 +85,10 @@ fn variable(name: &str) -> anyhow::Result<Option<String>> {
         .map_err(|_not_text| anyhow::anyhow!("{name} is not text"))
 }
 
-async fn nats(given: Option<String>) -> anyhow::Result<(Started<String>, ServerKind)> {
+async fn nats(given: Option<String>) -> anyhow::Result<(StartedServer<String>, ServerKind)> {
     if let Some(address) = given {
         return Ok((
-            Started {
+            StartedServer {
                 address,
                 running: Vec::new(),
             },
@@ -99,9 +99,9 @@ async fn nats(given: Option<String>) -> anyhow::Result<(Started<String>, ServerK
         let container = NATS.start().await?;
         let port = container.ports.first().context("NATS publishes no port")?;
         let address = format!("nats://{}:{port}", container.host);
-        Ok(Started {
+        Ok(StartedServer {
             address,
-            running: vec![Running::Container(container)],
+            running: vec![ServerGuard::Container(container)],
         })
     };
     let process = async || {
@@ -115,9 +115,9 @@ async fn nats(given: Option<String>) -> anyhow::Result<(Started<String>, ServerK
         };
         let nats = Nats::start(binary, options).await.map_err(with_hint)?;
         let tidy = tidy::remove_folder_at_end(&folder, &[nats.pid()]).await?;
-        Ok(Started {
+        Ok(StartedServer {
             address: nats.url(),
-            running: vec![Running::Nats(nats), Running::Tidy(tidy)],
+            running: vec![ServerGuard::Nats(nats), ServerGuard::Tidy(tidy)],
         })
     };
     containers_or_processes(container, process).await
@@ -125,10 +125,10 @@ async fn nats(given: Option<String>) -> anyhow::Result<(Started<String>, ServerK
 
 async fn postgres(
     given: Option<SecretString>,
-) -> anyhow::Result<(Started<SecretString>, ServerKind)> {
+) -> anyhow::Result<(StartedServer<SecretString>, ServerKind)> {
     if let Some(address) = given {
         return Ok((
-            Started {
+            StartedServer {
                 address,
                 running: Vec::new(),
             },
@@ -146,9 +146,9 @@ async fn postgres(
             container.host
         )
         .into();
-        Ok(Started {
+        Ok(StartedServer {
             address,
-            running: vec![Running::Container(container)],
+            running: vec![ServerGuard::Container(container)],
         })
     };
     let process = async || {
@@ -158,9 +158,9 @@ async fn postgres(
         let folder = tidy::process_folder()?.join("postgres");
         let postgres = start_postgres(binaries, &folder).await.map_err(with_hint)?;
         let tidy = tidy::remove_folder_at_end(&folder, &[postgres.pid()]).await?;
-        Ok(Started {
+        Ok(StartedServer {
             address: postgres.url(),
-            running: vec![Running::Postgres(postgres), Running::Tidy(tidy)],
+            running: vec![ServerGuard::Postgres(postgres), ServerGuard::Tidy(tidy)],
         })
     };
     containers_or_processes(container, process).await

@@ -1,15 +1,16 @@
 use mailmesh_domain::{Authorisation, Direction, Encryption};
-use mailmesh_secrets::{ExposeSecret, SealedSecret};
+use mailmesh_secrets::ExposeSecret;
+use mailmesh_store::RowSecret;
 use mailmesh_store::account::{Account, ServerAddress};
 use mailmesh_store::client_configuration::ClientConfiguration;
 
-use super::input::{AccountContext, AccountInput};
+use super::input::{AccountInput, MergeContext};
 use super::server::is_loopback;
 use crate::error::ApiError;
 use crate::field::{Faults, Field, SecretText};
 
 /// How the account proves itself.
-pub(super) struct AccountCredentials {
+pub(super) struct SignInSettings {
     pub(super) authorisation: Authorisation,
     pub(super) login: String,
     pub(super) password: Password,
@@ -17,21 +18,18 @@ pub(super) struct AccountCredentials {
 
 pub(super) enum Password {
     None,
-    Kept(SealedSecret),
+    Kept,
     New(SecretText),
 }
 
 impl Password {
-    pub(super) fn seal(
-        self,
-        context: &AccountContext<'_>,
-    ) -> Result<Option<SealedSecret>, ApiError> {
+    pub(super) fn seal(self, context: &MergeContext<'_>) -> Result<RowSecret, ApiError> {
         Ok(match self {
-            Self::None => None,
-            Self::Kept(sealed) => Some(sealed),
+            Self::None => RowSecret::Absent,
+            Self::Kept => RowSecret::Unread,
             Self::New(SecretText(plain)) => {
                 let associated = Account::password_context(context.id);
-                Some(context.sealing_key.seal(&plain, &associated)?)
+                RowSecret::Sealed(context.sealing_key.seal(&plain, &associated)?)
             }
         })
     }
@@ -39,11 +37,11 @@ impl Password {
 
 pub(super) fn merge(
     input: &mut AccountInput,
-    context: &AccountContext<'_>,
+    context: &MergeContext<'_>,
     direction: Direction,
     is_elsewhere: bool,
     faults: &mut Faults,
-) -> AccountCredentials {
+) -> SignInSettings {
     let current = context.current;
     let authorisation = std::mem::take(&mut input.authorisation);
     let authorisation = authorisation.over(current.map(|account| account.authorisation));
@@ -53,6 +51,7 @@ pub(super) fn merge(
     if login.is_empty() && authorisation != Authorisation::None {
         faults.add("login", "is required: usually the mailbox's address");
     } else if !login.is_empty() {
+        faults.placeholder("login", &login);
         faults.text("login", &login, 320);
     }
     match (authorisation, context.client) {
@@ -67,10 +66,10 @@ pub(super) fn merge(
         (_, None) => {}
     }
     let is_password = authorisation == Authorisation::Password;
-    let kept = current.and_then(|account| account.password.clone());
+    let has_password = current.is_some_and(|account| account.password.is_set());
     let password = std::mem::take(&mut input.password);
-    let password = merge_password(password, is_password, kept, is_elsewhere, faults);
-    AccountCredentials {
+    let password = merge_password(password, is_password, has_password, is_elsewhere, faults);
+    SignInSettings {
         authorisation,
         login,
         password,
@@ -80,19 +79,19 @@ pub(super) fn merge(
 fn merge_password(
     given: Field<SecretText>,
     is_password: bool,
-    kept: Option<SealedSecret>,
+    has_password: bool,
     is_elsewhere: bool,
     faults: &mut Faults,
 ) -> Password {
-    match (given, kept) {
+    match (given, has_password) {
         (Field::Given(SecretText(plain)), _) if is_password => {
             faults.text("password", plain.expose_secret(), 4096);
             return Password::New(SecretText(plain));
         }
         (Field::Given(_), _) => faults.add("password", "is only for authorisation password"),
-        (Field::Absent, Some(kept)) if is_password && !is_elsewhere => return Password::Kept(kept),
+        (Field::Absent, true) if is_password && !is_elsewhere => return Password::Kept,
         // Else whoever may change accounts could have it sent to a server of their own.
-        (Field::Absent, Some(_)) if is_password => faults.add(
+        (Field::Absent, true) if is_password => faults.add(
             "password",
             "must be given again with another host, port or ca_pem, or without encryption: it goes to no server that it was not given for",
         ),
@@ -121,7 +120,7 @@ fn check_direction(client: &ClientConfiguration, direction: Direction, faults: &
 }
 
 pub(super) fn check_protection(
-    credentials: &AccountCredentials,
+    credentials: &SignInSettings,
     server: &ServerAddress,
     faults: &mut Faults,
 ) {

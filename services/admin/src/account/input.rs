@@ -43,7 +43,7 @@ impl AccountInput {
 
 /// What the input is merged with.
 #[derive(Debug)]
-pub(crate) struct AccountContext<'a> {
+pub(crate) struct MergeContext<'a> {
     pub(crate) id: AccountId,
     pub(crate) now: OffsetDateTime,
     pub(crate) current: Option<&'a Account>,

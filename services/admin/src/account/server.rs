@@ -33,7 +33,7 @@ pub(super) fn merge(
     });
     let host = host.or_else(|| known.as_ref().map(|known| known.host.to_owned()));
     let host = host.unwrap_or_default();
-    check_host(&host, faults);
+    check_host(&host, client.is_some(), faults);
     let known = known.filter(|_| is_known_host);
     let port = input
         .port
@@ -58,15 +58,9 @@ fn default_encryption(
     port: Option<i64>,
     known: Option<&MailServer>,
 ) -> Encryption {
-    match (protocol, port) {
-        (Protocol::Imap, Some(143))
-        | (Protocol::Pop3, Some(110))
-        | (Protocol::Smtp, Some(587 | 25)) => Encryption::StartTls,
-        (Protocol::Imap, Some(993)) | (Protocol::Pop3, Some(995)) | (Protocol::Smtp, Some(465)) => {
-            Encryption::Tls
-        }
-        _ => known.map_or(Encryption::Tls, |known| known.encryption),
-    }
+    let port = port.and_then(|port| u16::try_from(port).ok());
+    port.and_then(|port| protocol.encryption_at(port))
+        .unwrap_or_else(|| known.map_or(Encryption::Tls, |known| known.encryption))
 }
 
 fn known_server(client: &ClientConfiguration, protocol: Protocol) -> Option<MailServer> {
@@ -85,14 +79,17 @@ pub(super) fn known_servers(client: &ClientConfiguration) -> Vec<MailServer> {
     profile.defaults(base.as_ref()).mail_servers
 }
 
-fn check_host(host: &str, faults: &mut Faults) {
+fn check_host(host: &str, has_client: bool, faults: &mut Faults) {
     if host.is_empty() {
-        faults.add(
-            "host",
-            "is required: the client configuration's profile knows none",
-        );
+        let message = if has_client {
+            "is required: the client configuration's profile knows none"
+        } else {
+            "is required: the name of the mail server, such as imap.example.com"
+        };
+        faults.add("host", message);
         return;
     }
+    faults.placeholder("host", host);
     if let Err(fault) = HostName::try_new(host) {
         faults.add("host", fault);
     }

@@ -1,11 +1,11 @@
 use mailmesh_domain::{Authorisation, Direction, GrantId, Protocol};
-use mailmesh_mail::message::Mailbox;
+use mailmesh_mail::message::NamedAddress;
 use mailmesh_store::account::Account;
 
-use super::credentials::{self, AccountCredentials};
-use super::input::{AccountContext, AccountInput};
+use super::credentials::{self, SignInSettings};
+use super::input::{AccountInput, MergeContext};
 use super::server::{self, ServerInput};
-use super::watching;
+use super::watch_settings;
 use crate::client_configuration::merge_key;
 use crate::error::ApiError;
 use crate::field::{Faults, Field};
@@ -17,7 +17,7 @@ const MOST_FROM_ADDRESSES: usize = 1000;
 pub(crate) fn validate(
     mut input: AccountInput,
     mut faults: Faults,
-    context: &AccountContext<'_>,
+    context: &MergeContext<'_>,
 ) -> Result<Account, ApiError> {
     let current = context.current;
     let key = merge_key(&input.key, current.map(|a| &a.key), &mut faults)?;
@@ -44,8 +44,8 @@ pub(crate) fn validate(
     faults.text("name", &name, 200);
     let is_enabled = std::mem::take(&mut input.enabled).over(current.map(|a| a.is_enabled));
     let watching = match direction {
-        Direction::Inbound => watching::merge(input, protocol, current, &mut faults),
-        Direction::Outbound => watching::refuse(&input, &mut faults),
+        Direction::Inbound => watch_settings::merge(input, protocol, current, &mut faults),
+        Direction::Outbound => watch_settings::refuse(&input, &mut faults),
     };
     faults.finish()?;
     Ok(Account {
@@ -93,13 +93,19 @@ fn merge_protocol(
         }
         (Field::Given(protocol), None) => *protocol,
         (Field::Absent | Field::Null, None) => {
-            faults.add(
-                "protocol",
-                "is required: imap or pop3 to receive, smtp to send",
-            );
+            let (receive, send) = (named(Direction::Inbound), named(Direction::Outbound));
+            let what = format!("is required: {receive} to receive, {send} to send");
+            faults.add("protocol", what);
             Protocol::Imap
         }
     }
+}
+
+fn named(direction: Direction) -> String {
+    let protocols = Protocol::ALL.iter();
+    let supporting = protocols.filter(|protocol| protocol.supports(direction));
+    let names: Vec<_> = supporting.map(|protocol| protocol.as_str()).collect();
+    names.join(" or ")
 }
 
 fn merge_direction(
@@ -127,7 +133,7 @@ fn merge_from(
     input: &mut AccountInput,
     direction: Direction,
     current: Option<&Account>,
-    credentials: &AccountCredentials,
+    credentials: &SignInSettings,
     faults: &mut Faults,
 ) -> Vec<String> {
     let given = std::mem::take(&mut input.from_addresses);
@@ -141,7 +147,7 @@ fn merge_from(
     // The default follows the login.
     let current = current.filter(|account| !is_default(account));
     let Some(addresses) = given.over(current.map(|account| account.from_addresses.clone())) else {
-        let login = Mailbox::parse(&credentials.login).ok();
+        let login = NamedAddress::parse(&credentials.login).ok();
         let login = login.filter(|mailbox| mailbox.name.is_none());
         if login.is_none() && !credentials.login.is_empty() {
             faults.add(
@@ -162,7 +168,7 @@ fn merge_from(
     }
     let checked = addresses.iter().enumerate().map(|(index, text)| {
         let path = format!("from_addresses[{index}]");
-        match Mailbox::parse(text) {
+        match NamedAddress::parse(text) {
             Ok(mailbox) if mailbox.name.is_none() => return mailbox.address,
             Ok(_) => faults.add(path, "must be an address alone, without a name"),
             Err(problem) => faults.add(path, problem),

@@ -2,12 +2,13 @@ use std::collections::HashMap;
 
 use mailmesh_domain::{
     AccountId, AccountState, AfterReceive, Authorisation, ClientConfigurationId, Direction,
-    Encryption, Flow, GrantId, GrantState, Key, MustAct, Protocol, Verdict,
+    Encryption, FailureCause, Flow, GrantId, GrantState, History, Key, Protocol, responsibility,
 };
 use mailmesh_events::Problem;
 use mailmesh_store::account::Account;
 use mailmesh_store::account_status::{self, AccountStatus};
 use mailmesh_store::grant::{self, GrantSummary};
+use mailmesh_store::outbound_mail::OutboundMail;
 use mailmesh_store::{StoreError, Tx, client_configuration};
 use serde::Serialize;
 
@@ -35,7 +36,7 @@ pub(crate) struct AccountView {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_connections: Option<u32>,
     #[serde(flatten)]
-    watching: Option<Watching>,
+    watching: Option<WatchView>,
     ca_pem: Option<String>,
     state: AccountState,
     sign_in_needed: bool,
@@ -59,7 +60,7 @@ struct ServerView {
 }
 
 #[derive(Debug, Serialize)]
-struct Watching {
+struct WatchView {
     folders: Vec<String>,
     receive_existing: bool,
     poll_interval_seconds: u32,
@@ -134,6 +135,21 @@ pub(crate) async fn load_views(
     Ok(views.collect())
 }
 
+/// As [`hide_network`], in what the outbox tells of a mail that waits for what keeps its account from connecting.
+pub(crate) fn hide_network_of_mail(
+    account: &Account,
+    status: Option<&AccountStatus>,
+    mail: &mut OutboundMail,
+) {
+    let has_worked = status.is_some_and(|status| status.proved_at.is_some());
+    let is_failing = status.is_some_and(|status| status.state == AccountState::Failing);
+    let was_tried = mail.attempts > 0 && !is_failing;
+    if account.is_host_trusted || has_worked || was_tried {
+        return;
+    }
+    mail.problem = mail.problem.take().map(hidden);
+}
+
 /// Whether a port is closed, filtered or answers, and with what, is told to administrators alone where somebody else has
 /// named the host: else accounts would scan networks. What a mail server says that has let us in once is its own word.
 fn hide_network(account: &Account, status: &mut AccountStatus) {
@@ -143,16 +159,15 @@ fn hide_network(account: &Account, status: &mut AccountStatus) {
     {
         return;
     }
-    if let Some(problem) = &mut status.problem {
-        let verdict = Verdict::needs_administrator(MustAct::Administrator);
-        let mail = std::mem::take(&mut problem.mail);
-        *problem = Problem::new(
-            "The mail server is not reached, or what answers there does not let us in.",
-            verdict,
-        )
-        .with_action("Check host, port, encryption and login of the account; an administrator sees what the server said.")
-        .with_mail(mail);
-    }
+    status.problem = status.problem.take().map(hidden);
+}
+
+fn hidden(problem: Problem) -> Problem {
+    Problem::decided(
+        "The mail server is not reached, or what answers there does not let us in.",
+        &responsibility(FailureCause::HiddenFromOthers, History::NEW),
+    )
+    .with_mail(problem.mail)
 }
 
 fn view(
@@ -162,7 +177,7 @@ fn view(
     grant: Option<GrantSummary>,
 ) -> AccountView {
     let is_inbound = account.direction == Direction::Inbound;
-    let state = status.as_ref().map_or(AccountState::Active, |s| s.state);
+    let state = status.as_ref().map_or(AccountState::Unproved, |s| s.state);
     let is_waiting = matches!(
         state,
         AccountState::SignInNeeded | AccountState::SignInRequired
@@ -182,11 +197,11 @@ fn view(
         }),
         authorisation: account.authorisation,
         login: account.login,
-        has_password: account.password.is_some(),
+        has_password: account.password.is_set(),
         client_configuration: client,
         from_addresses: (!is_inbound).then_some(account.from_addresses),
         max_connections: (!is_inbound).then_some(account.max_connections),
-        watching: is_inbound.then_some(Watching {
+        watching: is_inbound.then_some(WatchView {
             folders: account.folders,
             receive_existing: account.receive_existing,
             poll_interval_seconds: account.poll_interval_seconds,

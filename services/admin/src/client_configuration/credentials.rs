@@ -4,6 +4,7 @@ use mailmesh_domain::{Flow, TokenEndpointAuth};
 use mailmesh_oauth::profile::{Profile, is_shared_authority};
 use mailmesh_oauth::{ClientKey, ClientKeyError, ServiceAccount};
 use mailmesh_secrets::{ExposeSecret, SecretString};
+use mailmesh_store::RowSecret;
 use mailmesh_store::client_configuration::ClientConfiguration;
 use time::OffsetDateTime;
 use url::Url;
@@ -83,7 +84,7 @@ impl NewCredentials {
             ("client_secret", &self.secret, &client.client_secret),
             ("private_key", &self.private_key, &client.private_key),
         ] {
-            if let (Some(_), Field::Absent, [_, ..]) = (kept, given, moved) {
+            if kept.is_set() && matches!(given, Field::Absent) && !moved.is_empty() {
                 // Else whoever may change URLs could have it sent to a server of their own, or have it sign for one.
                 faults.add(
                     path,
@@ -117,13 +118,13 @@ impl NewCredentials {
         ] {
             match given {
                 Field::Absent => {}
-                Field::Null => *stored = None,
+                Field::Null => *stored = RowSecret::Absent,
                 Field::Given(SecretText(plain)) => {
-                    *stored = Some(context.sealing_key.seal(&plain, &associated)?);
+                    *stored = RowSecret::Sealed(context.sealing_key.seal(&plain, &associated)?);
                 }
             }
         }
-        if client.private_key.is_none() {
+        if !client.private_key.is_set() {
             client.certificate_pem = None;
         }
         Ok(())
@@ -134,6 +135,7 @@ impl NewCredentials {
 /// its key.
 pub(super) fn check(client: &mut ClientConfiguration, new: &NewCredentials, faults: &mut Faults) {
     if let Field::Given(SecretText(plain)) = &new.secret {
+        faults.secret_placeholder("client_secret", plain.expose_secret());
         faults.text("client_secret", plain.expose_secret(), 4096);
     }
     if let Field::Given(SecretText(text)) = &new.private_key {
@@ -144,8 +146,8 @@ pub(super) fn check(client: &mut ClientConfiguration, new: &NewCredentials, faul
             "must be given with another certificate_pem: a stored key cannot be opened here, so nobody could tell whether they belong together",
         );
     }
-    let has_secret = new.secret.is_given() || client.client_secret.is_some();
-    let has_key = new.private_key.is_given() || client.private_key.is_some();
+    let has_secret = new.secret.is_given() || client.client_secret.is_set();
+    let has_key = new.private_key.is_given() || client.private_key.is_set();
     if has_secret && has_key {
         faults.add(
             "client_secret",

@@ -85,9 +85,10 @@ function addMore(element, ...texts) {
 
 function addProblem(element, problem) {
   if (!problem) return;
-  const code = problem.code ? ` (${problem.code})` : "";
-  const who = problem.must_act === "nobody" ? "" : ` ${problem.must_act.replaceAll("_", " ")} must act:`;
-  const text = `${problem.what}${code}${who ? " —" + who : ""} ${problem.action} ${problem.mail}`;
+  const code = problem.code && !problem.what.includes(problem.code) ? ` (${problem.code})` : "";
+  const what = problem.what.replace(/\.$/, "") + code;
+  const who = problem.must_act === "nobody" ? "" : `${problem.must_act.replaceAll("_", " ")} must act: `;
+  const text = `${what} — ${who}${problem.action} ${problem.mail}`;
   element.append(make("p", "problem", text.trim()));
 }
 
@@ -99,18 +100,18 @@ function addButtons(element, ...buttons) {
 
 const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 const moment = (text) => text && new Date(text).toLocaleString();
-const MOODS = { active: "good", sent: "good", queued: "", sending: "", cancelled: "", failing: "bad", unknown: "bad", sign_in_required: "bad", failed: "bad" };
+const MOODS = { unproved: "", active: "good", sent: "good", queued: "", sending: "", cancelled: "", failing: "bad", unknown: "bad", sign_in_required: "bad", failed: "bad" };
 
 function showAccount(account) {
-  const isUnproved = account.state === "active" && !account.proved_at;
-  const state = account.enabled ? (isUnproved ? "not proved yet" : account.state) : "disabled";
-  const mood = account.enabled && !isUnproved ? (MOODS[state] ?? "warn") : "";
+  const state = account.enabled ? account.state : "disabled";
+  const mood = account.enabled ? (MOODS[state] ?? "warn") : "";
   const element = row(account.key, `${account.direction} · ${account.login}`, state, mood);
   addMore(
     element,
     account.name !== account.key && account.name,
     `${account.protocol} ${account.host}:${account.port} ${account.encryption}`,
     account.client_configuration || account.authorisation,
+    state === "unproved" && "unproved: nothing has worked yet with these settings",
     account.proved_at && `server last proved ${moment(account.proved_at)}`,
     account.delete_after_days && `deleted after ${count(account.delete_after_days, "day")}`,
     account.grant && `token until ${moment(account.grant.access_expires_at)}`,
@@ -194,25 +195,37 @@ async function firstAccounts() {
   return { accounts, isCut: Boolean(after) };
 }
 
+// What one part of the page cannot show is told in its place; the others stand.
+async function part(id, answer) {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error.status === 0 || error.status === 401) throw error;
+    at(id).replaceChildren(make("p", "quiet", error.message));
+    return null;
+  }
+}
+
 async function refresh() {
   const state = at("outbox-state").value;
   const [system, clients, accounts, outbox] = await Promise.all([
     call("GET", "v1/system"),
-    call("GET", "v1/client-configurations"),
-    firstAccounts(),
-    call("GET", `v1/outbox?limit=20&state=${state}`),
+    part("clients", call("GET", "v1/client-configurations")),
+    part("accounts", firstAccounts()),
+    part("outbox", call("GET", `v1/outbox?limit=20&state=${state}`)),
   ]);
   const alive = Object.entries(system.replicas).map(([service, count]) => `${service} ${count}`);
   at("system").textContent = `${system.version} · ${alive.join(", ")} · ${system.events_waiting} events waiting`;
-  const taken = clients.client_configurations.some((client) => !client.own_redirect_uri);
+  const known = clients?.client_configurations ?? [];
+  const taken = !clients || known.some((client) => !client.own_redirect_uri);
   at("redirect").textContent = taken ? system.own_redirect_uri : system.redirect_uri;
-  fill("clients", clients.client_configurations, showClient, "None yet. Register an OAuth client at your provider, then add it here.");
-  fill("accounts", accounts.accounts, showAccount, "None yet. Each mailbox has one account a direction.");
-  at("more-accounts").hidden = !accounts.isCut;
-  fill("outbox", outbox.mails, showMail, "No mails.");
-  older = outbox.next_before;
+  if (clients) fill("clients", known, showClient, "None yet. Register an OAuth client at your provider, then add it here.");
+  if (accounts) fill("accounts", accounts.accounts, showAccount, "None yet. Each mailbox has one account a direction.");
+  at("more-accounts").hidden = !accounts?.isCut;
+  if (outbox) fill("outbox", outbox.mails, showMail, "No mails.");
+  older = outbox?.next_before;
   at("older").hidden = !older;
-  offer(clients.client_configurations.map((client) => client.key));
+  offer(known.map((client) => client.key));
   at("enter").hidden = true;
   at("pages").hidden = at("leave").hidden = false;
 }

@@ -12,13 +12,13 @@ use tracing::info;
 
 use crate::access::{Caller, Modeller, Viewer};
 use crate::account::{
-    AccountContext, AccountInput, AccountView, HostContext, check_destination, check_login,
+    AccountInput, AccountView, HostContext, MergeContext, check_destination, check_login,
     load_views, trust_host, validate,
 };
+use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
-use crate::extract::{JsonBody, Parameters, PathKey};
+use crate::extract::{JsonBody, PathKey, QueryParameters};
 use crate::field::{Faults, Field};
-use crate::state::{App, SharedApp};
 
 const WHAT: &str = "account";
 /// Accounts of a page, unless `limit` asks for another number.
@@ -34,8 +34,8 @@ pub(super) struct AccountList {
 
 pub(super) async fn list(
     caller: Viewer,
-    State(app): State<SharedApp>,
-    Parameters(pairs): Parameters,
+    State(app): State<SharedContext>,
+    QueryParameters(pairs): QueryParameters,
 ) -> Result<Json<AccountList>, ApiError> {
     let page = read_page(pairs)?;
     let mut tx = app.begin().await?;
@@ -91,12 +91,12 @@ fn read_page(pairs: Vec<(String, String)>) -> Result<PageOf, ApiError> {
 
 pub(super) async fn create(
     caller: Modeller,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     JsonBody(input, faults): JsonBody<AccountInput>,
 ) -> Result<Response, ApiError> {
     let mut tx = app.begin().await?;
     let client = load_client(&mut tx, &input.client_configuration, None).await?;
-    let context = AccountContext {
+    let context = MergeContext {
         id: AccountId::generate(&*app.replica.clock),
         now: app.now(),
         current: None,
@@ -125,17 +125,17 @@ pub(super) async fn create(
     let inserted = store::insert(&mut tx, &account).await;
     inserted.map_err(|error| ApiError::on_insert(error, account.key.as_str()))?;
     announce(&app, &mut tx, &account.key, false).await?;
-    let key = account.key.clone();
+    let (id, key) = (account.id, account.key.clone());
     let view = load_one(&mut tx, &caller, account).await?;
     app.commit(tx).await?;
-    info!(account.key = %key, "Account created");
+    info!(account.id = %id, account.key = %key, "Account created");
     let location = [(header::LOCATION, format!("/v1/accounts/{key}"))];
     Ok((StatusCode::CREATED, location, Json(view)).into_response())
 }
 
 pub(super) async fn read(
     caller: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
 ) -> Result<Json<AccountView>, ApiError> {
     caller.check_account(&key, WHAT)?;
@@ -147,7 +147,7 @@ pub(super) async fn read(
 
 pub(super) async fn change(
     caller: Modeller,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
     JsonBody(input, faults): JsonBody<AccountInput>,
 ) -> Result<Json<AccountView>, ApiError> {
@@ -156,7 +156,7 @@ pub(super) async fn change(
     let current = store::find_for_update(&mut tx, &key).await?;
     let current = current.ok_or(ApiError::NotFound { what: WHAT })?;
     let client = load_client(&mut tx, &input.client_configuration, Some(&current)).await?;
-    let context = AccountContext {
+    let context = MergeContext {
         id: current.id,
         now: app.now(),
         current: Some(&current),
@@ -193,13 +193,13 @@ pub(super) async fn change(
     announce(&app, &mut tx, &account.key, false).await?;
     let view = load_one(&mut tx, &caller, account).await?;
     app.commit(tx).await?;
-    info!(account.key = %key, "Account changed");
+    info!(account.id = %current.id, account.key = %key, "Account changed");
     Ok(Json(view))
 }
 
 pub(super) async fn remove(
     caller: Modeller,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
 ) -> Result<StatusCode, ApiError> {
     caller.check_account(&key, WHAT)?;
@@ -214,7 +214,7 @@ pub(super) async fn remove(
     }
     announce(&app, &mut tx, &account.key, true).await?;
     app.commit(tx).await?;
-    info!(account.key = %key, "Account deleted");
+    info!(account.id = %account.id, account.key = %key, "Account deleted");
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -230,7 +230,7 @@ async fn load_client(
             let Some(id) = current.and_then(|account| account.client_configuration_id) else {
                 return Ok(None);
             };
-            client_configuration::find(tx, id).await?
+            client_configuration::find_without_secret(tx, id).await?
         }
         Field::Given(text) => match Key::try_new(text) {
             Ok(key) => client_configuration::find_by_key(tx, &key).await?,
@@ -295,7 +295,12 @@ async fn refuse_open_mail(tx: &mut Tx, account: &Account) -> Result<(), ApiError
     Ok(())
 }
 
-async fn announce(app: &App, tx: &mut Tx, key: &Key, is_deleted: bool) -> Result<(), ApiError> {
+async fn announce(
+    app: &ServiceContext,
+    tx: &mut Tx,
+    key: &Key,
+    is_deleted: bool,
+) -> Result<(), ApiError> {
     let event = AccountChanged {
         account: key.clone(),
         is_deleted,

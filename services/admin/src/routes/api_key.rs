@@ -9,10 +9,10 @@ use time::{Duration, OffsetDateTime};
 use tracing::info;
 
 use crate::access::{Administrator, Caller, new_key};
+use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, PathId};
 use crate::field::{Faults, Field};
-use crate::state::{App, SharedApp};
 
 const MOST_ACCOUNTS: usize = 1000;
 const MOST_DAYS: i64 = 3_650;
@@ -82,7 +82,7 @@ impl From<ApiKey> for ApiKeyView {
 
 pub(super) async fn list(
     _: Administrator,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
 ) -> Result<Json<ApiKeyList>, ApiError> {
     let mut tx = app.begin().await?;
     let keys = store::list(&mut tx).await?;
@@ -92,7 +92,7 @@ pub(super) async fn list(
 
 pub(super) async fn create(
     caller: Administrator,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     JsonBody(input, faults): JsonBody<ApiKeyInput>,
 ) -> Result<(StatusCode, Json<Made>), ApiError> {
     let (row, key, hash) = read(input, faults, &app, caller.key().id)?;
@@ -110,7 +110,7 @@ pub(super) async fn create(
 fn read(
     input: ApiKeyInput,
     mut faults: Faults,
-    app: &App,
+    app: &ServiceContext,
     made_by: ApiKeyId,
 ) -> Result<(ApiKey, SecretString, [u8; 32]), ApiError> {
     let name = input.name.over(None).unwrap_or_default();
@@ -172,7 +172,7 @@ fn read_accounts(keys: &[String], faults: &mut Faults) -> Vec<Key> {
 
 pub(super) async fn revoke(
     _: Administrator,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathId(id): PathId<ApiKeyId>,
 ) -> Result<StatusCode, ApiError> {
     let mut tx = app.begin().await?;

@@ -16,9 +16,9 @@ use tracing::info;
 
 use crate::access::{Administrator, Viewer};
 use crate::client_configuration::{ClientContext, ClientInput, changed_destinations, validate};
+use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
 use crate::extract::{JsonBody, PathKey};
-use crate::state::{App, SharedApp};
 
 const WHAT: &str = "client configuration";
 
@@ -72,7 +72,7 @@ pub(super) struct ClientList {
 
 pub(super) async fn list(
     _: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
 ) -> Result<Json<ClientList>, ApiError> {
     let mut tx = app.begin().await?;
     let clients = store::list(&mut tx).await?;
@@ -88,7 +88,7 @@ pub(super) async fn list(
 
 pub(super) async fn create(
     _: Administrator,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     JsonBody(input, faults): JsonBody<ClientInput>,
 ) -> Result<Response, ApiError> {
     let mut tx = app.begin().await?;
@@ -114,7 +114,7 @@ pub(super) async fn create(
 
 pub(super) async fn read(
     _: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
 ) -> Result<Response, ApiError> {
     let mut tx = app.begin().await?;
@@ -126,7 +126,7 @@ pub(super) async fn read(
 
 pub(super) async fn change(
     _: Administrator,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
     JsonBody(input, faults): JsonBody<ClientInput>,
 ) -> Result<Response, ApiError> {
@@ -157,7 +157,7 @@ pub(super) async fn change(
 
 pub(super) async fn remove(
     _: Administrator,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
 ) -> Result<StatusCode, ApiError> {
     let mut tx = app.begin().await?;
@@ -210,7 +210,7 @@ fn count(accounts: &[Account]) -> i64 {
     i64::try_from(accounts.len()).unwrap_or(i64::MAX)
 }
 
-fn view(app: &App, client: ClientConfiguration, accounts: i64) -> ClientView {
+fn view(app: &ServiceContext, client: ClientConfiguration, accounts: i64) -> ClientView {
     let profile = client.profile.parse();
     let is_microsoft = profile.is_ok_and(|profile: Profile| profile.is_microsoft());
     let redirect_uri = if client.is_redirect_shared {
@@ -225,8 +225,8 @@ fn view(app: &App, client: ClientConfiguration, accounts: i64) -> ClientView {
         profile: client.profile,
         flow: client.flow,
         client_id: client.client_id,
-        has_client_secret: client.client_secret.is_some(),
-        has_private_key: client.private_key.is_some(),
+        has_client_secret: client.client_secret.is_set(),
+        has_private_key: client.private_key.is_set(),
         certificate_pem: client.certificate_pem,
         token_endpoint_auth: client.token_endpoint_auth,
         issuer: client.issuer,

@@ -13,10 +13,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access::{Caller, Viewer};
+use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
 use crate::extract::PathId;
 use crate::raw_body::{CheckedRaw, RawBodyError, check_whole, expected};
-use crate::state::{App, SharedApp};
 
 const WHAT: &str = "mail, or it is no longer kept";
 /// Parts are cut out of mails up to this size; larger ones are there as a whole.
@@ -24,7 +24,11 @@ const LARGEST_MAIL_BYTES: usize = 128 * 1024 * 1024;
 const PART_BYTES: usize = 64 * 1024;
 
 /// Raw mail is a right of its own, and a scoped key has it for its accounts alone.
-async fn check_mail(app: &App, caller: &impl Caller, id: MailId) -> Result<(), ApiError> {
+async fn check_mail(
+    app: &ServiceContext,
+    caller: &impl Caller,
+    id: MailId,
+) -> Result<(), ApiError> {
     if !caller.key().may_read_raw {
         return Err(ApiError::NoRawMail);
     }
@@ -39,7 +43,7 @@ async fn check_mail(app: &App, caller: &impl Caller, id: MailId) -> Result<(), A
 
 pub(super) async fn raw(
     caller: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathId(id): PathId<MailId>,
 ) -> Result<Response, ApiError> {
     check_mail(&app, &caller, id).await?;
@@ -65,7 +69,7 @@ pub(super) async fn raw(
 
 pub(super) async fn attachment(
     caller: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     path: Result<Path<(MailId, u32)>, axum::extract::rejection::PathRejection>,
 ) -> Result<Response, ApiError> {
     let Path((id, part)) = path.map_err(|_| ApiError::NotFound { what: "attachment" })?;
@@ -80,7 +84,9 @@ pub(super) async fn attachment(
         Err(mailmesh_bus::RawError::TooLarge { limit, .. }) => {
             return Err(ApiError::TooLarge { limit_bytes: limit });
         }
-        other => other?.ok_or(ApiError::NotFound { what: WHAT })?,
+        other => other
+            .map_err(RawBodyError::from)?
+            .ok_or(ApiError::NotFound { what: WHAT })?,
     };
     let expected = expected(&app.replica, id).await?;
     let found = tokio::task::spawn_blocking(move || {

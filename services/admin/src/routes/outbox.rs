@@ -2,20 +2,24 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::State;
-use mailmesh_domain::{AccountId, Key, MailId, OutboundState, UncertainPolicy, Verdict};
+use mailmesh_domain::{
+    AccountId, FailureCause, History, Key, MailId, OutboundState, UncertainPolicy, responsibility,
+};
 use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailCancelled, MailFailed, MailSent, RecipientOutcome};
+use mailmesh_store::account::{self, Account};
 use mailmesh_store::outbound_mail::{self as store, OutboundMail, Recipient};
-use mailmesh_store::{Tx, account};
+use mailmesh_store::{Tx, account_status};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tracing::info;
 
 use crate::access::{Caller, Modeller, Viewer};
+use crate::account::hide_network_of_mail;
+use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
-use crate::extract::{JsonBody, Parameters, PathId};
+use crate::extract::{JsonBody, PathId, QueryParameters};
 use crate::field::{Faults, Field};
-use crate::state::{App, SharedApp};
 
 const WHAT: &str = "outbound mail";
 const DEFAULT_LIMIT: i64 = 50;
@@ -53,7 +57,7 @@ pub(super) struct OutboxPage {
 /// What to do with a mail whose delivery stayed unknown.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Decision {
+enum UncertainDecision {
     Resend,
     AssumeSent,
     Fail,
@@ -61,8 +65,8 @@ enum Decision {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Decided {
-    decision: Field<Decision>,
+pub(super) struct DecisionInput {
+    decision: Field<UncertainDecision>,
 }
 
 #[derive(Debug)]
@@ -75,8 +79,8 @@ struct Filter {
 
 pub(super) async fn list(
     caller: Viewer,
-    State(app): State<SharedApp>,
-    Parameters(pairs): Parameters,
+    State(app): State<SharedContext>,
+    QueryParameters(pairs): QueryParameters,
 ) -> Result<Json<OutboxPage>, ApiError> {
     let filter = read_filter(pairs)?;
     if filter.account.is_none() && caller.key().accounts.is_some() {
@@ -98,26 +102,26 @@ pub(super) async fn list(
     let mails = store::list(&mut tx, account, filter.state, filter.before, filter.limit).await?;
     let is_full = i64::try_from(mails.len()).unwrap_or(i64::MAX) == filter.limit;
     let next_before = mails.last().filter(|_| is_full).map(|mail| mail.id);
-    let mails = load_views(&mut tx, mails).await?;
+    let mails = load_views(&mut tx, &caller, mails).await?;
     Ok(Json(OutboxPage { mails, next_before }))
 }
 
 pub(super) async fn read(
     caller: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathId(id): PathId<MailId>,
 ) -> Result<Json<OutboundMailView>, ApiError> {
     let mut tx = app.begin().await?;
     check_mail(&mut tx, &caller, id).await?;
     let mail = find(&mut tx, id).await?;
-    Ok(Json(load_one(&mut tx, mail).await?))
+    Ok(Json(load_one(&mut tx, &caller, mail).await?))
 }
 
 pub(super) async fn decide(
     caller: Modeller,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathId(id): PathId<MailId>,
-    JsonBody(decided, faults): JsonBody<Decided>,
+    JsonBody(decided, faults): JsonBody<DecisionInput>,
 ) -> Result<Json<OutboundMailView>, ApiError> {
     faults.finish()?;
     let Some(decision) = decided.decision.over(None) else {
@@ -129,15 +133,15 @@ pub(super) async fn decide(
     let mut tx = app.begin().await?;
     check_mail(&mut tx, &caller, id).await?;
     let state = match decision {
-        Decision::Resend => OutboundState::Queued,
-        Decision::AssumeSent => OutboundState::Sent,
-        Decision::Fail => OutboundState::Failed,
+        UncertainDecision::Resend => OutboundState::Queued,
+        UncertainDecision::AssumeSent => OutboundState::Sent,
+        UncertainDecision::Fail => OutboundState::Failed,
     };
     let Some(mail) = store::resolve_uncertain(&mut tx, id, state, app.now()).await? else {
         let found = find(&mut tx, id).await?;
         return Err(wrong_state(&found, "Only uncertain mails are decided on."));
     };
-    let view = load_one(&mut tx, mail.clone()).await?;
+    let view = load_one(&mut tx, &caller, mail.clone()).await?;
     if let Some(account) = view.account.clone() {
         announce_decision(&app, &mut tx, account, &mail, decision).await?;
     }
@@ -148,7 +152,7 @@ pub(super) async fn decide(
 
 pub(super) async fn cancel(
     caller: Modeller,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathId(id): PathId<MailId>,
 ) -> Result<Json<OutboundMailView>, ApiError> {
     let mut tx = app.begin().await?;
@@ -160,7 +164,7 @@ pub(super) async fn cancel(
         return Err(wrong_state(&found, "Only queued mails can be taken back."));
     };
     let (given_key, stream_sequence) = (mail.given_key(), mail.stream_sequence);
-    let view = load_one(&mut tx, mail).await?;
+    let view = load_one(&mut tx, &caller, mail).await?;
     if let Some(account) = view.account.clone() {
         let event = MailCancelled {
             mail_id: id,
@@ -178,11 +182,11 @@ pub(super) async fn cancel(
 
 /// Adds the event of a decision; for a mail that is sent again, its next attempt publishes one.
 async fn announce_decision(
-    app: &App,
+    app: &ServiceContext,
     tx: &mut Tx,
     account: Key,
     mail: &OutboundMail,
-    decision: Decision,
+    decision: UncertainDecision,
 ) -> Result<(), ApiError> {
     let outcome = |accepted: bool| -> Vec<RecipientOutcome> {
         let each = mail.recipients.iter().map(|recipient| RecipientOutcome {
@@ -192,10 +196,10 @@ async fn announce_decision(
         each.collect()
     };
     match decision {
-        Decision::Resend => Ok(()),
+        UncertainDecision::Resend => Ok(()),
         // It goes on to the recipients that it was not handed over for.
-        Decision::AssumeSent if mail.state == OutboundState::Queued => Ok(()),
-        Decision::AssumeSent => {
+        UncertainDecision::AssumeSent if mail.state == OutboundState::Queued => Ok(()),
+        UncertainDecision::AssumeSent => {
             let event = MailSent {
                 mail_id: mail.id,
                 account,
@@ -209,10 +213,9 @@ async fn announce_decision(
             };
             app.announce(tx, &event).await
         }
-        Decision::Fail => {
-            let verdict = Verdict::permanent(mailmesh_domain::MustAct::Administrator);
-            let problem = Problem::new("An operator decided that it was not sent.", verdict)
-                .with_action("Send it again under another idempotency key, if it is still needed.")
+        UncertainDecision::Fail => {
+            let decided = responsibility(FailureCause::MailDecidedUnsent, History::WORKS);
+            let problem = Problem::decided("An operator decided that it was not sent.", &decided)
                 .with_mail("The server may have it all the same; its body is kept.");
             let event = MailFailed {
                 mail_id: mail.id,
@@ -285,19 +288,34 @@ fn wrong_state(mail: &OutboundMail, action: &str) -> ApiError {
     ApiError::conflict(format!("the mail is {}", mail.state), action)
 }
 
-async fn load_one(tx: &mut Tx, mail: OutboundMail) -> Result<OutboundMailView, ApiError> {
-    let mut views = load_views(tx, vec![mail]).await?;
+async fn load_one(
+    tx: &mut Tx,
+    caller: &impl Caller,
+    mail: OutboundMail,
+) -> Result<OutboundMailView, ApiError> {
+    let mut views = load_views(tx, caller, vec![mail]).await?;
     views.pop().ok_or(ApiError::NotFound { what: WHAT })
 }
 
 async fn load_views(
     tx: &mut Tx,
-    mails: Vec<OutboundMail>,
+    caller: &impl Caller,
+    mut mails: Vec<OutboundMail>,
 ) -> Result<Vec<OutboundMailView>, ApiError> {
     let mut ids: Vec<AccountId> = mails.iter().map(|mail| mail.account_id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let accounts = account::list_by_ids(tx, &ids).await?;
+    let accounts = account::list_without_passwords(tx, &ids).await?;
+    if !caller.is_administrator() {
+        let statuses = account_status::list_by_ids(tx, &ids).await?;
+        for mail in &mut mails {
+            let of_account = |account: &&Account| account.id == mail.account_id;
+            let status = statuses.iter().find(|s| s.account_id == mail.account_id);
+            if let Some(account) = accounts.iter().find(of_account) {
+                hide_network_of_mail(account, status, mail);
+            }
+        }
+    }
     let keys: HashMap<AccountId, Key> = accounts.into_iter().map(|a| (a.id, a.key)).collect();
     let views = mails.into_iter().map(|mail| OutboundMailView {
         mail_id: mail.id,

@@ -9,15 +9,15 @@ use time::{Duration, OffsetDateTime};
 use tracing::info;
 
 use crate::access::{Caller, Modeller};
+use crate::context::SharedContext;
 use crate::error::ApiError;
 use crate::extract::PathKey;
-use crate::state::SharedApp;
 
 const LINK_BYTES: usize = 32;
 const VALID_FOR: Duration = Duration::hours(1);
 
 #[derive(Debug, Serialize)]
-pub(super) struct Link {
+pub(super) struct SignInLink {
     /// For the mailbox's owner; leads to the provider once.
     url: String,
     #[serde(with = "time::serde::rfc3339")]
@@ -26,9 +26,9 @@ pub(super) struct Link {
 
 pub(super) async fn create(
     caller: Modeller,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
     PathKey(key): PathKey,
-) -> Result<(StatusCode, Json<Link>), ApiError> {
+) -> Result<(StatusCode, Json<SignInLink>), ApiError> {
     caller.check_account(&key, "account")?;
     let mut tx = app.begin().await?;
     let account = account::find_by_key(&mut tx, &key).await?;
@@ -40,7 +40,7 @@ pub(super) async fn create(
         ));
     }
     let client = match account.client_configuration_id {
-        Some(id) => client_configuration::find(&mut tx, id).await?,
+        Some(id) => client_configuration::find_without_secret(&mut tx, id).await?,
         None => None,
     };
     if let Some(client) = client.filter(|client| client.flow.is_app()) {
@@ -60,7 +60,7 @@ pub(super) async fn create(
     let hash = sha256(link.as_bytes());
     sign_in::insert(&mut tx, id, account.id, &hash, expires_at, now).await?;
     app.commit(tx).await?;
-    info!(account.key = %key, "Sign-in link made");
+    info!(account.id = %account.id, account.key = %key, "Sign-in link made");
     let url = app.public.connect_url(link).to_string();
-    Ok((StatusCode::CREATED, Json(Link { url, expires_at })))
+    Ok((StatusCode::CREATED, Json(SignInLink { url, expires_at })))
 }

@@ -6,8 +6,8 @@ use mailmesh_store::{outbox, replica};
 use serde::Serialize;
 
 use crate::access::Viewer;
+use crate::context::SharedContext;
 use crate::error::ApiError;
-use crate::state::SharedApp;
 
 #[derive(Debug, Serialize)]
 pub(super) struct SystemView {
@@ -27,7 +27,7 @@ pub(super) struct SystemView {
 
 pub(super) async fn read(
     _: Viewer,
-    State(app): State<SharedApp>,
+    State(app): State<SharedContext>,
 ) -> Result<Json<SystemView>, ApiError> {
     let mut tx = app.begin().await?;
     let replicas = replica::count_alive(&mut tx).await?;

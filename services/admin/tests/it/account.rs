@@ -101,7 +101,7 @@ async fn a_port_is_taken_at_its_usual_meaning() {
         assert_eq!(made["encryption"], encryption, "{protocol} {port}");
         assert_eq!(
             (&made["state"], &made["has_password"]),
-            (&json!("active"), &json!(true))
+            (&json!("unproved"), &json!(true))
         );
     }
     world.finish().await.unwrap();
@@ -190,7 +190,7 @@ async fn a_second_account_of_a_mailbox_needs_no_second_sign_in() {
     assert_eq!(out["grant"]["id"], grant.to_string());
     assert_eq!(
         (&out["state"], &out["sign_in_needed"]),
-        (&json!("active"), &json!(false))
+        (&json!("unproved"), &json!(false))
     );
     assert_eq!(renamed.success().unwrap()["grant"]["id"], grant.to_string());
     let other = other.success().unwrap();
@@ -288,13 +288,11 @@ async fn a_patch_keeps_the_password_until_it_is_named() {
     let stored = async || {
         let mut tx = world.base.begin().await.unwrap();
         let key = Key::try_new("a").unwrap();
-        let row = account::find_by_key(&mut tx, &key).await.unwrap().unwrap();
+        let rows = account::list(&mut tx).await.unwrap();
+        let row = rows.iter().find(|row| row.key == key).unwrap();
         let context = account::Account::password_context(row.id);
-        let plain = world
-            .base
-            .keys
-            .open(&row.password.unwrap(), &context)
-            .unwrap();
+        let sealed = row.password.sealed().unwrap();
+        let plain = world.base.keys.open(sealed, &context).unwrap();
         mailmesh_secrets::ExposeSecret::expose_secret(&plain).to_owned()
     };
 
@@ -346,7 +344,7 @@ async fn a_refused_grant_is_told_with_what_to_do() {
         .unwrap()
         .unwrap();
     let problem =
-        mailmesh_events::Problem::new("no such client", mailmesh_domain::Verdict::unknown());
+        mailmesh_events::Problem::new("no such client", mailmesh_domain::FailureCause::Unknown);
     client_configuration::set_refusal(&mut tx, client.id, Some(&problem))
         .await
         .unwrap();

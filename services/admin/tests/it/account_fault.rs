@@ -209,5 +209,46 @@ async fn fields_of_another_type_are_told_in_words_with_all_others() {
     for word in ["invalid type", "integer", "sequence", "i64", " map"] {
         assert!(!refused.text.contains(word), "{word}: {}", refused.text);
     }
+    assert!(
+        refused.text.contains("must be imap, pop3 or smtp"),
+        "{}",
+        refused.text
+    );
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_word_that_is_none_of_those_allowed_is_told_with_them() {
+    let world = World::new().await.unwrap();
+    for (path, body, words) in [
+        (
+            "/v1/accounts",
+            json!({"key": "a", "protocol": "imap", "login": "a@example.com", "authorisation": "password", "password": "p", "encryption": "ssl"}),
+            "must be tls, starttls or none, not \\\"ssl\\\"",
+        ),
+        (
+            "/v1/accounts",
+            json!({"key": "a", "protocol": "imap", "login": "a@example.com", "authorisation": "password", "password": "p"}),
+            "is required: the name of the mail server",
+        ),
+        (
+            "/v1/client-configurations",
+            json!({"key": "a", "profile": "gmail", "client_id": "id"}),
+            "must be google, microsoft or custom",
+        ),
+        (
+            "/v1/api-keys",
+            json!({"name": "a", "role": "root"}),
+            "must be administrator, modeller or viewer",
+        ),
+    ] {
+        let refused = world.post(path, body).await.unwrap();
+
+        assert_eq!(refused.status, 400, "{}", refused.text);
+        assert!(refused.text.contains(words), "{words}: {}", refused.text);
+        for word in ["variant", "expected", "profile knows"] {
+            assert!(!refused.text.contains(word), "{word}: {}", refused.text);
+        }
+    }
     world.finish().await.unwrap();
 }

@@ -89,6 +89,13 @@ async fn a_key_ends_and_tells_its_maker_and_last_use() -> Result<()> {
         Ok(())
     })
     .await?;
+    for (key, is_told) in [(key, true), ("mm_unknown", false)] {
+        let refused = world
+            .call_as(Some(key), GET, "/v1/system", &Value::Null)
+            .await?;
+        let text = &refused.text;
+        assert_eq!(text.contains("has expired on"), is_told, "{text}");
+    }
     world.finish().await
 }
 

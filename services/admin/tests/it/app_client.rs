@@ -3,7 +3,7 @@
 use anyhow::Result;
 use mailmesh_domain::{Clock as _, GrantId, Key, SystemClock};
 use mailmesh_store::client_configuration;
-use mailmesh_testkit::Answer;
+use mailmesh_testkit::ApiResponse;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, date_time_ymd};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -71,12 +71,14 @@ async fn a_service_account_is_set_up_by_its_key_alone() {
     assert!(!made.to_string().contains("PRIVATE KEY"));
     let mut tx = world.base.begin().await.unwrap();
     let found = client_configuration::find_by_key(&mut tx, &Key::try_new("robot").unwrap()).await;
-    let stored = found.unwrap().unwrap();
+    let id = found.unwrap().unwrap().id;
+    let stored = client_configuration::find(&mut tx, id).await;
+    let stored = stored.unwrap().unwrap();
     let context = client_configuration::ClientConfiguration::private_key_context(stored.id);
     let opened = world
         .base
         .keys
-        .open(&stored.private_key.unwrap(), &context)
+        .open(stored.private_key.sealed().unwrap(), &context)
         .unwrap();
     assert_eq!(
         mailmesh_secrets::ExposeSecret::expose_secret(&opened),
@@ -321,7 +323,7 @@ fn account(key: &str, login: &str) -> Value {
     json!({"key": key, "protocol": "imap", "login": login, "client_configuration": "robot"})
 }
 
-fn assert_for_administrators(answer: &Answer) {
+fn assert_for_administrators(answer: &ApiResponse) {
     assert_eq!(answer.status, 403, "{}", answer.text);
     assert_eq!(answer.fields(), ["login"], "{}", answer.text);
 }

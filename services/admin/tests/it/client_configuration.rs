@@ -50,6 +50,33 @@ async fn a_profile_fills_in_what_is_left_out() {
 }
 
 #[tokio::test]
+async fn a_placeholder_of_the_documentation_is_no_value() {
+    let world = World::new().await.unwrap();
+    let good = json!({"key": "c", "profile": "microsoft", "client_id": "id"});
+    for (field, value) in [
+        ("client_id", "…"),
+        ("client_id", "<client id>"),
+        ("client_secret", "…"),
+        ("base_url", "https://login.microsoftonline.com/<tenant>/"),
+        ("base_url", "https://login.microsoftonline.com/{tenant}/"),
+        ("token_url", "https://idp.example.com/…/token"),
+    ] {
+        let mut body = good.clone();
+        body[field] = json!(value);
+        if field == "token_url" {
+            body["authorize_url"] = json!("https://idp.example.com/authorize");
+        }
+
+        let refused = world.post(PATH, body).await.unwrap();
+
+        let path = if field == "base_url" { "issuer" } else { field };
+        assert_eq!(refused.fields(), [path], "{value}: {}", refused.text);
+        assert!(refused.text.contains("placeholder"), "{}", refused.text);
+    }
+    world.finish().await.unwrap();
+}
+
+#[tokio::test]
 async fn each_fault_is_named_by_its_path() {
     let world = World::new().await.unwrap();
     let good =

@@ -1,13 +1,14 @@
 //! Tokens and passwords go to no server that they were not given for.
 
 use anyhow::Result;
-use mailmesh_domain::{AccountState, Key, Verdict};
+use mailmesh_domain::{AccountState, FailureCause, Key};
 use mailmesh_events::Problem;
 use mailmesh_store::account;
-use mailmesh_testkit::Answer;
+use mailmesh_testkit::ApiResponse;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::outbox::queued;
 use crate::world::World;
 
 const PATH: &str = "/v1/accounts";
@@ -42,7 +43,7 @@ fn password(key: &str) -> Value {
     })
 }
 
-fn assert_refused(answer: &Answer, path: &str) {
+fn assert_refused(answer: &ApiResponse, path: &str) {
     assert_eq!(answer.status, 403, "{}", answer.text);
     assert_eq!(answer.code(), "forbidden");
     assert_eq!(answer.fields(), [path], "{}", answer.text);
@@ -289,8 +290,8 @@ async fn what_answers_at_a_modellers_host_is_told_to_administrators_alone() {
         .unwrap()
         .success()
         .unwrap();
-    let problem =
-        Problem::new("220 redis says hello", Verdict::unknown()).with_code(Some("220".to_owned()));
+    let problem = Problem::new("220 redis says hello", FailureCause::Unknown)
+        .with_code(Some("220".to_owned()));
     let mut tx = world.base.begin().await.unwrap();
     let name = Key::try_new("m").unwrap();
     let account = account::find_by_key(&mut tx, &name).await.unwrap().unwrap();
@@ -301,10 +302,28 @@ async fn what_answers_at_a_modellers_host_is_told_to_administrators_alone() {
         .set_account_state(&account, failing, Some(&problem));
     recorded.await.unwrap();
 
+    let waiting = json!({
+        "key": "out", "protocol": "smtp", "host": "mail.example.com", "login": "ceo@example.com",
+        "authorisation": "password", "password": "secret",
+    });
+    world
+        .call_as(key, Method::POST, PATH, &waiting)
+        .await
+        .unwrap()
+        .success()
+        .unwrap();
+    let mail = queued(&world, "one").await.unwrap();
+    let stored = serde_json::to_string(&problem).unwrap();
+    let statement =
+        format!("UPDATE outbound_mails SET problem = '{stored}' WHERE mail_id = '{mail}'");
+    world.base.execute(&statement).await.unwrap();
+    let mail = format!("/v1/outbox/{mail}");
+
     let shown = world.get("/v1/accounts/m").await.unwrap();
+    let shown_mail = world.get(&mail).await.unwrap();
     let viewer = world.key_of("viewer").await.unwrap();
     for key in [modeller, viewer] {
-        for path in ["/v1/accounts", "/v1/accounts/m"] {
+        for path in ["/v1/accounts", "/v1/accounts/m", "/v1/outbox", &mail] {
             let hidden = world
                 .call_as(Some(&key), Method::GET, path, &Value::Null)
                 .await
@@ -318,5 +337,6 @@ async fn what_answers_at_a_modellers_host_is_told_to_administrators_alone() {
         }
     }
     assert_eq!(shown["problem"]["what"], "220 redis says hello");
+    assert_eq!(shown_mail["problem"]["what"], "220 redis says hello");
     world.finish().await.unwrap();
 }

@@ -15,4 +15,5 @@ mod outbox;
 mod page;
 mod secret;
 mod sign_in;
+mod slow_body;
 mod world;

@@ -1,5 +1,5 @@
 use mailmesh_domain::{
-    Clock, Key, MailId, MustAct, OutboundState, ReplicaId, SystemClock, UncertainPolicy, Verdict,
+    Clock as _, FailureCause, Key, MailId, OutboundState, ReplicaId, SystemClock, UncertainPolicy,
 };
 use mailmesh_events::Problem;
 use mailmesh_events::mail::{MailCancelled, MailFailed, MailSent};
@@ -14,7 +14,7 @@ fn recipients() -> Vec<Recipient> {
 }
 
 /// Puts a mail into the queue of the account `out`.
-async fn queued(world: &World, key: &str) -> anyhow::Result<MailId> {
+pub(crate) async fn queued(world: &World, key: &str) -> anyhow::Result<MailId> {
     let mut tx = world.base.begin().await?;
     let account = account::find_by_key(&mut tx, &Key::try_new("out")?).await?;
     let account = account.ok_or_else(|| anyhow::anyhow!("no account"))?;
@@ -60,7 +60,7 @@ async fn uncertain(world: &World, key: &str) -> anyhow::Result<MailId> {
         recipients: recipients(),
         problem: Some(Problem::new(
             "lost after the dot",
-            Verdict::permanent(MustAct::Administrator),
+            FailureCause::MailGivenUp,
         )),
         reply: None,
     };

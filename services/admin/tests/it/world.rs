@@ -8,14 +8,16 @@ use mailmesh_admin::{Config, Service};
 use mailmesh_domain::SystemClock;
 use mailmesh_oauth::PublicSettings;
 use mailmesh_secrets::SecretString;
-use mailmesh_testkit::{Answer, Api, MeshBase, Running};
+use mailmesh_store::ServiceRole;
+use mailmesh_testkit::{Api, ApiResponse, MeshBase, RunningReplica};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 pub(crate) struct World {
     pub(crate) base: MeshBase,
     pub(crate) api: Api,
-    service: Running,
+    pub(crate) address: std::net::SocketAddr,
+    service: RunningReplica,
 }
 
 pub(crate) async fn base() -> Result<MeshBase> {
@@ -27,7 +29,7 @@ pub(crate) async fn build(base: &MeshBase, config: Config) -> Result<Service> {
         url: "https://mail.example.com/mesh".parse()?,
         redirect_path: "/oauth/callback".to_owned(),
     };
-    let (database, bus) = (base.database.clone(), base.bus.clone());
+    let (database, bus) = base.connections_of(ServiceRole::Admin).await?;
     let connections = Connections::new(database, bus);
     let (key, clock) = (base.keys.sealing_key(), Arc::clone(&base.clock));
     Service::build(config, public, key, &connections, clock).await
@@ -49,12 +51,18 @@ impl World {
         Ok(Self {
             base,
             api: Api::try_new(&url, Some(first_key))?,
-            service: Running::start(|lifecycle| service.start(lifecycle)),
+            address: service.address(),
+            service: RunningReplica::start(|lifecycle| service.start(lifecycle)),
         })
     }
 
     /// Calls as the first administrator.
-    pub(crate) async fn call(&self, method: Method, path: &str, body: &Value) -> Result<Answer> {
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<ApiResponse> {
         let body = (!body.is_null()).then_some(body);
         self.api.call(method, path, body).await
     }
@@ -66,7 +74,7 @@ impl World {
         method: Method,
         path: &str,
         body: &Value,
-    ) -> Result<Answer> {
+    ) -> Result<ApiResponse> {
         let api = self.api.with_key(key.map(SecretString::from));
         let body = (!body.is_null()).then_some(body);
         api.call(method, path, body).await
@@ -76,15 +84,15 @@ impl World {
         self.call(Method::GET, path, &Value::Null).await?.success()
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Value) -> Result<Answer> {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Result<ApiResponse> {
         self.call(Method::POST, path, &body).await
     }
 
-    pub(crate) async fn patch(&self, path: &str, body: Value) -> Result<Answer> {
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Result<ApiResponse> {
         self.call(Method::PATCH, path, &body).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> Result<Answer> {
+    pub(crate) async fn delete(&self, path: &str) -> Result<ApiResponse> {
         self.call(Method::DELETE, path, &Value::Null).await
     }
 

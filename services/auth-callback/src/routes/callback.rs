@@ -9,16 +9,16 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
 use mailmesh_secrets::{SecretString, sha256, verify_hash};
 use mailmesh_store::sign_in::{self, SignIn};
-use tracing::{Instrument, info_span, instrument};
+use tracing::{Instrument, field, info_span, instrument};
 use url::form_urlencoded;
 
-use crate::obstacle::Obstacle;
+use crate::context::ServiceContext;
+use crate::failure::SignInFailure;
 use crate::page::Page;
 use crate::sign_in::{ProviderAnswer, finish, log};
-use crate::state::App;
 
 pub(crate) async fn receive_query(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<ServiceContext>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
@@ -26,7 +26,7 @@ pub(crate) async fn receive_query(
 }
 
 pub(crate) async fn receive_form(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<ServiceContext>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -35,7 +35,7 @@ pub(crate) async fn receive_form(
 
 /// At the redirect URI of one client configuration.
 pub(crate) async fn receive_own_query(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<ServiceContext>>,
     Path(key): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -45,7 +45,7 @@ pub(crate) async fn receive_own_query(
 }
 
 pub(crate) async fn receive_own_form(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<ServiceContext>>,
     Path(key): Path<String>,
     headers: HeaderMap,
     body: Bytes,
@@ -55,51 +55,60 @@ pub(crate) async fn receive_own_form(
 
 #[instrument(name = "callback.receive", skip_all)]
 async fn receive(
-    app: Arc<App>,
+    app: Arc<ServiceContext>,
     redirect_key: Option<String>,
     fields: &[u8],
     headers: &HeaderMap,
 ) -> Response {
-    let fields = Fields::parse(fields);
+    let fields = CallbackFields::parse(fields);
     let sign_in = match consume(&app, &fields, headers).await {
         Ok(sign_in) => sign_in,
-        Err(obstacle) => {
-            app.metrics.count(obstacle.kind());
-            log(&obstacle);
-            return obstacle.page().into_response();
+        Err(failure) => {
+            app.metrics.count(failure.kind());
+            log(&failure);
+            return failure.page().into_response();
         }
     };
     let id = sign_in.id;
-    let span = info_span!("callback.finish", sign_in.id = %id, account.id = %sign_in.account_id);
+    let span = info_span!(
+        "callback.finish",
+        sign_in.id = %id,
+        account.id = field::Empty,
+        account.key = field::Empty,
+    );
     let ending = {
         let app = Arc::clone(&app);
         async move { finish(&app, &sign_in, fields.into_answer(redirect_key)).await }
     };
     // The code is spent once it is sent: a browser that goes away must not cost its tokens.
     let ended = app.endings.spawn(ending.instrument(span)).await;
-    let page = ended.unwrap_or_else(|_| Obstacle::UnknownState.page());
+    let page = ended.unwrap_or_else(|_| SignInFailure::UnknownState.page());
     leave(&app, id, page)
 }
 
 /// Consumes the state first, so that each is tried once, whatever else is wrong.
-async fn consume(app: &App, fields: &Fields, headers: &HeaderMap) -> Result<SignIn, Obstacle> {
-    let state = fields.state.as_deref().ok_or(Obstacle::UnknownState)?;
+async fn consume(
+    app: &ServiceContext,
+    fields: &CallbackFields,
+    headers: &HeaderMap,
+) -> Result<SignIn, SignInFailure> {
+    let state = fields.state.as_deref().ok_or(SignInFailure::UnknownState)?;
     let now = app.replica.clock.now();
     let mut tx = app.replica.database.begin().await?;
     let sign_in = sign_in::consume(&mut tx, &sha256(state.as_bytes()), now).await?;
     tx.commit().await?;
-    let sign_in = sign_in.ok_or(Obstacle::UnknownState)?;
+    let sign_in = sign_in.ok_or(SignInFailure::UnknownState)?;
     let browser = app.jar.browser(headers, sign_in.id);
-    let browser = browser.ok_or(Obstacle::OtherBrowser)?;
+    let browser = browser.ok_or(SignInFailure::OtherBrowser)?;
     if verify_hash(&browser, &sign_in.browser_hash) {
         Ok(sign_in)
     } else {
-        Err(Obstacle::OtherBrowser)
+        Err(SignInFailure::OtherBrowser)
     }
 }
 
 /// Sends the browser to a URL without code and state, with the result in a cookie.
-fn leave(app: &App, id: mailmesh_domain::SignInId, page: Page) -> Response {
+fn leave(app: &ServiceContext, id: mailmesh_domain::SignInId, page: Page) -> Response {
     let sealed = page.seal(id, &app.keys);
     let Some(cookie) = sealed.and_then(|sealed| app.jar.set_result(&sealed)) else {
         return page.into_response();
@@ -111,7 +120,7 @@ fn leave(app: &App, id: mailmesh_domain::SignInId, page: Page) -> Response {
 }
 
 /// The fields of an answer; one that comes twice counts for none, since it is not clear which.
-struct Fields {
+struct CallbackFields {
     state: Option<String>,
     code: Option<SecretString>,
     error: Option<String>,
@@ -119,7 +128,7 @@ struct Fields {
     issuer: Option<String>,
 }
 
-impl Fields {
+impl CallbackFields {
     fn parse(bytes: &[u8]) -> Self {
         let get = |name: &str| {
             let mut found = form_urlencoded::parse(bytes).filter(|(found, _)| found == name);
@@ -154,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_field_that_comes_twice_counts_for_none() {
-        let fields = Fields::parse(b"state=a&state=b&code=x%2Fy&iss=&error_description=no+way");
+        let fields =
+            CallbackFields::parse(b"state=a&state=b&code=x%2Fy&iss=&error_description=no+way");
 
         assert_eq!(fields.state, None);
         assert_eq!(fields.code.unwrap().expose_secret(), "x/y");

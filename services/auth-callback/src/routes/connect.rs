@@ -15,27 +15,30 @@ use mailmesh_store::{Tx, grant};
 use tracing::{info, instrument};
 use url::Url;
 
-use crate::obstacle::Obstacle;
+use crate::context::ServiceContext;
+use crate::failure::SignInFailure;
 use crate::sign_in::{load_account, log, provider_of};
-use crate::state::App;
 
 #[instrument(name = "connect.follow_link", skip_all)]
-pub(crate) async fn follow_link(State(app): State<Arc<App>>, Path(link): Path<String>) -> Response {
+pub(crate) async fn follow_link(
+    State(app): State<Arc<ServiceContext>>,
+    Path(link): Path<String>,
+) -> Response {
     match start_sign_in(&app, &link).await {
         Ok(response) => response,
-        Err(obstacle) => {
-            log(&obstacle);
-            obstacle.page().into_response()
+        Err(failure) => {
+            log(&failure);
+            failure.page().into_response()
         }
     }
 }
 
-async fn start_sign_in(app: &App, link: &str) -> Result<Response, Obstacle> {
+async fn start_sign_in(app: &ServiceContext, link: &str) -> Result<Response, SignInFailure> {
     let link = load_link(app, link).await?;
     let provider = provider_of(app, &link.client).await?;
     let browser = random_token(32);
     let url = record_start(app, &link, &provider, &browser).await?;
-    info!(sign_in.id = %link.id, account.id = %link.account.id, "A sign-in was started");
+    info!(sign_in.id = %link.id, account.id = %link.account.id, account.key = %link.account.key, "A sign-in was started");
     let mut response = Redirect::to(url.as_str()).into_response();
     let path = provider.client.redirect_uri.path();
     let cookie = app
@@ -48,13 +51,13 @@ async fn start_sign_in(app: &App, link: &str) -> Result<Response, Obstacle> {
 }
 
 /// A link that may be followed.
-struct Link {
+struct UsableLink {
     id: SignInId,
     account: Account,
     client: ClientConfiguration,
 }
 
-async fn load_link(app: &App, link: &str) -> Result<Link, Obstacle> {
+async fn load_link(app: &ServiceContext, link: &str) -> Result<UsableLink, SignInFailure> {
     let hash = sha256(link.as_bytes());
     let mut tx = app.replica.database.begin().await?;
     let Some((id, account)) = sign_in::find_link(&mut tx, &hash, app.replica.clock.now()).await?
@@ -65,11 +68,11 @@ async fn load_link(app: &App, link: &str) -> Result<Link, Obstacle> {
     if client.is_redirect_shared
         && client_configuration::has_shared_redirect_besides(&mut tx, client.id).await?
     {
-        return Err(Obstacle::SharedRedirect {
+        return Err(SignInFailure::SharedRedirect {
             own: app.public.own_redirect_uri(client.key.as_str()).into(),
         });
     }
-    Ok(Link {
+    Ok(UsableLink {
         id,
         account,
         client,
@@ -77,29 +80,29 @@ async fn load_link(app: &App, link: &str) -> Result<Link, Obstacle> {
 }
 
 /// Whoever follows a used link most often looks whether the sign-in worked.
-async fn judge_dead_link(tx: &mut Tx, hash: &[u8; 32]) -> Result<Obstacle, Obstacle> {
+async fn judge_dead_link(tx: &mut Tx, hash: &[u8; 32]) -> Result<SignInFailure, SignInFailure> {
     let Some(account) = sign_in::find_account_of_link(tx, hash).await? else {
-        return Ok(Obstacle::UnknownLink);
+        return Ok(SignInFailure::UnknownLink);
     };
-    let account = account::list_by_ids(tx, &[account]).await?.pop();
+    let account = account::list_without_passwords(tx, &[account]).await?.pop();
     let Some(grant) = account.and_then(|account| account.grant_id) else {
-        return Ok(Obstacle::UsedLink);
+        return Ok(SignInFailure::UsedLink);
     };
     let grant = grant::list_by_ids(tx, &[grant]).await?.pop();
     let is_connected = grant.is_some_and(|grant| grant.account_state().is_none());
     Ok(if is_connected {
-        Obstacle::Connected
+        SignInFailure::Connected
     } else {
-        Obstacle::UsedLink
+        SignInFailure::UsedLink
     })
 }
 
 async fn record_start(
-    app: &App,
-    link: &Link,
+    app: &ServiceContext,
+    link: &UsableLink,
     provider: &Provider,
     browser: &SecretString,
-) -> Result<Url, Obstacle> {
+) -> Result<Url, SignInFailure> {
     let (state, nonce, pkce) = (random_token(32), random_token(24), Pkce::generate());
     let key = app.keys.sealing_key();
     let verifier = key.seal(&pkce.verifier, &SignIn::verifier_context(link.id))?;

@@ -6,11 +6,11 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use mailmesh_domain::SignInId;
 
+use crate::context::ServiceContext;
 use crate::page::{Page, Tone};
-use crate::state::App;
 
 pub(crate) async fn show_result(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<ServiceContext>>,
     Path(sign_in): Path<String>,
     headers: HeaderMap,
 ) -> Page {

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use mailmesh_domain::{ApiKeyId, Clock, GrantState, Protocol, Verdict};
+use mailmesh_domain::{ApiKeyId, Clock as _, FailureCause, GrantState, Protocol};
 use mailmesh_events::Problem;
 use mailmesh_sandbox::{Fault, FaultRule, Personality, Visitor};
+use mailmesh_store::Tx;
 use mailmesh_store::account::{self, Account};
-use mailmesh_store::grant;
+use mailmesh_store::grant::{self, Grant};
 use mailmesh_testkit::eventually;
 
 use crate::world::{ALICE, World};
@@ -33,7 +34,7 @@ async fn signing_in_again_replaces_the_tokens_of_the_same_grant() -> Result<()> 
         .sign_in(&world.link(&account).await?, ALICE, true)
         .await?;
     let first = world.grant_of(&account).await?.context("no grant")?;
-    let problem = Problem::new("refused", Verdict::needs_sign_in());
+    let problem = Problem::new("refused", FailureCause::GrantDead);
     let now = world.clock.now();
     let mut tx = world.base.begin().await?;
     let state = GrantState::SignInRequired;
@@ -164,37 +165,58 @@ async fn look_around(world: &World) -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn whoever_changes_the_account_meanwhile_is_waited_for() -> Result<()> {
-    let world = World::new().await?;
-    let account = world.account("support", Protocol::Imap).await?;
+/// Signs a connected mailbox in once more beside a transaction that takes one lock before the service has the new tokens and
+/// another after it; expects the same grant with the next generation.
+async fn signs_in_again_beside(
+    world: &World,
+    account: &Account,
+    lock_before: impl AsyncFnOnce(&mut Tx, &Grant) -> Result<()>,
+    lock_after: impl AsyncFnOnce(&mut Tx, &Grant) -> Result<()>,
+) -> Result<()> {
     let mut browser = Visitor::try_new(None)?;
     browser
-        .sign_in(&world.link(&account).await?, ALICE, true)
+        .sign_in(&world.link(account).await?, ALICE, true)
         .await?;
-    let first = world.grant_of(&account).await?.context("no grant")?;
-    let callback = world
-        .answer(&mut browser, &world.link(&account).await?)
-        .await?;
+    let first = world.grant_of(account).await?.context("no grant")?;
+    let link = world.link(account).await?;
+    let callback = world.answer(&mut browser, &link).await?;
 
     let mut tx = world.base.begin().await?;
-    account::find_for_update(&mut tx, &account.key).await?;
-    let changing = async {
+    lock_before(&mut tx, &first).await?;
+    let locking = async {
         eventually("the code is exchanged", async || {
             world.sandbox.oauth_counters().total.code_exchanges == 2
         })
         .await?;
-        look_around(&world).await?;
-        grant::find_by_subject(&mut tx, world.client.id, &first.subject).await?;
+        look_around(world).await?;
+        lock_after(&mut tx, &first).await?;
         tx.commit().await?;
         anyhow::Ok(())
     };
-    let (answered, changed) = tokio::join!(browser.get(&callback), changing);
+    let (answered, locked) = tokio::join!(browser.get(&callback), locking);
 
-    changed?;
+    locked?;
     answered?;
-    let second = world.grant_of(&account).await?.context("no grant")?;
+    let second = world.grant_of(account).await?.context("no grant")?;
     assert_eq!((second.id, second.generation), (first.id, 2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_changes_the_account_meanwhile_is_waited_for() -> Result<()> {
+    let world = World::new().await?;
+    let account = world.account("support", Protocol::Imap).await?;
+    let lock_account = async |tx: &mut Tx, _: &Grant| {
+        account::find_for_update(tx, &account.key).await?;
+        Ok(())
+    };
+    let lock_grant = async |tx: &mut Tx, first: &Grant| {
+        grant::find_by_subject(tx, world.client.id, &first.subject).await?;
+        Ok(())
+    };
+
+    signs_in_again_beside(&world, &account, lock_account, lock_grant).await?;
+
     world.finish().await
 }
 
@@ -202,34 +224,18 @@ async fn whoever_changes_the_account_meanwhile_is_waited_for() -> Result<()> {
 async fn one_bad_moment_of_the_database_costs_no_tokens() -> Result<()> {
     let world = World::new().await?;
     let account = world.account("support", Protocol::Imap).await?;
-    let mut browser = Visitor::try_new(None)?;
-    browser
-        .sign_in(&world.link(&account).await?, ALICE, true)
-        .await?;
-    let first = world.grant_of(&account).await?.context("no grant")?;
-    let callback = world
-        .answer(&mut browser, &world.link(&account).await?)
-        .await?;
-
     // Two locks in the wrong order: Postgres ends the transaction that has waited longest.
-    let mut tx = world.base.begin().await?;
-    grant::find_by_subject(&mut tx, world.client.id, &first.subject).await?;
-    let crossing = async {
-        eventually("the code is exchanged", async || {
-            world.sandbox.oauth_counters().total.code_exchanges == 2
-        })
-        .await?;
-        look_around(&world).await?;
-        account::find_for_update(&mut tx, &account.key).await?;
-        tx.commit().await?;
-        anyhow::Ok(())
+    let lock_grant = async |tx: &mut Tx, first: &Grant| {
+        grant::find_by_subject(tx, world.client.id, &first.subject).await?;
+        Ok(())
     };
-    let (answered, crossed) = tokio::join!(browser.get(&callback), crossing);
+    let lock_account = async |tx: &mut Tx, _: &Grant| {
+        account::find_for_update(tx, &account.key).await?;
+        Ok(())
+    };
 
-    crossed?;
-    answered?;
-    let second = world.grant_of(&account).await?.context("no grant")?;
-    assert_eq!((second.id, second.generation), (first.id, 2));
+    signs_in_again_beside(&world, &account, lock_grant, lock_account).await?;
+
     world.finish().await
 }
 

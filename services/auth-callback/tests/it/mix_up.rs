@@ -50,7 +50,7 @@ async fn a_code_is_not_sent_to_the_provider_that_the_account_has_by_now() -> Res
         let client = ClientConfiguration {
             id: ClientConfigurationId::generate(&*world.clock),
             key: mailmesh_domain::Key::try_new("another")?,
-            client_secret: None,
+            client_secret: mailmesh_store::RowSecret::Absent,
             ..world.client.clone()
         };
         world.base.insert_client(&client).await?;
@@ -216,7 +216,7 @@ async fn the_shared_redirect_uri_serves_one_client_configuration_alone() -> Resu
     let another = ClientConfiguration {
         id: ClientConfigurationId::generate(&*world.clock),
         key: mailmesh_domain::Key::try_new("another")?,
-        client_secret: None,
+        client_secret: mailmesh_store::RowSecret::Absent,
         ..world.client.clone()
     };
     world.base.insert_client(&another).await?;

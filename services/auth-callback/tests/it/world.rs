@@ -10,11 +10,12 @@ use mailmesh_domain::{Clock, ManualClock, Protocol, SignInId, SystemClock};
 use mailmesh_oauth::PublicSettings;
 use mailmesh_sandbox::{ClientSettings, MailboxSettings, Sandbox, Visitor};
 use mailmesh_secrets::{ExposeSecret, random_token, sha256};
+use mailmesh_store::ServiceRole;
 use mailmesh_store::account::Account;
 use mailmesh_store::client_configuration::ClientConfiguration;
 use mailmesh_store::grant::Grant;
 use mailmesh_store::sign_in;
-use mailmesh_testkit::{MailHost, MeshBase, Running, free_port};
+use mailmesh_testkit::{MailHost, MeshBase, RunningReplica, free_port};
 use reqwest::header::LOCATION;
 use url::Url;
 
@@ -30,7 +31,7 @@ pub(crate) struct World {
     pub(crate) client: ClientConfiguration,
     pub(crate) url: Url,
     public: PublicSettings,
-    service: Running,
+    service: RunningReplica,
 }
 
 impl World {
@@ -70,7 +71,7 @@ impl World {
             listen: ([127, 0, 0, 1], port).into(),
             ..Config::default()
         };
-        let (database, bus) = (base.database.clone(), base.bus.clone());
+        let (database, bus) = base.connections_of(ServiceRole::AuthCallback).await?;
         let service = Service::build(
             config,
             public.clone(),
@@ -86,7 +87,7 @@ impl World {
             client,
             url: public.url.clone(),
             public,
-            service: Running::start(|lifecycle| service.start(lifecycle)),
+            service: RunningReplica::start(|lifecycle| service.start(lifecycle)),
         })
     }
 
@@ -170,7 +171,7 @@ async fn sandbox(
 fn client(base: &MeshBase, sandbox: &Sandbox) -> Result<ClientConfiguration> {
     let row = base.client_row(CLIENT_ID)?;
     Ok(ClientConfiguration {
-        client_secret: Some(base.seal_client_secret(row.id, CLIENT_SECRET)?),
+        client_secret: base.seal_client_secret(row.id, CLIENT_SECRET)?,
         issuer: Some(sandbox.addresses().issuer.clone()),
         scopes: ["openid", "email", "mail"].map(str::to_owned).to_vec(),
         ..row

@@ -1,7 +1,7 @@
 //! Servers that fail: mail waits, others are not held up, and people are told.
 
 use anyhow::{Context, Result};
-use mailmesh_domain::{AccountState, MustAct, Protocol};
+use mailmesh_domain::{AccountState, MustAct, Protocol, VerdictKind};
 use mailmesh_events::account::{AccountFailing, AccountRecovered};
 use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_store::account_status;
@@ -224,5 +224,39 @@ async fn disabled_account_is_given_up_and_a_changed_one_starts_anew() -> Result<
         anyhow::Ok(())
     })
     .await?;
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_refused_by_rule_is_told_as_one_that_is_not_there() -> Result<()> {
+    let world = World::new().await?;
+    for (key, host, is_trusted) in [
+        ("rule", "localhost", false),
+        ("name", "unknown.invalid", true),
+        ("port", "localhost", true),
+    ] {
+        world
+            .account(key, |account| {
+                account.is_host_trusted = is_trusted;
+                if let Some(server) = &mut account.server {
+                    server.host = host.to_owned();
+                    server.port = if key == "port" { 1 } else { server.port };
+                }
+            })
+            .await?;
+    }
+    let replica = world.start().await?;
+
+    for (key, advice) in [
+        ("rule", "network.allow"),
+        ("name", "host and port"),
+        ("port", "host and port"),
+    ] {
+        let failing: AccountFailing = world.base.first_event(key).await?;
+        let problem = failing.problem;
+        assert_eq!(problem.kind, VerdictKind::NeedsAdministrator, "{problem:?}");
+        assert_eq!(problem.must_act, MustAct::Administrator, "{problem:?}");
+        assert!(problem.action.contains(advice), "{problem:?}");
+    }
     world.finish(replica).await
 }

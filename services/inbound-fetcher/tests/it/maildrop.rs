@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use mailmesh_domain::{AccountState, AfterReceive, Clock as _, ManualClock, Protocol, SystemClock};
 use mailmesh_events::account::AccountFailing;
 use mailmesh_events::mail::{MailQuarantined, MailReceived, MailboxReset, ResetReason};
 use mailmesh_sandbox::{Fault, FaultRule, Pop3Quirks, UidlKind};
 use mailmesh_store::account::Account;
+use mailmesh_store::account_status;
 use mailmesh_testkit::eventually;
 
 use crate::fault::rule;
@@ -274,6 +275,44 @@ async fn renumbered_maildrop_brings_no_second_event() -> Result<()> {
     further_looks(&world, 2).await?;
     world.mails("support", 11).await?;
     assert_eq!(world.base.events::<MailboxReset>("support").await?.len(), 1);
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ids_that_are_new_in_each_session_are_told_and_read_at_the_poll_interval() -> Result<()> {
+    let world = world().await?;
+    let account = world.account("support", |_| {}).await?;
+    show(
+        &world,
+        Pop3Quirks {
+            uidl: UidlKind::Session,
+            ..Pop3Quirks::default()
+        },
+    )?;
+    for number in 1..=5 {
+        world.deliver(mail(number))?;
+    }
+    let replica = world.start().await?;
+    world.mails("support", 5).await?;
+
+    let problem = eventually("it is told", async || {
+        let mut tx = world.base.begin().await?;
+        let statuses = account_status::list_by_ids(&mut tx, &[account.id]).await?;
+        tx.commit().await?;
+        let status = statuses.into_iter().next().context("no state")?;
+        ensure!(status.state == AccountState::Active, "{:?}", status.state);
+        status.problem.context("no problem")
+    })
+    .await?;
+    assert!(problem.what.contains("UIDL"), "{problem:?}");
+    further_looks(&world, 2).await?;
+    world.deliver(mail(6))?;
+    world.mails("support", 6).await?;
+    further_looks(&world, 3).await?;
+
+    assert_eq!(world.base.events::<MailReceived>("support").await?.len(), 6);
+    // Then the ids mean nothing.
+    assert_eq!(world.base.events::<MailboxReset>("support").await?.len(), 2);
     world.finish(replica).await
 }
 

@@ -25,4 +25,6 @@ mod restart;
 mod takeover;
 #[cfg(test)]
 mod token;
+mod unproved;
 mod world;
+mod wrong_setting;

@@ -3,13 +3,14 @@
 use anyhow::{Result, ensure};
 use mailmesh_domain::Position;
 use mailmesh_events::mail::{MailReceived, MailboxReset, ResetReason};
+use mailmesh_sandbox::ImapQuirks;
 use mailmesh_store::account::Account;
-use mailmesh_testkit::{Running, eventually};
+use mailmesh_testkit::{RunningReplica, eventually};
 
 use crate::world::{ALICE, World, mail};
 
 /// A replica that has received mails 1 to 40.
-async fn forty() -> Result<(World, Account, Running)> {
+async fn forty() -> Result<(World, Account, RunningReplica)> {
     let world = World::new().await?;
     let account = world.account("support", |_| {}).await?;
     for number in 1..=40 {
@@ -29,7 +30,7 @@ async fn subjects(world: &World) -> Result<Vec<String>> {
 }
 
 /// Checks that mails 1 to `last` were announced, each once, and how often a reset was told.
-async fn check(world: World, replica: Running, last: u32, resets: usize) -> Result<()> {
+async fn check(world: World, replica: RunningReplica, last: u32, resets: usize) -> Result<()> {
     let mut expected: Vec<String> = (1..=last).map(|number| format!("Mail {number}")).collect();
     expected.sort_unstable();
     world.mails("support", expected.len()).await?;
@@ -83,6 +84,44 @@ async fn numbers_that_passed_the_cursor_again_hide_no_mail() -> Result<()> {
 
     let replica = world.start().await?;
     check(world, replica, 47, 1).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_given_again_under_the_same_dates_hide_no_mail() -> Result<()> {
+    let (world, account, replica) = forty().await?;
+    let quirks = ImapQuirks {
+        dates_alike: true,
+        ..ImapQuirks::default()
+    };
+    world.sandbox.mail().set_imap_quirks(ALICE, quirks)?;
+    world.deliver(mail(41))?;
+    world.recorded(&account, 41).await?;
+    replica.stop().await?;
+
+    world.sandbox.mail().rewind(ALICE, "INBOX", 36)?;
+    for number in 42..=47 {
+        world.deliver(mail(number))?;
+    }
+
+    let replica = world.start().await?;
+    world.mails("support", 47).await?;
+    world.recorded(&account, 41).await?;
+    replica.stop().await?;
+
+    // Below the newest, which is gone.
+    world.sandbox.mail().rewind(ALICE, "INBOX", 36)?;
+    for number in 48..=53 {
+        world.deliver(mail(number))?;
+    }
+    world.sandbox.mail().remove(ALICE, "INBOX", 41)?;
+    world.deliver(mail(54))?;
+
+    let replica = world.start().await?;
+    world.mails("support", 53).await?;
+    let found = subjects(&world).await?;
+    let is_found = |number: u32| found.contains(&format!("Mail {number}"));
+    assert!((1..=52).all(is_found) && is_found(54), "{found:?}");
+    world.finish(replica).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,9 @@
 //! What is done with mails on the server once they are received.
 
+use std::time::Duration;
+
 use anyhow::Result;
-use mailmesh_domain::{AccountState, AfterReceive, Clock as _, MustAct, SystemClock};
+use mailmesh_domain::{AccountState, AfterReceive, MustAct};
 use mailmesh_events::account::AccountFailing;
 use mailmesh_sandbox::Fault;
 use mailmesh_store::account::Account;
@@ -78,6 +80,27 @@ async fn refusal_that_stays_is_told_until_all_is_done() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_to_move_to_that_is_not_there_is_named() -> Result<()> {
+    let world = World::new().await?;
+    world
+        .account("support", |account| {
+            account.after_receive = AfterReceive::Move;
+            account.move_to = Some("Done & dusted".to_owned());
+        })
+        .await?;
+    world.deliver(mail(1))?;
+    let replica = world.start().await?;
+
+    let failing: AccountFailing = world.base.first_event("support").await?;
+
+    let problem = failing.problem;
+    assert_eq!(problem.must_act, MustAct::Administrator, "{problem:?}");
+    assert!(problem.action.contains("move_to"), "{problem:?}");
+    assert!(problem.action.contains("Done & dusted"), "{problem:?}");
+    world.finish(replica).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mail_that_an_earlier_owner_published_is_marked_at_once() -> Result<()> {
     let world = World::new().await?;
     let account = marking_account(&world).await?;
@@ -86,8 +109,7 @@ async fn mail_that_an_earlier_owner_published_is_marked_at_once() -> Result<()> 
     seen(&world, 1).await?;
     // The recorder waits for this row, and so publishes without recording.
     let mut lock = world.base.begin().await?;
-    let now = SystemClock.now();
-    account_status::set_proved(&mut lock, &[(account.id, now)]).await?;
+    account_status::set_proved(&mut lock, &[world.base.proof(&account, Duration::ZERO)]).await?;
     world.deliver(mail(2))?;
     world.mails("support", 2).await?;
     first.kill().await;

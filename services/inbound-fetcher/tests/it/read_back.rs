@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use mailmesh_domain::{Clock as _, Protocol, SystemClock};
+use mailmesh_domain::Protocol;
 use mailmesh_events::mail::MailReceived;
 use mailmesh_store::account::Account;
 use mailmesh_store::account_status;
-use mailmesh_testkit::{Running, eventually};
+use mailmesh_testkit::{RunningReplica, eventually};
 
 use crate::world::{ALICE, World, mail, over_each_protocol};
 
@@ -28,14 +28,13 @@ async fn world(protocol: Protocol) -> Result<World> {
 async fn publish_without_recording(
     world: &World,
     account: &Account,
-    replica: Running,
+    replica: RunningReplica,
     number: u32,
     count: usize,
 ) -> Result<Vec<MailReceived>> {
     // The recorder waits for this row.
     let mut lock = world.base.begin().await?;
-    let now = SystemClock.now();
-    account_status::set_proved(&mut lock, &[(account.id, now)]).await?;
+    account_status::set_proved(&mut lock, &[world.base.proof(account, Duration::ZERO)]).await?;
     world.deliver(mail(number))?;
     let mails = world.mails("support", count).await?;
     replica.kill().await;

@@ -1,8 +1,12 @@
 //! Servers that go away and come back.
 
+use std::ops::RangeInclusive;
+
 use anyhow::Result;
 use mailmesh_domain::Protocol;
-use mailmesh_testkit::{MeshAddress, TestFolder, TestServers, own_nats, own_postgres};
+use mailmesh_testkit::{
+    MeshAddress, RunningReplica, TestFolder, TestServers, own_nats, own_postgres,
+};
 
 use crate::world::{World, mail, over_each_protocol};
 
@@ -21,21 +25,14 @@ async fn mail_that_arrives_while_nats_is_away_is_published_afterwards(
     let world = World::at(MeshAddress::on(&nats.url(), url))
         .await?
         .with(protocol);
-    let account = world.account("support", |_| {}).await?;
-    let replica = world.start().await?;
-    world.deliver(mail(1))?;
-    world.mails("support", 1).await?;
-    world.recorded(&account, 1).await?;
 
-    nats.kill().await;
-    for number in 2..=40 {
-        world.deliver(mail(number))?;
-    }
-    nats.restart().await?;
-    world.deliver(mail(41))?;
+    let outage = async || {
+        nats.kill().await;
+        deliver(&world, 2..=40)?;
+        anyhow::Ok(nats.restart().await?)
+    };
+    let replica = receives_through(&world, outage).await?;
 
-    world.recorded(&account, 41).await?;
-    world.mails("support", 41).await?;
     world.finish(replica).await?;
     nats.stop().await;
     Ok(())
@@ -50,22 +47,41 @@ async fn mail_that_arrives_while_postgres_is_away_is_published_once(
     let world = World::at(MeshAddress::on(servers.nats_url(), postgres.url()))
         .await?
         .with(protocol);
-    let account = world.account("support", |_| {}).await?;
-    let replica = world.start().await?;
-    world.deliver(mail(1))?;
-    world.mails("support", 1).await?;
-    world.recorded(&account, 1).await?;
 
-    postgres.kill().await;
-    for number in 2..=40 {
-        world.deliver(mail(number))?;
-    }
-    postgres.restart().await?;
-    world.deliver(mail(41))?;
+    let outage = async || {
+        postgres.kill().await;
+        deliver(&world, 2..=40)?;
+        anyhow::Ok(postgres.restart().await?)
+    };
+    let replica = receives_through(&world, outage).await?;
 
-    world.recorded(&account, 41).await?;
-    world.mails("support", 41).await?;
     world.finish(replica).await?;
     postgres.stop().await;
     Ok(())
+}
+
+fn deliver(world: &World, numbers: RangeInclusive<u32>) -> Result<()> {
+    for number in numbers {
+        world.deliver(mail(number))?;
+    }
+    Ok(())
+}
+
+/// Expects each of 41 mails once: the first before the outage, the last after it, the others as the outage delivers them.
+async fn receives_through(
+    world: &World,
+    outage: impl AsyncFnOnce() -> Result<()>,
+) -> Result<RunningReplica> {
+    let account = world.account("support", |_| {}).await?;
+    let replica = world.start().await?;
+    deliver(world, 1..=1)?;
+    world.mails("support", 1).await?;
+    world.recorded(&account, 1).await?;
+
+    outage().await?;
+    deliver(world, 41..=41)?;
+
+    world.recorded(&account, 41).await?;
+    world.mails("support", 41).await?;
+    Ok(replica)
 }

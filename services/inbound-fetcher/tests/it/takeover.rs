@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 use bytes::Bytes;
-use mailmesh_domain::{AccountState, Clock as _, Protocol, SystemClock};
+use mailmesh_domain::{AccountState, Protocol};
 use mailmesh_events::account::AccountFailing;
 use mailmesh_events::mail::{MailReceived, ResetReason};
 use mailmesh_sandbox::Flags;
@@ -33,8 +33,11 @@ async fn owner_killed_between_publish_and_record_leaves_no_second_event(
     world.recorded(&account, 1).await?;
     // The recorder waits for this row, and so publishes without recording.
     let mut lock = world.base.begin().await?;
-    let now = SystemClock.now();
-    account_status::set_proved(&mut lock, &[(account.id, now)]).await?;
+    account_status::set_proved(
+        &mut lock,
+        &[world.base.proof(&account, std::time::Duration::ZERO)],
+    )
+    .await?;
     world.deliver(mail(2))?;
     world.mails("support", 2).await?;
 

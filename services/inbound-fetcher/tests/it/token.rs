@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use mailmesh_domain::{
-    AccountState, ClientConfigurationId, Clock as _, GrantId, GrantState, MustAct, Protocol,
-    SystemClock, Verdict,
+    AccountState, ClientConfigurationId, Clock as _, FailureCause, GrantId, GrantState, Protocol,
+    SystemClock,
 };
 use mailmesh_events::account::AccountSignInRequired;
 use mailmesh_events::token::TokenRefreshed;
@@ -144,8 +144,8 @@ async fn fresh_tokens_that_are_refused_too_need_a_sign_in(protocol: Protocol) ->
 /// Says that the grant cannot be refreshed until the client is accepted again.
 async fn suspend(world: &World, consent: &Consent) -> Result<()> {
     let grant = world.base.grant(consent.id).await?;
-    let verdict = Verdict::needs_administrator(MustAct::Administrator);
-    let problem = Problem::new("The client's secret is wrong.", verdict);
+    let cause = FailureCause::CertificateAuthority;
+    let problem = Problem::new("The client's secret is wrong.", cause);
     let now = SystemClock.now();
     let (state, due_at) = (GrantState::Suspended, now + Duration::hours(1));
     let mut tx = world.base.begin().await?;

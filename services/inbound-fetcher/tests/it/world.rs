@@ -13,10 +13,13 @@ use mailmesh_events::mail::{MailReceived, Origin};
 use mailmesh_inbound_fetcher::{Config, Service, Settings};
 use mailmesh_runtime::Lifecycle;
 use mailmesh_sandbox::{MailboxSettings, Sandbox};
+use mailmesh_store::ServiceRole;
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::account_status;
 use mailmesh_store::listed_mail::{self, ListingEntry};
-use mailmesh_testkit::{Freezable, MailHost, MeshAddress, MeshBase, Running, eventually, within};
+use mailmesh_testkit::{
+    Freezable, MailHost, MeshAddress, MeshBase, RunningReplica, eventually, within,
+};
 
 pub(crate) const ALICE: &str = "alice@sandbox.test";
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -101,25 +104,27 @@ impl World {
         }
     }
 
-    pub(crate) async fn start(&self) -> Result<Running> {
-        let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
+    pub(crate) async fn start(&self) -> Result<RunningReplica> {
+        let role = ServiceRole::InboundFetcher;
+        let (database, bus) = self.base.connections_of(role).await?;
         let service = build(self.config(), Connections::new(database, bus)).await?;
-        Ok(Running::start(|lifecycle| service.start(lifecycle)))
+        Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
     }
 
     /// Starts a replica that has this clock.
-    pub(crate) async fn start_at(&self, clock: Arc<dyn Clock>) -> Result<Running> {
-        let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
+    pub(crate) async fn start_at(&self, clock: Arc<dyn Clock>) -> Result<RunningReplica> {
+        let role = ServiceRole::InboundFetcher;
+        let (database, bus) = self.base.connections_of(role).await?;
         let connections = Connections::new(database, bus);
         let service = Service::build(self.config(), &connections, clock).await?;
-        Ok(Running::start(|lifecycle| service.start(lifecycle)))
+        Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
     }
 
     /// Starts a replica that can be frozen.
     pub(crate) fn start_freezable(&self) -> Freezable {
         let (config, address) = (self.config(), self.base.address.clone());
         Freezable::start(async move || {
-            let (database, bus) = address.connect().await?;
+            let (database, bus) = address.connect_as(ServiceRole::InboundFetcher).await?;
             let service = build(config, Connections::new(database, bus)).await?;
             Ok(move |lifecycle: &Lifecycle| service.start(lifecycle))
         })
@@ -265,7 +270,7 @@ impl World {
     }
 
     /// Stops a replica and makes sure that nothing is left in queues.
-    pub(crate) async fn finish(self, replica: Running) -> Result<()> {
+    pub(crate) async fn finish(self, replica: RunningReplica) -> Result<()> {
         replica.stop().await?;
         self.base.check_published().await?;
         self.sandbox.stop().await;

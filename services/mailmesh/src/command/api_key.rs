@@ -14,11 +14,11 @@ use crate::console::{block_on_with, say};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    action: Action,
+    action: ApiKeyAction,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+enum ApiKeyAction {
     /// Make a key with access to the database alone: in place of one that was lost.
     Create {
         /// What the key is for.
@@ -36,7 +36,7 @@ enum Action {
 pub(crate) fn run(arguments: &ConfigArguments, Arguments { action }: Arguments) -> ExitCode {
     let client = CommandConfig::new(arguments);
     let loader = client.loader.clone();
-    let Action::Create {
+    let ApiKeyAction::Create {
         name,
         role,
         valid_days,

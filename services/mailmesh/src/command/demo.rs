@@ -12,9 +12,9 @@ use mailmesh_runtime::{Lifecycle, OpsSettings, RuntimeSettings, TelemetrySetting
 use mailmesh_sandbox::{ClientSettings, MailboxSettings, Sandbox, Settings as SandboxSettings};
 use mailmesh_secrets::ExposeSecret;
 
-use crate::config::{Config, Given};
+use crate::config::{Config, GivenServers};
 use crate::console::{finish, say, warn};
-use crate::embedded::{self, Advice, Place, Ports, others_ended};
+use crate::embedded::{self, Advice, EmbeddedSettings, Ports, others_ended};
 
 use super::up;
 
@@ -78,12 +78,12 @@ async fn start_and_play(
     config.auth_callback.listen = ([127, 0, 0, 1], port).into();
     config.admin.listen = ([127, 0, 0, 1], 0).into();
     // The demo is the same whatever the environment says.
-    let place = Place {
+    let place = EmbeddedSettings {
         folder,
         ports: Ports::default(),
         servers: &arguments.servers,
     };
-    let running = up::start(place, &Given::default(), config, &lifecycle).await?;
+    let running = up::start(place, &GivenServers::default(), config, &lifecycle).await?;
     say(format!(
         "   NATS        {}",
         running.nats_url.expose_secret()

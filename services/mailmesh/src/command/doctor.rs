@@ -1,27 +1,33 @@
 mod account;
+mod client;
+mod keys;
+mod nats;
+mod public;
 
-use std::io::ErrorKind;
+use std::cell::Cell;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use mailmesh_bus::{Bus, ForeignStream};
-use mailmesh_domain::{Clock, ErrorChain, ReplicaId, SystemClock};
+use mailmesh_domain::{Clock, ErrorChain, MustAct, ReplicaId, SystemClock};
+use mailmesh_events::Problem;
 use mailmesh_runtime::Unavailable;
-use mailmesh_secrets::KeysError;
 use mailmesh_store::{Database, MigrationState, replica};
 
 use crate::ConfigArguments;
 use crate::config::{CommandConfig, Config};
-use crate::console::{block_on_with, say};
+use crate::console::{block_on_with, say, visible};
 
 const LARGEST_CLOCK_DIFFERENCE: time::Duration = time::Duration::seconds(5);
+
+/// What is wrong, and what to do about it.
+type Trouble = (String, String);
 
 /// Result of one check.
 #[derive(Debug)]
 pub(crate) struct Finding {
     what: String,
     /// What is wrong and what to do; none if the check passed.
-    problem: Option<(String, String)>,
+    problem: Option<Trouble>,
 }
 
 impl Finding {
@@ -43,12 +49,13 @@ impl Finding {
         }
     }
 
+    // Servers word problems, and a terminal must not obey them.
     fn show(&self) {
         match &self.problem {
-            None => say(format!("ok    {}", self.what)),
+            None => say(visible(&format!("ok    {}", self.what))),
             Some((problem, action)) => {
-                say(format!("BAD   {}: {problem}", self.what));
-                say(format!("      → {action}"));
+                say(visible(&format!("BAD   {}: {problem}", self.what)));
+                say(visible(&format!("      → {action}")));
             }
         }
     }
@@ -57,17 +64,18 @@ impl Finding {
 /// Prints each finding when it is known: a server that does not answer hides no other for its time limit.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    bad: usize,
+    bad: Cell<usize>,
 }
 
 impl Report {
-    pub(crate) fn tell(&mut self, finding: &Finding) {
+    pub(crate) fn tell(&self, finding: &Finding) {
         finding.show();
-        self.bad += usize::from(finding.problem.is_some());
+        let bad = self.bad.get() + usize::from(finding.problem.is_some());
+        self.bad.set(bad);
     }
 
     fn into_result(self) -> anyhow::Result<()> {
-        match self.bad {
+        match self.bad.get() {
             0 => Ok(()),
             1 => Err(anyhow!("1 finding needs somebody")),
             count => Err(anyhow!("{count} findings need somebody")),
@@ -75,108 +83,53 @@ impl Report {
     }
 }
 
+/// Formats a problem: its code, what to do, who must do it, and `link` in between.
+fn told(problem: &Problem, link: &str) -> Trouble {
+    let who = match problem.must_act {
+        MustAct::Nobody => "",
+        MustAct::MailboxOwner => " Who must act: the mailbox's owner.",
+        MustAct::Administrator => " Who must act: this mesh's administrator.",
+        MustAct::TenantAdministrator => {
+            " Who must act: the administrator of the provider's tenant."
+        }
+    };
+    (
+        problem.what_with_code(),
+        format!("{}{link}{who}", problem.action),
+    )
+}
+
 pub(crate) fn run(config: &ConfigArguments) -> ExitCode {
     let client = CommandConfig::new(config);
     let loader = client.loader.clone();
     let work = async move {
         let config: Config = loader.load()?;
-        let mut report = Report::default();
-        report.tell(&keys(&config));
-        report.tell(&public(&config));
-        nats(&config, &mut report).await;
-        let Some(database) = database(&config, &mut report).await else {
-            say("Accounts are not checked while Postgres does not answer.");
+        let report = Report::default();
+        let keys = keys::read(&config, &report);
+        nats::examine(&config.nats, &report).await;
+        let database = database(&config, &report).await;
+        report.tell(&public::examine(&config, database.as_ref()).await);
+        let Some(database) = database else {
+            say(
+                "Client configurations and accounts are not checked while Postgres does not answer.",
+            );
             return report
                 .into_result()
                 .map_err(|told| Unavailable::new(told).into());
         };
-        account::examine(&config, &database, &mut report).await;
+        if let Some(keys) = &keys {
+            report.tell(&keys::open_stored(&database, keys).await);
+        }
+        tokio::join!(
+            client::examine(&config, &database, &report),
+            account::examine(&config, &database, &report),
+        );
         report.into_result()
     };
     block_on_with(work, client.advice())
 }
 
-fn keys(config: &Config) -> Finding {
-    let what = "the keys that open secrets";
-    match config.keys.opening_keys() {
-        Ok(_) => Finding::well(what),
-        Err(error) => Finding::bad(what, ErrorChain(&error).to_string(), keys_action(&error)),
-    }
-}
-
-/// Nothing here proposes new keys where some have been in use: they open nothing that is stored.
-fn keys_action(error: &KeysError) -> &'static str {
-    match error {
-        KeysError::Missing { .. } => {
-            "Name the key file of the services in keys.opening_key_file; for a new mesh `mailmesh keys` makes one."
-        }
-        KeysError::Read { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-            "Call this as the user who runs the services, or as root."
-        }
-        KeysError::Read { .. } => "Name the key file that the services use.",
-        KeysError::Content { .. } => "Restore the key file from its copy.",
-    }
-}
-
-fn public(config: &Config) -> Finding {
-    let what = "the public URL";
-    let Some(public) = &config.public else {
-        return Finding::well(format!(
-            "{what}: not set, so sign-ins come back to localhost"
-        ));
-    };
-    let url = &public.url;
-    let is_local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
-    if url.scheme() == "https" || is_local {
-        return Finding::well(format!("{what}; register {}", public.redirect_uri()));
-    }
-    Finding::bad(
-        what,
-        format!("{url} is not https, and providers refuse that"),
-        "Put auth-callback behind TLS and set public.url to its https address.",
-    )
-}
-
-async fn nats(config: &Config, report: &mut Report) {
-    let what = format!("NATS at {}", config.nats.shown_url());
-    let checked = async {
-        let bus = Bus::connect(&config.nats).await?;
-        bus.check().await?;
-        bus.ensure_streams().await?;
-        Ok(bus.foreign_streams().await?)
-    };
-    let foreign: anyhow::Result<Vec<ForeignStream>> = checked.await;
-    match foreign {
-        Ok(streams) => {
-            report.tell(&Finding::well(format!("{what}, with its streams")));
-            for stream in &streams {
-                report.tell(&foreign_stream(stream));
-            }
-        }
-        Err(error) => report.tell(&Finding::bad(
-            what,
-            format!("{error:#}"),
-            "Start nats-server 2.12 or newer with JetStream (nats-server -js), or set nats.url.",
-        )),
-    }
-}
-
-fn foreign_stream(stream: &ForeignStream) -> Finding {
-    Finding::bad(
-        format!("the stream {}", stream.name),
-        format!(
-            "listens to {} and misses most of them: what is repeated there can be heard, but not stored again",
-            stream.events.join(", ")
-        ),
-        format!(
-            "Give it the stream EVENTS as its source instead of these subjects \
-             (nats stream add {} --source EVENTS), or read EVENTS with a durable consumer.",
-            stream.name
-        ),
-    )
-}
-
-async fn database(config: &Config, report: &mut Report) -> Option<Database> {
+async fn database(config: &Config, report: &Report) -> Option<Database> {
     match connect(config).await {
         Ok(database) => {
             report.tell(&shape(&database).await);

@@ -2,10 +2,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use mailmesh_runtime::ConfigError;
 use mailmesh_secrets::{ExposeSecret, KeySettings, OpeningKeys, SecretString};
+use mailmesh_store::{Database, MigrationState, PostgresSettings};
 
 use crate::console::{finish, say};
 use crate::credentials::{make_folder, write_file};
+use crate::key_check;
 
 /// Where the keys go.
 #[derive(Debug, clap::Args)]
@@ -74,16 +77,52 @@ fn files(folder: &Path) -> Files {
     }
 }
 
-/// Makes the keys of a data folder unless it has some, and returns where they are.
-pub(crate) fn ensure(folder: &Path) -> anyhow::Result<KeySettings> {
+/// Returns where the keys of a data folder are, or will be.
+pub(crate) fn settings(folder: &Path) -> KeySettings {
     let files = files(folder);
-    if !files.opening.exists() {
-        write(&files, &OpeningKeys::generate()?)?;
-    }
-    Ok(KeySettings {
+    KeySettings {
         opening_key_file: Some(files.opening),
         sealing_key_file: Some(files.sealing),
-    })
+    }
+}
+
+/// Makes the keys of a data folder unless it has some. New ones open nothing that is stored, so where secrets are stored
+/// they are made only by a command of their own.
+pub(crate) async fn ensure(folder: &Path, postgres: &PostgresSettings) -> anyhow::Result<()> {
+    let files = files(folder);
+    if files.opening.exists() {
+        if !files.sealing.exists() {
+            write(&files, &read(&files)?)?;
+        }
+        let fitting = settings(folder).check_pair();
+        return Ok(fitting.map_err(|error| ConfigError::invalid("keys", error))?);
+    }
+    let database = Database::connect(&postgres.resolve()?).await?;
+    if let MigrationState::Behind(_) = database.migration_state().await? {
+        // The services refuse it in the next step.
+        return Ok(());
+    }
+    let is_stored = key_check::is_any_stored(&database).await;
+    database.close().await;
+    if is_stored? {
+        let lost = KeysLost {
+            file: files.opening,
+            folder: folder.to_owned(),
+        };
+        return Err(ConfigError::invalid("keys", lost).into());
+    }
+    write(&files, &OpeningKeys::generate()?)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} is missing, and the database holds secrets that only its keys open: restore the file from its copy. If it is lost for good, \
+     `mailmesh keys --out {}` makes new keys; then every client secret and password must be stored again and every mailbox signed in again",
+    file.display(), folder.display()
+)]
+struct KeysLost {
+    file: PathBuf,
+    folder: PathBuf,
 }
 
 fn write(files: &Files, keys: &OpeningKeys) -> anyhow::Result<()> {

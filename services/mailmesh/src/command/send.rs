@@ -1,19 +1,26 @@
+mod outcome;
+
 use std::io::Read;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Context;
-use mailmesh_bus::Outgoing;
+use anyhow::{Context, bail};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use mailmesh_bus::{Bus, Hint, Outgoing};
 use mailmesh_domain::Key;
 use mailmesh_events::mail::SendMail;
 use mailmesh_events::{AddressInput, Headers, decode_command};
-use mailmesh_mail::message::Mailbox;
+use mailmesh_mail::message::NamedAddress;
 use mailmesh_runtime::ConfigError;
 use serde_json::json;
 
 use crate::ConfigArguments;
 use crate::config::{CommandConfig, Config};
-use crate::console::{block_on_with, say};
+use crate::console::{block_on_with, say, visible};
+use crate::event_stream::subscribe_to_all;
 use crate::mesh::connect_bus;
+use outcome::{Outcome, Watched};
 
 /// The mail; or `--file` with the JSON body of `mail.send`.
 #[derive(Debug, clap::Args)]
@@ -36,6 +43,9 @@ pub(crate) struct Arguments {
     /// A file with the JSON body; `-` reads standard input.
     #[arg(long, conflicts_with_all = ["to", "text"])]
     file: Option<String>,
+    /// Seconds to wait for what becomes of the mail; 0 returns as soon as it is stored.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    wait: u64,
 }
 
 pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
@@ -43,8 +53,13 @@ pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
     let loader = client.loader.clone();
     let work = async move {
         let config: Config = loader.load()?;
-        let payload = payload(&arguments)?;
+        let (payload, account) = payload(&arguments)?;
         let bus = connect_bus(&config).await?;
+        // Before the mail is published, since its outcome may come before the answer of the stream.
+        let events = match arguments.wait {
+            0 => stream::empty().boxed(),
+            _ => listen(&bus, account.as_ref()).await?,
+        };
         let published = bus
             .publish(Outgoing {
                 subject: "mail.send".to_owned(),
@@ -54,16 +69,58 @@ pub(crate) fn run(config: &ConfigArguments, arguments: Arguments) -> ExitCode {
             })
             .await
             .context("the mail was not stored")?;
-        say(format!(
-            "stored in MAIL_SEND as message {}; what becomes of it: mailmesh tail",
-            published.sequence
-        ));
-        Ok(())
+        let sequence = published.sequence;
+        say(format!("stored in MAIL_SEND as message {sequence}"));
+        match arguments.wait {
+            0 => Ok(()),
+            seconds => wait(events, sequence, Duration::from_secs(seconds)).await,
+        }
     };
     block_on_with(work, client.advice())
 }
 
-fn payload(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
+/// Listens to the outcomes of one account's mails: a user of NATS may be allowed no others.
+async fn listen(bus: &Bus, account: Option<&Key>) -> anyhow::Result<BoxStream<'static, Hint>> {
+    let account = account.map_or("*", Key::as_str);
+    let subjects = outcome::EVENTS.map(|event| format!("{event}.{account}"));
+    Ok(subscribe_to_all(bus, subjects).await?)
+}
+
+async fn wait(
+    mut events: BoxStream<'static, Hint>,
+    sequence: u64,
+    limit: Duration,
+) -> anyhow::Result<()> {
+    let mut watched = Watched {
+        sequence,
+        first: None,
+    };
+    let outcome = tokio::time::timeout(limit, async {
+        while let Some(event) = events.next().await {
+            match watched.read(&event) {
+                Some(Outcome::Sent(text)) => {
+                    say(visible(&text));
+                    return Ok(());
+                }
+                Some(Outcome::NotSent(text)) => bail!(visible(&text)),
+                Some(Outcome::Pending(text)) => say(visible(&text)),
+                None => {}
+            }
+        }
+        bail!(
+            "NATS closed the connection; the mail is stored, and mailmesh tail shows what becomes of it"
+        )
+    });
+    outcome.await.unwrap_or_else(|_| {
+        bail!(
+            "what becomes of the mail is not known after {} s: it is stored and goes out once it can, so do not send it again; GET /v1/outbox and the admin page show where it stands",
+            limit.as_secs()
+        )
+    })
+}
+
+/// Returns the body of `mail.send` and the account that it names.
+fn payload(arguments: &Arguments) -> anyhow::Result<(Vec<u8>, Option<Key>)> {
     let payload = match arguments.file.as_deref() {
         Some("-") => {
             let mut text = Vec::new();
@@ -88,12 +145,12 @@ fn payload(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
             serde_json::to_vec(&mail)?
         }
     };
-    check(&payload)?;
-    Ok(payload)
+    let account = check(&payload)?;
+    Ok((payload, account))
 }
 
 /// So that a mistake is shown at once and not by `mail.rejected` a moment later.
-fn check(payload: &[u8]) -> Result<(), ConfigError> {
+fn check(payload: &[u8]) -> Result<Option<Key>, ConfigError> {
     let read = decode_command::<SendMail>(&Headers::new(), payload).map_err(|error| {
         let field = Some(error.field()).filter(|field| !field.is_empty());
         let field = field.unwrap_or("the body").to_owned();
@@ -109,10 +166,10 @@ fn check(payload: &[u8]) -> Result<(), ConfigError> {
     for (field, list) in lists {
         for (index, entry) in list.0.iter().enumerate() {
             if let AddressInput::Text(text) = entry {
-                Mailbox::parse_list(text)
+                NamedAddress::parse_list(text)
                     .map_err(|error| ConfigError::invalid(&format!("{field}[{index}]"), error))?;
             }
         }
     }
-    Ok(())
+    Ok(mail.account)
 }

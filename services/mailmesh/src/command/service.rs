@@ -6,7 +6,7 @@ use mailmesh_secrets::ExposeSecret;
 use crate::ConfigArguments;
 use crate::config::{Config, loader};
 use crate::console::say;
-use crate::mesh::{self, Started};
+use crate::mesh::{self, StartReport};
 
 pub(crate) use crate::mesh::Kind;
 
@@ -18,7 +18,7 @@ pub(crate) fn run(kind: Kind, arguments: &ConfigArguments) -> ExitCode {
         |config: &Config| config.check(&[kind]),
         async move |config: Config, lifecycle: Lifecycle| {
             let connections = mesh::connect(config.postgres()?, &config, &lifecycle).await?;
-            let Started { first_key, .. } =
+            let StartReport { first_key, .. } =
                 mesh::start(kind, &config, &connections, &lifecycle).await?;
             if let Some(key) = first_key {
                 say(format!(

@@ -3,16 +3,15 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use mailmesh_embedded::{DataFolder, EmbeddedError};
-use mailmesh_oauth::PublicSettings;
-use mailmesh_runtime::{ConfigError, Lifecycle, RuntimeSettings, Unavailable};
+use mailmesh_runtime::{ConfigError, ConfigFaults, Lifecycle, RuntimeSettings, Unavailable};
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use mailmesh_store::Database;
 
 use crate::ConfigArguments;
-use crate::config::{CONNECTION_FILE, Config, DATA_FOLDER, Given, loader};
+use crate::config::{CONNECTION_FILE, Config, DATA_FOLDER, GivenServers, loader};
 use crate::console::{finish, finish_with, say};
 use crate::credentials::write_file;
-use crate::embedded::{self, Advice, Place, Ports};
+use crate::embedded::{self, Advice, EmbeddedSettings, Ports};
 use crate::mesh::{self, Kind};
 use crate::service_logins::ServiceLogins;
 
@@ -45,7 +44,7 @@ pub(crate) struct RunningMesh {
 }
 
 pub(crate) fn run(arguments: &ConfigArguments, up: &Arguments) -> ExitCode {
-    let Settings {
+    let UpSettings {
         runtime,
         config,
         given,
@@ -59,7 +58,7 @@ pub(crate) fn run(arguments: &ConfigArguments, up: &Arguments) -> ExitCode {
         Err(error) => return refuse(error),
     };
     let advice = Advice::new(true);
-    let place = Place {
+    let place = EmbeddedSettings {
         folder: folder.path(),
         ports: Ports {
             nats: up.nats_port,
@@ -77,25 +76,32 @@ pub(crate) fn run(arguments: &ConfigArguments, up: &Arguments) -> ExitCode {
     code
 }
 
-struct Settings {
+struct UpSettings {
     runtime: RuntimeSettings,
     config: Config,
-    given: Given,
+    given: GivenServers,
 }
 
-fn settings(arguments: &ConfigArguments) -> Result<Settings, ConfigError> {
+fn settings(arguments: &ConfigArguments) -> Result<UpSettings, ConfigError> {
     let loader = loader(arguments);
-    let settings = Settings {
-        runtime: loader.load()?,
-        config: loader.load()?,
-        given: loader.load()?,
-    };
-    settings.config.check_values(&Kind::ALL)?;
-    if !settings.config.has_no_keys() {
-        settings.config.opening_keys()?;
-        settings.config.sealing_key()?;
+    let mut faults = ConfigFaults::default();
+    let runtime = faults.note(loader.load());
+    let config: Option<Config> = faults.note(loader.load());
+    let given = faults.note(loader.load());
+    if let Some(config) = &config {
+        faults.note(config.check_values(&Kind::ALL));
+        if !config.has_no_keys() {
+            faults.note(config.opening_keys());
+            faults.note(config.sealing_key());
+            faults.note(config.check_key_pair());
+        }
     }
-    Ok(settings)
+    let ((runtime, config), given) = faults.finish(runtime.zip(config).zip(given))?;
+    Ok(UpSettings {
+        runtime,
+        config,
+        given,
+    })
 }
 
 fn refuse(error: EmbeddedError) -> ExitCode {
@@ -110,18 +116,19 @@ fn refuse(error: EmbeddedError) -> ExitCode {
 /// Starts servers and services in this process. The folder's path is absolute, so that what other
 /// commands read holds wherever they are called.
 pub(crate) async fn start(
-    place: Place<'_>,
-    given: &Given,
+    place: EmbeddedSettings<'_>,
+    given: &GivenServers,
     mut config: Config,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<RunningMesh> {
     let folder = place.folder;
-    if config.has_no_keys() {
-        config.keys = keys::ensure(&folder.join("keys"))?;
+    let own_keys = config.has_no_keys().then(|| folder.join("keys"));
+    if let Some(folder) = &own_keys {
+        config.keys = keys::settings(folder);
     }
     let public = match &config.public {
         Some(public) => public.clone(),
-        None => default_public(&config)?,
+        None => config.local_public()?,
     };
     let redirect_uri = public.redirect_uri().to_string();
     config.public = Some(public);
@@ -138,6 +145,9 @@ pub(crate) async fn start(
         )),
         None => None,
     };
+    if let Some(folder) = &own_keys {
+        keys::ensure(folder, config.postgres()?).await?;
+    }
     let settings_of = |kind: Kind| {
         let (logins, port) = logins.as_ref()?;
         logins.settings(kind, *port)
@@ -193,14 +203,6 @@ fn write_connection(folder: &Path, config: &Config) -> anyhow::Result<()> {
         section("public", &[("url", public.url.as_str())]);
     }
     write_file(&folder.join(CONNECTION_FILE), 0o600, &text)
-}
-
-fn default_public(config: &Config) -> anyhow::Result<PublicSettings> {
-    let url = format!("http://localhost:{}", config.auth_callback.listen.port());
-    Ok(PublicSettings {
-        url: url.parse()?,
-        redirect_path: "/oauth/callback".to_owned(),
-    })
 }
 
 fn introduce(running: &RunningMesh) {

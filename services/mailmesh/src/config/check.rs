@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use mailmesh_oauth::PublicSettings;
-use mailmesh_runtime::ConfigError;
+use mailmesh_runtime::{ConfigError, ConfigFaults};
 use mailmesh_secrets::{KeysError, OpeningKeys, SealingKey};
 use mailmesh_store::PostgresSettings;
 
@@ -11,44 +11,46 @@ use super::Config;
 use crate::mesh::Kind;
 
 impl Config {
-    /// Checks what a process of these services takes.
+    /// Checks what a process of these services takes. The error tells all that is wrong.
     pub(crate) fn check(&self, kinds: &[Kind]) -> Result<(), ConfigError> {
-        self.check_values(kinds)?;
-        self.postgres()?;
+        let mut faults = ConfigFaults::default();
+        faults.note(self.check_values(kinds));
+        faults.note(self.postgres());
         for kind in kinds {
             if *kind == Kind::Admin {
-                self.sealing_key()?;
+                faults.note(self.sealing_key());
             } else {
-                self.opening_keys()?;
+                faults.note(self.opening_keys());
             }
             if matches!(kind, Kind::Admin | Kind::AuthCallback | Kind::TokenRefresh) {
-                self.public()?;
+                faults.note(self.public());
             }
         }
-        Ok(())
+        faults.finish(Some(()))
     }
 
     /// Checks the settings that are set; the missing ones are filled in by `up`, or not needed by the command.
     pub(crate) fn check_values(&self, kinds: &[Kind]) -> Result<(), ConfigError> {
-        of_section("nats", self.nats.validate())?;
-        of_section("connects", self.connects.validate())?;
-        self.check_public()?;
+        let mut faults = ConfigFaults::default();
+        faults.note(of_section("nats", self.nats.validate()));
+        faults.note(of_section("connects", self.connects.validate()));
+        faults.note(self.check_public());
         if let Some(postgres) = &self.postgres {
-            of_keys("postgres", postgres.resolve())?;
+            faults.note(of_keys("postgres", postgres.resolve()));
         }
         for kind in kinds {
-            match kind {
-                Kind::TokenRefresh => of_section("token_refresh", self.token_refresh.validate())?,
-                Kind::InboundFetcher => {
-                    of_section("inbound_fetcher", self.inbound_fetcher.validate())?;
-                }
-                Kind::OutboundSender => {
-                    of_section("outbound_sender", self.outbound_sender.validate())?;
-                }
-                Kind::Admin | Kind::AuthCallback => {}
-            }
+            faults.note(self.check_section(*kind));
         }
-        Ok(())
+        faults.finish(Some(()))
+    }
+
+    fn check_section(&self, kind: Kind) -> Result<(), ConfigError> {
+        match kind {
+            Kind::TokenRefresh => of_section("token_refresh", self.token_refresh.validate()),
+            Kind::InboundFetcher => of_section("inbound_fetcher", self.inbound_fetcher.validate()),
+            Kind::OutboundSender => of_section("outbound_sender", self.outbound_sender.validate()),
+            Kind::Admin | Kind::AuthCallback => Ok(()),
+        }
     }
 
     pub(crate) fn postgres(&self) -> Result<&PostgresSettings, ConfigError> {
@@ -58,6 +60,15 @@ impl Config {
     }
 
     /// Returns the address at which browsers reach auth-callback.
+    /// Returns how browsers on this machine reach `auth-callback`, for a mesh without a public URL.
+    pub(crate) fn local_public(&self) -> anyhow::Result<PublicSettings> {
+        let url = format!("http://localhost:{}", self.auth_callback.listen.port());
+        Ok(PublicSettings {
+            url: url.parse()?,
+            redirect_path: "/oauth/callback".to_owned(),
+        })
+    }
+
     pub(crate) fn public(&self) -> Result<&PublicSettings, ConfigError> {
         self.check_public()?;
         self.public.as_ref().ok_or_else(|| missing("public.url"))
@@ -81,6 +92,11 @@ impl Config {
 
     pub(crate) fn opening_keys(&self) -> Result<OpeningKeys, ConfigError> {
         of_keys("keys", self.keys.opening_keys())
+    }
+
+    /// Checks that what admin seals can be opened, where this process has both keys.
+    pub(crate) fn check_key_pair(&self) -> Result<(), ConfigError> {
+        of_keys("keys", self.keys.check_pair())
     }
 
     pub(crate) fn sealing_key(&self) -> Result<SealingKey, ConfigError> {

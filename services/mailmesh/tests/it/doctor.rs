@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use mailmesh_domain::{
-    AccountState, Clock, GrantId, GrantState, Key, MustAct, Protocol, SystemClock, Verdict,
+    AccountState, Clock as _, FailureCause, GrantId, GrantState, Key, Protocol, SystemClock,
 };
 use mailmesh_events::Problem;
-use mailmesh_secrets::ExposeSecret;
+use mailmesh_secrets::{ExposeSecret, OpeningKeys};
 use mailmesh_store::account::Account;
 use mailmesh_store::account_status;
 use mailmesh_store::grant::{self, Grant};
@@ -74,30 +74,34 @@ impl World {
     }
 
     async fn doctor(&self) -> anyhow::Result<String> {
-        let folder = Folder::new("doctor");
-        let keys = self.base.keys.to_file_text()?;
-        self.doctor_with(&folder.write("opening.key", keys.expose_secret()))
-            .await
+        doctor(&self.base).await
     }
+}
 
-    async fn doctor_with(&self, key_file: &str) -> anyhow::Result<String> {
-        let address = &self.base.address;
-        let ended = run(
-            &["doctor"],
-            &[
-                ("MAILMESH_NATS__URL", &address.bus.url),
-                ("MAILMESH_NATS__PREFIX", self.base.prefix()),
-                (
-                    "MAILMESH_POSTGRES__URL",
-                    address.postgres_url.expose_secret(),
-                ),
-                ("MAILMESH_KEYS__OPENING_KEY_FILE", key_file),
-            ],
-        )
-        .await;
-        anyhow::ensure!(ended.code == Some(1), "{}", ended.output);
-        Ok(ended.output)
-    }
+/// Runs `mailmesh doctor` over a mesh with something to find.
+pub(crate) async fn doctor(base: &MeshBase) -> anyhow::Result<String> {
+    let folder = Folder::new("doctor");
+    let keys = base.keys.to_file_text()?;
+    doctor_with(base, &folder.write("opening.key", keys.expose_secret())).await
+}
+
+async fn doctor_with(base: &MeshBase, key_file: &str) -> anyhow::Result<String> {
+    let address = &base.address;
+    let ended = run(
+        &["doctor"],
+        &[
+            ("MAILMESH_NATS__URL", &address.bus.url),
+            ("MAILMESH_NATS__PREFIX", base.prefix()),
+            (
+                "MAILMESH_POSTGRES__URL",
+                address.postgres_url.expose_secret(),
+            ),
+            ("MAILMESH_KEYS__OPENING_KEY_FILE", key_file),
+        ],
+    )
+    .await;
+    anyhow::ensure!(ended.code == Some(1), "{}", ended.output);
+    Ok(ended.output)
 }
 
 fn expire(grant: &mut Grant) {
@@ -120,13 +124,12 @@ fn said<'a>(output: &'a str, key: &str) -> Vec<&'a str> {
 #[tokio::test]
 async fn a_stored_refusal_is_told_with_who_must_act() {
     let world = World::new().await.unwrap();
-    let problem = Problem::new("The provider refuses the grant.", Verdict::needs_sign_in())
+    let problem = Problem::new("The provider refuses the grant.", FailureCause::GrantDead)
         .with_code(Some("invalid_grant".to_owned()));
     let refused = world.refused("refused", GrantState::SignInRequired, &problem);
     refused.await.unwrap();
     let account = world.account("failing", |_| {}).await.unwrap();
-    let verdict = Verdict::needs_administrator(MustAct::TenantAdministrator);
-    let problem = Problem::new("IMAP is turned off", verdict);
+    let problem = Problem::new("IMAP is turned off", FailureCause::TenantForbids);
     world.fail(&account, &problem).await.unwrap();
 
     let output = world.doctor().await.unwrap();
@@ -135,7 +138,7 @@ async fn a_stored_refusal_is_told_with_who_must_act() {
         said(&output, "refused"),
         [
             "The provider refuses the grant (invalid_grant)",
-            "→ Sign in again for this account. POST /v1/accounts/refused/sign-in makes the link. Who must act: the mailbox's owner.",
+            "→ Sign in again for this mailbox: the provider no longer accepts the earlier sign-in. POST /v1/accounts/refused/sign-in makes the link. Who must act: the mailbox's owner.",
         ],
         "{output}"
     );
@@ -176,10 +179,10 @@ async fn a_silent_server_keeps_no_other_account_waiting() {
 async fn a_key_file_that_is_not_there_is_no_reason_to_make_another() {
     let world = World::new().await.unwrap();
     let account = world.account("failing", |_| {}).await.unwrap();
-    let problem = Problem::new("IMAP is turned off", Verdict::transient());
+    let problem = Problem::new("IMAP is turned off", FailureCause::Transient);
     world.fail(&account, &problem).await.unwrap();
 
-    let output = world.doctor_with("/nowhere/opening.key").await;
+    let output = doctor_with(&world.base, "/nowhere/opening.key").await;
 
     let output = output.unwrap();
     assert!(
@@ -195,14 +198,34 @@ async fn a_key_file_that_is_not_there_is_no_reason_to_make_another() {
 }
 
 #[tokio::test]
+async fn keys_that_open_nothing_stored_are_a_finding() {
+    let world = World::new().await.unwrap();
+    world.account("support", |_| {}).await.unwrap();
+    let others = OpeningKeys::generate().unwrap();
+    let folder = Folder::new("doctor");
+    let text = others.to_file_text().unwrap();
+    let file = folder.write("opening.key", text.expose_secret());
+
+    let output = doctor_with(&world.base, &file).await.unwrap();
+
+    let lacked = world.base.keys.key_ids()[0];
+    let told = format!("do not open: the key file lacks the keys {lacked}");
+    assert!(output.contains(&told), "{output}");
+    assert!(output.contains("→ Restore the key file"), "{output}");
+    let account = said(&output, "support");
+    assert!(account[0].contains(&lacked.to_string()), "{output}");
+}
+
+#[tokio::test]
 async fn an_account_that_the_services_read_needs_nobody_if_one_more_sign_in_fails() {
     let world = World::new().await.unwrap();
     world.base.beat_services().await.unwrap();
     for (key, proved_before) in [("watched", 1), ("silent", 3_600)] {
         let account = world.account(key, |_| {}).await.unwrap();
-        let proved_at = SystemClock.now() - Duration::from_secs(proved_before);
         let mut tx = world.base.begin().await.unwrap();
-        let proved = [(account.id, proved_at)];
+        let proved = [world
+            .base
+            .proof(&account, Duration::from_secs(proved_before))];
         account_status::set_proved(&mut tx, &proved).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -219,7 +242,7 @@ async fn an_account_that_the_services_read_needs_nobody_if_one_more_sign_in_fail
 async fn an_expired_token_blames_no_mailbox_owner() {
     let world = World::new().await.unwrap();
     world.account("late", expire).await.unwrap();
-    let problem = Problem::new("The provider answers 503", Verdict::transient());
+    let problem = Problem::new("The provider answers 503", FailureCause::Transient);
     let unlucky = world.refused("unlucky", GrantState::Active, &problem);
     unlucky.await.unwrap();
 

@@ -90,7 +90,13 @@ async fn nats_of_up_is_for_its_services_and_for_whom_the_printed_address_was_giv
         "mail.json",
         r#"{"account":"a","to":"a@example.com","text":"x"}"#,
     );
-    let sent = run(&["send", "--config", connection, "--file", &body], &[]).await;
+    let sent = run(
+        &[
+            "send", "--config", connection, "--file", &body, "--wait", "0",
+        ],
+        &[],
+    )
+    .await;
     assert_eq!(sent.code, Some(0), "{}", sent.output);
     let checked = run(&["doctor", "--config", connection], &[]).await;
     assert_eq!(checked.code, Some(0), "{}", checked.output);
@@ -108,8 +114,11 @@ async fn an_older_data_folder_gets_passwords_and_keeps_its_ports() {
     let (_, address) = printed.rsplit_once('@').unwrap();
     assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
 
-    // A folder of an earlier release has no passwords: it gets new ones, and keeps its ports.
+    // A folder of an earlier release has no passwords: it gets new ones, and keeps its ports. Its NATS had one account for all.
     std::fs::remove_dir_all(data.join("credentials")).unwrap();
+    let accounts = data.join("nats/jetstream/jetstream");
+    let (global, mesh) = (accounts.join("$G"), accounts.join("MESH"));
+    std::fs::rename(&mesh, &global).unwrap();
     let up = Up::start(&data, &log, Ports::free()).await;
     let anew = up.line("NATS");
     assert!(anew.ends_with(&format!("@{address}")), "{anew}");
@@ -117,6 +126,7 @@ async fn an_older_data_folder_gets_passwords_and_keeps_its_ports() {
     let old = Bus::connect(&settings(printed.clone())).await;
     assert!(matches!(old, Err(BusError::SignIn { .. })), "{old:?}");
     Bus::connect(&settings(anew)).await.unwrap();
+    assert!(!global.exists() && mesh.join("streams/EVENTS").exists());
     assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
     let passwords = std::fs::read_dir(data.join("credentials")).unwrap();
     for file in passwords.map(|entry| entry.unwrap().path()) {

@@ -9,6 +9,9 @@ mod config;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod doctor_client;
+mod doctor_nats;
+#[cfg(test)]
 mod first_contact;
 #[cfg(test)]
 mod keys;

@@ -29,7 +29,7 @@ async fn reseal(base: &MeshBase, keys: &OpeningKeys) -> Ended {
 async fn fill(base: &MeshBase) -> anyhow::Result<GrantId> {
     let row = base.client_row("client")?;
     let client = ClientConfiguration {
-        client_secret: Some(base.seal_client_secret(row.id, "client secret")?),
+        client_secret: base.seal_client_secret(row.id, "client secret")?,
         ..row
     };
     base.insert_client(&client).await?;
@@ -74,11 +74,13 @@ async fn stored(
     ];
     for client in clients {
         let context = ClientConfiguration::secret_context(client.id);
-        all.push((client.client_secret, context, "client secret"));
+        let found = client_configuration::find(&mut tx, client.id).await?;
+        let secret = found.and_then(|found| found.client_secret.sealed().cloned());
+        all.push((secret, context, "client secret"));
     }
     for account in accounts {
         let context = Account::password_context(account.id);
-        all.push((account.password, context, "password"));
+        all.push((account.password.sealed().cloned(), context, "password"));
     }
     Ok(all)
 }

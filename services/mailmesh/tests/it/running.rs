@@ -29,6 +29,16 @@ impl Ports {
             callback: free_port(),
         }
     }
+
+    /// Returns the variables that set them.
+    pub(crate) fn settings(self) -> [(&'static str, String); 3] {
+        [
+            ("MAILMESH_ADMIN__LISTEN", self.admin),
+            ("MAILMESH_AUTH_CALLBACK__LISTEN", self.callback),
+            ("MAILMESH_OPS__LISTEN", 0),
+        ]
+        .map(|(name, port)| (name, format!("127.0.0.1:{port}")))
+    }
 }
 
 impl Up {
@@ -38,12 +48,8 @@ impl Up {
 
     /// With further arguments.
     pub(crate) async fn start_with(data: &Path, log: &Path, ports: Ports, more: &[&OsStr]) -> Self {
-        let variables = [
-            ("MAILMESH_ADMIN__LISTEN", ports.admin),
-            ("MAILMESH_AUTH_CALLBACK__LISTEN", ports.callback),
-            ("MAILMESH_OPS__LISTEN", 0),
-        ];
-        let variables = variables.map(|(name, port)| format!("{name}=127.0.0.1:{port}"));
+        let variables = ports.settings();
+        let variables = variables.map(|(name, value)| format!("{name}={value}"));
         let base = base()
             .into_iter()
             .map(|(name, value)| format!("{name}={value}"));

@@ -137,8 +137,92 @@ async fn up_works_stops_on_ctrl_c_and_comes_back_with_everything() {
     let up = Up::start(&data, &log, ports).await;
     send(&up, "third").await;
     arrived(&up, &sandbox, 3).await;
+    send_and_wait(&data).await;
+    arrived(&up, &sandbox, 4).await;
     assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
     sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_are_lost_are_not_replaced_in_silence() {
+    let folder = Folder::new("keys-lost");
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    let ports = Ports::free();
+    let up = Up::start(&data, &log, ports).await;
+    let key = up.line("The first administrator's API key, shown this once:");
+    let client = json!({"key": "google", "profile": "google", "client_id": "4711.apps", "client_secret": "s"});
+    up.call(&key, "/v1/client-configurations", Some(client))
+        .await;
+    assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
+    let keys = data.join("keys");
+    let kept = folder.path().join("kept");
+    std::fs::rename(&keys, &kept).unwrap();
+    let (data_text, keys_text) = (data.to_str().unwrap(), keys.to_str().unwrap());
+
+    let settings = ports.settings();
+    let variables = settings
+        .each_ref()
+        .map(|(name, value)| (*name, value.as_str()));
+    let refused = run(&["up", "--data", data_text], &variables).await;
+
+    assert_eq!(refused.code, Some(64), "{}", refused.output);
+    for part in ["restore the file", "mailmesh keys --out", keys_text] {
+        assert!(refused.output.contains(part), "{}", refused.output);
+    }
+    assert!(!keys.exists());
+
+    let afresh = run(&["keys", "--out", keys_text], &[]).await;
+    assert_eq!(afresh.code, Some(0), "{}", afresh.output);
+    let up = Up::start(&data, &log, ports).await;
+    assert!(
+        up.said().contains("The keys do not open what is stored"),
+        "{}",
+        up.said()
+    );
+    let connection = data.join("connection.toml");
+    let doctor = run(&["doctor", "--config", connection.to_str().unwrap()], &[]).await;
+    assert!(
+        doctor
+            .output
+            .contains("BAD   the keys that open secrets: 2 of 2"),
+        "{}",
+        doctor.output
+    );
+    assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
+
+    std::fs::remove_dir_all(&keys).unwrap();
+    std::fs::rename(&kept, &keys).unwrap();
+    std::fs::remove_file(keys.join("sealing.key")).unwrap();
+    let up = Up::start(&data, &log, ports).await;
+    assert!(
+        !up.said().contains("do not open what is stored"),
+        "{}",
+        up.said()
+    );
+    assert_eq!(up.interrupt().await, Some(0), "{}", said(&log, 0));
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_before_anything_is_set_up() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for switch in ["--nats-port", "--postgres-port"] {
+        let folder = Folder::new("port");
+        let data = folder.path().join("data");
+        let arguments = ["up", "--data", data.to_str().unwrap(), switch, &port];
+
+        let settings = Ports::free().settings();
+        let variables = settings
+            .each_ref()
+            .map(|(name, value)| (*name, value.as_str()));
+        let ended = run(&arguments, &variables).await;
+
+        assert_eq!(ended.code, Some(69), "{switch}: {}", ended.output);
+        let hint = format!("or choose another port ({switch})");
+        assert!(ended.output.contains(&hint), "{}", ended.output);
+        let is_set_up = ended.output.contains("Setting up a database");
+        assert!(switch == "--nats-port" || !is_set_up, "{}", ended.output);
+    }
 }
 
 #[tokio::test]
@@ -192,6 +276,36 @@ async fn connect(up: &Up, key: &str, sandbox: &Sandbox) {
     let mut visitor = Visitor::try_new(None).unwrap();
     let page = visitor.sign_in(&link, ADDRESS, true).await.unwrap();
     assert_eq!(page.status, 200, "{}", page.html);
+}
+
+/// Sends by the command line, which tells what becomes of the mail.
+async fn send_and_wait(data: &Path) {
+    let connection = data.join("connection.toml");
+    let connection = connection.to_str().unwrap();
+    for (account, key, code, told) in [
+        ("support-out", "one", 0, "sent: the server answered 250"),
+        ("support-out", "one", 0, "repeated: the idempotency key"),
+        ("nobody", "two", 1, "rejected: account: is not known"),
+    ] {
+        let arguments = [
+            "send",
+            "--config",
+            connection,
+            "--account",
+            account,
+            "--to",
+            "a@example.com",
+            "--subject",
+            "s",
+            "--text",
+            "t",
+            "--idempotency-key",
+            key,
+        ];
+        let ended = run(&arguments, &[]).await;
+        assert_eq!(ended.code, Some(code), "{account}: {}", ended.output);
+        assert!(ended.output.contains(told), "{account}: {}", ended.output);
+    }
 }
 
 async fn send(up: &Up, subject: &str) {

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_domain::{AccountState, Authorisation, VerdictKind};
+use mailmesh_domain::{AccountState, Authorisation, FailureCause, History, VerdictKind};
 use mailmesh_events::Problem;
-use mailmesh_mail::transport::{Failure, FailureDetail};
+use mailmesh_mail::transport::{FailureDetail, TransportFailure};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::connect::{RECONNECT, Token};
-use super::progress::Progress;
-use crate::access::token_over;
-use crate::problem::{WAITS, problem_at_first, problem_of, problem_of_tokens};
+use super::connect::{RECONNECT, TokenGeneration};
+use super::progress::ServerProgress;
+use crate::failure::credentials::token_over;
+use crate::failure::{WAITS, problem_after, problem_by, problem_of};
 use crate::retry_policy::RetryPolicy;
 
 /// Interval of publishing `token.refresh` again, and so the most that a lost hint costs.
@@ -41,7 +41,11 @@ pub(super) struct CircuitBreaker {
     refused_generation: Option<i64>,
     /// The server has signed the account in before.
     has_worked: bool,
-    progress: Arc<Progress>,
+    /// Its tokens come without any person.
+    is_app: bool,
+    /// First failure since the account last worked.
+    failing_since: Option<OffsetDateTime>,
+    progress: Arc<ServerProgress>,
 }
 
 #[derive(Debug)]
@@ -53,11 +57,16 @@ enum State {
     /// Mail waits until the grant has another token.
     WaitingForToken {
         reason: Reason,
-        token: Token,
+        token: TokenGeneration,
         asked_at: Instant,
+        /// No token comes before somebody has done something about the grant.
+        is_refused: bool,
     },
     /// Mail waits.
-    Open { reason: Reason, proof: Proof },
+    Open {
+        reason: Reason,
+        proof: RecoveryProof,
+    },
 }
 
 /// Problem for which mail waits, and the end of the wait at the latest.
@@ -69,7 +78,7 @@ struct Reason {
 
 /// What shows that an account can send again.
 #[derive(Debug, Clone, Copy)]
-enum Proof {
+enum RecoveryProof {
     SignIn,
     /// An answered mail; sign-ins succeeded before and did not help.
     Mail,
@@ -83,7 +92,7 @@ pub(super) enum Permission {
     /// Mail may be claimed once a sign-in has succeeded.
     SignIn,
     /// As `SignIn`, if the grant has another token than this.
-    SignInWithOther(Token),
+    SignInWithOther(TokenGeneration),
     Wait,
 }
 
@@ -94,7 +103,7 @@ pub(super) struct Trip {
     /// State to record of the account.
     pub(super) report: Option<AccountState>,
     /// Token to ask a replacement for.
-    pub(super) ask: Option<Token>,
+    pub(super) ask: Option<TokenGeneration>,
 }
 
 /// How mail is put off that comes due meanwhile.
@@ -115,8 +124,26 @@ impl Trip {
         trip
     }
 
+    /// Makes the trip of an account whose grant is refused: a sign-in by another account of the grant helps it, too.
+    pub(super) fn grant_refused(
+        problem: Problem,
+        token: TokenGeneration,
+        now: OffsetDateTime,
+    ) -> Self {
+        let mut trip = Self::denied(problem, now);
+        if let State::Open { reason, .. } = trip.state {
+            trip.state = State::WaitingForToken {
+                reason,
+                token,
+                asked_at: Instant::now(),
+                is_refused: true,
+            };
+        }
+        trip
+    }
+
     /// Makes the trip of an account whose token has expired.
-    pub(super) fn token_over(token: Token, now: OffsetDateTime) -> Self {
+    pub(super) fn token_over(token: TokenGeneration, now: OffsetDateTime) -> Self {
         Self::wait_for_token(token_over(), now + LOOK_AGAIN_AT_MOST, token).asking(token)
     }
 
@@ -125,20 +152,21 @@ impl Trip {
         Self {
             state: State::Open {
                 reason,
-                proof: Proof::SignIn,
+                proof: RecoveryProof::SignIn,
             },
             report: None,
             ask: None,
         }
     }
 
-    fn wait_for_token(problem: Problem, until: OffsetDateTime, token: Token) -> Self {
+    fn wait_for_token(problem: Problem, until: OffsetDateTime, token: TokenGeneration) -> Self {
         let reason = Reason { problem, until };
         Self {
             state: State::WaitingForToken {
                 reason,
                 token,
                 asked_at: Instant::now(),
+                is_refused: false,
             },
             report: None,
             ask: None,
@@ -150,7 +178,7 @@ impl Trip {
         self
     }
 
-    fn asking(mut self, token: Token) -> Self {
+    fn asking(mut self, token: TokenGeneration) -> Self {
         self.ask = Some(token);
         self
     }
@@ -170,7 +198,7 @@ impl State {
 }
 
 impl CircuitBreaker {
-    pub(super) fn new(authorisation: Authorisation, has_worked: bool) -> Self {
+    pub(super) fn new(authorisation: Authorisation, history: History) -> Self {
         Self {
             authorisation,
             state: State::Closed,
@@ -178,12 +206,14 @@ impl CircuitBreaker {
             strain: 0,
             refusals: 0,
             refused_generation: None,
-            has_worked,
+            has_worked: history.has_worked,
+            is_app: history.is_app,
+            failing_since: None,
             progress: Arc::default(),
         }
     }
 
-    pub(super) fn progress(&self) -> Arc<Progress> {
+    pub(super) fn progress(&self) -> Arc<ServerProgress> {
         Arc::clone(&self.progress)
     }
 
@@ -198,14 +228,21 @@ impl CircuitBreaker {
                 self.refused_generation = None;
                 Permission::SignIn
             }
+            // What is known of the grant may have changed without another token.
+            State::WaitingForToken {
+                reason,
+                is_refused: true,
+                ..
+            } if reason.until <= now => Permission::SignIn,
             State::WaitingForToken { token, .. } => Permission::SignInWithOther(*token),
             State::Open { reason, .. } if reason.until > now => Permission::Wait,
             State::Open {
-                proof: Proof::SignIn,
+                proof: RecoveryProof::SignIn,
                 ..
             } => Permission::SignIn,
             State::Open {
-                proof: Proof::Mail, ..
+                proof: RecoveryProof::Mail,
+                ..
             } => {
                 self.state = State::HalfOpen;
                 Permission::Send
@@ -217,8 +254,10 @@ impl CircuitBreaker {
     pub(super) fn look_again(&self, now: OffsetDateTime) -> Option<Duration> {
         match &self.state {
             State::Closed | State::HalfOpen => None,
-            State::WaitingForToken { .. } => Some(ASK_AGAIN),
-            State::Open { reason, .. } => {
+            State::WaitingForToken {
+                is_refused: false, ..
+            } => Some(ASK_AGAIN),
+            State::WaitingForToken { reason, .. } | State::Open { reason, .. } => {
                 let left = Duration::try_from(reason.until - now).unwrap_or_default();
                 Some(left.clamp(SHORTEST_WAIT, LOOK_AGAIN_AT_MOST))
             }
@@ -247,12 +286,39 @@ impl CircuitBreaker {
         })
     }
 
+    /// Returns the token whose successor mail waits for.
+    pub(super) const fn awaited(&self) -> Option<TokenGeneration> {
+        match &self.state {
+            State::WaitingForToken { token, .. } => Some(*token),
+            State::Closed | State::HalfOpen | State::Open { .. } => None,
+        }
+    }
+
+    /// Returns whether mail waits for a grant that is refused.
+    pub(super) const fn is_grant_refused(&self) -> bool {
+        matches!(
+            self.state,
+            State::WaitingForToken {
+                is_refused: true,
+                ..
+            }
+        )
+    }
+
+    /// Returns whether only a person can give the next token.
+    pub(super) const fn needs_person(&self) -> bool {
+        self.is_grant_refused() || self.is_hopeless()
+    }
+
     /// Returns the token that is to be asked for again, when it is time to.
-    pub(super) fn token_to_ask_for(&mut self) -> Option<Token> {
+    pub(super) fn token_to_ask_for(&mut self) -> Option<TokenGeneration> {
         let is_hopeless = self.is_hopeless();
         match &mut self.state {
             State::WaitingForToken {
-                token, asked_at, ..
+                token,
+                asked_at,
+                is_refused: false,
+                ..
             } if !is_hopeless && asked_at.elapsed() >= ASK_AGAIN => {
                 *asked_at = Instant::now();
                 Some(*token)
@@ -264,46 +330,50 @@ impl CircuitBreaker {
     /// Decides what follows when the server refused the account, or was not reached.
     pub(super) fn fail(
         &mut self,
-        failure: &Failure,
-        token: Option<Token>,
+        failure: &TransportFailure,
+        token: Option<TokenGeneration>,
         retry: &RetryPolicy,
         now: OffsetDateTime,
     ) -> Trip {
         if let (FailureDetail::TokenRefused, Some(token)) = (failure.detail, token) {
             return self.refuse_token(failure, token, retry, now);
         }
-        let problem = problem_of(failure).with_mail(WAITS);
-        match failure.verdict.kind {
-            VerdictKind::Throttled => Trip::open(problem, now + retry.rest_after(failure.verdict)),
+        let history = self.record_failure(now);
+        let verdict = failure.verdict();
+        let told = |history| problem_after(failure, history).with_mail(WAITS);
+        match verdict.kind {
+            VerdictKind::Throttled => Trip::open(
+                problem_of(failure).with_mail(WAITS),
+                now + retry.rest_after(verdict),
+            ),
             VerdictKind::Transient | VerdictKind::Unknown => {
                 self.failures = self.failures.saturating_add(1);
-                let trip = Trip::open(problem, now + self.pause());
+                let until = now + self.pause();
                 if self.failures < FAILURES_UNTIL_FAILING {
-                    return trip;
+                    return Trip::open(problem_of(failure).with_mail(WAITS), until);
                 }
-                if failure.detail == FailureDetail::Unreached && !self.has_worked {
-                    let problem = problem_at_first(failure).with_mail(WAITS);
-                    let trip = Trip::open(problem, now + self.pause());
-                    return trip.reporting(AccountState::Failing);
-                }
-                trip.reporting(AccountState::Failing)
+                Trip::open(told(history), until).reporting(AccountState::Failing)
             }
             VerdictKind::NeedsSignIn | VerdictKind::NeedsAdministrator | VerdictKind::Permanent => {
-                let is_person = failure.verdict.kind == VerdictKind::NeedsSignIn
+                let is_person = verdict.kind == VerdictKind::NeedsSignIn
                     && self.authorisation == Authorisation::OAuth2;
                 let state = if is_person {
                     AccountState::SignInRequired
                 } else {
                     AccountState::Failing
                 };
-                Trip::open(problem, now + retry.slow_probe()).reporting(state)
+                Trip::open(told(history), now + retry.slow_probe()).reporting(state)
             }
         }
     }
 
     /// Decides what follows when a connection was opened and every command on it failed. Once is tolerated; after a second
     /// time with no mail in between, further connections would only use up attempts of mails.
-    pub(super) fn strain(&mut self, failure: &Failure, now: OffsetDateTime) -> Option<Trip> {
+    pub(super) fn strain(
+        &mut self,
+        failure: &TransportFailure,
+        now: OffsetDateTime,
+    ) -> Option<Trip> {
         if !self.progress.record_in_vain() {
             self.strain = 0;
             if matches!(self.state, State::HalfOpen) {
@@ -323,7 +393,7 @@ impl CircuitBreaker {
         Some(Trip {
             state: State::Open {
                 reason,
-                proof: Proof::Mail,
+                proof: RecoveryProof::Mail,
             },
             report: self.is_long_strained().then_some(AccountState::Failing),
             ask: None,
@@ -337,6 +407,7 @@ impl CircuitBreaker {
     /// Closes the breaker after a sign-in; after strain only half, since an answered mail is what proves recovery.
     pub(super) fn record_sign_in(&mut self) {
         self.has_worked = true;
+        self.failing_since = None;
         self.failures = 0;
         self.refusals = 0;
         self.refused_generation = None;
@@ -370,8 +441,8 @@ impl CircuitBreaker {
 
     fn refuse_token(
         &mut self,
-        failure: &Failure,
-        token: Token,
+        failure: &TransportFailure,
+        token: TokenGeneration,
         retry: &RetryPolicy,
         now: OffsetDateTime,
     ) -> Trip {
@@ -381,7 +452,7 @@ impl CircuitBreaker {
             self.refusals = self.refusals.saturating_add(1);
         }
         if self.is_hopeless() {
-            let problem = problem_of_tokens(failure).with_mail(WAITS);
+            let problem = problem_by(failure, FailureCause::FreshTokensRefused).with_mail(WAITS);
             // No `token.refresh`: fresh tokens were refused as well.
             return Trip::wait_for_token(problem, now + retry.slow_probe(), token)
                 .reporting(AccountState::SignInRequired);
@@ -393,6 +464,15 @@ impl CircuitBreaker {
     /// Returns whether fresh tokens were refused too, so that only a person can help.
     const fn is_hopeless(&self) -> bool {
         self.refusals >= REFUSALS_UNTIL_HOPELESS
+    }
+
+    fn record_failure(&mut self, now: OffsetDateTime) -> History {
+        let since = *self.failing_since.get_or_insert(now);
+        History {
+            has_worked: self.has_worked,
+            failing_for: Duration::try_from(now - since).unwrap_or_default(),
+            is_app: self.is_app,
+        }
     }
 
     fn pause(&self) -> Duration {

@@ -3,16 +3,16 @@ use std::time::Duration;
 use mailmesh_accounts::{Backoff, CredentialsError, EndpointError};
 use mailmesh_domain::GrantId;
 use mailmesh_mail::connect_transport;
-use mailmesh_mail::transport::{Failure, MailTransport};
+use mailmesh_mail::transport::{MailTransport, TransportFailure};
 use mailmesh_store::account::Account;
 
-use crate::shared::Shared;
+use crate::context::ServiceContext;
 
 /// Backoff before an account is tried again, and before one more connection is.
 pub(super) const RECONNECT: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_mins(5));
 
 /// The grant and the generation of an access token.
-pub(super) type Token = (GrantId, i64);
+pub(super) type TokenGeneration = (GrantId, i64);
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -23,25 +23,25 @@ pub(super) enum NotOpened {
     NoCredentials(CredentialsError),
     /// The server refused the account, or was not reached.
     Failed {
-        failure: Failure,
-        token: Option<Token>,
+        failure: TransportFailure,
+        token: Option<TokenGeneration>,
     },
 }
 
 /// Opens a connection with the account's present password or token; `refused` is a generation that the server refuses.
 pub(super) async fn open(
-    shared: &Shared,
+    context: &ServiceContext,
     account: &Account,
     refused: Option<i64>,
-) -> Result<(Box<dyn MailTransport>, Option<Token>), NotOpened> {
-    let servers = &shared.replica.servers;
+) -> Result<(Box<dyn MailTransport>, Option<TokenGeneration>), NotOpened> {
+    let servers = &context.replica.servers;
     let endpoint = servers.endpoint_of(account);
     let endpoint = endpoint.map_err(NotOpened::NoEndpoint)?;
-    let opened = shared.credentials.open(account, None, refused).await;
+    let opened = context.credentials.open(account, None, refused).await;
     let opened = opened.map_err(NotOpened::NoCredentials)?;
     let connecting = servers.permit_connect(endpoint.direction, &endpoint.server.host);
     let _permit = connecting.await;
-    match connect_transport(&endpoint, &opened.credentials, &shared.transport).await {
+    match connect_transport(&endpoint, &opened.credentials, &context.transport).await {
         Ok(transport) => Ok((transport, opened.token)),
         Err(failure) => Err(NotOpened::Failed {
             failure,

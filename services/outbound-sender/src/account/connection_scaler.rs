@@ -19,11 +19,11 @@ pub(super) struct ConnectionScaler {
 
 /// A connection that is being opened, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Opening(#[expect(dead_code, reason = "counted, never read")] Arc<()>);
+pub(super) struct OpeningPermit(#[expect(dead_code, reason = "counted, never read")] Arc<()>);
 
 impl ConnectionScaler {
     /// Returns a permit to open one more, if that may be tried now.
-    pub(super) fn try_open(&mut self) -> Option<Opening> {
+    pub(super) fn try_open(&mut self) -> Option<OpeningPermit> {
         if self.refusals > 0 {
             let is_opening = Arc::strong_count(&self.opening) > 1;
             if is_opening
@@ -39,7 +39,7 @@ impl ConnectionScaler {
             }
             self.is_tried = true;
         }
-        Some(Opening(Arc::clone(&self.opening)))
+        Some(OpeningPermit(Arc::clone(&self.opening)))
     }
 
     /// `rest` is the pause that the refusal asks for at least.

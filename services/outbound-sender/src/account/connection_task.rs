@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_bus::trace;
-use mailmesh_mail::transport::{Failure, MailTransport};
+use mailmesh_mail::transport::{MailTransport, TransportFailure};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::sync::{Mutex, mpsc};
@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug, field, info_span};
 
 use super::connect::{NotOpened, open};
-use super::progress::Progress;
+use super::progress::ServerProgress;
+use crate::context::ServiceContext;
 use crate::decide::{AttemptResult, decide};
-use crate::delivery::{Delivered, deliver, hung_up};
+use crate::delivery::{DeliveryResult, deliver, hung_up};
 use crate::job::Job;
-use crate::shared::Shared;
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -22,26 +22,26 @@ pub(super) enum ConnectionExit {
     /// Nothing more to do, or the server closed it.
     Done,
     /// It could not be opened.
-    NotOpened(Failure),
+    NotOpened(TransportFailure),
     /// The account cannot send for now.
-    Blocked(Failure),
+    Blocked(TransportFailure),
     /// The connection or the server failed; another connection may work.
-    Strained(Failure),
+    Strained(TransportFailure),
 }
 
 /// One connection of an account, which sends one mail after the other.
 #[derive(Debug)]
 pub(super) struct ConnectionTask {
-    pub(super) shared: Arc<Shared>,
+    pub(super) context: Arc<ServiceContext>,
     pub(super) account: Arc<Account>,
     pub(super) jobs: Arc<Mutex<mpsc::Receiver<Job>>>,
     pub(super) stop: CancellationToken,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<ServerProgress>,
 }
 
 impl ConnectionTask {
     pub(super) async fn run(self, mut transport: Box<dyn MailTransport>) -> ConnectionExit {
-        let idle = Duration::from_secs(self.shared.config.idle_seconds);
+        let idle = Duration::from_secs(self.context.config.idle_seconds);
         loop {
             let job = tokio::select! {
                 biased;
@@ -68,8 +68,8 @@ impl ConnectionTask {
     }
 
     /// Opens a connection with the account's present token; none when it cannot be tried now.
-    pub(super) async fn connect(&self) -> Result<Option<Box<dyn MailTransport>>, Failure> {
-        match open(&self.shared, &self.account, None).await {
+    pub(super) async fn connect(&self) -> Result<Option<Box<dyn MailTransport>>, TransportFailure> {
+        match open(&self.context, &self.account, None).await {
             Ok((transport, _)) => Ok(Some(transport)),
             // The worker meets the same when it opens its next connection, and deals with it.
             Err(NotOpened::NoEndpoint(_) | NotOpened::NoCredentials(_)) => Ok(None),
@@ -101,10 +101,11 @@ impl ConnectionTask {
         transport: &mut Box<dyn MailTransport>,
         job: Job,
     ) -> Result<(), ConnectionExit> {
-        let recorder = &self.shared.recorder;
+        let recorder = &self.context.recorder;
         let mut delivered = deliver(transport.as_mut(), recorder, &job.mail, &job.raw).await;
         let mut end_if_gone = ConnectionExit::Done;
-        if matches!(delivered, Delivered::ConnectionGone) {
+        // Gmail and Exchange hang up after minutes without mail. Nothing was tried, so it is on a new connection, once.
+        if matches!(delivered, DeliveryResult::ConnectionGone) {
             match self.connect().await {
                 Ok(Some(fresh)) => {
                     *transport = fresh;
@@ -120,7 +121,7 @@ impl ConnectionTask {
             }
         }
         match delivered {
-            Delivered::Ended(ended) => {
+            DeliveryResult::Ended(ended) => {
                 let was_tried = !matches!(ended, AttemptResult::Unattempted);
                 match self.record_result(&job.mail, ended).await {
                     Some(failure) if failure.is_of_host() => Err(ConnectionExit::Strained(failure)),
@@ -133,11 +134,11 @@ impl ConnectionTask {
                     }
                 }
             }
-            Delivered::TakenOver => {
+            DeliveryResult::TakenOver => {
                 debug!(mail.id = %job.mail.id, "Another replica has taken the mail over");
                 Ok(())
             }
-            Delivered::ConnectionGone => {
+            DeliveryResult::ConnectionGone => {
                 self.record_result(&job.mail, AttemptResult::Unattempted)
                     .await;
                 Err(end_if_gone)
@@ -146,9 +147,13 @@ impl ConnectionTask {
     }
 
     /// Decides and hands the outcome to the recorder; returns what keeps the account from sending.
-    async fn record_result(&self, mail: &OutboundMail, ended: AttemptResult) -> Option<Failure> {
-        let now = self.shared.replica.clock.now();
-        let mut decision = decide(mail, ended, &self.shared.retry, now);
+    async fn record_result(
+        &self,
+        mail: &OutboundMail,
+        ended: AttemptResult,
+    ) -> Option<TransportFailure> {
+        let now = self.context.replica.clock.now();
+        let mut decision = decide(mail, ended, &self.context.retry, now);
         let (outcome, obstacle) = (&decision.outcome, decision.obstacle.take());
         Span::current().record("outcome", outcome.state.as_str());
         debug!(
@@ -157,7 +162,7 @@ impl ConnectionTask {
             code = outcome.problem.as_ref().and_then(|problem| problem.code.as_deref()),
             "Attempt ended"
         );
-        self.shared.record(&self.account.key, mail, decision).await;
+        self.context.record(&self.account.key, mail, decision).await;
         obstacle
     }
 }

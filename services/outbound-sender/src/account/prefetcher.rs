@@ -16,8 +16,8 @@ use mailmesh_store::outbound_mail::OutboundMail;
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::job::{Claimed, Job};
-use crate::shared::{Shared, raw_name};
+use crate::context::{ServiceContext, raw_name};
+use crate::job::{ClaimedMail, Job};
 
 /// Maximum bodies fetched at once.
 const PREFETCH: usize = 8;
@@ -37,11 +37,11 @@ pub(super) enum NoBody {
 /// budget, then for its body, then for a connection that takes it. It spawns nothing: the worker polls
 /// [`Self::advance`] beside connection exits, wake-ups and its stop.
 pub(super) struct Prefetcher {
-    shared: Arc<Shared>,
+    context: Arc<ServiceContext>,
     share: MemoryShare,
-    claimed: VecDeque<Claimed>,
+    claimed: VecDeque<ClaimedMail>,
     /// Those whose body is being fetched.
-    fetching: VecDeque<(Claimed, MemoryPermit)>,
+    fetching: VecDeque<(ClaimedMail, MemoryPermit)>,
     /// Locked by nobody else: the mutex only makes the worker, which owns this, `Sync`.
     waits: Mutex<Waits>,
     /// Fetched, and waiting for a place in the channel to the connections.
@@ -58,10 +58,10 @@ struct Waits {
 }
 
 impl Prefetcher {
-    pub(super) fn new(shared: &Arc<Shared>, feed: mpsc::Sender<Job>) -> Self {
+    pub(super) fn new(context: &Arc<ServiceContext>, feed: mpsc::Sender<Job>) -> Self {
         Self {
-            shared: Arc::clone(shared),
-            share: shared.memory.share(shared.config.memory_share()),
+            context: Arc::clone(context),
+            share: context.memory.share(context.config.memory_share()),
             claimed: VecDeque::new(),
             fetching: VecDeque::new(),
             waits: Mutex::default(),
@@ -80,12 +80,12 @@ impl Prefetcher {
         self.feed.capacity() < self.feed.max_capacity()
     }
 
-    pub(super) fn add(&mut self, claimed: Vec<Claimed>) {
+    pub(super) fn add(&mut self, claimed: Vec<ClaimedMail>) {
         self.claimed.extend(claimed);
     }
 
     /// Hands the next mail over, or returns one that has no body. Loses nothing when it is cancelled.
-    pub(super) async fn advance(&mut self) -> Option<(Claimed, NoBody)> {
+    pub(super) async fn advance(&mut self) -> Option<(ClaimedMail, NoBody)> {
         if self.job.is_none() {
             match self.next_body().await {
                 Ok(job) => self.job = Some(job),
@@ -102,7 +102,7 @@ impl Prefetcher {
     }
 
     /// Empties it of all that was not handed over.
-    pub(super) fn take_back(&mut self) -> Vec<Claimed> {
+    pub(super) fn take_back(&mut self) -> Vec<ClaimedMail> {
         *self.waits() = Waits::default();
         let job = self.job.take().map(Job::into_claimed);
         let fetching = self.fetching.drain(..).map(|(claimed, _)| claimed);
@@ -110,7 +110,7 @@ impl Prefetcher {
         job.into_iter().chain(fetching).chain(waiting).collect()
     }
 
-    async fn next_body(&mut self) -> Result<Job, (Claimed, NoBody)> {
+    async fn next_body(&mut self) -> Result<Job, (ClaimedMail, NoBody)> {
         loop {
             self.fetch_what_fits();
             let Waits { room, bodies } = self.waits();
@@ -152,7 +152,7 @@ impl Prefetcher {
 
     fn fetch_first(&mut self, room: MemoryPermit) {
         if let Some(claimed) = self.claimed.pop_front() {
-            let body = fetch(Arc::clone(&self.shared), Expected::of(&claimed.mail));
+            let body = fetch(Arc::clone(&self.context), ExpectedBody::of(&claimed.mail));
             self.waits().bodies.push_back(Box::pin(body));
             self.fetching.push_back((claimed, room));
         }
@@ -176,13 +176,13 @@ impl fmt::Debug for Prefetcher {
 
 /// What must lie on the bus.
 #[derive(Debug, Clone, Copy)]
-struct Expected {
+struct ExpectedBody {
     id: MailId,
     bytes: usize,
     sha256: Option<[u8; 32]>,
 }
 
-impl Expected {
+impl ExpectedBody {
     fn of(mail: &OutboundMail) -> Self {
         Self {
             id: mail.id,
@@ -197,14 +197,14 @@ impl Expected {
     }
 }
 
-async fn fetch(shared: Arc<Shared>, expected: Expected) -> Result<Bytes, NoBody> {
+async fn fetch(context: Arc<ServiceContext>, expected: ExpectedBody) -> Result<Bytes, NoBody> {
     let id = expected.id;
     // It has not left this process.
-    if let Some(raw) = shared.raws.take(id) {
+    if let Some(raw) = context.raws.take(id) {
         return Ok(raw);
     }
     let name = raw_name(id);
-    match shared.raw_mails.get_whole(&name, expected.bytes).await {
+    match context.raw_mails.get_sized(&name, expected.bytes).await {
         Ok(Some(raw)) => checked(expected, raw).await,
         // All chunks were stored before the row was.
         Ok(None) | Err(RawError::Partial { .. }) => Err(NoBody::Missing),
@@ -222,7 +222,7 @@ async fn fetch(shared: Arc<Shared>, expected: Expected) -> Result<Bytes, NoBody>
 }
 
 /// Larger mails are hashed apart from the threads that talk to servers.
-async fn checked(expected: Expected, raw: Bytes) -> Result<Bytes, NoBody> {
+async fn checked(expected: ExpectedBody, raw: Bytes) -> Result<Bytes, NoBody> {
     const AT_ONCE_BYTES: usize = 256 * 1024;
     let is_met = if raw.len() <= AT_ONCE_BYTES {
         expected.is_met_by(&raw)

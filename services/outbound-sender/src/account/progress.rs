@@ -2,12 +2,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether the server answers for mail; shared by the connections of an account.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct ServerProgress {
     /// A connection failed before a mail, since the server last answered for one.
     is_in_vain: AtomicBool,
 }
 
-impl Progress {
+impl ServerProgress {
     /// Records that the server has answered for a mail.
     pub(super) fn record_answer(&self) {
         self.is_in_vain.store(false, Ordering::Relaxed);

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmesh_events::{Encoded, Problem};
+use mailmesh_domain::FailureCause;
+use mailmesh_events::{EncodedEvent, Problem};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{Block, OutboundMail, is_news};
 use mailmesh_store::{StoreError, Tx, outbound_mail, outbox};
@@ -10,12 +11,12 @@ use tracing::error;
 
 use super::circuit_breaker::{CircuitBreaker, Wait};
 use super::prefetcher::NoBody;
+use crate::context::ServiceContext;
 use crate::decide::{AttemptResult, Decision, decide};
 use crate::delivery::unsendable;
 use crate::event;
-use crate::job::Claimed;
+use crate::job::ClaimedMail;
 use crate::metric;
-use crate::shared::Shared;
 
 /// Maximum mails of one transaction.
 const BATCH: i64 = 500;
@@ -31,23 +32,23 @@ const FETCH_RETRY: Duration = Duration::from_secs(10);
 /// The queued mail of one account, in the database.
 #[derive(Debug)]
 pub(super) struct AccountQueue {
-    shared: Arc<Shared>,
+    context: Arc<ServiceContext>,
     account: Arc<Account>,
     /// The block as this worker has recorded it.
-    blocked: Option<Blocked>,
+    blocked: Option<AccountBlock>,
     /// More is to be published of the block.
     is_telling: bool,
 }
 
 /// A block as it is in the database.
 #[derive(Debug)]
-struct Blocked {
+struct AccountBlock {
     problem: Problem,
     until: OffsetDateTime,
     next_attempt_at: Option<OffsetDateTime>,
 }
 
-impl Blocked {
+impl AccountBlock {
     fn of(wait: &Wait<'_>) -> Self {
         Self {
             problem: wait.problem.clone(),
@@ -65,9 +66,9 @@ impl Blocked {
 }
 
 impl AccountQueue {
-    pub(super) const fn new(shared: Arc<Shared>, account: Arc<Account>) -> Self {
+    pub(super) const fn new(context: Arc<ServiceContext>, account: Arc<Account>) -> Self {
         Self {
-            shared,
+            context,
             account,
             blocked: None,
             is_telling: false,
@@ -75,15 +76,15 @@ impl AccountQueue {
     }
 
     pub(super) async fn has_due(&self) -> Result<bool, StoreError> {
-        let now = self.shared.replica.clock.now();
-        let mut tx = self.shared.replica.database.begin().await?;
+        let now = self.context.replica.clock.now();
+        let mut tx = self.context.replica.database.begin().await?;
         let due = outbound_mail::next_due(&mut tx, &[self.account.id]).await?;
         tx.commit().await?;
         Ok(due.iter().any(|(_, due_at)| *due_at <= now))
     }
 
-    pub(super) async fn claim(&self, limit: usize) -> Result<Vec<Claimed>, StoreError> {
-        let replica = &self.shared.replica;
+    pub(super) async fn claim(&self, limit: usize) -> Result<Vec<ClaimedMail>, StoreError> {
+        let replica = &self.context.replica;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let now = replica.clock.now();
         let mut tx = replica.database.begin().await?;
@@ -91,8 +92,8 @@ impl AccountQueue {
             outbound_mail::claim_due(&mut tx, replica.id, self.account.id, limit, now).await?;
         tx.commit().await?;
         // Guarded only after the answer: if it is lost, the recovery finds claims that are not in flight.
-        let guarded = claimed.into_iter().map(|mail| Claimed {
-            guard: self.shared.in_flight.guard(&mail),
+        let guarded = claimed.into_iter().map(|mail| ClaimedMail {
+            guard: self.context.in_flight.guard(&mail),
             mail,
         });
         Ok(guarded.collect())
@@ -100,7 +101,7 @@ impl AccountQueue {
 
     /// Lifts the block of the account, whoever has set it.
     pub(super) async fn unblock(&mut self) -> Result<(), StoreError> {
-        let mut tx = self.shared.replica.database.begin().await?;
+        let mut tx = self.context.replica.database.begin().await?;
         outbound_mail::unblock(&mut tx, self.account.id).await?;
         tx.commit().await?;
         self.blocked = None;
@@ -112,7 +113,7 @@ impl AccountQueue {
     /// reason: a bounded number at a time, see [`Self::tell_again`]. What it costs does not grow with the queue, apart from
     /// those events.
     pub(super) async fn block(&mut self, breaker: &CircuitBreaker) -> Result<(), StoreError> {
-        let replica = &self.shared.replica;
+        let replica = &self.context.replica;
         let now = replica.clock.now();
         let Some(wait) = breaker.wait(now) else {
             return Ok(());
@@ -136,7 +137,7 @@ impl AccountQueue {
             replica.outbox.wake();
         }
         if !is_known {
-            self.blocked = Some(Blocked::of(&wait));
+            self.blocked = Some(AccountBlock::of(&wait));
         }
         self.is_telling = is_telling;
         Ok(())
@@ -153,8 +154,8 @@ impl AccountQueue {
         tx: &mut Tx,
         wait: &Wait<'_>,
         now: OffsetDateTime,
-    ) -> Result<(Vec<Encoded>, bool), StoreError> {
-        let replica = &self.shared.replica;
+    ) -> Result<(Vec<EncodedEvent>, bool), StoreError> {
+        let replica = &self.context.replica;
         let mut mails = outbound_mail::list_untold(tx, self.account.id, now, BATCH).await?;
         let is_full = i64::try_from(mails.len()) == Ok(BATCH);
         // While events wait for the bus, those of a long queue would only wait with them.
@@ -172,7 +173,7 @@ impl AccountQueue {
         let untold = mails
             .iter()
             .filter(|mail| is_news(mail.problem.as_ref(), wait.problem));
-        let events: Vec<Encoded> = untold
+        let events: Vec<EncodedEvent> = untold
             .flat_map(|mail| event::encode_parked(replica, key, mail, next, wait.problem))
             .collect();
         outbox::insert(tx, replica.id, &events, now).await?;
@@ -189,11 +190,7 @@ impl AccountQueue {
         let decision = match reason {
             NoBody::Missing => {
                 error!(mail.id = %mail.id, "The mail's body is not stored any more");
-                self.fail(
-                    mail,
-                    "its body is no longer stored",
-                    "Have it sent anew; if that happens again, find out who deletes from the stream MAIL_RAW.",
-                )
+                self.fail(mail, "its body is no longer stored", FailureCause::BodyGone)
             }
             NoBody::Exchanged => {
                 error!(
@@ -203,35 +200,32 @@ impl AccountQueue {
                 self.fail(
                     mail,
                     "its stored content is not what was accepted",
-                    "Find out who else writes to the stream MAIL_RAW, then have the mail sent anew.",
+                    FailureCause::BodyExchanged,
                 )
             }
             NoBody::NotNow => {
                 let mut decision = self.decide(mail, AttemptResult::Unattempted);
-                decision.outcome.due_at = self.shared.replica.clock.now() + FETCH_RETRY;
+                decision.outcome.due_at = self.context.replica.clock.now() + FETCH_RETRY;
                 decision
             }
         };
         self.record(mail, decision).await;
     }
 
-    fn fail(&self, mail: &OutboundMail, why: &str, action: &str) -> Decision {
-        let mut decision = self.decide(mail, AttemptResult::Failed(unsendable(why)));
-        let problem = decision.outcome.problem.take();
-        decision.outcome.problem = problem.map(|problem| problem.with_action(action));
-        decision
+    fn fail(&self, mail: &OutboundMail, why: &str, cause: FailureCause) -> Decision {
+        self.decide(mail, AttemptResult::Failed(unsendable(why, cause)))
     }
 
     fn decide(&self, mail: &OutboundMail, result: AttemptResult) -> Decision {
         decide(
             mail,
             result,
-            &self.shared.retry,
-            self.shared.replica.clock.now(),
+            &self.context.retry,
+            self.context.replica.clock.now(),
         )
     }
 
     async fn record(&self, mail: &OutboundMail, decision: Decision) {
-        self.shared.record(&self.account.key, mail, decision).await;
+        self.context.record(&self.account.key, mail, decision).await;
     }
 }

@@ -1,5 +1,5 @@
 use mailmesh_domain::OutboundState;
-use mailmesh_mail::transport::{Failure, RecipientRefusal, RecipientResult, Scope};
+use mailmesh_mail::transport::{RecipientRefusal, RecipientResult, Scope, TransportFailure};
 use mailmesh_store::outbound_mail::OutboundMail;
 use time::OffsetDateTime;
 
@@ -18,11 +18,11 @@ pub(crate) enum AttemptResult {
     /// The server accepted no recipient.
     Refused(Vec<RecipientResult>),
     /// The mail is surely unsent.
-    Failed(Failure),
+    Failed(TransportFailure),
     /// The server may have it.
     Uncertain {
         results: Vec<RecipientResult>,
-        failure: Failure,
+        failure: TransportFailure,
     },
     /// Nothing was tried, or nothing that could count.
     Unattempted,
@@ -54,9 +54,10 @@ fn answered(case: &Case<'_>, results: &[RecipientResult], reply: Option<String>)
         let mut each = recipients.iter();
         each.any(|one| one.address == address && one.accepted.is_none())
     };
-    let refused: Vec<Refused<'_>> = results.iter().filter_map(Refused::of).collect();
+    let refused: Vec<RefusedRecipient<'_>> =
+        results.iter().filter_map(RefusedRecipient::of).collect();
     let mut waiting = refused.iter().filter(|one| is_open(one.address));
-    let is_of_account = |one: &&Refused<'_>| {
+    let is_of_account = |one: &&RefusedRecipient<'_>| {
         one.refusal.scope != Scope::Recipient && one.failure().concerns_account()
     };
     let worst = waiting
@@ -65,9 +66,10 @@ fn answered(case: &Case<'_>, results: &[RecipientResult], reply: Option<String>)
         .or(waiting.clone().next());
     let mut decision = match worst {
         None => {
-            let first = refused.first().map(Refused::failure);
+            let first = refused.first().map(RefusedRecipient::failure);
             case.finish(recipients, first.as_ref())
         }
+        // RFC 5321 §4.5.3.1.10: 452 means too many recipients in one mail.
         // The server takes the rest in another mail, at once; each round makes progress.
         Some(_) if was_taken && waiting.all(|one| one.refusal.is_over_the_number) => Decision {
             outcome: case.outcome(OutboundState::Queued, recipients),
@@ -81,13 +83,13 @@ fn answered(case: &Case<'_>, results: &[RecipientResult], reply: Option<String>)
 }
 
 /// A recipient whom the server refused.
-struct Refused<'a> {
+struct RefusedRecipient<'a> {
     address: &'a str,
     reply: &'a str,
     refusal: &'a RecipientRefusal,
 }
 
-impl<'a> Refused<'a> {
+impl<'a> RefusedRecipient<'a> {
     fn of(result: &'a RecipientResult) -> Option<Self> {
         Some(Self {
             address: &result.address,
@@ -96,9 +98,9 @@ impl<'a> Refused<'a> {
         })
     }
 
-    fn failure(&self) -> Failure {
+    fn failure(&self) -> TransportFailure {
         let what = format!("The server refused a recipient: {}", self.reply);
-        Failure::new(what, self.refusal.verdict, self.refusal.scope)
+        TransportFailure::new(what, self.refusal.diagnosis, self.refusal.scope)
             .with_code(Some(self.refusal.code.clone()))
     }
 }

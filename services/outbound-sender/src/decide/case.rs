@@ -1,10 +1,10 @@
-use mailmesh_domain::{MustAct, OutboundState, VerdictKind};
+use mailmesh_domain::{FailureCause, MustAct, OutboundState, VerdictKind};
 use mailmesh_events::Problem;
-use mailmesh_mail::transport::{Failure, FailureDetail, RecipientResult, Scope};
+use mailmesh_mail::transport::{FailureDetail, RecipientResult, Scope, TransportFailure};
 use mailmesh_store::outbound_mail::{OutboundMail, Outcome, Recipient, is_news};
 use time::OffsetDateTime;
 
-use crate::problem::{WAITS, problem_of};
+use crate::failure::{WAITS, problem_by, problem_of};
 use crate::retry_policy::RetryPolicy;
 
 /// Maximum attempts of a mail whose failure fits no rule.
@@ -25,7 +25,7 @@ pub(crate) struct Decision {
     pub(crate) outcome: Outcome,
     pub(crate) event: Option<MailEventKind>,
     /// Failure that keeps the whole account from sending.
-    pub(crate) obstacle: Option<Failure>,
+    pub(crate) obstacle: Option<TransportFailure>,
 }
 
 /// A mail whose attempt has ended, at a moment.
@@ -73,7 +73,7 @@ impl Case<'_> {
             recipient.reply = Some(result.reply.clone());
             match &result.refusal {
                 None => recipient.accepted = was_taken.then_some(true),
-                Some(refusal) if refusal.verdict.kind == VerdictKind::Permanent => {
+                Some(refusal) if refusal.verdict().kind == VerdictKind::Permanent => {
                     recipient.accepted = Some(false);
                 }
                 Some(_) => {}
@@ -82,15 +82,19 @@ impl Case<'_> {
         recipients
     }
 
-    pub(super) fn failed_for_some(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
+    pub(super) fn failed_for_some(
+        &self,
+        recipients: Vec<Recipient>,
+        failure: TransportFailure,
+    ) -> Decision {
         if failure.scope == Scope::Recipient {
             return self.defer(recipients, &failure);
         }
         self.failed(recipients, failure)
     }
 
-    pub(super) fn failed(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
-        match failure.verdict.kind {
+    pub(super) fn failed(&self, recipients: Vec<Recipient>, failure: TransportFailure) -> Decision {
+        match failure.verdict().kind {
             VerdictKind::Permanent => self.finish(recipients, Some(&failure)),
             // Counted against one mail, which then comes after the others; those wait for the server.
             VerdictKind::Transient | VerdictKind::Unknown if failure.is_of_host() => Decision {
@@ -110,13 +114,14 @@ impl Case<'_> {
     }
 
     /// Counts a failure and sets the next attempt, unless it was the last.
-    pub(super) fn defer(&self, recipients: Vec<Recipient>, failure: &Failure) -> Decision {
+    pub(super) fn defer(&self, recipients: Vec<Recipient>, failure: &TransportFailure) -> Decision {
         let failures = self.mail.failures.saturating_add(1);
-        let is_hopeless = failure.verdict.kind == VerdictKind::Unknown && failures >= UNKNOWN_TRIES;
+        let is_hopeless =
+            failure.verdict().kind == VerdictKind::Unknown && failures >= UNKNOWN_TRIES;
         if is_hopeless || self.retry.is_spent(self.mail.failures) {
             return self.finish(recipients, Some(failure));
         }
-        let hint = failure.verdict.retry_after.unwrap_or_default();
+        let hint = failure.verdict().retry_after.unwrap_or_default();
         let mut outcome = self.outcome(OutboundState::Queued, recipients);
         outcome.failures = failures;
         outcome.due_at = self.now + self.retry.delay_after(failures).max(hint);
@@ -130,11 +135,11 @@ impl Case<'_> {
     }
 
     /// Waits with the account: no attempt is counted, and the reason is published once.
-    pub(super) fn hold(&self, recipients: Vec<Recipient>, failure: Failure) -> Decision {
+    pub(super) fn hold(&self, recipients: Vec<Recipient>, failure: TransportFailure) -> Decision {
         let mut outcome = self.outcome(OutboundState::Queued, recipients);
         // Otherwise the account's block is all that it waits for.
-        if failure.verdict.kind == VerdictKind::Throttled {
-            outcome.due_at = self.now + self.retry.rest_after(failure.verdict);
+        if failure.verdict().kind == VerdictKind::Throttled {
+            outcome.due_at = self.now + self.retry.rest_after(failure.verdict());
         }
         let problem = problem_of(&failure).with_mail(WAITS);
         let is_news = is_news(self.mail.problem.as_ref(), &problem);
@@ -150,7 +155,7 @@ impl Case<'_> {
     pub(super) fn finish(
         &self,
         mut recipients: Vec<Recipient>,
-        failure: Option<&Failure>,
+        failure: Option<&TransportFailure>,
     ) -> Decision {
         for recipient in &mut recipients {
             recipient.accepted = recipient.accepted.or(Some(false));
@@ -162,9 +167,8 @@ impl Case<'_> {
             (OutboundState::Failed, MailEventKind::Failed)
         };
         let mut outcome = self.outcome(state, recipients);
-        let told = failure.filter(|_| !is_sent).map(problem_of);
+        let told = failure.filter(|_| !is_sent).map(ended);
         outcome.problem = told.map(|problem| {
-            let problem = for_somebody(problem);
             problem.with_mail("It was not sent to anybody; its body is kept for a while.")
         });
         Decision {
@@ -175,15 +179,11 @@ impl Case<'_> {
     }
 }
 
-/// Nothing is tried any more: what somebody would have had to do nothing about is now the administrator's to look at.
-fn for_somebody(mut problem: Problem) -> Problem {
+/// Nothing is tried any more: what would have passed by itself is now somebody's to look at.
+fn ended(failure: &TransportFailure) -> Problem {
+    let problem = problem_of(failure);
     if problem.must_act == MustAct::Nobody {
-        problem.must_act = MustAct::Administrator;
-        if problem.kind != VerdictKind::Permanent {
-            let action =
-                "Correct what is named here, then send it again under another idempotency key.";
-            return problem.with_action(action);
-        }
+        return problem_by(failure, FailureCause::MailGivenUp);
     }
     problem
 }

@@ -1,13 +1,14 @@
 use std::time::Duration;
 
-use mailmesh_domain::{MustAct, OutboundState, Verdict};
-use mailmesh_mail::transport::{Failure, FailureDetail, RecipientRefusal, RecipientResult, Scope};
+use mailmesh_domain::{Diagnosis, FailureCause, History, OutboundState, responsibility};
+use mailmesh_mail::transport::{
+    FailureDetail, RecipientRefusal, RecipientResult, Scope, TransportFailure,
+};
 use time::OffsetDateTime;
 
 use super::case::UNKNOWN_TRIES;
 use super::*;
 use crate::config::Config;
-use crate::problem::DECIDE;
 use crate::retry_policy::RetryPolicy;
 use crate::retry_policy::SHORT_PAUSE;
 use crate::sample::mail;
@@ -25,28 +26,32 @@ fn retry() -> RetryPolicy {
 
 /// What the transport makes of the replies that these tests use; its own tests show that it does.
 fn refusal(reply: &str) -> Option<RecipientRefusal> {
-    let (code, verdict, scope) = match reply {
+    let (code, diagnosis, scope) = match reply {
         NO => (
             "550 5.1.1",
-            Verdict::permanent(MustAct::Nobody),
+            FailureCause::RecipientRefused.into(),
             Scope::Recipient,
         ),
-        LATER => ("450 4.2.1", Verdict::transient(), Scope::Recipient),
+        LATER => (
+            "450 4.2.1",
+            FailureCause::Transient.into(),
+            Scope::Recipient,
+        ),
         MANY => (
             "452 4.5.3",
-            Verdict::transient().after(Duration::ZERO),
+            Diagnosis::new(FailureCause::Transient).after(Duration::ZERO),
             Scope::Recipient,
         ),
         QUOTA => (
             "550 5.4.5",
-            Verdict::throttled(Some(Duration::from_hours(4))),
+            Diagnosis::new(FailureCause::Throttled).after(Duration::from_hours(4)),
             Scope::Account,
         ),
         _ => return None,
     };
     Some(RecipientRefusal {
         code: code.to_owned(),
-        verdict,
+        diagnosis,
         scope,
         is_over_the_number: reply == MANY,
     })
@@ -70,8 +75,8 @@ fn accepted(results: &[(&str, &str)]) -> AttemptResult {
     }
 }
 
-fn failure(verdict: Verdict, scope: Scope) -> Failure {
-    Failure::new("It failed", verdict, scope).with_code(Some("421 4.7.0".to_owned()))
+fn failure(diagnosis: impl Into<Diagnosis>, scope: Scope) -> TransportFailure {
+    TransportFailure::new("It failed", diagnosis, scope).with_code(Some("421 4.7.0".to_owned()))
 }
 
 fn states(decision: &Decision) -> Vec<Option<bool>> {
@@ -150,7 +155,7 @@ fn recipient_that_was_accepted_before_keeps_its_end() {
 
 #[test]
 fn failures_follow_the_schedule_until_its_hours_are_spent() {
-    let transient = || AttemptResult::Failed(failure(Verdict::transient(), Scope::Host));
+    let transient = || AttemptResult::Failed(failure(FailureCause::Transient, Scope::Host));
     let minutes: Vec<i64> = (0..9)
         .map(|failures| {
             let mut mail = mail(&["a@x"]);
@@ -175,13 +180,13 @@ fn failures_follow_the_schedule_until_its_hours_are_spent() {
 
 #[test]
 fn failure_of_the_account_counts_for_no_mail_and_is_told_once() {
-    let administrator = Verdict::needs_administrator(MustAct::TenantAdministrator);
+    let administrator = Diagnosis::new(FailureCause::TenantForbids);
     let hint = Duration::from_secs(90);
     for (verdict, rest) in [
-        (Verdict::throttled(Some(hint)), hint),
-        (Verdict::throttled(None), SHORT_PAUSE),
+        (Diagnosis::new(FailureCause::Throttled).after(hint), hint),
+        (FailureCause::Throttled.into(), SHORT_PAUSE),
         // Due as soon as the account works.
-        (Verdict::needs_sign_in(), Duration::ZERO),
+        (FailureCause::TokenRefused.into(), Duration::ZERO),
         (administrator, Duration::ZERO),
     ] {
         let ended = AttemptResult::Failed(failure(verdict, Scope::Account));
@@ -193,7 +198,7 @@ fn failure_of_the_account_counts_for_no_mail_and_is_told_once() {
             panic!("it failed");
         };
         let what = "It failed with another text".to_owned();
-        let ended = AttemptResult::Failed(Failure { what, ..failure });
+        let ended = AttemptResult::Failed(TransportFailure { what, ..failure });
         let second = decide(&known, ended, &retry(), NOW);
 
         assert_eq!(first.outcome.state, OutboundState::Queued);
@@ -209,7 +214,7 @@ fn failure_of_the_account_counts_for_no_mail_and_is_told_once() {
 fn reply_that_fits_no_rule_is_met_a_bounded_number_of_times() {
     let mut old = mail(&["a@x"]);
     old.failures = UNKNOWN_TRIES - 1;
-    let ended = || AttemptResult::Failed(failure(Verdict::unknown(), Scope::Message));
+    let ended = || AttemptResult::Failed(failure(FailureCause::Unknown, Scope::Message));
 
     let first = decide(&mail(&["a@x"]), ended(), &retry(), NOW);
     let last = decide(&old, ended(), &retry(), NOW);
@@ -222,7 +227,7 @@ fn reply_that_fits_no_rule_is_met_a_bounded_number_of_times() {
 fn uncertain_mail_waits_to_be_looked_for() {
     let ended = AttemptResult::Uncertain {
         results: vec![result("a@x", OK), result("b@x", MANY), result("c@x", NO)],
-        failure: failure(Verdict::unknown(), Scope::Message),
+        failure: failure(FailureCause::Unknown, Scope::Message),
     };
 
     let decision = decide(&mail(&["a@x", "b@x", "c@x"]), ended, &retry(), NOW);
@@ -239,7 +244,10 @@ fn uncertain_mail_waits_to_be_looked_for() {
     assert_eq!(decision.event, Some(MailEventKind::Uncertain));
     assert_eq!(states(&decision), [None, None, Some(false)]);
     let problem = decision.outcome.problem.unwrap();
-    assert_eq!(problem.action, DECIDE);
+    assert_eq!(
+        problem.action,
+        responsibility(FailureCause::MailUncertain, History::WORKS).action
+    );
     assert!(problem.mail.contains("refused 1 of its recipients"));
     assert_eq!(states(&sent), [Some(true), None, Some(false)]);
     assert_eq!(sent.outcome.state, OutboundState::Queued);
@@ -261,8 +269,8 @@ fn what_was_not_tried_is_due_at_once_and_told_to_nobody() {
 #[test]
 fn mail_that_waited_long_for_its_account_has_all_its_tries_left() {
     let late = NOW + Duration::from_hours(120);
-    let throttled = failure(Verdict::throttled(None), Scope::Account);
-    let cut = failure(Verdict::transient(), Scope::Host);
+    let throttled = failure(FailureCause::Throttled, Scope::Account);
+    let cut = failure(FailureCause::Transient, Scope::Host);
 
     let throttled = decide(
         &mail(&["a@x"]),
@@ -280,8 +288,8 @@ fn mail_that_waited_long_for_its_account_has_all_its_tries_left() {
 
 #[test]
 fn throttle_that_met_the_content_counts_for_the_mail_too() {
-    let of_content = failure(Verdict::throttled(None), Scope::Account)
-        .with_detail(FailureDetail::ContentRefused);
+    let of_content =
+        failure(FailureCause::Throttled, Scope::Account).with_detail(FailureDetail::ContentRefused);
     let mut old = mail(&["a@x"]);
     old.failures = 37;
 
@@ -323,7 +331,7 @@ fn uncertain_mail_is_sent_again_on_the_schedule_and_after_three_rounds_held() {
 #[test]
 fn trouble_of_the_server_counts_for_one_mail_and_keeps_the_others_back() {
     for (scope, is_obstacle) in [(Scope::Host, true), (Scope::Message, false)] {
-        let ended = AttemptResult::Failed(failure(Verdict::transient(), scope));
+        let ended = AttemptResult::Failed(failure(FailureCause::Transient, scope));
 
         let decision = decide(&mail(&["a@x"]), ended, &retry(), NOW);
 

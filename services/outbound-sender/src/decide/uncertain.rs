@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use mailmesh_domain::{OutboundState, Verdict};
-use mailmesh_events::Problem;
-use mailmesh_mail::transport::{Failure, RecipientResult, Scope};
+use mailmesh_domain::{FailureCause, OutboundState};
+use mailmesh_mail::transport::{RecipientResult, Scope, TransportFailure};
 use mailmesh_store::outbound_mail::OutboundMail;
 use time::OffsetDateTime;
 
 use super::case::{Case, Decision, MailEventKind};
-use crate::problem::{DECIDE, problem_of, uncertain_mail};
+use crate::failure::{problem_by, problem_from, uncertain_mail};
 use crate::retry_policy::RetryPolicy;
 
 /// After so many uncertain attempts a mail waits for a person: each may have left a copy.
@@ -77,9 +76,9 @@ pub(crate) fn held(mail: &OutboundMail, retry: &RetryPolicy, now: OffsetDateTime
     }
 }
 
-fn refused_some(reply: &str) -> Failure {
+fn refused_some(reply: &str) -> TransportFailure {
     let what = format!("The server refused a recipient: {reply}");
-    Failure::new(what, Verdict::transient(), Scope::Recipient)
+    TransportFailure::new(what, FailureCause::Transient, Scope::Recipient)
 }
 
 /// Those whom the server refused before it got the mail surely have no copy: they wait to be tried
@@ -87,7 +86,7 @@ fn refused_some(reply: &str) -> Failure {
 pub(super) fn uncertain(
     case: &Case<'_>,
     results: &[RecipientResult],
-    failure: &Failure,
+    failure: &TransportFailure,
 ) -> Decision {
     let mut recipients = case.merge(results, false);
     let mut left_out = 0;
@@ -100,7 +99,7 @@ pub(super) fn uncertain(
     }
     let mut outcome = case.outcome(OutboundState::Uncertain, recipients);
     outcome.due_at = case.now + case.retry.look_after();
-    let problem = problem_of(failure).with_action(DECIDE);
+    let problem = problem_by(failure, FailureCause::MailUncertain);
     let of_mail = uncertain_mail(case.mail);
     outcome.problem = Some(match left_out {
         0 => problem.with_mail(of_mail),
@@ -113,9 +112,9 @@ pub(super) fn uncertain(
         outcome,
         event: Some(MailEventKind::Uncertain),
         // The next mails might all become uncertain, too.
-        obstacle: Some(Failure::new(
+        obstacle: Some(TransportFailure::new(
             "The server's final reply to another mail was lost",
-            Verdict::transient(),
+            FailureCause::Transient,
             Scope::Host,
         )),
     }
@@ -127,7 +126,7 @@ fn give_up_resending(case: &Case<'_>) -> Decision {
     let known = case.mail.problem.clone();
     let problem = known.unwrap_or_else(|| {
         let what = "The server's reply to the mail was lost";
-        Problem::new(what, Verdict::unknown()).with_action(DECIDE)
+        problem_from(what, FailureCause::MailUncertain)
     });
     if problem.mail != GIVEN_UP {
         decision.event = Some(MailEventKind::Uncertain);

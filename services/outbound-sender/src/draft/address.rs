@@ -1,6 +1,6 @@
 use mailmesh_events::mail::SendMail;
 use mailmesh_events::{AddressInput, MailAddress, Recipients};
-use mailmesh_mail::message::{AddressProblem, FieldProblem, Mailbox};
+use mailmesh_mail::message::{AddressProblem, FieldProblem, NamedAddress};
 
 use super::refusal::Refusal;
 
@@ -26,7 +26,8 @@ pub(crate) fn read_addresses(command: &mut SendMail, limit: usize) -> Result<(),
 fn read_author(given: AddressInput) -> Result<AddressInput, Refusal> {
     match given {
         AddressInput::Text(text) => {
-            let author = Mailbox::parse(&text).map_err(|problem| unreadable("from", problem))?;
+            let author =
+                NamedAddress::parse(&text).map_err(|problem| unreadable("from", problem))?;
             Ok(object(author))
         }
         AddressInput::Mailbox(author) => Ok(AddressInput::Mailbox(author)),
@@ -39,7 +40,7 @@ fn read_list(path: &str, given: Recipients, limit: usize) -> Result<Recipients, 
     for (index, entry) in given.0.into_iter().enumerate() {
         match entry {
             AddressInput::Text(text) => {
-                let named = Mailbox::parse_list(&text)
+                let named = NamedAddress::parse_list(&text)
                     .map_err(|problem| unreadable(&format!("{path}[{index}]"), problem))?;
                 read.extend(named.into_iter().map(object));
             }
@@ -60,15 +61,15 @@ fn unreadable(path: &str, problem: AddressProblem) -> Refusal {
     Refusal::new(path, problem.to_string())
 }
 
-fn object(mailbox: Mailbox) -> AddressInput {
+fn object(mailbox: NamedAddress) -> AddressInput {
     AddressInput::Mailbox(MailAddress {
         name: mailbox.name,
         address: mailbox.address,
     })
 }
 
-pub(super) fn mailbox(address: MailAddress) -> Mailbox {
-    Mailbox {
+pub(super) fn mailbox(address: MailAddress) -> NamedAddress {
+    NamedAddress {
         name: address.name,
         address: address.address,
     }

@@ -10,7 +10,7 @@ use mailmesh_store::account::Account;
 use time::OffsetDateTime;
 
 use super::cancel_mail::Cancel;
-use super::send_mail::{NewMail, Send, mail_id};
+use super::send_mail::{NewMail, SendCommand, mail_id};
 use crate::config::Config;
 use crate::draft::Refusal;
 
@@ -44,7 +44,7 @@ impl Rejection {
 
 /// A command as far as it was read.
 pub(super) enum Read {
-    Send(Box<Send>),
+    Send(Box<SendCommand>),
     Cancel(Cancel),
     Rejected(Rejection),
     /// Reading it took too long or panicked.
@@ -128,7 +128,7 @@ pub(super) fn read(delivery: &Delivery) -> Read {
     let read = if is_of(delivery, CancelMail::NAME) {
         Cancel::read(delivery).map(Read::Cancel)
     } else {
-        Send::read(delivery).map(|send| Read::Send(Box::new(send)))
+        SendCommand::read(delivery).map(|send| Read::Send(Box::new(send)))
     };
     read.unwrap_or_else(|(account, refusal)| {
         Read::Rejected(Rejection::new(delivery, account, refusal))

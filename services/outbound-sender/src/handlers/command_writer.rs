@@ -4,9 +4,9 @@ use mailmesh_accounts::{Replica, WorkerRegistry};
 use mailmesh_bus::HandlerError;
 use mailmesh_domain::{AccountId, EventId, Key, MailId};
 use mailmesh_events::mail::{MailRejected, MailRepeated, RejectedCommand};
-use mailmesh_events::{Encoded, encode};
+use mailmesh_events::{EncodedEvent, encode};
 use mailmesh_store::account::Account;
-use mailmesh_store::outbound_mail::{self, Accepted, CancelResult, NewOutboundMail};
+use mailmesh_store::outbound_mail::{self, AcceptResult, CancelResult, NewOutboundMail};
 use mailmesh_store::{StoreError, Tx, outbox};
 use tracing::{error, info};
 
@@ -14,19 +14,19 @@ use super::cancel_mail::Cancel;
 use super::command::{Ready, Rejection};
 use super::send_mail::{NewMail, rejection_id};
 use crate::cancel_event::outcome_event;
+use crate::context::wake_holders;
 use crate::draft::Refusal;
 use crate::metric;
 use crate::raw_cache::RawCache;
 use crate::retention::delete_raws;
-use crate::shared::wake_holders;
 
 /// What one transaction did.
 #[derive(Default)]
-struct Written {
+struct TransactionResult {
     queued: Vec<NewMail>,
     /// Bodies of commands that did not become mails.
     orphans: Vec<MailId>,
-    events: Vec<Encoded>,
+    events: Vec<EncodedEvent>,
 }
 
 /// Writes what was made of commands.
@@ -45,7 +45,8 @@ impl CommandWriter<'_> {
         ready: Vec<Ready>,
     ) -> Result<Vec<Result<(), HandlerError>>, StoreError> {
         let mut results = Vec::with_capacity(ready.len());
-        let (mut mails, mut cancels, mut written) = (Vec::new(), Vec::new(), Written::default());
+        let (mut mails, mut cancels, mut written) =
+            (Vec::new(), Vec::new(), TransactionResult::default());
         for each in ready {
             match each {
                 Ready::New(new) => mails.push(*new),
@@ -82,7 +83,7 @@ impl CommandWriter<'_> {
         &self,
         tx: &mut Tx,
         mut mails: Vec<NewMail>,
-        written: &mut Written,
+        written: &mut TransactionResult,
     ) -> Result<(), StoreError> {
         let now = self.replica.clock.now();
         while !mails.is_empty() {
@@ -95,15 +96,15 @@ impl CommandWriter<'_> {
             let accepted = outbound_mail::insert(tx, &rows, now).await?;
             for (new, accepted) in round.into_iter().zip(accepted) {
                 match accepted {
-                    Accepted::New => written.queued.push(new),
+                    AcceptResult::New => written.queued.push(new),
                     // The same command, delivered again after its acknowledgement was lost.
-                    Accepted::Repeated(id) if id == new.row.id => {}
-                    Accepted::Repeated(id) => {
+                    AcceptResult::Repeated(id) if id == new.row.id => {}
+                    AcceptResult::Repeated(id) => {
                         let repeated = self.repetition(tx, &new, id).await?;
                         written.events.extend(repeated);
                         written.orphans.push(new.row.id);
                     }
-                    Accepted::KeyTaken(_) => {
+                    AcceptResult::KeyTaken(_) => {
                         written.orphans.push(new.row.id);
                         written.events.extend(self.rejection(key_taken(&new)));
                     }
@@ -119,7 +120,7 @@ impl CommandWriter<'_> {
         tx: &mut Tx,
         cancel: Cancel,
         account: &Account,
-    ) -> Result<Option<Encoded>, StoreError> {
+    ) -> Result<Option<EncodedEvent>, StoreError> {
         let now = self.replica.clock.now();
         let request = cancel.into_request(account.id);
         let result = outbound_mail::settle_cancel(tx, &request, now).await?;
@@ -136,7 +137,7 @@ impl CommandWriter<'_> {
         tx: &mut Tx,
         new: &NewMail,
         first: MailId,
-    ) -> Result<Option<Encoded>, StoreError> {
+    ) -> Result<Option<EncodedEvent>, StoreError> {
         info!(mail.id = %first, "The same mail was asked for before");
         let Some(first) = outbound_mail::find(tx, first).await? else {
             return Ok(None);
@@ -155,7 +156,7 @@ impl CommandWriter<'_> {
     }
 
     /// The id follows from the command, so that a command which is read twice is rejected once.
-    fn rejection(&self, rejection: Rejection) -> Option<Encoded> {
+    fn rejection(&self, rejection: Rejection) -> Option<EncodedEvent> {
         info!(
             delivery.sequence = rejection.stream_sequence,
             field = rejection.refusal.field,
@@ -176,7 +177,7 @@ impl CommandWriter<'_> {
         encoded.map_err(|error| log_unwritten(&error)).ok()
     }
 
-    async fn after_commit(&self, written: Written) {
+    async fn after_commit(&self, written: TransactionResult) {
         if !written.events.is_empty() {
             self.replica.outbox.wake();
         }

@@ -6,7 +6,7 @@ use mailmesh_domain::{Direction, Key, MailId, UncertainPolicy};
 use mailmesh_events::decode_command;
 use mailmesh_events::mail::SendMail;
 use mailmesh_mail::message::{BuildContext, build};
-use mailmesh_secrets::sha256;
+use mailmesh_secrets::{Sha256Writer, sha256};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{NewOutboundMail, Recipient};
 use time::OffsetDateTime;
@@ -21,7 +21,7 @@ const MAX_KEY: usize = 255;
 
 /// A `mail.send` that was read.
 #[derive(Debug)]
-pub(super) struct Send {
+pub(super) struct SendCommand {
     pub(super) account: Key,
     pub(super) command: SendMail,
     key: String,
@@ -39,7 +39,7 @@ pub(super) struct NewMail {
     pub(super) given_key: Option<String>,
 }
 
-impl Send {
+impl SendCommand {
     pub(super) fn read(delivery: &Delivery) -> Result<Self, (Option<Key>, Refusal)> {
         let read = decode_command::<SendMail>(&delivery.headers, &delivery.payload)
             .map_err(|error| (account_of_unread(delivery), Refusal::from(error)))?;
@@ -160,8 +160,10 @@ pub(super) fn mail_id(delivery: &Delivery) -> MailId {
 /// Tells a repeated request from another one with the same key, whatever envelope it came in, and
 /// whether body or subject named the account.
 fn content_hash(command: &SendMail) -> [u8; 32] {
-    // A command that was read can be written.
-    sha256(&serde_json::to_vec(command).unwrap_or_default())
+    let mut hash = Sha256Writer::default();
+    // A command that was read can be written, and hashing cannot fail.
+    serde_json::to_writer(&mut hash, command).ok();
+    hash.finish()
 }
 
 fn domain_of(address: &str) -> &str {

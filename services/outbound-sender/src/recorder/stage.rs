@@ -10,7 +10,7 @@ const PARALLEL: usize = 3;
 
 /// Whether a mail may be committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub(crate) enum StageEntry {
     Entered,
     TakenOver,
     NotRecorded,
@@ -37,21 +37,21 @@ pub(crate) struct StageWrite {
 
 impl GroupWrite for StageWrite {
     type Member = (MailId, i32);
-    type Answer = Entry;
+    type Answer = StageEntry;
 
     fn write<'a>(
         &'a self,
         attempts: &'a [(MailId, i32)],
-    ) -> BoxFuture<'a, Result<Vec<Entry>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Vec<StageEntry>, StoreError>> {
         Box::pin(async move {
             let mut tx = self.replica.database.begin().await?;
             let entered = send_attempt::enter_committing(&mut tx, attempts).await?;
             tx.commit().await?;
             let entry = |(mail, _): &(MailId, i32)| {
                 if entered.contains(mail) {
-                    Entry::Entered
+                    StageEntry::Entered
                 } else {
-                    Entry::TakenOver
+                    StageEntry::TakenOver
                 }
             };
             Ok(attempts.iter().map(entry).collect())

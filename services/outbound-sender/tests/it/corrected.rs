@@ -1,15 +1,15 @@
 //! Accounts that failed and whose settings were corrected while no mail waits.
 
 use anyhow::{Context, Result, ensure};
-use mailmesh_domain::{AccountState, MustAct, Verdict};
+use mailmesh_domain::{AccountState, FailureCause, MustAct};
 use mailmesh_events::Problem;
 use mailmesh_sandbox::{Fault, FaultRule};
-use mailmesh_store::account::Account;
+use mailmesh_store::account::{self, Account};
 use mailmesh_store::account_status::{self, AccountStatus};
 use mailmesh_testkit::eventually;
 
 use crate::custom::change;
-use crate::world::World;
+use crate::world::{World, send_body};
 
 async fn status(world: &World, account: &Account) -> Result<AccountStatus> {
     let mut tx = world.base.begin().await?;
@@ -22,8 +22,8 @@ async fn status(world: &World, account: &Account) -> Result<AccountStatus> {
 async fn account_that_failed_is_signed_in_without_mail_after_it_was_changed() -> Result<()> {
     let mut world = World::new().await?;
     let account = world.add_account("one", 1).await?;
-    let verdict = Verdict::needs_administrator(MustAct::Administrator);
-    let problem = Problem::new("the certificate is signed by an unknown authority", verdict);
+    let cause = FailureCause::CertificateAuthority;
+    let problem = Problem::new("the certificate is signed by an unknown authority", cause);
     let failing = AccountState::Failing;
     let recorded = world
         .base
@@ -64,5 +64,46 @@ async fn account_that_failed_is_signed_in_without_mail_after_it_was_changed() ->
     })
     .await?;
     world.event("account.recovered").await?;
+    world.finish().await
+}
+
+#[tokio::test]
+async fn problem_of_a_certificate_is_gone_the_moment_its_authority_is_given() -> Result<()> {
+    let mut world = World::new().await?;
+    let mut account = world.password_account("one", 1)?;
+    let authority = account.ca_pem.take();
+    world.base.insert_account(&account).await?;
+    world.base.beat_services().await?;
+    let before = status(&world, &account).await?;
+    world.start_sender().await?;
+    let body = send_body("one", "b@example.com", "first");
+    world.publish("mail.send", body).await?;
+    eventually("the certificate is told", async || {
+        let status = status(&world, &account).await?;
+        let problem = status.problem.context("no problem")?;
+        ensure!(problem.action.contains("ca_pem"), "{problem:?}");
+        anyhow::Ok(())
+    })
+    .await?;
+    let failing = world.event("account.failing").await?;
+    world.event("mail.deferred").await?;
+
+    account.ca_pem = authority;
+    let mut tx = world.base.begin().await?;
+    account::update(&mut tx, &account).await?;
+    tx.commit().await?;
+    let corrected = status(&world, &account).await?;
+
+    assert_eq!(before.state, AccountState::Unproved);
+    assert_eq!(failing["is_unproved"], true);
+    assert_eq!(corrected.problem, None);
+    assert_eq!(corrected.state, AccountState::Unproved);
+    account.revision += 1;
+    change(&mut world, &account).await?;
+    world.event("mail.sent").await?;
+    world.event("account.recovered").await?;
+    let sent = status(&world, &account).await?;
+    assert_eq!(sent.state, AccountState::Active);
+    assert!(sent.proved_at.is_some());
     world.finish().await
 }

@@ -7,8 +7,9 @@ use mailmesh_accounts::Connections;
 use mailmesh_domain::SystemClock;
 use mailmesh_events::account::AccountChanged;
 use mailmesh_outbound_sender::{Config, Service};
+use mailmesh_store::ServiceRole;
 use mailmesh_store::account::{self, Account};
-use mailmesh_testkit::{Running, eventually};
+use mailmesh_testkit::{RunningReplica, eventually};
 
 use crate::world::World;
 
@@ -21,12 +22,13 @@ pub(crate) fn patient() -> Config {
 }
 
 /// Starts a sender that the test itself ends.
-pub(crate) async fn start(world: &World, config: Config) -> Result<Running> {
-    let (database, bus) = (world.base.database.clone(), world.base.bus.clone());
+pub(crate) async fn start(world: &World, config: Config) -> Result<RunningReplica> {
+    let role = ServiceRole::OutboundSender;
+    let (database, bus) = world.base.connections_of(role).await?;
     let connections = Connections::new(database, bus);
     let keys = world.base.keys.clone();
     let service = Service::build(config, keys, &connections, Arc::new(SystemClock)).await?;
-    Ok(Running::start(|lifecycle| service.start(lifecycle)))
+    Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
 }
 
 /// Changes an account as the administration does; the hint is seen as an event.

@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use mailmesh_bus::NewRawMail;
+use mailmesh_events::account::AccountChanged;
 use mailmesh_outbound_sender::Config;
 use mailmesh_sandbox::{Fault, FaultRule};
+use mailmesh_store::account;
 use mailmesh_testkit::eventually;
 use serde_json::Value;
 
@@ -46,6 +48,47 @@ async fn body_of_a_sent_mail_goes_early_and_that_of_a_failed_one_stays() -> Resu
 
     assert!(has_body(&world, &failed).await?);
     assert_eq!(world.mail(&sent).await?.chunks, 0);
+    sender.stop().await?;
+    world.finish().await
+}
+
+#[tokio::test]
+async fn the_rest_of_a_deleted_account_goes_as_soon_as_it_is_told() -> Result<()> {
+    let mut world = World::new().await?;
+    let account = world.add_account("one", 1).await?;
+    let history = format!(
+        "INSERT INTO received_mails (mail_id, account_id, folder, epoch, position, ordinal, sha256, size_bytes,
+             chunks, is_post_action_due, recorded_at)
+         SELECT gen_random_uuid(), '{}', 'INBOX', '1', n, n, sha256(n::text::bytea), 1, 1, false, now()
+         FROM generate_series(1, 3500) n",
+        account.id
+    );
+    world.base.execute_sql(&history).await?;
+    let sender = start(&world, patient()).await?;
+
+    let mut tx = world.base.begin().await?;
+    account::delete(&mut tx, account.id).await?;
+    tx.commit().await?;
+    let deleted = AccountChanged {
+        account: account.key,
+        is_deleted: true,
+    };
+    world
+        .publish("account.changed.one", serde_json::to_vec(&deleted)?)
+        .await?;
+    world.event("account.changed").await?;
+
+    eventually("nothing is left of the account", async || {
+        let left = "SELECT count(*) FROM accounts";
+        let left = world.base.read_number(left).await?;
+        ensure!(left == 0, "it is there");
+        Ok(())
+    })
+    .await?;
+    let left = world
+        .base
+        .read_number("SELECT count(*) FROM received_mails");
+    assert_eq!(left.await?, 0);
     sender.stop().await?;
     world.finish().await
 }

@@ -1,12 +1,12 @@
 //! Mail of an account whose access token is refused.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use mailmesh_domain::{Clock, GrantId, GrantState, SystemClock, Verdict};
-use mailmesh_events::Problem;
+use mailmesh_domain::{Clock as _, FailureCause, GrantId, GrantState, SystemClock};
 use mailmesh_events::account::AccountAuthenticated;
-use mailmesh_events::token::TokenRefreshed;
+use mailmesh_events::token::{TokenRefreshFailed, TokenRefreshed};
+use mailmesh_events::{Event, Problem};
 use mailmesh_sandbox::{Fault, FaultRule, GrantRequest};
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::grant::{self, Grant, NewTokens};
@@ -15,6 +15,8 @@ use mailmesh_testkit::{RefreshRequests, use_grant};
 use crate::world::{World, send_body};
 
 const ADDRESS: &str = "one@sandbox.test";
+/// Within this no poll of a grant is due: those come each 10 s, and each minute once a person is waited for.
+const NO_POLL: Duration = Duration::from_secs(8);
 
 fn token(world: &World) -> String {
     let request = GrantRequest {
@@ -124,6 +126,12 @@ async fn two_fresh_tokens_refused_ask_for_a_sign_in_and_mail_survives_it() -> Re
 
     assert_eq!(required["problem"]["kind"], "needs_sign_in");
     assert_eq!(required["problem"]["must_act"], "administrator");
+    assert_eq!(required["problem"]["also_must_act"], "mailbox_owner");
+    let action = required["problem"]["action"].as_str();
+    assert!(
+        action.is_some_and(|text| text.contains("scopes")),
+        "{required}"
+    );
     assert_eq!(recovered["was"], "sign_in_required");
     assert_eq!(sent["attempts"], 1);
     let asked = asked.so_far().await?;
@@ -163,7 +171,7 @@ async fn retry_that_falls_due_during_a_refresh_goes_out_once_the_token_is_there(
 /// Does what `token-refresh` does when the provider ends a consent.
 async fn end_consent(world: &World, id: GrantId) -> Result<()> {
     let grant = world.base.grant(id).await?;
-    let problem = Problem::new("The provider says no", Verdict::needs_sign_in());
+    let problem = Problem::new("The provider says no", FailureCause::GrantDead);
     let (state, now) = (GrantState::SignInRequired, SystemClock.now());
     let mut tx = world.base.begin().await?;
     let done = grant::record_failure(&mut tx, &grant, state, &problem, now, now).await?;
@@ -250,4 +258,80 @@ async fn grant_that_waits_for_a_person_is_used_while_its_access_token_works() ->
     assert_eq!(sent["attempts"], 1);
     world.forget("token.refreshed").await?;
     world.finish().await
+}
+
+/// An event that another account of the grant causes.
+async fn publish_of_grant<E: Event + serde::Serialize>(world: &World, event: &E) -> Result<()> {
+    let subject = format!("{}.{}", E::NAME, event.key());
+    world.publish(&subject, serde_json::to_vec(event)?).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn mail_that_waits_for_a_token_is_told_at_once_that_none_will_come() -> Result<()> {
+    let mut world = World::new().await?;
+    let (_, grant) = add_stale_account(&world).await?;
+    world.start_sender().await?;
+    world
+        .publish("mail.send", send_body("one", "a@elsewhere.test", "x"))
+        .await?;
+    let waiting = world.event("mail.deferred").await?;
+
+    end_consent(&world, grant).await?;
+    let failed = TokenRefreshFailed {
+        grant_id: grant,
+        generation: 1,
+        accounts: Vec::new(),
+        problem: Problem::new("The provider says no", FailureCause::GrantDead),
+    };
+    let told_at = Instant::now();
+    publish_of_grant(&world, &failed).await?;
+    let refused = world.event("mail.deferred").await?;
+
+    assert_eq!(waiting["problem"]["kind"], "transient");
+    assert_eq!(refused["problem"]["kind"], "needs_sign_in");
+    assert!(told_at.elapsed() < NO_POLL, "{:?}", told_at.elapsed());
+    world.finish().await
+}
+
+#[tokio::test]
+async fn sign_in_by_another_account_of_the_grant_lets_mail_go_at_once() -> Result<()> {
+    let mut world = World::new().await?;
+    let (_, id) = add_stale_account(&world).await?;
+    end_consent(&world, id).await?;
+    expire(&world, id).await?;
+    world.start_sender().await?;
+    world
+        .publish("mail.send", send_body("one", "a@elsewhere.test", "x"))
+        .await?;
+    let waiting = world.event("mail.deferred").await?;
+
+    let mut grant = world.base.grant(id).await?;
+    grant.generation += 1;
+    grant.state = GrantState::Active;
+    grant.access_expires_at = SystemClock.now() + Duration::from_hours(1);
+    grant.access_token = world
+        .base
+        .seal(&token(&world), &Grant::access_context(id))?;
+    world.base.save_grant(&grant).await?;
+    let refreshed = TokenRefreshed {
+        grant_id: id,
+        generation: grant.generation,
+        expires_at: grant.access_expires_at,
+    };
+    let told_at = Instant::now();
+    publish_of_grant(&world, &refreshed).await?;
+    world.event("mail.sent").await?;
+
+    assert_eq!(waiting["problem"]["kind"], "needs_sign_in");
+    assert!(told_at.elapsed() < NO_POLL, "{:?}", told_at.elapsed());
+    world.finish().await
+}
+
+/// Has the access token of a grant end.
+async fn expire(world: &World, id: GrantId) -> Result<()> {
+    let statement = format!(
+        "UPDATE grants SET access_expires_at = now() - interval '1 minute' WHERE grant_id = '{id}'"
+    );
+    world.base.execute(&statement).await
 }

@@ -12,8 +12,8 @@ use mailmesh_outbound_sender::{Config, Service};
 use mailmesh_sandbox::{Fault, FaultRule};
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{self, NewOutboundMail, Outcome, Recipient};
-use mailmesh_store::{lease, replica, send_attempt};
-use mailmesh_testkit::{Running, eventually};
+use mailmesh_store::{ServiceRole, lease, replica, send_attempt};
+use mailmesh_testkit::{RunningReplica, eventually};
 use serde_json::json;
 
 use crate::world::{World, send_body};
@@ -22,21 +22,22 @@ use crate::world::{World, send_body};
 const MANY: u64 = 1_000_000;
 
 /// Starts a sender for which a server's time to reply is soon over.
-async fn start(world: &World, final_reply_timeout_seconds: u64) -> Result<Running> {
+async fn start(world: &World, final_reply_timeout_seconds: u64) -> Result<RunningReplica> {
     let config = Config {
         retry_delays_seconds: vec![1],
         sent_folder_delay_seconds: 1,
         final_reply_timeout_seconds,
         ..Config::default()
     };
-    let (database, bus) = (world.base.database.clone(), world.base.bus.clone());
+    let role = ServiceRole::OutboundSender;
+    let (database, bus) = world.base.connections_of(role).await?;
     let connections = Connections::new(database, bus);
     let (keys, clock) = (world.base.keys.clone(), Arc::new(SystemClock));
     let service = Service::build(config, keys, &connections, clock).await?;
-    Ok(Running::start(|lifecycle| service.start(lifecycle)))
+    Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
 }
 
-async fn with_hasty_sender() -> Result<(World, Running)> {
+async fn with_hasty_sender() -> Result<(World, RunningReplica)> {
     let world = World::new().await?;
     world.add_account("one", 1).await?;
     let sender = start(&world, 2).await?;

@@ -13,9 +13,10 @@ use mailmesh_outbound_sender::{Config, Service};
 use mailmesh_runtime::Lifecycle;
 use mailmesh_sandbox::{MailboxSettings, Sandbox, Settings};
 use mailmesh_secrets::OpeningKeys;
+use mailmesh_store::ServiceRole;
 use mailmesh_store::account::Account;
 use mailmesh_store::outbound_mail::{self, OutboundMail};
-use mailmesh_testkit::{Freezable, MailHost, MeshAddress, MeshBase, Running};
+use mailmesh_testkit::{Freezable, MailHost, MeshAddress, MeshBase, RunningReplica};
 use serde_json::Value;
 
 const MIB: u64 = 1024 * 1024;
@@ -27,7 +28,7 @@ pub(crate) struct World {
     events: Subscription,
     seen: Vec<Event>,
     ids: HashSet<String>,
-    senders: Vec<Running>,
+    senders: Vec<RunningReplica>,
 }
 
 /// An event as a subscriber sees it.
@@ -80,17 +81,18 @@ impl World {
     }
 
     /// Starts a sender that the test itself ends.
-    pub(crate) async fn sender(&self) -> Result<Running> {
-        let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
+    pub(crate) async fn sender(&self) -> Result<RunningReplica> {
+        let role = ServiceRole::OutboundSender;
+        let (database, bus) = self.base.connections_of(role).await?;
         let service = build(&self.base.keys, Connections::new(database, bus)).await?;
-        Ok(Running::start(|lifecycle| service.start(lifecycle)))
+        Ok(RunningReplica::start(|lifecycle| service.start(lifecycle)))
     }
 
     /// Starts a sender that can be frozen.
     pub(crate) fn freezable_sender(&self) -> Freezable {
         let (keys, address) = (self.base.keys.clone(), self.base.address.clone());
         Freezable::start(async move || {
-            let (database, bus) = address.connect().await?;
+            let (database, bus) = address.connect_as(ServiceRole::OutboundSender).await?;
             let service = build(&keys, Connections::new(database, bus)).await?;
             Ok(move |lifecycle: &Lifecycle| service.start(lifecycle))
         })
@@ -98,7 +100,7 @@ impl World {
 
     /// Asks the senders so far to stop, and does not wait for it.
     pub(crate) fn stop_senders(&self) {
-        self.senders.iter().for_each(Running::ask_to_stop);
+        self.senders.iter().for_each(RunningReplica::ask_to_stop);
     }
 
     pub(crate) fn password_account(&self, key: &str, max_connections: u32) -> Result<Account> {

@@ -9,7 +9,7 @@ use mailmesh_domain::{
 use mailmesh_sandbox::{ApplicationSettings, Fault, FaultRule, Personality};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::Grant;
-use mailmesh_store::{account, account_status};
+use mailmesh_store::{RowSecret, account, account_status};
 use mailmesh_testkit::{MailHost, eventually, within};
 use rcgen::{KeyPair, PKCS_RSA_SHA256};
 use serde_json::json;
@@ -52,13 +52,14 @@ async fn start(personality: Personality, flow: Flow) -> Result<App> {
             "private_key_id": "k1", "private_key": key.serialize_pem(),
         });
         let context = ClientConfiguration::private_key_context(client.id);
-        client.private_key = Some(world.base.seal(&file.to_string(), &context)?);
+        let sealed = world.base.seal(&file.to_string(), &context)?;
+        client.private_key = RowSecret::Sealed(sealed);
         let application = application(ROBOT, GMAIL, key.public_key_pem());
         world.sandbox.register_application(application);
     } else {
         client.issuer = Some(issuer);
         client.scopes = vec!["mail".to_owned()];
-        client.client_secret = Some(world.base.seal_client_secret(client.id, CLIENT_SECRET)?);
+        client.client_secret = world.base.seal_client_secret(client.id, CLIENT_SECRET)?;
         let application = application(CLIENT_ID, "mail", String::new());
         world.sandbox.register_application(application);
     }

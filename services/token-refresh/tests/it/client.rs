@@ -9,7 +9,7 @@ use crate::world::{CLIENT_ID, CLIENT_SECRET, World};
 
 async fn store_secret(world: &World, secret: &str) -> Result<()> {
     let mut client = world.reload_client().await?;
-    client.client_secret = Some(world.base.seal_client_secret(client.id, secret)?);
+    client.client_secret = world.base.seal_client_secret(client.id, secret)?;
     world.clock.advance(Duration::from_secs(1));
     client.updated_at = world.clock.now();
     let mut tx = world.base.begin().await?;

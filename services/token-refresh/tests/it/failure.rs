@@ -4,7 +4,7 @@ use anyhow::Result;
 use mailmesh_domain::{Clock, GrantState, MustAct, ReplicaId};
 use mailmesh_events::account::AccountSignInRequired;
 use mailmesh_sandbox::{Fault, Personality};
-use mailmesh_store::grant::{self, Claiming, ClientShares};
+use mailmesh_store::grant::{self, ClaimRules, ClientShares};
 use mailmesh_testkit::eventually;
 
 use crate::world::World;
@@ -264,7 +264,7 @@ async fn a_replica_that_dies_between_answer_and_store_leaves_no_silent_loss() ->
 async fn a_grant_that_another_replica_has_claimed_is_left_to_it() -> Result<()> {
     let world = World::new(Personality::Standard).await?;
     let [claimed, free] = [world.grant("claimed").await?, world.grant("free").await?];
-    let claiming = Claiming {
+    let claiming = ClaimRules {
         replica: ReplicaId::generate(&*world.clock),
         claim_for: Duration::from_secs(4),
         except: &[],

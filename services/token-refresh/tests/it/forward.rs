@@ -3,6 +3,7 @@ use std::time::Duration;
 use anyhow::Result;
 use mailmesh_domain::Clock;
 use mailmesh_sandbox::Personality;
+use mailmesh_store::ServiceRole;
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_token_refresh::Config;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -30,7 +31,9 @@ async fn providers_are_asked_by_way_of_the_configured_proxy() -> Result<()> {
         proxy_url: Some(format!("http://{}", proxy.local_addr()?).parse()?),
         ..Config::default()
     };
-    let replica = start(&world, config, world.base.database.clone()).await?;
+    let address = &world.base.address;
+    let database = address.database_as(ServiceRole::TokenRefresh).await?;
+    let replica = start(&world, config, database).await?;
 
     world.ask(&grant, 1).await?;
     let (stream, _) = timeout(Duration::from_secs(20), proxy.accept()).await??;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use mailmesh_domain::{Clock, ReplicaId};
 use mailmesh_sandbox::{Fault, Personality};
-use mailmesh_store::grant::{self, Claiming, ClientShares, Grant};
+use mailmesh_store::grant::{self, ClaimRules, ClientShares, Grant};
 use mailmesh_store::{Database, DatabaseSettings};
-use mailmesh_testkit::{Running, eventually};
+use mailmesh_testkit::{RunningReplica, eventually};
 use mailmesh_token_refresh::Config;
 
 use crate::proxy::Proxy;
@@ -18,7 +18,7 @@ const STORE: &str = "access_token_sealed = $3";
 const CLAIM: &str = "SET claimed_by = $1";
 
 /// A replica behind a proxy that holds new tokens and cannot store them.
-async fn holder(world: &World, grant: &Grant) -> Result<(Running, Proxy)> {
+async fn holder(world: &World, grant: &Grant) -> Result<(RunningReplica, Proxy)> {
     let proxy = Proxy::before(&world.base.address.postgres_url).await?;
     let settings = DatabaseSettings {
         url: proxy.url().clone(),
@@ -46,7 +46,7 @@ async fn end_claim(world: &World, grant: &Grant) -> Result<()> {
         ..grant.clone()
     };
     world.base.save_grant(&due).await?;
-    let claiming = Claiming {
+    let claiming = ClaimRules {
         replica: ReplicaId::generate(&*world.clock),
         claim_for: Duration::ZERO,
         except: &[],

@@ -5,6 +5,7 @@ use mailmesh_domain::{GrantState, MustAct};
 use mailmesh_events::Problem;
 use mailmesh_sandbox::Personality;
 use mailmesh_secrets::{OpeningKeys, SecretString};
+use mailmesh_store::RowSecret;
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::Grant;
 
@@ -58,7 +59,7 @@ async fn a_client_secret_of_another_key_is_no_refusal_of_the_client() -> Result<
     let context = ClientConfiguration::secret_context(world.client.id);
     let secret = SecretString::from(CLIENT_SECRET);
     let client = ClientConfiguration {
-        client_secret: Some(other.sealing_key().seal(&secret, &context)?),
+        client_secret: RowSecret::Sealed(other.sealing_key().seal(&secret, &context)?),
         ..world.client.clone()
     };
     let mut tx = world.base.begin().await?;

@@ -4,6 +4,7 @@ mod app;
 mod client;
 mod failure;
 mod forward;
+mod frozen;
 mod hold;
 mod key;
 mod limit;

@@ -10,14 +10,18 @@ use mailmesh_domain::{
     ClientConfigurationId, Clock, GrantId, Key, ManualClock, Protocol, SystemClock,
 };
 use mailmesh_events::token::RefreshToken;
-use mailmesh_oauth::PublicSettings;
+use mailmesh_runtime::Lifecycle;
 use mailmesh_sandbox::{ClientSettings, Fault, FaultRule, GrantRequest, Personality, Sandbox};
+use mailmesh_store::ServiceRole;
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant};
-use mailmesh_testkit::{MailHost, MeshBase, Running, ask_for_refresh, eventually};
-use mailmesh_token_refresh::{Config, Service};
-use url::Url;
+use mailmesh_testkit::{
+    Freezable, MailHost, MeshBase, RunningReplica, ask_for_refresh, eventually,
+};
+use mailmesh_token_refresh::Config;
+
+use crate::start::{build, start};
 
 pub(crate) const CLIENT_ID: &str = "mesh";
 pub(crate) const CLIENT_SECRET: &str = "client-secret-to-hide";
@@ -45,7 +49,7 @@ impl World {
         let base = MeshBase::fresh(Arc::clone(&clock) as Arc<dyn Clock>).await?;
         let row = base.client_row(CLIENT_ID)?;
         let client = ClientConfiguration {
-            client_secret: Some(base.seal_client_secret(row.id, CLIENT_SECRET)?),
+            client_secret: base.seal_client_secret(row.id, CLIENT_SECRET)?,
             issuer: Some(sandbox.addresses().issuer.clone()),
             scopes: ["openid", "mail"].map(str::to_owned).to_vec(),
             ..row
@@ -59,21 +63,21 @@ impl World {
         })
     }
 
-    pub(crate) async fn start(&self) -> Result<Running> {
-        let config = Config {
-            poll_seconds: 1,
-            ..Config::default()
-        };
-        let public = PublicSettings {
-            url: Url::parse("http://127.0.0.1:8026")?,
-            redirect_path: "/oauth/callback".to_owned(),
-        };
-        let (database, bus) = (self.base.database.clone(), self.base.bus.clone());
-        let connections = Connections::new(database, bus);
-        let clock = Arc::clone(&self.base.clock);
-        let keys = self.base.keys.clone();
-        let service = Service::build(config, public, keys, &connections, clock).await?;
-        Ok(Running::start(|lifecycle| service.start(lifecycle)))
+    pub(crate) async fn start(&self) -> Result<RunningReplica> {
+        let database = self.base.address.database_as(ServiceRole::TokenRefresh);
+        start(self, Config::default(), database.await?).await
+    }
+
+    /// Starts a replica that can be frozen.
+    pub(crate) fn start_freezable(&self) -> Freezable {
+        let (keys, clock) = (self.base.keys.clone(), Arc::clone(&self.base.clock));
+        let address = self.base.address.clone();
+        Freezable::start(async move || {
+            let (database, bus) = address.connect_as(ServiceRole::TokenRefresh).await?;
+            let connections = Connections::new(database, bus);
+            let service = build(Config::default(), keys, &connections, clock).await?;
+            Ok(move |lifecycle: &Lifecycle| service.start(lifecycle))
+        })
     }
 
     /// Consents at the provider and stores what it gave, with one account of each direction.
@@ -129,7 +133,7 @@ impl World {
         let endpoint = |path: &str| Some(format!("http://{address}/{path}"));
         let client = ClientConfiguration {
             key: Key::try_new(key)?,
-            client_secret: Some(self.base.seal_client_secret(row.id, CLIENT_SECRET)?),
+            client_secret: self.base.seal_client_secret(row.id, CLIENT_SECRET)?,
             issuer: None,
             authorize_url: endpoint("authorize"),
             token_url: endpoint("token"),

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use mailmesh_accounts::{Relay, RelayHandle};
 use mailmesh_bus::{Bus, BusSettings, StreamSettings};
 use mailmesh_domain::{ReplicaId, SystemClock};
-use mailmesh_events::Encoded;
+use mailmesh_events::EncodedEvent;
 use mailmesh_secrets::SecretString;
 use mailmesh_store::{Database, DatabaseSettings, outbox};
 use mailmesh_testkit::{TestServers, eventually, fresh_prefix};
@@ -76,7 +76,7 @@ impl World {
     }
 
     /// Commits events of this world's replica, each in a transaction of its own.
-    pub(crate) async fn commit(&self, events: &[Encoded]) -> Result<()> {
+    pub(crate) async fn commit(&self, events: &[EncodedEvent]) -> Result<()> {
         for event in events {
             self.commit_as(self.replica, std::slice::from_ref(event))
                 .await?;
@@ -85,7 +85,11 @@ impl World {
     }
 
     /// Commits events of a replica in one transaction.
-    pub(crate) async fn commit_as(&self, replica: ReplicaId, events: &[Encoded]) -> Result<()> {
+    pub(crate) async fn commit_as(
+        &self,
+        replica: ReplicaId,
+        events: &[EncodedEvent],
+    ) -> Result<()> {
         let mut tx = self.database.begin().await?;
         outbox::insert(&mut tx, replica, events, NOW).await?;
         Ok(tx.commit().await?)
@@ -140,8 +144,8 @@ pub(crate) fn replica() -> ReplicaId {
 
 pub(crate) const SOURCE: &str = "mailmesh/outbound-sender";
 
-pub(crate) fn event(account: &str, id: &str) -> Encoded {
-    Encoded {
+pub(crate) fn event(account: &str, id: &str) -> EncodedEvent {
+    EncodedEvent {
         subject: format!("mail.sent.{account}"),
         id: id.to_owned(),
         headers: vec![
@@ -153,19 +157,19 @@ pub(crate) fn event(account: &str, id: &str) -> Encoded {
 }
 
 /// A relay that runs beside the test, and no longer than it.
-pub(crate) struct Running {
+pub(crate) struct RunningReplica {
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
 
-pub(crate) fn run(relay: Relay) -> Running {
+pub(crate) fn run(relay: Relay) -> RunningReplica {
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(relay.run(stop.clone()));
-    Running { tasks, stop }
+    RunningReplica { tasks, stop }
 }
 
-impl Running {
+impl RunningReplica {
     /// Stops it, and waits until it has.
     pub(crate) async fn stop(mut self) -> Result<()> {
         self.stop.cancel();

@@ -12,7 +12,7 @@ pub(in crate::imap) enum Status {
 
 /// A response code (RFC 3501, 5530): `[NAME argument]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::imap) struct Code {
+pub(in crate::imap) struct ResponseCode {
     /// In capitals.
     name: String,
     argument: String,
@@ -20,13 +20,13 @@ pub(in crate::imap) struct Code {
 
 /// A status response without its tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::imap) struct Outcome {
+pub(in crate::imap) struct StatusResponse {
     pub(in crate::imap) status: Status,
-    code: Option<Code>,
+    code: Option<ResponseCode>,
     pub(in crate::imap) text: ServerText,
 }
 
-impl Outcome {
+impl StatusResponse {
     /// Reads `OK [CODE argument] text`; `None` if it does not begin with a status.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.trim_ascii();
@@ -76,7 +76,7 @@ fn read_status(word: &[u8]) -> Option<Status> {
         .map(|(_, status)| *status)
 }
 
-fn split_code(rest: &[u8]) -> (Option<Code>, &[u8]) {
+fn split_code(rest: &[u8]) -> (Option<ResponseCode>, &[u8]) {
     let Some(inner) = rest.strip_prefix(b"[") else {
         return (None, rest);
     };
@@ -88,7 +88,7 @@ fn split_code(rest: &[u8]) -> (Option<Code>, &[u8]) {
     };
     let code = String::from_utf8_lossy(code);
     let (name, argument) = code.split_once(' ').unwrap_or((&code, ""));
-    let code = Code {
+    let code = ResponseCode {
         name: name.to_ascii_uppercase(),
         argument: argument.to_owned(),
     };

@@ -11,9 +11,9 @@ fn error_from(line: &str, stage: Stage, mechanism: Option<Mechanism>) -> ImapErr
     };
     let text = ServerText::new(text.as_bytes());
     let refusal = if status == "BAD" {
-        Refusal::Bad
+        RefusalStatus::Bad
     } else {
-        Refusal::No
+        RefusalStatus::No
     };
     match (status, mechanism) {
         ("BYE", _) => ImapError::Bye { stage, code, text },
@@ -36,19 +36,19 @@ fn error_from(line: &str, stage: Stage, mechanism: Option<Mechanism>) -> ImapErr
 /// Sign-in mechanism or `-`, kind, who must act, state of the token, and what the server said.
 const REPLIES: &str = "
 -- Gmail
-XOAuth2 NeedsSignIn        MailboxOwner        refused NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)
-Plain   NeedsAdministrator Administrator       fine    NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)
-XOAuth2 NeedsSignIn        MailboxOwner        refused NO [ALERT] Invalid credentials (Failure)
-XOAuth2 Throttled          Nobody              fine    NO [ALERT] Too many simultaneous connections. (Failure)
+XOAuth2 NeedsSignIn        MailboxOwner        refused NO [AUTHENTICATIONFAILED] Invalid credentials (TransportFailure)
+Plain   NeedsAdministrator Administrator       fine    NO [AUTHENTICATIONFAILED] Invalid credentials (TransportFailure)
+XOAuth2 NeedsSignIn        MailboxOwner        refused NO [ALERT] Invalid credentials (TransportFailure)
+XOAuth2 Throttled          Nobody              fine    NO [ALERT] Too many simultaneous connections. (TransportFailure)
 Plain   NeedsAdministrator MailboxOwner        fine    NO [ALERT] Application-specific password required: https://support.google.com/x (Failure)
 XOAuth2 NeedsAdministrator MailboxOwner        fine    NO [ALERT] Your account is not enabled for IMAP use. Please visit your Gmail settings page
 XOAuth2 NeedsAdministrator MailboxOwner        fine    NO [WEBALERT https://accounts.google.com/x] Web login required.
-XOAuth2 Transient          Nobody              fine    NO [UNAVAILABLE] Temporary System Problem (Failure)
--       Transient          Nobody              fine    NO [UNAVAILABLE] Temporary System Problem (Failure)
--       Throttled          Nobody              fine    NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)
--       Throttled          Nobody              fine    BYE [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)
+XOAuth2 Transient          Nobody              fine    NO [UNAVAILABLE] Temporary System Problem (TransportFailure)
+-       Transient          Nobody              fine    NO [UNAVAILABLE] Temporary System Problem (TransportFailure)
+-       Throttled          Nobody              fine    NO [OVERQUOTA] Account exceeded command or bandwidth limits. (TransportFailure)
+-       Throttled          Nobody              fine    BYE [OVERQUOTA] Account exceeded command or bandwidth limits. (TransportFailure)
 -       Transient          Nobody              stale   BYE Session expired, please login again.
--       NeedsAdministrator Administrator       fine    NO [NONEXISTENT] Unknown Mailbox: x (Failure)
+-       NeedsAdministrator Administrator       fine    NO [NONEXISTENT] Unknown NamedAddress: x (TransportFailure)
 -- Exchange
 XOAuth2 NeedsSignIn        MailboxOwner        refused NO AUTHENTICATE failed.
 -       Unknown            TenantAdministrator fine    BAD User is authenticated but not connected.
@@ -63,9 +63,9 @@ XOAuth2 Transient          Nobody              fine    NO Server Unavailable. 15
 XOAuth2 NeedsAdministrator Administrator       fine    NO [AUTHORIZATIONFAILED] no
 Plain   NeedsAdministrator Administrator       fine    NO [EXPIRED] password has expired
 -       NeedsAdministrator TenantAdministrator fine    NO [CONTACTADMIN] call us
--       Transient          Nobody              fine    NO [INUSE] Mailbox in use
+-       Transient          Nobody              fine    NO [INUSE] NamedAddress in use
 -       Transient          Nobody              fine    NO [SERVERBUG] Internal error
--       Permanent          Administrator       fine    NO [CANNOT] Invalid mailbox name
+-       NeedsAdministrator Administrator       fine    NO [CANNOT] Invalid mailbox name
 XOAuth2 NeedsAdministrator Administrator       fine    BAD Invalid command.
 -       Unknown            Administrator       fine    NO SELECT failed.
 ";

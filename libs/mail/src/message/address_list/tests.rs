@@ -34,6 +34,10 @@ fn lists_are_read_as_standards_have_them() {
         ("Old <@relay.x,@b.y:a@x.y>", &["Old <a@x.y>"]),
         ("Ann <a @ x . y>", &["Ann <a@x.y>"]),
         ("a @ x . y", &["a@x.y"]),
+        ("a . b @ x . y", &["a.b@x.y"]),
+        ("a. b@x.y", &["a.b@x.y"]),
+        ("a .b@x.y, c@x. y", &["a.b@x.y", "c@x.y"]),
+        ("\"a\" . b @ x.y", &["\"a.b\"@x.y"]),
         ("a(c)@(d)x.y", &["d <a@x.y>"]),
         (
             "a@[192.0.2.1], b@[IPv6:2001:db8::1]",
@@ -80,6 +84,13 @@ fn lists_are_read_as_people_write_them() {
         ("'a@x.y', 'b@x.y'", &["a@x.y", "b@x.y"]),
         ("<'a@x.y'>", &["a@x.y"]),
         ("Ann <a@x.y.>", &["Ann <a@x.y>"]),
+        ("<<a@x.y>>, b@x.y", &["a@x.y", "b@x.y"]),
+        ("Ann < Bob <a@x.y>, b@x.y", &["Ann <a@x.y>", "b@x.y"]),
+        ("Ann [mailto:a@x.y], [b@x.y]", &["Ann <a@x.y>", "b@x.y"]),
+        (
+            "\u{200b}a@x.y\u{200b}, <\u{feff}b@x.y>",
+            &["a@x.y", "b@x.y"],
+        ),
         ("=?utf-8?q?Eva_=3Ceva=40x=2Ey=3E?=", &["Eva <eva@x.y>"]),
         ("<=?utf-8?q?eva=40x=2Ey?=>", &["eva@x.y"]),
         (
@@ -115,6 +126,7 @@ fn names_stay_where_no_address_can_be_sent_to() {
         ("Ann <a@-x-.y>", &["Ann <>"]),
         ("Ann <a@x.y@z>", &["Ann <>"]),
         ("@x.y", &["@x.y <>"]),
+        ("<@x.y>", &["@x.y <>"]),
         ("a\0b@x.y", &["ab@x.y\u{fffd} <>"]),
         ("", &[]),
         (",;:<>\"", &[]),

@@ -1,7 +1,7 @@
 use super::super::charset::text;
 use super::super::clean::clean_line;
-use super::super::cursor::Cursor;
 use super::super::encoded_word::{EncodedWord, header_text};
+use super::super::scanner::Scanner;
 
 /// What ends an atom. RFC 5322 has more, which writers use in names and addresses.
 const ATOM_ENDS: &[u8] = b" \t\r\n\"(<>@,;:[";
@@ -64,7 +64,7 @@ impl Token<'_> {
 }
 
 pub(super) struct Tokens<'a> {
-    cursor: Cursor<'a>,
+    scanner: Scanner<'a>,
     /// Read, and not part of what was read before it.
     put_back: Option<Token<'a>>,
 }
@@ -72,7 +72,7 @@ pub(super) struct Tokens<'a> {
 impl<'a> Tokens<'a> {
     pub(super) fn new(value: &'a [u8]) -> Self {
         Self {
-            cursor: Cursor::new(value),
+            scanner: Scanner::new(value),
             put_back: None,
         }
     }
@@ -81,27 +81,27 @@ impl<'a> Tokens<'a> {
         if let Some(token) = self.put_back.take() {
             return Some(token);
         }
-        let cursor = &mut self.cursor;
-        let rest = cursor.rest();
+        let scanner = &mut self.scanner;
+        let rest = scanner.rest();
         let single = match rest.first()? {
             b' ' | b'\t' | b'\r' | b'\n' => {
-                cursor.take(rest.len() - rest.trim_ascii_start().len());
+                scanner.take(rest.len() - rest.trim_ascii_start().len());
                 return Some(Token::Space);
             }
             b'"' => {
                 // A quote without an end is left out.
-                return match cursor.quoted() {
+                return match scanner.quoted() {
                     Some(quoted) => Some(Token::Quoted(quoted)),
-                    None => Some(Token::Atom(cursor.take(1).get(1..)?)),
+                    None => Some(Token::Atom(scanner.take(1).get(1..)?)),
                 };
             }
             b'(' => {
-                return Some(match cursor.comment() {
+                return Some(match scanner.comment() {
                     Some(comment) => Token::Comment(comment),
-                    None => Token::Atom(cursor.take(1)),
+                    None => Token::Atom(scanner.take(1)),
                 });
             }
-            b'[' => return Some(literal(cursor)),
+            b'[' => return Some(literal(scanner)),
             b'@' => Token::At,
             b',' => Token::Comma,
             b';' => Token::Semicolon,
@@ -111,26 +111,26 @@ impl<'a> Tokens<'a> {
             _ => {
                 // Special characters within an encoded word are text: `=?utf-8?q?Doe,_J?=` is one name.
                 return Some(Token::Atom(match EncodedWord::at_start(rest) {
-                    Some(word) => cursor.take(word.length),
-                    None => cursor.take_until(ATOM_ENDS),
+                    Some(word) => scanner.take(word.length),
+                    None => scanner.take_until(ATOM_ENDS),
                 }));
             }
         };
-        cursor.take(1);
+        scanner.take(1);
         Some(single)
     }
 }
 
-fn literal<'a>(cursor: &mut Cursor<'a>) -> Token<'a> {
+fn literal<'a>(scanner: &mut Scanner<'a>) -> Token<'a> {
     const MAX_LITERAL: usize = 64;
-    let end = cursor
+    let end = scanner
         .rest()
         .iter()
         .take(MAX_LITERAL)
         .position(|octet| *octet == b']');
     match end {
-        Some(end) => Token::Literal(cursor.take(end + 1)),
-        None => Token::Atom(cursor.take(1)),
+        Some(end) => Token::Literal(scanner.take(end + 1)),
+        None => Token::Atom(scanner.take(1)),
     }
 }
 
@@ -143,6 +143,8 @@ pub(super) fn angle(tokens: &mut Tokens<'_>) -> String {
         match token {
             Token::Close => break,
             Token::Comma if is_route => {}
+            // `<<a@b.c>>`, or the bracket before a name that stands before the address.
+            Token::Open if !inner.contains(&Token::At) => inner.clear(),
             // The closing bracket is missing.
             Token::Open | Token::Comma | Token::Semicolon => {
                 tokens.put_back = Some(token);
@@ -160,6 +162,10 @@ pub(super) fn angle(tokens: &mut Tokens<'_>) -> String {
             Token::At if inner.iter().all(|token| *token == Token::Space) => is_route = true,
             token => inner.push(token),
         }
+    }
+    if is_route {
+        // No address follows: what stands there is none.
+        inner.insert(0, Token::At);
     }
     let begin = inner.iter().position(|token| *token != Token::Space);
     let end = inner.iter().rposition(|token| *token != Token::Space);
@@ -189,8 +195,12 @@ fn is_joint(left: Token<'_>, right: Token<'_>) -> bool {
         || right == Token::At
 }
 
-/// Splits words at white space, but not beside an `@`, nor around a dot that stands alone in a domain.
+/// Splits words at white space, but not beside an `@`, nor around a dot that stands alone in a domain. Words that are one
+/// address as a whole, with white space where RFC 5322 §4.4 allows it, are not split: a part of them would be another's.
 pub(super) fn chunks<'t, 'a>(words: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
+    if is_spaced_address(words) {
+        return vec![words];
+    }
     let mut chunks = Vec::new();
     let mut begin = 0;
     let mut has_at = false;
@@ -215,6 +225,31 @@ pub(super) fn chunks<'t, 'a>(words: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
     chunks
 }
 
+/// Returns whether words are one address whose white space says nothing: `a . b @ example . org`.
+fn is_spaced_address(words: &[Token<'_>]) -> bool {
+    let mut parts = words.iter().filter(|token| **token != Token::Space);
+    let ats = parts.clone().filter(|token| **token == Token::At).count();
+    let is_atom_or_quoted = |token: &Token<'_>| {
+        matches!(
+            token,
+            Token::Atom(_) | Token::Quoted(_) | Token::Literal(_) | Token::At
+        )
+    };
+    let first = words.iter().position(|token| *token != Token::Space);
+    let last = words.iter().rposition(|token| *token != Token::Space);
+    let inner = first
+        .zip(last)
+        .and_then(|(first, last)| words.get(first..=last));
+    let Some(inner) = inner else { return false };
+    ats == 1
+        && parts.all(is_atom_or_quoted)
+        && inner.windows(3).all(|window| match window {
+            [left, Token::Space, right] => is_joint(*left, *right),
+            _ => true,
+        })
+        && is_address(inner)
+}
+
 /// Returns whether there is something on both sides of an `@`.
 pub(super) fn is_address(chunk: &[Token<'_>]) -> bool {
     let at = chunk.iter().rposition(|token| *token == Token::At);
@@ -235,6 +270,7 @@ pub(super) fn address(tokens: &[Token<'_>]) -> String {
         for token in local {
             match token {
                 Token::Quoted(quoted) => octets.extend_from_slice(quoted),
+                Token::Space => {}
                 other => other.push_plain(&mut octets),
             }
         }

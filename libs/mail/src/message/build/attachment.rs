@@ -4,8 +4,10 @@ use lettre::message::header::{
     HeaderValue,
 };
 use lettre::message::{Body, SinglePart};
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 
 use super::super::draft::{BuildError, DraftAttachment, FieldProblem};
+use super::super::scanner::Scanner;
 use super::check::{MAX_NAME, check_length, check_plain, message_id};
 use super::filename::file_name;
 use super::text::crlf_octets;
@@ -31,14 +33,14 @@ pub(super) fn attachment_part(
         .map_err(|_| BuildError::new(type_path, FieldProblem::InvalidContentType))?;
     let builder = SinglePart::builder().header(content_type);
     let builder = match &attachment.content_id {
-        None => builder.header(Disposition::attachment(filename.as_deref())),
+        None => builder.header(DispositionHeader::attachment(filename.as_deref())),
         Some(id) => {
             let id_path = format!("{path}.content_id");
             // lettre does not fold this field.
             check_length(&id_path, id, MAX_NAME)?;
             builder
                 .header(ContentId::from(message_id(&id_path, id)?))
-                .header(Disposition::inline(filename.as_deref()))
+                .header(DispositionHeader::inline(filename.as_deref()))
         }
     };
     Ok(builder.body(body))
@@ -80,26 +82,27 @@ pub(super) fn is_eight_bit(part: &SinglePart) -> bool {
 
 /// How a file is shown; lettre has none without a name.
 #[derive(Debug, Clone)]
-struct Disposition(HeaderValue);
+struct DispositionHeader(HeaderValue);
 
-impl Disposition {
+impl DispositionHeader {
     fn attachment(filename: Option<&str>) -> Self {
-        Self(filename.map_or_else(
-            || HeaderValue::new(Self::name(), "attachment".to_owned()),
-            |name| ContentDisposition::attachment(name).display(),
-        ))
+        Self(match filename {
+            None => HeaderValue::new(Self::name(), "attachment".to_owned()),
+            Some(name) if looks_encoded(name) => percent_encoded("attachment", name),
+            Some(name) => ContentDisposition::attachment(name).display(),
+        })
     }
 
     fn inline(filename: Option<&str>) -> Self {
-        let disposition = filename.map_or_else(
-            ContentDisposition::inline,
-            ContentDisposition::inline_with_name,
-        );
-        Self(disposition.display())
+        Self(match filename {
+            None => ContentDisposition::inline().display(),
+            Some(name) if looks_encoded(name) => percent_encoded("inline", name),
+            Some(name) => ContentDisposition::inline_with_name(name).display(),
+        })
     }
 }
 
-impl Header for Disposition {
+impl Header for DispositionHeader {
     fn name() -> HeaderName {
         ContentDisposition::name()
     }
@@ -110,6 +113,38 @@ impl Header for Disposition {
 
     fn display(&self) -> HeaderValue {
         self.0.clone()
+    }
+}
+
+/// Returns whether readers would decode a name although nobody has encoded it: many take RFC 2047 within quotes, too.
+fn looks_encoded(name: &str) -> bool {
+    name.contains("=?")
+}
+
+/// Writes a name in the form of RFC 2231 §4, which lettre keeps for what is not ASCII, each section on a line of its own.
+fn percent_encoded(disposition: &str, name: &str) -> HeaderValue {
+    const SECTION: usize = 20;
+    let octets = name.as_bytes().chunks(SECTION).enumerate();
+    let sections = octets.map(|(number, octets)| {
+        let set = if number == 0 { "utf-8''" } else { "" };
+        let encoded = percent_encode(octets, NON_ALPHANUMERIC);
+        format!(";\r\n filename*{number}*={set}{encoded}")
+    });
+    let value = format!("{disposition}{}", sections.collect::<String>());
+    HeaderValue::dangerous_new_pre_encoded(DispositionHeader::name(), name.to_owned(), value)
+}
+
+/// Returns whether each quoted string of a type has an end; lettre takes those without one.
+fn has_closed_quotes(media_type: &str) -> bool {
+    let mut scanner = Scanner::new(media_type.as_bytes());
+    loop {
+        scanner.take_until(b"\"");
+        if scanner.peek().is_none() {
+            return true;
+        }
+        if scanner.quoted().is_none() {
+            return false;
+        }
     }
 }
 
@@ -130,7 +165,7 @@ fn media_type<'a>(path: &str, attachment: &'a DraftAttachment) -> Result<&'a str
     check_plain(path, given)?;
     check_length(path, given, MAX_NAME)?;
     let is_multipart = given.to_ascii_lowercase().starts_with("multipart/");
-    if is_multipart || !given.is_ascii() {
+    if is_multipart || !given.is_ascii() || !has_closed_quotes(given) {
         return Err(BuildError::new(path, FieldProblem::InvalidContentType));
     }
     Ok(if given.is_empty() { FILE } else { given })

@@ -9,24 +9,51 @@ use super::attachment::{attachment_part, is_eight_bit};
 use super::calendar::calendar_part;
 use super::text::text_part;
 
-/// lettre's two kinds of part share no trait that shows.
+/// A part of the body.
+///
+/// Written as lettre writes it, whose buffer grows by doubling: a large mail would take four times its size meanwhile.
 pub(super) enum Part {
     Single(SinglePart),
-    Multi(MultiPart),
+    /// The multipart has the header fields and the boundary, and no parts.
+    Multi(MultiPart, Vec<Part>),
 }
 
 impl Part {
-    pub(super) fn formatted(&self) -> Vec<u8> {
+    /// Returns how many octets [`Self::write_to`] writes.
+    pub(super) fn len(&self) -> usize {
+        const LINE_END: usize = 2;
         match self {
-            Self::Single(part) => part.formatted(),
-            Self::Multi(part) => part.formatted(),
+            Self::Single(part) => {
+                let head = part.headers().to_string().len() + LINE_END;
+                head + part.raw_body().len() + LINE_END
+            }
+            Self::Multi(multi, parts) => {
+                let delimiter = 2 + multi.boundary().len() + LINE_END;
+                let parts: usize = parts.iter().map(|part| delimiter + part.len()).sum();
+                multi.headers().to_string().len() + LINE_END + parts + delimiter + 2
+            }
         }
     }
 
-    fn add_to(self, multi: MultiPart) -> MultiPart {
+    /// Appends the part; each of its own is dropped as soon as it is written.
+    pub(super) fn write_to(self, out: &mut Vec<u8>) {
         match self {
-            Self::Single(part) => multi.singlepart(part),
-            Self::Multi(part) => multi.multipart(part),
+            Self::Single(part) => {
+                out.extend_from_slice(part.headers().to_string().as_bytes());
+                out.extend_from_slice(b"\r\n");
+                out.extend_from_slice(part.raw_body());
+                out.extend_from_slice(b"\r\n");
+            }
+            Self::Multi(multi, parts) => {
+                let boundary = multi.boundary();
+                out.extend_from_slice(multi.headers().to_string().as_bytes());
+                out.extend_from_slice(b"\r\n");
+                for part in parts {
+                    out.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
+                    part.write_to(out);
+                }
+                out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+            }
         }
     }
 }
@@ -47,9 +74,9 @@ pub(super) fn lay_out(draft: &Draft, message_id: &str) -> Result<Part, BuildErro
     let begin = |multi: MultiPartBuilder, level: &str| {
         let multi = multi.boundary(boundary(level, message_id));
         if is_eight_bit {
-            return multi.header(ContentTransferEncoding::EightBit);
+            return multi.header(ContentTransferEncoding::EightBit).build();
         }
-        multi
+        multi.build()
     };
     let text = text_part("text", draft.text.as_deref())?.map(SinglePart::plain);
     let html = text_part("html", draft.html.as_deref())?.map(SinglePart::html);
@@ -57,8 +84,8 @@ pub(super) fn lay_out(draft: &Draft, message_id: &str) -> Result<Part, BuildErro
         if inline.is_empty() {
             return Part::Single(html);
         }
-        let related = begin(MultiPart::related(), "related").singlepart(html);
-        Part::Multi(inline.into_iter().fold(related, MultiPart::singlepart))
+        let parts = std::iter::once(html).chain(inline).map(Part::Single);
+        Part::Multi(begin(MultiPart::related(), "related"), parts.collect())
     });
     let calendar = draft.calendar.as_ref().map(calendar_part).transpose()?;
     // From the plainest to the richest (RFC 2046 §5.1.4): a reader shows the last that it can.
@@ -66,22 +93,19 @@ pub(super) fn lay_out(draft: &Draft, message_id: &str) -> Result<Part, BuildErro
     alternatives.extend(html);
     alternatives.extend(calendar.map(Part::Single));
     let body = if alternatives.len() > 1 {
-        let multi = begin(MultiPart::alternative(), "alternative").build();
-        let add = |multi, part: Part| part.add_to(multi);
-        Some(Part::Multi(alternatives.into_iter().fold(multi, add)))
+        let multi = begin(MultiPart::alternative(), "alternative");
+        Some(Part::Multi(multi, alternatives))
     } else {
         alternatives.pop()
     };
     if attached.is_empty() {
         return Ok(body.unwrap_or_else(|| Part::Single(SinglePart::plain(String::new()))));
     }
-    let mixed = begin(MultiPart::mixed(), "mixed").build();
-    let mixed = match body {
-        Some(body) => body.add_to(mixed),
-        None => mixed,
-    };
+    let parts = body.into_iter();
+    let parts = parts.chain(attached.into_iter().map(Part::Single));
     Ok(Part::Multi(
-        attached.into_iter().fold(mixed, MultiPart::singlepart),
+        begin(MultiPart::mixed(), "mixed"),
+        parts.collect(),
     ))
 }
 
@@ -93,4 +117,29 @@ fn boundary(level: &str, message_id: &str) -> String {
         write!(text, "{byte:02x}").ok();
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_written_as_lettre_writes_them() {
+        let text = || SinglePart::plain("text\r\nlines \u{e4}".to_owned());
+        let html = || SinglePart::html("<p>html</p>".to_owned());
+        let multi = |kind: MultiPartBuilder, level: &str| kind.boundary(boundary(level, "id"));
+        let alternative = || multi(MultiPart::alternative(), "alternative");
+        let mixed = || multi(MultiPart::mixed(), "mixed").header(ContentTransferEncoding::EightBit);
+        let by_lettre = mixed().multipart(alternative().singlepart(text()).singlepart(html()));
+        let by_lettre = by_lettre.singlepart(html());
+
+        let inner = vec![Part::Single(text()), Part::Single(html())];
+        let inner = Part::Multi(alternative().build(), inner);
+        let whole = Part::Multi(mixed().build(), vec![inner, Part::Single(html())]);
+        let (size, mut written) = (whole.len(), Vec::new());
+        whole.write_to(&mut written);
+
+        assert_eq!(written, by_lettre.formatted());
+        assert_eq!(written.len(), size);
+    }
 }

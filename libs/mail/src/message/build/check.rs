@@ -48,9 +48,15 @@ pub(super) fn message_id(path: &str, id: &str) -> Result<String, BuildError> {
 }
 
 /// Checks the id of another mail, which must be repeated as it is to be recognised: some programs put spaces into theirs.
-pub(super) fn foreign_message_id(path: &str, id: &str) -> Result<String, BuildError> {
+/// `None` for one that no header can hold, because it is not ASCII or longer than a line: `mail.received` hands such out, and an
+/// answer goes out without it.
+pub(super) fn foreign_message_id(path: &str, id: &str) -> Result<Option<String>, BuildError> {
     let is_bracketed = id.trim().starts_with('<');
-    checked_id(path, id, |byte| byte == b' ' && is_bracketed)
+    check_plain(path, id)?;
+    if !id.is_ascii() || id.trim().len() > MAX_ID + "<>".len() {
+        return Ok(None);
+    }
+    checked_id(path, id, |byte| byte == b' ' && is_bracketed).map(Some)
 }
 
 fn checked_id(

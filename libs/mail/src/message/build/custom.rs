@@ -1,6 +1,6 @@
 use lettre::message::header::{HeaderName, HeaderValue, Headers};
 
-use super::super::address::Mailbox;
+use super::super::address::NamedAddress;
 use super::super::draft::{BuildContext, BuildError, Draft, FieldProblem};
 use super::check::{check_length, check_text, with_plain_spaces};
 use super::field_kind::{FieldKind, kind_of};
@@ -60,7 +60,7 @@ fn written(name: HeaderName, value: &str, most: usize) -> Result<HeaderValue, Fi
     match kind_of(&lower) {
         FieldKind::Reserved => Err(FieldProblem::ReservedHeader),
         FieldKind::Addresses => {
-            let list = Mailbox::parse_list(&plain)?;
+            let list = NamedAddress::parse_list(&plain)?;
             if list.len() > most {
                 return Err(FieldProblem::TooMany { limit: most });
             }

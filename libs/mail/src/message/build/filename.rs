@@ -1,25 +1,29 @@
 use std::borrow::Cow;
 
+use super::super::clean::cut_filename;
 use super::super::draft::BuildError;
-use super::check::{MAX_NAME, check_length, check_plain, with_plain_spaces};
+use super::check::{MAX_NAME, check_plain, with_plain_spaces};
 
 /// Names that Windows takes for devices, with any extension ("Naming Files, Paths, and Namespaces").
 const DEVICES: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
 const NUMBERED_DEVICES: [&str; 2] = ["com", "lpt"];
 
 /// Returns the name under which a file is attached: the last part of a path, and none for what names no file. A reader
-/// saves it under that name, so it must not lead out of a folder or to a device.
+/// saves it under that name, so it must not lead out of a folder or to a device. A longer name than a line can hold is cut
+/// and keeps its extension: `mail.received` hands such names out.
 pub(super) fn file_name<'a>(
     path: &str,
     given: &'a str,
 ) -> Result<Option<Cow<'a, str>>, BuildError> {
     let given = with_plain_spaces(given);
     check_plain(path, &given)?;
-    let name = match given {
+    let mut name = match given {
         Cow::Borrowed(given) => Cow::Borrowed(last_part(given)),
         Cow::Owned(given) => Cow::Owned(last_part(&given).to_owned()),
     };
-    check_length(path, &name, MAX_NAME)?;
+    if name.len() > MAX_NAME {
+        cut_filename(name.to_mut(), MAX_NAME);
+    }
     if name.chars().all(|character| matches!(character, '.' | ' ')) {
         return Ok(None);
     }
@@ -104,12 +108,17 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_and_overlong_names_are_refused() {
+    fn control_characters_are_refused() {
         for given in ["a\nb", "a\0", "x/a\r\n"] {
             let refused = file_name("f", given).unwrap_err();
             assert_eq!(refused.problem, FieldProblem::ControlCharacter, "{given:?}");
         }
-        let refused = file_name("f", &"a".repeat(501)).unwrap_err();
-        assert_eq!(refused.problem, FieldProblem::TooLong { limit: 500 });
+    }
+
+    #[test]
+    fn overlong_names_are_cut_and_keep_their_extension() {
+        let kept = name(&format!("{}.pdf", "a".repeat(1_000))).unwrap();
+
+        assert_eq!(kept, format!("{}.pdf", "a".repeat(496)));
     }
 }

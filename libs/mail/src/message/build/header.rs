@@ -6,7 +6,7 @@ use email_encoding::headers::rfc2047;
 use email_encoding::headers::writer::EmailWriter;
 use lettre::message::header::{HeaderName, HeaderValue};
 
-use super::super::address::Mailbox;
+use super::super::address::NamedAddress;
 use super::check::with_plain_spaces;
 
 /// The line length at which lettre folds; RFC 2047 §2 allows no more beside an encoded word.
@@ -44,7 +44,7 @@ fn is_kept_by_lettre(value: &str) -> bool {
 }
 
 /// Encodes a list of mailboxes; lettre's own lists are never folded where a mailbox has no name.
-pub(super) fn mailboxes(name: HeaderName, mailboxes: &[Mailbox]) -> HeaderValue {
+pub(super) fn mailboxes(name: HeaderName, mailboxes: &[NamedAddress]) -> HeaderValue {
     encoded(name, |writer| {
         for (index, mailbox) in mailboxes.iter().enumerate() {
             if index > 0 {
@@ -57,7 +57,7 @@ pub(super) fn mailboxes(name: HeaderName, mailboxes: &[Mailbox]) -> HeaderValue 
     })
 }
 
-fn write_mailbox(writer: &mut EmailWriter<'_>, mailbox: &Mailbox) -> fmt::Result {
+fn write_mailbox(writer: &mut EmailWriter<'_>, mailbox: &NamedAddress) -> fmt::Result {
     let name = mailbox.name.as_deref().unwrap_or_default().trim();
     if name.is_empty() {
         fold_before(writer, mailbox.address.len())?;

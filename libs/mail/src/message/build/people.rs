@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use super::super::address::{Envelope, Mailbox, canonical_address};
+use super::super::address::{Envelope, NamedAddress, canonical_address};
 use super::super::draft::{BuildContext, BuildError, Draft, FieldProblem};
 use super::super::quoted::unescape;
 use super::check::{check_length, check_plain, with_plain_spaces};
@@ -9,16 +9,16 @@ use super::check::{check_length, check_plain, with_plain_spaces};
 const MAX_DISPLAY_NAME: usize = 8_192;
 
 /// The draft's addresses, checked.
-pub(super) struct People {
-    pub(super) from: Mailbox,
-    pub(super) sender: Option<Mailbox>,
-    pub(super) reply_to: Vec<Mailbox>,
-    pub(super) to: Vec<Mailbox>,
-    pub(super) cc: Vec<Mailbox>,
-    bcc: Vec<Mailbox>,
+pub(super) struct DraftAddresses {
+    pub(super) from: NamedAddress,
+    pub(super) sender: Option<NamedAddress>,
+    pub(super) reply_to: Vec<NamedAddress>,
+    pub(super) to: Vec<NamedAddress>,
+    pub(super) cc: Vec<NamedAddress>,
+    bcc: Vec<NamedAddress>,
 }
 
-impl People {
+impl DraftAddresses {
     pub(super) fn check(draft: &Draft, context: &BuildContext) -> Result<Self, BuildError> {
         let limit = context.limits.max_recipients;
         let from = draft
@@ -48,7 +48,7 @@ impl People {
         Ok(people)
     }
 
-    fn recipients(&self) -> impl Iterator<Item = &Mailbox> {
+    fn recipients(&self) -> impl Iterator<Item = &NamedAddress> {
         self.to.iter().chain(&self.cc).chain(&self.bcc)
     }
 
@@ -76,9 +76,9 @@ fn compared(address: &str) -> String {
 
 fn check_mailboxes(
     path: &str,
-    mailboxes: &[Mailbox],
+    mailboxes: &[NamedAddress],
     limit: usize,
-) -> Result<Vec<Mailbox>, BuildError> {
+) -> Result<Vec<NamedAddress>, BuildError> {
     if mailboxes.len() > limit {
         return Err(BuildError::new(path, FieldProblem::TooMany { limit }));
     }
@@ -87,7 +87,7 @@ fn check_mailboxes(
         .collect()
 }
 
-impl Mailbox {
+impl NamedAddress {
     /// Returns the mailbox as it stands in a mail, or what forbids it. Without a name the address may hold one
     /// (`Name <a@b.c>`).
     pub fn check(&self, path: &str) -> Result<Self, BuildError> {

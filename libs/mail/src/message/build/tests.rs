@@ -4,7 +4,7 @@ mod refused;
 use mail_parser::{MessageParser, MimeHeaders as _};
 use time::macros::datetime;
 
-use super::super::address::Mailbox;
+use super::super::address::NamedAddress;
 use super::super::draft::{BuildLimits, DraftAttachment, DraftCalendar};
 use super::*;
 
@@ -17,8 +17,8 @@ fn context() -> BuildContext {
     }
 }
 
-fn mailbox(address: &str) -> Mailbox {
-    Mailbox {
+fn mailbox(address: &str) -> NamedAddress {
+    NamedAddress {
         name: None,
         address: address.into(),
     }

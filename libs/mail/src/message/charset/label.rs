@@ -80,12 +80,16 @@ fn beyond_browsers(plain: &str) -> Option<Charset> {
         "iso2022cn" | "iso2022cnext" => Charset::Iso2022Cn,
         "hz" | "hzgb2312" | "hzgb" => Charset::Hz,
         "jis" | "jis7" => Charset::Known(ISO_2022_JP),
-        "sjis" | "shiftjis" | "xsjis" | "windows31j" | "mskanji" => Charset::Known(SHIFT_JIS),
-        "eucjp" | "ujis" | "xeucjp" => Charset::Known(EUC_JP),
+        "sjis" | "shiftjis" | "xsjis" | "windows31j" | "mskanji" | "sjisopen" | "sjiswin" => {
+            Charset::Known(SHIFT_JIS)
+        }
+        "eucjp" | "ujis" | "xeucjp" | "eucjpms" | "eucjpwin" => Charset::Known(EUC_JP),
         "euckr" | "uhc" | "ksc5601" | "ksx1001" | "korean" => Charset::Known(EUC_KR),
         "euccn" | "cngb" | "gb2312" | "gb231280" | "gbk" | "xgbk" => Charset::Known(GBK),
-        "gb18030" | "gb180302000" | "gb180302005" => Charset::Known(GB18030),
-        "big5" | "cnbig5" | "big5hkscs" | "big5eten" | "xbig5" => Charset::Known(BIG5),
+        "gb18030" | "xgb18030" | "gb180302000" | "gb180302005" | "gb180302022" => {
+            Charset::Known(GB18030)
+        }
+        "big5" | "cnbig5" | "big5hkscs" | "big5eten" | "big52003" | "xbig5" => Charset::Known(BIG5),
         "macroman" | "xmacroman" | "macintosh" | "mac" => Charset::Known(MACINTOSH),
         "maccyrillic" | "xmacukrainian" | "macukrainian" => Charset::Known(X_MAC_CYRILLIC),
         "tis620" | "tis6202533" => Charset::Known(WINDOWS_874),

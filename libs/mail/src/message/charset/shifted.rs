@@ -4,52 +4,57 @@ const ESCAPE: u8 = 0x1b;
 const SHIFT_OUT: u8 = 0x0e;
 const SHIFT_IN: u8 = 0x0f;
 
+/// What an octet or more of a shifting character set stands for.
+enum ShiftCode {
+    Shift(bool),
+    Octet(u8),
+    Nothing,
+}
+
+/// Reads a code of the character set from the beginning; none if an octet of text stands there.
+type ReadCode = fn(&[u8], bool) -> Option<(ShiftCode, &[u8])>;
+
 /// Turns ISO-2022-KR (RFC 1557) and -CN (RFC 1922) into EUC: what stands between the shifts gets its upper bit.
 pub(super) fn iso_2022(octets: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(octets.len());
-    let mut is_shifted = false;
-    let mut rest = octets;
-    while let [octet, tail @ ..] = rest {
-        rest = tail;
-        match (*octet, tail) {
-            // Says which set the shift leads to; there is but one that we read.
-            (ESCAPE, [b'$', b')' | b'*' | b'+', _, after @ ..]) => rest = after,
-            (SHIFT_OUT, _) => is_shifted = true,
-            (SHIFT_IN, _) => is_shifted = false,
-            (b'\n', _) => {
-                // Each line begins in ASCII, also when a cut has cost the shift.
-                is_shifted = false;
-                out.push(b'\n');
-            }
-            (0x21..=0x7e, _) if is_shifted => out.push(octet | 0x80),
-            _ => out.push(*octet),
-        }
-    }
-    out
+    unshift(octets, |rest, _| match rest {
+        // Says which set the shift leads to; there is but one that we read.
+        [ESCAPE, b'$', b')' | b'*' | b'+', _, after @ ..] => Some((ShiftCode::Nothing, after)),
+        [SHIFT_OUT, after @ ..] => Some((ShiftCode::Shift(true), after)),
+        [SHIFT_IN, after @ ..] => Some((ShiftCode::Shift(false), after)),
+        _ => None,
+    })
 }
 
 /// Turns HZ (RFC 1843) into GBK.
 pub(super) fn hz(octets: &[u8]) -> Vec<u8> {
+    unshift(octets, |rest, is_shifted| match rest {
+        [b'~', b'{', after @ ..] => Some((ShiftCode::Shift(true), after)),
+        [b'~', b'}', after @ ..] => Some((ShiftCode::Shift(false), after)),
+        [b'~', b'~', after @ ..] if !is_shifted => Some((ShiftCode::Octet(b'~'), after)),
+        [b'~', b'\n', after @ ..] => Some((ShiftCode::Nothing, after)),
+        _ => None,
+    })
+}
+
+fn unshift(octets: &[u8], read: ReadCode) -> Vec<u8> {
     let mut out = Vec::with_capacity(octets.len());
     let mut is_shifted = false;
     let mut rest = octets;
     while let [octet, tail @ ..] = rest {
-        rest = tail;
-        match (*octet, tail) {
-            (b'~', [b'{', after @ ..]) => (is_shifted, rest) = (true, after),
-            (b'~', [b'}', after @ ..]) => (is_shifted, rest) = (false, after),
-            (b'~', [b'~', after @ ..]) if !is_shifted => {
-                rest = after;
-                out.push(b'~');
+        if let Some((code, after)) = read(rest, is_shifted) {
+            rest = after;
+            match code {
+                ShiftCode::Shift(shifts) => is_shifted = shifts,
+                ShiftCode::Octet(octet) => out.push(octet),
+                ShiftCode::Nothing => {}
             }
-            (b'~', [b'\n', after @ ..]) => rest = after,
-            (b'\n', _) => {
-                is_shifted = false;
-                out.push(b'\n');
-            }
-            (0x21..=0x7e, _) if is_shifted => out.push(octet | 0x80),
-            _ => out.push(*octet),
+            continue;
         }
+        rest = tail;
+        // Each line begins in ASCII, also when a cut has cost the shift.
+        is_shifted &= *octet != b'\n';
+        let is_of_pair = is_shifted && matches!(octet, 0x21..=0x7e);
+        out.push(if is_of_pair { octet | 0x80 } else { *octet });
     }
     out
 }

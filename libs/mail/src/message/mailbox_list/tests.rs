@@ -1,7 +1,7 @@
 use super::*;
 
 fn list(text: &str) -> Result<Vec<(Option<String>, String)>, AddressProblem> {
-    let list = Mailbox::parse_list(text)?;
+    let list = NamedAddress::parse_list(text)?;
     let pairs = list
         .into_iter()
         .map(|mailbox| (mailbox.name, mailbox.address));
@@ -122,7 +122,7 @@ fn a_list_is_refused_whole_where_anything_of_it_cannot_be_read() {
         "a@b.c and d@e.f",
         "a@x．y，d@e.f",
     ] {
-        let read = Mailbox::parse_list(text);
+        let read = NamedAddress::parse_list(text);
         assert!(read.is_err(), "{text} is read as {read:?}");
     }
     for text in [
@@ -131,7 +131,7 @@ fn a_list_is_refused_whole_where_anything_of_it_cannot_be_read() {
         "a@b.c,\0",
         "J\u{b} <a@b.c>",
     ] {
-        let read = Mailbox::parse_list(text);
+        let read = NamedAddress::parse_list(text);
         assert_eq!(read, Err(AddressProblem::ControlCharacter), "{text:?}");
     }
 }
@@ -149,7 +149,7 @@ fn a_list_is_read_in_linear_time() {
         deep,
     ] {
         let began = std::time::Instant::now();
-        Mailbox::parse_list(&text).ok();
+        NamedAddress::parse_list(&text).ok();
         let start = text.get(..6).unwrap();
         assert!(began.elapsed().as_secs() < 5, "{start}");
     }

@@ -27,7 +27,7 @@ fn parameters_are_read_as_writers_put_them() {
         let media_type = String::from_utf8_lossy(&parameters.value).into_owned();
         assert_eq!(media_type, "text/plain", "{value}");
         assert_eq!(
-            parameters.text("charset").as_deref(),
+            parameters.text("charset", None).as_deref(),
             Some(expected),
             "{value}"
         );
@@ -36,7 +36,7 @@ fn parameters_are_read_as_writers_put_them() {
     assert_eq!(
         (
             only.value.as_slice(),
-            only.text("filename").unwrap().as_str()
+            only.text("filename", None).unwrap().as_str()
         ),
         (&b""[..], "a b.pdf")
     );
@@ -44,7 +44,7 @@ fn parameters_are_read_as_writers_put_them() {
     assert_eq!(
         (
             bare.value.as_slice(),
-            bare.text("charset").unwrap().as_str()
+            bare.text("charset", None).unwrap().as_str()
         ),
         (&b""[..], "utf-8")
     );
@@ -103,15 +103,32 @@ fn names_of_files_are_read_in_all_their_forms() {
         let parameters = Parameters::read(format!("attachment; {value}").as_bytes());
         assert_eq!(parameters.value, b"attachment", "{value}");
         assert_eq!(
-            parameters.text("filename").as_deref(),
+            parameters.text("filename", None).as_deref(),
             Some(expected),
             "{value}"
         );
     }
     assert_eq!(
-        Parameters::read(b"attachment; filename=\" \"").text("filename"),
+        Parameters::read(b"attachment; filename=\" \"").text("filename", None),
         None
     );
+}
+
+#[test]
+fn a_name_that_nobody_encoded_is_read_in_the_texts_set() {
+    let parameters = Parameters::read(b"attachment; filename=\"\xc4\xe3\xba\xc3.pdf\"");
+    let utf8 = Parameters::read("attachment; filename=\"Größe.pdf\"".as_bytes());
+    let both = Parameters::read(b"attachment; filename=a.pdf; filename*=UTF-8''");
+
+    assert_eq!(
+        parameters.text("filename", Some("gb2312")).as_deref(),
+        Some("你好.pdf")
+    );
+    assert_eq!(
+        utf8.text("filename", Some("gb2312")).as_deref(),
+        Some("Größe.pdf")
+    );
+    assert_eq!(both.text("filename", None).as_deref(), Some("a.pdf"));
 }
 
 #[test]

@@ -5,12 +5,43 @@ use std::fmt::Write as _;
 
 use time::macros::datetime;
 
-use super::super::address::Mailbox;
+use super::super::address::NamedAddress;
 use super::super::head::{MAX_ADDRESS_BYTES, MAX_FIELD_BYTES, MAX_FIELDS_BYTES};
 use super::*;
 
-fn text_of(parsed: &Parsed) -> &str {
+fn text_of(parsed: &ParsedMail) -> &str {
     parsed.text.as_ref().map_or("", |text| &text.content)
+}
+
+#[test]
+fn a_type_is_read_behind_any_number_of_fields() {
+    let many = "X-Trace: a rather long field of a relay on the way\r\n".repeat(4_000);
+    let raw = format!("From: a@b.c\r\n{many}Content-Transfer-Encoding: base64\r\n\r\nSGVsbG8=\r\n");
+
+    assert_eq!(text_of(&parse(raw.as_bytes())), "Hello");
+}
+
+#[test]
+fn a_mail_of_another_kind_of_text_is_plain() {
+    for (kind, text) in [
+        ("text/markdown", "# x"),
+        ("text/enriched", "# x"),
+        ("text/x-plain", "# x"),
+        ("text/calendar", ""),
+        ("text/csv", ""),
+    ] {
+        let raw = format!("From: a@b.c\r\nContent-Type: {kind}\r\n\r\n# x");
+        let parsed = parse(raw.as_bytes());
+        assert_eq!(text_of(&parsed), text, "{kind}");
+        assert_eq!(parsed.attachments.is_empty(), !text.is_empty(), "{kind}");
+    }
+}
+
+#[test]
+fn an_empty_date_gives_way_to_the_next() {
+    let parsed = parse(b"Date: \r\nDate: Mon, 2 Mar 2026 12:00:00 +0200\r\n\r\nx");
+
+    assert_eq!(parsed.date, Some(datetime!(2026-03-02 12:00 +2)));
 }
 
 #[test]
@@ -25,11 +56,11 @@ fn headers_addresses_and_text_are_read() {
     );
 
     let expected_from = [
-        Mailbox {
+        NamedAddress {
             name: Some("Zoë".into()),
             address: "zoe@example.com".into(),
         },
-        Mailbox {
+        NamedAddress {
             name: None,
             address: "b@c.d".into(),
         },
@@ -183,7 +214,7 @@ fn names_of_no_known_character_set_are_read_as_latin() {
           Subject: gr\xfcn\r\n\r\nx\r\n",
     );
 
-    let name = |of: &Mailbox| of.name.clone().unwrap_or_default();
+    let name = |of: &NamedAddress| of.name.clone().unwrap_or_default();
     let to: Vec<String> = parsed.to.iter().map(name).collect();
     assert_eq!(name(&parsed.from[0]), "Jürgen");
     assert_eq!(to, ["Möwe, A", "Zoë"]);
@@ -223,7 +254,7 @@ fn words_in_addresses_and_names_are_kept_together() {
           Content-Type: application/x; boundary=\"=?a\";\r\n name=\"=?utf-8?q?=C3=A4;?=\r\n =?utf-8?q?b?=\"\r\n\r\n",
     );
 
-    let names = |people: &[Mailbox]| -> Vec<String> {
+    let names = |people: &[NamedAddress]| -> Vec<String> {
         let shown = people.iter().map(|mailbox| {
             let name = mailbox.name.as_deref().unwrap_or("-");
             format!("{name} {}", mailbox.address)

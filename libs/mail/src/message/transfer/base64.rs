@@ -1,4 +1,4 @@
-pub(crate) const fn base64_value(octet: u8) -> Option<u32> {
+const fn base64_value(octet: u8) -> Option<u32> {
     let value = match octet {
         b'A'..=b'Z' => octet - b'A',
         b'a'..=b'z' => octet - b'a' + 26,

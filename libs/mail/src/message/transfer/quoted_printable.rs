@@ -1,6 +1,20 @@
 pub(super) fn decode(body: &[u8], mut push: impl FnMut(u8) -> bool) {
     let mut rest = body;
     while let Some((&octet, tail)) = rest.split_first() {
+        if matches!(octet, b' ' | b'\t') {
+            // White space at the end of a line was added on the way (RFC 2045 §6.7 rule 3).
+            let end = rest.iter().position(|octet| !matches!(octet, b' ' | b'\t'));
+            let (run, after) = rest
+                .split_at_checked(end.unwrap_or(rest.len()))
+                .unwrap_or((rest, &[]));
+            if !matches!(after, [] | [b'\n', ..] | [b'\r', b'\n', ..])
+                && !run.iter().all(|octet| push(*octet))
+            {
+                return;
+            }
+            rest = after;
+            continue;
+        }
         rest = tail;
         let decoded = if octet == b'=' {
             if let Some(after) = soft_break(tail) {

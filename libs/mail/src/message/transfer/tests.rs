@@ -16,6 +16,11 @@ fn damaged_encodings_are_read_as_far_as_they_go() {
             b"a=b=ZZ=4",
         ),
         (TransferEncoding::QuotedPrintable, b"=C3=A4=", b"\xc3\xa4"),
+        (
+            TransferEncoding::QuotedPrintable,
+            b"a  b \t\r\n c=20 \nd ",
+            b"a  b\r\n c \nd",
+        ),
         (TransferEncoding::Plain, b"a=3D", b"a=3D"),
     ] {
         check(encoding, body, expected);

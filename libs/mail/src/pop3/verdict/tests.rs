@@ -12,7 +12,7 @@ UserPass NeedsAdministrator MailboxOwner        -   fine    -ERR [AUTH] Web logi
 XOAuth2  NeedsAdministrator MailboxOwner        -   fine    -ERR [SYS/PERM] Your account is not enabled for POP access. Please visit your Gmail settings page and enable POP access for your account.
 XOAuth2  Throttled          Nobody              300 fine    -ERR [LOGIN-DELAY] minimum time between mail checks violation
 XOAuth2  Transient          Nobody              -   fine    -ERR [SYS/TEMP] Temporary system problem. Please try again later.
-XOAuth2  Transient          Nobody              60  fine    -ERR [IN-USE] Unable to lock maildrop: Mailbox is locked by POP server
+XOAuth2  Transient          Nobody              60  fine    -ERR [IN-USE] Unable to lock maildrop: NamedAddress is locked by POP server
 Retrieve Transient          Nobody              -   stale   -ERR Session expired, please login again.
 -- Exchange
 XOAuth2  NeedsSignIn        MailboxOwner        -   refused -ERR Authentication failure: unknown user name or bad password.
@@ -26,12 +26,12 @@ Plain    NeedsAdministrator Administrator       -   fine    -ERR [AUTH] Authenti
 Plain    NeedsAdministrator Administrator       -   fine    -ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.
 XOAuth2  Transient          Nobody              -   fine    -ERR [SYS/TEMP] Temporary authentication failure. [mail:2026-11-30 12:00:00]
 XOAuth2  NeedsAdministrator TenantAdministrator -   fine    -ERR [SYS/PERM] Permission denied
-Status   Transient          Nobody              60  fine    -ERR [IN-USE] Couldn't open INBOX: Mailbox is locked by another session
+Status   Transient          Nobody              60  fine    -ERR [IN-USE] Couldn't open INBOX: NamedAddress is locked by another session
 -- Others
 UserPass Transient          Nobody              60  fine    -ERR [IN-USE] Do you have another POP session running?
 UserPass Transient          Nobody              60  fine    -ERR maildrop already locked
 UserPass Transient          Nobody              60  fine    -ERR unable to lock maildrop
-UserPass Transient          Nobody              60  fine    -ERR Can't get lock. Mailbox in use
+UserPass Transient          Nobody              60  fine    -ERR Can't get lock. NamedAddress in use
 UserPass Transient          Nobody              60  fine    -ERR /var/spool/mail/.x.pop lock busy! Is another session active? (11)
 UserPass NeedsAdministrator Administrator       -   fine    -ERR Your address is blocked
 UserPass NeedsAdministrator TenantAdministrator -   fine    -ERR account is locked
@@ -55,15 +55,15 @@ Retrieve Transient          Nobody              -   fine    -ERR [SYS/TEMP] disk
 Quit     Transient          Nobody              -   fine    -ERR some deleted messages not removed
 ";
 
-fn tried(name: &str) -> Tried {
-    let command = Tried::Command;
+fn tried(name: &str) -> RefusedStep {
+    let command = RefusedStep::Command;
     match name {
         "-" => command(Stage::Greeting),
-        "=" => Tried::Mechanism,
-        "XOAuth2" => Tried::SignIn(Mechanism::XOAuth2),
-        "OAuthBearer" => Tried::SignIn(Mechanism::OAuthBearer),
-        "Plain" => Tried::SignIn(Mechanism::Plain),
-        "UserPass" => Tried::SignIn(Mechanism::UserPass),
+        "=" => RefusedStep::Mechanism,
+        "XOAuth2" => RefusedStep::SignIn(Mechanism::XOAuth2),
+        "OAuthBearer" => RefusedStep::SignIn(Mechanism::OAuthBearer),
+        "Plain" => RefusedStep::SignIn(Mechanism::Plain),
+        "UserPass" => RefusedStep::SignIn(Mechanism::UserPass),
         "StartTls" => command(Stage::StartTls),
         "Status" => command(Stage::Status),
         "List" => command(Stage::List),
@@ -85,7 +85,7 @@ fn replies_of_real_servers_are_judged() {
 
         let judgement = judge(tried(cells[0]), &refusal, Some(Duration::from_mins(5)));
 
-        let verdict = judgement.verdict;
+        let verdict = judgement.verdict();
         let delay = verdict
             .retry_after
             .map_or("-".to_owned(), |delay| delay.as_secs().to_string());
@@ -105,8 +105,8 @@ fn the_wait_between_sign_ins_is_the_servers_own() {
         panic!("no refusal");
     };
     let delay = |told| {
-        judge(Tried::SignIn(Mechanism::Plain), &refusal, told)
-            .verdict
+        judge(RefusedStep::SignIn(Mechanism::Plain), &refusal, told)
+            .verdict()
             .retry_after
     };
 

@@ -332,9 +332,10 @@ async fn large_mails_come_in_slices() -> TestResult {
                 "* 2 FETCH (UID 2 BODY[]<103> \"\")\r\n",
             )
             .await?;
+            // The end agrees with the size.
             peer.answer(
-                "UID FETCH 2 (UID BODY.PEEK[]<100.100>)",
-                "* 2 FETCH (UID 2 BODY[] {5}\r\nwhole)\r\n",
+                "UID FETCH 2 (UID RFC822.SIZE)",
+                "* 2 FETCH (UID 2 RFC822.SIZE 103)\r\n",
             )
             .await?;
             peer.answer(
@@ -347,8 +348,6 @@ async fn large_mails_come_in_slices() -> TestResult {
             let mut session = open_inbox(server, ImapLimits::default()).await?;
             assert_eq!(session.fetch_slice(2, 100, 100).await?, "end");
             assert_eq!(session.fetch_slice(2, 103, 100).await?, "");
-            // The range was ignored, and the whole ends before it.
-            assert_eq!(session.fetch_slice(2, 100, 100).await?, "");
             assert!(matches!(
                 session.fetch_slice(2, 100, 100).await,
                 Err(ImapError::MailUnreadable)

@@ -1,5 +1,8 @@
 //! What servers tell of a folder's numbering, and where they contradict themselves.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use mailmesh_mail::Credentials;
 use mailmesh_mail::imap::{ImapError, ImapLimits, SelectMode, SelectedFolder, Session};
 use time::macros::datetime;
@@ -69,21 +72,80 @@ async fn status_and_then_select_are_asked_for_what_examine_does_not_tell() -> Te
 }
 
 #[tokio::test]
-async fn uidvalidity_that_is_no_number_is_named() -> TestResult {
-    let bad = "* 1 EXISTS\r\n* OK [UIDVALIDITY 99999999999999999999] v\r\n";
-
-    let refused = examine(&[
-        ("EXAMINE \"INBOX\"", bad),
-        (STATUS, ""),
-        ("SELECT \"INBOX\"", "* 1 EXISTS\r\n"),
-    ])
-    .await?;
-
-    assert_eq!(
-        refused.unwrap_err().to_string(),
-        "the server tells no UIDVALIDITY of the folder: 99999999999999999999 is no number of up to 64 bits"
-    );
+async fn any_text_is_a_uidvalidity_of_its_own() -> TestResult {
+    let mut found = BTreeSet::new();
+    let texts = ["-5", "1180591620717411303424", "abc", "17.0", "0x1f"];
+    for told in texts {
+        for _ in 0..2 {
+            let data = format!("* 1 EXISTS\r\n* OK [UIDVALIDITY {told}] v\r\n");
+            let opened = examine(&[("EXAMINE \"INBOX\"", &data)]).await??;
+            assert!(opened.uid_validity > u64::from(u32::MAX), "{told}");
+            assert!(opened.uid_validity < 1 << 53, "{told}");
+            found.insert(opened.uid_validity);
+        }
+    }
+    assert_eq!(found.len(), texts.len());
     Ok(())
+}
+
+#[tokio::test]
+async fn uidvalidity_that_changes_while_the_folder_is_open_ends_the_session() -> TestResult {
+    for told in ["7", "8", "seven"] {
+        play(
+            async |mut peer: Peer| {
+                peer.open("IDLE", 2).await?;
+                let tag = peer.expect("IDLE").await?;
+                peer.say(&format!(
+                    "+ idling\r\n* OK [UIDVALIDITY {told}] v\r\n* 3 EXISTS\r\n"
+                ))
+                .await?;
+                if told == "7" {
+                    peer.hear().await?;
+                    peer.say(&format!("{tag} OK done\r\n")).await?;
+                }
+                peer.wait_for_end().await.or(Ok(()))
+            },
+            async |server| {
+                let mut session = open_inbox(server, ImapLimits::default()).await?;
+                let waited = session
+                    .idle(Duration::from_mins(1), std::future::pending())
+                    .await;
+                let is_renumbered = matches!(waited, Err(ImapError::Renumbered));
+                assert_eq!(is_renumbered, told != "7", "{waited:?}");
+                assert_eq!(session.is_healthy(), told == "7");
+                Ok(())
+            },
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn folder_that_is_called_empty_is_searched_where_uidnext_contradicts() -> TestResult {
+    play(
+        async |mut peer: Peer| {
+            peer.greet("").await?;
+            let data = "* 0 EXISTS\r\n* OK [UIDVALIDITY 7] v\r\n* OK [UIDNEXT 6] n\r\n";
+            peer.answer("SELECT \"INBOX\"", data).await?;
+            peer.answer("UID SEARCH UID 3:*", "* SEARCH 3 5\r\n")
+                .await?;
+            let tag = peer.expect("UID SEARCH UID 1:*").await?;
+            peer.say(&format!("{tag} NO no such message\r\n")).await?;
+            let search = "UID SEARCH HEADER \"Message-ID\" \"<a@b>\"";
+            peer.answer(search, "* SEARCH 4\r\n").await
+        },
+        async |server| {
+            let mut session = open_inbox(server, ImapLimits::default()).await?;
+            assert_eq!(session.uids_after(2).await?, [3, 5]);
+            assert_eq!(session.uids_after(0).await?, [0; 0]);
+            // Nothing contradicts, and nothing is asked.
+            assert_eq!(session.uids_after(5).await?, [0; 0]);
+            assert_eq!(session.search_message_id("<a@b>").await?, [4]);
+            Ok(())
+        },
+    )
+    .await
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mailmesh_domain::{Direction, Encryption, MustAct, Protocol, VerdictKind};
+use mailmesh_domain::{Direction, Encryption, History, MustAct, Protocol, VerdictKind};
 use mailmesh_mail::{Credentials, Endpoint, Probe, ProbeStep, Server, probe};
 
 use super::peer::{Peer, TestResult, play, server};
@@ -54,7 +54,13 @@ async fn missing_folder_is_named_and_the_others_are_tried() -> TestResult {
     assert_eq!(*step, opening("B"));
     assert_eq!(error.code().as_deref(), Some("NONEXISTENT"));
     assert_eq!(error.verdict().who, MustAct::Administrator);
-    assert!(error.advice().contains("folder"));
+    assert!(
+        error
+            .diagnosis()
+            .responsibility(History::NEW)
+            .action
+            .contains("folder")
+    );
     Ok(())
 }
 
@@ -80,7 +86,13 @@ async fn silence_ends_the_try_with_what_was_found_until_then() -> TestResult {
     assert_eq!(found, [(ProbeStep::SignIn, true), (opening("A"), false)]);
     let (_, error) = tried.failures().next().ok_or("nothing failed")?;
     assert_eq!(error.verdict().kind, VerdictKind::Transient);
-    assert!(error.advice().contains("firewall"));
+    assert!(
+        error
+            .diagnosis()
+            .responsibility(History::NEW)
+            .action
+            .contains("firewall")
+    );
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 use std::fmt::Write as _;
 
+use mailmesh_domain::FailureCause;
 use mailmesh_mail::imap::{ImapError, ImapLimits};
 
 use super::peer::{Peer, TestResult, open_inbox, play};
@@ -30,6 +31,42 @@ async fn only_uids_above_the_last_are_returned_in_order() -> TestResult {
         },
     )
     .await
+}
+
+#[tokio::test]
+async fn answer_that_cannot_be_read_is_named_and_finds_nothing() -> TestResult {
+    for (line, found) in [
+        ("* ESEARCH (TAG \"A2\") UID ALL 10:12", Some([10, 11, 12])),
+        ("* SEARCH 10,11,12", Some([10, 11, 12])),
+        ("* SEARCH -1 10 11 12", None),
+        ("* SEARCH (10 11 12)", None),
+        ("* ESEARCH (TAG \"A2\") COUNT 3", None),
+    ] {
+        play(
+            async |mut peer: Peer| {
+                peer.open("", 4).await?;
+                peer.answer("UID SEARCH UID 10:*", &format!("{line}\r\n"))
+                    .await
+            },
+            async |server| {
+                let mut session = open_inbox(server, ImapLimits::default()).await?;
+                match (session.uids_after(9).await, found) {
+                    (Ok(uids), Some(found)) => assert_eq!(uids, found, "{line}"),
+                    (Err(error), None) => {
+                        let text =
+                            format!("the server sent what is not IMAP while searching: {line}");
+                        assert_eq!(error.to_string(), text);
+                        assert!(!session.is_healthy());
+                        assert_eq!(error.diagnosis().cause, FailureCause::ServerFault);
+                    }
+                    other => return Err(format!("{line}: {other:?}").into()),
+                }
+                Ok(())
+            },
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// Plays a folder of mails whose UIDs are ten times their position.

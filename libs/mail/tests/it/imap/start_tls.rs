@@ -3,7 +3,7 @@ use std::io;
 use std::sync::Arc;
 
 use mailmesh_domain::{Encryption, VerdictKind};
-use mailmesh_mail::imap::{Capability, ImapError, ImapLimits, Refusal, Session, Stage};
+use mailmesh_mail::imap::{Capability, ImapError, ImapLimits, RefusalStatus, Session, Stage};
 use mailmesh_mail::{ConnectError, Server, client_config, connection::CertificateProblem};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::TcpStream;
@@ -129,7 +129,7 @@ async fn without_tls_there_is_no_sign_in() -> TestResult {
         error,
         ImapError::Refused {
             stage: Stage::StartTls,
-            refusal: Refusal::No,
+            refusal: RefusalStatus::No,
             ..
         }
     ));

@@ -1,7 +1,7 @@
-use mailmesh_domain::{MustAct, VerdictKind};
+use mailmesh_domain::{History, MustAct, VerdictKind};
 use mailmesh_mail::MailSource as _;
 use mailmesh_mail::pop3::Pop3Source;
-use mailmesh_mail::source::{Applied, Farewell, FolderAccess, PostAction};
+use mailmesh_mail::source::{Farewell, FolderAccess, PostAction, PostActionEffect};
 
 use super::peer::{answer, fetch, hasty, list, list_inbox};
 use crate::imap::peer::{Peer, TestResult, play};
@@ -37,7 +37,7 @@ async fn mails_are_marked_and_deleted_with_the_farewell() -> TestResult {
             },
             async |mut source| {
                 let applied = source.apply(&[1, 2, 9], &PostAction::Delete).await?;
-                assert_eq!(applied, Applied::AtClose);
+                assert_eq!(applied, PostActionEffect::AtClose);
                 source.close(Farewell::Confirm).await;
                 Ok(())
             },
@@ -130,7 +130,13 @@ async fn what_pop3_cannot_do_is_the_administrators_to_change() -> TestResult {
                 };
                 assert_eq!(error.verdict().kind, VerdictKind::NeedsAdministrator);
                 assert_eq!(error.verdict().who, MustAct::Administrator);
-                assert!(error.advice().is_some());
+                assert!(
+                    error
+                        .diagnosis()
+                        .responsibility(History::NEW)
+                        .action
+                        .contains("POP3")
+                );
             }
             assert!(source.contains_message_id("<a@b>").await.is_err());
             source.open("inbox", FolderAccess::Read).await?;

@@ -1,5 +1,6 @@
 //! Servers that send without end.
 
+use mailmesh_domain::FailureCause;
 use mailmesh_mail::pop3::{Pop3Error, Pop3Limits};
 use mailmesh_mail::{MailSource as _, SourceError};
 use tokio::io::AsyncWriteExt as _;
@@ -218,4 +219,37 @@ async fn a_reply_that_nothing_asked_for_ends_the_session() -> TestResult {
         },
     )
     .await
+}
+
+#[tokio::test]
+async fn mail_whose_lines_end_in_lf_alone_is_named_as_such() -> TestResult {
+    for (text, is_bare) in [
+        ("A: b\n\nx\n.\r\n", true),
+        ("A: b\n\nx\n.\n", true),
+        ("A: b\n\nx\n", false),
+        ("A: b\r\n\r\nx.\n", false),
+    ] {
+        play(
+            async |mut peer: Peer| {
+                list(&mut peer, &["a"]).await?;
+                answer(&mut peer, "RETR 1", &format!("+OK\r\n{text}")).await?;
+                peer.wait_for_end().await.or(Ok(()))
+            },
+            async |server| {
+                let mut source = list_inbox(&server, hasty()).await?;
+                let (report, mails) = fetch(&mut source, &[1]).await;
+                let Err(error) = report else {
+                    return Err("read".into());
+                };
+                let found = matches!(error, SourceError::Pop3(Pop3Error::BareLineFeeds));
+                assert_eq!(found, is_bare, "{error}");
+                let is_told = error.diagnosis().cause == FailureCause::BareLineFeeds;
+                assert_eq!(is_told, is_bare);
+                assert!(mails.is_empty() && !source.is_usable());
+                Ok(())
+            },
+        )
+        .await?;
+    }
+    Ok(())
 }

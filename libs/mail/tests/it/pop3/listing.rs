@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use mailmesh_domain::{Position, VerdictKind};
 use mailmesh_mail::pop3::{Pop3Error, Pop3Limits};
-use mailmesh_mail::source::{FolderAccess, ListedMail, Listing};
+use mailmesh_mail::source::{FolderAccess, ListedMail, ListingKind};
 use mailmesh_mail::{Concern, MailSource as _, SourceError};
 
 use super::peer::{answer, greet, hasty, open_inbox};
@@ -90,6 +90,33 @@ async fn without_unique_ids_mails_have_numbers_alone() -> TestResult {
 }
 
 #[tokio::test]
+async fn ids_that_are_announced_and_refused_are_asked_for_twice() -> TestResult {
+    let refusal = "-ERR no";
+    let ids = "+OK\r\n1 a\r\n2 b\r\n.";
+    for (second, expected) in [(refusal, None), (ids, Some("a"))] {
+        let listed = play(
+            async |mut peer: Peer| {
+                greet(&mut peer).await?;
+                answer(&mut peer, "STAT", "+OK 2 30\r\n").await?;
+                answer(&mut peer, "UIDL", &format!("{refusal}\r\n")).await?;
+                answer(&mut peer, "UIDL", &format!("{second}\r\n")).await?;
+                answer(&mut peer, "LIST", "+OK\r\n1 10\r\n2 20\r\n.\r\n").await
+            },
+            async |server| {
+                let mut source = open_inbox(&server, hasty()).await?;
+                Ok(source.list_after(0).await?)
+            },
+        )
+        .await?;
+
+        assert_eq!(listed.len(), 2);
+        let uidl = expected.map(str::to_owned);
+        assert_eq!(listed[0].position, Position::Pop3 { uidl });
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_refusal_that_passes_is_not_taken_for_a_lack_of_ids() -> TestResult {
     for (reply, kind, concern) in [
         ("[SYS/TEMP] later", VerdictKind::Transient, Concern::Session),
@@ -149,7 +176,7 @@ async fn a_large_maildrop_is_listed_page_by_page() -> TestResult {
         },
         async |server| {
             let mut source = open_inbox(&server, Pop3Limits::default()).await?;
-            assert_eq!(source.listing(), Listing::Whole);
+            assert_eq!(source.listing(), ListingKind::Whole);
             let base = 1_000_000;
             let (mut last, mut count) = (base, 0);
             loop {

@@ -32,7 +32,7 @@ pub(crate) async fn greet(peer: &mut Peer) -> io::Result<()> {
     answer(peer, "CAPA", CAPABILITIES).await
 }
 
-/// Greets, and lists mails with these ids and a hundred bytes each.
+/// Greets, and lists mails with these ids and one byte each, which is less than any has.
 pub(crate) async fn list(peer: &mut Peer, uidls: &[&str]) -> io::Result<()> {
     greet(peer).await?;
     let lines = |text: &dyn Fn(usize) -> String| -> String {
@@ -42,7 +42,7 @@ pub(crate) async fn list(peer: &mut Peer, uidls: &[&str]) -> io::Result<()> {
     answer(peer, "STAT", &format!("+OK {} 100\r\n", uidls.len())).await?;
     let ids = lines(&|at| uidls.get(at).copied().unwrap_or_default().to_owned());
     answer(peer, "UIDL", &ids).await?;
-    answer(peer, "LIST", &lines(&|_| "100".to_owned())).await
+    answer(peer, "LIST", &lines(&|_| "1".to_owned())).await
 }
 
 /// Limits that let silence fail soon, yet not because the machine is busy.

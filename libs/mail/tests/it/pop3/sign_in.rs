@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mailmesh_domain::{Encryption, MustAct, VerdictKind};
+use mailmesh_domain::{Encryption, History, MustAct, VerdictKind};
 use mailmesh_mail::pop3::{Mechanism, Pop3Error, Pop3Limits, Pop3Source, Stage};
 use mailmesh_mail::{Concern, ConnectError, Credentials, SourceError};
 use mailmesh_secrets::SecretString;
@@ -276,7 +276,13 @@ async fn a_token_that_exchange_would_leave_unanswered_is_not_sent() -> TestResul
 
     assert_eq!(error.verdict().who, MustAct::Administrator);
     assert!(error.to_string().contains("4097 bytes"));
-    assert!(error.advice().is_some_and(|advice| advice.contains("IMAP")));
+    assert!(
+        error
+            .diagnosis()
+            .responsibility(History::NEW)
+            .action
+            .contains("IMAP")
+    );
     Ok(())
 }
 
@@ -406,7 +412,13 @@ async fn another_protocol_on_the_port_is_named() -> TestResult {
         .await?;
 
         assert!(error.to_string().contains(spoken), "{error}");
-        assert!(error.advice().is_some_and(|advice| advice.contains("995")));
+        assert!(
+            error
+                .diagnosis()
+                .responsibility(History::NEW)
+                .action
+                .contains("995")
+        );
         assert_eq!(error.verdict().who, MustAct::Administrator);
         assert_eq!(SourceError::from(error).concern(), Concern::Host);
     }
@@ -426,7 +438,13 @@ async fn a_silent_server_and_a_busy_one_are_tried_again() -> TestResult {
             stage: Stage::Greeting
         }
     ));
-    assert!(error.advice().is_some());
+    assert!(
+        error
+            .diagnosis()
+            .responsibility(History::NEW)
+            .action
+            .contains("995")
+    );
 
     let error = refused(
         async |mut peer| peer.say("-ERR [SYS/TEMP] busy\r\n").await,

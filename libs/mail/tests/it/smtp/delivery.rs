@@ -1,10 +1,10 @@
 use mailmesh_domain::{Encryption, VerdictKind};
 use mailmesh_mail::Credentials;
 use mailmesh_mail::message::Envelope;
-use mailmesh_mail::smtp::{Connection, SmtpError, SmtpPreparation};
+use mailmesh_mail::smtp::{Connection, SmtpError, SmtpPreparation, SmtpSettings};
 use mailmesh_mail::transport::{RecipientResult, Scope};
 
-use super::peer::{Peer, TestResult, impatient, play, play_plain};
+use super::peer::{Peer, TestResult, impatient, patient, play, play_plain};
 
 pub(super) const RAW: &[u8] = b"Subject: x\r\n\r\nhello\r\n";
 const PIPELINING: &str = "\n250-PIPELINING";
@@ -64,15 +64,24 @@ async fn served<T>(
     capabilities: &str,
     client: impl AsyncFnOnce(Connection) -> TestResult<T>,
 ) -> TestResult<(Vec<Taken>, T)> {
+    served_to(&impatient(), capabilities, client).await
+}
+
+async fn served_to<T>(
+    settings: &SmtpSettings,
+    capabilities: &str,
+    client: impl AsyncFnOnce(Connection) -> TestResult<T>,
+) -> TestResult<(Vec<Taken>, T)> {
     let mut taken = Vec::new();
-    let result = play_plain(
-        async |mut peer| {
-            peer.greet(capabilities).await?;
-            serve(&mut peer, &mut taken).await
-        },
-        client,
-    )
-    .await?;
+    let script = async |mut peer: Peer| {
+        peer.greet(capabilities).await?;
+        serve(&mut peer, &mut taken).await
+    };
+    let result = play(Encryption::None, script, async |server| {
+        let connection = Connection::connect(&server, &Credentials::None, settings).await?;
+        client(connection).await
+    })
+    .await??;
     Ok((taken, result))
 }
 
@@ -98,7 +107,7 @@ fn accepted(results: &[RecipientResult]) -> Vec<bool> {
 
 fn refusal_of(result: &RecipientResult) -> Option<(VerdictKind, Scope)> {
     let refusal = result.refusal.as_ref()?;
-    Some((refusal.verdict.kind, refusal.scope))
+    Some((refusal.verdict().kind, refusal.scope))
 }
 
 #[tokio::test]
@@ -239,7 +248,7 @@ async fn large_mail_arrives_whole() {
     let clean = line.repeat(80_000);
     let dotted = format!("{line}.\n").repeat(20_000);
 
-    let (taken, ()) = served(PIPELINING, async |mut connection| {
+    let (taken, ()) = served_to(&patient(), PIPELINING, async |mut connection| {
         let envelope = envelope(&["a@b.c"])?;
         send(&mut connection, &envelope, clean.as_bytes()).await?;
         send(&mut connection, &envelope, dotted.as_bytes()).await?;
@@ -350,5 +359,54 @@ async fn session_that_breaks_over_pipelined_commands_is_followed_by_one_command_
             .await
             .unwrap()
             .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn parameters_that_are_announced_and_refused_are_left_out() {
+    let raw = "Subject: x\r\n\r\nGrüße\r\n".as_bytes();
+    for pipelining in ["", PIPELINING] {
+        for refusal in ["501 5.5.4 unknown", "504 no", "555 5.5.4 unsupported"] {
+            let mut opened = Vec::new();
+            let sent = play_plain(
+                async |mut peer: Peer| {
+                    peer.greet(&format!("{pipelining}\n250-SIZE 1000\n250-8BITMIME"))
+                        .await?;
+                    let mut has_mail = false;
+                    while let Some(line) = peer.hear().await? {
+                        let reply = if let Some(rest) = line.strip_prefix("MAIL FROM:") {
+                            opened.push(rest.to_owned());
+                            has_mail = !rest.contains('=');
+                            if has_mail { "250 ok" } else { refusal }
+                        } else if line == "RSET" {
+                            has_mail = false;
+                            "250 ok"
+                        } else if !has_mail {
+                            "503 MAIL first"
+                        } else if line == "DATA" {
+                            peer.say("354 go").await?;
+                            peer.content().await?;
+                            "250 queued"
+                        } else {
+                            "250 ok"
+                        };
+                        peer.say(reply).await?;
+                    }
+                    Ok(())
+                },
+                async |mut connection| {
+                    let envelope = envelope(&["a@b.c"])?;
+                    let first = send(&mut connection, &envelope, raw).await?;
+                    let second = send(&mut connection, &envelope, raw).await?;
+                    Ok([accepted(&first), accepted(&second)])
+                },
+            )
+            .await;
+
+            assert_eq!(sent.unwrap(), [[true], [true]], "{refusal}");
+            let bare = "<me@example.com>";
+            let full = format!("{bare} SIZE={} BODY=8BITMIME", raw.len());
+            assert_eq!(opened, [full.as_str(), bare, bare]);
+        }
     }
 }

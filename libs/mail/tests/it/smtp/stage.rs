@@ -1,5 +1,7 @@
 use mailmesh_domain::VerdictKind as K;
-use mailmesh_mail::smtp::{Connection, Phase, Prepared, SmtpError, SmtpPreparation, WireError};
+use mailmesh_mail::smtp::{
+    Connection, Phase, PreparedDelivery, SmtpError, SmtpPreparation, WireError,
+};
 use mailmesh_mail::transport::Scope as S;
 
 use super::delivery::{RAW, envelope, send};
@@ -28,7 +30,7 @@ pub(super) async fn take_content(peer: &mut Peer) -> TestResult {
     peer.answer("DATA", "354 go").await
 }
 
-pub(super) async fn prepare(connection: &mut Connection) -> TestResult<Prepared<'_>> {
+pub(super) async fn prepare(connection: &mut Connection) -> TestResult<PreparedDelivery<'_>> {
     match connection.prepare(&envelope(&["a@b.c"])?, RAW).await? {
         SmtpPreparation::Ready(prepared) => Ok(prepared),
         SmtpPreparation::Refused(recipients) => Err(format!("refused: {recipients:?}").into()),
@@ -220,7 +222,7 @@ async fn recipients_over_the_number_are_told_from_bad_ones() {
         .map(|refusal| refusal.is_some_and(|refusal| refusal.is_over_the_number));
     assert_eq!(over.collect::<Vec<_>>(), [false, true, false]);
     assert_eq!(
-        refusals[1].and_then(|refusal| refusal.verdict.retry_after),
+        refusals[1].and_then(|refusal| refusal.diagnosis.retry_after),
         Some(std::time::Duration::ZERO)
     );
 }

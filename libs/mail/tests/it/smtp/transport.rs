@@ -5,7 +5,7 @@ use std::time::Duration;
 use mailmesh_domain::VerdictKind;
 use mailmesh_mail::MailTransport;
 use mailmesh_mail::smtp::{Connection, SmtpTransport};
-use mailmesh_mail::transport::{Committed, Failure, FailureDetail, Preparation, Scope};
+use mailmesh_mail::transport::{CommitResult, FailureDetail, Preparation, Scope, TransportFailure};
 use tokio::time::Instant;
 
 use super::delivery::{RAW, envelope};
@@ -21,7 +21,7 @@ fn in_a_minute() -> Instant {
 }
 
 /// Sends one mail to two recipients; returns what came of it and whether another could follow.
-async fn send(connection: Connection, deadline: Instant) -> TestResult<(Committed, bool)> {
+async fn send(connection: Connection, deadline: Instant) -> TestResult<(CommitResult, bool)> {
     let mut transport = transport(connection);
     let envelope = envelope(&["a@b.c", "no@b.c"])?;
     let prepared = match transport.prepare(&envelope, RAW).await {
@@ -34,7 +34,7 @@ async fn send(connection: Connection, deadline: Instant) -> TestResult<(Committe
     Ok((committed, is_reusable))
 }
 
-async fn prepare_failure(connection: Connection) -> TestResult<Failure> {
+async fn prepare_failure(connection: Connection) -> TestResult<TransportFailure> {
     let mut transport = transport(connection);
     let envelope = envelope(&["a@b.c"])?;
     match transport.prepare(&envelope, RAW).await {
@@ -62,7 +62,7 @@ async fn commit_tells_each_recipient_what_became_of_the_mail() {
 
     let (committed, is_reusable) = deliver("", script, sending).await.unwrap();
 
-    let Committed::Accepted { recipients, reply } = committed else {
+    let CommitResult::Accepted { recipients, reply } = committed else {
         panic!("{committed:?}");
     };
     assert_eq!(reply, "250 2.0.0 queued");
@@ -70,7 +70,7 @@ async fn commit_tells_each_recipient_what_became_of_the_mail() {
     let refusal = recipients[1].refusal.as_ref().unwrap();
     assert_eq!(recipients[1].reply, "550 5.1.1 no such user");
     assert_eq!(refusal.code, "550 5.1.1");
-    assert_eq!(refusal.verdict.kind, VerdictKind::Permanent);
+    assert_eq!(refusal.verdict().kind, VerdictKind::Permanent);
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn commit_tells_unsent_from_uncertain() {
         let (committed, _) = deliver("", script, sending).await.unwrap();
 
         match committed {
-            Committed::Unsent(failure) if !is_uncertain => {
+            CommitResult::Unsent(failure) if !is_uncertain => {
                 assert_eq!(failure.detail, FailureDetail::ContentRefused);
                 assert_eq!(failure.code.as_deref(), Some("554 5.7.1"));
                 assert_eq!(
@@ -97,7 +97,7 @@ async fn commit_tells_unsent_from_uncertain() {
                     "The server refused the mail with 554 5.7.1 (554 5.7.1 spam)"
                 );
             }
-            Committed::Uncertain { recipients, .. } if is_uncertain => {
+            CommitResult::Uncertain { recipients, .. } if is_uncertain => {
                 assert!(recipients[0].is_accepted() && !recipients[1].is_accepted());
             }
             other => panic!("{other:?}"),
@@ -121,7 +121,7 @@ async fn mail_whose_deadline_is_over_is_never_committed() {
 
     let (committed, is_reusable) = deliver("", script, late).await.unwrap();
 
-    assert!(matches!(committed, Committed::Unsent(_)) && !is_reusable);
+    assert!(matches!(committed, CommitResult::Unsent(_)) && !is_reusable);
 }
 
 #[tokio::test]

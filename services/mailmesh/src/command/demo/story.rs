@@ -41,7 +41,12 @@ pub(super) async fn play(running: &RunningMesh, sandbox: &Sandbox) -> anyhow::Re
     let mut events = subscribe_to_all(&bus, names).await?;
 
     connect(&api, sandbox).await?;
-    event(&mut events, "account.authenticated").await?;
+    let connected = [
+        "token.refreshed.",
+        "account.authenticated.support",
+        "account.authenticated.support-out",
+    ];
+    all(&mut events, &connected).await?;
 
     say("4. A customer's mail arrives in the mailbox");
     sandbox.mail().deliver(SUPPORT, QUESTION.into())?;
@@ -136,16 +141,42 @@ async fn connect(api: &AdminApi, sandbox: &Sandbox) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits for one event on each of these subjects, or with this beginning, so that none is printed under the next step.
+async fn all(events: &mut BoxStream<'static, Hint>, subjects: &[&str]) -> anyhow::Result<()> {
+    let mut missing = subjects.to_vec();
+    let is_on = |event: &Hint, subject: &str| {
+        event.subject == subject || (subject.ends_with('.') && event.subject.starts_with(subject))
+    };
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !missing.is_empty() {
+            let event = events.next().await.context("NATS closed the connection")?;
+            if let Some(data) = read(&event) {
+                print(&event, &data);
+                missing.retain(|subject| !is_on(&event, subject));
+            }
+        }
+        anyhow::Ok(())
+    });
+    let seconds = PATIENCE.as_secs();
+    waited
+        .await
+        .with_context(|| format!("the sign-in was not published within {seconds} s"))?
+}
+
+fn print(event: &Hint, data: &Value) {
+    say(format!(
+        "   published {}: {}",
+        event.subject,
+        shortened(data)
+    ));
+}
+
 /// Waits for an event, and prints it and all that come before it.
 async fn event(events: &mut BoxStream<'static, Hint>, name: &str) -> anyhow::Result<Value> {
     let waited = tokio::time::timeout(PATIENCE, async {
         while let Some(event) = events.next().await {
             let Some(data) = read(&event) else { continue };
-            say(format!(
-                "   published {}: {}",
-                event.subject,
-                shortened(&data)
-            ));
+            print(&event, &data);
             if event.subject.starts_with(name) {
                 return Ok(data);
             }

@@ -1,4 +1,4 @@
-use mailmesh_domain::{GrantId, MustAct, Verdict};
+use mailmesh_domain::{Diagnosis, GrantId, MustAct};
 use mailmesh_mail::transport::Scope;
 use uuid::Uuid;
 
@@ -13,27 +13,27 @@ fn retry() -> RetryPolicy {
 }
 
 fn breaker() -> CircuitBreaker {
-    CircuitBreaker::new(Authorisation::OAuth2, true)
+    CircuitBreaker::new(Authorisation::OAuth2, History::WORKS)
 }
 
-fn token(generation: i64) -> Token {
+fn token(generation: i64) -> TokenGeneration {
     (GrantId::from_uuid(Uuid::from_u128(1)), generation)
 }
 
-fn failure(verdict: Verdict) -> Failure {
-    Failure::new("It failed", verdict, Scope::Account)
+fn failure(diagnosis: impl Into<Diagnosis>) -> TransportFailure {
+    TransportFailure::new("It failed", diagnosis, Scope::Account)
 }
 
-fn cut() -> Failure {
-    Failure::new("It was cut", Verdict::transient(), Scope::Host)
+fn cut() -> TransportFailure {
+    TransportFailure::new("It was cut", FailureCause::Transient, Scope::Host)
 }
 
-fn refused_token() -> Failure {
-    failure(Verdict::needs_sign_in()).with_detail(FailureDetail::TokenRefused)
+fn refused_token() -> TransportFailure {
+    failure(FailureCause::TokenRefused).with_detail(FailureDetail::TokenRefused)
 }
 
 /// Takes a failure in and returns what is reported of it.
-fn fail(breaker: &mut CircuitBreaker, failure: &Failure) -> Option<AccountState> {
+fn fail(breaker: &mut CircuitBreaker, failure: &TransportFailure) -> Option<AccountState> {
     let trip = breaker.fail(failure, None, &retry(), NOW);
     let report = trip.report;
     breaker.trip(trip);
@@ -58,14 +58,18 @@ fn until(breaker: &CircuitBreaker) -> OffsetDateTime {
 #[test]
 fn failure_keeps_mail_back_until_a_sign_in_succeeds() {
     let hint = Duration::from_secs(90);
-    let setting = Verdict::needs_administrator(MustAct::Administrator);
+    let setting = Diagnosis::new(FailureCause::NoMechanism);
     let quarter = Duration::from_mins(15);
     for (verdict, rest, report) in [
-        (Verdict::throttled(Some(hint)), hint, None),
-        (Verdict::throttled(None), Duration::from_mins(1), None),
+        (
+            Diagnosis::new(FailureCause::Throttled).after(hint),
+            hint,
+            None,
+        ),
+        (FailureCause::Throttled.into(), Duration::from_mins(1), None),
         (setting, quarter, Some(AccountState::Failing)),
         (
-            Verdict::needs_sign_in(),
+            FailureCause::TokenRefused.into(),
             quarter,
             Some(AccountState::SignInRequired),
         ),
@@ -88,9 +92,9 @@ fn failure_keeps_mail_back_until_a_sign_in_succeeds() {
 
 #[test]
 fn refused_password_is_for_the_administrator() {
-    let mut breaker = CircuitBreaker::new(Authorisation::Password, true);
+    let mut breaker = CircuitBreaker::new(Authorisation::Password, History::WORKS);
 
-    let report = fail(&mut breaker, &failure(Verdict::needs_sign_in()));
+    let report = fail(&mut breaker, &failure(FailureCause::TokenRefused));
 
     assert_eq!(report, Some(AccountState::Failing));
 }
@@ -115,9 +119,13 @@ fn account_without_connection_waits_longer_each_time_and_is_called_failing() {
 
 #[test]
 fn host_that_was_never_reached_is_for_the_administrator() {
-    let unreached = cut().with_detail(FailureDetail::Unreached);
+    let unreached = TransportFailure::new("It was cut", FailureCause::HostNotReached, Scope::Host);
     for (has_worked, who) in [(false, MustAct::Administrator), (true, MustAct::Nobody)] {
-        let mut breaker = CircuitBreaker::new(Authorisation::Password, has_worked);
+        let history = History {
+            has_worked,
+            ..History::NEW
+        };
+        let mut breaker = CircuitBreaker::new(Authorisation::Password, history);
 
         for _ in 1..=FAILURES_UNTIL_FAILING {
             fail(&mut breaker, &unreached);
@@ -127,6 +135,30 @@ fn host_that_was_never_reached_is_for_the_administrator() {
         assert_eq!(problem.must_act, who, "{problem:?}");
         assert_eq!(problem.action.contains("host and port"), !has_worked);
         assert!(until(&breaker) < NOW + Duration::from_mins(10));
+    }
+}
+
+#[test]
+fn where_nobody_signs_in_nothing_is_for_the_mailbox_owner() {
+    let switched_off = TransportFailure::new(
+        "It is switched off",
+        FailureCause::ProtocolSwitchedOff,
+        Scope::Account,
+    );
+    for (is_app, who) in [
+        (false, MustAct::MailboxOwner),
+        (true, MustAct::TenantAdministrator),
+    ] {
+        let history = History {
+            is_app,
+            ..History::WORKS
+        };
+        let mut breaker = CircuitBreaker::new(Authorisation::OAuth2, history);
+
+        fail(&mut breaker, &switched_off);
+
+        let problem = &breaker.state.reason().unwrap().problem;
+        assert_eq!(problem.must_act, who, "{problem:?}");
     }
 }
 
@@ -219,11 +251,11 @@ fn strain_that_stays_is_reported_until_a_mail_gets_through() {
 
 #[test]
 fn mail_that_waits_for_a_person_promises_no_next_attempt() {
-    let setting = Verdict::needs_administrator(MustAct::Administrator);
+    let setting = Diagnosis::new(FailureCause::NoMechanism);
     let mut person = breaker();
     fail(&mut person, &failure(setting));
     let mut server = breaker();
-    fail(&mut server, &failure(Verdict::throttled(None)));
+    fail(&mut server, &failure(FailureCause::Throttled));
     let mut renewal = breaker();
     renewal.trip(Trip::token_over(token(1), NOW));
 
@@ -236,4 +268,25 @@ fn mail_that_waits_for_a_person_promises_no_next_attempt() {
     assert_eq!(next(&server), (minute, Some(minute)));
     assert_eq!(next(&renewal), (hour, Some(minute)));
     assert!(breaker().wait(NOW).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_grant_is_waited_for_without_asking_and_looked_at_each_minute() {
+    let mut breaker = breaker();
+    let problem = Problem::new("The provider says no", FailureCause::GrantDead);
+    breaker.trip(Trip::grant_refused(problem, token(3), NOW));
+    tokio::time::advance(ASK_AGAIN).await;
+
+    assert!(breaker.is_grant_refused() && breaker.needs_person());
+    assert_eq!(breaker.token_to_ask_for(), None);
+    assert_eq!(breaker.look_again(NOW), Some(LOOK_AGAIN_AT_MOST));
+    assert_eq!(breaker.wait(NOW).unwrap().next_attempt_at, None);
+    let now = breaker.permission(NOW, false);
+    assert_eq!(now, Permission::SignInWithOther(token(3)));
+    let later = breaker.permission(NOW + LOOK_AGAIN_AT_MOST, false);
+    assert_eq!(later, Permission::SignIn);
+
+    breaker.record_sign_in();
+    assert_eq!(breaker.awaited(), None);
+    assert!(!breaker.needs_person());
 }

@@ -8,14 +8,14 @@ use mailmesh_store::outbox;
 use mailmesh_testkit::MeshBase;
 use tokio::sync::Notify;
 
+use super::super::command_handler::CommandHandler;
 use super::super::failed_computations::FailedComputations;
-use super::super::intake::Intake;
 use super::*;
 use crate::account_cache::AccountCache;
 use crate::raw_cache::RawCache;
 
-fn intake(replica: Replica, failed: FailedComputations) -> Intake {
-    Intake {
+fn handler(replica: Replica, failed: FailedComputations) -> CommandHandler {
+    CommandHandler {
         accounts: Arc::new(AccountCache::new(replica.database.clone())),
         replica,
         config: Arc::new(Config::default()),
@@ -36,10 +36,10 @@ async fn command_that_fails_each_time_is_rejected_and_a_dead_letter_while_its_ne
     let failed = FailedComputations::default();
     let bad = sample::delivery(7);
     while !failed.record(&bad) {}
-    let intake = intake(replica.clone(), failed);
+    let handler = handler(replica.clone(), failed);
 
     let batch = vec![sample::delivery(6), bad, sample::delivery(8)];
-    let results = intake.finish(intake.prepare(batch).await).await;
+    let results = handler.finish(handler.prepare(batch).await).await;
 
     let results: Vec<String> = results.iter().map(|result| format!("{result:?}")).collect();
     assert!(results[1].contains("dead letter"), "{results:?}");

@@ -111,3 +111,36 @@ fn a_file_without_a_name_is_attached_without_one() {
     assert!(file("..", Some("logo")).contains("Content-Disposition: inline\r\n"));
     assert!(file("../../etc/passwd", None).contains("attachment; filename=\"passwd\"\r\n"));
 }
+
+#[test]
+fn a_file_name_that_reads_like_an_encoded_word_is_encoded() {
+    let file = |filename: &str| DraftAttachment {
+        filename: filename.to_owned(),
+        ..DraftAttachment::default()
+    };
+    let name = "=?utf-8?q?evil.exe?=.txt";
+
+    let part = attachment_part("attachments[0]", &file(name)).unwrap();
+
+    let sent = String::from_utf8(part.formatted()).unwrap();
+    let read = crate::message::attachment(sent.as_bytes(), 1).unwrap();
+    assert_eq!(read.attachment.filename.as_deref(), Some(name), "{sent}");
+    assert!(!sent.contains("=?"), "{sent}");
+    assert!(sent.lines().all(|line| line.len() < 100), "{sent}");
+}
+
+#[test]
+fn a_type_whose_quotes_do_not_end_is_refused() {
+    for (content_type, is_taken) in [
+        ("text/plain; name=\"a\"", true),
+        ("text/plain; name=\"evil\\\"", false),
+        ("text/plain; name=\"a", false),
+    ] {
+        let file = DraftAttachment {
+            content_type: Some(content_type.to_owned()),
+            ..DraftAttachment::default()
+        };
+        let built = attachment_part("attachments[0]", &file);
+        assert_eq!(built.is_ok(), is_taken, "{content_type}");
+    }
+}

@@ -19,18 +19,18 @@ fn subject_by_lettre(value: &str) -> String {
     written(field::Subject::from(value.to_owned()).display())
 }
 
-fn named(name: &str) -> Mailbox {
-    Mailbox {
+fn named(name: &str) -> NamedAddress {
+    NamedAddress {
         name: Some(name.to_owned()),
         address: "a@b.c".into(),
     }
 }
 
-fn to(list: &[Mailbox]) -> String {
+fn to(list: &[NamedAddress]) -> String {
     written(mailboxes(field::To::name(), list))
 }
 
-fn to_by_lettre(list: &[Mailbox]) -> String {
+fn to_by_lettre(list: &[NamedAddress]) -> String {
     let list = list.iter().map(|mailbox| {
         lettre::message::Mailbox::new(mailbox.name.clone(), mailbox.address.parse().unwrap())
     });
@@ -105,11 +105,11 @@ fn a_tab_is_a_space_where_lettre_writes_a_line_of_white_space() {
 
 #[test]
 fn lists_are_folded_where_lettre_passes_998_octets() {
-    let bare = |n| Mailbox {
+    let bare = |n| NamedAddress {
         name: None,
         address: format!("user{n}@example.com"),
     };
-    let list: Vec<Mailbox> = (0..500).map(bare).collect();
+    let list: Vec<NamedAddress> = (0..500).map(bare).collect();
 
     assert!(longest_line(&to_by_lettre(&list)) > 998);
     assert!(longest_line(&to(&list)) <= FOLD_AT);

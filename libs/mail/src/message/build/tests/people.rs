@@ -51,8 +51,8 @@ impl Draw {
         self.text(&parts, 12)
     }
 
-    fn mailbox(&mut self, number: usize) -> Mailbox {
-        Mailbox {
+    fn mailbox(&mut self, number: usize) -> NamedAddress {
+        NamedAddress {
             name: (self.next(3) > 0).then(|| self.name()),
             address: self.address(number),
         }
@@ -64,7 +64,7 @@ fn whoever_is_named_is_in_the_envelope_and_is_read_back() {
     for seed in 0..300 {
         let mut draw = Draw(seed);
         let count = 1 + draw.next(9);
-        let list: Vec<Mailbox> = (0..count).map(|number| draw.mailbox(number)).collect();
+        let list: Vec<NamedAddress> = (0..count).map(|number| draw.mailbox(number)).collect();
         let (to, rest) = list.split_at(draw.next(count));
         let (cc, bcc) = rest.split_at(draw.next(rest.len() + 1));
         let draft = Draft {
@@ -96,8 +96,9 @@ fn field(raw: &str, name: &str) -> Vec<String> {
     let unfolded = raw.replace("\r\n ", " ");
     let prefix = format!("{name}: ");
     let value = unfolded.lines().find_map(|line| line.strip_prefix(&prefix));
-    let list = value
-        .map(|value| Mailbox::parse_list(value).unwrap_or_else(|error| panic!("{value}: {error}")));
+    let list = value.map(|value| {
+        NamedAddress::parse_list(value).unwrap_or_else(|error| panic!("{value}: {error}"))
+    });
     list.unwrap_or_default()
         .into_iter()
         .map(|mailbox| mailbox.address)
@@ -109,8 +110,8 @@ fn text_of_a_list_becomes_the_same_recipients_as_its_elements() {
     for seed in 0..300 {
         let mut draw = Draw(seed);
         let count = 1 + draw.next(9);
-        let list: Vec<Mailbox> = (0..count).map(|number| draw.mailbox(number)).collect();
-        let list: Vec<Mailbox> = list.iter().map(|one| one.check("").unwrap()).collect();
+        let list: Vec<NamedAddress> = (0..count).map(|number| draw.mailbox(number)).collect();
+        let list: Vec<NamedAddress> = list.iter().map(|one| one.check("").unwrap()).collect();
         let mut text = String::new();
         for one in &list {
             let name = one
@@ -123,9 +124,10 @@ fn text_of_a_list_becomes_the_same_recipients_as_its_elements() {
             write!(text, "\"{name}\" <{}>{separator}", one.address).unwrap();
         }
 
-        let read = Mailbox::parse_list(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let read =
+            NamedAddress::parse_list(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
 
-        let addresses = |list: &[Mailbox]| {
+        let addresses = |list: &[NamedAddress]| {
             list.iter()
                 .map(|one| one.address.clone())
                 .collect::<Vec<_>>()
@@ -142,7 +144,7 @@ fn names_as_damaged_mail_has_them_are_sent_folded() {
         &"ö".repeat(4_000),
         &"x".repeat(8_000),
     ] {
-        let named = Mailbox {
+        let named = NamedAddress {
             name: Some(name.into()),
             address: "a@b.c".into(),
         };
@@ -158,9 +160,9 @@ fn names_as_damaged_mail_has_them_are_sent_folded() {
         assert_eq!(to.name(), Some(name));
         assert_eq!(to.address(), Some("a@b.c"));
     }
-    let text = Mailbox::parse_list("\u{96} M <a@b.c>; d@e.f").unwrap();
+    let text = NamedAddress::parse_list("\u{96} M <a@b.c>; d@e.f").unwrap();
     assert_eq!(text.len(), 2);
-    let long = Mailbox {
+    let long = NamedAddress {
         name: Some("x".repeat(8_193)),
         address: "a@b.c".into(),
     };
@@ -169,7 +171,7 @@ fn names_as_damaged_mail_has_them_are_sent_folded() {
 
 #[test]
 fn a_tab_in_a_name_becomes_a_space() {
-    let one = Mailbox {
+    let one = NamedAddress {
         name: Some("J\tDoe".into()),
         address: "a@b.c".into(),
     };

@@ -185,7 +185,7 @@ fn size_of_a_part_that_goes_on_is_not_told() {
         "mixed",
         &[("", "text"), (&file("a"), "aaaa"), (&file("b"), "bbbb")],
     );
-    let sizes = |parsed: Parsed| -> Vec<Option<u64>> {
+    let sizes = |parsed: ParsedMail| -> Vec<Option<u64>> {
         parsed.attachments.iter().map(|file| file.bytes).collect()
     };
 
