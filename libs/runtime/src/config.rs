@@ -107,15 +107,19 @@ impl Loader {
         let mut faults = ConfigFaults::default();
         let figment = self.merged(&mut faults)?;
         self.check_sections(&figment, &mut faults)?;
-        let loaded = extract(&figment, &mut faults);
+        let loaded = extract(&figment, &self.compiled_in(), &mut faults);
         faults.finish(loaded)
     }
 
+    fn compiled_in(&self) -> Figment {
+        let defaults = self.defaults.iter();
+        defaults.fold(Figment::new(), |figment, text| {
+            figment.merge(Toml::string(text))
+        })
+    }
+
     fn merged(&self, faults: &mut ConfigFaults) -> Result<Figment, ConfigError> {
-        let mut figment = Figment::new();
-        for defaults in &self.defaults {
-            figment = figment.merge(Toml::string(defaults));
-        }
+        let mut figment = self.compiled_in();
         if let Some(path) = &self.file {
             std::fs::File::open(path).map_err(|source| ConfigError::File {
                 path: path.clone(),
@@ -150,9 +154,14 @@ impl Loader {
     }
 }
 
-/// Reads all, with each setting that is at fault left out in turn, as the reader stops at the first.
-fn extract<T: DeserializeOwned>(figment: &Figment, faults: &mut ConfigFaults) -> Option<T> {
+/// Reads all, with the default in place of each setting that is at fault, as the reader stops at the first.
+fn extract<T: DeserializeOwned>(
+    figment: &Figment,
+    defaults: &Figment,
+    faults: &mut ConfigFaults,
+) -> Option<T> {
     let mut current = figment.clone();
+    let mut replaced: Vec<String> = Vec::new();
     for _ in 0..faults::MOST {
         // Lossy: variables are text, and become numbers only where a number is wanted.
         let error = match current.extract_lossy() {
@@ -161,16 +170,27 @@ fn extract<T: DeserializeOwned>(figment: &Figment, faults: &mut ConfigFaults) ->
         };
         let fault = ConfigError::of(error, figment);
         let key = fault.key().map(str::to_owned);
+        // What was taken out and has no default is missing now.
+        if key.as_ref().is_some_and(|key| replaced.contains(key)) {
+            return None;
+        }
+        let may_go_on = fault.is_replaceable();
         faults.note::<()>(Err(fault));
-        current = without(&current, &key?)?;
+        let key = key.filter(|_| may_go_on)?;
+        current = with_default(&current, defaults, &key)?;
+        replaced.push(key);
     }
     None
 }
 
-fn without(figment: &Figment, key: &str) -> Option<Figment> {
+fn with_default(figment: &Figment, defaults: &Figment, key: &str) -> Option<Figment> {
     let mut settings: Dict = figment.extract().ok()?;
     remove(&mut settings, key)?;
-    Some(Figment::from(Serialized::defaults(settings)))
+    let without = Figment::from(Serialized::defaults(settings));
+    Some(match defaults.find_value(key) {
+        Ok(value) => without.merge(Serialized::default(key, value)),
+        Err(_) => without,
+    })
 }
 
 fn remove(settings: &mut Dict, key: &str) -> Option<Value> {

@@ -64,6 +64,7 @@ pub async fn own_postgres(folder: &TestFolder) -> anyhow::Result<Postgres> {
     })
     .await?;
     database.migrate().await?;
+    database.grant_roles().await?;
     database.close().await;
     Ok(postgres)
 }

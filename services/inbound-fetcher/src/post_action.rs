@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use mailmesh_domain::{
-    AfterReceive, FailureCause, History, MailId, Position, VerdictKind, responsibility,
+    AfterReceive, FailureCause, History, MailId, MustAct, Position, VerdictKind, responsibility,
 };
 use mailmesh_events::Problem;
 use mailmesh_mail::SourceError;
@@ -11,6 +11,7 @@ use mailmesh_store::account::Account;
 use mailmesh_store::mailbox::{self, DuePostAction, ReceivedMail};
 use tokio::time::Instant;
 
+use crate::account_context::AccountContext;
 use crate::config::Settings;
 use crate::context::ServiceContext;
 use crate::failure::WatchFailure;
@@ -135,7 +136,7 @@ impl PostActions {
             return Ok(());
         }
         let answer = catch_up(folder).await?;
-        self.note(answer, &folder.owner.context.settings);
+        self.note(answer, folder.owner);
         Ok(())
     }
 
@@ -151,7 +152,7 @@ impl PostActions {
             return Ok(());
         }
         let answer = run(folder, due).await?;
-        self.note(answer, &folder.owner.context.settings);
+        self.note(answer, folder.owner);
         Ok(())
     }
 
@@ -165,16 +166,18 @@ impl PostActions {
         self.backlog != Backlog::Empty && self.may_try()
     }
 
-    fn note(&mut self, answer: PostActionResult, settings: &Settings) {
+    fn note(&mut self, answer: PostActionResult, owner: &AccountContext) {
         match answer {
             PostActionResult::Done => {}
             PostActionResult::AtClose => self.backlog = Backlog::AtClose,
-            PostActionResult::Refused(error) => self.refuse(&error, settings),
+            PostActionResult::Refused(error) => {
+                self.refuse(&error, &owner.context.settings, &wording_of(&owner.account));
+            }
         }
     }
 
     /// Counts the server's refusal. A transient one is reported once it has repeated.
-    fn refuse(&mut self, error: &SourceError, settings: &Settings) {
+    fn refuse(&mut self, error: &SourceError, settings: &Settings, action: &str) {
         if self.backlog == Backlog::Empty {
             self.backlog = Backlog::Tried;
         }
@@ -185,14 +188,16 @@ impl PostActions {
         let hint = verdict.retry_after.unwrap_or_default();
         let delay = settings.backoff().after_or(count, hint);
         let problem = if !verdict.is_retryable() || count >= settings.failures_to_report {
-            let what = format!("Received mails cannot be marked, moved or deleted: {error}.");
+            let what = format!("Received mails cannot be {action}: {error}.");
             // Its code alone does not tell a folder that is not there from one that is closed: the setting is named.
-            let decided = match verdict.kind {
-                VerdictKind::Transient | VerdictKind::Throttled => {
-                    error.diagnosis().responsibility(History::WORKS)
-                }
-                _ => responsibility(FailureCause::PostActionRefused, History::WORKS),
-            };
+            let mut decided = error.diagnosis().responsibility(History::WORKS);
+            let may_pass = matches!(
+                verdict.kind,
+                VerdictKind::Transient | VerdictKind::Throttled
+            );
+            if !may_pass && decided.verdict.who == MustAct::Administrator {
+                decided = responsibility(FailureCause::PostActionRefused, History::WORKS);
+            }
             let problem = Problem::decided(what, &decided)
                 .with_code(error.code().map(ToOwned::to_owned))
                 .with_mail("Mail is received; it stays where it is on the server.");
@@ -205,6 +210,15 @@ impl PostActions {
             retry_at: Some(Instant::now() + delay),
             problem,
         }));
+    }
+}
+
+/// Returns what is done with an account's received mails, as it reads in a sentence.
+fn wording_of(account: &Account) -> String {
+    match (account.after_receive, &account.move_to) {
+        (AfterReceive::Move, Some(folder)) => format!("moved to {folder:?}"),
+        (AfterReceive::Delete, _) => "deleted".to_owned(),
+        _ => "marked as seen".to_owned(),
     }
 }
 
@@ -300,15 +314,15 @@ mod tests {
         };
         let mut post = PostActions::default();
 
-        post.refuse(&passing, &settings);
+        post.refuse(&passing, &settings, "deleted");
         assert!(post.problem().is_none() && !post.is_due());
         for _ in 1..settings.failures_to_report {
-            post.refuse(&passing, &settings);
+            post.refuse(&passing, &settings, "deleted");
         }
         assert!(post.problem().is_some());
 
         let mut post = PostActions::default();
-        post.refuse(&lasting, &settings);
+        post.refuse(&lasting, &settings, "deleted");
         assert!(post.problem().is_some());
     }
 

@@ -7,7 +7,7 @@ use mailmesh_store::sealed::{self, SealedColumn};
 use mailmesh_store::{Database, StoreError};
 use tracing::{error, warn};
 
-use crate::mesh::Kind;
+use crate::service_kind::Kind;
 
 /// Secrets tried at each end of a column: its oldest rows tell of a key that is gone, its newest of one that was added.
 const SAMPLE: i64 = 50;

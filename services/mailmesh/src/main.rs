@@ -10,6 +10,7 @@ mod event_stream;
 mod key_check;
 mod mesh;
 mod nats_lock;
+mod service_kind;
 mod service_logins;
 
 use std::path::PathBuf;

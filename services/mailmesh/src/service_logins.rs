@@ -6,7 +6,7 @@ use mailmesh_secrets::{ExposeSecret, SecretString};
 use mailmesh_store::{Database, PostgresSettings};
 
 use crate::credentials;
-use crate::mesh::Kind;
+use crate::service_kind::Kind;
 
 /// Connections of each service, besides the urgent ones.
 const MAX_CONNECTIONS: u32 = 12;

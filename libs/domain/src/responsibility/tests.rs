@@ -89,7 +89,8 @@ fn what_happened_and_for_how_long_decide_together() {
         (Cause::HostNotReached, stands, Nobody, None),
         (Cause::HostNotReached, stands_long, Administrator, None),
         (Cause::ProviderNotReached, new, Administrator, None),
-        (Cause::ProviderNotReached, stands_long, Nobody, None),
+        (Cause::ProviderNotReached, stands, Nobody, None),
+        (Cause::ProviderNotReached, stands_long, Administrator, None),
         (Cause::TokenRefused, new, Administrator, None),
         (
             Cause::TokenRefused,

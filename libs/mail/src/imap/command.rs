@@ -173,7 +173,7 @@ impl Session {
         }
         if let Some(folder) = self.folder.as_mut() {
             folder.take_note(&reply);
-            if folder.is_renumbered {
+            if folder.is_renumbered_by(&reply) {
                 self.is_ready = false;
                 return Err(ImapError::Renumbered);
             }
@@ -195,6 +195,15 @@ const fn has_no_effect(stage: Stage, reply: &Reply) -> bool {
 }
 
 impl super::session::FolderUpdates {
+    /// Returns whether a reply tells another UIDVALIDITY than the folder was opened under.
+    fn is_renumbered_by(&self, reply: &Reply) -> bool {
+        let (Reply::Status(outcome) | Reply::Tagged { outcome, .. }) = reply else {
+            return false;
+        };
+        let told = outcome.argument("UIDVALIDITY").and_then(read_uid_validity);
+        told.is_some() && self.uid_validity.is_some() && told != self.uid_validity
+    }
+
     fn take_note(&mut self, reply: &Reply) {
         match reply {
             Reply::Exists(exists) => {
@@ -207,11 +216,6 @@ impl super::session::FolderUpdates {
                 self.looked_at = self.looked_at.saturating_sub(1);
                 self.expunged += 1;
                 self.has_changed = true;
-            }
-            Reply::Status(outcome) | Reply::Tagged { outcome, .. } => {
-                let told = outcome.argument("UIDVALIDITY").and_then(read_uid_validity);
-                self.is_renumbered |=
-                    told.is_some() && self.uid_validity.is_some() && told != self.uid_validity;
             }
             Reply::Vanished => {
                 self.expunged += 1;

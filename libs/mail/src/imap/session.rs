@@ -68,8 +68,6 @@ pub(super) struct FolderUpdates {
     pub(super) uid_next: Option<u32>,
     /// Under which it was opened.
     pub(super) uid_validity: Option<u64>,
-    /// The server has told another since.
-    pub(super) is_renumbered: bool,
     /// Changed since the last report to the caller.
     pub(super) has_changed: bool,
     /// Mails removed since the opening; sequence numbers shift with each.

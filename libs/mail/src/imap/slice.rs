@@ -154,9 +154,8 @@ impl Session {
     ) -> Result<(Bytes, Option<u64>), ImapError> {
         match body {
             Some(BodyValue::Bytes { bytes, origin }) => Ok((bytes, origin)),
-            Some(BodyValue::Nil) => Err(ImapError::MailUnreadable),
             None if self.search_uids(&[uid]).await?.is_empty() => Err(ImapError::MailGone),
-            None => Err(ImapError::MailUnreadable),
+            Some(BodyValue::Nil) | None => Err(ImapError::MailUnreadable),
         }
     }
 

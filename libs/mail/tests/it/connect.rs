@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mailmesh_domain::{AddressRule, Direction, Encryption, NetworkSettings, Protocol, VerdictKind};
+use mailmesh_domain::{
+    AddressRule, Direction, Encryption, FailureCause, NetworkSettings, Protocol, VerdictKind,
+};
 use mailmesh_mail::PipeliningRecord;
 use mailmesh_mail::transport::TransportSettings;
 use mailmesh_mail::{
@@ -79,11 +81,8 @@ async fn a_host_that_nobody_vouches_for_is_connected_to_in_public_alone() {
             let probed = probe(&endpoint, &Credentials::None, &["INBOX".to_owned()], limit).await;
 
             let (_, error) = probed.failures().next().expect("a failure");
-            assert_eq!(
-                error.verdict().kind,
-                VerdictKind::NeedsAdministrator,
-                "{host}: {error:?}"
-            );
+            let cause = error.diagnosis().cause;
+            assert_eq!(cause, FailureCause::NetworkNotAllowed, "{host}: {error:?}");
         }
     }
     let nobody_came = tokio::time::timeout(Duration::from_millis(1), listener.accept()).await;

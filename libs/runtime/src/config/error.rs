@@ -93,12 +93,19 @@ impl ConfigError {
         }
     }
 
-    /// Returns the setting at fault, if it is there to be left out.
+    /// Returns the setting at fault.
     pub(super) fn key(&self) -> Option<&str> {
         match self {
-            Self::Unknown { key, .. } | Self::Wrong { key, .. } => Some(key),
+            Self::Unknown { key, .. } | Self::Wrong { key, .. } | Self::Missing { key } => {
+                Some(key)
+            }
             _ => None,
         }
+    }
+
+    /// Returns whether the setting is there, and the rest can be read without it.
+    pub(super) const fn is_replaceable(&self) -> bool {
+        matches!(self, Self::Unknown { .. } | Self::Wrong { .. })
     }
 
     /// Returns the error with its causes in one line.

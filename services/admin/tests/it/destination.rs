@@ -313,7 +313,7 @@ async fn what_answers_at_a_modellers_host_is_told_to_administrators_alone() {
         .success()
         .unwrap();
     let mail = queued(&world, "one").await.unwrap();
-    let stored = serde_json::to_string(&problem).unwrap();
+    let stored = serde_json::to_string(&problem).unwrap().replace('\'', "''");
     let statement =
         format!("UPDATE outbound_mails SET problem = '{stored}' WHERE mail_id = '{mail}'");
     world.base.execute(&statement).await.unwrap();

@@ -96,7 +96,7 @@ async fn a_folder_to_move_to_that_is_not_there_is_named() -> Result<()> {
     let problem = failing.problem;
     assert_eq!(problem.must_act, MustAct::Administrator, "{problem:?}");
     assert!(problem.action.contains("move_to"), "{problem:?}");
-    assert!(problem.action.contains("Done & dusted"), "{problem:?}");
+    assert!(problem.what.contains("Done & dusted"), "{problem:?}");
     world.finish(replica).await
 }
 

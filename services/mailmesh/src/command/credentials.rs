@@ -6,7 +6,7 @@ use mailmesh_secrets::{ExposeSecret, SecretString};
 
 use crate::console::{finish, say};
 use crate::credentials::{ensure, make_folder, write_file};
-use crate::mesh::Kind;
+use crate::service_kind::Kind;
 
 /// The owner of the database, who migrates.
 const OWNER: &str = "mailmesh";

@@ -9,7 +9,7 @@ use mailmesh_store::Database;
 use crate::ConfigArguments;
 use crate::config::{Config, loader};
 use crate::console::{block_on, say};
-use crate::mesh::Kind;
+use crate::service_kind::Kind;
 
 /// Which services get a login.
 #[derive(Debug, clap::Args)]

@@ -8,7 +8,7 @@ use crate::config::{Config, loader};
 use crate::console::say;
 use crate::mesh::{self, StartReport};
 
-pub(crate) use crate::mesh::Kind;
+pub(crate) use crate::service_kind::Kind;
 
 pub(crate) fn run(kind: Kind, arguments: &ConfigArguments) -> ExitCode {
     let loader = loader(arguments);

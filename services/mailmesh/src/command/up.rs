@@ -12,7 +12,8 @@ use crate::config::{CONNECTION_FILE, Config, DATA_FOLDER, GivenServers, loader};
 use crate::console::{finish, finish_with, say};
 use crate::credentials::write_file;
 use crate::embedded::{self, Advice, EmbeddedSettings, Ports};
-use crate::mesh::{self, Kind};
+use crate::mesh;
+use crate::service_kind::Kind;
 use crate::service_logins::ServiceLogins;
 
 use super::keys;

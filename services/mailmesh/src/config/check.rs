@@ -8,7 +8,7 @@ use mailmesh_secrets::{KeysError, OpeningKeys, SealingKey};
 use mailmesh_store::PostgresSettings;
 
 use super::Config;
-use crate::mesh::Kind;
+use crate::service_kind::Kind;
 
 impl Config {
     /// Checks what a process of these services takes. The error tells all that is wrong.

@@ -188,7 +188,7 @@ async fn each_client_configuration_is_told_with_who_must_act() {
         (
             "lost",
             "provider discovery was refused: HTTP 404",
-            "check the URLs",
+            "Correct the issuer",
         ),
         ("keyless", "names no usable jwks_uri", "jwks_url"),
         ("internal", "network that is not allowed", "network.allow"),

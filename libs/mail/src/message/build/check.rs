@@ -48,12 +48,12 @@ pub(super) fn message_id(path: &str, id: &str) -> Result<String, BuildError> {
 }
 
 /// Checks the id of another mail, which must be repeated as it is to be recognised: some programs put spaces into theirs.
-/// `None` for one that no header can hold, because it is not ASCII or longer than a line: `mail.received` hands such out, and an
-/// answer goes out without it.
+/// `None` for one that no header can hold because it is not ASCII: `mail.received` hands such out, and an answer goes out
+/// without it.
 pub(super) fn foreign_message_id(path: &str, id: &str) -> Result<Option<String>, BuildError> {
     let is_bracketed = id.trim().starts_with('<');
     check_plain(path, id)?;
-    if !id.is_ascii() || id.trim().len() > MAX_ID + "<>".len() {
+    if !id.is_ascii() {
         return Ok(None);
     }
     checked_id(path, id, |byte| byte == b' ' && is_bracketed).map(Some)

@@ -15,7 +15,7 @@ async fn list(peer: &mut Peer, bytes: usize) -> std::io::Result<()> {
 }
 
 fn content(bytes: usize) -> String {
-    "0123456\r\n".repeat(bytes.div_ceil(9))[..bytes].to_owned()
+    "0123456\r\n".chars().cycle().take(bytes).collect()
 }
 
 async fn read(source: &mut Pop3Source, ordinal: u64) -> TestResult<Result<Vec<u8>, SourceError>> {

@@ -45,6 +45,8 @@ pub(super) async fn play(running: &RunningMesh, sandbox: &Sandbox) -> anyhow::Re
         "token.refreshed.",
         "account.authenticated.support",
         "account.authenticated.support-out",
+        "account.changed.support",
+        "account.changed.support-out",
     ];
     all(&mut events, &connected).await?;
 
