@@ -178,6 +178,12 @@ pub fn open_credentials(
         }
         Authorisation::OAuth2 => {
             let grant = grant.ok_or(CredentialsError::NoGrant)?;
+            if !grant.has_token() {
+                return Err(CredentialsError::TokenOver {
+                    grant_id: grant.id,
+                    generation: grant.generation,
+                });
+            }
             let access_token = keys.open(&grant.access_token, &Grant::access_context(grant.id))?;
             let credentials = Credentials::OAuth2 {
                 login,

@@ -1,7 +1,8 @@
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use mailmesh_domain::{AccountId, Direction, GrantId};
+use mailmesh_domain::{AccountId, Direction, GrantId, History};
 use mailmesh_store::account::Account;
 use mailmesh_store::account_status::StoredState;
 use mailmesh_store::grant::Grant;
@@ -27,6 +28,15 @@ pub struct AccountSnapshot {
 }
 
 impl AccountSnapshot {
+    /// Returns how the account has fared before its worker began.
+    pub fn history(&self) -> History {
+        History {
+            has_worked: self.has_worked,
+            failing_for: Duration::ZERO,
+            is_app: self.grant.as_ref().is_some_and(|grant| grant.flow.is_app()),
+        }
+    }
+
     /// Loads many accounts with seven queries; leaves out those whose lease the replica does not hold.
     ///
     /// # Errors

@@ -2,13 +2,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::BoxFuture;
-use mailmesh_domain::AccountState;
+use mailmesh_domain::{AccountState, FailureCause, Flow, History, responsibility};
 use mailmesh_events::account::{AccountFailing, AccountRecovered, AccountSignInRequired};
 use mailmesh_events::{EncodedEvent, Problem};
 use mailmesh_store::account::Account;
 use mailmesh_store::account_status::{SeenProof, SeenState, StateWrite, StoredState};
 use mailmesh_store::lease::LeaseTerm;
-use mailmesh_store::{StoreError, account_status, outbox};
+use mailmesh_store::{StoreError, Tx, account_status, grant, outbox};
 use tracing::{error, info, warn};
 
 use crate::{AccountSnapshot, Replica, WorkerSignals};
@@ -131,9 +131,14 @@ impl RecordedState {
     ) -> Result<(), StoreError> {
         // Until the commit is confirmed, the row may hold either.
         self.signals.doubt_state();
+        let mut tx = replica.database.begin().await?;
+        let wanted = if is_app(&mut tx, account, wanted.state).await? {
+            without_sign_in(wanted)
+        } else {
+            wanted
+        };
         let StoredState { state, problem, .. } = &wanted;
         let (state, problem, now) = (*state, problem.as_ref(), replica.clock.now());
-        let mut tx = replica.database.begin().await?;
         let revision = account.revision;
         let seen = SeenState {
             state,
@@ -174,6 +179,37 @@ impl RecordedState {
     }
 }
 
+/// Asks for the flow only where it matters, which is rare.
+async fn is_app(tx: &mut Tx, account: &Account, state: AccountState) -> Result<bool, StoreError> {
+    let Some(grant) = account
+        .grant_id
+        .filter(|_| state == AccountState::SignInRequired)
+    else {
+        return Ok(false);
+    };
+    let flow = grant::find_flow(tx, grant).await?;
+    Ok(flow.is_some_and(Flow::is_app))
+}
+
+/// A mail server that refuses an application's fresh tokens asks for nobody's sign-in: the application lacks a right.
+fn without_sign_in(wanted: StoredState) -> StoredState {
+    let app = History {
+        is_app: true,
+        ..History::NEW
+    };
+    let decided = responsibility(FailureCause::TokenRefused, app);
+    let problem = wanted.problem.map(|problem| {
+        Problem::decided(problem.what, &decided)
+            .with_code(problem.code)
+            .with_mail(problem.mail)
+    });
+    StoredState {
+        state: AccountState::Failing,
+        problem,
+        ..wanted
+    }
+}
+
 fn event_of(
     replica: &Replica,
     account: &Account,
@@ -204,4 +240,42 @@ fn event_of(
         );
     });
     logged.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use mailmesh_domain::MustAct;
+
+    use super::*;
+
+    #[test]
+    fn an_application_that_is_not_let_in_is_nobodys_sign_in() {
+        let problem = Problem::new("535: no", FailureCause::GrantDead)
+            .with_code(Some("535".to_owned()))
+            .with_mail("Mail waits.");
+        let asked = StoredState {
+            state: AccountState::SignInRequired,
+            problem: Some(problem),
+            is_outdated: false,
+        };
+
+        let told = without_sign_in(asked);
+
+        assert_eq!(told.state, AccountState::Failing);
+        let problem = told.problem.unwrap();
+        assert_eq!(
+            (problem.must_act, problem.offers_sign_in()),
+            (MustAct::Administrator, false)
+        );
+        assert_eq!(
+            (problem.what.as_str(), problem.code.as_deref()),
+            ("535: no", Some("535"))
+        );
+        assert_eq!(problem.mail, "Mail waits.");
+        assert!(
+            problem.action.contains("may open this mailbox"),
+            "{}",
+            problem.action
+        );
+    }
 }

@@ -6,6 +6,7 @@
 mod account;
 mod clock;
 mod error_chain;
+mod flow;
 mod id;
 mod key;
 mod network;
@@ -19,6 +20,7 @@ mod verdict;
 pub use account::{AccountState, AfterReceive, Authorisation, Direction, Encryption, UnknownName};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error_chain::ErrorChain;
+pub use flow::Flow;
 pub use id::{
     AccountId, ApiKeyId, ClientConfigurationId, EventId, GrantId, MailId, ReplicaId, SignInId,
 };

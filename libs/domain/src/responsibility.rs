@@ -22,6 +22,8 @@ pub struct History {
     pub has_worked: bool,
     /// How long it has failed without a success in between; zero as long as the work itself goes on.
     pub failing_for: Duration,
+    /// Whether tokens come without any person ([`crate::Flow::is_app`]), so that nobody can be asked to sign in.
+    pub is_app: bool,
 }
 
 impl History {
@@ -29,11 +31,13 @@ impl History {
     pub const WORKS: Self = Self {
         has_worked: true,
         failing_for: Duration::ZERO,
+        is_app: false,
     };
     /// It is tried for the first time.
     pub const NEW: Self = Self {
         has_worked: false,
         failing_for: Duration::ZERO,
+        is_app: false,
     };
 }
 
@@ -53,7 +57,9 @@ pub struct Responsibility {
 pub fn responsibility(cause: FailureCause, history: History) -> Responsibility {
     let fitting = |row: &&table::Row| row.cause == cause && row.when.fits(history);
     // A test holds that each cause has a row for each history.
-    let row = table::rows().find(fitting).unwrap_or(&table::UNKNOWN);
+    let row = table::rows(history.is_app)
+        .find(fitting)
+        .unwrap_or(&table::UNKNOWN);
     Responsibility {
         verdict: Verdict {
             kind: row.kind,

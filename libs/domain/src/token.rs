@@ -22,6 +22,8 @@ named! {
         ClientSecretBasic = "client_secret_basic",
         /// Id and secret in the form body.
         ClientSecretPost = "client_secret_post",
+        /// A statement signed with the client's private key (RFC 7523 §2.2).
+        PrivateKeyJwt = "private_key_jwt",
         /// Public client: id in the form body, PKCE alone.
         None = "none",
     }

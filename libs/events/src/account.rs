@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Problem;
 use crate::envelope::event;
 
-/// A person has signed in for an account, and the grant is stored. Whether the mail server takes it is tried afterwards:
+/// A person has signed in for an account, or its client, which needs no person, got its first token; the grant is stored. Whether the mail server takes it is tried afterwards:
 /// `account.failing` or `account.sign_in_required` tells if it does not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AccountAuthenticated {

@@ -23,8 +23,12 @@ pub(crate) const fn of_aadsts(code: u32) -> Option<FailureCause> {
         50034 | 50020 | 50014 | 51004 | 500_208 | 16000 => FailureCause::WrongAccount,
         50057 => FailureCause::AccountDisabled,
         7_000_222 => FailureCause::SecretExpired,
-        7_000_215 | 70002 | 7_000_218 | 700_025 | 700_027 | 50012 | 50013 | 700_016 | 70001
-        | 7_000_112 => FailureCause::ClientRefused,
+        7_000_215 | 70002 | 7_000_218 | 700_025 | 700_016 | 70001 | 7_000_112 => {
+            FailureCause::ClientRefused
+        }
+        // The certificate is not registered, has ended, or its signature does not fit.
+        700_027 | 50012 | 50013 => FailureCause::KeyRefused,
+        700_024 => FailureCause::ClockOff,
         50194 | 9_001_023 | 90124 | 90130 | 9_002_332 | 50011 | 90002 | 90038 | 900_382
         | 900_432 | 700_005 => FailureCause::ClientMisconfigured,
         70011 | 28002 | 28003 | 700_022 | 700_023 | 500_011 | 650_052 | 650_057 | 65005 | 90009 => {
@@ -83,6 +87,33 @@ pub(crate) fn of_error(error: &str) -> Option<FailureCause> {
         "slow_down" | "rate_limit_exceeded" | "too_many_requests" => FailureCause::Throttled,
         _ => return None,
     })
+}
+
+/// Returns the cause behind the refusal of a statement that a client acts for a mailbox. Google says `invalid_grant` of four
+/// different things and gives no code besides, so that its fixed English texts are all there is to tell them apart; words that are
+/// new fall to the row that names them all.
+pub(crate) fn of_statement(known: FailureCause, error: Option<&str>, words: &str) -> FailureCause {
+    let begins = |texts: &[&str]| texts.iter().any(|text| words.starts_with(text));
+    match known {
+        FailureCause::GrantDead if begins(&["Invalid JWT Signature"]) => FailureCause::KeyRefused,
+        FailureCause::GrantDead if begins(&["Invalid JWT: Token must be a short-lived token"]) => {
+            FailureCause::ClockOff
+        }
+        FailureCause::GrantDead
+            if begins(&[
+                "Invalid grant: account not found",
+                "Invalid email or User ID",
+            ]) =>
+        {
+            FailureCause::LoginUnknown
+        }
+        FailureCause::GrantDead => FailureCause::StatementRefused,
+        // Of one mailbox outside of the tenant as well, so it says nothing of the others.
+        FailureCause::ClientRefused if error == Some("unauthorized_client") => {
+            FailureCause::NotDelegated
+        }
+        other => other,
+    }
 }
 
 /// RFC 6749 writes `invalid_grant`; others write `INVALID_GRANT`, `invalid-grant`, `InvalidGrant` or a URN that ends so.

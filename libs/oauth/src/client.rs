@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::endpoints::Endpoints;
 use crate::scope::missing_scopes;
+use crate::signer::Signer;
 use crate::wire::WireTokens;
 
 /// One registration at a provider.
@@ -19,6 +20,8 @@ pub struct Client {
     pub client_id: String,
     /// The secret; absent for public clients.
     pub client_secret: Option<SecretString>,
+    /// What signs in place of the secret, or for mailboxes.
+    pub signer: Option<Signer>,
     /// How id and secret are sent.
     pub auth: TokenEndpointAuth,
     /// Where the provider sends the person back to, exactly as registered.
@@ -85,9 +88,9 @@ impl Client {
             .set_redirect_uri(RedirectUrl::from_url(self.redirect_uri.clone()))
             .set_auth_type(match self.auth {
                 TokenEndpointAuth::ClientSecretBasic => AuthType::BasicAuth,
-                TokenEndpointAuth::ClientSecretPost | TokenEndpointAuth::None => {
-                    AuthType::RequestBody
-                }
+                TokenEndpointAuth::ClientSecretPost
+                | TokenEndpointAuth::PrivateKeyJwt
+                | TokenEndpointAuth::None => AuthType::RequestBody,
             });
         match self.secret() {
             Some(secret) => {
@@ -97,10 +100,10 @@ impl Client {
         }
     }
 
-    /// Returns the secret, unless the client is public.
+    /// Returns the secret, unless the client is public or signs.
     pub(crate) fn secret(&self) -> Option<&SecretString> {
         match self.auth {
-            TokenEndpointAuth::None => None,
+            TokenEndpointAuth::None | TokenEndpointAuth::PrivateKeyJwt => None,
             _ => self.client_secret.as_ref(),
         }
     }

@@ -44,6 +44,9 @@ pub enum OAuthError {
     /// A redirect, which is never followed: it would carry secrets elsewhere.
     #[error("{operation} was redirected (HTTP {status})")]
     Redirected { operation: Operation, status: u16 },
+    /// The client's private key is missing or does not sign.
+    #[error("{operation} could not be signed")]
+    Unsigned { operation: Operation },
     /// The provider said no.
     #[error("{0}")]
     Refused(Box<ProviderRefusal>),
@@ -127,6 +130,7 @@ impl OAuthError {
             Self::OtherIssuer { .. } => FailureCause::OtherIssuer,
             Self::NoMailbox { .. } => FailureCause::NoMailbox,
             Self::MixedUp => FailureCause::MixedUp,
+            Self::Unsigned { .. } => FailureCause::KeyRefused,
             Self::IdToken(error) => error.failure_cause(),
         }
     }

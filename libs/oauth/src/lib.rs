@@ -15,11 +15,13 @@
 //! and headers and would call a 503 page a parse error. It refuses implicit and password grants, and
 //! it keeps nothing but the metadata of providers: grants, retries and schedules belong to the callers.
 
+mod app_token;
 mod authorize;
 mod body;
 mod cause;
 mod check;
 mod client;
+mod client_key;
 mod discovery;
 mod endpoints;
 mod error;
@@ -39,14 +41,17 @@ mod resolver;
 mod retry_after;
 mod schedule;
 mod scope;
+mod signer;
 mod token;
 mod wire;
 
+pub use app_token::{request_for_client, request_for_mailbox};
 pub use authorize::{
     AuthorizeRequest, Pkce, RESERVED_PARAMETERS, authorize_url, check_issuer_parameter,
 };
 pub use check::check_provider;
 pub use client::Client;
+pub use client_key::{ClientKey, ClientKeyError, ServiceAccount};
 pub use discovery::discover;
 pub use endpoints::Endpoints;
 pub use error::OAuthError;
@@ -61,4 +66,5 @@ pub use refusal::ProviderRefusal;
 pub use registration::Registration;
 pub use schedule::{access_expires_at, refresh_due_at};
 pub use scope::missing_scopes;
+pub use signer::Signer;
 pub use token::{TokenAnswer, exchange_code, refresh};

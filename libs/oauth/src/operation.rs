@@ -11,6 +11,10 @@ pub enum Operation {
     ExchangeCode,
     /// Trading the refresh token for a new access token.
     Refresh,
+    /// Asking for a token in the client's own name.
+    ClientCredentials,
+    /// Asking for a token of a mailbox that the client acts for.
+    JwtBearer,
     /// Asking whose token it is.
     Userinfo,
     /// Reading the provider's signing keys.
@@ -26,6 +30,7 @@ impl fmt::Display for Operation {
             Self::Authorize => "sign-in",
             Self::ExchangeCode => "code exchange",
             Self::Refresh => "token refresh",
+            Self::ClientCredentials | Self::JwtBearer => "token request",
             Self::Userinfo => "userinfo request",
             Self::FetchKeys => "key set request",
             Self::TokenEndpoint => "token endpoint check",

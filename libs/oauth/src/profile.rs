@@ -4,7 +4,9 @@
 //! Microsoft: the Entra pages on national clouds and the authorisation code flow, and the Exchange
 //! page on OAuth for legacy protocols; hosts of the sovereign clouds as mail clients ship them.
 
-use mailmesh_domain::{Encryption, Protocol, TokenEndpointAuth};
+mod app;
+
+use mailmesh_domain::{Encryption, Flow, Protocol, TokenEndpointAuth};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -16,8 +18,12 @@ use crate::endpoints::Endpoints;
 pub enum Profile {
     /// Gmail and Google Workspace.
     Google,
+    /// Google Workspace by a service account with domain-wide delegation.
+    GoogleServiceAccount,
     /// Microsoft 365 and Outlook.com, in all clouds.
     Microsoft,
+    /// Microsoft 365 by an application that opens mailboxes in its own name.
+    MicrosoftAppOnly,
     /// Any other: the administrator gives issuer or endpoints.
     Custom,
 }
@@ -60,7 +66,9 @@ pub struct Defaults {
 
 /// No profile has this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown provider profile: use google, microsoft or custom")]
+#[error(
+    "unknown provider profile: use google, google_service_account, microsoft, microsoft_app_only or custom"
+)]
 pub struct UnknownProfile;
 
 struct Cloud {
@@ -98,15 +106,38 @@ const CLOUDS: [Cloud; 3] = [
 
 impl Profile {
     /// All profiles.
-    pub const ALL: [Self; 3] = [Self::Google, Self::Microsoft, Self::Custom];
+    pub const ALL: [Self; 5] = [
+        Self::Google,
+        Self::GoogleServiceAccount,
+        Self::Microsoft,
+        Self::MicrosoftAppOnly,
+        Self::Custom,
+    ];
 
     /// Returns the name used in configuration and database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Google => "google",
+            Self::GoogleServiceAccount => "google_service_account",
             Self::Microsoft => "microsoft",
+            Self::MicrosoftAppOnly => "microsoft_app_only",
             Self::Custom => "custom",
         }
+    }
+
+    /// Returns the flows that work with the provider, the usual one first.
+    pub const fn flows(self) -> &'static [Flow] {
+        match self {
+            Self::Google | Self::Microsoft => &[Flow::User],
+            Self::GoogleServiceAccount => &[Flow::JwtBearer],
+            Self::MicrosoftAppOnly => &[Flow::ClientCredentials],
+            Self::Custom => &[Flow::User, Flow::ClientCredentials],
+        }
+    }
+
+    /// Returns whether the issuer is an authority of Entra.
+    pub const fn is_microsoft(self) -> bool {
+        matches!(self, Self::Microsoft | Self::MicrosoftAppOnly)
     }
 
     /// Returns what the profile sets. `base_url` is Microsoft's authority, such as
@@ -114,7 +145,9 @@ impl Profile {
     pub fn defaults(self, base_url: Option<&Url>) -> Defaults {
         match self {
             Self::Google => google(),
+            Self::GoogleServiceAccount => app::google_service_account(),
             Self::Microsoft => microsoft(base_url),
+            Self::MicrosoftAppOnly => app::microsoft_app_only(base_url),
             Self::Custom => custom(),
         }
     }
@@ -169,16 +202,19 @@ fn google_endpoints() -> Option<Endpoints> {
     })
 }
 
-fn microsoft(base_url: Option<&Url>) -> Defaults {
+fn cloud_of(base_url: Option<&Url>) -> &'static Cloud {
     let [global, ..] = &CLOUDS;
     let host = base_url.and_then(Url::host_str);
-    let cloud = host
-        .and_then(|host| {
-            CLOUDS
-                .iter()
-                .find(|cloud| cloud.login_hosts.contains(&host))
-        })
-        .unwrap_or(global);
+    host.and_then(|host| {
+        CLOUDS
+            .iter()
+            .find(|cloud| cloud.login_hosts.contains(&host))
+    })
+    .unwrap_or(global)
+}
+
+fn microsoft(base_url: Option<&Url>) -> Defaults {
+    let cloud = cloud_of(base_url);
     let scopes = |name: &str| {
         let mail = format!("{}{name}", cloud.resource);
         let mut scopes = owned(["openid", "email", "profile", "offline_access"]);
@@ -292,6 +328,8 @@ fn is_guid(text: &str) -> bool {
     let lengths = text.split('-').map(str::len);
     lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }
+
+pub use app::is_shared_authority;
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use tracing::warn;
 use url::Url;
 
 use crate::client::Client;
+use crate::client_key::ClientKeyError;
 use crate::endpoints::Endpoints;
 use crate::error::OAuthError;
 use crate::http::{HttpClient, HttpSettings, HttpSetupError};
@@ -85,6 +86,9 @@ pub enum ProviderError {
     /// The client secret does not open with our keys.
     #[error("the client secret cannot be opened")]
     Secret(#[from] OpenError),
+    /// The private key opens and is none that signs.
+    #[error("the private key cannot be used: it {0}")]
+    Key(ClientKeyError),
     /// The profile is none of this release's.
     #[error("the profile is not known")]
     Profile(#[from] UnknownProfile),

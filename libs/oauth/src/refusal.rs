@@ -135,8 +135,14 @@ impl ProviderRefusal {
         match (known, self.operation) {
             // A code is refused with the same words as a refresh token.
             (Some(FailureCause::GrantDead), Operation::ExchangeCode) => FailureCause::CodeSpent,
+            (Some(known), Operation::JwtBearer) => {
+                let words = self.description.as_deref().unwrap_or_default();
+                cause::of_statement(known, self.error.as_deref(), words)
+            }
             (Some(known), _) => known,
-            (None, Operation::Refresh) if self.is_about_the_request() => {
+            (None, Operation::Refresh | Operation::ClientCredentials | Operation::JwtBearer)
+                if self.is_about_the_request() =>
+            {
                 FailureCause::RefusedOtherwise
             }
             // Documents are there or not: no word of theirs needs to be looked up.
@@ -253,5 +259,7 @@ fn clean(value: &Value, secrets: &[&SecretString], limit: usize) -> Option<Strin
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+#[cfg(test)]
+mod app_tests;
 #[cfg(test)]
 mod tests;

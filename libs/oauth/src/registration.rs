@@ -1,5 +1,5 @@
 use futures_util::future::BoxFuture;
-use mailmesh_domain::TokenEndpointAuth;
+use mailmesh_domain::{Flow, TokenEndpointAuth};
 use mailmesh_secrets::SecretString;
 use url::Url;
 
@@ -9,15 +9,19 @@ use crate::endpoints::Endpoints;
 use crate::error::OAuthError;
 use crate::http::HttpClient;
 use crate::profile::{Defaults, Profile};
+use crate::signer::Signer;
 
 /// What an administrator registered of a client, and what of the provider.
 #[derive(Debug, Clone)]
 pub struct Registration {
     /// What fills in the rest.
     pub profile: Profile,
+    pub flow: Flow,
     pub client_id: String,
     /// The secret; absent for public clients.
     pub client_secret: Option<SecretString>,
+    /// What signs in place of the secret, or for mailboxes.
+    pub signer: Option<Signer>,
     /// How id and secret are sent; by metadata or profile when absent.
     pub auth: Option<TokenEndpointAuth>,
     /// The issuer, the URL of its metadata, or Microsoft's authority.
@@ -51,7 +55,10 @@ impl Registration {
     ) -> BoxFuture<'a, Result<(Endpoints, Client), OAuthError>> {
         Box::pin(async move {
             let defaults = self.profile.defaults(self.authority().as_ref());
-            let given = self.authorize.as_ref().zip(self.token.as_ref());
+            // Nobody is sent to the authorisation endpoint for the client's own tokens.
+            let unused = self.token.as_ref().filter(|_| self.flow.is_app());
+            let authorize = self.authorize.as_ref().or(unused);
+            let given = authorize.zip(self.token.as_ref());
             let mut needs_keys = None;
             let mut endpoints = match (given, &self.issuer) {
                 (Some((authorize, token)), issuer) => match self.known_to_profile(&defaults) {
@@ -61,10 +68,12 @@ impl Registration {
                         ..Endpoints::new(authorize.clone(), token.clone())
                     },
                 },
-                (None, Some(issuer)) if self.profile != Profile::Microsoft => {
+                (None, Some(issuer)) if !self.profile.is_microsoft() => {
                     let found = discovery::find(http, issuer).await?;
                     let asks_identity = self.scopes.iter().any(|scope| scope == "openid");
-                    needs_keys = (found.needs_keys || asks_identity).then_some(issuer);
+                    let signs_in = !self.flow.is_app();
+                    needs_keys =
+                        (signs_in && (found.needs_keys || asks_identity)).then_some(issuer);
                     found.endpoints
                 }
                 (None, _) => defaults.endpoints.clone().ok_or(OAuthError::NoEndpoints)?,
@@ -107,11 +116,14 @@ impl Registration {
 
     /// Microsoft's authority: as given, else as the authorisation endpoint shows it.
     fn authority(&self) -> Option<Url> {
-        if self.profile != Profile::Microsoft || self.issuer.is_some() {
+        if !self.profile.is_microsoft() || self.issuer.is_some() {
             return self.issuer.clone();
         }
-        let mut authority = self.authorize.clone()?;
-        let tenant = authority.path().strip_suffix("/oauth2/v2.0/authorize")?;
+        let mut authority = self.authorize.clone().or_else(|| self.token.clone())?;
+        let path = authority.path();
+        let tenant = path
+            .strip_suffix("/oauth2/v2.0/authorize")
+            .or_else(|| path.strip_suffix("/oauth2/v2.0/token"))?;
         let tenant = tenant.to_owned();
         authority.set_path(&tenant);
         Some(authority)
@@ -147,9 +159,10 @@ impl Registration {
 
     fn client(&self, defaults: Defaults, endpoints: &Endpoints, redirect_uri: &Url) -> Client {
         let auth = self.auth.unwrap_or(match self.profile {
+            _ if self.signer.is_some() => TokenEndpointAuth::PrivateKeyJwt,
             _ if self.client_secret.is_none() => TokenEndpointAuth::None,
             Profile::Custom => endpoints.preferred_auth(),
-            Profile::Google | Profile::Microsoft => defaults.auth,
+            _ => defaults.auth,
         });
         let consent = self
             .must_ask_for_consent(endpoints)
@@ -163,6 +176,7 @@ impl Registration {
         Client {
             client_id: self.client_id.clone(),
             client_secret: self.client_secret.clone(),
+            signer: self.signer.clone(),
             auth,
             redirect_uri: redirect_uri.clone(),
             scopes: self.scopes.clone(),

@@ -2,6 +2,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use mailmesh_domain::TokenEndpointAuth;
 use mailmesh_secrets::{ExposeSecret, SecretString};
 use oauth2::basic::BasicErrorResponse;
 use oauth2::{
@@ -15,6 +16,8 @@ use crate::error::OAuthError;
 use crate::http::HttpClient;
 use crate::operation::Operation;
 use crate::wire::WireTokens;
+
+const JWT_BEARER_PROOF: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// What a provider issued.
 #[derive(Debug, Clone)]
@@ -34,10 +37,10 @@ pub struct TokenAnswer {
 
 /// Gives requests of the protocol crate to our client. A closure would do, but the future around it
 /// could then not be moved to another thread (rust-lang/rust#64552).
-struct Sender<'a> {
-    http: &'a HttpClient,
-    operation: Operation,
-    secrets: &'a [&'a SecretString],
+pub(crate) struct Sender<'a> {
+    pub(crate) http: &'a HttpClient,
+    pub(crate) operation: Operation,
+    pub(crate) secrets: &'a [&'a SecretString],
 }
 
 impl<'c> AsyncHttpClient<'c> for Sender<'_> {
@@ -63,19 +66,22 @@ pub fn exchange_code<'a>(
 ) -> BoxFuture<'a, Result<TokenAnswer, OAuthError>> {
     Box::pin(async move {
         let operation = Operation::ExchangeCode;
-        let secrets = with_client_secret(client, vec![code, verifier]);
+        let proof = Proof::try_new(client, endpoints, operation)?;
+        let secrets = proof.secrets(client, vec![code, verifier]);
         let sender = Sender {
             http,
             operation,
             secrets: &secrets,
         };
-        let answer = client
-            .protocol(endpoints)
+        let protocol = client.protocol(endpoints);
+        let mut request = protocol
             .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
-            .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()))
-            .request_async(&sender)
-            .await;
-        TokenAnswer::try_new(operation, answer, &client.scopes)
+            .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()));
+        for (name, value) in proof.parameters() {
+            request = request.add_extra_param(name, value);
+        }
+        let answer = read_answer(operation, request.request_async(&sender).await)?;
+        TokenAnswer::try_new(operation, &answer, &client.scopes)
     })
 }
 
@@ -93,7 +99,8 @@ pub fn refresh<'a>(
 ) -> BoxFuture<'a, Result<TokenAnswer, OAuthError>> {
     Box::pin(async move {
         let operation = Operation::Refresh;
-        let secrets = with_client_secret(client, vec![refresh_token]);
+        let proof = Proof::try_new(client, endpoints, operation)?;
+        let secrets = proof.secrets(client, vec![refresh_token]);
         let sender = Sender {
             http,
             operation,
@@ -105,41 +112,80 @@ pub fn refresh<'a>(
         } else {
             &[]
         };
-        let answer = client
-            .protocol(endpoints)
+        let protocol = client.protocol(endpoints);
+        let mut request = protocol
             .exchange_refresh_token(&token)
-            .add_scopes(wanted.iter().cloned().map(Scope::new))
-            .request_async(&sender)
-            .await;
-        TokenAnswer::try_new(operation, answer, scopes)
+            .add_scopes(wanted.iter().cloned().map(Scope::new));
+        for (name, value) in proof.parameters() {
+            request = request.add_extra_param(name, value);
+        }
+        let answer = read_answer(operation, request.request_async(&sender).await)?;
+        TokenAnswer::try_new(operation, &answer, scopes)
     })
 }
 
-fn with_client_secret<'a>(
-    client: &'a Client,
-    mut secrets: Vec<&'a SecretString>,
-) -> Vec<&'a SecretString> {
-    secrets.extend(client.secret());
-    secrets
+/// What a client that signs sends in place of its secret (RFC 7523 §2.2); nothing for others, whom the protocol crate proves.
+pub(crate) struct Proof(Option<SecretString>);
+
+impl Proof {
+    pub(crate) fn try_new(
+        client: &Client,
+        endpoints: &Endpoints,
+        operation: Operation,
+    ) -> Result<Self, OAuthError> {
+        if client.auth != TokenEndpointAuth::PrivateKeyJwt {
+            return Ok(Self(None));
+        }
+        let unsigned = OAuthError::Unsigned { operation };
+        let Some(signer) = &client.signer else {
+            return Err(unsigned);
+        };
+        let proof = signer.prove_client(&client.client_id, &endpoints.token);
+        proof.map(|proof| Self(Some(proof))).map_err(|_| unsigned)
+    }
+
+    /// Returns what a request holds and no error may show: `own` and the client's.
+    pub(crate) fn secrets<'a>(
+        &'a self,
+        client: &'a Client,
+        mut own: Vec<&'a SecretString>,
+    ) -> Vec<&'a SecretString> {
+        own.extend(client.secret());
+        own.extend(&self.0);
+        own
+    }
+
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.0.iter().flat_map(|proof| {
+            [
+                ("client_assertion_type", JWT_BEARER_PROOF.to_owned()),
+                ("client_assertion", proof.expose_secret().to_owned()),
+            ]
+        })
+    }
+}
+
+pub(crate) fn read_answer(
+    operation: Operation,
+    answer: Result<WireTokens, RequestTokenError<OAuthError, BasicErrorResponse>>,
+) -> Result<WireTokens, OAuthError> {
+    match answer {
+        Ok(answer) => Ok(answer),
+        Err(RequestTokenError::Request(error)) => Err(error),
+        // The crate's error holds the body, and with it perhaps a token: it ends here.
+        Err(_) => Err(OAuthError::unreadable(
+            operation,
+            "it holds no access token",
+        )),
+    }
 }
 
 impl TokenAnswer {
-    fn try_new(
+    pub(crate) fn try_new(
         operation: Operation,
-        answer: Result<WireTokens, RequestTokenError<OAuthError, BasicErrorResponse>>,
+        answer: &WireTokens,
         asked: &[String],
     ) -> Result<Self, OAuthError> {
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(RequestTokenError::Request(error)) => return Err(error),
-            // The crate's error holds the body, and with it perhaps a token: it ends here.
-            Err(_) => {
-                return Err(OAuthError::unreadable(
-                    operation,
-                    "it holds no access token",
-                ));
-            }
-        };
         if !answer.is_bearer() {
             return Err(OAuthError::unreadable(
                 operation,

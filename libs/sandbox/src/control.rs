@@ -18,6 +18,7 @@
 //! | `POST /control/tokens/expire`, `POST /control/tokens/revoke` | `{address}`: its access tokens; its grants |
 //! | `PUT /control/tokens/life` | `{seconds}`: life of access tokens from now on |
 //! | `POST /control/keys/rotate` | a new key for id tokens |
+//! | `POST /control/applications` | what a client may do in its own name: `{client_id, public_key, scopes, mailboxes}` |
 //! | `GET POST /control/clients`, `DELETE /control/clients/{client_id}` | `{client_id, client_secret, redirect_uris}` |
 //! | `GET POST DELETE /control/faults`, `DELETE /control/faults/{id}` | see [`crate::fault`] |
 //! | `GET /control/counters` | what was asked of the servers |
@@ -102,6 +103,7 @@ pub(crate) fn router(desk: Arc<Desk>) -> Router {
         .route("/control/keys/rotate", post(token::rotate_key))
         .route("/control/clients", get(client::list).post(client::register))
         .route("/control/clients/{client_id}", delete(client::remove))
+        .route("/control/applications", post(client::register_application))
         .route(
             "/control/faults",
             get(fault::list).post(fault::add).delete(fault::clear),

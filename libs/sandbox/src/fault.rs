@@ -5,6 +5,7 @@
 //! | `oauth.discovery` `oauth.jwks` `oauth.authorize` `oauth.consent` `oauth.userinfo` `oauth.revoke` `oauth.introspect` | before the request is worked on | cut, stall, status, reply |
 //! | `oauth.token` | before any token request | cut, stall, status, reply |
 //! | `oauth.token.code` `oauth.token.refresh` | the same, for one grant type; knows the address | cut, stall, status, reply |
+//! | `oauth.token.client_credentials` `oauth.token.jwt_bearer` | the same; the second knows the address | cut, stall, status, reply |
 //! | `oauth.after_token` | tokens are issued and rotated, the answer is not sent yet | cut, stall, status, reply |
 //! | `oauth.redirect` | the answer to the client's redirect URI | reply (the query in place of the right one) |
 //! | `oauth.id_token` | an id token is about to be signed | reply (a JSON object merged into the claims) |
@@ -44,6 +45,8 @@ pub const POINTS: &[&str] = &[
     "oauth.token",
     "oauth.token.code",
     "oauth.token.refresh",
+    "oauth.token.client_credentials",
+    "oauth.token.jwt_bearer",
     "oauth.after_token",
     "oauth.redirect",
     "oauth.id_token",

@@ -32,6 +32,6 @@ pub use mailbox::{
 pub use oauth::{InvalidRedirectUri, MailboxCounts, OAuthCounters, SigningKeyError};
 pub use sandbox::{Addresses, Sandbox, SandboxError};
 pub use server::{MailAddresses, MailParts, MailServerError, SandboxMailServer};
-pub use settings::{ClientSettings, MailboxSettings, Personality, Settings};
+pub use settings::{ApplicationSettings, ClientSettings, MailboxSettings, Personality, Settings};
 pub use token::{GrantRequest, RefreshRefusal, TokenBook, TokenHolder, TokenRefusal, TokenSet};
 pub use visitor::{LastPage, VisitError, Visitor};

@@ -3,6 +3,8 @@
 //! One set of rules with three behaviours: what differs between the personalities is decided in [`failure`], in the
 //! token book, and where a handler asks for the [`Personality`].
 
+mod app;
+mod application;
 mod authorize;
 mod claim;
 mod client;
@@ -18,6 +20,7 @@ mod metadata;
 mod redeem;
 mod refuse;
 mod revoke;
+mod statement;
 mod userinfo;
 
 use std::fmt;
@@ -28,6 +31,7 @@ use axum::http::HeaderMap;
 use axum::routing::{get, post};
 use mailmesh_domain::Clock;
 
+pub(crate) use application::ApplicationBook;
 pub(crate) use client::ClientBook;
 pub use client::InvalidRedirectUri;
 pub(crate) use code::CodeBook;
@@ -56,6 +60,7 @@ pub(crate) struct ProviderState {
     pub(crate) faults: FaultBook,
     pub(crate) mail: MailStore,
     pub(crate) clients: ClientBook,
+    pub(crate) applications: ApplicationBook,
     pub(crate) codes: CodeBook,
     pub(crate) consents: ConsentBook,
     pub(crate) counters: AtomicCounters,

@@ -26,7 +26,7 @@ use crate::oauth::{
     self, ClientBook, InvalidRedirectUri, OAuthCounters, ProviderState, SigningKey,
 };
 use crate::server::{MailAddresses, MailParts, MailServerError, SandboxMailServer};
-use crate::settings::{ClientSettings, Settings};
+use crate::settings::{ApplicationSettings, ClientSettings, Settings};
 use crate::token::TokenBook;
 
 /// Requests in hand may end; whoever holds a connection longer loses it.
@@ -190,6 +190,11 @@ impl Sandbox {
         self.provider.clients.register(client)
     }
 
+    /// Sets what a client may do in its own name, and its key.
+    pub fn register_application(&self, application: ApplicationSettings) {
+        self.provider.applications.register(application);
+    }
+
     /// Releases what stalls, closes every listener and connection and waits for them.
     pub async fn stop(mut self) {
         self.provider.faults.clear();
@@ -222,6 +227,10 @@ fn make_provider(
             .register(client.clone())
             .map_err(SandboxError::Client)?;
     }
+    let applications = oauth::ApplicationBook::default();
+    for application in &settings.applications {
+        applications.register(application.clone());
+    }
     let mail = MailStore::new(Arc::clone(&clock));
     for mailbox in &settings.mailboxes {
         mail.create(&mailbox.address, &mailbox.password)
@@ -245,6 +254,7 @@ fn make_provider(
         faults: FaultBook::new(),
         mail,
         clients,
+        applications,
         codes: oauth::CodeBook::default(),
         consents: oauth::ConsentBook::default(),
         counters: oauth::AtomicCounters::default(),

@@ -56,6 +56,8 @@ pub struct Settings {
     pub https: bool,
     /// OAuth clients that exist from the start.
     pub clients: Vec<ClientSettings>,
+    /// What some of the clients may do in their own name, and the keys that they sign with.
+    pub applications: Vec<ApplicationSettings>,
     /// Consents without a page when `login_hint` names a mailbox.
     pub auto_consent: bool,
     /// Asks for the mailbox's password on the consent page.
@@ -85,6 +87,7 @@ impl Default for Settings {
             access_token_seconds: 3_600,
             https: false,
             clients: Vec::new(),
+            applications: Vec::new(),
             auto_consent: false,
             ask_password: false,
             auto_sent_copy: false,
@@ -131,5 +134,26 @@ impl fmt::Debug for ClientSettings {
             .field("client_id", &self.client_id)
             .field("redirect_uris", &self.redirect_uris)
             .finish_non_exhaustive()
+    }
+}
+
+/// What a client may do in its own name, and the key that it signs with. A client of another kind has no such entry.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ApplicationSettings {
+    /// The client, or the address of a service account, which is no client otherwise.
+    pub client_id: String,
+    /// The public key or certificate in PEM that statements are checked with; empty for who has a secret.
+    pub public_key: String,
+    /// What its own tokens are good for; empty for a client that has none.
+    pub scopes: Vec<String>,
+    /// The mailboxes that it may open; empty for all.
+    pub mailboxes: Vec<String>,
+}
+
+impl ApplicationSettings {
+    pub(crate) fn may_open(&self, address: &str) -> bool {
+        let mut mailboxes = self.mailboxes.iter();
+        self.mailboxes.is_empty() || mailboxes.any(|other| other.eq_ignore_ascii_case(address))
     }
 }

@@ -11,7 +11,7 @@ use mailmesh_domain::Clock;
 use serde::Deserialize;
 use time::{Duration, OffsetDateTime};
 
-use crate::settings::Personality;
+use crate::settings::{ApplicationSettings, Personality};
 pub use refusal::{RefreshRefusal, TokenRefusal};
 
 use ledger::{AccessToken, IssuedGrant, IssuedRefreshToken, Ledger, first_resource, narrow};
@@ -23,6 +23,18 @@ pub struct TokenHolder {
     pub address: String,
     /// What was consented to.
     pub scopes: Vec<String>,
+    /// An application's token speaks for no mailbox, and opens several.
+    application: Option<Arc<ApplicationSettings>>,
+}
+
+impl TokenHolder {
+    /// Returns whether the token opens a mailbox, its scopes aside.
+    pub(crate) fn opens(&self, address: &str) -> bool {
+        match &self.application {
+            Some(application) => application.may_open(address),
+            None => self.address.eq_ignore_ascii_case(address),
+        }
+    }
 }
 
 /// A consent that is about to become tokens.
@@ -109,6 +121,7 @@ impl TokenBook {
         Ok(TokenHolder {
             address: grant.address.to_string(),
             scopes: access.scopes.to_vec(),
+            application: grant.application.clone(),
         })
     }
 
@@ -121,6 +134,7 @@ impl TokenBook {
             client_id: request.client_id.clone(),
             address: request.address.to_ascii_lowercase().into(),
             scopes: request.scopes.clone().into(),
+            application: None,
             revoked: false,
         };
         let (address, scopes) = (Arc::clone(&entry.address), Arc::clone(&entry.scopes));
@@ -132,6 +146,23 @@ impl TokenBook {
             .offline
             .then(|| self.add_refresh(&mut ledger, grant));
         self.add_access(&mut ledger, grant, &address, scopes, refresh_token)
+    }
+
+    /// Gives a token to a client in its own name.
+    pub(crate) fn issue_to_application(&self, application: Arc<ApplicationSettings>) -> TokenSet {
+        let mut ledger = self.lock();
+        ledger.last_grant += 1;
+        let grant = ledger.last_grant;
+        let scopes: Arc<[String]> = application.scopes.clone().into();
+        let entry = IssuedGrant {
+            client_id: application.client_id.clone(),
+            address: "".into(),
+            scopes: Arc::clone(&scopes),
+            application: Some(application),
+            revoked: false,
+        };
+        ledger.grants.insert(grant, entry);
+        self.add_access(&mut ledger, grant, "", scopes, None)
     }
 
     /// Gives new tokens for a refresh token, with the personality's rotation.
@@ -184,6 +215,7 @@ impl TokenBook {
         (!grant.revoked && !replaced).then(|| TokenHolder {
             address: grant.address.to_string(),
             scopes: grant.scopes.to_vec(),
+            application: grant.application.clone(),
         })
     }
 
@@ -239,7 +271,7 @@ impl TokenBook {
         live.map(|grant| grant.revoked = true).count()
     }
 
-    /// Ends the life of every access token of a mailbox; returns how many were live.
+    /// Ends the life of every access token of a mailbox, or of an application by its client id; returns how many were live.
     pub fn expire_access(&self, address: &str) -> usize {
         let now = self.shared.clock.now();
         let mut ledger = self.lock();
@@ -250,7 +282,7 @@ impl TokenBook {
                 token.expires_at > now
                     && grants
                         .get(&token.grant)
-                        .is_some_and(|grant| grant.address.eq_ignore_ascii_case(address))
+                        .is_some_and(|grant| grant.is_of(address))
             })
             .map(|token| token.expires_at = now)
             .count()

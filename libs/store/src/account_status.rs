@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use mailmesh_domain::{AccountId, AccountState, FailureCause, History, responsibility};
+use mailmesh_domain::{AccountId, AccountState, FailureCause, Flow, History, responsibility};
 use mailmesh_events::Problem;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -37,6 +37,9 @@ struct Row {
     grant_state: Option<String>,
     grant_problem: Option<Value>,
     is_grant_missing: bool,
+    /// An application's grant whose first token is not there yet.
+    is_token_missing: bool,
+    grant_flow: Option<String>,
     service: String,
     /// Why what was recorded may not hold: `unserved`, `hindered` or `unproved`.
     doubt: Option<String>,
@@ -62,14 +65,31 @@ impl TryFrom<Row> for AccountStatus {
             .map(|text| of.parse("state", text))
             .transpose()?;
         let grant_problem = of.json("problem", row.grant_problem)?;
+        let flow = row.grant_flow.as_deref();
+        let flow: Option<Flow> = flow.map(|text| of.parse("flow", text)).transpose()?;
         let by_grant = grant_state.and_then(|state| account_state(state, grant_problem.as_ref()));
         let (state, problem) = match by_grant {
             _ if row.is_grant_missing => (AccountState::SignInNeeded, None),
             Some(state) => (state, grant_problem),
+            None if row.is_token_missing => {
+                let unreported = Some(grant_problem.unwrap_or_else(first_token));
+                return Ok(Self {
+                    account_id: AccountId::from_uuid(row.account_id),
+                    state: AccountState::Unknown,
+                    problem: None,
+                    unreported,
+                    changed_at: row.changed_at,
+                    proved_at: row.proved_at,
+                });
+            }
             // A sign-in has happened since; the service has not been there yet.
             None if own == AccountState::SignInNeeded => (AccountState::Active, None),
             // So has a change of the settings: the problem may be mended.
             None if row.is_outdated => (AccountState::Active, None),
+            // There is nobody who could.
+            None if own == AccountState::SignInRequired && flow.is_some_and(Flow::is_app) => {
+                (AccountState::Failing, of.json("problem", row.problem)?)
+            }
             None => (own, of.json("problem", row.problem)?),
         };
         // What is known to fail stays so; only what would be shown as working needs somebody who has seen it.
@@ -89,6 +109,13 @@ impl TryFrom<Row> for AccountStatus {
             proved_at: row.proved_at,
         })
     }
+}
+
+fn first_token() -> Problem {
+    Problem::new(
+        "The first token of the mailbox is being fetched.",
+        FailureCause::Transient,
+    )
 }
 
 impl Row {
@@ -129,6 +156,7 @@ pub async fn list_by_ids(tx: &mut Tx, ids: &[AccountId]) -> Result<Vec<AccountSt
         "SELECT s.account_id, s.state, s.problem, g.state AS grant_state,
                 g.problem AS grant_problem,
                 (a.authorisation = 'oauth2' AND a.grant_id IS NULL) AS is_grant_missing,
+                coalesce(g.generation = 0, false) AS is_token_missing, g.flow AS grant_flow,
                 k.service, r.problem AS replica_problem,
                 CASE WHEN NOT a.is_enabled THEN NULL
                      WHEN NOT k.is_served THEN 'unserved'

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mailmesh_domain::{ClientConfigurationId, Key, TokenEndpointAuth};
+use mailmesh_domain::{ClientConfigurationId, Flow, Key, TokenEndpointAuth};
 use mailmesh_events::Problem;
 use mailmesh_secrets::SealContext;
 use serde_json::Value;
@@ -21,12 +21,18 @@ pub struct ClientConfiguration {
     pub key: Key,
     /// Its name, for people.
     pub name: String,
-    /// The provider profile: `google`, `microsoft` or `custom`.
+    /// The provider profile, such as `google` or `custom`.
     pub profile: String,
+    /// How it comes to its tokens; never changed.
+    pub flow: Flow,
     /// The client id that the provider gave.
     pub client_id: String,
     /// The client secret; absent for a public client.
     pub client_secret: RowSecret,
+    /// What it signs with: a private key in PEM, or a service account's JSON key.
+    pub private_key: RowSecret,
+    /// The certificate that is registered for the private key.
+    pub certificate_pem: Option<String>,
     /// The origin of the token endpoint that the secret is sent to; absent before its first use.
     pub token_origin: Option<String>,
     /// How the client proves itself; by discovery when absent.
@@ -70,6 +76,14 @@ impl ClientConfiguration {
             row: *id.as_uuid().as_bytes(),
         }
     }
+
+    /// Returns what the private key of this row is sealed for.
+    pub fn private_key_context(id: ClientConfigurationId) -> SealContext {
+        SealContext {
+            column: "private_key_sealed",
+            ..Self::secret_context(id)
+        }
+    }
 }
 
 #[expect(
@@ -82,9 +96,13 @@ struct Row {
     key: String,
     name: String,
     profile: String,
+    flow: String,
     client_id: String,
     client_secret_sealed: Option<Vec<u8>>,
     has_client_secret: bool,
+    private_key_sealed: Option<Vec<u8>>,
+    has_private_key: bool,
+    certificate_pem: Option<String>,
     token_origin: Option<String>,
     token_endpoint_auth: Option<String>,
     issuer: Option<String>,
@@ -118,11 +136,17 @@ impl TryFrom<Row> for ClientConfiguration {
             key: Key::try_new(row.key).map_err(|_| of.bad("key"))?,
             name: row.name,
             profile: row.profile,
+            flow: of.parse("flow", &row.flow)?,
             client_id: row.client_id,
             client_secret: RowSecret::of_columns(
                 row.has_client_secret,
                 of.sealed("client_secret_sealed", row.client_secret_sealed)?,
             ),
+            private_key: RowSecret::of_columns(
+                row.has_private_key,
+                of.sealed("private_key_sealed", row.private_key_sealed)?,
+            ),
+            certificate_pem: row.certificate_pem,
             token_origin: row.token_origin,
             token_endpoint_auth: auth
                 .map(|text| of.parse("token_endpoint_auth", text))
@@ -152,11 +176,12 @@ impl TryFrom<Row> for ClientConfiguration {
 }
 
 macro_rules! select {
-    ($secret:literal, $rest:literal) => {
+    ($secrets:literal, $rest:literal) => {
         concat!(
-            "SELECT client_configuration_id, key, name, profile, client_id, ",
-            $secret,
-            ", has_client_secret, token_origin, token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
+            "SELECT client_configuration_id, key, name, profile, flow, client_id, ",
+            $secrets,
+            ", has_client_secret, has_private_key, certificate_pem, token_origin, token_endpoint_auth,
+                    issuer, authorize_url, token_url, userinfo_url, jwks_url,
                     scopes, identity_claim, extra_authorize_parameters, ca_pem,
                     is_redirect_shared, is_inbound, is_outbound, refusal, created_at, updated_at
              FROM client_configurations ",
@@ -165,10 +190,13 @@ macro_rules! select {
     };
 }
 
-/// For a role that may not read secrets, sealed as they are.
+/// For a role that may not read secrets and keys, sealed as they are.
 macro_rules! select_without_secret {
     ($rest:literal) => {
-        select!("NULL::bytea AS client_secret_sealed", $rest)
+        select!(
+            "NULL::bytea AS client_secret_sealed, NULL::bytea AS private_key_sealed",
+            $rest
+        )
     };
 }
 
@@ -184,15 +212,17 @@ pub async fn insert(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), Sto
              (client_configuration_id, key, name, profile, client_id, client_secret_sealed,
               token_endpoint_auth, issuer, authorize_url, token_url, userinfo_url, jwks_url,
               scopes, identity_claim, extra_authorize_parameters, ca_pem,
-              is_inbound, is_outbound, updated_at, created_at, token_origin, is_redirect_shared)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, $20, $21)",
+              is_inbound, is_outbound, updated_at, created_at, token_origin, is_redirect_shared,
+              private_key_sealed, certificate_pem, flow)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19, $20, $21,
+                 $22, $23, $24)",
         "insert a client configuration",
     )
     .await
 }
 
 macro_rules! update {
-    ($secret:literal) => {
+    ($secrets:literal, $unread:literal) => {
         concat!(
             "UPDATE client_configurations
              SET key = $2, name = $3, profile = $4, client_id = $5,
@@ -200,8 +230,10 @@ macro_rules! update {
                  userinfo_url = $11, jwks_url = $12, scopes = $13,
                  identity_claim = $14, extra_authorize_parameters = $15, ca_pem = $16,
                  is_inbound = $17, is_outbound = $18, updated_at = $19, token_origin = $20,
-                 is_redirect_shared = $21, refusal = NULL",
-            $secret
+                 is_redirect_shared = $21, certificate_pem = $23, refusal = NULL",
+            $secrets,
+            " WHERE client_configuration_id = $1 AND flow = $24 AND ",
+            $unread
         )
     };
 }
@@ -211,14 +243,19 @@ macro_rules! update {
 /// # Errors
 /// [`StoreError::RowGone`] when it was deleted meanwhile.
 pub async fn update(tx: &mut Tx, client: &ClientConfiguration) -> Result<(), StoreError> {
-    let statement = match client.client_secret {
-        // COALESCE would read the column. Each parameter must stand somewhere.
-        RowSecret::Unread => {
-            update!(" WHERE client_configuration_id = $1 AND $6::bytea IS NULL")
-        }
-        RowSecret::Absent | RowSecret::Sealed(_) => {
-            update!(", client_secret_sealed = $6 WHERE client_configuration_id = $1")
-        }
+    // COALESCE would read the columns. Each parameter must stand somewhere.
+    let is_unread = |secret: &RowSecret| *secret == RowSecret::Unread;
+    let statement = match (
+        is_unread(&client.client_secret),
+        is_unread(&client.private_key),
+    ) {
+        (true, true) => update!("", "$6::bytea IS NULL AND $22::bytea IS NULL"),
+        (true, false) => update!(", private_key_sealed = $22", "$6::bytea IS NULL"),
+        (false, true) => update!(", client_secret_sealed = $6", "$22::bytea IS NULL"),
+        (false, false) => update!(
+            ", client_secret_sealed = $6, private_key_sealed = $22",
+            "true"
+        ),
     };
     write(tx, client, statement, "update a client configuration").await
 }
@@ -251,6 +288,9 @@ async fn write(
         .bind(client.updated_at)
         .bind(&client.token_origin)
         .bind(client.is_redirect_shared)
+        .bind(client.private_key.bytes())
+        .bind(&client.certificate_pem)
+        .bind(client.flow.as_str())
         .execute(tx.connection())
         .await
         .map_err(StoreError::query(operation))?;
@@ -310,7 +350,7 @@ pub async fn find(
     id: ClientConfigurationId,
 ) -> Result<Option<ClientConfiguration>, StoreError> {
     let row: Option<Row> = sqlx::query_as(select!(
-        "client_secret_sealed",
+        "client_secret_sealed, private_key_sealed",
         "WHERE client_configuration_id = $1"
     ))
     .bind(id.as_uuid())

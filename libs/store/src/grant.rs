@@ -1,9 +1,10 @@
 //! `grants`: consents, with their sealed tokens.
 
+mod app;
 mod refresh;
 mod summary;
 
-use mailmesh_domain::{AccountId, AccountState, ClientConfigurationId, GrantId, GrantState};
+use mailmesh_domain::{AccountId, AccountState, ClientConfigurationId, Flow, GrantId, GrantState};
 use mailmesh_events::Problem;
 use mailmesh_secrets::{SealContext, SealedSecret};
 use serde_json::Value;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use crate::convert::{RowOf, sealed_bytes};
 use crate::{StoreError, Tx};
 
+pub use app::{AppLogin, find_flow, list_logins_without_grant, start_app_grant};
 pub use refresh::{
     ClaimRules, ClientShares, NewTokens, claim, claim_due, next_due_at, postpone, record_failure,
     record_refresh, resume_client, resume_corrected, set_due,
@@ -25,7 +27,9 @@ pub struct Grant {
     pub id: GrantId,
     /// The client that was consented to.
     pub client_configuration_id: ClientConfigurationId,
-    /// Who consented, as the provider names them.
+    /// How its tokens come.
+    pub flow: Flow,
+    /// Who consented, as the provider names them; in an application's flow the login in lower case.
     pub subject: String,
     /// The origin of the token endpoint that gave the tokens; absent for grants from before it was kept.
     pub token_origin: Option<String>,
@@ -53,6 +57,11 @@ impl Grant {
     /// Returns the state that the grant gives its accounts; none while it leaves them theirs.
     pub fn account_state(&self) -> Option<AccountState> {
         account_state(self.state, self.problem.as_ref())
+    }
+
+    /// Returns whether it has ever had a token: an application's grant begins without.
+    pub const fn has_token(&self) -> bool {
+        self.generation > 0
     }
 
     /// Returns what the access token of this row is sealed for.
@@ -89,6 +98,7 @@ pub(crate) fn account_state(state: GrantState, problem: Option<&Problem>) -> Opt
 struct Row {
     grant_id: Uuid,
     client_configuration_id: Uuid,
+    flow: String,
     subject: String,
     token_origin: Option<String>,
     address: Option<String>,
@@ -116,6 +126,7 @@ impl TryFrom<Row> for Grant {
         Ok(Self {
             id: GrantId::from_uuid(row.grant_id),
             client_configuration_id: client,
+            flow: of.parse("flow", &row.flow)?,
             subject: row.subject,
             token_origin: row.token_origin,
             address: row.address,
@@ -137,7 +148,7 @@ impl TryFrom<Row> for Grant {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT grant_id, client_configuration_id, subject, token_origin, address, scopes, state, problem,
+            "SELECT grant_id, client_configuration_id, flow, subject, token_origin, address, scopes, state, problem,
                     access_token_sealed, refresh_token_sealed, generation, access_expires_at,
                     refresh_due_at, refresh_expires_at, failures
              FROM grants ",

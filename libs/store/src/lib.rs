@@ -7,10 +7,10 @@
 //! | table | written by |
 //! |---|---|
 //! | `client_configurations` | admin; `refusal`: token-refresh; `token_origin`: auth-callback, token-refresh |
-//! | `accounts` | admin; `grant_id`: auth-callback |
+//! | `accounts` | admin; `grant_id`: auth-callback, token-refresh |
 //! | `account_status` | inbound-fetcher, outbound-sender, each for its accounts; the state only by who holds the lease (admin inserts the row) |
 //! | `account_leases` | inbound-fetcher, outbound-sender (admin inserts the row) |
-//! | `grants` | auth-callback inserts and replaces, token-refresh updates, admin deletes unused ones |
+//! | `grants` | auth-callback inserts and replaces, token-refresh updates, and inserts those of applications, admin deletes unused ones |
 //! | `sign_ins` | admin inserts, auth-callback consumes |
 //! | `mailbox_cursors`, `received_mails`, `quarantined_mails` | inbound-fetcher; admin voids the cursors of an account with another host or login |
 //! | `listed_mails` | inbound-fetcher; admin makes those of an account with another host or login absent |

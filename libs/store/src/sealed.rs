@@ -17,6 +17,8 @@ use crate::{StoreError, Tx};
 pub enum SealedColumn {
     /// Secrets of OAuth clients.
     ClientSecret,
+    /// Private keys of OAuth clients.
+    PrivateKey,
     /// Passwords of accounts.
     Password,
     /// Access tokens of grants.
@@ -81,8 +83,9 @@ macro_rules! statements {
 
 impl SealedColumn {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::ClientSecret,
+        Self::PrivateKey,
         Self::Password,
         Self::AccessToken,
         Self::RefreshToken,
@@ -92,6 +95,9 @@ impl SealedColumn {
         match self {
             Self::ClientSecret => {
                 ClientConfiguration::secret_context(ClientConfigurationId::from_uuid(row))
+            }
+            Self::PrivateKey => {
+                ClientConfiguration::private_key_context(ClientConfigurationId::from_uuid(row))
             }
             Self::Password => Account::password_context(AccountId::from_uuid(row)),
             Self::AccessToken => Grant::access_context(GrantId::from_uuid(row)),
@@ -105,6 +111,11 @@ impl SealedColumn {
                 "client_configurations",
                 "client_configuration_id",
                 "client_secret_sealed"
+            ),
+            Self::PrivateKey => statements!(
+                "client_configurations",
+                "client_configuration_id",
+                "private_key_sealed"
             ),
             Self::Password => statements!("accounts", "account_id", "password_sealed"),
             Self::AccessToken => statements!("grants", "grant_id", "access_token_sealed"),

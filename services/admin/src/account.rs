@@ -8,7 +8,7 @@ mod validate;
 mod view;
 mod watch_settings;
 
-pub(crate) use destination::{HostContext, check_destination, trust_host};
+pub(crate) use destination::{HostContext, check_destination, check_login, trust_host};
 pub(crate) use input::{AccountInput, MergeContext};
 pub(crate) use validate::validate;
 pub(crate) use view::{AccountView, hide_network_of_mail, load_views};

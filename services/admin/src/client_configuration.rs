@@ -1,8 +1,10 @@
 //! Validates client configurations.
 
+mod credentials;
+
 use std::collections::BTreeMap;
 
-use mailmesh_domain::{ClientConfigurationId, Key, TokenEndpointAuth};
+use mailmesh_domain::{ClientConfigurationId, Flow, Key, TokenEndpointAuth};
 use mailmesh_oauth::RESERVED_PARAMETERS;
 use mailmesh_oauth::profile::Profile;
 use mailmesh_secrets::SealingKey;
@@ -12,6 +14,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 use url::Url;
 
+use self::credentials::NewCredentials;
 use crate::error::ApiError;
 use crate::field::{Faults, Field, SecretText};
 
@@ -22,9 +25,13 @@ pub(crate) struct ClientInput {
     pub(crate) key: Field<String>,
     name: Field<String>,
     profile: Field<Profile>,
+    flow: Field<Flow>,
     base_url: Field<String>,
     client_id: Field<String>,
     client_secret: Field<SecretText>,
+    /// In PEM, or a service account's JSON key.
+    private_key: Field<SecretText>,
+    certificate_pem: Field<String>,
     token_endpoint_auth: Field<TokenEndpointAuth>,
     issuer: Field<String>,
     authorize_url: Field<String>,
@@ -62,49 +69,27 @@ pub(crate) fn validate(
     mut faults: Faults,
     context: &ClientContext<'_>,
 ) -> Result<ClientConfiguration, ApiError> {
-    let is_new_secret = input.client_secret.is_given();
-    let secret = input.client_secret.clone();
+    let new = NewCredentials::of(&input, context.now);
     let is_redirect_named = !matches!(input.own_redirect_uri, Field::Absent);
     let key = merge_key(&input.key, context.current.map(|c| &c.key), &mut faults)?;
     let mut client = merge(key, input, context, &mut faults);
     let moved = context
         .current
         .map_or_else(Vec::new, |current| changed_destinations(current, &client));
-    let is_kept = client.client_secret.is_set() && matches!(secret, Field::Absent);
-    if is_kept && !moved.is_empty() {
-        // Else whoever may change URLs could have the secret sent to a server of their own.
-        faults.add(
-            "client_secret",
-            format!(
-                "must be given again with another {}: it goes nowhere that it was not given for",
-                moved.join(", ")
-            ),
-        );
-    }
-    if is_new_secret || !moved.is_empty() {
+    new.refuse_elsewhere(&client, &moved, &mut faults);
+    if new.has_proof() || !moved.is_empty() {
         client.token_origin = None;
     }
-    if let Field::Given(SecretText(plain)) = &secret {
-        use mailmesh_secrets::ExposeSecret;
-        faults.secret_placeholder("client_secret", plain.expose_secret());
-        faults.text("client_secret", plain.expose_secret(), 4096);
-    }
+    credentials::check(&mut client, &new, &mut faults);
     if client.is_redirect_shared && context.is_redirect_taken && is_redirect_named {
         faults.add(
             "own_redirect_uri",
             "must be true, because another client configuration uses the redirect URI without a key",
         );
     }
-    check(&client, is_new_secret, &mut faults);
+    check(&client, new.has_proof(), &mut faults);
     faults.finish()?;
-    let associated = ClientConfiguration::secret_context(context.id);
-    client.client_secret = match secret {
-        Field::Absent => client.client_secret,
-        Field::Null => RowSecret::Absent,
-        Field::Given(SecretText(plain)) => {
-            RowSecret::Sealed(context.sealing_key.seal(&plain, &associated)?)
-        }
-    };
+    new.seal(&mut client, context)?;
     Ok(client)
 }
 
@@ -146,39 +131,41 @@ fn merge(
     faults: &mut Faults,
 ) -> ClientConfiguration {
     let current = context.current;
+    let (is_inbound, is_outbound) = merge_directions(&input, current);
+    let (client_secret, private_key) = kept_credentials(&input, current);
     let old = |of: fn(&ClientConfiguration) -> Option<&String>| current.and_then(of).cloned();
     let profile = current.and_then(|c| c.profile.parse().ok());
     let profile = input.profile.over(profile).unwrap_or_else(|| {
-        faults.add("profile", "is required: google, microsoft or custom");
+        faults.add(
+            "profile",
+            "is required: google, google_service_account, microsoft, microsoft_app_only or custom",
+        );
         Profile::Custom
     });
+    let flow = credentials::merge_flow(&input.flow, profile, current, faults);
     let issuer = merge_issuer(input.issuer, input.base_url, current, faults);
-    let is_inbound = input.inbound.over(current.map(|c| c.is_inbound));
-    let is_outbound = input.outbound.over(current.map(|c| c.is_outbound));
-    let (is_inbound, is_outbound) = (is_inbound.unwrap_or(true), is_outbound.unwrap_or(true));
     let scopes = input.scopes.over(current.map(|c| c.scopes.clone()));
     let scopes = scopes
         .unwrap_or_else(|| default_scopes(profile, issuer.as_deref(), is_inbound, is_outbound));
     let parameters = current.map(|c| c.extra_authorize_parameters.clone());
     let auth = current.and_then(|c| c.token_endpoint_auth);
-    let has_own = input
-        .own_redirect_uri
-        .over(current.map(|c| !c.is_redirect_shared));
-    let has_own = has_own.unwrap_or(context.is_redirect_taken);
+    let is_redirect_shared = shares_redirect(input.own_redirect_uri, flow, context);
     let name = input.name.over(current.map(|c| c.name.clone()));
     ClientConfiguration {
         id: context.id,
         name: name.unwrap_or_else(|| key.to_string()),
         key,
         profile: profile.as_str().to_owned(),
+        flow,
         client_id: input
             .client_id
             .over(current.map(|c| c.client_id.clone()))
             .unwrap_or_default(),
-        client_secret: match input.client_secret {
-            Field::Absent => current.map_or(RowSecret::Absent, |c| c.client_secret.clone()),
-            Field::Null | Field::Given(_) => RowSecret::Absent,
-        },
+        client_secret,
+        private_key,
+        certificate_pem: input
+            .certificate_pem
+            .over(old(|c| c.certificate_pem.as_ref())),
         token_origin: current.and_then(|c| c.token_origin.clone()),
         token_endpoint_auth: input.token_endpoint_auth.over(auth),
         issuer,
@@ -195,13 +182,42 @@ fn merge(
             .over(parameters)
             .unwrap_or_default(),
         ca_pem: input.ca_pem.over(old(|c| c.ca_pem.as_ref())),
-        is_redirect_shared: !has_own,
+        is_redirect_shared,
         is_inbound,
         is_outbound,
         refusal: None,
         created_at: current.map_or(context.now, |c| c.created_at),
         updated_at: context.now,
     }
+}
+
+fn merge_directions(input: &ClientInput, current: Option<&ClientConfiguration>) -> (bool, bool) {
+    let over = |given: &Field<bool>, kept: Option<bool>| given.clone().over(kept).unwrap_or(true);
+    (
+        over(&input.inbound, current.map(|c| c.is_inbound)),
+        over(&input.outbound, current.map(|c| c.is_outbound)),
+    )
+}
+
+/// Returns what the request leaves of the stored secret and private key.
+fn kept_credentials(
+    input: &ClientInput,
+    current: Option<&ClientConfiguration>,
+) -> (RowSecret, RowSecret) {
+    let kept = |given: &Field<SecretText>, of: fn(&ClientConfiguration) -> &RowSecret| {
+        let stored = current.filter(|_| matches!(given, Field::Absent)).map(of);
+        stored.cloned().unwrap_or(RowSecret::Absent)
+    };
+    (
+        kept(&input.client_secret, |client| &client.client_secret),
+        kept(&input.private_key, |client| &client.private_key),
+    )
+}
+
+/// Where nobody signs in nobody is sent back: the redirect URI without a key is left to others.
+fn shares_redirect(given: Field<bool>, flow: Flow, context: &ClientContext<'_>) -> bool {
+    let has_own = given.over(context.current.map(|c| !c.is_redirect_shared));
+    !has_own.unwrap_or(context.is_redirect_taken) && !flow.is_app()
 }
 
 /// Microsoft calls it authority; people find it under either name.
@@ -268,21 +284,23 @@ fn default_scopes(
     scopes
 }
 
-fn check(client: &ClientConfiguration, is_new_secret: bool, faults: &mut Faults) {
+fn check(client: &ClientConfiguration, has_new_proof: bool, faults: &mut Faults) {
     faults.text("name", &client.name, 200);
-    if client.client_id.is_empty() {
+    if client.client_id.is_empty() && client.flow == Flow::JwtBearer {
+        // It comes with the key, of which another fault tells.
+    } else if client.client_id.is_empty() {
         faults.add("client_id", "is required: the provider's console shows it");
     } else {
         faults.placeholder("client_id", &client.client_id);
         faults.text("client_id", &client.client_id, 1000);
     }
     check_endpoints(client, faults);
-    let has_secret = is_new_secret || client.client_secret.is_set();
+    let has_proof = has_new_proof || client.client_secret.is_set() || client.private_key.is_set();
     let needs_secret = matches!(
         client.token_endpoint_auth,
         Some(TokenEndpointAuth::ClientSecretBasic | TokenEndpointAuth::ClientSecretPost)
     );
-    if needs_secret && !has_secret {
+    if needs_secret && !has_proof {
         faults.add("client_secret", "is required by this token_endpoint_auth");
     }
     if !client.is_inbound && !client.is_outbound {
@@ -298,6 +316,7 @@ fn check(client: &ClientConfiguration, is_new_secret: bool, faults: &mut Faults)
         faults.text("identity_claim", claim, 200);
     }
     check_parameters(&client.extra_authorize_parameters, faults);
+    credentials::check_app_only(client, faults);
     if let Some(pem) = &client.ca_pem {
         faults.ca_pem("ca_pem", pem);
     }
@@ -359,6 +378,8 @@ fn check_endpoints(client: &ClientConfiguration, faults: &mut Faults) {
         }
     }
     match (&client.authorize_url, &client.token_url) {
+        // Nobody is sent to the authorisation endpoint.
+        (_, Some(_)) if client.flow.is_app() => {}
         (Some(_), None) => faults.add("token_url", "is required beside authorize_url"),
         (None, Some(_)) => faults.add("authorize_url", "is required beside token_url"),
         (None, None) if client.issuer.is_none() && client.profile == "custom" => faults.add(

@@ -143,6 +143,8 @@ pub(crate) async fn load_account(
         .client_configuration_id
         .ok_or(SignInFailure::NothingToSignIn)?;
     let client = client_configuration::find(tx, client).await?;
+    // A link from before the account was given a client that needs no person.
+    let client = client.filter(|client| !client.flow.is_app());
     Ok((account, client.ok_or(SignInFailure::NothingToSignIn)?))
 }
 
@@ -188,7 +190,7 @@ pub(crate) async fn provider_of(
     app: &ServiceContext,
     client: &ClientConfiguration,
 ) -> Result<Arc<Provider>, SignInFailure> {
-    let mut registered = open_registration(client, &app.keys)?;
+    let mut registered = open_registration(client, &app.keys, &app.replica.clock)?;
     if !client.is_redirect_shared {
         registered.redirect_uri = Some(app.public.own_redirect_uri(client.key.as_str()));
     }

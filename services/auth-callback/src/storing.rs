@@ -151,6 +151,7 @@ fn new_grant(
     Ok(Grant {
         id,
         client_configuration_id: client.id,
+        flow: client.flow,
         subject: subject.to_owned(),
         token_origin: Some(consent.token_origin.clone()),
         address: address.or_else(|| Some(account.login.clone())),

@@ -56,7 +56,9 @@ impl Worker {
     ) -> Self {
         let recorded = RecordedState::new(&snapshot, Arc::clone(&signals));
         let good_after = Duration::from_secs(context.settings.good_session_seconds);
-        let owner = AccountContext::new(context, (snapshot.account, snapshot.term), signals);
+        let is_app = snapshot.history().is_app;
+        let settings = (snapshot.account, snapshot.term);
+        let owner = AccountContext::new(context, settings, is_app, signals);
         Self {
             owner: Box::new(owner),
             watch: Box::new(FolderWatch::new(snapshot.cursors, good_after)),
@@ -130,7 +132,7 @@ impl Worker {
     async fn refuse(&mut self, failure: WatchFailure, generation: i64) -> State {
         self.refusals.note(generation);
         if self.refusals.is_persistent() {
-            let problem = failure.problem_of_tokens();
+            let problem = failure.problem_of_tokens(self.owner.is_app);
             let (context, account) = (&self.owner.context, &self.owner.account);
             let state = AccountState::SignInRequired;
             self.recorded

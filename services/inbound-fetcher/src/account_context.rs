@@ -19,6 +19,8 @@ pub(crate) struct AccountContext {
     pub(crate) account: Account,
     /// Only under this lease the account is taken over.
     pub(crate) term: LeaseTerm,
+    /// Its tokens come without any person.
+    pub(crate) is_app: bool,
     pub(crate) signals: Arc<WorkerSignals>,
     pub(crate) stop: CancellationToken,
     started_at: OffsetDateTime,
@@ -30,6 +32,7 @@ impl AccountContext {
     pub(crate) fn new(
         context: Arc<ServiceContext>,
         (account, term): (Account, LeaseTerm),
+        is_app: bool,
         signals: Arc<WorkerSignals>,
     ) -> Self {
         Self {
@@ -37,6 +40,7 @@ impl AccountContext {
             context,
             account,
             term,
+            is_app,
             stop: signals.stop.clone(),
             signals,
             failures: AtomicU32::new(0),
@@ -67,6 +71,7 @@ impl AccountContext {
         History {
             has_worked: has_worked || proved_at.is_some(),
             failing_for: Duration::try_from(self.context.now() - since).unwrap_or_default(),
+            is_app: self.is_app,
         }
     }
 

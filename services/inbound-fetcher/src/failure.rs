@@ -94,11 +94,12 @@ impl WatchFailure {
 
     /// Describes the failure of an account whose fresh tokens are refused, although the sign-in works: it ends with another
     /// sign-in, and that is in vain before the administrator has looked at the scopes.
-    pub(crate) fn problem_of_tokens(&self) -> Problem {
-        self.described(&responsibility(
-            FailureCause::FreshTokensRefused,
-            History::WORKS,
-        ))
+    pub(crate) fn problem_of_tokens(&self, is_app: bool) -> Problem {
+        let history = History {
+            is_app,
+            ..History::WORKS
+        };
+        self.described(&responsibility(FailureCause::FreshTokensRefused, history))
     }
 
     /// Describes the failure for the account's state and its event.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailmesh_accounts::{CredentialsError, RecordedState, WorkerSignals};
-use mailmesh_domain::{AccountState, GrantState, VerdictKind};
+use mailmesh_domain::{AccountState, GrantState, History, VerdictKind};
 use mailmesh_mail::transport::TransportFailure;
 use mailmesh_store::account::Account;
 use mailmesh_store::{StoreError, grant};
@@ -72,7 +72,7 @@ impl Worker {
         account: Arc<Account>,
         signals: Arc<WorkerSignals>,
         recorded: RecordedState,
-        has_worked: bool,
+        history: History,
     ) -> Self {
         let stored = signals.recorded();
         let is_failing = stored.is_some_and(|stored| stored.state == AccountState::Failing);
@@ -80,7 +80,7 @@ impl Worker {
         // The queue keeps the connections busy while the next mails are claimed.
         let most = usize::try_from(account.max_connections).unwrap_or(1);
         let (feed, jobs) = mpsc::channel(CLAIM_PER_CONNECTION * most.clamp(1, MAX_FED));
-        let breaker = CircuitBreaker::new(account.authorisation, has_worked);
+        let breaker = CircuitBreaker::new(account.authorisation, history);
         Self {
             queue: AccountQueue::new(Arc::clone(&context), Arc::clone(&account)),
             prefetcher: Prefetcher::new(&context, feed),

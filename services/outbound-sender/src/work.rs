@@ -29,13 +29,14 @@ impl AccountWork for OutboundWork {
         signals: Arc<WorkerSignals>,
     ) -> BoxFuture<'static, ()> {
         let recorded = RecordedState::new(&snapshot, Arc::clone(&signals));
+        let history = snapshot.history();
         let account = Arc::new(snapshot.account);
         let worker = Worker::new(
             Arc::clone(&self.context),
             account,
             signals,
             recorded,
-            snapshot.has_worked,
+            history,
         );
         Box::pin(worker.run())
     }

@@ -47,8 +47,9 @@ pub(crate) fn history_of(grant: &Grant, now: OffsetDateTime) -> History {
     let goes_on = grant.failures >= REFUSALS_THAT_GO_ON && was_refused;
     let ended_for = Duration::try_from(now - grant.access_expires_at).unwrap_or_default();
     History {
-        has_worked: true,
+        has_worked: grant.has_token(),
         failing_for: if goes_on { ended_for } else { Duration::ZERO },
+        is_app: grant.flow.is_app(),
     }
 }
 
@@ -97,6 +98,7 @@ mod tests {
     const STANDS: History = History {
         has_worked: true,
         failing_for: Duration::from_secs(1),
+        is_app: false,
     };
 
     fn decided(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mailmesh_accounts::Replica;
 use mailmesh_domain::{AccountState, GrantState};
 use mailmesh_events::account::{
-    AccountFailing, AccountRecovered, AccountSignInRequired, ClientRefused,
+    AccountAuthenticated, AccountFailing, AccountRecovered, AccountSignInRequired, ClientRefused,
 };
 use mailmesh_events::token::{TokenRefreshFailed, TokenRefreshed};
 use mailmesh_events::{EncodedEvent, Event, Problem};
@@ -93,9 +93,18 @@ impl RefreshRecord<'_> {
             generation,
             expires_at: tokens.access_expires_at,
         });
-        if let Some(was) = grant.account_state() {
+        let was = grant.account_state();
+        if was.is_some() || !grant.has_token() {
             for account in account::list_keys_by_grant(&mut tx, grant.id).await? {
-                events.push(&AccountRecovered { account, was });
+                if !grant.has_token() {
+                    events.push(&AccountAuthenticated {
+                        account: account.clone(),
+                        scopes: tokens.scopes.clone().unwrap_or_default(),
+                    });
+                }
+                if let Some(was) = was {
+                    events.push(&AccountRecovered { account, was });
+                }
             }
         }
         if client.refusal.is_some()

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use mailmesh_accounts::open_registration;
-use mailmesh_domain::{History, Protocol};
-use mailmesh_oauth::{Provider, TokenAnswer, missing_scopes};
+use mailmesh_domain::{Flow, History, Protocol};
+use mailmesh_oauth::{OAuthError, Provider, Registration, TokenAnswer, missing_scopes};
+use mailmesh_secrets::SecretString;
 use mailmesh_store::StoreError;
 use mailmesh_store::client_configuration::{self, ClientConfiguration};
 use mailmesh_store::grant::{self, Grant, NewTokens};
@@ -119,17 +120,8 @@ impl Refresher {
         claimed_at: Instant,
         stop: &CancellationToken,
     ) -> Result<Option<NewTokens>, RefreshFailure> {
-        let registered = open_registration(row, &self.context.keys)?;
-        let Some(sealed) = &grant.refresh_token else {
-            let is_asked = registered.registration.asks_offline_access();
-            return Err(RefreshFailure::NoRefreshToken { is_asked });
-        };
-        let context = Grant::refresh_context(grant.id);
-        let refresh_token = self
-            .context
-            .keys
-            .open(sealed, &context)
-            .map_err(RefreshFailure::Open)?;
+        let registered = open_registration(row, &self.context.keys, &self.context.replica.clock)?;
+        let held = self.open_held(grant, &registered.registration)?;
         let limit = DISCOVERY_LIMIT;
         let found = tokio::select! {
             biased;
@@ -141,19 +133,31 @@ impl Refresher {
             warn!("A claim became too old before it was used");
             return Ok(None);
         }
-        let Provider {
-            http,
-            endpoints,
-            client,
-        } = &*provider;
+        let endpoints = &provider.endpoints;
         endpoints.check_client_origin(row.token_origin.as_deref())?;
-        endpoints.check_grant_origin(grant.token_origin.as_deref())?;
-        let client = &client.for_protocols(Protocol::ALL);
-        let asked = still_granted(&client.scopes, &grant.scopes);
-        let answer =
-            mailmesh_oauth::refresh(http, endpoints, client, &refresh_token, &asked).await?;
+        let answer = request(&provider, grant, &held).await?;
         self.seal(grant, &answer, endpoints.token_origin())
             .map(Some)
+    }
+
+    /// Opens what the grant itself holds to get a token with.
+    fn open_held(
+        &self,
+        grant: &Grant,
+        registration: &Registration,
+    ) -> Result<Held, RefreshFailure> {
+        match grant.flow {
+            Flow::ClientCredentials => return Ok(Held::Nothing),
+            Flow::JwtBearer => return Ok(Held::Login(login_of(grant).to_owned())),
+            Flow::User => {}
+        }
+        let Some(sealed) = &grant.refresh_token else {
+            let is_asked = registration.asks_offline_access();
+            return Err(RefreshFailure::NoRefreshToken { is_asked });
+        };
+        let context = Grant::refresh_context(grant.id);
+        let opened = self.context.keys.open(sealed, &context);
+        opened.map(Held::RefreshToken).map_err(RefreshFailure::Open)
     }
 
     fn seal(
@@ -178,6 +182,7 @@ impl Refresher {
             access_token: access.map_err(RefreshFailure::Seal)?,
             refresh_token: refresh.transpose().map_err(RefreshFailure::Seal)?,
             token_origin,
+            scopes: grant.flow.is_app().then(|| answer.scopes.clone()),
             access_expires_at,
             refresh_due_at: mailmesh_oauth::refresh_due_at(
                 now,
@@ -228,6 +233,46 @@ impl Refresher {
         };
         self.record(grant, client).failure(&failed).await
     }
+}
+
+/// What a grant holds to get a token with.
+enum Held {
+    RefreshToken(SecretString),
+    /// A mailbox that its client may act for.
+    Login(String),
+    /// Its client's credentials are all that is needed.
+    Nothing,
+}
+
+/// Asks for a token. Where no person consented, what was given before is not needed: a token that was lost on the way is asked
+/// for once more.
+async fn request(
+    provider: &Provider,
+    grant: &Grant,
+    held: &Held,
+) -> Result<TokenAnswer, OAuthError> {
+    let Provider {
+        http,
+        endpoints,
+        client,
+    } = provider;
+    match held {
+        Held::RefreshToken(token) => {
+            endpoints.check_grant_origin(grant.token_origin.as_deref())?;
+            let client = &client.for_protocols(Protocol::ALL);
+            let asked = still_granted(&client.scopes, &grant.scopes);
+            mailmesh_oauth::refresh(http, endpoints, client, token, &asked).await
+        }
+        Held::Login(login) => {
+            mailmesh_oauth::request_for_mailbox(http, endpoints, client, login).await
+        }
+        Held::Nothing => mailmesh_oauth::request_for_client(http, endpoints, client).await,
+    }
+}
+
+/// As an account writes it, where that is known.
+fn login_of(grant: &Grant) -> &str {
+    grant.address.as_deref().unwrap_or(&grant.subject)
 }
 
 /// Returns the scopes to ask for again: a scope that was added to the configuration since needs a

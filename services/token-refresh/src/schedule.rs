@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use crate::app_grant;
 use crate::refresh::Refresher;
 use crate::takeover::Takeover;
 
@@ -30,7 +31,12 @@ pub(crate) async fn run(refresher: Arc<Refresher>, wake: Arc<Notify>, stop: Canc
         takeover: Takeover::default(),
     };
     let mut count_at = Instant::now();
+    let mut start_at = Instant::now();
     loop {
+        if Instant::now() >= start_at {
+            app_grant::start(&scheduler.refresher).await;
+            start_at = Instant::now() + scheduler.refresher.context.config.poll();
+        }
         if Instant::now() >= count_at {
             scheduler.count_stuck().await;
             count_at = Instant::now() + COUNT_EVERY;

@@ -9,6 +9,8 @@ mod closing;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod flow;
+#[cfg(test)]
 mod frozen;
 #[cfg(test)]
 mod memory;

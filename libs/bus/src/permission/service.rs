@@ -88,7 +88,11 @@ fn admin(rights: &mut Rights<'_>) {
 }
 
 fn token_refresh(rights: &mut Rights<'_>) {
-    rights.publish_events(&["token.refreshed", "token.refresh_failed"]);
+    rights.publish_events(&[
+        "token.refreshed",
+        "token.refresh_failed",
+        "account.authenticated",
+    ]);
     rights.publish_events(&ACCOUNT_STATES);
     rights.publish_events(&["client.refused"]);
     rights.subscribe(&[TOKEN_REFRESH]);

@@ -39,6 +39,16 @@ causes! {
     SecretExpired,
     /// The client's id, secret or kind of proof is wrong, or the client is gone.
     ClientRefused,
+    /// The key that the client signs its statements with is refused: not registered, withdrawn, or its certificate is over.
+    KeyRefused,
+    /// What the client signs is too old, or from the future.
+    ClockOff,
+    /// The client may not act for the mailboxes of this tenant.
+    NotDelegated,
+    /// No mailbox has the login that tokens are asked for.
+    LoginUnknown,
+    /// What the client signed is refused in words that fit no rule.
+    StatementRefused,
     /// The authority, tenant or redirect URI of the client configuration is wrong.
     ClientMisconfigured,
     /// The scopes are unknown or not allowed for this client.
@@ -286,6 +296,8 @@ impl FailureCause {
             self,
             Self::SecretExpired
                 | Self::ClientRefused
+                | Self::KeyRefused
+                | Self::ClockOff
                 | Self::ClientMisconfigured
                 | Self::TokenEndpointMoved
         )

@@ -1,3 +1,4 @@
+mod app;
 mod browser;
 mod grant;
 mod mail;
@@ -76,7 +77,8 @@ pub(super) const UNKNOWN: Row = always(
     "It is tried again a few times. If it stays, look the code up in the provider's documentation and check the client configuration.",
 );
 
-/// The first row of a cause that fits its history decides; a cause has its rows in one file.
+/// The first row of a cause that fits its history decides; a cause has its rows in one file, apart from those for
+/// applications.
 const TABLES: [&[Row]; 7] = [
     browser::ROWS,
     grant::ROWS,
@@ -87,7 +89,11 @@ const TABLES: [&[Row]; 7] = [
     mesh::ROWS,
 ];
 
-/// Returns every row.
-pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
-    TABLES.into_iter().flatten().chain([&UNKNOWN])
+/// Returns the rows that decide, in order: for applications their own first.
+pub(super) fn rows(is_app: bool) -> impl Iterator<Item = &'static Row> {
+    let of_app = if is_app { app::ROWS } else { &[] };
+    of_app
+        .iter()
+        .chain(TABLES.into_iter().flatten())
+        .chain([&UNKNOWN])
 }

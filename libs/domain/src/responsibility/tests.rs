@@ -8,6 +8,7 @@ fn histories() -> [History; 5] {
     let failing = |has_worked, failing_for| History {
         has_worked,
         failing_for,
+        is_app: false,
     };
     [
         History::NEW,
@@ -23,14 +24,14 @@ fn each_cause_has_a_row_for_each_history() {
     for &cause in Cause::ALL {
         for history in histories() {
             let is_there = |row: &table::Row| row.cause == cause && row.when.fits(history);
-            assert!(table::rows().any(is_there), "{cause:?} {history:?}");
+            assert!(table::rows(false).any(is_there), "{cause:?} {history:?}");
         }
     }
 }
 
 #[test]
 fn actor_and_action_never_contradict_each_other() {
-    for row in table::rows() {
+    for row in table::rows(true) {
         let text = row.action;
         let begins = |words: &[&str]| words.iter().any(|word| text.starts_with(word));
         let is_addressed = match row.who {
@@ -116,6 +117,31 @@ fn what_happened_and_for_how_long_decide_together() {
             (who, also),
             "{cause:?} {history:?}"
         );
+    }
+}
+
+#[test]
+fn nobody_is_told_to_sign_in_where_nobody_does() {
+    // Of how the account itself is let in at its mail server.
+    let of_server = [
+        Cause::NoMechanism,
+        Cause::SignInUnfit,
+        Cause::PasswordsNotTaken,
+    ];
+    for &cause in Cause::ALL {
+        for history in histories() {
+            let is_app = true;
+            let decided = responsibility(cause, History { is_app, ..history });
+
+            assert!(!decided.offers_sign_in(), "{cause:?} {history:?}");
+            assert_ne!(decided.verdict.who, MailboxOwner, "{cause:?}");
+            if of_server.contains(&cause) {
+                continue;
+            }
+            let text = decided.action.to_lowercase();
+            assert!(!text.contains("sign in"), "{cause:?}: {text}");
+            assert!(!text.contains("sign-in"), "{cause:?}: {text}");
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::*;
 fn client() -> Client {
     Client {
         client_id: "client".to_owned(),
+        signer: None,
         client_secret: Some(SecretString::from("PLANTED")),
         auth: TokenEndpointAuth::ClientSecretBasic,
         redirect_uri: Url::parse("https://mesh.test/receiveTokenAuthentication.htm").unwrap(),

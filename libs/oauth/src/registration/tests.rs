@@ -1,4 +1,4 @@
-use mailmesh_domain::Protocol;
+use mailmesh_domain::{Flow, Protocol};
 
 use super::*;
 use crate::http::HttpSettings;
@@ -10,8 +10,10 @@ fn url(text: &str) -> Url {
 fn registration(authorize: &str, issuer: &str) -> Registration {
     Registration {
         profile: Profile::Custom,
+        flow: Flow::User,
         client_id: "mesh".to_owned(),
         client_secret: None,
+        signer: None,
         auth: None,
         issuer: Some(url(issuer)),
         authorize: Some(url(authorize)),

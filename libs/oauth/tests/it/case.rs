@@ -12,6 +12,7 @@ use crate::fake::{Answer, Fake, client, http, json as json_answer, secret, statu
 const STANDS: History = History {
     has_worked: true,
     failing_for: Duration::from_secs(1),
+    is_app: false,
 };
 
 fn answer_of(case: &Value) -> Answer {

@@ -209,6 +209,7 @@ pub(crate) fn client() -> Client {
     Client {
         client_id: "mesh".to_owned(),
         client_secret: Some(secret("client-PLANTED")),
+        signer: None,
         auth: TokenEndpointAuth::ClientSecretPost,
         redirect_uri: Url::parse("https://mesh.test/oauth/callback").unwrap(),
         scopes: owned(&["openid", "email", "mail"]),

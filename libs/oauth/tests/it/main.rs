@@ -1,6 +1,8 @@
 //! Real sockets against scripted providers on this machine.
 
 #[cfg(test)]
+mod app_token;
+#[cfg(test)]
 mod case;
 #[cfg(test)]
 mod check;
@@ -16,6 +18,8 @@ mod limits;
 mod provider;
 #[cfg(test)]
 mod secrecy;
+#[cfg(test)]
+mod signing;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]

@@ -80,8 +80,10 @@ fn url(text: &str) -> Url {
 fn registration(issuer: Url) -> Registration {
     Registration {
         profile: Profile::Custom,
+        flow: mailmesh_domain::Flow::User,
         client_id: "mesh".to_owned(),
         client_secret: None,
+        signer: None,
         auth: None,
         issuer: Some(issuer),
         authorize: None,

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{ControlError, Desk};
-use crate::settings::ClientSettings;
+use crate::settings::{ApplicationSettings, ClientSettings};
 
 pub(super) async fn list(State(desk): State<Arc<Desk>>) -> Json<Value> {
     let clients: Vec<Value> = desk
@@ -25,6 +25,14 @@ pub(super) async fn register(
 ) -> Result<StatusCode, ControlError> {
     desk.provider.clients.register(client)?;
     Ok(StatusCode::CREATED)
+}
+
+pub(super) async fn register_application(
+    State(desk): State<Arc<Desk>>,
+    Json(application): Json<ApplicationSettings>,
+) -> StatusCode {
+    desk.provider.applications.register(application);
+    StatusCode::CREATED
 }
 
 pub(super) async fn remove(

@@ -25,6 +25,8 @@ pub struct MailboxCounts {
     pub refreshes: u64,
     /// Refreshes that were refused or struck by a fault.
     pub refused_refreshes: u64,
+    /// Tokens that a service account was given for the mailbox, or, under its own id, a client.
+    pub app_tokens: u64,
 }
 
 /// What the authorisation server did since it started.
@@ -82,6 +84,7 @@ impl AtomicCounters {
                 code_exchanges: sum(|counts| counts.code_exchanges),
                 refreshes: sum(|counts| counts.refreshes),
                 refused_refreshes: sum(|counts| counts.refused_refreshes),
+                app_tokens: sum(|counts| counts.app_tokens),
             },
             mailboxes,
         }

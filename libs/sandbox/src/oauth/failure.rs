@@ -45,6 +45,24 @@ pub(super) enum TokenFailure {
     OtherClient,
     #[error("unknown token")]
     UnknownToken,
+    #[error("what the client signs is malformed, or for another audience or use")]
+    BadStatement,
+    #[error("what the client signs was used before")]
+    ReusedStatement,
+    #[error("the key that signs is not the one that is registered")]
+    WrongKey,
+    #[error("what the client signs is too old, too long or from the future")]
+    UntimelyStatement,
+    #[error("no application or service account is known by that name")]
+    UnknownApplication,
+    #[error("no mailbox has that name")]
+    UnknownMailbox,
+    #[error("the client may have no such tokens of its own")]
+    NotAllowed,
+    #[error("the scope is not one of an application")]
+    NotAppScope,
+    #[error("an application has no tokens of its own at an authority of many tenants")]
+    SharedAuthority,
 }
 
 const BAD: StatusCode = StatusCode::BAD_REQUEST;
@@ -59,10 +77,16 @@ impl TokenFailure {
             Failure::MalformedBasic
             | Failure::UnknownClient
             | Failure::MissingSecret
-            | Failure::WrongSecret => (UNAUTHORIZED, "invalid_client"),
+            | Failure::WrongSecret
+            | Failure::BadStatement
+            | Failure::ReusedStatement
+            | Failure::WrongKey
+            | Failure::UntimelyStatement => (UNAUTHORIZED, "invalid_client"),
             Failure::UnsupportedGrant => (BAD, "unsupported_grant_type"),
-            Failure::Refresh(Refused::ScopeTooWide) => (BAD, "invalid_scope"),
-            Failure::OtherClient => (BAD, "unauthorized_client"),
+            Failure::Refresh(Refused::ScopeTooWide) | Failure::NotAppScope => {
+                (BAD, "invalid_scope")
+            }
+            Failure::OtherClient | Failure::NotAllowed => (BAD, "unauthorized_client"),
             _ => (BAD, "invalid_grant"),
         }
     }
@@ -81,6 +105,24 @@ impl TokenFailure {
             Failure::WrongSecret | Failure::MalformedBasic => {
                 (UNAUTHORIZED, "invalid_client", "Unauthorized")
             }
+            Failure::WrongKey => (BAD, "invalid_grant", "Invalid JWT Signature."),
+            Failure::UntimelyStatement => (
+                BAD,
+                "invalid_grant",
+                "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.",
+            ),
+            Failure::UnknownApplication => {
+                (BAD, "invalid_grant", "Invalid grant: account not found")
+            }
+            Failure::UnknownMailbox => (BAD, "invalid_grant", "Invalid email or User ID"),
+            Failure::NotAllowed => (
+                UNAUTHORIZED,
+                "unauthorized_client",
+                "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.",
+            ),
+            Failure::BadStatement | Failure::ReusedStatement => {
+                (BAD, "invalid_grant", "Invalid JWT: Failed audience check.")
+            }
             Failure::UnsupportedGrant => (BAD, "unsupported_grant_type", "Invalid grant_type"),
             Failure::UnknownCode | Failure::ReusedCode => {
                 (BAD, "invalid_grant", "Malformed auth code.")
@@ -96,7 +138,9 @@ impl TokenFailure {
             Failure::Refresh(Refused::WrongClient) | Failure::OtherClient => {
                 (UNAUTHORIZED, "unauthorized_client", "Unauthorized")
             }
-            Failure::Refresh(Refused::ScopeTooWide) => (BAD, "invalid_scope", "Bad Request"),
+            Failure::Refresh(Refused::ScopeTooWide)
+            | Failure::NotAppScope
+            | Failure::SharedAuthority => (BAD, "invalid_scope", "Bad Request"),
             Failure::UnknownToken => (BAD, "invalid_token", "Token expired or revoked"),
             Failure::ExpiredCode | Failure::CodeOfOtherClient | Failure::Refresh(_) => {
                 (BAD, "invalid_grant", "Bad Request")
@@ -114,7 +158,18 @@ impl TokenFailure {
                 (UNAUTHORIZED, "invalid_client", 7_000_215)
             }
             Failure::MissingSecret => (UNAUTHORIZED, "invalid_client", 7_000_218),
-            Failure::UnknownClient => (BAD, "unauthorized_client", 700_016),
+            Failure::UnknownClient | Failure::UnknownApplication => {
+                (BAD, "unauthorized_client", 700_016)
+            }
+            Failure::WrongKey => (UNAUTHORIZED, "invalid_client", 700_027),
+            Failure::UntimelyStatement => (UNAUTHORIZED, "invalid_client", 700_024),
+            Failure::BadStatement | Failure::ReusedStatement => {
+                (UNAUTHORIZED, "invalid_client", 50_013)
+            }
+            Failure::NotAllowed => (BAD, "unauthorized_client", 7_000_112),
+            Failure::NotAppScope => (BAD, "invalid_scope", 70_011),
+            Failure::SharedAuthority => (BAD, "invalid_request", 9_001_023),
+            Failure::UnknownMailbox => (BAD, "invalid_grant", 50_034),
             Failure::UnsupportedGrant => (BAD, "unsupported_grant_type", 70_003),
             Failure::ExpiredCode => (BAD, "invalid_grant", 70_008),
             Failure::ReusedCode => (BAD, "invalid_grant", 54_005),

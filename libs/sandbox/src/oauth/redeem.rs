@@ -10,18 +10,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use super::ProviderState;
+use super::app;
 use super::claim::describe_sign_in;
 use super::code::{Approval, CodeRefusal};
 use super::counter::AtomicCounters;
 use super::failure::TokenFailure;
 use super::fields::FormFields;
 use super::refuse::{refuse, uncached};
+use super::statement;
 use crate::fault::http::stumble;
 use crate::settings::{ClientSettings, Personality};
 use crate::token::{GrantRequest, TokenSet};
 
 /// How a token request ends other than with tokens.
-enum TokenRequestEnd {
+pub(super) enum TokenRequestEnd {
     Refused(TokenFailure),
     Faulted(Response),
 }
@@ -59,8 +61,17 @@ async fn answer(
         return Err(TokenFailure::NotAForm.into());
     }
     let fields = FormFields::parse(body);
-    let client = provider.clients.authenticate(headers, &fields)?;
+    if fields.get("grant_type") == Some(app::JWT_BEARER) {
+        let tokens = app::act_for_mailbox(provider, tenant, &fields).await?;
+        fail_at(provider, "oauth.after_token", Some(&tokens.address)).await?;
+        return Ok(describe(provider, &tokens));
+    }
+    let client = statement::authenticate(provider, tenant, headers, &fields)?;
     let (tokens, nonce) = match fields.get("grant_type") {
+        Some("client_credentials") => {
+            let tokens = app::act_as_client(provider, tenant, &client, &fields).await?;
+            (tokens, None)
+        }
         Some("authorization_code") => exchange(provider, &client, &fields).await?,
         Some("refresh_token") => (refresh(provider, &client, &fields).await?, None),
         Some(_) => return Err(TokenFailure::UnsupportedGrant.into()),
@@ -68,6 +79,24 @@ async fn answer(
     };
     fail_at(provider, "oauth.after_token", Some(&tokens.address)).await?;
     let is_first = fields.get("grant_type") == Some("authorization_code");
+    let mut answer = describe(provider, &tokens);
+    // A refresh may answer without one (OpenID Connect Core §12.2); the strict provider does.
+    let wanted = is_first || provider.personality != Personality::Standard;
+    if wanted && provider.has_scope(&tokens.scopes, "openid") {
+        let claims = describe_sign_in(provider, tenant, &client, &tokens, nonce.as_deref());
+        match provider.key.sign(&claims) {
+            Ok(id_token) => {
+                if let Some(fields) = answer.as_object_mut() {
+                    fields.insert("id_token".to_owned(), json!(id_token));
+                }
+            }
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "No id token"),
+        }
+    }
+    Ok(answer)
+}
+
+fn describe(provider: &ProviderState, tokens: &TokenSet) -> Value {
     let mut answer = Map::new();
     let mut tell = |name: &str, value: Value| {
         answer.insert(name.to_owned(), value);
@@ -79,16 +108,7 @@ async fn answer(
     if let Some(refresh_token) = &tokens.refresh_token {
         tell("refresh_token", json!(refresh_token));
     }
-    // A refresh may answer without one (OpenID Connect Core §12.2); the strict provider does.
-    let wanted = is_first || provider.personality != Personality::Standard;
-    if wanted && provider.has_scope(&tokens.scopes, "openid") {
-        let claims = describe_sign_in(provider, tenant, &client, &tokens, nonce.as_deref());
-        match provider.key.sign(&claims) {
-            Ok(id_token) => tell("id_token", json!(id_token)),
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "No id token"),
-        }
-    }
-    Ok(Value::Object(answer))
+    Value::Object(answer)
 }
 
 async fn exchange(
@@ -200,7 +220,7 @@ async fn refresh_for(
         .map_err(|refusal| TokenFailure::Refresh(refusal).into())
 }
 
-async fn fail_at(
+pub(super) async fn fail_at(
     provider: &ProviderState,
     point: &str,
     address: Option<&str>,

@@ -149,24 +149,26 @@ fn judge_token(
     if !allows(site.personality, &holder.scopes, purpose) {
         return Err(SaslRefusal::Scope);
     }
-    if !holder.address.eq_ignore_ascii_case(&proof.user) {
+    if !holder.opens(&proof.user) {
         return Err(SaslRefusal::OtherMailbox);
     }
-    site.store.find(&holder.address).ok_or(SaslRefusal::Invalid)
+    site.store.find(&proof.user).ok_or(SaslRefusal::Invalid)
 }
 
 /// Returns whether the scopes allow the protocol; the RFCs name no mail scope, so `Standard` asks for none.
 fn allows(personality: Personality, scopes: &[String], purpose: Purpose) -> bool {
-    let wanted = match (personality, purpose) {
+    // Microsoft: a person's permission, and an application's.
+    let wanted: &[&str] = match (personality, purpose) {
         (Personality::Standard, _) => return true,
-        (Personality::Google, _) => "https://mail.google.com/",
-        (Personality::Microsoft, Purpose::Imap) => "IMAP.AccessAsUser.All",
-        (Personality::Microsoft, Purpose::Pop3) => "POP.AccessAsUser.All",
-        (Personality::Microsoft, Purpose::Smtp) => "SMTP.Send",
+        (Personality::Google, _) => &["https://mail.google.com/"],
+        (Personality::Microsoft, Purpose::Imap) => &["IMAP.AccessAsUser.All", "IMAP.AccessAsApp"],
+        (Personality::Microsoft, Purpose::Pop3) => &["POP.AccessAsUser.All", "POP.AccessAsApp"],
+        (Personality::Microsoft, Purpose::Smtp) => &["SMTP.Send", "SMTP.SendAsApp"],
     };
     scopes.iter().any(|scope| {
-        scope == wanted
-            || (personality == Personality::Microsoft && scope.rsplit('/').next() == Some(wanted))
+        let last = scope.rsplit('/').next().unwrap_or_default();
+        wanted.contains(&scope.as_str())
+            || (personality == Personality::Microsoft && wanted.contains(&last))
     })
 }
 

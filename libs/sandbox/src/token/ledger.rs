@@ -4,6 +4,7 @@ use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
 
 use super::refusal::RefreshRefusal;
+use crate::settings::ApplicationSettings;
 
 #[derive(Default)]
 pub(super) struct Ledger {
@@ -19,7 +20,18 @@ pub(super) struct IssuedGrant {
     pub(super) client_id: String,
     pub(super) address: Arc<str>,
     pub(super) scopes: Arc<[String]>,
+    /// Absent for what a person consented to.
+    pub(super) application: Option<Arc<ApplicationSettings>>,
     pub(super) revoked: bool,
+}
+
+impl IssuedGrant {
+    pub(super) fn is_of(&self, name: &str) -> bool {
+        match self.application {
+            Some(_) => self.client_id == name,
+            None => self.address.eq_ignore_ascii_case(name),
+        }
+    }
 }
 
 pub(super) struct AccessToken {

@@ -1,3 +1,4 @@
+mod app;
 pub(crate) mod driver;
 mod fault;
 mod flow;

@@ -20,6 +20,8 @@ pub struct NewTokens {
     pub refresh_token: Option<SealedSecret>,
     /// The origin of the token endpoint that gave them.
     pub token_origin: String,
+    /// What they are good for, where it is no person's consent that decides it.
+    pub scopes: Option<Vec<String>>,
     /// When the access token ends.
     pub access_expires_at: OffsetDateTime,
     pub refresh_due_at: OffsetDateTime,
@@ -103,7 +105,7 @@ pub async fn claim_due(
                  PARTITION BY c.client_configuration_id ORDER BY due.refresh_due_at
              ), due.refresh_due_at
              LIMIT $4))
-         RETURNING grant_id, client_configuration_id, subject, token_origin, address, scopes, state, problem,
+         RETURNING grant_id, client_configuration_id, flow, subject, token_origin, address, scopes, state, problem,
                    access_token_sealed, refresh_token_sealed, generation, access_expires_at,
                    refresh_due_at, refresh_expires_at, failures",
     )
@@ -191,7 +193,7 @@ pub async fn record_refresh(
          SET access_token_sealed = $3,
              refresh_token_sealed = coalesce($4, refresh_token_sealed),
              access_expires_at = $5, refresh_due_at = $6,
-             refresh_expires_at = $7, token_origin = $9,
+             refresh_expires_at = $7, token_origin = $9, scopes = coalesce($10, scopes),
              generation = generation + 1, state = 'active', problem = NULL, failures = 0,
              claimed_by = NULL, claim_expires_at = NULL, updated_at = $8
          WHERE grant_id = $1 AND generation = $2
@@ -206,6 +208,7 @@ pub async fn record_refresh(
     .bind(tokens.refresh_expires_at)
     .bind(now)
     .bind(&tokens.token_origin)
+    .bind(&tokens.scopes)
     .fetch_optional(tx.connection())
     .await
     .map_err(StoreError::query("store refreshed tokens"))

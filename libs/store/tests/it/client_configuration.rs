@@ -21,9 +21,12 @@ async fn a_client_configuration_is_read_as_it_was_stored() -> Result<()> {
     let listed = client_configuration::list(&mut tx).await?;
 
     assert_eq!(format!("{by_id:?}"), format!("{:?}", Some(&stored)));
-    assert_eq!(by_id.unwrap().client_secret, stored.client_secret);
+    let by_id = by_id.unwrap();
+    assert_eq!(by_id.client_secret, stored.client_secret);
+    assert_eq!(by_id.private_key, stored.private_key);
     let unread = client_configuration::ClientConfiguration {
         client_secret: RowSecret::Unread,
+        private_key: RowSecret::Unread,
         ..stored
     };
     for found in [by_key, without, Some(listed[1].clone())] {
@@ -58,24 +61,43 @@ async fn a_change_is_stored_and_forgets_the_providers_refusal() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_secret_that_was_not_read_stays() -> Result<()> {
+async fn secrets_that_were_not_read_stay() -> Result<()> {
     let world = World::new().await?;
     let mut tx = world.database.begin().await?;
     let stored = sample::client("example")?;
     client_configuration::insert(&mut tx, &stored).await?;
-    let mut unread = client_configuration::find_for_update(&mut tx, &stored.key)
-        .await?
-        .unwrap();
+    let (secret, key) = (&stored.client_secret, &stored.private_key);
+    let other = RowSecret::Sealed(sample::sealed(5)?);
+    let unread = RowSecret::Unread;
 
-    unread.name = "Renamed".to_owned();
-    client_configuration::update(&mut tx, &unread).await?;
+    for (written_secret, written_key, kept_secret, kept_key) in [
+        (&unread, &unread, secret, key),
+        (&other, &unread, &other, key),
+        (&unread, &other, &other, &other),
+        (&unread, &RowSecret::Absent, &other, &RowSecret::Absent),
+        (
+            &RowSecret::Absent,
+            &unread,
+            &RowSecret::Absent,
+            &RowSecret::Absent,
+        ),
+        (secret, key, secret, key),
+    ] {
+        let found = client_configuration::find_for_update(&mut tx, &stored.key).await?;
+        let written = client_configuration::ClientConfiguration {
+            name: "Renamed".to_owned(),
+            client_secret: written_secret.clone(),
+            private_key: written_key.clone(),
+            ..found.unwrap()
+        };
+        client_configuration::update(&mut tx, &written).await?;
 
-    let kept = client_configuration::find(&mut tx, stored.id)
-        .await?
-        .unwrap();
-    assert_eq!(unread.client_secret, RowSecret::Unread);
-    assert_eq!(kept.client_secret, stored.client_secret);
-    assert_eq!(kept.name, "Renamed");
+        let kept = client_configuration::find(&mut tx, stored.id).await?;
+        let kept = kept.unwrap();
+        assert_eq!(&kept.client_secret, kept_secret);
+        assert_eq!(&kept.private_key, kept_key);
+        assert_eq!(kept.name, "Renamed");
+    }
     Ok(())
 }
 

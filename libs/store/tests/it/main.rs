@@ -3,6 +3,7 @@
 mod account;
 mod account_status;
 mod api_key;
+mod app_grant;
 mod attempt;
 mod block;
 mod body;

@@ -51,6 +51,7 @@ async fn reload(tx: &mut Tx, grant: &Grant) -> Result<Grant> {
 
 fn tokens(access: u8, refresh: Option<u8>) -> Result<NewTokens> {
     Ok(NewTokens {
+        scopes: None,
         token_origin: "https://id.test".to_owned(),
         access_token: sample::sealed(access)?,
         refresh_token: refresh.map(sample::sealed).transpose()?,

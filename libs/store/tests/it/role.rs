@@ -1,8 +1,11 @@
 use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
-use mailmesh_domain::Direction;
+use mailmesh_domain::{Direction, Flow, GrantId, SystemClock};
 use mailmesh_secrets::ExposeSecret;
+use mailmesh_store::client_configuration::ClientConfiguration;
+use mailmesh_store::grant::AppLogin;
+use mailmesh_store::sealed::SealedColumn;
 use mailmesh_store::{
     Database, RowSecret, ServiceRole, account, client_configuration, event_proof, grant, sealed,
 };
@@ -14,7 +17,7 @@ use crate::world::World;
 const GRANTS: &str = include_str!("../../grants.sql");
 
 /// Lets a role log in, and connects as it.
-async fn login(world: &World, role: ServiceRole) -> Result<Database> {
+async fn login_as(world: &World, role: ServiceRole) -> Result<Database> {
     // One cluster serves all tests, and a role has one password there.
     let password = "the-same-in-every-test".to_owned().into();
     world.database.set_password(role, &password).await?;
@@ -74,7 +77,7 @@ async fn secrets_are_read_by_those_who_can_use_them() -> Result<()> {
     account::insert(&mut tx, &mailbox).await?;
     tx.commit().await?;
 
-    let callback = login(&world, ServiceRole::AuthCallback).await?;
+    let callback = login_as(&world, ServiceRole::AuthCallback).await?;
     let mut tx = callback.begin().await?;
     let found = account::list_without_passwords(&mut tx, &[mailbox.id]).await?;
     assert_eq!(found.len(), 1);
@@ -94,7 +97,7 @@ async fn secrets_are_read_by_those_who_can_use_them() -> Result<()> {
 async fn admin_changes_rows_around_secrets_that_it_may_not_read() -> Result<()> {
     let world = World::new().await?;
     world.database.grant_roles().await?;
-    let admin = login(&world, ServiceRole::Admin).await?;
+    let admin = login_as(&world, ServiceRole::Admin).await?;
 
     let mut tx = admin.begin().await?;
     let mut client = sample::client("example")?;
@@ -103,6 +106,7 @@ async fn admin_changes_rows_around_secrets_that_it_may_not_read() -> Result<()> 
     account::insert(&mut tx, &mailbox).await?;
     for secret in [RowSecret::Unread, RowSecret::Sealed(sample::sealed(4)?)] {
         client.client_secret = secret.clone();
+        client.private_key = secret.clone();
         client_configuration::update(&mut tx, &client).await?;
         mailbox.password = secret;
         account::update(&mut tx, &mailbox).await?;
@@ -116,7 +120,7 @@ async fn admin_changes_rows_around_secrets_that_it_may_not_read() -> Result<()> 
 
     assert_eq!(found.len(), 4);
     assert!(found.iter().all(|row| row.password == RowSecret::Unread));
-    for column in sealed::SealedColumn::ALL {
+    for column in SealedColumn::ALL {
         let mut tx = admin.begin().await?;
         let refused = sealed::list(&mut tx, column, None, 1).await;
         let told = format!("{refused:?}");
@@ -137,7 +141,7 @@ async fn admin_reads_grants_without_their_tokens() -> Result<()> {
     let stored = sample::stored_grant(&mut tx, client, "s-1").await?;
     tx.commit().await?;
 
-    let admin = login(&world, ServiceRole::Admin).await?;
+    let admin = login_as(&world, ServiceRole::Admin).await?;
     let mut tx = admin.begin().await?;
     let found = grant::list_summaries(&mut tx, &[stored.id]).await?;
     assert_eq!(found.len(), 1);
@@ -148,6 +152,76 @@ async fn admin_reads_grants_without_their_tokens() -> Result<()> {
         format!("{refused:?}").contains("permission denied"),
         "{refused:?}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn auth_callback_sees_no_client_or_grant_of_an_application() -> Result<()> {
+    let world = World::new().await?;
+    world.database.grant_roles().await?;
+    let mut tx = world.database.begin().await?;
+    let person = sample::client("person")?;
+    let app = ClientConfiguration {
+        flow: Flow::ClientCredentials,
+        client_secret: RowSecret::Sealed(sample::sealed(31)?),
+        private_key: RowSecret::Sealed(sample::sealed(32)?),
+        ..sample::client("app")?
+    };
+    client_configuration::insert(&mut tx, &person).await?;
+    client_configuration::insert(&mut tx, &app).await?;
+    let of_person = sample::stored_grant(&mut tx, person.id, "s-1").await?;
+    let login = AppLogin {
+        client_configuration_id: app.id,
+        flow: app.flow,
+        login: "jo@corp.test".to_owned(),
+    };
+    let of_app = GrantId::generate(&SystemClock);
+    grant::start_app_grant(&mut tx, &login, (of_app, &sample::sealed(33)?), sample::NOW).await?;
+    tx.commit().await?;
+    let grants = [of_person.id, of_app];
+
+    let callback = login_as(&world, ServiceRole::AuthCallback).await?;
+    let mut tx = callback.begin().await?;
+    let found = client_configuration::find(&mut tx, person.id).await?;
+    assert_eq!(found.unwrap().client_secret, person.client_secret);
+    assert!(client_configuration::find(&mut tx, app.id).await?.is_none());
+    let origin = "https://id.example.com";
+    assert!(client_configuration::bind_token_origin(&mut tx, &person, origin).await?);
+    assert!(!client_configuration::bind_token_origin(&mut tx, &app, origin).await?);
+    let found = grant::list_by_ids(&mut tx, &grants).await?;
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].id, of_person.id);
+    assert!(!grant::delete_unused(&mut tx, of_app).await?);
+    for column in [
+        SealedColumn::ClientSecret,
+        SealedColumn::PrivateKey,
+        SealedColumn::AccessToken,
+    ] {
+        let found = sealed::list(&mut tx, column, None, 9).await?;
+        assert_eq!(found.len(), 1, "{column:?}");
+    }
+    let other = AppLogin {
+        login: "di@corp.test".to_owned(),
+        ..login
+    };
+    let (id, no_token) = (GrantId::generate(&SystemClock), sample::sealed(34)?);
+    let written = grant::start_app_grant(&mut tx, &other, (id, &no_token), sample::NOW).await;
+    let refused = format!("{written:?}");
+    ensure!(refused.contains("row-level security"), "{refused}");
+
+    for role in ServiceRole::ALL {
+        if role == ServiceRole::AuthCallback {
+            continue;
+        }
+        let database = login_as(&world, role).await?;
+        let mut tx = database.begin().await?;
+        let found = grant::list_summaries(&mut tx, &grants).await?;
+        assert_eq!(found.len(), 2, "{role:?}");
+    }
+    let refresh = login_as(&world, ServiceRole::TokenRefresh).await?;
+    let mut tx = refresh.begin().await?;
+    let found = client_configuration::find(&mut tx, app.id).await?;
+    assert_eq!(found.unwrap().private_key, app.private_key);
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use mailmesh_domain::{
     AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption,
-    FailureCause, GrantId, GrantState, Key, MailId, Position, Protocol, ReplicaId, SystemClock,
-    UncertainPolicy,
+    FailureCause, Flow, GrantId, GrantState, Key, MailId, Position, Protocol, ReplicaId,
+    SystemClock, UncertainPolicy,
 };
 use mailmesh_events::Problem;
 use mailmesh_secrets::{SealedSecret, sha256};
@@ -116,7 +116,10 @@ pub(crate) fn client(key: &str) -> Result<ClientConfiguration> {
         name: "Example".to_owned(),
         profile: "custom".to_owned(),
         client_id: "client-1".to_owned(),
+        flow: Flow::User,
         client_secret: RowSecret::Sealed(sealed(9)?),
+        private_key: RowSecret::Sealed(sealed(8)?),
+        certificate_pem: None,
         token_endpoint_auth: None,
         issuer: Some("https://id.example.com".to_owned()),
         authorize_url: None,
@@ -158,6 +161,7 @@ pub(crate) fn grant(client: ClientConfigurationId, subject: &str) -> Result<Gran
         token_origin: None,
         id: GrantId::generate(&SystemClock),
         client_configuration_id: client,
+        flow: Flow::User,
         subject: subject.to_owned(),
         address: Some(format!("{subject}@example.com")),
         scopes: vec!["mail".to_owned()],

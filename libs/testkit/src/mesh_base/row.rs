@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mailmesh_domain::{
-    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption, GrantId,
-    GrantState, Key, Protocol,
+    AccountId, AfterReceive, Authorisation, ClientConfigurationId, Direction, Encryption, Flow,
+    GrantId, GrantState, Key, Protocol,
 };
 use mailmesh_sandbox::Sandbox;
 use mailmesh_secrets::{ExposeSecret, SealContext, SealedSecret, SecretString};
@@ -69,7 +69,10 @@ impl MeshBase {
             name: "Sandbox".to_owned(),
             profile: "custom".to_owned(),
             client_id: client_id.to_owned(),
+            flow: Flow::User,
             client_secret: RowSecret::Absent,
+            private_key: RowSecret::Absent,
+            certificate_pem: None,
             token_endpoint_auth: None,
             issuer: None,
             authorize_url: None,
@@ -170,6 +173,7 @@ impl MeshBase {
             token_origin: None,
             id,
             client_configuration_id: client,
+            flow: Flow::User,
             subject: address.to_owned(),
             address: Some(address.to_owned()),
             scopes: Vec::new(),

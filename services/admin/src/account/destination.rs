@@ -47,6 +47,36 @@ pub(crate) async fn check_destination(
     Err(faults.for_administrators())
 }
 
+/// Refuses to let anybody but an administrator choose a mailbox that opens without its owner: whoever may make accounts could read
+/// every mailbox of the tenant.
+pub(crate) fn check_login(
+    caller: &impl Caller,
+    client: Option<&ClientConfiguration>,
+    current: Option<&Account>,
+    account: &Account,
+) -> Result<(), ApiError> {
+    let Some(client) = client.filter(|client| client.flow.is_app()) else {
+        return Ok(());
+    };
+    let is_same = current.is_some_and(|current| {
+        current.client_configuration_id == account.client_configuration_id
+            && current.authorisation == account.authorisation
+            && current.login.eq_ignore_ascii_case(&account.login)
+    });
+    if caller.is_administrator() || is_same || account.authorisation != Authorisation::OAuth2 {
+        return Ok(());
+    }
+    let mut faults = Faults::default();
+    faults.add(
+        "login",
+        format!(
+            "must be set by an administrator: the client configuration {} opens mailboxes without asking their owners",
+            client.key
+        ),
+    );
+    Err(faults.for_administrators())
+}
+
 /// Who names a host, and what was there before.
 pub(crate) struct HostContext<'a> {
     pub(crate) current: Option<&'a Account>,

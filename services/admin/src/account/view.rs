@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use mailmesh_domain::{
     AccountId, AccountState, AfterReceive, Authorisation, ClientConfigurationId, Direction,
-    Encryption, FailureCause, GrantId, GrantState, History, Key, Protocol, responsibility,
+    Encryption, FailureCause, Flow, GrantId, GrantState, History, Key, Protocol, responsibility,
 };
 use mailmesh_events::Problem;
 use mailmesh_store::account::Account;
@@ -109,17 +109,26 @@ pub(crate) async fn load_views(
     let grants = grant::list_summaries(tx, &grants).await?;
     let grants: HashMap<GrantId, GrantSummary> = grants.into_iter().map(|g| (g.id, g)).collect();
     let clients = client_configuration::list(tx).await?;
-    let clients: HashMap<ClientConfigurationId, Key> =
-        clients.into_iter().map(|c| (c.id, c.key)).collect();
+    let clients: HashMap<ClientConfigurationId, (Key, Flow)> = clients
+        .into_iter()
+        .map(|c| (c.id, (c.key, c.flow)))
+        .collect();
     let views = accounts.into_iter().map(|account| {
         let client = account.client_configuration_id;
-        let client = client.and_then(|id| clients.get(&id).cloned());
+        let (client, flow) = client.and_then(|id| clients.get(&id).cloned()).unzip();
         let grant = account.grant_id.and_then(|id| grants.get(&id).cloned());
         let mut status = statuses.remove(&account.id);
         if let Some(status) = &mut status
             && !caller.is_administrator()
         {
             hide_network(&account, status);
+        }
+        if let Some(status) = &mut status
+            && flow.is_some_and(Flow::is_app)
+            && status.state == AccountState::SignInNeeded
+        {
+            // `token-refresh` has not seen the account yet; nobody signs in.
+            status.state = AccountState::Unknown;
         }
         view(account, client, status, grant)
     });

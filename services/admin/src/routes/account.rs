@@ -12,8 +12,8 @@ use tracing::info;
 
 use crate::access::{Caller, Modeller, Viewer};
 use crate::account::{
-    AccountInput, AccountView, HostContext, MergeContext, check_destination, load_views,
-    trust_host, validate,
+    AccountInput, AccountView, HostContext, MergeContext, check_destination, check_login,
+    load_views, trust_host, validate,
 };
 use crate::context::{ServiceContext, SharedContext};
 use crate::error::ApiError;
@@ -113,6 +113,7 @@ pub(super) async fn create(
     };
     account.is_host_trusted = trust_host(&mut tx, &caller, &account, &host).await?;
     check_destination(&mut tx, &caller, client.as_ref(), &account).await?;
+    check_login(&caller, client.as_ref(), None, &account)?;
     if !caller.may_see(&account.key) {
         return Err(ApiError::of_field(
             "key",
@@ -172,6 +173,7 @@ pub(super) async fn change(
     };
     account.is_host_trusted = trust_host(&mut tx, &caller, &account, &host).await?;
     check_destination(&mut tx, &caller, client.as_ref(), &account).await?;
+    check_login(&caller, client.as_ref(), Some(&current), &account)?;
     if has_same_owner(&current, &account) {
         account.signs_in_for = current.signs_in_for;
         account.grant_id = current.grant_id;

@@ -4,8 +4,9 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
-use mailmesh_domain::{ClientConfigurationId, Direction, Key, TokenEndpointAuth};
+use mailmesh_domain::{ClientConfigurationId, Direction, Flow, Key, TokenEndpointAuth};
 use mailmesh_events::Problem;
+use mailmesh_oauth::profile::Profile;
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::client_configuration::{self as store, ClientConfiguration};
 use mailmesh_store::grant;
@@ -26,10 +27,13 @@ struct ClientView {
     key: Key,
     name: String,
     profile: String,
+    flow: Flow,
     #[serde(skip_serializing_if = "Option::is_none")]
     base_url: Option<String>,
     client_id: String,
     has_client_secret: bool,
+    has_private_key: bool,
+    certificate_pem: Option<String>,
     token_endpoint_auth: Option<TokenEndpointAuth>,
     issuer: Option<String>,
     authorize_url: Option<String>,
@@ -43,8 +47,9 @@ struct ClientView {
     #[serde(flatten)]
     directions: Directions,
     own_redirect_uri: bool,
-    /// To be registered at the provider.
-    redirect_uri: String,
+    /// To be registered at the provider, where people sign in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirect_uri: Option<String>,
     /// Why the provider refuses the client as a whole, if it does.
     refusal: Option<Problem>,
     accounts: i64,
@@ -139,9 +144,11 @@ pub(super) async fn change(
     let accounts = account::list_by_client(&mut tx, client.id).await?;
     refuse_lost_direction(&client, &accounts)?;
     store::update(&mut tx, &client).await?;
-    if !changed_destinations(&current, &client).is_empty() {
+    // Other scopes of an application need no person: they are asked for at once.
+    let is_asked_anew = client.flow.is_app() && client.scopes != current.scopes;
+    if is_asked_anew || !changed_destinations(&current, &client).is_empty() {
         let grants = grant::recheck_origins(&mut tx, client.id, app.now()).await?;
-        info!(client.key = %client.key, grants, "Client configuration names other endpoints");
+        info!(client.key = %client.key, grants, "Grants of a changed client configuration are looked at");
     }
     app.commit(tx).await?;
     info!(client.key = %client.key, "Client configuration changed");
@@ -204,7 +211,8 @@ fn count(accounts: &[Account]) -> i64 {
 }
 
 fn view(app: &ServiceContext, client: ClientConfiguration, accounts: i64) -> ClientView {
-    let is_microsoft = client.profile == "microsoft";
+    let profile = client.profile.parse();
+    let is_microsoft = profile.is_ok_and(|profile: Profile| profile.is_microsoft());
     let redirect_uri = if client.is_redirect_shared {
         app.public.redirect_uri()
     } else {
@@ -215,8 +223,11 @@ fn view(app: &ServiceContext, client: ClientConfiguration, accounts: i64) -> Cli
         name: client.name,
         base_url: client.issuer.clone().filter(|_| is_microsoft),
         profile: client.profile,
+        flow: client.flow,
         client_id: client.client_id,
         has_client_secret: client.client_secret.is_set(),
+        has_private_key: client.private_key.is_set(),
+        certificate_pem: client.certificate_pem,
         token_endpoint_auth: client.token_endpoint_auth,
         issuer: client.issuer,
         authorize_url: client.authorize_url,
@@ -232,7 +243,7 @@ fn view(app: &ServiceContext, client: ClientConfiguration, accounts: i64) -> Cli
             outbound: client.is_outbound,
         },
         own_redirect_uri: !client.is_redirect_shared,
-        redirect_uri: redirect_uri.to_string(),
+        redirect_uri: (!client.flow.is_app()).then(|| redirect_uri.to_string()),
         refusal: client.refusal,
         accounts,
         created_at: client.created_at,

@@ -3,7 +3,7 @@ use axum::extract::State;
 use http::StatusCode;
 use mailmesh_domain::{Authorisation, SignInId};
 use mailmesh_secrets::{ExposeSecret, random_token, sha256};
-use mailmesh_store::{account, sign_in};
+use mailmesh_store::{account, client_configuration, sign_in};
 use serde::Serialize;
 use time::{Duration, OffsetDateTime};
 use tracing::info;
@@ -37,6 +37,19 @@ pub(super) async fn create(
         return Err(ApiError::conflict(
             format!("the account's authorisation is {}", account.authorisation),
             "Only accounts with authorisation oauth2 sign in.",
+        ));
+    }
+    let client = match account.client_configuration_id {
+        Some(id) => client_configuration::find_without_secret(&mut tx, id).await?,
+        None => None,
+    };
+    if let Some(client) = client.filter(|client| client.flow.is_app()) {
+        return Err(ApiError::conflict(
+            format!(
+                "nobody signs in with the client configuration {}: its flow is {}",
+                client.key, client.flow
+            ),
+            "Nothing needs to be done: its tokens are fetched by themselves. What is wrong, if anything, stands in the account's problem.",
         ));
     }
     let link = random_token(LINK_BYTES);

@@ -4,6 +4,8 @@ mod access;
 mod account;
 mod account_fault;
 mod api_key;
+#[cfg(test)]
+mod app_client;
 mod client_configuration;
 mod destination;
 mod exchanged;

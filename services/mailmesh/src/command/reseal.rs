@@ -96,6 +96,7 @@ fn print_tally(column: SealedColumn, tally: &Tally) -> usize {
         SealedColumn::ClientSecret => "client secrets",
         SealedColumn::Password => "passwords",
         SealedColumn::AccessToken => "access tokens",
+        SealedColumn::PrivateKey => "private keys",
         SealedColumn::RefreshToken => "refresh tokens",
     };
     say(format!(

@@ -41,6 +41,8 @@ pub(super) struct CircuitBreaker {
     refused_generation: Option<i64>,
     /// The server has signed the account in before.
     has_worked: bool,
+    /// Its tokens come without any person.
+    is_app: bool,
     /// First failure since the account last worked.
     failing_since: Option<OffsetDateTime>,
     progress: Arc<ServerProgress>,
@@ -196,7 +198,7 @@ impl State {
 }
 
 impl CircuitBreaker {
-    pub(super) fn new(authorisation: Authorisation, has_worked: bool) -> Self {
+    pub(super) fn new(authorisation: Authorisation, history: History) -> Self {
         Self {
             authorisation,
             state: State::Closed,
@@ -204,7 +206,8 @@ impl CircuitBreaker {
             strain: 0,
             refusals: 0,
             refused_generation: None,
-            has_worked,
+            has_worked: history.has_worked,
+            is_app: history.is_app,
             failing_since: None,
             progress: Arc::default(),
         }
@@ -468,6 +471,7 @@ impl CircuitBreaker {
         History {
             has_worked: self.has_worked,
             failing_for: Duration::try_from(now - since).unwrap_or_default(),
+            is_app: self.is_app,
         }
     }
 

@@ -61,6 +61,7 @@ async fn refresh(
 async fn record(world: &World, id: GrantId, refused: i64, token: &str) -> Result<()> {
     let now = SystemClock.now();
     let tokens = NewTokens {
+        scopes: None,
         token_origin: "https://id.test".to_owned(),
         access_token: world.base.seal(token, &Grant::access_context(id))?,
         refresh_token: None,

@@ -1,5 +1,6 @@
 //! Grants, the sandbox's provider, and real NATS and Postgres.
 
+mod app;
 mod client;
 mod failure;
 mod forward;

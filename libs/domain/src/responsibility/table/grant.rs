@@ -111,6 +111,36 @@ pub(super) const ROWS: &[Row] = &[
         "Check client id, client secret (its value, not its id) and authentication method in the client configuration, and that the application still exists at the provider. Mailboxes that are connected need no new sign-in.",
     ),
     always(
+        Cause::KeyRefused,
+        NeedsAdministrator,
+        Administrator,
+        "Register the public key or certificate at the provider for this client id, or store the private key that is registered there: the provider does not accept the one that signs, or its certificate has ended. Mailboxes that are connected go on by themselves.",
+    ),
+    always(
+        Cause::ClockOff,
+        NeedsAdministrator,
+        Administrator,
+        "Set the clock of this machine by a time server: the provider takes what is signed here for too old or from the future. Then it goes on by itself.",
+    ),
+    always(
+        Cause::NotDelegated,
+        NeedsAdministrator,
+        TenantAdministrator,
+        "Ask the administrator of the tenant to let the client id act for its mailboxes with exactly the scopes of the client configuration (Google: Admin console, Security, API controls, Domain-wide delegation), and check that the login belongs to that tenant. It goes on by itself.",
+    ),
+    always(
+        Cause::LoginUnknown,
+        NeedsAdministrator,
+        Administrator,
+        "Correct the login of the account: the provider knows no such mailbox, or it was deleted or suspended.",
+    ),
+    always(
+        Cause::StatementRefused,
+        NeedsAdministrator,
+        Administrator,
+        "Check that the key is still listed at the provider, that this machine's clock is right, and that the login is a mailbox of the tenant: the provider refuses what the client signs and does not say which of these it is.",
+    ),
+    always(
         Cause::ClientMisconfigured,
         NeedsAdministrator,
         Administrator,

@@ -1,13 +1,13 @@
 //! Each account's server and sign-in.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use mailmesh_accounts::{MailServers, open_credentials};
 use mailmesh_domain::{
-    AccountId, AccountState, Authorisation, Clock, ErrorChain, FailureCause, GrantId, GrantState,
-    History, MustAct, SystemClock, VerdictKind, responsibility,
+    AccountId, AccountState, Authorisation, ClientConfigurationId, Clock, ErrorChain, FailureCause,
+    GrantId, GrantState, History, MustAct, SystemClock, VerdictKind, responsibility,
 };
 use mailmesh_events::Problem;
 use mailmesh_mail::{Credentials, ProbeError, ProbeStep, probe};
@@ -15,7 +15,7 @@ use mailmesh_secrets::OpeningKeys;
 use mailmesh_store::account::{self, Account};
 use mailmesh_store::account_status::{self, AccountStatus};
 use mailmesh_store::grant::{self, Grant};
-use mailmesh_store::{Database, StoreError};
+use mailmesh_store::{Database, StoreError, client_configuration};
 use time::OffsetDateTime;
 
 use super::{Finding, Report, Trouble};
@@ -32,6 +32,8 @@ struct StoredAccount {
     account: Account,
     status: Option<AccountStatus>,
     grant: Option<Grant>,
+    /// Its client needs no person.
+    is_app: bool,
 }
 
 /// What one attempt has shown of an account without a problem.
@@ -82,7 +84,16 @@ async fn load(database: &Database) -> Result<Vec<StoredAccount>, StoreError> {
         statuses.into_iter().map(|s| (s.account_id, s)).collect();
     let grants = grant::list_by_ids(&mut tx, &grants).await?;
     let grants: HashMap<GrantId, Grant> = grants.into_iter().map(|g| (g.id, g)).collect();
+    let clients = client_configuration::list(&mut tx).await?;
+    let apps: HashSet<ClientConfigurationId> = clients
+        .into_iter()
+        .filter(|client| client.flow.is_app())
+        .map(|client| client.id)
+        .collect();
     let known = accounts.into_iter().map(|account| StoredAccount {
+        is_app: account
+            .client_configuration_id
+            .is_some_and(|id| apps.contains(&id)),
         status: statuses.remove(&account.id),
         grant: account.grant_id.and_then(|id| grants.get(&id).cloned()),
         account,
@@ -223,6 +234,7 @@ fn history_of(known: &StoredAccount, now: OffsetDateTime) -> History {
         failing_for: proved_at.map_or(Duration::ZERO, |at| {
             Duration::try_from(now - at).unwrap_or_default()
         }),
+        is_app: known.is_app,
     }
 }
 
@@ -270,17 +282,29 @@ fn credentials(
 /// person to act.
 fn usable(known: &StoredAccount, now: OffsetDateTime) -> Result<&Grant, Trouble> {
     let decided = |what: String, cause| {
-        let problem = Problem::decided(what, &responsibility(cause, History::WORKS));
+        let history = History {
+            is_app: known.is_app,
+            ..History::WORKS
+        };
+        let problem = Problem::decided(what, &responsibility(cause, history));
         told(&known.account, &problem)
     };
     let Some(grant) = &known.grant else {
-        let what = "nobody has signed in".to_owned();
-        return Err(decided(what, FailureCause::NotSignedIn));
+        let what = if known.is_app {
+            "it has no token yet"
+        } else {
+            "nobody has signed in"
+        };
+        return Err(decided(what.to_owned(), FailureCause::NotSignedIn));
     };
     let minutes = (now - grant.access_expires_at).whole_minutes();
     match &grant.problem {
         _ if grant.state == GrantState::Active && grant.access_expires_at > now => Ok(grant),
         Some(problem) => Err(told(&known.account, problem)),
+        None if !grant.has_token() => Err(decided(
+            "its first token is being fetched".to_owned(),
+            FailureCause::TokenNotReplaced,
+        )),
         None => Err(decided(
             format!("its access token has ended {minutes} minutes ago and was not replaced"),
             FailureCause::TokenNotReplaced,

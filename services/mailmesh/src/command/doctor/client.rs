@@ -107,6 +107,7 @@ fn worst(client: &ClientConfiguration, failures: &[OAuthError]) -> Option<Proble
     let history = History {
         has_worked: client.token_origin.is_some(),
         failing_for: Duration::ZERO,
+        is_app: client.flow.is_app(),
     };
     let decided = |error: &OAuthError| error.responsibility(history);
     let needs_somebody = |decided: &Responsibility| decided.verdict.who != MustAct::Nobody;

@@ -13,7 +13,7 @@ fn retry() -> RetryPolicy {
 }
 
 fn breaker() -> CircuitBreaker {
-    CircuitBreaker::new(Authorisation::OAuth2, true)
+    CircuitBreaker::new(Authorisation::OAuth2, History::WORKS)
 }
 
 fn token(generation: i64) -> TokenGeneration {
@@ -92,7 +92,7 @@ fn failure_keeps_mail_back_until_a_sign_in_succeeds() {
 
 #[test]
 fn refused_password_is_for_the_administrator() {
-    let mut breaker = CircuitBreaker::new(Authorisation::Password, true);
+    let mut breaker = CircuitBreaker::new(Authorisation::Password, History::WORKS);
 
     let report = fail(&mut breaker, &failure(FailureCause::TokenRefused));
 
@@ -121,7 +121,11 @@ fn account_without_connection_waits_longer_each_time_and_is_called_failing() {
 fn host_that_was_never_reached_is_for_the_administrator() {
     let unreached = TransportFailure::new("It was cut", FailureCause::HostNotReached, Scope::Host);
     for (has_worked, who) in [(false, MustAct::Administrator), (true, MustAct::Nobody)] {
-        let mut breaker = CircuitBreaker::new(Authorisation::Password, has_worked);
+        let history = History {
+            has_worked,
+            ..History::NEW
+        };
+        let mut breaker = CircuitBreaker::new(Authorisation::Password, history);
 
         for _ in 1..=FAILURES_UNTIL_FAILING {
             fail(&mut breaker, &unreached);
@@ -131,6 +135,30 @@ fn host_that_was_never_reached_is_for_the_administrator() {
         assert_eq!(problem.must_act, who, "{problem:?}");
         assert_eq!(problem.action.contains("host and port"), !has_worked);
         assert!(until(&breaker) < NOW + Duration::from_mins(10));
+    }
+}
+
+#[test]
+fn where_nobody_signs_in_nothing_is_for_the_mailbox_owner() {
+    let switched_off = TransportFailure::new(
+        "It is switched off",
+        FailureCause::ProtocolSwitchedOff,
+        Scope::Account,
+    );
+    for (is_app, who) in [
+        (false, MustAct::MailboxOwner),
+        (true, MustAct::TenantAdministrator),
+    ] {
+        let history = History {
+            is_app,
+            ..History::WORKS
+        };
+        let mut breaker = CircuitBreaker::new(Authorisation::OAuth2, history);
+
+        fail(&mut breaker, &switched_off);
+
+        let problem = &breaker.state.reason().unwrap().problem;
+        assert_eq!(problem.must_act, who, "{problem:?}");
     }
 }
 
