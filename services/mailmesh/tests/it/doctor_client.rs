@@ -230,10 +230,7 @@ async fn each_client_configuration_is_told_with_who_must_act() {
     ] {
         let (what, told) = said(&output, key);
         assert!(what.contains(problem), "{key}: {output}");
-        assert_eq!(
-            told, "→ Nothing: the provider answered before, and it is tried again by itself.",
-            "{output}"
-        );
+        assert!(told.starts_with("→ Nothing: the provider answered before"));
     }
     let line = |key: &str| {
         let name = format!("client configuration {key} ");
