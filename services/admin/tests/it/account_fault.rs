@@ -234,7 +234,7 @@ async fn a_word_that_is_none_of_those_allowed_is_told_with_them() {
         (
             "/v1/client-configurations",
             json!({"key": "a", "profile": "gmail", "client_id": "id"}),
-            "must be google, microsoft or custom",
+            "must be google, google_service_account, microsoft, microsoft_app_only or custom",
         ),
         (
             "/v1/api-keys",
