@@ -47,7 +47,7 @@ async fn refusal_that_passes_is_tried_again_and_told_to_nobody() -> Result<()> {
 
     seen(&world, 1).await?;
 
-    assert_eq!(world.state(&account).await?, AccountState::Active);
+    world.becomes(&account, AccountState::Active).await?;
     let told = world.base.events::<AccountFailing>("support").await?;
     assert!(told.is_empty(), "{told:?}");
     assert_eq!(world.sandbox.mail().counters().imap_sign_ins, 1);

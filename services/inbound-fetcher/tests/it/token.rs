@@ -204,7 +204,7 @@ async fn account_without_a_grant_waits_for_its_first_sign_in() -> Result<()> {
     tx.commit().await?;
 
     world.mails("support", 1).await?;
-    assert_eq!(world.state(&account).await?, AccountState::Active);
+    world.becomes(&account, AccountState::Active).await?;
     world.finish(replica).await
 }
 

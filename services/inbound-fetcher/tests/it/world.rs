@@ -213,6 +213,16 @@ impl World {
         Ok(found.first().context("no status")?.state)
     }
 
+    /// Waits until an account is in this state: it is recorded behind the look that shows it.
+    pub(crate) async fn becomes(&self, account: &Account, expected: AccountState) -> Result<()> {
+        eventually("the account's state", async || {
+            let state = self.state(account).await?;
+            anyhow::ensure!(state == expected, "{state}");
+            anyhow::Ok(())
+        })
+        .await
+    }
+
     pub(crate) async fn raw_of(&self, mail: &MailReceived) -> Result<Bytes> {
         let id = mail.mail_id.to_string();
         let raw = self.base.bus.raw_mails();
