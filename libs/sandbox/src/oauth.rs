@@ -21,6 +21,7 @@ mod redeem;
 mod refuse;
 mod revoke;
 mod statement;
+mod token_request;
 mod userinfo;
 
 use std::fmt;

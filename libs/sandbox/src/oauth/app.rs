@@ -2,8 +2,8 @@
 
 use super::failure::TokenFailure;
 use super::fields::FormFields;
-use super::redeem::{TokenRequestEnd, fail_at};
 use super::statement::{self, Statement};
+use super::token_request::{TokenRequestEnd, fail_at};
 use super::{ProviderState, is_shared_authority};
 use crate::settings::{ClientSettings, Personality};
 use crate::token::{GrantRequest, TokenSet};

@@ -18,21 +18,9 @@ use super::failure::TokenFailure;
 use super::fields::FormFields;
 use super::refuse::{refuse, uncached};
 use super::statement;
-use crate::fault::http::stumble;
+use super::token_request::{TokenRequestEnd, fail_at};
 use crate::settings::{ClientSettings, Personality};
 use crate::token::{GrantRequest, TokenSet};
-
-/// How a token request ends other than with tokens.
-pub(super) enum TokenRequestEnd {
-    Refused(TokenFailure),
-    Faulted(Response),
-}
-
-impl From<TokenFailure> for TokenRequestEnd {
-    fn from(failure: TokenFailure) -> Self {
-        Self::Refused(failure)
-    }
-}
 
 /// The token endpoint.
 pub(super) async fn redeem(
@@ -218,17 +206,6 @@ async fn refresh_for(
         .tokens
         .refresh(token, &client.client_id, scopes)
         .map_err(|refusal| TokenFailure::Refresh(refusal).into())
-}
-
-pub(super) async fn fail_at(
-    provider: &ProviderState,
-    point: &str,
-    address: Option<&str>,
-) -> Result<(), TokenRequestEnd> {
-    match stumble(&provider.faults, point, address).await {
-        Some(response) => Err(TokenRequestEnd::Faulted(response)),
-        None => Ok(()),
-    }
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
