@@ -187,7 +187,7 @@ async fn counters_tell_how_often_a_mailbox_was_refreshed() {
     let ann = &counters.body["oauth"]["mailboxes"][ANN];
     assert_eq!(
         ann,
-        &json!({"code_exchanges": 1, "refreshes": 1, "refused_refreshes": 0})
+        &json!({"app_tokens": 0, "code_exchanges": 1, "refreshes": 1, "refused_refreshes": 0})
     );
     assert_eq!(counters.body["sign_ins"][ANN], 0);
 }
