@@ -55,7 +55,8 @@ pub struct ListedMail {
 }
 
 /// Returns whether a mail of this announced size may have ended after so many bytes, where nothing more came when it was asked
-/// for as a whole. An eighth is more than servers that estimate were seen to be wrong by, and less than a mail that was cut.
+/// for as a whole. Exchange estimates sizes and says by how much nowhere; an eighth is our choice between that and a mail that was
+/// cut.
 pub(crate) const fn is_near(announced: u64, read: u64) -> bool {
     announced.saturating_sub(read) <= announced / 8 + 16
 }
